@@ -195,13 +195,13 @@ class Home:
         """Pid files, locks and logs of the processes that Squire starts."""
         return self.state / "run"
 
-    def close_to_others(self) -> None:
-        """Take what an older Squire made in the home from everybody but its owner. Raises OSError.
+    def private_paths(self) -> tuple[Path, ...]:
+        """Return what is Squire's alone, and nobody else's to read, whether it is there or not.
 
         In the XDG layout the four folders are Squire's alone; people may keep more in a `SQUIRE_HOME`, which stays.
         """
         ours_alone = () if self.config == self.data else (self.config, self.data, self.cache, self.state)
-        for path in (
+        return (
             *ours_alone,
             self.dagster,
             self.run,
@@ -213,5 +213,9 @@ class Home:
             self.report,
             self.secrets,
             self.config_file,
-        ):
+        )
+
+    def close_to_others(self) -> None:
+        """Take what an older Squire made in the home from everybody but its owner. Raises OSError."""
+        for path in self.private_paths():
             close_to_others(path)

@@ -246,6 +246,10 @@ class AppAccess:
         except (KeyError, TypeError, ValueError) as error:
             raise protocol.unreadable_answer(_TOKEN_REQUEST) from error
 
+    async def hook_deliveries(self, most: int = 10) -> Any:
+        """Return what GitHub says of the last deliveries to the App's webhook. Raises GitHubError, ConfigError."""
+        return await self._ask_any("GET", f"/app/hook/deliveries?per_page={most}")
+
     async def _ask(self, method: str, path: str, content: Mapping[str, object] | None = None) -> dict[str, Any]:
         data = await self._ask_any(method, path, content)
         if not isinstance(data, dict):

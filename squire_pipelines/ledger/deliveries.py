@@ -52,6 +52,15 @@ class PendingDelivery:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class ReceivedDelivery:
+    """What a check has to know of a delivery that arrived."""
+
+    id: int
+    event: str
+    received_at: datetime
+
+
 def record(
     ledger: Ledger,
     *,
@@ -236,6 +245,16 @@ def mark_applied(tx: Transaction, ids: Sequence[int], *, error: str | None = Non
     """Record that these deliveries were read for an outcome; `error` says why one could not be."""
     values = {"applied_at": tx.now, "updated_at": tx.now} | ({"error": error} if error else {})
     tx.execute(update(deliveries).where(deliveries.c.id.in_(ids)).values(**values))
+
+
+def newest(tx: Transaction, *, source: str, event: str | None = None) -> ReceivedDelivery | None:
+    """Return the newest delivery of a source, or its newest of one event; None when there is none."""
+    columns = (deliveries.c.id, deliveries.c.event, deliveries.c.received_at)
+    query = select(*columns).where(deliveries.c.source == source)
+    if event is not None:
+        query = query.where(deliveries.c.event == event)
+    row = tx.execute(query.order_by(deliveries.c.id.desc()).limit(1)).one_or_none()
+    return None if row is None else ReceivedDelivery(row.id, row.event, row.received_at)
 
 
 def still_open(tx: Transaction, ids: Sequence[int]) -> tuple[int, ...]:

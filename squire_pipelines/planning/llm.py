@@ -9,7 +9,9 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from pydantic import BaseModel
 
 from squire_pipelines.domain.signals import ManualTask
 from squire_pipelines.domain.tasks import Plan, TaskSpec
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from pydantic_ai.usage import RunUsage
 
 MAX_OUTPUT_TOKENS = 32_000
+_AnswerT = TypeVar("_AnswerT", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +107,9 @@ async def plan_by_model(inputs: PlanInputs, options: ModelOptions, *, on_call: C
     failure = "interrupted"
     try:
         question = describe(inputs, selection, goals=options.goals)
-        async with _open_model(options, usage) as model:
-            draft = await _converse(model, question, options, objection=objection, usage=usage)
+        async with open_named_model(options, usage) as model:
+            asked = Question(question, PlanDraft, INSTRUCTIONS, objection)
+            draft = await converse(model, asked, options, usage=usage)
     except PlanningError as error:
         failure = error.message.replace(options.api_key, "***") if options.api_key else error.message
         # The cause is dropped: a provider's error may quote the key or the prompt.
@@ -141,7 +145,7 @@ def _with_permissions(task: TaskSpec, selection: Selection) -> TaskSpec:
 
 
 @asynccontextmanager
-async def _open_model(options: ModelOptions, usage: "RunUsage") -> AsyncIterator["Model"]:
+async def open_named_model(options: ModelOptions, usage: "RunUsage") -> AsyncIterator["Model"]:
     """Open the model to ask.
 
     Raises:
@@ -172,14 +176,28 @@ async def _open_model(options: ModelOptions, usage: "RunUsage") -> AsyncIterator
         yield model
 
 
-async def _converse(
-    model: "Model",
-    question: str,
-    options: ModelOptions,
-    *,
-    objection: Callable[[PlanDraft], str | None],
-    usage: "RunUsage",
-) -> PlanDraft:
+@dataclass(frozen=True, slots=True)
+class Question(Generic[_AnswerT]):
+    """What a model is asked.
+
+    Args:
+        text: The question.
+        form: Of the answer.
+        instructions: Above the question.
+        objection: Returns what is wrong with an answer, which is sent back; None when nothing is.
+        max_output: Tokens of one answer, at most; by default as many as the provider permits.
+    """
+
+    text: str
+    form: type[_AnswerT]
+    instructions: str
+    objection: Callable[[_AnswerT], str | None]
+    max_output: int | None = None
+
+
+async def converse(
+    model: "Model", question: Question[_AnswerT], options: ModelOptions, *, usage: "RunUsage"
+) -> _AnswerT:
     """Ask until the answer has no objection. Raises as `plan_by_model` does."""
     from pydantic_ai import Agent, ModelRetry, ModelSettings  # noqa: PLC0415 - see the module's charter
     from pydantic_ai.exceptions import AgentRunError, UserError  # noqa: PLC0415 - likewise
@@ -188,29 +206,29 @@ async def _converse(
     from squire_pipelines.planning.model_answers import EndedAnswers  # noqa: PLC0415 - likewise
     from squire_pipelines.planning.model_clients import fault_behind, is_unavailable  # noqa: PLC0415 - likewise
 
-    max_output = options.provider.limits.max_output or MAX_OUTPUT_TOKENS
-    agent: Agent[object, PlanDraft] = Agent(
+    max_output = question.max_output or options.provider.limits.max_output or MAX_OUTPUT_TOKENS
+    agent: Agent[object, _AnswerT] = Agent(
         EndedAnswers(model),
-        output_type=PlanDraft,
-        instructions=INSTRUCTIONS,
+        output_type=question.form,
+        instructions=question.instructions,
         retries=options.max_retries,
         model_settings=ModelSettings(max_tokens=max_output, timeout=options.timeout_s),
         name="planner",
     )
 
     @agent.output_validator
-    def checked(draft: PlanDraft) -> PlanDraft:
-        if (wrong := objection(draft)) is not None:
+    def checked(answer: _AnswerT) -> _AnswerT:
+        if (wrong := question.objection(answer)) is not None:
             raise ModelRetry(wrong)
-        return draft
+        return answer
 
     try:
         async with asyncio.timeout(options.timeout_s), model:
             limits = UsageLimits(request_limit=options.max_retries + 1, total_tokens_limit=options.max_tokens)
-            result = await agent.run(question, usage=usage, usage_limits=limits)
+            result = await agent.run(question.text, usage=usage, usage_limits=limits)
     except TimeoutError as error:
         raise ModelUnavailableError(
-            f"no plan within {options.timeout_s:g} s", hint="raise `planner.timeout_s`, or take a faster model"
+            f"no answer within {options.timeout_s:g} s", hint="raise `planner.timeout_s`, or take a faster model"
         ) from error
     except (AgentRunError, UserError) as error:
         if (fault := fault_behind(error, options.provider, options.name)) is not None:

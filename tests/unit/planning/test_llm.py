@@ -162,7 +162,7 @@ async def test_model_that_takes_too_long_is_given_up() -> None:
         raise AssertionError
 
     calls: list[ModelCall] = []
-    with pytest.raises(PlanningError, match=r"no plan within 0.05 s"):
+    with pytest.raises(PlanningError, match=r"no answer within 0.05 s"):
         await plan(FunctionModel(hang), calls=calls, timeout_s=0.05)
     assert [call.ok for call in calls] == [False]
 

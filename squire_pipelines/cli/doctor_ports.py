@@ -1,0 +1,153 @@
+"""The check of the ports on which Squire listens: each is free, or held by this home's own process."""
+
+import errno
+import json
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from squire_pipelines.cli.context import CliContext
+from squire_pipelines.cli.diagnosis import Diagnosis
+from squire_pipelines.errors import PortInUseError
+from squire_pipelines.runtime.ports import check_free, free_port
+from squire_pipelines.runtime.processes import process_start_time
+
+_PROC = Path("/proc")
+_LISTENING = "0A"
+_MAX_PROCESSES = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class PortFacts:
+    """What is known of a port.
+
+    Args:
+        name: Of the line.
+        setting: The key of the settings that names it.
+        host: The address.
+        port: The number; 0 takes any free one.
+        problem: Why it cannot be listened on; empty when it can.
+        is_ours: Whether this home's own process holds it.
+        holder: Which process holds it, in words; empty when that is not known.
+        other: A port that is free.
+    """
+
+    name: str
+    setting: str
+    host: str
+    port: int
+    problem: str = ""
+    is_ours: bool = False
+    holder: str = ""
+    other: int = 0
+
+
+def check_ports(context: CliContext) -> Iterator[Diagnosis]:
+    """Check the ports of the webhook receiver and of Dagster's UI."""
+    settings, run = context.settings, context.home.run
+    places = (
+        ("port webhooks", "webhooks.port", settings.webhooks.host, settings.webhooks.port, "receiver"),
+        ("port UI", "pipeline.webserver_port", "127.0.0.1", settings.pipeline.webserver_port, "webserver"),
+    )
+    for name, setting, host, port, process in places:
+        yield judge_port(find_facts(name, setting, host, port, record=run / f"{process}.pid"))
+
+
+def find_facts(name: str, setting: str, host: str, port: int, *, record: Path) -> PortFacts:
+    """Find out about a port.
+
+    Args:
+        name: See `PortFacts`.
+        setting: See `PortFacts`.
+        host: See `PortFacts`.
+        port: See `PortFacts`.
+        record: The file that says which process of this home should hold it.
+    """
+    if port == 0:
+        return PortFacts(name, setting, host, port)
+    try:
+        check_free(host, port, setting=setting)
+    except PortInUseError as error:
+        cause = error.__cause__
+        is_taken = isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE
+        holder = holder_of(port) if is_taken else None
+        ours = recorded_process(record)
+        is_ours = ours is not None and is_taken and (holder is None or _leader_of(holder) == ours)
+        return PortFacts(
+            name,
+            setting,
+            host,
+            port,
+            problem=error.message,
+            is_ours=is_ours,
+            holder=_process_name(holder) if holder is not None else "",
+            other=free_port() if is_taken else 0,
+        )
+    return PortFacts(name, setting, host, port)
+
+
+def judge_port(facts: PortFacts) -> Diagnosis:
+    """Return the line about a port."""
+    place = f"{facts.host}:{facts.port}"
+    if facts.port == 0:
+        return Diagnosis(facts.name, "ok", "any free one")
+    if not facts.problem:
+        return Diagnosis(facts.name, "ok", f"{place} is free")
+    if facts.is_ours:
+        return Diagnosis(facts.name, "ok", f"{place} is held by this home's own process")
+    if not facts.other:
+        return Diagnosis(facts.name, "fail", facts.problem, f"change it: `squire config edit`, the key {facts.setting}")
+    holder = f", which {facts.holder} holds" if facts.holder else ""
+    step = f"stop that process, or run `squire config set {facts.setting} {facts.other}`"
+    return Diagnosis(facts.name, "fail", f"{place} is in use{holder}", step)
+
+
+def recorded_process(record: Path) -> int | None:
+    """Return the process that a record of `runtime.processes` names, None when it has ended or none is named."""
+    try:
+        known = json.loads(record.read_text(encoding="utf-8"))
+        pid, birth = int(known["pid"]), known["birth"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return pid if process_start_time(pid) == birth else None
+
+
+def holder_of(port: int) -> int | None:
+    """Return the process that listens on a port, None where the system does not tell this user."""
+    sockets = {f"socket:[{inode}]" for inode in _listening_sockets(port)}
+    if not sockets:
+        return None
+    with suppress(OSError):
+        for folder in sorted(_PROC.glob("[0-9]*"))[:_MAX_PROCESSES]:
+            with suppress(OSError):  # it has ended, or is another user's
+                for descriptor in (folder / "fd").iterdir():
+                    with suppress(OSError):
+                        if str(descriptor.readlink()) in sockets:
+                            return int(folder.name)
+    return None
+
+
+def _listening_sockets(port: int) -> Iterator[str]:
+    """Yield the inodes of the sockets that listen on a port, of proc(5)'s tables; none on another system."""
+    for name in ("tcp", "tcp6"):
+        with suppress(OSError):
+            for line in (_PROC / "net" / name).read_text(encoding="ascii").splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == _LISTENING and int(fields[1].rpartition(":")[2], 16) == port:
+                    yield fields[9]
+
+
+def _leader_of(pid: int) -> int | None:
+    try:
+        return os.getpgid(pid)  # our children lead sessions, and so groups, of their own
+    except OSError:
+        return None
+
+
+def _process_name(pid: int) -> str:
+    try:
+        return f"process {pid} ({(_PROC / str(pid) / 'comm').read_text(encoding='utf-8', errors='replace').strip()})"
+    except OSError:
+        return f"process {pid}"

@@ -1,0 +1,63 @@
+"""The checks of what Squire keeps: its settings' repositories, the ledger, the warehouse."""
+
+from collections.abc import Iterator
+
+from squire_pipelines.cli.context import CliContext
+from squire_pipelines.cli.diagnosis import Diagnosis
+from squire_pipelines.cli.text import counted, size
+from squire_pipelines.errors import NotFoundError
+from squire_pipelines.home import no_file_hint
+
+_QUERY_TIMEOUT_S = 10
+
+
+def check_settings(context: CliContext) -> Iterator[Diagnosis]:
+    """Check the settings and the repositories that they name."""
+    count = len(context.settings.repositories)
+    if count:
+        yield Diagnosis("settings", "ok", f"{count} repositor{'y' if count == 1 else 'ies'}")
+    else:
+        file = context.config_path
+        if file.is_file():
+            missing, step = f"no repository is named in {file}", "name some in `repositories`"
+        else:
+            missing, step = f"no repository is named: {file} does not exist", no_file_hint(file)
+        yield Diagnosis("settings", "warn", missing, step)
+
+
+def check_ledger(context: CliContext) -> Iterator[Diagnosis]:
+    """Check the ledger's file and schema."""
+    from squire_pipelines.ledger.integrity import check_integrity  # noqa: PLC0415 - SQLAlchemy, not needed if the settings fail
+
+    try:
+        report = check_integrity(context.settings.resolved_ledger_url, quick=True)
+    except NotFoundError as error:
+        yield Diagnosis("ledger", "ok", error.message)  # the first run creates it
+        return
+    if report.problems:
+        yield Diagnosis("ledger", "fail", report.problems[0], "`squire ledger check` shows all problems")
+    else:
+        tasks = report.rows.get("tasks", 0)
+        yield Diagnosis("ledger", "ok", f"{report.place}, schema {report.revision}, {counted(tasks, 'task')}")
+        yield from _check_names(context)
+
+
+def _check_names(context: CliContext) -> Iterator[Diagnosis]:
+    """Tell which repositories of the settings are not what their names say, as the newest look found them."""
+    from squire_pipelines.ledger import repositories  # noqa: PLC0415 - SQLAlchemy, not needed if the settings fail
+
+    with context.ledger.read() as tx:
+        for known in repositories.not_as_named(tx, context.settings.repositories):
+            yield Diagnosis(f"repository {known.repository}", "warn", known.message or known.state.value)
+
+
+def check_warehouse(context: CliContext) -> Iterator[Diagnosis]:
+    """Check that the warehouse's file answers a query."""
+    path = context.home.warehouse
+    if not path.exists():
+        yield Diagnosis("warehouse", "ok", "not published yet: the first run publishes it")
+        return
+    from squire_pipelines.warehouse.query import run_query  # noqa: PLC0415 - DuckDB, only when there is a file
+
+    run_query(path, "select 1", limit=1, timeout_s=_QUERY_TIMEOUT_S)
+    yield Diagnosis("warehouse", "ok", f"{path}, {size(path.stat().st_size)}")

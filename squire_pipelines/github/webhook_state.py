@@ -1,0 +1,93 @@
+"""What GitHub says of the webhook that leads to this Squire: is there one, how did its last delivery end, and its ping.
+
+A repository's webhook is asked for its last answer and can be pinged. An App's tells its last deliveries.
+https://docs.github.com/rest/repos/webhooks and https://docs.github.com/rest/apps/webhooks
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from squire_pipelines.github.client import GitHubClient
+
+PATH = "/webhooks/github"
+_PER_PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """A webhook of a repository.
+
+    Args:
+        id: Its number.
+        url: Where GitHub sends its deliveries, without user and query.
+        is_active: Whether it sends any.
+        status: Of the answer to the last delivery, None when there was none or nothing answered.
+        message: How the last delivery ended, in GitHub's words.
+        is_json: Whether its bodies are JSON, as the receiver prefers them.
+    """
+
+    id: int
+    url: str
+    is_active: bool
+    status: int | None = None
+    message: str = ""
+    is_json: bool = True
+
+
+async def our_webhooks(client: GitHubClient, repository: str) -> tuple[Webhook, ...]:
+    """Return the repository's webhooks whose address ends as the receiver's does. Raises GitHubError.
+
+    The token needs the permission Webhooks (read).
+    """
+    return tuple(read_webhooks(await client.get(f"/repos/{repository}/hooks", {"per_page": _PER_PAGE})))
+
+
+def read_webhooks(answer: Any) -> Iterator[Webhook]:
+    """Yield the webhooks of GitHub's answer that are for a receiver of Squire's."""
+    for entry in answer if isinstance(answer, list) else ():
+        config = entry.get("config") if isinstance(entry, dict) else None
+        if not isinstance(config, dict) or not isinstance(entry.get("id"), int):
+            continue
+        parts = urlsplit(str(config.get("url") or ""))
+        if not parts.path.rstrip("/").endswith(PATH):
+            continue
+        last = entry.get("last_response")
+        last = last if isinstance(last, dict) else {}
+        code = last.get("code")
+        yield Webhook(
+            entry["id"],
+            f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}",
+            entry.get("active") is not False,
+            code if isinstance(code, int) and code else None,
+            str(last.get("message") or "")[:200],
+            config.get("content_type") == "json",
+        )
+
+
+async def ping(client: GitHubClient, repository: str, webhook: Webhook) -> None:
+    """Have GitHub send the webhook a ping. Raises GitHubError; the token needs the permission Webhooks (write)."""
+    await client.post(f"/repos/{repository}/hooks/{webhook.id}/pings", {})
+
+
+@dataclass(frozen=True, slots=True)
+class AppDelivery:
+    """One delivery to an App's webhook: when, of which event, and how it was answered."""
+
+    delivered_at: str
+    event: str
+    status: int
+
+
+def read_app_deliveries(answer: Any) -> tuple[AppDelivery, ...]:
+    """Return the deliveries of GitHub's answer to `GET /app/hook/deliveries`, the newest first."""
+    return tuple(
+        AppDelivery(
+            str(entry.get("delivered_at") or "")[:40],
+            str(entry.get("event") or "")[:100],
+            entry["status_code"],
+        )
+        for entry in (answer if isinstance(answer, list) else ())
+        if isinstance(entry, dict) and isinstance(entry.get("status_code"), int)
+    )
