@@ -1,5 +1,6 @@
 """The check for secrets in the clear: in environment variables, the settings' file, what an older product left."""
 
+import importlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from squire_pipelines.cli.doctor_machine import in_container
 from squire_pipelines.cli.secret_places import all_names
 from squire_pipelines.domain.credentials import find_credentials
 from squire_pipelines.secret_names import variables_of
+from squire_pipelines.setting_file import read_settings_file
 
 NAME = "plaintext"
 _MAX_FILE_BYTES = 2**20
@@ -22,10 +24,21 @@ def check_plaintext(context: CliContext) -> Iterator[Diagnosis]:
     rows = [
         *judge_environment(names, os.environ, is_container=in_container()),
         *judge_settings_text(context.config_path, read_bounded(context.config_path)),
+        *_old_product(context),
     ]
     yield from rows
     if not rows:
-        yield Diagnosis(NAME, "ok", "no secret in the clear in the environment or the settings' file")
+        yield Diagnosis(NAME, "ok", "no secret in the clear in the environment, the settings or an old product's files")
+
+
+def _old_product(context: CliContext) -> Iterator[Diagnosis]:
+    """Yield a line for each thing that the old product left, where the finder of such is installed."""
+    try:
+        finder = importlib.import_module("squire_pipelines.migration.leftovers")
+    except ModuleNotFoundError:
+        return
+    for one in finder.find_leftovers(context.home, Path.cwd(), read_settings_file(context.config_path)):
+        yield Diagnosis(NAME, "warn", one.message, one.step)
 
 
 def judge_environment(
@@ -41,12 +54,9 @@ def judge_environment(
     for name in names:
         for variable in variables_of(name):
             if environment.get(variable, "").strip() and not is_container:
-                yield Diagnosis(
-                    NAME,
-                    "warn",
-                    f"the environment variable {variable} holds {name}, which other processes of this user can read",
-                    f"run `printenv {variable} | squire secrets set {name}`, then `unset {variable}`, also where it is set",
-                )
+                message = f"the variable {variable} holds {name}, and other processes of this user can read it"
+                step = f"run `printenv {variable} | squire secrets set {name}`, then remove it where it is set"
+                yield Diagnosis(NAME, "warn", message, step)
 
 
 def judge_settings_text(path: Path, text: str) -> Iterator[Diagnosis]:

@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from squire_pipelines.cli.context import CliContext
@@ -17,6 +17,13 @@ from squire_pipelines.runtime.processes import process_start_time
 _PROC = Path("/proc")
 _LISTENING = "0A"
 _MAX_PROCESSES = 20_000
+_ANSWER_TIMEOUT_S = 3.0
+_MAX_ANSWER = 10_000
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - addresses that are compared
+_OWN_ANSWERS = {
+    "webhooks.port": ("/healthz", "ok", "a webhook receiver of Squire's"),
+    "pipeline.webserver_port": ("/server_info", "dagster_webserver_version", "Dagster's UI"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +39,7 @@ class PortFacts:
         is_ours: Whether this home's own process holds it.
         holder: Which process holds it, in words; empty when that is not known.
         other: A port that is free.
+        answers: What of Squire's answers there, in words; a deployment may have started it by other means.
     """
 
     name: str
@@ -42,6 +50,7 @@ class PortFacts:
     is_ours: bool = False
     holder: str = ""
     other: int = 0
+    answers: str = ""
 
 
 def check_ports(context: CliContext) -> Iterator[Diagnosis]:
@@ -52,7 +61,8 @@ def check_ports(context: CliContext) -> Iterator[Diagnosis]:
         ("port UI", "pipeline.webserver_port", "127.0.0.1", settings.pipeline.webserver_port, "webserver"),
     )
     for name, setting, host, port, process in places:
-        yield judge_port(find_facts(name, setting, host, port, record=run / f"{process}.pid"))
+        facts = find_facts(name, setting, host, port, record=run / f"{process}.pid")
+        yield judge_port(replace(facts, answers=_ask(facts)) if facts.other and not facts.is_ours else facts)
 
 
 def find_facts(name: str, setting: str, host: str, port: int, *, record: Path) -> PortFacts:
@@ -97,11 +107,29 @@ def judge_port(facts: PortFacts) -> Diagnosis:
         return Diagnosis(facts.name, "ok", f"{place} is free")
     if facts.is_ours:
         return Diagnosis(facts.name, "ok", f"{place} is held by this home's own process")
+    if facts.answers:
+        return Diagnosis(facts.name, "ok", f"{place} is held by {facts.answers}, which this home has not started")
     if not facts.other:
         return Diagnosis(facts.name, "fail", facts.problem, f"change it: `squire config edit`, the key {facts.setting}")
     holder = f", which {facts.holder} holds" if facts.holder else ""
     step = f"stop that process, or run `squire config set {facts.setting} {facts.other}`"
     return Diagnosis(facts.name, "fail", f"{place} is in use{holder}", step)
+
+
+def _ask(facts: PortFacts) -> str:
+    """Return what of Squire's answers at a port; nothing when what answers is something else."""
+    import httpx  # noqa: PLC0415 - only for a port that is taken
+
+    path, key, name = _OWN_ANSWERS[facts.setting]
+    host = _LOOPBACK.get(facts.host, facts.host)
+    try:
+        answer = httpx.get(
+            f"http://{f'[{host}]' if ':' in host else host}:{facts.port}{path}", timeout=_ANSWER_TIMEOUT_S
+        )
+        document = answer.json() if len(answer.content) < _MAX_ANSWER else None
+    except (httpx.HTTPError, ValueError):
+        return ""
+    return name if isinstance(document, dict) and key in document else ""
 
 
 def recorded_process(record: Path) -> int | None:

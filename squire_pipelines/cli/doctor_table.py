@@ -179,8 +179,8 @@ PAID_CHECKS: tuple[DoctorCheck, ...] = (
     DoctorCheck(
         "model answers",
         "With `--model` alone: each model that is called answers one tiny question in a given form, as plans need it. "
-        "At most two requests of 2,048 tokens each are made, for less than a cent with most models; they are reserved in "
-        "the budget and recorded in the ledger.",
+        "At most two requests of 2,048 tokens each are made, for less than a cent with most models; they are reserved "
+        "in the budget and recorded in the ledger.",
         "the line says what the model or its provider cannot do: take another model for `planner.model`",
         check_answers,
         timeout_s=300.0,

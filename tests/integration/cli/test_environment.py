@@ -387,6 +387,6 @@ def test_a_machine_without_git_is_told(squire: Squire, monkeypatch: pytest.Monke
     fake = tmp_path / "git"
     fake.write_text("#!/bin/sh\necho git version 2.20.1\n")
     fake.chmod(0o755)
-    assert _doctor(squire, 1)["git"]["next_step"] == "install git 2.39 or newer"
+    assert _doctor(squire, 1)["git"]["next_step"] == "install git, version 2.39 or newer"
     fake.write_text("#!/bin/sh\necho git version 2.50.1\n")
     assert "http-backend" in _doctor(squire, 1)["git"]["message"]

@@ -1,4 +1,4 @@
-"""The reference page of the settings is what the settings' classes say."""
+"""The reference pages of the settings and of the doctor's checks are what the code says."""
 
 import subprocess
 import sys
@@ -10,8 +10,9 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.mark.slow
-def test_the_page_of_the_settings_is_up_to_date() -> None:
-    script = ROOT / "scripts" / "settings_reference.py"
+@pytest.mark.parametrize("name", ["settings", "doctor"])
+def test_the_page_of_the_reference_is_up_to_date(name: str) -> None:
+    script = ROOT / "scripts" / f"{name}_reference.py"
     done = subprocess.run(
         [sys.executable, str(script), "--check"], capture_output=True, text=True, timeout=60, check=False
     )

@@ -1,0 +1,220 @@
+"""What the doctor makes of the facts: each line with a step that works on this machine."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from squire_pipelines.cli import doctor_clock, doctor_disk, doctor_plaintext, doctor_ports, doctor_webhook
+from squire_pipelines.cli.doctor_disk import HomeSizes, PartSize
+from squire_pipelines.cli.doctor_machine import install_step
+from squire_pipelines.cli.doctor_ports import PortFacts
+from squire_pipelines.cli.doctor_rules import judge_rules
+from squire_pipelines.cli.doctor_webhook import HookFacts, PingFacts
+from squire_pipelines.github.branch_rules import BranchRule, PushFacts, matches_pattern, obstacles, read_rules
+from squire_pipelines.github.webhook_state import AppDelivery, Webhook, read_app_deliveries, read_webhooks
+from squire_pipelines.ledger.deliveries import ReceivedDelivery
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+GIB = 2**30
+TOKEN = "ghp_" + "x" * 36
+HOOK = Webhook(1, "https://squire.test/webhooks/github", is_active=True)
+
+
+def programs(*names: str) -> Any:
+    return lambda name: f"/usr/bin/{name}" if name in names else None
+
+
+@pytest.mark.parametrize(
+    ("known", "is_root", "step"),
+    [
+        (("apt-get",), True, "run `apt-get install git`"),
+        (("apt-get",), False, "run `sudo apt-get install git`"),
+        (("brew",), False, "run `brew install git`"),
+        ((), True, "install git"),
+    ],
+)
+def test_a_program_is_installed_by_this_machines_own_package_manager(
+    *, known: tuple[str, ...], is_root: bool, step: str
+) -> None:
+    assert install_step("git", which=programs(*known), is_root=is_root) == step
+
+
+@pytest.mark.parametrize(
+    ("ahead_s", "status", "text"),
+    [(0.4, "ok", "as GitHub's"), (-30, "warn", "30 s behind"), (300, "fail", "300 s ahead"), (None, "ok", "not comp")],
+)
+def test_a_clock_is_judged_by_how_far_it_is_from_githubs(ahead_s: float | None, status: str, text: str) -> None:
+    row = doctor_clock.judge_offset(ahead_s, step="set it")
+    assert (row.status, text in row.message) == (status, True)
+
+
+def test_a_clock_is_measured_by_the_date_of_any_answer_and_set_as_this_machine_can() -> None:
+    def answer(_request: httpx.Request) -> httpx.Response:
+        return httpx.Response(401, headers={"date": "Sun, 01 Mar 2026 12:00:00 GMT"})
+
+    transport = httpx.MockTransport(answer)
+    ahead = doctor_clock.measure_offset(
+        "https://github.test", timeout_s=1, now=lambda: NOW.timestamp() + 90.5, transport=transport
+    )
+    assert ahead == pytest.approx(90)
+    steps = {
+        names: doctor_clock.clock_step(which=programs(*names), is_container=lambda: False)
+        for names in (("timedatectl",), ("chronyc",), ())
+    }
+    assert steps == {
+        ("timedatectl",): "run `timedatectl set-ntp true`",
+        ("chronyc",): "run `chronyc makestep`",
+        (): "set the clock, and have a time service keep it",
+    }
+    assert "the machine that runs this container" in doctor_clock.clock_step(is_container=lambda: True)
+
+
+@pytest.mark.parametrize(
+    ("facts", "status", "text", "step"),
+    [
+        ({"port": 0}, "ok", "any free one", ""),
+        ({}, "ok", "is free", ""),
+        ({"problem": "taken", "is_ours": True, "other": 1}, "ok", "this home's own process", ""),
+        (
+            {"problem": "taken", "holder": "process 7 (nginx)", "other": 4001},
+            "fail",
+            "in use, which process 7 (nginx) holds",
+            "squire config set webhooks.port 4001",
+        ),
+        ({"problem": "no such address"}, "fail", "no such address", "webhooks.port"),
+    ],
+)
+def test_a_port_is_free_or_ours_or_another_process_has_it(
+    facts: dict[str, Any], status: str, text: str, step: str
+) -> None:
+    row = doctor_ports.judge_port(PortFacts("port", "webhooks.port", "127.0.0.1", **{"port": 4000, **facts}))
+    assert (row.status, text in row.message, step in row.next_step) == (status, True, True)
+
+
+def sizes(age_days: float, **daily: float) -> HomeSizes:
+    return HomeSizes(tuple(PartSize(name, GIB, grown) for name, grown in daily.items()), age_days * 86400)
+
+
+def test_growth_says_how_long_the_room_does_and_which_part_to_make_smaller() -> None:
+    soon = doctor_disk.judge_growth(10 * GIB, sizes(30, ledger=0.1 * GIB, attempts=1.9 * GIB))
+    assert soon.status == "warn"
+    assert "2.0 GiB a day, for which the disk has room for 5 days" in soon.message
+    assert "agent.log_retention_days" in soon.next_step
+    assert doctor_disk.judge_growth(100 * GIB, sizes(30, ledger=0.1 * GIB)).message.endswith("room for years")
+    assert doctor_disk.judge_growth(GIB, sizes(0.5, ledger=GIB)).message.endswith("is known after a day")
+    assert [doctor_disk.judge_room(free, Path("/x"), sizes(1)).status for free in (GIB, GIB // 2, 2**20)] == [
+        "ok",
+        "warn",
+        "fail",
+    ]
+
+
+def test_variables_with_secrets_are_told_outside_of_containers_alone_and_never_with_their_values() -> None:
+    environment = {"GH_TOKEN": TOKEN, "PATH": "/bin"}
+    (row,) = doctor_plaintext.judge_environment(["github-token"], environment, is_container=False)
+    assert "GH_TOKEN" in row.message
+    assert "printenv GH_TOKEN | squire secrets set github-token" in row.next_step
+    assert TOKEN not in repr(row)
+    assert not list(doctor_plaintext.judge_environment(["github-token"], environment, is_container=True))
+
+
+def test_a_secret_in_the_settings_file_is_told_by_its_line_and_never_repeated() -> None:
+    (row,) = doctor_plaintext.judge_settings_text(Path("config.toml"), f'[agent]\noptions = {{a = "{TOKEN}"}}\n')
+    assert "line 2" in row.message
+    assert TOKEN not in repr(row)
+
+
+PUSH = PushFacts("squire/t1-fix-it", "Fix it", "bot@example.test")
+
+
+def rule(kind: str, **parameters: object) -> dict[str, object]:
+    return {"type": kind, "ruleset_source_type": "Repository", "ruleset_id": 7, "parameters": parameters}
+
+
+@pytest.mark.parametrize(
+    ("entry", "refuses"),
+    [
+        (rule("creation"), True),
+        (rule("required_signatures"), True),
+        (rule("pull_request", required_approving_review_count=1), True),
+        (rule("deletion"), False),
+        (rule("non_fast_forward"), False),
+        (rule("branch_name_pattern", operator="starts_with", pattern="squire/"), False),
+        (rule("branch_name_pattern", operator="starts_with", pattern="feature/"), True),
+        (rule("branch_name_pattern", operator="starts_with", pattern="squire/", negate=True), True),
+        (rule("branch_name_pattern", operator="regex", pattern="^squire/.*"), False),
+        (rule("commit_author_email_pattern", operator="ends_with", pattern="@acme.test"), True),
+        (rule("commit_message_pattern", operator="contains", pattern="ENG-"), None),
+        (rule("branch_name_pattern", operator="regex", pattern="(a+)+$"), None),
+    ],
+)
+def test_a_rule_refuses_a_push_or_not_or_nobody_can_tell_before_it(
+    *, entry: dict[str, object], refuses: bool | None
+) -> None:
+    refusing = obstacles(tuple(read_rules([entry, "noise", {"type": 3}])), PUSH)
+    row = judge_rules("rules", refusing, {7: "strict"})
+    assert row.status == {True: "fail", False: "ok", None: "warn"}[refuses]
+    assert refuses is False or "the ruleset strict" in row.message
+
+
+def test_a_regular_expression_of_a_stranger_is_not_run() -> None:
+    assert matches_pattern({"operator": "regex", "pattern": "(a|a)*$"}, "a" * 64) is None
+
+
+def test_the_rules_of_an_organisation_are_told_as_the_owners() -> None:
+    (obstacle,) = obstacles((BranchRule("creation", is_repositorys=False),), PUSH)
+    assert "a ruleset of the owner's forbids to create" in judge_rules("rules", (obstacle,), {}).message
+
+
+def test_webhooks_are_read_without_user_and_query_and_only_those_that_lead_to_a_receiver() -> None:
+    answer = [
+        {"id": 1, "active": True, "config": {"url": f"https://user:{TOKEN}@squire.test/webhooks/github?token={TOKEN}"}},
+        {"id": 2, "active": True, "config": {"url": "https://ci.test/hook"}},
+        {"id": "three"},
+    ]
+    (hook,) = read_webhooks(answer)
+    assert hook.url == "https://squire.test/webhooks/github"
+    assert list(read_webhooks({"message": "Not Found"})) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "step"),
+    [
+        (None, "reachable from GitHub"),
+        (401, "squire secrets get webhook-secret --reveal"),
+        (202, "another receiver answers there"),
+        (404, "is not Squire's receiver"),
+    ],
+)
+def test_a_ping_that_does_not_arrive_says_what_is_wrong_by_how_github_saw_it_end(status: int | None, step: str) -> None:
+    hook = Webhook(1, HOOK.url, is_active=True, status=status, message="words")
+    row = doctor_webhook.judge_ping(PingFacts("acme/shop", hook, None))
+    assert (row.status, step in row.next_step) == ("fail", True)
+
+
+def test_repositories_without_a_webhook_or_with_one_that_is_off_are_named() -> None:
+    off = Webhook(1, HOOK.url, is_active=False)
+    facts = [
+        HookFacts("acme/a", ()),
+        HookFacts("acme/b", (off,)),
+        HookFacts("acme/c", (HOOK,)),
+        HookFacts("acme/d", None),
+    ]
+    first, second = doctor_webhook.judge_hooks(facts)
+    assert "acme/a" in first.message
+    assert "switched off in acme/b" in second.message
+
+
+def test_an_app_is_judged_by_its_last_delivery_and_a_token_without_the_permission_by_the_inbox() -> None:
+    answer = [{"delivered_at": "2026-03-01T11:00:00Z", "event": "push", "status_code": 502}, {"status_code": "x"}]
+    assert doctor_webhook.judge_app(read_app_deliveries(answer)).status == "fail"
+    assert doctor_webhook.judge_app((AppDelivery("2026-03-01T11:00:00Z", "push", 202),)).status == "ok"
+    assert doctor_webhook.judge_app(()).status == "warn"
+    ages = {1: "ok", 30: "warn"}
+    for days, status in ages.items():
+        newest = ReceivedDelivery(5, "push", NOW - timedelta(days=days))
+        assert doctor_webhook.judge_inbox(newest, NOW).status == status
+    assert doctor_webhook.judge_inbox(None, None).status == "warn"
