@@ -122,12 +122,11 @@ def _ask(facts: PortFacts) -> str:
 
     path, key, name = _OWN_ANSWERS[facts.setting]
     host = _LOOPBACK.get(facts.host, facts.host)
+    url = f"http://{f'[{host}]' if ':' in host else host}:{facts.port}{path}"
     try:
-        answer = httpx.get(
-            f"http://{f'[{host}]' if ':' in host else host}:{facts.port}{path}", timeout=_ANSWER_TIMEOUT_S
-        )
-        document = answer.json() if len(answer.content) < _MAX_ANSWER else None
-    except (httpx.HTTPError, ValueError):
+        with httpx.stream("GET", url, timeout=_ANSWER_TIMEOUT_S) as answer:
+            document = json.loads(next(answer.iter_bytes(_MAX_ANSWER), b""))
+    except (httpx.HTTPError, ValueError, RecursionError):
         return ""
     return name if isinstance(document, dict) and key in document else ""
 
