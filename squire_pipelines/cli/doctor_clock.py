@@ -60,10 +60,10 @@ def measure_offset(
         with client.stream("GET", f"{api_url.rstrip('/')}/rate_limit") as response:
             received = now()
     try:
-        theirs = parsedate_to_datetime(response.headers["date"]).timestamp()
+        server_time = parsedate_to_datetime(response.headers["date"]).timestamp()
     except (KeyError, ValueError):
         return None
-    return (sent + received) / 2 - (theirs + _ROUNDING_S)
+    return (sent + received) / 2 - (server_time + _ROUNDING_S)
 
 
 def judge_offset(offset_s: float | None, *, step: str) -> Diagnosis:

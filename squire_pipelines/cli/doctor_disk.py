@@ -202,7 +202,7 @@ def _tree(folder: Path, since: float, budget: _Budget) -> tuple[int, int]:
                 if stat.S_ISDIR(status.st_mode):
                     folders.append(entry.path)
                     continue
-                held = status.st_blocks * 512  # sparse files hold less than they seem to
-                used += held
-                recent += held if status.st_mtime >= since else 0
+                on_disk = status.st_blocks * 512  # sparse files hold less than they seem to
+                used += on_disk
+                recent += on_disk if status.st_mtime >= since else 0
     return used, recent

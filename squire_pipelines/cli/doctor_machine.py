@@ -46,7 +46,7 @@ def install_step(
 
 def in_container() -> bool:
     """Return whether this process is in a container, whose environment and clock are somebody else's to set."""
-    return "KUBERNETES_SERVICE_HOST" in os.environ or any(mark.exists() for mark in _CONTAINER_MARKS)
+    return "KUBERNETES_SERVICE_HOST" in os.environ or any(path.exists() for path in _CONTAINER_MARKS)
 
 
 def check_python(_context: CliContext) -> Iterator[Diagnosis]:

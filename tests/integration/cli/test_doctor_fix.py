@@ -47,9 +47,9 @@ def neglected(squire: Squire) -> Squire:
 def test_a_dry_run_says_what_would_be_done_and_does_nothing(neglected: Squire) -> None:
     home = neglected.home
     before = {path: (mode(path), path.stat().st_mtime_ns) for path in home.rglob("*")}
-    said = repairs(neglected, "--dry-run")
-    assert f"would chmod 600 {home / 'config.toml'}" in said
-    assert all(line.startswith("would ") for line in said)
+    messages = repairs(neglected, "--dry-run")
+    assert f"would chmod 600 {home / 'config.toml'}" in messages
+    assert all(line.startswith("would ") for line in messages)
     after = {path: (mode(path), path.stat().st_mtime_ns) for path in home.rglob("*")}
     assert {path: after.get(path) for path in before} == before
     neglected.fails(2, "doctor", "--dry-run")
@@ -57,12 +57,12 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(neglected: Squire) -
 
 def test_permissions_leftovers_and_folders_are_repaired_and_nothing_of_the_users_is_touched(neglected: Squire) -> None:
     home = neglected.home
-    said = repairs(neglected)
+    messages = repairs(neglected)
     assert (mode(home / "config.toml"), mode(home / "run")) == (0o600, 0o700)
     assert not (home / "run" / "receiver.pid").exists()
     assert not (home / ".config.toml.a1b2c3d4.part").exists()
     assert (home / "cache").is_dir()
-    assert all(line.startswith("done: ") for line in said)
+    assert all(line.startswith("done: ") for line in messages)
     assert (home / "config.toml").read_text() == '# mine\nrepositories = ["acme/shop"]\n'
     assert (home / ".notes.part").read_text() == "mine"
     assert mode(home / "notes.txt") == 0o644
@@ -71,14 +71,14 @@ def test_permissions_leftovers_and_folders_are_repaired_and_nothing_of_the_users
 
 def test_a_home_that_is_served_keeps_its_records(neglected: Squire) -> None:
     with lock(neglected.home / "run" / "lock"):
-        said = repairs(neglected)
-    assert not any("receiver.pid" in line for line in said)
+        messages = repairs(neglected)
+    assert not any("receiver.pid" in line for line in messages)
     assert (neglected.home / "run" / "receiver.pid").exists()
 
 
 def test_a_home_without_settings_gets_commented_defaults_that_are_valid(squire: Squire) -> None:
-    said = repairs(squire)
+    messages = repairs(squire)
     config = squire.home / "config.toml"
-    assert f"done: write {config} with the defaults as comments" in said
+    assert f"done: write {config} with the defaults as comments" in messages
     assert mode(config) == 0o600
     squire.ok("config", "validate")
