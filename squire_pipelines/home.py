@@ -96,8 +96,8 @@ def no_toml_hint(path: Path, line: int | None = None) -> str:
 
 def _stewards_hint(file: Path) -> str:
     return (
-        f"{file} has the form of the old product's settings: docs/guide/coming-from-the-old-squire.md says what they "
-        "are called here, and `squire init` writes a config.toml"
+        f"{file} has the form of the old product's settings: `squire migrate --from {file.parent}` takes them over; "
+        "see docs/guide/coming-from-the-old-squire.md"
     )
 
 

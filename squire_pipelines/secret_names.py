@@ -18,6 +18,13 @@ class SecretName(StrEnum):
     MODEL_KEY = "model-key"
 
 
+AI_GATEWAY = "ai-gateway"
+"""The provider whose key the old product read from AI_GATEWAY_API_KEY, as its other clients do."""
+_FURTHER_VARIABLES = {
+    SecretName.GITHUB_TOKEN: ("GITHUB_TOKEN", "GH_TOKEN"),
+    f"{AI_GATEWAY}-key": ("AI_GATEWAY_API_KEY",),
+}
+
 _NO_PROVIDERS = frozenset({SecretName.GITHUB_TOKEN, SecretName.GITHUB_APP_KEY, SecretName.WEBHOOK_SECRET})
 
 
@@ -47,7 +54,7 @@ def check_secret_name(name: str) -> str:
 def variables_of(name: str) -> tuple[str, ...]:
     """Return the environment variables that may hold a secret, the first wins."""
     own = _PREFIX + name.upper().replace("-", "_")
-    return (own, "GITHUB_TOKEN", "GH_TOKEN") if name == SecretName.GITHUB_TOKEN else (own,)
+    return (own, *_FURTHER_VARIABLES.get(name, ()))
 
 
 def file_variable_of(name: str) -> str:
@@ -56,7 +63,10 @@ def file_variable_of(name: str) -> str:
 
 
 _OWN_VARIABLES = frozenset(
-    (*(variable for name in SecretName for variable in variables_of(name)), "SQUIRE_SECRETS_PASSPHRASE")
+    (
+        *(variable for name in (*SecretName, f"{AI_GATEWAY}-key") for variable in variables_of(name)),
+        "SQUIRE_SECRETS_PASSPHRASE",
+    )
 )
 
 

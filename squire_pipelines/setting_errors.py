@@ -14,6 +14,7 @@ from squire_pipelines.secrets.redact import Redactor
 from squire_pipelines.setting_file import KeyPath, SettingsFile, key_text
 from squire_pipelines.setting_keys import SettingValueError, default_at, similar_key
 from squire_pipelines.setting_types import SECRET_SHOWN
+from squire_pipelines.setting_variables import old_variable_at
 
 _EVERY_KEY = "`squire config show --defaults` lists every key with its default"
 _MAX_SHOWN = 10
@@ -111,7 +112,7 @@ def variable_at(path: KeyPath) -> str | None:
         variable = "SQUIRE_" + "__".join(str(part) for part in path[:length]).upper()
         if variable in names:
             return names[variable]
-    return None
+    return old_variable_at(path)
 
 
 def table_path(table: str) -> KeyPath:

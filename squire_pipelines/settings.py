@@ -55,7 +55,7 @@ from squire_pipelines.setting_errors import config_error, in_file, refuse_parame
 from squire_pipelines.setting_file import SettingsFile, read_settings_file
 from squire_pipelines.setting_keys import SettingValueError
 from squire_pipelines.setting_types import LedgerUrl, RepositoryName, SourceName, refuse_two_spellings
-from squire_pipelines.setting_variables import refuse_unknown_sections
+from squire_pipelines.setting_variables import refuse_unknown_sections, renamed_settings
 from squire_pipelines.signal_sections import (
     CiSettings,
     CollectionSettings,
@@ -105,14 +105,14 @@ class Settings(BaseSettings):
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003 - the library's signature
+        settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the library's signature
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment wins over the file, whose content arrives as keyword arguments."""
-        return (env_settings, init_settings)
+        """The environment, by its new names and then by old ones, wins over the file, which arrives as arguments."""
+        return (env_settings, renamed_settings(settings_cls), init_settings)
 
     @model_validator(mode="after")
     def _check_repositories(self) -> Self:

@@ -21,6 +21,7 @@ from squire_pipelines.process_setup import set_up_process
 _CLI = "squire_pipelines.cli"
 COMMANDS = {
     "init": Lazy(f"{_CLI}.init:init", "Write a commented config.toml."),
+    "migrate": Lazy(f"{_CLI}.migrate:migrate", "Take over the old product's settings, secrets and tasks."),
     "run": Lazy(f"{_CLI}.run:run", "Run one cycle: collect, plan, dispatch, wait, report."),
     "demo": Lazy(f"{_CLI}.demo:demo", "Run the whole pipeline on this machine; nothing leaves it."),
     "dev": Lazy(f"{_CLI}.dev:dev", "Run Dagster's UI and daemon and the webhook receiver, until Ctrl-C."),

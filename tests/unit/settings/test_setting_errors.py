@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from squire_pipelines.errors import SettingError
-from squire_pipelines.setting_variables import unknown_variables
+from squire_pipelines.setting_variables import RENAMED, WITHOUT_SETTING, unknown_variables
 from squire_pipelines.settings import Settings, load_settings
 
 ROOT = Path(__file__).parents[3]
@@ -134,9 +134,43 @@ def test_every_variable_that_our_code_names_is_known(monkeypatch: pytest.MonkeyP
     )
     names = {name for text in texts for name in re.findall(r"\bSQUIRE_[A-Z0-9_]*[A-Z0-9]\b(?!_)", text)}
     assert len(names) > 30
-    for name in names - {"SQUIRE_EGRESS", "SQUIRE_TEST"}:
+    for name in names - {"SQUIRE_EGRESS", "SQUIRE_TEST", *RENAMED, *WITHOUT_SETTING}:
         monkeypatch.setenv(name, "1")
     assert list(unknown_variables(Settings)) == []
+
+
+def test_a_variable_of_the_old_product_still_works_and_its_new_name_is_told(
+    monkeypatch: pytest.MonkeyPatch, config: Path
+) -> None:
+    monkeypatch.setenv("SQUIRE_MAX_CONCURRENT", "7")
+    monkeypatch.setenv("SQUIRE_MODEL", "openai/gpt-5")
+    monkeypatch.setenv("SQUIRE_AUTO_CLEANUP", "false")
+    config.write_text("[dispatch]\nmax_concurrent = 3\nmax_attempts = 2\n")
+    settings = load_settings(config)
+    assert (settings.dispatch.max_concurrent, settings.dispatch.max_attempts) == (7, 2)
+    assert (settings.agent.model, settings.agent.keep_failed_containers) == ("gpt-5", True)
+    sentences = list(unknown_variables(Settings))
+    assert len(sentences) == 3
+    assert "SQUIRE_MAX_CONCURRENT is now called SQUIRE_DISPATCH__MAX_CONCURRENT; the old name still works" in (
+        " ".join(sentences)
+    )
+    monkeypatch.setenv("SQUIRE_DISPATCH__MAX_CONCURRENT", "4")
+    assert load_settings(config).dispatch.max_concurrent == 4
+    assert any("SQUIRE_MAX_CONCURRENT sets nothing, since its new name" in text for text in unknown_variables(Settings))
+
+
+def test_a_variable_of_the_old_product_that_is_wrong_or_sets_nothing_is_told(
+    monkeypatch: pytest.MonkeyPatch, config: Path
+) -> None:
+    monkeypatch.setenv("SQUIRE_MAX_CONCURRENT", "many")
+    assert refused(config, "").message.startswith("environment variable SQUIRE_MAX_CONCURRENT: dispatch.max_concurrent")
+    monkeypatch.delenv("SQUIRE_MAX_CONCURRENT")
+    for name in (*WITHOUT_SETTING, "SQUIRE_SKILLS_DIR", "SQUIRE_MODEL"):
+        monkeypatch.setenv(name, "opencode/glm-4.7-free")
+    assert load_settings(config).agent.model is None
+    sentences = list(unknown_variables(Settings))
+    assert len(sentences) == len(WITHOUT_SETTING) + 2
+    assert all("sets nothing" in sentence for sentence in sentences)
 
 
 @pytest.mark.parametrize(

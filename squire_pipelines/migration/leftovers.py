@@ -1,0 +1,63 @@
+"""Says what of the old product is still to be taken over, for checks such as `squire doctor`. Nothing is changed.
+
+No passphrase is asked for, and the environment is left out: a variable is told where the settings are read.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from squire_pipelines.errors import ConfigError
+from squire_pipelines.home import Home
+from squire_pipelines.migration.old_files import OldPlaces
+from squire_pipelines.migration.plan import make_plan
+from squire_pipelines.migration.record import folder_of, records_in
+from squire_pipelines.setting_file import SettingsFile
+
+COMMAND = "squire migrate"
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """Something of the old product that Squire passes over: what it is, as a sentence, and what to do.
+
+    `has_secret` where a secret lies in plain text.
+    """
+
+    message: str
+    step: str
+    has_secret: bool = False
+
+
+def find_leftovers(home: Home, folder: Path, config: SettingsFile, *, user_home: Path | None = None) -> list[Leftover]:
+    """Return what the old product left in a folder and in the user's home, and migrations that were interrupted.
+
+    Args:
+        home: Of Squire's files.
+        folder: Where the old product was started, as a rule the working directory.
+        config: The settings' file as it was read.
+        user_home: The user's; by default that of this process's user.
+    """
+    leftovers = [
+        Leftover(f"a migration was interrupted: {file.path}", _GO_ON, has_secret=True)
+        for file in records_in(folder_of(home))
+        if file.phase != "done"
+    ]
+    places = OldPlaces(folder=folder, user_home=Path.home() if user_home is None else user_home, environment={})
+    try:
+        plan = make_plan(places, config, "", ())
+    except ConfigError as error:
+        return [*leftovers, Leftover(error.message, error.hint)]
+    step = f"run `{COMMAND} --dry-run`, which shows what would be done, then `{COMMAND}`"
+    leftovers += [
+        Leftover(f"{edit.path} has secrets of the old product in plain text", step, has_secret=True)
+        for edit in plan.edits
+    ]
+    written = {row.source for row in plan.rows if row.note.startswith("written")}
+    leftovers += [
+        Leftover(f"{source} has settings of the old product, which are not read", step)
+        for source in sorted(written - {str(edit.path) for edit in plan.edits})
+    ]
+    return leftovers
+
+
+_GO_ON = f"`{COMMAND}` finishes it, `{COMMAND} --rollback` restores the old state"
