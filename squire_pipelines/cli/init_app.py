@@ -18,10 +18,12 @@ from squire_pipelines.terminal.output import ask, write_labelled, write_line
 
 if TYPE_CHECKING:
     from squire_pipelines.github.app_manifest import NewApp
+    from squire_pipelines.github.app_page import AppPage, BrowserAnswer
     from squire_pipelines.github.app_registration import AppRecord
     from squire_pipelines.settings import Settings
 
 MAX_STORE_ATTEMPTS = 5
+_NOT_USABLE = "The App is not usable"
 
 
 def _tell(text: str = "") -> None:
@@ -99,7 +101,6 @@ def _check_places(context: CliContext, settings: "Settings", options: AppOptions
 
 
 def _make_app(context: CliContext, settings: "Settings", options: AppOptions) -> "tuple[AppRecord, dict[str, str]]":
-    from squire_pipelines.deadline import Deadline  # noqa: PLC0415 - likewise
     from squire_pipelines.github import app_manifest, app_page, app_registration  # noqa: PLC0415 - httpx, only here
     from squire_pipelines.github.permissions import needs_of_app  # noqa: PLC0415 - likewise
 
@@ -125,19 +126,15 @@ def _make_app(context: CliContext, settings: "Settings", options: AppOptions) ->
             )
         )
         with _announced(context, page, options):
-            answer = app_registration.wait_for_code(
-                page, Deadline.after(options.wait_s), read_line=_line_reader(context, options), tell=_tell
-            )
-        app = None
+            app, answer = _receive(context, settings, page, options)
+        record = app_registration.AppRecord.of(app, options.organization)
+        _tell(f"GitHub made the App {app.slug}. Its key is shown once, and is kept now.")
         try:
-            app = app_registration.exchange_code(github, answer.code, organization=options.organization)
-            record = app_registration.AppRecord.of(app, options.organization)
-            _tell(f"GitHub made the App {app.slug}. Its key is shown once, and is kept now.")
             places = _keep(context, settings, app, record)
         except BaseException as error:
             reason = error.message if isinstance(error, SquireError) else "the command was interrupted"
-            answer.reply(app_page.BrowserReply(f"The App is not usable: {reason}. Go on at the terminal."))
-            if app is not None and not isinstance(error, SquireError):
+            answer.reply(app_page.BrowserReply(f"{_NOT_USABLE}: {reason}. Go on at the terminal."))
+            if not isinstance(error, SquireError):
                 _tell(f"The key of {app.slug} may not be kept. {_recovery(web, options.organization, app.slug)}")
             raise
         answer.reply(app_page.BrowserReply("", location=app_manifest.install_url(app.page)))
@@ -148,6 +145,28 @@ def _make_app(context: CliContext, settings: "Settings", options: AppOptions) ->
         old = settings.github.app_slug or settings.github.app_id
         _tell(f"The App {old} is no longer used. Delete it: {app_manifest.apps_url(web, None)}, or its organization's.")
     return record, places
+
+
+def _receive(
+    context: CliContext, settings: "Settings", page: "AppPage", options: AppOptions
+) -> "tuple[NewApp, BrowserAnswer]":
+    """Wait for a code and exchange it; at a terminal, what was pasted in its place may be corrected."""
+    from squire_pipelines.deadline import Deadline  # noqa: PLC0415 - likewise
+    from squire_pipelines.errors import GitHubNotFoundError  # noqa: PLC0415 - likewise
+    from squire_pipelines.github import app_page, app_registration  # noqa: PLC0415 - httpx, only here
+
+    deadline, read_line = Deadline.after(options.wait_s), _line_reader(context, options)
+    while True:  # as long as the deadline, which ends the wait
+        answer = app_registration.wait_for_code(page, deadline, read_line=read_line, tell=_tell)
+        try:
+            app = app_registration.exchange_code(settings.github, answer.code, organization=options.organization)
+        except SquireError as error:
+            answer.reply(app_page.BrowserReply(f"{_NOT_USABLE}: {error.message}. Go on at the terminal."))
+            if not (isinstance(error, GitHubNotFoundError) and answer.is_pasted and context.is_interactive):
+                raise
+            _tell(f"{error.message}. Paste the whole address to which GitHub sent the browser.")
+        else:
+            return app, answer
 
 
 def _keep(context: CliContext, settings: "Settings", app: "NewApp", record: "AppRecord") -> dict[str, str]:

@@ -24,6 +24,7 @@ MAX_NAME_CHARS = 34
 """Of an App's name: https://docs.github.com/apps/creating-github-apps/registering-a-github-app."""
 
 MAX_ANSWER_CHARS = 4000
+_MIN_BARE_CHARS = 16
 _CODE = re.compile(r"[A-Za-z0-9._-]{1,200}")
 _SLUG = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _NO_LABEL = re.compile(r"[^A-Za-z0-9]+")
@@ -173,6 +174,8 @@ def code_in(text: str, state: str) -> Secret:
     if "code" in values or "state" in values:
         check_state(values.get("state", [""])[0], state)
         text = values.get("code", [""])[0]
+    elif len(text) < _MIN_BARE_CHARS:  # a word that somebody typed
+        text = ""
     if not _CODE.fullmatch(text):
         raise ConfigError(
             "there is no code in that",

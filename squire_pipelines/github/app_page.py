@@ -47,9 +47,10 @@ class BrowserReply:
 
 @dataclass(frozen=True, slots=True)
 class BrowserAnswer:
-    """A code that came with our state. Whoever takes it has to reply, for the browser waits."""
+    """A code that a browser brought with our state, or a person pasted. Whoever takes it replies: the browser waits."""
 
     code: Secret
+    is_pasted: bool = False
     _replies: "queue.Queue[BrowserReply]" = field(default_factory=lambda: queue.Queue(maxsize=1))
 
     def reply(self, reply: BrowserReply) -> None:

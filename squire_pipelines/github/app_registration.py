@@ -118,7 +118,7 @@ def wait_for_code(
             return answer
         if (line := read_line()) is not None and line.strip():
             try:
-                return BrowserAnswer(app_manifest.code_in(line, page.state))
+                return BrowserAnswer(app_manifest.code_in(line, page.state), is_pasted=True)
             except (ConfigError, RefusedError) as error:
                 pasted += 1
                 if pasted >= MAX_PASTED:

@@ -25,6 +25,7 @@ from tests.support.secret_store_faults import cheap_store, passphrase
 __all__ = ["forge", "forge_home", "hosted_home", "samples"]
 
 REPOSITORY = "demo/webshop"
+UNKNOWN = "0123456789abcdef"
 APP = ("init", "--github-app", "--wait", "20")
 
 
@@ -210,13 +211,14 @@ def test_a_person_repairs_the_store_while_the_key_is_in_memory(squire: Squire, s
     def break_store(html: str) -> str:
         location = Browser(name="First").make_app(html)
         store_file.write_bytes(b"x" * 100)
-        return f"{location}\n"
+        return f"{UNKNOWN}\n{location}\n"
 
     def repair() -> str:
         store_file.write_bytes(sealed)
         return "\n"
 
     result = headless(squire, break_store, "--wait", "1", then=repair)
+    assert "GitHub does not know this code" in result.stderr
     assert "The key of first is still in memory" in result.stderr
     assert "github-app-key is kept in the encrypted file" in result.stderr
     assert load_settings().github.app_slug == "first"
@@ -229,7 +231,7 @@ def test_a_code_that_github_does_not_know_or_that_bears_another_state_makes_noth
     result = headless(squire, lambda _: "http://127.0.0.1:1/callback?code=abc&state=other\n" * MAX_PASTED)
     assert result.exit_code == 5, result.output
     assert "another state" in result.stderr
-    result = headless(squire, lambda _: "0123456789\n")
+    result = headless(squire, lambda _: f"{UNKNOWN}\n")
     assert result.exit_code == 1, result.output
     assert "older than an hour, or was used already" in result.stderr
     assert f"{forge.url}/settings/apps" in result.stderr

@@ -10,7 +10,7 @@ from squire_pipelines.github.permissions import needs_of_app
 from squire_pipelines.settings import Settings
 
 STATE = "s" * 43
-CODES = st.text(string.ascii_letters + string.digits, min_size=1, max_size=60)
+CODES = st.text(string.ascii_letters + string.digits, min_size=16, max_size=60)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_an_address_with_another_state_is_refused(code: str, state: str) -> None
             app_manifest.code_in(text, STATE)
 
 
-@pytest.mark.parametrize("text", ["", "what?", "../../app", "https://github.com/", "a b", "é", "x" * 5000])
+@pytest.mark.parametrize("text", ["", "what?", "nonsense", "../../app", "https://github.com/", "a b", "é", "x" * 5000])
 def test_a_text_without_a_code_is_none(text: str) -> None:
     with pytest.raises(ConfigError, match="no code in that"):
         app_manifest.code_in(text, STATE)
