@@ -44,12 +44,13 @@ class CliContext:
     def __init__(self, *, is_interactive: bool | None = None) -> None:
         self.config: Path | None = None
         self.verbose = False
-        self.is_interactive = sys.stdin.isatty() if is_interactive is None else is_interactive
+        at_terminal = sys.stdin is not None and sys.stdin.isatty()  # it is None when closed
+        self.is_interactive = at_terminal if is_interactive is None else is_interactive
 
     @property
     def can_ask(self) -> bool:
         """Whether a person can be asked for what is not shown, at the terminal itself when standard input is a pipe."""
-        if self.is_interactive or not sys.stderr.isatty():
+        if self.is_interactive or sys.stderr is None or not sys.stderr.isatty():
             return self.is_interactive
         try:
             os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))

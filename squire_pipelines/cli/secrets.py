@@ -29,10 +29,10 @@ from squire_pipelines.secrets.lookup import (
     store_secret,
 )
 from squire_pipelines.secrets.passphrase import NAME
-from squire_pipelines.secrets.secret_files import MAX_SECRET_BYTES, read_secret_file
+from squire_pipelines.secrets.secret_files import MAX_SECRET_BYTES, read_secret_file, secret_text
 from squire_pipelines.secrets.sources import SecretSources
 from squire_pipelines.secrets.uses import UseKind
-from squire_pipelines.terminal.output import ask, write_labelled, write_line
+from squire_pipelines.terminal.output import ask, write_exactly, write_labelled, write_line
 
 _OLD_NAMES = {"status": "list", "unset": "rm"}
 
@@ -153,10 +153,11 @@ def _keep(
 
 
 def _read_value(name: str) -> str:
-    value = ask(name, is_secret=True) if sys.stdin.isatty() else sys.stdin.read(MAX_SECRET_BYTES + 1)
-    if len(value) > MAX_SECRET_BYTES:
-        raise click.BadParameter(f"a secret has at most {MAX_SECRET_BYTES} bytes", param_hint="NAME")
-    return value
+    if sys.stdin is None:  # it is closed
+        return ""
+    if sys.stdin.isatty():
+        return secret_text(ask(name, is_secret=True).encode(errors="surrogateescape"), "terminal")
+    return secret_text(sys.stdin.buffer.read(MAX_SECRET_BYTES + 1), "pipe")
 
 
 def _refuse_unknown(name: str, keys: tuple[str, ...]) -> None:
@@ -184,7 +185,10 @@ def get(context: CliContext, name: str, *, reveal: bool) -> None:
         unlock_store(context, sources)
     secret = require_secret(name, sources)
     value = secret.reveal()
-    write_line(value if reveal else f"{name}: found in the {secret.origin}, {len(value)} characters")
+    if reveal:
+        write_exactly(value)
+    else:
+        write_line(f"{name}: found in the {secret.origin}, {len(value)} characters")
 
 
 @secrets.command("rm", examples=("squire secrets rm github-token",))

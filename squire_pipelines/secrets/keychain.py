@@ -44,18 +44,16 @@ class Keychain:
             return _bounded(lambda: self.backend.get_password(SERVICE, name), self.timeout_s) or None, ""
         except keyring.errors.NoKeyringError:
             return None, ""
-        except (keyring.errors.KeyringError, _SilentError) as error:
+        except Exception as error:  # noqa: BLE001 - back ends are others' packages, and raise what their buses do
             return None, self._trouble(error)
 
     def store(self, name: str, value: str) -> None:
         """Keep a secret and read it back. Raises ConfigError when it is locked, silent or keeps something else."""
-        import keyring.errors  # noqa: PLC0415 - it looks for back ends when imported
-
         try:
             _bounded(lambda: self.backend.set_password(SERVICE, name, value), self.timeout_s)
             is_kept = _bounded(lambda: self.backend.get_password(SERVICE, name), self.timeout_s) == value
-        except (keyring.errors.KeyringError, _SilentError) as error:
-            raise self._refusal(name, self._trouble(error)) from error
+        except Exception as error:  # noqa: BLE001 - as in `find`; its text may have the value, and is not chained
+            raise self._refusal(name, self._trouble(error)) from None
         if not is_kept:
             raise self._refusal(name, f"{self.name} gives back another value")
 
@@ -69,7 +67,7 @@ class Keychain:
             with contextlib.suppress(keyring.errors.PasswordDeleteError, keyring.errors.NoKeyringError):
                 _bounded(lambda: self.backend.delete_password(SERVICE, name), self.timeout_s)
                 return True
-        except (keyring.errors.KeyringError, _SilentError) as error:
+        except Exception as error:  # as in `find`
             message = f"{name} is not removed from the keychain: {self._trouble(error)}"
             raise ConfigError(message, hint="unlock the keychain, and run the command again") from error
         return False
@@ -93,7 +91,12 @@ def find_keychain(timeout_s: float = TIMEOUT_S) -> Keychain:
     """Return the machine's keychain, or what there is instead of one."""
     import keyring  # noqa: PLC0415 - it looks for back ends when imported
 
-    backend = keyring.get_keyring()
+    try:
+        backend = keyring.get_keyring()
+    except Exception as error:  # noqa: BLE001 - it imports the back end that a variable or a file of keyring's names
+        return Keychain(
+            None, f"{NONE}: the back end that keyring is set to use cannot be used ({type(error).__name__})"
+        )
     plain = ""
     for one in getattr(backend, "backends", None) or (backend,):  # the chain of all of them has several
         kind = f"{type(one).__module__}.{type(one).__qualname__}"

@@ -11,7 +11,7 @@ from squire_pipelines.secret_names import SecretName, check_secret_name, variabl
 from squire_pipelines.secrets.keychain import ORIGIN as KEYCHAIN_ORIGIN
 from squire_pipelines.secrets.keychain import SERVICE
 from squire_pipelines.secrets.secret import Secret
-from squire_pipelines.secrets.secret_files import read_secret_file
+from squire_pipelines.secrets.secret_files import has_control_characters, read_secret_file
 from squire_pipelines.secrets.sources import SecretSources, from_environment, from_files, from_programs
 from squire_pipelines.secrets.uses import UseKind, count_use
 
@@ -123,11 +123,16 @@ def store_secret(
     Raises:
         PassphraseError: It goes into the encrypted file, and nothing gives the passphrase.
         SecretStoreError: The encrypted file is not there (`SecretStore.create` makes it), or cannot be written.
-        ConfigError: The keychain refuses, or the value is empty; the hint names what to do instead.
+        ConfigError: The keychain refuses, or the value is empty or has control characters; the hint says what to do.
     """
     known, text = check_secret_name(name), value.strip()
     if not text:
         raise ConfigError(f"the value given for {known} is empty", hint="give the secret itself")
+    if has_control_characters(text):
+        raise ConfigError(
+            f"the value given for {known} has control characters, and nothing was changed",
+            hint="copy the secret again, without what is around it",
+        )
     Secret(text, name=known)  # so that no log of this process shows it
     if not in_file and not belongs_in_file(known, sources):
         ring = sources.keychain()

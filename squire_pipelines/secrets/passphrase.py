@@ -85,7 +85,7 @@ def _read_descriptor(number: str) -> Secret:
             if not chunk:
                 break
             data += chunk
-    except (ValueError, OSError) as error:
+    except (ValueError, OverflowError, OSError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"{DESCRIPTOR_VARIABLE} names no descriptor that can be read: {reason}", hint=hint) from error
     secret = secret_of(data, NAME, origin=f"descriptor {number}")

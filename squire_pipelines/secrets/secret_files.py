@@ -1,7 +1,9 @@
 """Reading one secret from a file that holds nothing else: one of the user's, or one that an orchestrator mounts."""
 
+import errno
 import os
 import stat
+import unicodedata
 from pathlib import Path
 
 from squire_pipelines.errors import ConfigError
@@ -23,8 +25,12 @@ def read_secret_file(path: Path, name: str, *, private: bool = False) -> Secret 
         ConfigError: Others may read or write it, or it cannot be read, or it is no text of at most 64 KiB.
     """
     try:
-        with path.open("rb") as file:
+        # A pipe is not waited for: it may have no writer, and a second reading would get nothing. Orchestrators mount
+        # links, which are followed.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError(errno.EINVAL, "it is no regular file")  # noqa: TRY301 - one message for what cannot be read
             forbidden = stat.S_IRWXG | stat.S_IRWXO if private else stat.S_IWOTH
             if status.st_mode & forbidden:
                 raise ConfigError(
@@ -46,16 +52,30 @@ def read_secret_file(path: Path, name: str, *, private: bool = False) -> Secret 
 
 def secret_of(data: bytes, name: str, *, origin: str) -> Secret | None:
     """Return the secret in what was read of `origin`; None when it is empty. Raises ConfigError when it can be none."""
+    value = secret_text(data, origin)
+    return Secret(value, name=name, origin=origin) if value else None
+
+
+def secret_text(data: bytes, place: str) -> str:
+    """Return what was read as the text of a secret, without space around it.
+
+    Args:
+        data: What was read.
+        place: Where from, for messages.
+
+    Raises:
+        ConfigError: It is longer than 64 KiB, or no text.
+    """
     if len(data) > MAX_SECRET_BYTES:
         raise ConfigError(
-            f"the secret {origin} is longer than {MAX_SECRET_BYTES} bytes",
-            hint="is it the right file?",
-            context={"secret": name},
+            f"the secret from the {place} is longer than {MAX_SECRET_BYTES} bytes", hint="is it the right one?"
         )
     try:
-        value = data.decode().strip()
+        return data.decode().strip()
     except UnicodeDecodeError as error:
-        raise ConfigError(
-            f"the secret {origin} is no text", hint="is it the right file?", context={"secret": name}
-        ) from error
-    return Secret(value, name=name, origin=origin) if value else None
+        raise ConfigError(f"the secret from the {place} is no text in UTF-8", hint="is it the right one?") from error
+
+
+def has_control_characters(value: str) -> bool:
+    """Return whether a text has what no service gives in a secret: NUL, escapes, half characters; lines are fine."""
+    return any(unicodedata.category(one) in {"Cc", "Cs"} and one not in "\n\r\t" for one in value)

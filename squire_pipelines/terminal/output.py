@@ -22,6 +22,11 @@ def write_line(text: object = "", *, err: bool = False, end: str = "\n") -> None
     click.echo(plain(str(text)) + end, err=err, nl=False)
 
 
+def write_exactly(text: str) -> None:
+    """Write a person's own text as it is to standard output, and a line's end: nothing is cleaned out of it."""
+    click.echo(text)
+
+
 def write_labelled(label: str, text: str, *, color: str) -> None:
     """Write one line on standard error that begins with a word in a color."""
     head = f"{label}:" if os.environ.get("NO_COLOR") else click.style(f"{label}:", fg=color, bold=True)

@@ -58,6 +58,9 @@ def test_a_secret_is_kept_shown_only_when_asked_for_and_removed(squire: Squire) 
     assert "found in the encrypted file, 40 characters" in shown
     assert TOKEN not in shown
     assert squire.ok("secrets", "get", "github-token", "--reveal") == f"{TOKEN}\n"
+    odd = "one\ntwo \u202e\N{ZERO WIDTH JOINER}"
+    squire.ok("secrets", "set", "webhook-secret", stdin=odd)
+    assert squire.ok("secrets", "get", "webhook-secret", "--reveal") == f"{odd}\n"
     assert "removed from the encrypted file" in squire.ok("secrets", "rm", "github-token")
     assert "squire secrets set github-token" in squire.fails(3, "secrets", "get", "github-token")
     assert not rows(squire)["github-token"]["found"]

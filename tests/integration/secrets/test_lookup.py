@@ -1,6 +1,7 @@
 import os
 import resource
 import threading
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from squire_pipelines.secrets import sources as sources_module
 from squire_pipelines.secrets.keychain import find_keychain, is_plaintext
 from squire_pipelines.secrets.lookup import import_plain_file, key_step, locate_secret
 from squire_pipelines.secrets.secret import Secret
+from squire_pipelines.secrets.secret_files import read_secret_file
 from tests.support.secret_store_faults import cheap_store, passphrase
 
 
@@ -184,7 +186,7 @@ def test_a_named_file_that_is_missing_or_empty_is_an_error(
 
 @pytest.mark.parametrize(
     ("content", "says"),
-    [(b"\xff\xfe", "is it the right file"), (b"x" * 70_000, "right file"), (None, "cannot be read")],
+    [(b"\xff\xfe", "is it the right one"), (b"x" * 70_000, "right one"), (None, "cannot be read")],
 )
 def test_a_file_that_cannot_be_a_secret_is_an_error(home: Home, content: bytes | None, says: str) -> None:
     path = home.config / "secrets" / "model-key"
@@ -298,17 +300,42 @@ def test_what_is_put_into_the_file_stays_there_and_wins_over_the_keychain(
 def test_what_is_empty_or_has_no_name_is_refused(sources: SecretSources) -> None:
     with pytest.raises(ConfigError, match="is empty"):
         store_secret("webhook-secret", " \n", sources)
+    with pytest.raises(ConfigError, match="control characters"):
+        store_secret("webhook-secret", "fake\0value", sources)
     with pytest.raises(ValueError, match="the name of a secret"):
         find_secret("no-such", sources)
 
 
-def test_other_faults_of_a_keychain_are_not_hidden(
-    sources: SecretSources, memory: MemoryKeyring, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(memory, "values", None)
-    with pytest.raises(AttributeError):
-        find_secret("model-key", sources)
-    assert os.environ.get("SQUIRE_MODEL_KEY") is None
+class _BrokenRing(MemoryKeyring):
+    def get_password(self, service: str, username: str) -> str | None:  # noqa: ARG002 - the library's signature
+        raise ConnectionRefusedError("no bus")
+
+    def set_password(self, service: str, username: str, password: str) -> None:  # noqa: ARG002 - likewise
+        raise ConnectionRefusedError(f"no bus for {password}")
+
+
+def test_other_faults_of_a_keychain_are_told_by_their_name_alone(sources: SecretSources) -> None:
+    keyring.set_keyring(_BrokenRing())
+    assert find_secret("model-key", sources) is None
+    with pytest.raises(ConfigError, match="refuses: ConnectionRefusedError") as refusal:
+        store_secret("model-key", passphrase().reveal(), sources)
+    assert passphrase().reveal() not in "".join(traceback.format_exception(refusal.value))
+
+
+def test_a_back_end_that_is_not_there_is_no_keychain(monkeypatch: pytest.MonkeyPatch) -> None:
+    def get_keyring() -> None:  # what keyring does with PYTHON_KEYRING_BACKEND=absent.Keyring
+        raise ModuleNotFoundError("No module named 'absent'")
+
+    monkeypatch.setattr(keyring, "get_keyring", get_keyring)
+    keychain = find_keychain()
+    assert keychain.backend is None
+    assert "ModuleNotFoundError" in keychain.name
+
+
+def test_a_pipe_in_place_of_a_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    with pytest.raises(ConfigError, match="cannot be read: it is no regular file"):
+        read_secret_file(tmp_path / "pipe", "passphrase")
 
 
 @pytest.mark.parametrize(
