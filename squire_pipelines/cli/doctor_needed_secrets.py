@@ -29,9 +29,12 @@ def check_secrets(context: CliContext) -> Iterator[Diagnosis]:
         elif name != unused:
             why = _NEEDED_FOR.get(name, "the model that the settings name needs it")
             step = secret.problem or f"run `squire secrets set {name}`, or set {variables_of(name)[0]}"
+            if (context.home.data / _DEMO_FILE).is_file():
+                step = "run `squire demo --stay` and what it shows: a demo's secrets are in memory as long as it runs"
             yield Diagnosis(name, "warn", "missing", f"{step} ({why})")
 
 
+_DEMO_FILE = "demo.json"
 _NEEDED_FOR = {
     "github-token": "reading from GitHub and pushing to it need it, the demo does not",
     "github-app-key": "the GitHub App that the settings name needs it",

@@ -1,6 +1,5 @@
 """The check for secrets in the clear: in environment variables, the settings' file, what an older product left."""
 
-import importlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from squire_pipelines.cli.diagnosis import Diagnosis
 from squire_pipelines.cli.doctor_machine import in_container
 from squire_pipelines.cli.secret_places import all_names
 from squire_pipelines.domain.credentials import find_credentials
+from squire_pipelines.migration.leftovers import find_leftovers
 from squire_pipelines.secret_names import variables_of
 from squire_pipelines.setting_file import read_settings_file
 
@@ -32,12 +32,8 @@ def check_plaintext(context: CliContext) -> Iterator[Diagnosis]:
 
 
 def _old_product(context: CliContext) -> Iterator[Diagnosis]:
-    """Yield a line for each thing that the old product left, where the finder of such is installed."""
-    try:
-        finder = importlib.import_module("squire_pipelines.migration.leftovers")
-    except ModuleNotFoundError:
-        return
-    for one in finder.find_leftovers(context.home, Path.cwd(), read_settings_file(context.config_path)):
+    """Yield a line for each thing that the old product left, and for a migration that was interrupted."""
+    for one in find_leftovers(context.home, Path.cwd(), read_settings_file(context.config_path)):
         yield Diagnosis(NAME, "warn", one.message, one.step)
 
 

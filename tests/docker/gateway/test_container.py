@@ -1,6 +1,5 @@
 """The gateway in a container of its own, on a real engine: what it lets pass, what it hides, and what it leaves."""
 
-import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ import docker
 import pytest
 from sqlalchemy import select
 
+from squire_forge.process import ForgeProcess
 from squire_pipelines.agents import profile
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.errors import EngineError, ImageMissingError, LeaseLostError, NotReachableError, SquireError
@@ -27,6 +27,7 @@ from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import model_calls
 from squire_pipelines.sensors.reaper import reaper, recovery
+from tests.support.inspections import Inspections
 from tests.support.model_server import Call, ModelServer, Turn
 from tests.support.pipeline import LEDGERLIB, Pipeline
 
@@ -115,13 +116,15 @@ def calls(ledger: Ledger, attempt_id: str) -> Sequence[Any]:
 
 
 def test_an_agent_is_answered_and_nothing_shows_the_key_or_is_left(
-    pipeline: Pipeline, client: docker.DockerClient, attempt: Callable[..., Attempt]
+    pipeline: Pipeline, client: docker.DockerClient, attempt: Callable[..., Attempt], forge: ForgeProcess
 ) -> None:
     turns = [Turn(calls=(EDIT,), prompt_tokens=50, completion_tokens=7), Turn(text="Done.")]
     with ModelServer(turns) as model:
         made = attempt(model)
-        with Watcher(client, made.id) as watcher:
+        with Inspections() as inspections, Watcher(client, made.id) as watcher:
             pipeline.agent_run(made)
+    assert {profile.container_name(made.id), gateway_name(made.id)} <= inspections.containers.keys()
+    assert inspections.with_secret([KEY, forge.token]) == []
     ended = pipeline.read_attempt(made.id)
     assert (ended.cause, ended.runner) == (Cause.COMPLETED, "docker")
     assert model.requests
@@ -132,7 +135,6 @@ def test_an_agent_is_answered_and_nothing_shows_the_key_or_is_left(
     assert all(row.error is None for row in rows)
 
     agent, gateway = (watcher.seen[name] for name in (profile.container_name(made.id), gateway_name(made.id)))
-    assert KEY not in json.dumps([agent, gateway])
     assert [value for value in gateway["Config"]["Env"] if "SQUIRE" in value] == []
     assert gateway["Config"]["Labels"][profile.LABEL_ROLE] == profile.ROLE_GATEWAY
     assert (gateway["HostConfig"]["CapDrop"], gateway["HostConfig"]["ReadonlyRootfs"]) == (["ALL"], True)

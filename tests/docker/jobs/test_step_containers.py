@@ -20,7 +20,9 @@ from squire_pipelines.demo.folder import keep_secrets, secrets_in_memory
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.execution import step_executor
 from squire_pipelines.ledger.attempts import Attempt
+from squire_pipelines.secrets.key_file import KEY_VARIABLE
 from squire_pipelines.tags import ATTEMPT, TASK, TRACE
+from tests.support.inspections import Inspections
 from tests.support.pipeline import LEDGERLIB, Pipeline
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(420)]
@@ -58,8 +60,9 @@ def client() -> Iterator[docker.DockerClient]:
 class Bench:
     """One home, its engine, and runs of `agent_run` as processes."""
 
-    def __init__(self, pipeline: Pipeline, client: docker.DockerClient) -> None:
+    def __init__(self, pipeline: Pipeline, client: docker.DockerClient, stack: contextlib.ExitStack) -> None:
         self.pipeline = pipeline
+        self.stack = stack  # is left when the test ends
         self.client = client
         self.runs: list[subprocess.Popen[bytes]] = []
         self.attempts: list[Attempt] = []
@@ -131,7 +134,7 @@ def bench(pipeline: Pipeline, forge: ForgeProcess, client: docker.DockerClient) 
     (pipeline.home / "dagster").mkdir()
     (pipeline.home / "dagster" / "dagster.yaml").write_text("telemetry:\n  enabled: false\n", encoding="utf-8")
     pipeline.commands = {}
-    made = Bench(pipeline, client)
+    made = Bench(pipeline, client, stack)
     with stack:
         yield made
     for run in made.runs:
@@ -160,8 +163,9 @@ def _over(step: Container) -> dict[str, Any] | None:
     return state if step.status != "running" else None
 
 
-def test_a_run_whose_step_dies_of_memory_goes_on_with_its_attempt(bench: Bench) -> None:
+def test_a_run_whose_step_dies_of_memory_goes_on_with_its_attempt(bench: Bench, forge: ForgeProcess) -> None:
     attempt = _configure(bench, 12)
+    inspections = bench.stack.enter_context(Inspections())
     run = bench.start(attempt)
     step = bench.step("run_agent")
     host = step.attrs["HostConfig"]
@@ -205,6 +209,10 @@ def test_a_run_whose_step_dies_of_memory_goes_on_with_its_attempt(bench: Bench) 
     assert bench.client.containers.list(all=True, ignore_removed=True, filters={"name": f"squire-{attempt.id}"}) == []
 
     bench.wait_until_ended()
+    steps = {str(container.name) for container in bench.containers()}
+    assert steps | {f"squire-{attempt.id}"} <= inspections.containers.keys()
+    store_key = Path(os.environ[KEY_VARIABLE]).read_text(encoding="utf-8").split()[-1]
+    assert inspections.with_secret([forge.token, store_key]) == []
     assert step_containers.remove_ended(bench.client, bench.pipeline.settings.home.state, older_than_s=0) >= 5
     assert bench.containers() == []
 

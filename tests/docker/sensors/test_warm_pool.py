@@ -1,6 +1,7 @@
 """The warm pool's sensor with a real engine: as many wait as the settings want, and an attempt goes first."""
 
 from collections.abc import Iterator
+from secrets import token_hex
 
 import docker
 import pytest
@@ -8,6 +9,7 @@ from docker.models.containers import Container
 
 from squire_pipelines.agents import warm
 from squire_pipelines.sensors.warm_pool import warm_pool
+from tests.support.inspections import Inspections
 from tests.support.pipeline import Pipeline
 
 pytestmark = pytest.mark.docker
@@ -51,14 +53,20 @@ def test_without_a_pool_nothing_is_asked_of_the_engine(quiet_pipeline: Pipeline)
     assert quiet_pipeline.sensor(warm_pool).skip_message == "agent.warm_pool.size is 0"
 
 
-def test_it_is_filled_to_its_size_and_emptied_when_it_is_not_wanted(
-    quiet_pipeline: Pipeline, client: docker.DockerClient
+def test_it_is_filled_to_its_size_without_a_secret_and_emptied_when_it_is_not_wanted(
+    quiet_pipeline: Pipeline, client: docker.DockerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    canary = f"canary-{token_hex(20)}"
+    for variable in ("SQUIRE_GITHUB_TOKEN", "SQUIRE_MODEL_KEY", "SQUIRE_WEBHOOK_SECRET"):
+        monkeypatch.setenv(variable, canary)
     configure(quiet_pipeline, 3)
     assert len(quiet_pipeline.sensor(warm_pool).run_requests) == 1
     assert pool_of(client, quiet_pipeline) == []  # the sensor decides, and makes none by itself
-    assert tend(quiet_pipeline) == {"waiting": 2, "target": 3, "made": 2, "removed": 0}
-    assert tend(quiet_pipeline) == {"waiting": 3, "target": 3, "made": 1, "removed": 0}
+    with Inspections() as inspections:
+        assert tend(quiet_pipeline) == {"waiting": 2, "target": 3, "made": 2, "removed": 0}
+        assert tend(quiet_pipeline) == {"waiting": 3, "target": 3, "made": 1, "removed": 0}
+    assert {str(container.name) for container in pool_of(client, quiet_pipeline)} <= inspections.containers.keys()
+    assert inspections.with_secret([canary]) == []
     assert tend(quiet_pipeline) == {}
     assert len(pool_of(client, quiet_pipeline)) == 3
     configure(quiet_pipeline, 0)

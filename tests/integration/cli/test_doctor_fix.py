@@ -82,3 +82,12 @@ def test_a_home_without_settings_gets_commented_defaults_that_are_valid(squire: 
     assert f"done: write {config} with the defaults as comments" in messages
     assert mode(config) == 0o600
     squire.ok("config", "validate")
+
+
+def test_in_the_home_of_a_demo_that_has_ended_a_missing_secret_is_found_by_keeping_a_demo_running(
+    squire: Squire,
+) -> None:
+    squire.config('[agent]\nkind = "command"\ncommand = ["true"]\n')
+    (squire.home / "demo.json").write_text("{}")
+    rows = {row["name"]: row for row in json.loads(squire("doctor", "--json").stdout)}
+    assert "squire demo --stay" in rows["github-token"]["next_step"]
