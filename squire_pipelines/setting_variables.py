@@ -103,10 +103,10 @@ def skill_folders(folder: Path) -> list[str]:
     return [str(path) for path in folders if (path / "SKILL.md").is_file()]
 
 
-def old_variable_at(path: tuple[str | int, ...]) -> str | None:
+def old_variable_at(path: tuple[str | int, ...], environment: Mapping[str, str] = os.environ) -> str | None:
     """Return the old product's variable that sets the setting at `path`; None for none."""
     for name, renamed in RENAMED.items():
-        if path[:2] == renamed and converted(name, os.environ.get(name, "")) is not None:
+        if path[:2] == renamed and converted(name, environment.get(name, "")) is not None:
             return name
     return None
 

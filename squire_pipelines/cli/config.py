@@ -15,6 +15,7 @@ from squire_pipelines.cli.config_values import (
     value_text,
 )
 from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_option, table_of, with_context
+from squire_pipelines.cli.failures import note
 from squire_pipelines.cli.lazy import Lazy, LazyGroup
 from squire_pipelines.cli.repository_file import check_local_file
 from squire_pipelines.cli.run import hand_on_config
@@ -152,7 +153,8 @@ def diff(context: CliContext, other: Path | None, *, as_json: bool) -> None:
 def validate(context: CliContext, *, repository_file: Path | None) -> None:
     """Check the settings, with those of each repository and of each agent. Opens nothing.
 
-    The exit code is 3 when they cannot be used; the message has the key, its line in the file and what to do.
+    The exit code is 3 when they cannot be used; the message has the key, its line in the file and what to do. Files
+    that the old product left are told, with the command that takes them over.
     """
     if repository_file is not None:
         check_local_file(repository_file)
@@ -161,6 +163,10 @@ def validate(context: CliContext, *, repository_file: Path | None) -> None:
     path = context.config_path
     check_usable(context.settings, read_settings_file(path))
     write_line(f"ok: {path if path.is_file() else 'the defaults and the environment'}")
+    from squire_pipelines.migration.leftovers import find_leftovers  # noqa: PLC0415 - other commands start sooner
+
+    for leftover in find_leftovers(context.home, Path.cwd(), read_settings_file(path)):
+        note(f"{leftover.message}: {leftover.step}")
 
 
 @config.command("schema", examples=("squire config schema > config.schema.json",))

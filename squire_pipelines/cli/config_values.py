@@ -15,7 +15,7 @@ from squire_pipelines.secrets.redact import MASK, Redactor
 from squire_pipelines.setting_file import KeyPath, SettingsFile, key_text
 from squire_pipelines.setting_keys import annotation_at, checks_of
 from squire_pipelines.setting_types import check_secret_url
-from squire_pipelines.setting_variables import variable_of
+from squire_pipelines.setting_variables import old_variable_at, variable_of
 from squire_pipelines.settings import Settings
 
 _Path = tuple[str, ...]
@@ -79,6 +79,8 @@ def find_source(path: _Path, file: Mapping[str, Any], environment: Mapping[str, 
     for depth in range(len(path), 0, -1):
         if (variable := variable_of(path[:depth])) in names:
             return variable
+    if (old_variable := old_variable_at(path, environment)) is not None:
+        return old_variable
     table: Any = file
     for part in path:
         if not isinstance(table, Mapping) or part not in table:

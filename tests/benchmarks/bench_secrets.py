@@ -1,6 +1,7 @@
-"""The encrypted file of secrets under faults, and what it costs: `make bench-secrets`.
+"""The encrypted file of secrets and the migration under faults, and what secrets cost: `make bench-secrets`.
 
-`SQUIRE_BENCH_KILLS` and `SQUIRE_BENCH_FLIPS` set how many writers are killed (3,000) and bits are flipped (10,000).
+`SQUIRE_BENCH_KILLS` and `SQUIRE_BENCH_FLIPS` set how many processes are killed (3,000: half of them writers of the
+file, half of them migrations and rollbacks, step by step) and bits are flipped (10,000).
 The commands are timed as whole processes from a cold start, beside Python that does nothing.
 """
 
@@ -17,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from squire_pipelines.secrets.sealed import KdfCost, derive_key, new_salt, open_sealed, parse, seal
 from tests.support.figures import Figure, by_turns, report, seconds
+from tests.support.old_homes import kill_migrations, no_keychain
 from tests.support.secret_store_faults import CHEAP, accepted_flips, kill_writers, passphrase
 
 KILLS = int(os.environ.get("SQUIRE_BENCH_KILLS", "3000"))
@@ -51,7 +53,9 @@ def main() -> int:
         home = Path(folder)
         faults = home / "faults"
         faults.mkdir()
-        kills = kill_writers(faults / "secrets.sealed", KILLS, SEED)
+        kills = kill_writers(faults / "secrets.sealed", KILLS - KILLS // 2, SEED)
+        with no_keychain():
+            migrations = kill_migrations(home / "migrations", KILLS // 2, SEED)
         flips = list(accepted_flips(seal(VALUES, cheap), cheap, FLIPS, SEED))
         store = home / "secrets.sealed"
         store.write_bytes(seal(VALUES, dear))
@@ -64,15 +68,23 @@ def main() -> int:
         measures = {name: partial(seconds, partial(run, home, command)) for name, command in commands.items()}
         measures["open"] = partial(seconds, partial(open_once, store.read_bytes()))
         taken = by_turns(measures, RUNS)
-    for problem in (*kills.problems, *flips):
+    for problem in (*kills.problems, *migrations.problems, *flips):
         print(problem)
     medians = {name: statistics.median(values) for name, values in taken.items()}
     return report(
         "secrets",
         [
-            Figure("killed writers", kills.kills, "kills", KILLS, at_least=True),
+            Figure(
+                "killed writers, migrations and rollbacks",
+                kills.kills + migrations.kills,
+                "kills",
+                KILLS,
+                at_least=True,
+            ),
+            Figure("migrations and rollbacks among them", migrations.kills, "kills", KILLS // 2, at_least=True),
             Figure("changes that they had acknowledged", kills.acknowledged, "changes"),
             Figure("torn or lost states after a kill", len(kills.problems), "states", 0),
+            Figure("states of a migration torn, lost, or plain and gone", len(migrations.problems), "states", 0),
             Figure("flipped bits, each also with a checksum made to fit", FLIPS, "bits", FLIPS, at_least=True),
             Figure("flipped bits that were accepted", len(flips), "bits", 0),
             Figure("opening the file at the default cost, median", medians["open"], "s", 0.6),

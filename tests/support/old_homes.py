@@ -5,9 +5,12 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import keyring
+import keyring.backends.fail
 
 from squire_pipelines.errors import SquireError
 from squire_pipelines.home import Home
@@ -25,7 +28,7 @@ SLACK = "https://hooks.slack.invalid/services/" + "old5" * 6
 VALUES = (TOKEN, OTHER_TOKEN, GATEWAY_KEY, HOOK_SECRET, SLACK)
 SECRETS = {"github-token": TOKEN, "ai-gateway-key": GATEWAY_KEY, "webhook-secret": HOOK_SECRET}
 CONFIG = "# mine\n[planner]\n# goals stay\n"
-_MAX_DELAY_S = 0.03
+_MAX_DELAY_S = 0.01
 
 FILES: dict[str, tuple[int, bytes]] = {
     "work/squire.config.json": (
@@ -140,36 +143,69 @@ class OldHome:
         return [] if is_undone else ["undone, and not the old state"]
 
 
-def run_killed(action: Callable[[], object], *, after_s: float | None = None) -> None:
-    """Run in a forked child, which kills itself, or is killed after a time."""
+@contextlib.contextmanager
+def no_keychain() -> Iterator[None]:
+    """Leave this process without the machine's keychain."""
+    before = keyring.get_keyring()
+    keyring.set_keyring(keyring.backends.fail.Keyring())  # type: ignore[no-untyped-call]  # the library's
+    try:
+        yield
+    finally:
+        keyring.set_keyring(before)
+
+
+def run_killed(action: Callable[[], object]) -> None:
+    """Run in a forked child, which kills itself."""
     pid = os.fork()
     if not pid:
         with contextlib.suppress(BaseException):
             action()
         os._exit(1)
-    if after_s is not None:
-        time.sleep(after_s)
-        os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
 
 
 def kill_migrations(root: Path, kills: int, seed: int) -> KillReport:
-    """Kill migrations and rollbacks at moments that `seed` gives; look after each, and have the next run settle it."""
+    """Kill a migration or a rollback after each of its steps has begun, by turns, at a moment that `seed` gives.
+
+    Each time the state is looked at, and the next run settles it, forward or back; then it is undone.
+    """
     moments, report, old = random.Random(seed), KillReport(), OldHome(root)  # noqa: S311 - moments of kills
     old.write()
     old.sources.store.unlock(passphrase())
-    plan, config = old.plan(), old.config
-
-    def migrate_for_ever() -> None:
-        takeover = old.takeover()
-        while True:
-            takeover.undo(takeover.begin(plan, config)[0])
-
+    plan, config, steps = old.plan(), old.config, list[str]()
+    takeover = old.takeover(steps.append)
+    takeover.undo(takeover.begin(plan, config)[0])
     while report.kills < kills:
-        run_killed(migrate_for_ever, after_s=moments.random() * _MAX_DELAY_S)
+        step = report.kills % len(steps)
+        _kill_at(old, plan, config, step, moments.random() ** 2 * _MAX_DELAY_S)
         report.kills += 1
         problems = [*old.problems(), *old.settle(forward=moments.random() < 1 / 2), *old.settle(forward=False)]
         if len(old.plain_texts()) != len(FILES):
             problems.append(f"plain text is left: {old.plain_texts()}")
-        report.problems += [f"after {report.kills} kills: {problem}" for problem in problems]
+        report.problems += [f"kill {report.kills}, in {steps[step]}: {problem}" for problem in problems]
     return report
+
+
+def _kill_at(old: OldHome, plan: MigrationPlan, config: SettingsFile, number: int, delay_s: float) -> None:
+    """Kill a child that migrates and undoes it, so many seconds after a step of both has begun."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.close(writing)
+        with os.fdopen(reading, "rb") as begun:
+            begun.read(1)
+            time.sleep(delay_s)
+            os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        return
+    with contextlib.suppress(BaseException):
+        left = iter(range(number, -1, -1))
+
+        def tell(_step: str) -> None:
+            if next(left, 1) == 0:
+                os.write(writing, b".")
+
+        takeover = old.takeover(tell)
+        takeover.undo(takeover.begin(plan, config)[0])
+        time.sleep(60)  # a short last step is over before its moment
+    os._exit(1)

@@ -4,12 +4,10 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import keyring
-import keyring.backends.fail
 import pytest
 
 from tests.support.cli import Squire
-from tests.support.old_homes import FILES, SECRETS, VALUES, OldHome
+from tests.support.old_homes import FILES, SECRETS, VALUES, OldHome, no_keychain
 from tests.support.secret_store_faults import passphrase
 
 TASK = {
@@ -23,10 +21,8 @@ TASK = {
 
 @pytest.fixture(autouse=True)
 def _no_keychain() -> Iterator[None]:
-    before = keyring.get_keyring()
-    keyring.set_keyring(keyring.backends.fail.Keyring())  # type: ignore[no-untyped-call]  # the library's
-    yield
-    keyring.set_keyring(before)
+    with no_keychain():
+        yield
 
 
 @pytest.fixture
@@ -48,6 +44,8 @@ def old(squire: Squire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OldH
 
 
 def test_a_home_is_taken_over_in_one_command_and_restored_in_another(squire: Squire, old: OldHome) -> None:
+    told = squire("config", "validate").stderr
+    assert all(f"{old.root / name} has secrets of the old product" in told for name in FILES)
     shown = squire.ok("migrate", "--dry-run")
     assert old.is_old()
     assert not (squire.home / "config.toml").exists()
@@ -59,7 +57,7 @@ def test_a_home_is_taken_over_in_one_command_and_restored_in_another(squire: Squ
         assert f"{name} is sealed and read back" in written
         assert f"squire secrets rotate {name}" in written
     assert "1 task imported" in written
-    squire.ok("config", "validate")
+    assert squire("config", "validate").stderr == ""
     assert squire.ok("config", "get", "repositories") == "acme/shop\n"
     assert [row["status"] for row in squire.json("tasks", "list")] == ["proposed"]
     assert "Nothing is left to be taken over" in squire.ok("migrate", "--yes")

@@ -1,10 +1,12 @@
 """What is wrong in the settings is told with the key, the file's line or the variable, and what to do."""
 
+import os
 import re
 from pathlib import Path
 
 import pytest
 
+from squire_pipelines.cli.config_values import find_source
 from squire_pipelines.errors import SettingError
 from squire_pipelines.setting_variables import RENAMED, WITHOUT_SETTING, unknown_variables
 from squire_pipelines.settings import Settings, load_settings
@@ -149,6 +151,9 @@ def test_a_variable_of_the_old_product_still_works_and_its_new_name_is_told(
     settings = load_settings(config)
     assert (settings.dispatch.max_concurrent, settings.dispatch.max_attempts) == (7, 2)
     assert (settings.agent.model, settings.agent.keep_failed_containers) == ("gpt-5", True)
+    assert find_source(("dispatch", "max_concurrent"), {"dispatch": {"max_concurrent": 3}}, os.environ) == (
+        "SQUIRE_MAX_CONCURRENT"
+    )
     sentences = list(unknown_variables(Settings))
     assert len(sentences) == 3
     assert "SQUIRE_MAX_CONCURRENT is now called SQUIRE_DISPATCH__MAX_CONCURRENT; the old name still works" in (
