@@ -44,8 +44,8 @@ def old(squire: Squire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OldH
 
 
 def test_a_home_is_taken_over_in_one_command_and_restored_in_another(squire: Squire, old: OldHome) -> None:
-    told = squire("config", "validate").stderr
-    assert all(f"{old.root / name} has secrets of the old product" in told for name in FILES)
+    hints = squire("config", "validate").stderr
+    assert all(f"{old.root / name} has secrets of the old product" in hints for name in FILES)
     shown = squire.ok("migrate", "--dry-run")
     assert old.is_old()
     assert not (squire.home / "config.toml").exists()
