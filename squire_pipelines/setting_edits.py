@@ -115,7 +115,7 @@ def settings_locked(path: Path, home: Home) -> Iterator[None]:
 def _parsed(text: str) -> dict[str, Any] | None:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
+    except ValueError:
         return None
 
 

@@ -15,10 +15,11 @@ from typing import Any, NoReturn
 
 from squire_pipelines.errors import SettingError
 from squire_pipelines.home import no_toml_hint
-from squire_pipelines.secrets.redact import Redactor
+from squire_pipelines.secrets.redact import MASK, Redactor
 
 MAX_FILE_BYTES = 4 * 2**20
 _MAX_SHOWN = 200
+_BYTE_ORDER_MARK = "\ufeff"
 _OF_REPOSITORY = 2
 KeyPath = tuple[str | int, ...]
 """The parts of a setting's name, from the outermost table on; a number is a place in a list."""
@@ -28,6 +29,10 @@ _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _TOKEN = re.compile(
     r'"""(?:\\.|[^\\])*?"{3,5}|\'\'\'.*?\'{3,5}|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\'|#[^\n]*|[\[\]{}]|\n', re.DOTALL
 )
+_LONG_NUMBER = re.compile(r"[0-9_]{1000}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# What follows the host of a URL, and what stands before it, may be a secret.
+_URL = re.compile(r"(?i)(\b[a-z][a-z0-9+.-]{0,20}://)([^\s\"'/]*@)?([^\s\"'/?#]*)([/?#][^\s\"']+)?")
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 # How tomllib says that something stands twice, and what its other words mean.
 _TWICE = re.compile(r"Cannot overwrite a value|Cannot declare .* twice|Cannot mutate|Duplicate inline table key")
@@ -41,7 +46,7 @@ _PLAIN_WORDS = {
 def quote_text(text: str) -> str:
     """Return a text as TOML."""
     text = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
-    return f'"{text}"'
+    return f'"{_CONTROL.sub(lambda sign: f"{chr(92)}u{ord(sign[0]):04x}", text)}"'
 
 
 def toml_text(value: Any) -> str:
@@ -158,9 +163,14 @@ def read_settings_file(path: Path) -> SettingsFile:
 
 def parse_settings(path: Path, text: str) -> SettingsFile:
     """Parse the text of a settings' file; `path` is how messages name it. Raises ConfigError."""
+    if text.startswith(_BYTE_ORDER_MARK):
+        raise SettingError(
+            f"{path} is not valid TOML: it begins with a byte order mark, which nobody sees",
+            hint="have your editor save it as UTF-8 without a byte order mark (BOM)",
+        )
     try:
         return SettingsFile(path, text, tomllib.loads(text))
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits is a plain ValueError
         _refuse(path, text, error)
 
 
@@ -172,6 +182,10 @@ def _refuse(path: Path, text: str, error: Exception) -> NoReturn:
     number, column = len(lines), len(lines[-1]) + 1
     if place is not None and place[1] is not None:
         number, column = int(place[1]), int(place[2])
+    if not isinstance(error, tomllib.TOMLDecodeError | RecursionError):
+        message = "a number in it has too many digits"
+        number = next((no for no, line in enumerate(lines, 1) if _LONG_NUMBER.search(line)), 1)
+        column = 1
     reason = _PLACE.sub("", message)
     reason = _say_twice(text, number) if _TWICE.match(reason) else _PLAIN_WORDS.get(reason, reason)
     raise SettingError(
@@ -182,11 +196,16 @@ def _refuse(path: Path, text: str, error: Exception) -> NoReturn:
 
 
 def _show(line: str, number: int, column: int) -> str:
-    shown = Redactor().redact(line.expandtabs(1))[:_MAX_SHOWN]
+    shown = Redactor().redact(_URL.sub(_hide_in_url, line.expandtabs(1)))[:_MAX_SHOWN]
     margin = f"{number:>5} | "
     # A mark under a line that was changed or cut would point at something else.
     is_whole = shown == line.expandtabs(1) and column <= len(shown) + 1
     return f"{margin}{shown}" + (f"\n{'':>5} | {'':>{column - 1}}^" if is_whole else "")
+
+
+def _hide_in_url(url: re.Match[str]) -> str:
+    scheme, user, host, rest = url.groups()
+    return f"{scheme}{f'{MASK}@' if user else ''}{host}{f'/{MASK}' if rest else ''}"
 
 
 def _say_twice(text: str, line: int) -> str:
@@ -208,7 +227,7 @@ def _statements(text: str) -> Iterator[Statement]:
     for first_line, last_line, piece in _pieces(text):
         try:
             values = tomllib.loads(piece)
-        except (tomllib.TOMLDecodeError, RecursionError):
+        except (ValueError, RecursionError):
             continue
         if not values:
             continue  # a comment, or nothing

@@ -92,6 +92,9 @@ def verify(context: CliContext, file: Path | None, expected: str | None, *, as_j
         names = ", ".join(verdict.missing_files[:5])
         missing = counted(len(verdict.missing_files), "archive file")
         write_line(f"{missing} not there, so that {verdict.unchecked_rows} rows are not compared: {names}", err=True)
+    elif verdict.unchecked_rows:  # of an export: whoever made it had no archive, or took them out
+        rows = counted(verdict.unchecked_rows, "row")
+        write_line(f"the export lacks {rows}, of which it says that they are in the archive: not compared", err=True)
     if not verdict.ok:
         raise LedgerError(
             f"the audit trail is not whole: {verdict.problems[0]}",

@@ -120,10 +120,14 @@ def diff(context: CliContext, other: Path | None, *, as_json: bool) -> None:
     """Show what the file sets otherwise than the defaults do, or than another file does. Variables do not count."""
     first = read_alone(read_settings_file(context.config_path))
     second: Any = read_alone(read_settings_file(other)) if other else default_values()
-    of_file, of_other = ({path: shown(path, value) for path, value in flatten(side)} for side in (first, second))
+    of_file, of_other = dict(flatten(first)), dict(flatten(second))
     names = ("file", "other" if other else "default")
     rows = [
-        {"key": SettingRow(path, None, "").key, names[1]: of_other.get(path), names[0]: of_file.get(path)}
+        {
+            "key": SettingRow(path, None, "").key,
+            names[1]: shown(path, of_other.get(path)),
+            names[0]: shown(path, of_file.get(path)),
+        }
         for path in dict.fromkeys((*of_file, *of_other))
         if (of_file.get(path) or None, of_other.get(path) or None) != (None, None)
         and of_file.get(path) != of_other.get(path)

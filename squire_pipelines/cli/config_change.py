@@ -20,6 +20,7 @@ from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.run import hand_on_config
 from squire_pipelines.errors import ConfigError, SettingError
 from squire_pipelines.home import make_folder
+from squire_pipelines.ledger.settings_changes import flatten
 from squire_pipelines.setting_edits import read_if_there, replace_settings, settings_locked, with_value, without_value
 from squire_pipelines.setting_errors import variable_at
 from squire_pipelines.setting_file import KeyPath, key_text, parse_settings, read_settings_file, toml_text
@@ -143,6 +144,10 @@ def edit(context: CliContext) -> None:
     draft.chmod(0o600)
     while True:
         _run_editor(editor, draft, before=content or b"")
+        if not draft.is_file():
+            raise SettingError(
+                f"the editor left no file at {draft}, and nothing was written", hint="do it again with another editor"
+            )
         if draft.read_bytes() == (content or b""):
             _forget(draft)
             write_line("nothing was changed")
@@ -162,9 +167,19 @@ def edit(context: CliContext) -> None:
     with settings_locked(context.config_path, context.home):
         replace_settings(context.config_path, content, text)
     _forget(draft)
-    record_settings(context, [])
+    record_settings(context, _changed_keys(context.config_path, content, text))
     write_line(f"wrote {context.config_path}")
     _tell_what_is_missing(context.config_path, text)
+
+
+def _changed_keys(path: Path, before: bytes | None, text: str) -> list[str]:
+    """Return the keys that differ between two texts of the file; all of the new one's where the old one is no TOML."""
+    try:
+        old = dict(flatten(parse_settings(path, (before or b"").decode()).values))
+    except (SettingError, UnicodeDecodeError):
+        old = {}
+    new = dict(flatten(parse_settings(path, text).values))
+    return [key for key in {**old, **new} if key not in old or key not in new or old[key] != new[key]]
 
 
 def _content(path: Path) -> bytes | None:

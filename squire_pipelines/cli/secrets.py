@@ -31,7 +31,7 @@ from squire_pipelines.secrets.lookup import (
 from squire_pipelines.secrets.passphrase import NAME
 from squire_pipelines.secrets.secret_files import MAX_SECRET_BYTES, read_secret_file, secret_text
 from squire_pipelines.secrets.sources import SecretSources
-from squire_pipelines.secrets.uses import UseKind
+from squire_pipelines.secrets.uses import UseKind, count_use
 from squire_pipelines.terminal.output import ask, write_exactly, write_labelled, write_line
 
 _OLD_NAMES = {"status": "list", "unset": "rm"}
@@ -260,6 +260,7 @@ def passphrase(context: CliContext, new_file: Path | None) -> None:
     else:
         raise ConfigError(f"{new_file} does not exist or is empty", hint="write the new passphrase there")
     secret_store.change_passphrase(new)
+    count_use("rotated", NAME, STORE_ORIGIN)
     write_line(f"{secret_store.path} has a new passphrase.")
 
 

@@ -104,7 +104,7 @@ def verify_export(lines: Iterable[str], *, expected: str | None = None) -> Audit
     try:
         for number, line in numbered:  # noqa: B007 - named in the message below
             state.take(line)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         verification.report([ChainProblem(None, None, f"line {number} is no line of an export: {error}")])
     state.finish_batch()
     verdict = verification.verdict(unsealed=state.unsealed)
@@ -168,7 +168,7 @@ def _read_head(line: str) -> tuple[bool, tuple[int, str]]:
         values = _parse(line)
         version, head = values["squire_audit"], values["head"]
         result = values["ids_in_order"] is True, (int(head["batch"]), str(head["digest"]))
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ConfigError(
             "this file is no export of the audit trail", hint="name a file that `squire audit export` made"
         ) from error

@@ -29,7 +29,7 @@ def record_settings_change(
 
     Args:
         tx: Of the ledger.
-        keys: With their tables; one of a repository as `repositories.owner/name.…`.
+        keys: With their tables; one of a repository as `repository.owner/name.…`.
         actor: Who changed them, or noticed it.
         trace_id: Of the command.
         how: `command`, or `file` where the change was noticed at a start.

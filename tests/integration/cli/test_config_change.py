@@ -140,6 +140,11 @@ def test_diff_compares_the_file_with_the_defaults_or_with_another_file(
     assert squire.json("config", "diff", str(other)) == [{"key": "dispatch.max_concurrent", "other": 4, "file": 3}]
     other.write_text(CONFIG)
     assert "sets nothing otherwise" in squire.ok("config", "diff", str(other))
+    hook = '[alerts]\nwebhook_url = "https://hooks.example.com/{}"\n'
+    squire.config(hook.format("one"))
+    other.write_text(hook.format("two"))
+    (row,) = squire.json("config", "diff", str(other))
+    assert row == dict.fromkeys(("other", "file"), "https://hooks.example.com/[redacted]") | {"key": row["key"]}
 
 
 def editor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *texts: str) -> None:
@@ -161,6 +166,11 @@ def test_edit_writes_what_is_valid(squire: Squire, tmp_path: Path, monkeypatch: 
     assert "wrote" in squire.ok("config", "edit")
     assert path.read_text() == CONFIG.replace("3", "4")
     assert "nothing was changed" in squire.ok("config", "edit")
+    monkeypatch.setenv("VISUAL", "rm")
+    assert "left no file at" in squire.fails(3, "config", "edit")
+    assert path.read_text() == CONFIG.replace("3", "4")
+    for folder in (squire.home / "run").glob("edit-*"):
+        folder.rmdir()  # what that editor left
     monkeypatch.setenv("VISUAL", "false")
     assert "ended with 1, and nothing was written" in squire.fails(3, "config", "edit")
     assert [path.name for path in (squire.home / "run").iterdir() if path.name.startswith("edit-")] == []

@@ -98,6 +98,12 @@ def test_the_audit_trail_is_verified_and_exported(squire: Squire, samples: Sampl
     assert squire.json("audit", "list")[0]["action"] == "data.exported"
     assert squire.ok("audit", "export").count("\n") == file.read_text(encoding="ascii").count("\n") + 2
     assert "ok: 2 rows" in squire.ok("audit", "verify", str(file), "--expect", kept)
+    lines = file.read_text(encoding="ascii").replace('"lacks_rows":false', '"lacks_rows":true').splitlines()
+    rows = [number for number, line in enumerate(lines) if line.startswith('{"row"')]
+    lines[-1] = lines[-1].replace('"rows":2', '"rows":1')
+    lacking = tmp_path / "lacking.jsonl"
+    lacking.write_text("\n".join(line for number, line in enumerate(lines) if number != rows[0]))
+    assert "the export lacks 1 row" in squire("audit", "verify", str(lacking)).stderr
     assert "no batch has the expected digest" in squire.fails(1, "audit", "verify", "--expect", "0" * 63 + "1")
     file.write_text(file.read_text(encoding="ascii").replace("tasks.cancel", "tasks.reject"), encoding="ascii")
     assert "row 1 of batch 1 was altered" in squire.fails(1, "audit", "verify", str(file))

@@ -225,7 +225,8 @@ def test_an_export_is_verified_without_the_ledger_and_shows_whatever_is_done_to_
     assert not verify_export([*lines, lines[1]]).ok
     for junk in ("{}", "[]", "[" * 100_000, "nothing", '{"row": 1}', '{"batch": {}}'):
         assert not verify_export([*lines[:3], junk, *lines[3:]]).ok
-    for first in ("", "{}", "[1]", lines[1]):
+    assert not verify_export([*lines[:-1], '{"end": {"batches": Infinity, "rows": 1}}']).ok
+    for first in ("", "{}", "[1]", lines[1], '{"squire_audit": 1, "head": {"batch": Infinity, "digest": ""}}'):
         with pytest.raises(ConfigError, match="no export"):
             verify_export([first, *lines[1:]])
 

@@ -109,6 +109,26 @@ def test_the_line_that_is_shown_has_no_secret_in_it() -> None:
     assert "[redacted]" in caught.value.place
 
 
+def test_a_url_in_the_line_that_is_shown_has_its_host_alone() -> None:
+    with pytest.raises(SettingError) as refusal:
+        parse_settings(PATH, '[alerts]\nwebhook_url = "https://me:fake@hooks.example.com/services/fake\n')
+    assert refusal.value.place == '    2 | webhook_url = "https://[redacted]@hooks.example.com/[redacted]'
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("\ufeff[agent]\n", "a byte order mark"), (f"a = 1\nb = {'9' * 5000}\n", "line 2, column 1: a number in it has")],
+)
+def test_a_mark_that_nobody_sees_and_a_number_without_an_end_are_told(text: str, says: str) -> None:
+    with pytest.raises(SettingError, match=says):
+        parse_settings(PATH, text)
+
+
+def test_control_characters_survive_toml() -> None:
+    text = "".join(map(chr, range(32))) + "\x7f\\u0001"
+    assert tomllib.loads(f"value = {quote_text(text)}")["value"] == text
+
+
 def test_a_file_that_is_too_long_or_no_text_is_refused_with_its_name(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_bytes(b"#" * (MAX_FILE_BYTES + 1))
