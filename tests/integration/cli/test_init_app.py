@@ -146,25 +146,25 @@ def test_one_command_makes_keeps_names_and_installs_an_app(
 
 
 @pytest.mark.slow
-def test_without_a_browser_the_address_is_pasted_and_the_installation_may_come_later(
+def test_without_a_browser_the_address_is_pasted(
     squire: Squire, config: Path, store_file: Path, forge: ForgeProcess
 ) -> None:
     config.write_text(config.read_text() + f'[webhooks]\npublic_url = "{forge.url}/hooks"\nport = 0\n')
     browser = Browser()
-    words = ("--organization", "acme", "--json", "--wait", "1")
-    result = headless(squire, lambda html: "what?\n" + browser.make_app(html) + "\n", *words)
-    assert result.exit_code == 1, result.output
+
+    def paste(html: str) -> str:
+        location = browser.make_app(html)
+        browser.install(browser.go(f"{forge.url}/apps/squire-acme/installations/new"))
+        return f"what?\n{location}\n"
+
+    result = headless(squire, paste, "--organization", "acme", "--json")
+    assert result.exit_code == 0, result.output
     assert "there is no code in that" in result.stderr
     assert "ssh -N -L" in result.stderr
-    assert "--continue" in result.stderr
     shown = json.loads(result.stdout)
-    assert (shown["installed"], shown["missing"]) == (False, [REPOSITORY])
-    assert set(cheap_store(store_file).names()) == {"github-app-key", "webhook-secret"}
+    assert (shown["slug"], shown["installed"], shown["repositories"]) == ("squire-acme", True, [REPOSITORY])
+    assert set(cheap_store(store_file).names()) == {"github-app-key", "webhook-secret"} == set(shown["secrets"])
     assert not (squire.home / "run" / "github-app.html").exists()
-    browser.install(browser.go(shown["install_url"]))
-    again = squire(*APP, "--continue", "--json")
-    assert again.exit_code == 0, again.output
-    assert json.loads(again.stdout)["repositories"] == [REPOSITORY]
 
 
 @pytest.mark.usefixtures("config")
@@ -199,17 +199,23 @@ def test_what_fails_after_the_app_was_made_says_how_to_go_on(squire: Squire, con
     assert result.exit_code == 3, result.output
     assert "the secrets of the App second are kept, and the settings do not name it" in result.stderr
     config.write_text(before)
-    assert squire("init", "--github-app", "--continue", "--wait", "1").exit_code == 1  # it is not installed
+    result = squire("init", "--github-app", "--continue", "--wait", "1", "--json")
+    assert result.exit_code == 1
+    assert "second is not installed on demo/webshop yet" in result.stderr
+    assert json.loads(result.stdout)["missing"] == [REPOSITORY]
     assert load_settings().github.app_slug == "second"
     assert not (squire.home / "github-app.json").exists()
 
 
 @pytest.mark.usefixtures("config")
-def test_a_person_repairs_the_store_while_the_key_is_in_memory(squire: Squire, store_file: Path) -> None:
-    sealed = store_file.read_bytes()
+def test_a_person_repairs_the_store_while_the_key_is_in_memory(
+    squire: Squire, store_file: Path, forge: ForgeProcess
+) -> None:
+    sealed, browser = store_file.read_bytes(), Browser(name="First")
 
     def break_store(html: str) -> str:
-        location = Browser(name="First").make_app(html)
+        location = browser.make_app(html)
+        browser.install(browser.go(f"{forge.url}/apps/first/installations/new"))
         store_file.write_bytes(b"x" * 100)
         return f"{UNKNOWN}\n{location}\n"
 
@@ -217,7 +223,8 @@ def test_a_person_repairs_the_store_while_the_key_is_in_memory(squire: Squire, s
         store_file.write_bytes(sealed)
         return "\n"
 
-    result = headless(squire, break_store, "--wait", "1", then=repair)
+    result = headless(squire, break_store, then=repair)
+    assert result.exit_code == 0, result.output
     assert "GitHub does not know this code" in result.stderr
     assert "The key of first is still in memory" in result.stderr
     assert "github-app-key is kept in the encrypted file" in result.stderr
