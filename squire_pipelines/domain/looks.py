@@ -24,12 +24,16 @@ class RepositoryState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RepositoryLook:
-    """What GitHub shows of a repository at a glance: its id, its present name, and a digest of what may change."""
+    """What GitHub shows of a repository at a glance: its id, its present name, and a digest of what may change.
+
+    `settings_blob` names the content of its own file of settings, None where it has none.
+    """
 
     github_id: int | None
     name: str
     digest: str
     archived: bool = False
+    settings_blob: str | None = None
 
     def read_under(self, rules: str) -> "RepositoryLook":
         """Return the look whose digest changes with the rules of its reading, too: what they are, `rules` tells."""

@@ -47,10 +47,15 @@ class Looks:
     credentials: dict[str, str] = field(default_factory=dict)
 
 
+class _FileName(GraphQLModel):
+    oid: str
+
+
 class _Glance(GraphQLModel):
     database_id: int | None = Field(default=None, alias="databaseId")
     name_with_owner: Text
     is_archived: bool = False
+    settings_file: _FileName | None = None
 
 
 async def look_at(client: GitHubClient, repositories: Sequence[str]) -> Looks:
@@ -128,7 +133,8 @@ def _read_look(answer: GraphQLAnswer, alias: str, repository: str) -> LookResult
     except GitHubError as error:
         return error
     # What cannot be seen, such as the checks without a permission, looks the same each time.
-    return RepositoryLook(glance.database_id, glance.name_with_owner, _digest(content), glance.is_archived)
+    blob = glance.settings_file.oid if glance.settings_file is not None else None
+    return RepositoryLook(glance.database_id, glance.name_with_owner, _digest(content), glance.is_archived, blob)
 
 
 def _digest(content: dict[str, Any]) -> str:

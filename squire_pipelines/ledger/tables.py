@@ -30,6 +30,7 @@ from squire_pipelines.domain.tasks import AttemptStatus, TaskKind, TaskStatus
 from squire_pipelines.ledger.accounting_tables import archived_tasks, archives, budgets, github_limits, repositories
 from squire_pipelines.ledger.audit_tables import audit, audit_batches, settings_seen
 from squire_pipelines.ledger.columns import CleanText, UtcDateTime, metadata, names_in_sql, one_of
+from squire_pipelines.ledger.repository_file_tables import onboardings, repository_files
 from squire_pipelines.ledger.signal_tables import check_reruns, signal_episodes, signal_events, task_signals
 from squire_pipelines.ledger.words import words_of
 
@@ -49,9 +50,11 @@ __all__ = [
     "github_limits",
     "metadata",
     "model_calls",
+    "onboardings",
     "outcomes",
     "plans",
     "repositories",
+    "repository_files",
     "settings_seen",
     "signal_episodes",
     "signal_events",

@@ -1,0 +1,93 @@
+"""The settings that hold in each repository: the operator's, with what its own file said when it was read last.
+
+Whoever works on a repository asks here; the file is read with its signals, by `repository_file_reading`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from squire_pipelines.domain.onboarding import why_not_started
+from squire_pipelines.ledger import onboardings, repository_files
+from squire_pipelines.ledger.repository_files import StoredFile
+from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.ledger.stored_json import read_json
+from squire_pipelines.repository_files.keys import RepositoryFileSettings
+from squire_pipelines.repository_files.parsing import REPOSITORY_FILE
+from squire_pipelines.repository_files.tightening import tightened
+from squire_pipelines.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class RepositorySettings:
+    """What holds in each repository.
+
+    Args:
+        operator: The operator's settings.
+        files: What repositories' own files say, by repository.
+        stopped: The repositories in which nothing is planned and started, and why.
+    """
+
+    operator: Settings
+    files: Mapping[str, RepositoryFileSettings] = field(default_factory=dict)
+    stopped: Mapping[str, str] = field(default_factory=dict)
+
+    def of(self, repository: str) -> Settings:
+        """Return the settings that hold in one repository, and in no other."""
+        name = self.operator.spelling_of(repository) or repository
+        file = self.files.get(name)
+        return self.operator if file is None else tightened(self.operator, name, file)
+
+    @property
+    def of_all(self) -> Settings:
+        """The operator's settings, with each repository's own table as it holds there.
+
+        It is for those who ask for one repository's part by name; general sections are the operator's.
+        """
+        tables = dict(self.operator.repository)
+        for name in self.files:
+            tables[name] = self.of(name).repository[name]
+        return self.operator.model_copy(update={"repository": tables}) if self.files else self.operator
+
+    @property
+    def slots(self) -> dict[str, int]:
+        """How many attempts at once each repository asks for, where it asks for fewer."""
+        return {name: self.of(name).dispatch.max_per_repository for name in self.files}
+
+
+def repository_settings(ledger: Ledger, settings: Settings) -> RepositorySettings:
+    """Return what holds in each repository of the settings, by what was read of its file last."""
+    names = settings.repositories
+    with ledger.read() as tx:
+        stored = repository_files.among(tx, names)
+        asked = onboardings.among(tx, names)
+    followed = {name: file for name, file in stored.items() if settings.trust_for(name).repository_files}
+    files = {name: read for name, file in followed.items() if (read := said_by(file)) is not None}
+    stopped = {name: why for name, file in followed.items() if (why := _why_stopped(file)) is not None}
+    for name, onboarding in asked.items():
+        if (why := why_not_started(onboarding.state, onboarding.pr_url)) is not None:
+            stopped[name] = why
+    return RepositorySettings(settings, files, stopped)
+
+
+def settings_in(ledger: Ledger, settings: Settings, repository: str) -> Settings:
+    """Return the settings that hold in one repository, which need not be among those of the settings any more."""
+    name = settings.spelling_of(repository) or repository
+    if not settings.trust_for(name).repository_files:
+        return settings
+    with ledger.read() as tx:
+        stored = repository_files.get(tx, name)
+    file = said_by(stored) if stored is not None else None
+    return settings if file is None else tightened(settings, name, file)
+
+
+def said_by(file: StoredFile) -> RepositoryFileSettings | None:
+    """Return what a file says; None where it says nothing. Of a wrong file, what it said last."""
+    if not file.settings:
+        return None
+    return read_json(RepositoryFileSettings, file.settings)
+
+
+def _why_stopped(file: StoredFile) -> str | None:
+    if file.problem is None:
+        return None
+    return f"its {REPOSITORY_FILE} cannot be used: {file.problem}; {file.hint}" if file.hint else file.problem

@@ -1,0 +1,67 @@
+"""The pull requests that ask repositories for their consent, and what became of each."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import delete, insert, select, update
+
+from squire_pipelines.domain.onboarding import OnboardingState
+from squire_pipelines.ledger.audit import record_audit
+from squire_pipelines.ledger.store import Transaction
+from squire_pipelines.ledger.tables import onboardings
+
+
+@dataclass(frozen=True, slots=True)
+class Onboarding:
+    """A repository that was asked, by which pull request, and its state."""
+
+    repository: str
+    state: OnboardingState
+    pr_number: int
+    pr_url: str
+    asked_at: datetime
+
+
+def get(tx: Transaction, repository: str) -> Onboarding | None:
+    """Return what is known of one repository; None where it was never asked."""
+    return among(tx, [repository]).get(repository)
+
+
+def among(tx: Transaction, names: Collection[str]) -> dict[str, Onboarding]:
+    """Return those of these repositories that were asked, by name."""
+    rows = tx.execute(select(onboardings).where(onboardings.c.repository.in_(names)))
+    return {
+        row.repository: Onboarding(row.repository, OnboardingState(row.state), row.pr_number, row.pr_url, row.asked_at)
+        for row in rows
+    }
+
+
+def record(
+    tx: Transaction, repository: str, state: OnboardingState, *, number: int, url: str, actor: str, trace_id: str
+) -> None:
+    """Record the pull request that asks, or what became of it. It is audited when that is news."""
+    tx.exclusive("onboardings")
+    before = get(tx, repository)
+    if before is not None and (before.state, before.pr_number) == (state, number):
+        return
+    values = {"state": state, "pr_number": number, "pr_url": url, "updated_at": tx.now}
+    if before is None:
+        tx.execute(insert(onboardings).values(repository=repository, asked_at=tx.now, **values))
+    else:
+        asked_at = before.asked_at if before.pr_number == number else tx.now
+        row = update(onboardings).where(onboardings.c.repository == repository)
+        tx.execute(row.values(asked_at=asked_at, **values))
+    record_audit(
+        tx,
+        actor=actor,
+        action="repository.onboarding",
+        subject=repository,
+        trace_id=trace_id,
+        detail={"state": state, "pull_request": number},
+    )
+
+
+def forget(tx: Transaction, repository: str) -> None:
+    """Forget a repository's answer, before it is asked again."""
+    tx.execute(delete(onboardings).where(onboardings.c.repository == repository))
