@@ -4,7 +4,7 @@ Here: who is asked for a plan and what is reported. Not here: planning, its chec
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -120,40 +120,54 @@ async def _plan(
     *,
     trace_id: str,
 ) -> None:
+    from squire_pipelines.execution.repository_settings import repository_settings
     from squire_pipelines.ledger import collections
 
-    names = config.repositories or list(context.partition_keys)
+    own = repository_settings(ledger, settings)
+    names = _not_stopped(context, own.stopped, config.repositories or list(context.partition_keys))
     again = config.again or not config.repositories
 
     async with github.client() as client:
 
         async def plan(repository: str) -> None:
-            basis = _basis(ledger, repository, settings.planner.max_tasks_per_fact)
+            here = own.of(repository)
+            basis = _basis(ledger, repository, here.planner.max_tasks_per_fact)
             if basis.seen_before and not again:
                 context.log.info(f"{repository}: nothing has changed since its last plan")
                 with ledger.write() as tx:
                     collections.mark_planned(tx, repository, basis.newest)
                 return
             with bound_context(repository=repository):
-                outcome = await _plan_one(settings, client, basis, ledger, trace_id)
-            _record(context, ledger, basis, outcome, max_tasks=settings.planner.max_tasks, trace_id=trace_id)
+                outcome = await _plan_one(here, client, basis, ledger, trace_id)
+            _record(context, ledger, basis, outcome, max_tasks=here.planner.max_tasks, trace_id=trace_id)
 
         await gather_bounded(names, plan, limit=settings.collection.max_concurrent_repositories)
 
 
+def _not_stopped(context: dg.AssetExecutionContext, stopped: Mapping[str, str], names: list[str]) -> list[str]:
+    """Return the repositories that may be planned for, and log why others may not."""
+    for name in names:
+        if name in stopped:
+            context.log.warning(f"{name}: nothing is planned: {stopped[name]}")
+    return [name for name in names if name not in stopped]
+
+
 def _basis(ledger: "Ledger", repository: str, max_tasks_per_fact: int) -> _Basis:
-    from squire_pipelines.ledger import collections, plans
+    from squire_pipelines.ledger import collections, plans, repository_files
     from squire_pipelines.planning.digest import signals_digest
 
     with ledger.read() as tx:
         signals = collections.active_signals(tx, repository)
         latest = plans.latest(tx, repository)
+        file = repository_files.get(tx, repository)
         return _Basis(
             repository,
             max((row.id for row in collections.latest(tx, [repository])), default=0),
             signals,
             plans.answered(tx, repository, signals, times=max_tasks_per_fact),
-            latest is not None and latest.plan.signals_digest == signals_digest(signals),
+            latest is not None
+            and latest.plan.signals_digest == signals_digest(signals)
+            and (file is None or file.changed_at is None or file.changed_at <= latest.created_at),
         )
 
 
@@ -254,11 +268,14 @@ def _report_checks(
 
 def _admit(context: dg.AssetExecutionContext, ledger: "Ledger", settings: Settings, names: list[str]) -> None:
     """Make tasks of the plans that passed their checks, once each; a plan with findings becomes no task."""
+    from squire_pipelines.execution.repository_settings import repository_settings
     from squire_pipelines.ledger import plans, tasks
 
-    planner = settings.planner
-    approval = ApprovalRule(planner.approve == "auto", planner.min_confidence, Risk(planner.max_risk))
-    for repository in names:
+    own = repository_settings(ledger, settings)
+    for repository in _not_stopped(context, own.stopped, names):
+        here = own.of(repository)
+        planner = here.planner
+        approval = ApprovalRule(planner.approve == "auto", planner.min_confidence, Risk(planner.max_risk))
         with ledger.write() as tx:
             saved = plans.latest(tx, repository)
             if saved is None or saved.admitted_at is not None:
@@ -270,7 +287,7 @@ def _admit(context: dg.AssetExecutionContext, ledger: "Ledger", settings: Settin
                 tx,
                 saved.id,
                 approval=approval,
-                max_attempts=settings.dispatch.max_attempts,
+                max_attempts=here.dispatch.max_attempts,
                 max_tasks_per_fact=planner.max_tasks_per_fact,
             )
             rows = [tasks.get(tx, task_id) for task_id in created]

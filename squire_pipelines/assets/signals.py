@@ -120,6 +120,7 @@ async def _collect(
     *,
     trace_id: str,
 ) -> None:
+    from squire_pipelines.execution.repository_file_reading import CollectedSettings
     from squire_pipelines.execution.repository_reading import read_from_github
     from squire_pipelines.execution.second_runs import awaited, decide_reruns
     from squire_pipelines.github.cycle import begin_cycle, unread_sources
@@ -131,6 +132,8 @@ async def _collect(
     names = config.repositories or list(context.partition_keys)
     sources = [source for source in Source if signal_key(source) in context.selected_asset_keys]
     unread: set[str] = set()
+    own = CollectedSettings(ledger, settings, trace_id)
+    rules = own.trust_rules
     with ledger.read() as tx:
         left = {source: collections.repositories_with(tx, source) for source in sources}
         asked_for = deliveries.reasons(tx, config.deliveries)
@@ -140,14 +143,8 @@ async def _collect(
 
     def record(batch: "Sequence[RepositoryReading]") -> None:
         with ledger.write() as tx:
-            recorded = record_readings(
-                tx,
-                batch,
-                rules=settings.trust_rules_for,
-                trace_id=trace_id,
-                run_id=context.run.run_id,
-            )
-            mark_read(tx, batch, recorded, rules=settings.trust_rules_for, of_all_sources=set(sources) == set(Source))
+            recorded = record_readings(tx, batch, rules=rules, trace_id=trace_id, run_id=context.run.run_id)
+            mark_read(tx, batch, recorded, rules=rules, of_all_sources=set(sources) == set(Source))
         for repository, entries in recorded.items():
             if entries and not any(entry.row.status.source_answered for entry in entries):
                 unread.add(repository)
@@ -163,7 +160,7 @@ async def _collect(
             settings.collection,
             forced=forced,
             trusts_recent=not config.deliveries,
-            rules_of=settings.reading_rules,
+            rules_of=own.reading_rules,
         )
         for repository, note in cycle.notes.items():
             context.log.warning(f"{repository}: {note}")
@@ -190,17 +187,20 @@ async def _collect(
 
         async def read(repository: str) -> None:
             with bound_context(repository=repository):
-                readings = await read_from_github(client, settings, ledger, repository, sources)
+                look = cycle.looks.get(repository)
+                holds = await own.refresh(client, repository, look)
+                here = own.of(repository)
+                readings = await read_from_github(client, here, ledger, repository, sources)
                 readings = tuple(
                     [
-                        await decide_reruns(client, ledger, reading, settings.ci_for(repository), trace_id=trace_id)
+                        await decide_reruns(client, ledger, reading, here.ci_for(repository), trace_id=trace_id)
                         for reading in readings
                     ]
                 )
             # What is no longer read ends, or it would be planned from for ever.
             remaining = (source for source in sources if repository in left[source])
             ended = not_chosen(settings, repository, remaining, now=datetime.now(UTC))
-            await batches.add(RepositoryReading(repository, readings + ended, cycle.looks.get(repository)))
+            await batches.add(RepositoryReading(repository, readings + ended, look if holds else None))
 
         due = [*cycle.to_read, *changed_meanwhile]
         await gather_bounded(due, read, limit=settings.collection.max_concurrent_repositories)
@@ -233,6 +233,7 @@ async def _collect_further(
     trace_id: str,
 ) -> None:
     """Read the sources beside GitHub's, whether or not anything has changed there."""
+    from squire_pipelines.execution.repository_settings import repository_settings
     from squire_pipelines.github.collecting import utc_now
     from squire_pipelines.ledger import collections
     from squire_pipelines.ledger.repository_readings import RepositoryReading, record_readings
@@ -240,6 +241,7 @@ async def _collect_further(
 
     sources = [source for source in SOURCES if isinstance(source, FurtherSource)]
     selected = [source for source in sources if signal_key(source) in context.selected_asset_keys]
+    own = repository_settings(ledger, settings).of_all
     with ledger.read() as tx:
         left = {source: collections.repositories_with(tx, source) for source in selected}
 
@@ -248,7 +250,7 @@ async def _collect_further(
             recorded = record_readings(
                 tx,
                 batch,
-                rules=settings.trust_rules_for,
+                rules=own.trust_rules_for,
                 trace_id=trace_id,
                 run_id=context.run.run_id,
             )

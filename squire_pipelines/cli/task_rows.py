@@ -4,13 +4,13 @@ The same SQL is asked through `sqlite3` (see `fast_list`) or through the ledger'
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from squire_pipelines.ledger.list_sql import read_ids
 from squire_pipelines.ledger.task_query import QueryRunner, TaskQuery
-from squire_pipelines.ledger.waiting import read_open_dependencies, waiting_reason
+from squire_pipelines.ledger.waiting import FOR_ITS_START, read_open_dependencies, read_stopped, waiting_reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,14 @@ def read_rows(runner: QueryRunner, ids: Sequence[str], *, now: datetime) -> tupl
     rows = {row["id"]: row for row in runner.run(_SELECT + condition, values)}
     ready = [task_id for task_id, row in rows.items() if row["status"] == "ready"]
     dependencies = read_open_dependencies(runner, ready)
-    return tuple(_row(rows[task_id], dependencies.get(task_id, []), now) for task_id in ids if task_id in rows)
+    listed = [_row(rows[task_id], dependencies.get(task_id, []), now) for task_id in ids if task_id in rows]
+    stopped = read_stopped(runner, [row.repository for row in listed if row.waiting == FOR_ITS_START])
+    if not stopped:
+        return tuple(listed)
+    return tuple(
+        replace(row, waiting=stopped.get(row.repository, row.waiting)) if row.waiting == FOR_ITS_START else row
+        for row in listed
+    )
 
 
 def _row(row: Mapping[str, Any], dependencies: Sequence[str], now: datetime) -> TaskRow:

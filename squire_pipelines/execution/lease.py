@@ -13,6 +13,7 @@ from pydantic import JsonValue
 from squire_pipelines.domain.endings import Cause, Ending, Evidence
 from squire_pipelines.errors import LeaseLostError, LedgerError, StateConflictError
 from squire_pipelines.execution.ending import ending_of, retry_rule
+from squire_pipelines.execution.repository_settings import settings_in
 from squire_pipelines.ledger import adoption, attempts, tasks
 from squire_pipelines.ledger.attempts import Attempt, AttemptFacts
 from squire_pipelines.ledger.audit import record_audit
@@ -47,7 +48,10 @@ class AttemptRun:
 
 @dataclass(frozen=True, slots=True)
 class LeasedAttempt:
-    """An attempt that this run works on, with its task and the heartbeat that keeps the lease."""
+    """An attempt that this run works on, with its task and the heartbeat that keeps the lease.
+
+    `settings` are those that hold in its repository, see `execution.repository_settings`.
+    """
 
     attempt: Attempt
     task: Task
@@ -169,7 +173,8 @@ def _acquire(ledger: Ledger, settings: Settings, run: AttemptRun, *, claim: bool
             return None
         task = tasks.get(tx, attempt.task_id)
     heartbeat = Heartbeat(ledger, run.attempt_id, token, lease_s=settings.dispatch.lease_s)
-    return LeasedAttempt(attempt, task, token, ledger, settings, heartbeat)
+    own = settings_in(ledger, settings, task.repository)
+    return LeasedAttempt(attempt, task, token, ledger, own, heartbeat)
 
 
 def _claim(tx: Transaction, run: AttemptRun, attempt: Attempt, lease_s: float) -> Attempt:

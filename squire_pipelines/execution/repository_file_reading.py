@@ -3,12 +3,15 @@
 A look shows the name of the file's content, so that GitHub is asked for it only when that is another than before.
 """
 
+from dataclasses import dataclass, field
 from datetime import timedelta
 
+from squire_pipelines.domain.authority import TrustRules
 from squire_pipelines.domain.looks import RepositoryLook
 from squire_pipelines.domain.presets import PresetPlace
 from squire_pipelines.domain.terminal_text import one_line
 from squire_pipelines.errors import GitHubError, SettingError
+from squire_pipelines.execution.repository_settings import said_by, settings_in
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.repository_file import FileOnBranch, read_file
 from squire_pipelines.ledger import repository_files
@@ -17,6 +20,7 @@ from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.repository_files.parsing import REPOSITORY_FILE
 from squire_pipelines.repository_files.presets import PresetReader
+from squire_pipelines.repository_files.tightening import tightened
 from squire_pipelines.settings import Settings
 
 _MAX_PROBLEM = 800
@@ -37,20 +41,20 @@ async def refresh_file(
     What it extends is read again with the next full reading of the repository (`collection.full_every_s`). Where GitHub
     does not answer, what was read last goes on to hold; where nothing was, nothing is started in the repository.
     """
-    if not settings.trust_for(repository).repository_files:
-        return True
     with ledger.read() as tx:
         stored, now = repository_files.get(tx, repository), tx.now
-    is_known = stored is not None and look is not None and stored.blob_sha == look.settings_blob
-    if is_known and stored is not None and stored.read_at is not None:
-        young = timedelta(seconds=settings.collection.full_every_s / 2)
-        is_fresh = timedelta(0) <= now - stored.read_at < young
-        if stored.blob_sha is None or is_fresh:
-            return True
-    elif stored is None and look is not None and look.settings_blob is None:
-        with ledger.write() as tx:
-            repository_files.record(tx, StoredFile(repository), trace_id=trace_id)
+    if not settings.trust_for(repository).repository_files:
+        if stored is not None and (stored.problem is not None or stored.blob_sha is not None):
+            with ledger.write() as tx:
+                repository_files.record(tx, StoredFile(repository), trace_id=trace_id)
         return True
+    if look is not None and look.settings_blob == (stored.blob_sha if stored is not None else None):
+        if look.settings_blob is None and (stored is None or stored.problem is None):
+            return True  # there is none, and was none
+        age = now - stored.read_at if stored is not None and stored.read_at is not None else None
+        half = timedelta(seconds=settings.collection.full_every_s / 2)  # so that a full reading always reads it
+        if look.settings_blob is not None and age is not None and timedelta(0) <= age < half:
+            return True
     try:
         file = await read_stored_file(client, settings, repository, before=stored)
     except GitHubError as error:
@@ -63,6 +67,54 @@ async def refresh_file(
     with ledger.write() as tx:
         repository_files.record(tx, file, trace_id=trace_id)
     return True
+
+
+@dataclass(slots=True)
+class CollectedSettings:
+    """The settings that hold in each repository while signals are read, with the files that were read meanwhile.
+
+    Args:
+        ledger: Has the files.
+        operator: The operator's settings.
+        trace_id: Of the run.
+    """
+
+    ledger: Ledger
+    operator: Settings
+    trace_id: str
+    _known: dict[str, Settings] = field(default_factory=dict)
+
+    def of(self, repository: str) -> Settings:
+        """Return the settings that hold in one repository."""
+        if repository not in self._known:
+            self._known[repository] = settings_in(self.ledger, self.operator, repository)
+        return self._known[repository]
+
+    def trust_rules(self, repository: str) -> TrustRules:
+        """Return by which rules its signals are judged."""
+        return self.of(repository).trust_rules_for(repository)
+
+    def reading_rules(self, repository: str) -> str:
+        """Return a text that changes with what decides how it is read."""
+        return self.of(repository).reading_rules(repository)
+
+    async def refresh(self, client: GitHubClient, repository: str, look: RepositoryLook | None) -> bool:
+        """Read its own file where that may have changed; see `refresh_file`."""
+        holds = await refresh_file(client, self.ledger, self.operator, repository, look, trace_id=self.trace_id)
+        self._known.pop(repository, None)
+        return holds
+
+
+async def settings_at_github(client: GitHubClient, settings: Settings, repository: str) -> tuple[Settings, str | None]:
+    """Return the settings that hold with a repository's file as it is now, and what is wrong in that; store nothing.
+
+    Raises GitHubError.
+    """
+    if not settings.trust_for(repository).repository_files:
+        return settings, None
+    file = await read_stored_file(client, settings, repository)
+    said = said_by(file)
+    return settings if said is None else tightened(settings, repository, said), file.problem
 
 
 async def read_stored_file(

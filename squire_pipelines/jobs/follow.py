@@ -14,10 +14,12 @@ async def follow_pull_requests(
     github: GitHubParam,
 ) -> None:
     """Take one look; repeating it is harmless, since what was recorded already changes nothing."""
+    from squire_pipelines.execution.repository_settings import repository_settings
     from squire_pipelines.publishing import follow as following
 
     with run_trace(context):
-        summary = await following.follow(ledger, settings, github, context.log)
+        own = repository_settings(ledger, settings).of_all
+        summary = await following.follow(ledger, own, github, context.log)
     context.add_output_metadata(
         {
             "deliveries": summary.deliveries,

@@ -1,9 +1,10 @@
 """Dispatch: which ready tasks are started, and the attempts that start with them, all in one transaction."""
 
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Row, exists, func, insert, or_, select
@@ -28,6 +29,7 @@ _LOOK_AHEAD = (1, 8, 64)
 """How far beyond the tasks whose turn it is others are looked for, while those wait for their agent."""
 
 
+NO_SLOTS: Mapping[str, int] = MappingProxyType({})
 DayLimitsOf = Callable[[str, AgentChoice | None, str | None], DayLimits]
 """Takes the repository, the agent's choice and the attempt's id."""
 
@@ -46,6 +48,7 @@ def dispatch(
     max_concurrent: int,
     max_per_repository: int,
     claim_deadline_s: float,
+    slots: Mapping[str, int] = NO_SLOTS,
     without: Collection[str] = (),
     changed: Collection[str] = (),
     limits_of: budgets.LimitsOf | None = None,
@@ -55,9 +58,10 @@ def dispatch(
     """Start an attempt for every task whose turn it is, all in this transaction; none in the repositories `without`.
 
     However many dispatchers there are, no more than `max_concurrent` attempts are open at once and no more than
-    `max_per_repository` of one repository. The new attempts are `queued`; their run has to claim them within
-    `claim_deadline_s`. With `limits_of`, each attempt reserves its budget, and tasks that do not fit theirs wait. So do
-    those whose last attempt ended for what only the user can change, but for `changed`: it has been.
+    `max_per_repository` of one repository, or fewer where `slots` have fewer for it. The new attempts are `queued`;
+    their run has to claim them within `claim_deadline_s`. With `limits_of`, each attempt reserves its budget, and tasks
+    that do not fit theirs wait. So do those whose last attempt ended for what only the user can change, but for
+    `changed`: it has been.
     `choose` says which agent each attempt gets, which is recorded with it; a task for which it names none waits, and
     those behind it are looked at instead. `day_limits_of` gives the limits of a day of an attempt's providers, of which
     it reserves its share; a task waits while none of its providers has room.
@@ -79,7 +83,9 @@ def dispatch(
         for task in _due(tx, max_per_repository * times, max_concurrent * times, where, passed_over, changed=changed):
             if open_by_repository.total() >= max_concurrent:
                 return tuple(started)
-            if open_by_repository[task.repository] >= max_per_repository:
+            if open_by_repository[task.repository] >= min(
+                max_per_repository, slots.get(task.repository, max_concurrent)
+            ):
                 continue
             choice = _choose(tx, task, choose)
             if choice is None and choose is not None:

@@ -183,6 +183,8 @@ def waiting_reason(tx: Transaction, task: Task, limits: BudgetLimits | None = No
     """
     dependencies = waiting.read_open_dependencies(tx.query_runner(), [task.id]).get(task.id, ())
     reason = waiting.waiting_reason(task.status, task.not_before, dependencies, now=tx.now, cause=task.cause)
+    if reason == waiting.FOR_ITS_START:
+        reason = waiting.read_stopped(tx.query_runner(), [task.repository]).get(task.repository, reason)
     if reason == waiting.FOR_THE_USER and task.message:
         return f"{reason}: {task.message}"
     if reason != waiting.FOR_ITS_START or limits is None:

@@ -21,6 +21,9 @@ FOR_ITS_AGENT = "its agent, which cannot start"
 FOR_THE_USERS_CAUSE = "configuration"
 """The value of `Cause.CONFIGURATION`, whose module takes too long to import here."""
 
+FOR_ITS_REPOSITORY = "its repository's people"
+"""Whom a task waits for in whose repository nothing is started; what they would have to do follows."""
+
 FOR_THE_USER = "a change of the settings or a key"
 """What a task waits for whose last attempt found what only the user can change."""
 
@@ -44,6 +47,27 @@ def waiting_reason(
     if not_before and not_before > now:
         return f"not before {not_before:%H:%M:%S} UTC"
     return f"depends on {', '.join(dependencies)}" if dependencies else FOR_ITS_START
+
+
+def read_stopped(runner: QueryRunner, repositories: Sequence[str]) -> dict[str, str]:
+    """Return, for each of these repositories in which nothing is started, what its people would have to do."""
+    names = list(dict.fromkeys(repositories))
+    if not names:
+        return {}
+    condition, values = runner.among("repository", names)
+    reasons = {}
+    for row in runner.run(
+        f"SELECT repository, problem FROM repository_files WHERE problem IS NOT NULL AND {condition}",  # noqa: S608
+        values,
+    ):
+        reasons[row["repository"]] = f"{FOR_ITS_REPOSITORY} to correct .github/squire.toml: {row['problem']}"
+    for row in runner.run(
+        f"SELECT repository, state, pr_url FROM onboardings WHERE state <> 'merged' AND {condition}",  # noqa: S608
+        values,
+    ):
+        verb = "merge" if row["state"] == "open" else "agree, who closed"
+        reasons[row["repository"]] = f"{FOR_ITS_REPOSITORY} to {verb} {row['pr_url']}"
+    return reasons
 
 
 def read_open_dependencies(runner: QueryRunner, ids: Sequence[str]) -> dict[str, list[str]]:

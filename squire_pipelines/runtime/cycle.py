@@ -3,7 +3,7 @@
 `squire run` and `squire demo` wait for the same and report the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -51,6 +51,7 @@ class CycleState:
     readings: tuple[RecordedCollection, ...]
     rows: tuple[CycleTask, ...]
     last_event: int
+    stopped: frozenset[str] = frozenset()
 
     @property
     def collected(self) -> bool:
@@ -65,7 +66,12 @@ class CycleState:
     @property
     def under_way(self) -> tuple[CycleTask, ...]:
         """Tasks that run, or will without anybody's help."""
-        return tuple(row for row in self.rows if row.status in {TaskStatus.READY, TaskStatus.RUNNING})
+        return tuple(
+            row
+            for row in self.rows
+            if row.status is TaskStatus.RUNNING
+            or (row.status is TaskStatus.READY and row.repository not in self.stopped)
+        )
 
     @property
     def settled(self) -> bool:
@@ -73,13 +79,23 @@ class CycleState:
         return self.planned and not self.under_way
 
 
-def look(ledger: Ledger, repositories: Sequence[str], requests: Sequence[int], since: datetime) -> CycleState:
-    """Return the state of a cycle over `repositories` that the inbox rows `requests` asked for at `since`."""
+def look(
+    ledger: Ledger,
+    repositories: Sequence[str],
+    requests: Sequence[int],
+    since: datetime,
+    stopped: Collection[str] = (),
+) -> CycleState:
+    """Return the state of a cycle over `repositories` that the inbox rows `requests` asked for at `since`.
+
+    Nothing is planned and started in `stopped` ones before their people change something: nobody waits for that.
+    """
     with ledger.read() as tx:
         waiting = {*collections.unplanned(tx), *plans.unadmitted(tx)}
         return CycleState(
             uncollected=len(deliveries.still_open(tx, requests)),
-            unplanned=sum(name in waiting for name in repositories),
+            unplanned=sum(name in waiting and name not in stopped for name in repositories),
+            stopped=frozenset(stopped),
             readings=collections.latest(tx, repositories),
             rows=tuple(_row(tx, task_id) for task_id in _tasks_since(tx, repositories, since)),
             last_event=tasks.last_event_id(tx),

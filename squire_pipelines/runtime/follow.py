@@ -1,7 +1,7 @@
 """Saying what happens in a cycle while it happens: one line for each step and each change of a task, none twice."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from squire_pipelines.domain.tasks import TaskStatus
@@ -19,10 +19,18 @@ class Follower:
         requests: The inbox rows that asked for it.
         since: When it was asked for, by the ledger's clock.
         say: Takes one line of plain text.
+        stopped: Gives the repositories in which nothing is planned and started, and why.
     """
 
     def __init__(
-        self, ledger: Ledger, repositories: Sequence[str], requests: Sequence[int], since: datetime, *, say: Say
+        self,
+        ledger: Ledger,
+        repositories: Sequence[str],
+        requests: Sequence[int],
+        since: datetime,
+        *,
+        say: Say,
+        stopped: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self._ledger = ledger
         self._repositories = tuple(repositories)
@@ -32,6 +40,7 @@ class Follower:
         self._collected = False
         self._planned = False
         self._seen: dict[str, str] = {}
+        self._stopped = stopped
 
     def wait_for(self, requests: Sequence[int]) -> None:
         """Take these inbox rows into the cycle: it is collected and planned when they are."""
@@ -40,13 +49,17 @@ class Follower:
 
     def look(self) -> CycleState:
         """Read the state, say what has changed since the last look, and return it."""
-        state = look(self._ledger, self._repositories, self._requests, self._since)
+        stopped = self._stopped()
+        state = look(self._ledger, self._repositories, self._requests, self._since, stopped)
         if self._planned:
             # What deliveries bring to light later belongs to a later cycle; tasks that come of it are still shown.
             state = dataclasses.replace(state, unplanned=0)
         if state.collected and not self._collected:
             self._collected = True
             self._say(_collected(state))
+            for name in self._repositories:
+                if name in stopped:
+                    self._say(f"{name}: nothing is planned and started: {stopped[name]}")
         if state.planned and not self._planned:
             self._planned = True
             self._say(f"planned: {len(state.rows)} task{'' if len(state.rows) == 1 else 's'}")

@@ -14,7 +14,9 @@ from squire_pipelines.domain.identity import new_trace_id, parse_repository
 from squire_pipelines.domain.signals import Collection
 from squire_pipelines.domain.tasks import Plan, TaskStatus
 from squire_pipelines.errors import ConfigError, ExitCode, GitHubError
+from squire_pipelines.execution.repository_file_reading import settings_at_github
 from squire_pipelines.execution.repository_reading import foresee
+from squire_pipelines.execution.repository_settings import repository_settings
 from squire_pipelines.execution.startable import check_agent_of
 from squire_pipelines.github.access import access_from
 from squire_pipelines.github.client import GitHubClient
@@ -117,6 +119,11 @@ def _tell_refused(refused: Mapping[str, GitHubError]) -> None:
         write_labelled("left out", f"{name}: {error}", color="red")
 
 
+def _tell_stopped(name: str, problem: str | None) -> None:
+    if problem is not None:
+        write_labelled("stopped", f"{name}: nothing would be planned before this is right: {problem}", color="red")
+
+
 def preview(
     settings: Settings, ledger: Ledger, names: Sequence[str], console: CleanConsole, *, as_json: bool
 ) -> ExitCode:
@@ -128,10 +135,12 @@ def preview(
     trace_id = new_trace_id()
 
     async def plan(client: GitHubClient, name: str, info: RepositoryInfo) -> tuple[Plan, tuple[Collection, ...]]:
-        foresight = await foresee(client, settings, ledger, name)
-        account = PlanAccount(ledger, settings, name, trace_id=trace_id)
+        here, problem = await settings_at_github(client, settings, name)
+        _tell_stopped(name, problem)
+        foresight = await foresee(client, here, ledger, name)
+        account = PlanAccount(ledger, here, name, trace_id=trace_id)
         made = await make_plan(
-            settings,
+            here,
             name,
             foresight.signals,
             default_branch=info.default_branch,
@@ -202,7 +211,9 @@ def run(
         if services is not None:
             say("starting Dagster's daemon")
             services.start_daemon()
-        follower = Follower(ledger, names, requests, since, say=say)
+        follower = Follower(
+            ledger, names, requests, since, say=say, stopped=lambda: repository_settings(ledger, settings).stopped
+        )
         starts = AgentStarts(ledger, settings, say=say)
         deadline = time.monotonic() + timeout_s
         state = follower.look()

@@ -17,6 +17,7 @@ from squire_pipelines.settings import Settings
 if TYPE_CHECKING:
     from squire_pipelines.agents.preflight import Preflight
     from squire_pipelines.execution.assignment import Assignments
+    from squire_pipelines.execution.repository_settings import RepositorySettings
     from squire_pipelines.ledger.attempts import Attempt
     from squire_pipelines.ledger.budgets import BudgetBlocks
     from squire_pipelines.ledger.store import Ledger
@@ -40,6 +41,7 @@ def dispatch(
     The run key is the attempt's id, and a key launches one run, however often it is requested.
     """
     from squire_pipelines.execution import step_executor
+    from squire_pipelines.execution.repository_settings import repository_settings
     from squire_pipelines.ledger import repositories
 
     tick = Deadline.after(intervals.TICK_S)
@@ -47,18 +49,19 @@ def dispatch(
     with ledger.read() as tx:
         replaced = repositories.replaced(tx)
     assignments = _assignments(ledger, settings, tick.within(intervals.ENGINE_S))
-    unready = assignments.unready | replaced
+    own = repository_settings(ledger, settings)
+    unready = {**assignments.unready, **own.stopped, **replaced}
     for name, why in unready.items():
         context.log.error(f"{name}: nothing is dispatched: {why}")
     mark_of = _marks(settings)
     for (name, agent, _), problem in assignments.problems.items():
         if name not in unready:
             context.log.error(f"{name}: tasks for the agent {agent} wait: {problem}")
-    turn = _dispatch(ledger, assignments, unready, mark_of)
+    turn = _dispatch(ledger, assignments, own, unready, mark_of)
     # What becomes ready now would otherwise wait for the daemon's next look.
     deadline = tick.within(settings.dispatch.wait_s)
     while not turn.started and _has_news(ledger, since=turn.newest_event, deadline=deadline):
-        turn = _dispatch(ledger, assignments, unready, mark_of)
+        turn = _dispatch(ledger, assignments, own, unready, mark_of)
     if not turn.queued:
         reasons = [f"{name}: {why}" for name, why in (unready | _by_budget(turn.blocked) | turn.waiting).items()]
         yield dg.SkipReason("; ".join(["no task is due, or all slots are taken", *reasons]))
@@ -97,12 +100,16 @@ def _marks(settings: Settings) -> Callable[[str], str]:
 
 
 def _dispatch(
-    ledger: "Ledger", assignments: "Assignments", unready: Mapping[str, str], mark_of: Callable[[str], str]
+    ledger: "Ledger",
+    assignments: "Assignments",
+    own: "RepositorySettings",
+    unready: Mapping[str, str],
+    mark_of: Callable[[str], str],
 ) -> _Turn:
     from squire_pipelines.ledger import attempts, budgets, settings_waits, task_dispatch, tasks
     from squire_pipelines.provider_uses import day_limits
 
-    settings = assignments.settings
+    settings = own.of_all
     limits = settings.dispatch
     with ledger.read() as tx:
         blocked_tasks = settings_waits.waiting_for_settings(tx)
@@ -113,6 +120,7 @@ def _dispatch(
             max_concurrent=limits.max_concurrent,
             max_per_repository=limits.max_per_repository,
             claim_deadline_s=limits.claim_deadline_s,
+            slots=own.slots,
             without=unready,
             changed=[task.id for task in blocked_tasks if task.id not in waiting],
             limits_of=settings.budgets_for,

@@ -22,14 +22,17 @@ def plan_follows_signals(
     context: dg.SensorEvaluationContext, settings: SettingsParam, ledger: LedgerParam
 ) -> dg.SensorResult | dg.SkipReason:
     """Request one run for all that are due, also for plans that have not become tasks; never two at once."""
+    from squire_pipelines.execution.repository_settings import repository_settings
     from squire_pipelines.ledger import collections, plans
 
+    stopped = repository_settings(ledger, settings).stopped
     with ledger.read() as tx:
-        due = collections.unplanned(tx)
+        due = {name: reading for name, reading in collections.unplanned(tx).items() if name not in stopped}
         trace_id = collections.trace_of(tx, max(due.values())) if due else new_trace_id()
-        names = list(dict.fromkeys([*due, *plans.unadmitted(tx)]))
+        names = [name for name in dict.fromkeys([*due, *plans.unadmitted(tx)]) if name not in stopped]
     if not names:
-        return dg.SkipReason("every reading has been planned")
+        reasons = [f"{name} waits: {why}" for name, why in stopped.items()]
+        return dg.SkipReason("; ".join(["every reading has been planned", *reasons]))
     wait = reason_to_wait(context.instance, "plan", retry_after_s=settings.pipeline.redelivery_s, exclusive=["collect"])
     if wait is not None:
         return dg.SkipReason(f"{len(names)} repositories wait: {wait}")
