@@ -26,11 +26,13 @@ class UnprocessableError(RefusedError):
         self.details = list(details)
 
 
-class _Body(BaseModel):
+class RequestBody(BaseModel):
+    """What a request may have in its body; other keys are passed over."""
+
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
 
-class NewPull(_Body):
+class NewPull(RequestBody):
     """The body of `POST /repos/{owner}/{repo}/pulls`."""
 
     title: str = Field(min_length=1, max_length=_MAX_TITLE)
@@ -40,7 +42,7 @@ class NewPull(_Body):
     draft: bool = False
 
 
-class PullEdit(_Body):
+class PullEdit(RequestBody):
     """The body of `PATCH /repos/{owner}/{repo}/pulls/{number}`."""
 
     title: str | None = Field(default=None, min_length=1, max_length=_MAX_TITLE)
@@ -48,7 +50,7 @@ class PullEdit(_Body):
     state: str | None = Field(default=None, pattern="^(open|closed)$")
 
 
-class MergeRequest(_Body):
+class MergeRequest(RequestBody):
     """The body of `PUT /repos/{owner}/{repo}/pulls/{number}/merge`."""
 
     sha: str | None = None
@@ -57,13 +59,13 @@ class MergeRequest(_Body):
     commit_message: str = ""
 
 
-class NewLabels(_Body):
+class NewLabels(RequestBody):
     """The body of `POST /repos/{owner}/{repo}/issues/{number}/labels`."""
 
     labels: tuple[str, ...] = Field(min_length=1, max_length=100, strict=False)
 
 
-class NewComment(_Body):
+class NewComment(RequestBody):
     """The body of `POST /repos/{owner}/{repo}/issues/{number}/comments`."""
 
     body: str = Field(min_length=1, max_length=_MAX_BODY)

@@ -12,6 +12,7 @@ from starlette.routing import Route
 from squire_forge import (
     actions,
     answers,
+    issues,
     operations,
     repository_routes,
     settling,
@@ -51,6 +52,10 @@ class Rest:
             ("GET", f"{repo}/pulls/{{number:int}}", _pull),
             ("PATCH", f"{repo}/pulls/{{number:int}}", _edit_pull),
             ("PUT", f"{repo}/pulls/{{number:int}}/merge", _merge_pull),
+            ("POST", f"{repo}/pulls/{{number:int}}/requested_reviewers", issues.request_reviewers),
+            ("GET", f"{repo}/issues", issues.list_issues),
+            ("POST", f"{repo}/issues", issues.create_issue),
+            ("PATCH", f"{repo}/issues/{{number:int}}", issues.edit_issue),
             ("POST", f"{repo}/issues/{{number:int}}/labels", _add_labels),
             ("DELETE", f"{repo}/issues/{{number:int}}/labels/{{label}}", _remove_label),
             ("POST", f"{repo}/issues/{{number:int}}/comments", _add_comment),

@@ -120,6 +120,7 @@ async def _collect(
     *,
     trace_id: str,
 ) -> None:
+    from squire_pipelines.execution.repository_file_issue import keep_issue
     from squire_pipelines.execution.repository_file_reading import CollectedSettings
     from squire_pipelines.execution.repository_reading import read_from_github
     from squire_pipelines.execution.second_runs import awaited, decide_reruns
@@ -189,6 +190,7 @@ async def _collect(
             with bound_context(repository=repository):
                 look = cycle.looks.get(repository)
                 holds = await own.refresh(client, repository, look)
+                await keep_issue(client, ledger, repository)
                 here = own.of(repository)
                 readings = await read_from_github(client, here, ledger, repository, sources)
                 readings = tuple(
@@ -206,6 +208,15 @@ async def _collect(
         await gather_bounded(due, read, limit=settings.collection.max_concurrent_repositories)
 
     await _collect_further(context, settings, ledger, names, reports_all=config.reads_all, trace_id=trace_id)
+    _finish(context, config, settings, ledger, unread)
+
+
+def _finish(
+    context: dg.AssetExecutionContext, config: CollectConfig, settings: Settings, ledger: "Ledger", unread: set[str]
+) -> None:
+    """Mark what asked for the readings as done, and report what all of them say."""
+    from squire_pipelines.ledger import deliveries
+
     with ledger.write() as tx:
         deliveries.mark_collected(tx, config.deliveries, unread=unread)
     _summarise(context, settings, ledger)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from squire_pipelines.domain.presets import PresetPlace
 from squire_pipelines.errors import GitHubNotFoundError
-from squire_pipelines.github import quota
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.models import GraphQLModel, parse
 
@@ -61,9 +60,7 @@ async def read_file(client: GitHubClient, place: PresetPlace) -> FileOnBranch:
     owner, _, name = place.repository.partition("/")
     request = f"the query of {place}"
     variables = {"owner": owner, "name": name, "expression": f"HEAD:{place.path}"}
-    quota.count_request()
     answer = await client.query("settings_file", variables)
-    quota.count_answer(answer.data)
     content = answer.whole().get("repository")
     if content is None:
         raise GitHubNotFoundError(

@@ -1,0 +1,58 @@
+"""Writing issues: find one of ours by a mark in its text, open, change, close. Each can be repeated."""
+
+from typing import Literal
+
+from squire_pipelines.github.client import GitHubClient
+from squire_pipelines.github.models import GitHubModel, Text, parse
+
+_PAGE = 100
+_MAX_TITLE_CHARS = 256
+_MAX_BODY_CHARS = 65_536
+
+
+class _Issue(GitHubModel):
+    number: int
+    body: Text | None = None
+    pull_request: object = None  # GitHub lists pull requests among the issues
+
+
+class _IssueList(GitHubModel):
+    items: tuple[_Issue, ...]
+
+
+async def find_issue(client: GitHubClient, repository: str, mark: str) -> int | None:
+    """Return the oldest of the newest hundred open issues whose text has `mark`; None without one. Raises GitHubError.
+
+    Whoever reads the mark can copy it into an issue of theirs, which is a younger one.
+    """
+    path = f"/repos/{repository}/issues"
+    params: dict[str, str | int] = {"state": "open", "sort": "created", "direction": "desc", "per_page": _PAGE}
+    listed = parse(_IssueList, {"items": await client.get(path, params)}, request=f"GET {path}").items
+    return min(
+        (issue.number for issue in listed if issue.pull_request is None and mark in (issue.body or "")), default=None
+    )
+
+
+async def create_issue(client: GitHubClient, repository: str, *, title: str, body: str) -> int:
+    """Open an issue and return its number; not again after a lost answer. Raises GitHubError."""
+    path = f"/repos/{repository}/issues"
+    content = {"title": title[:_MAX_TITLE_CHARS], "body": body[:_MAX_BODY_CHARS]}
+    return parse(_Issue, await client.post(path, content), request=f"POST {path}").number
+
+
+async def update_issue(
+    client: GitHubClient,
+    repository: str,
+    number: int,
+    *,
+    state: Literal["open", "closed"],
+    title: str | None = None,
+    body: str | None = None,
+) -> None:
+    """Change an issue's text, where there is one, and its state. Raises GitHubError."""
+    content: dict[str, object] = {"state": state}
+    if title is not None:
+        content["title"] = title[:_MAX_TITLE_CHARS]
+    if body is not None:
+        content["body"] = body[:_MAX_BODY_CHARS]
+    await client.patch(f"/repos/{repository}/issues/{number}", content)
