@@ -120,7 +120,6 @@ async def _collect(
     *,
     trace_id: str,
 ) -> None:
-    from squire_pipelines.execution.repository_file_issue import keep_issue
     from squire_pipelines.execution.repository_file_reading import CollectedSettings
     from squire_pipelines.execution.repository_reading import read_from_github
     from squire_pipelines.execution.second_runs import awaited, decide_reruns
@@ -190,7 +189,6 @@ async def _collect(
             with bound_context(repository=repository):
                 look = cycle.looks.get(repository)
                 holds = await own.refresh(client, repository, look)
-                await keep_issue(client, ledger, repository)
                 here = own.of(repository)
                 readings = await read_from_github(client, here, ledger, repository, sources)
                 readings = tuple(

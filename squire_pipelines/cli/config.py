@@ -17,7 +17,8 @@ from squire_pipelines.cli.config_values import (
 from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_option, table_of, with_context
 from squire_pipelines.cli.failures import note
 from squire_pipelines.cli.lazy import Lazy, LazyGroup
-from squire_pipelines.cli.repository_file import check_local_file
+from squire_pipelines.cli.parameters import REPOSITORY
+from squire_pipelines.cli.repository_file import check_local_file, check_repositorys_file, rows_of_repository
 from squire_pipelines.cli.run import hand_on_config
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.setting_file import read_settings_file, toml_text
@@ -36,20 +37,29 @@ config = LazyGroup(
 
 
 @config.command(
-    "show", examples=("squire config show", "squire config show --origin", "squire config show --defaults --json")
+    "show",
+    examples=(
+        "squire config show",
+        "squire config show --origin",
+        "squire config show --defaults --json",
+        "squire config show --repository acme/shop --origin",
+    ),
 )
+@click.option("--repository", type=REPOSITORY, help="Show what holds in one repository, with its own file as read.")
 @click.option("--defaults", is_flag=True, help="Show the defaults, without file and environment.")
 @click.option("--origin", is_flag=True, help="Show the file's line of each key that the file has.")
 @json_option
 @with_context
-def show(context: CliContext, *, defaults: bool, origin: bool, as_json: bool) -> None:
+def show(context: CliContext, *, repository: str | None, defaults: bool, origin: bool, as_json: bool) -> None:
     """Show every key with its value and where it comes from. Secrets are not settings and are never shown.
 
     A variable is named after its key: SQUIRE_DISPATCH__MAX_CONCURRENT sets dispatch.max_concurrent. Of the URL that
     alerts go to, only the host is shown. A model that an agent gets by default stands where its own would.
     """
-    path = context.config_path
-    if defaults:
+    path, note = context.config_path, ""
+    if repository is not None:
+        rows, note = rows_of_repository(context, read_settings_file(path), repository)
+    elif defaults:
         rows = [SettingRow(keys, shown(keys, value), "default") for keys, value in flatten(default_values())]
     else:
         settings = context.settings
@@ -63,6 +73,8 @@ def show(context: CliContext, *, defaults: bool, origin: bool, as_json: bool) ->
         "from": lambda row: f"{row.origin}, line {row.line}" if origin and row.line is not None else row.origin,
     }
     context.console.print(table_of(rows, columns, keep=("value",)))
+    if note:
+        write_line(note, err=True)
     if not defaults:
         write_line(f"file: {path}{'' if path.is_file() else ' (does not exist)'}", err=True)
 
@@ -146,7 +158,11 @@ def diff(context: CliContext, other: Path | None, *, as_json: bool) -> None:
         "squire config validate",
         "squire --config other.toml config validate",
         "squire config validate --repository-file .github/squire.toml",
+        "squire config validate --repository acme/shop",
     ),
+)
+@click.option(
+    "--repository", type=REPOSITORY, help="Read a repository's own file from GitHub with all it extends, and check it."
 )
 @click.option(
     "--repository-file",
@@ -154,7 +170,7 @@ def diff(context: CliContext, other: Path | None, *, as_json: bool) -> None:
     help="Check this file as a repository's own; asks nobody and needs no settings.",
 )
 @with_context
-def validate(context: CliContext, *, repository_file: Path | None) -> None:
+def validate(context: CliContext, *, repository: str | None, repository_file: Path | None) -> None:
     """Check the settings, with those of each repository and of each agent. Opens nothing.
 
     The exit code is 3 when they cannot be used; the message has the key, its line in the file and what to do. Files
@@ -162,6 +178,9 @@ def validate(context: CliContext, *, repository_file: Path | None) -> None:
     """
     if repository_file is not None:
         check_local_file(repository_file)
+        return
+    if repository is not None:
+        check_repositorys_file(context, repository)
         return
     hand_on_config(context)  # as `run` and `dev` do, whose step containers read the file
     path = context.config_path

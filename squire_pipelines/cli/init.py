@@ -190,6 +190,7 @@ def _exists(path: Path) -> ConfigError:
         "squire --config ./squire.toml init --force",
         "squire init --github-app",
         "squire init --github-app --organization acme --no-browser",
+        "squire init --pull-request acme/shop",
     ),
 )
 @click.option(
@@ -202,6 +203,10 @@ def _exists(path: Path) -> ConfigError:
 @click.option("--agent", "kind", type=ParsedType("kind", known_agent), help="Name the agent, as agent.kind does.")
 @click.option("--provider", type=click.Choice([str(name) for name in Protocol]), help="Name whose the model is.")
 @click.option("--model", help="Name the agent's model; else a small one of the provider's.")
+@click.option(
+    "--pull-request", "asked", type=REPOSITORY, help="Write no file; ask this repository by a pull request instead."
+)
+@click.option("--again", is_flag=True, help="With --pull-request: ask once more after it was closed.")
 @click.option("--yes", is_flag=True, help="Ask nothing.")
 @click.option("--force", is_flag=True, help="Replace the existing file and keep it as config.toml.bak.")
 @app_options
@@ -213,6 +218,8 @@ def init(
     kind: str | None,
     provider: str | None,
     model: str | None,
+    asked: str | None,
+    again: bool,
     yes: bool,
     force: bool,
     app: AppOptions,
@@ -226,7 +233,15 @@ def init(
 
     With --github-app it makes a GitHub App in a browser, keeps its key and names it in the file, which may be there
     already. docs/guide/github-access.md says how, also without a browser on this machine.
+
+    With --pull-request it opens a pull request in a repository, which adds a commented .github/squire.toml and shows
+    what would be planned. Nothing is started there until it is merged; to close it is a no.
     """
+    if asked is not None or again:
+        from squire_pipelines.cli.onboarding import ask_repository  # noqa: PLC0415 - GitHub's client, the planner
+
+        ask_repository(context, asked, again=again)
+        return
     if app.needs_no_file(context, force=force):
         set_up_app(context, app)
         return

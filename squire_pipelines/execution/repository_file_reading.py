@@ -11,6 +11,8 @@ from squire_pipelines.domain.looks import RepositoryLook
 from squire_pipelines.domain.presets import PresetPlace
 from squire_pipelines.domain.terminal_text import one_line
 from squire_pipelines.errors import GitHubError, SettingError
+from squire_pipelines.execution.onboarding import follow_onboarding
+from squire_pipelines.execution.repository_file_issue import keep_issue
 from squire_pipelines.execution.repository_settings import said_by, settings_in
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.repository_file import FileOnBranch, read_file
@@ -99,8 +101,13 @@ class CollectedSettings:
         return self.of(repository).reading_rules(repository)
 
     async def refresh(self, client: GitHubClient, repository: str, look: RepositoryLook | None) -> bool:
-        """Read its own file where that may have changed; see `refresh_file`."""
+        """Read its own file where that may have changed, and tell what is wrong in it; see `refresh_file`.
+
+        What became of the pull request that asks for its consent is recorded too, where one does.
+        """
         holds = await refresh_file(client, self.ledger, self.operator, repository, look, trace_id=self.trace_id)
+        await keep_issue(client, self.ledger, repository)
+        await follow_onboarding(client, self.ledger, repository, trace_id=self.trace_id)
         self._known.pop(repository, None)
         return holds
 

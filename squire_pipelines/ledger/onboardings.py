@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import insert, select, update
 
 from squire_pipelines.domain.onboarding import OnboardingState
 from squire_pipelines.ledger.audit import record_audit
@@ -30,9 +30,12 @@ def get(tx: Transaction, repository: str) -> Onboarding | None:
 
 def among(tx: Transaction, names: Collection[str]) -> dict[str, Onboarding]:
     """Return those of these repositories that were asked, by name."""
-    rows = tx.execute(select(onboardings).where(onboardings.c.repository.in_(names)))
+    spelled = {name.casefold(): name for name in names}  # GitHub knows no case, and settings may spell it anew
+    rows = tx.execute(select(onboardings).where(onboardings.c.repository.in_(spelled)))
     return {
-        row.repository: Onboarding(row.repository, OnboardingState(row.state), row.pr_number, row.pr_url, row.asked_at)
+        (name := spelled[row.repository]): Onboarding(
+            name, OnboardingState(row.state), row.pr_number, row.pr_url, row.asked_at
+        )
         for row in rows
     }
 
@@ -47,10 +50,10 @@ def record(
         return
     values = {"state": state, "pr_number": number, "pr_url": url, "updated_at": tx.now}
     if before is None:
-        tx.execute(insert(onboardings).values(repository=repository, asked_at=tx.now, **values))
+        tx.execute(insert(onboardings).values(repository=repository.casefold(), asked_at=tx.now, **values))
     else:
         asked_at = before.asked_at if before.pr_number == number else tx.now
-        row = update(onboardings).where(onboardings.c.repository == repository)
+        row = update(onboardings).where(onboardings.c.repository == repository.casefold())
         tx.execute(row.values(asked_at=asked_at, **values))
     record_audit(
         tx,
@@ -60,8 +63,3 @@ def record(
         trace_id=trace_id,
         detail={"state": state, "pull_request": number},
     )
-
-
-def forget(tx: Transaction, repository: str) -> None:
-    """Forget a repository's answer, before it is asked again."""
-    tx.execute(delete(onboardings).where(onboardings.c.repository == repository))

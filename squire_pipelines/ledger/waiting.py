@@ -61,12 +61,14 @@ def read_stopped(runner: QueryRunner, repositories: Sequence[str]) -> dict[str, 
         values,
     ):
         reasons[row["repository"]] = f"{FOR_ITS_REPOSITORY} to correct .github/squire.toml: {row['problem']}"
+    spelled = {name.casefold(): name for name in names}
+    condition, values = runner.among("repository", list(spelled))
     for row in runner.run(
         f"SELECT repository, state, pr_url FROM onboardings WHERE state <> 'merged' AND {condition}",  # noqa: S608
         values,
     ):
         verb = "merge" if row["state"] == "open" else "agree, who closed"
-        reasons[row["repository"]] = f"{FOR_ITS_REPOSITORY} to {verb} {row['pr_url']}"
+        reasons[spelled[row["repository"]]] = f"{FOR_ITS_REPOSITORY} to {verb} {row['pr_url']}"
     return reasons
 
 

@@ -17,6 +17,7 @@ from squire_pipelines.ledger import collections, deliveries, repository_files, t
 from squire_pipelines.ledger.tables import tasks as task_table
 from squire_pipelines.sensors.dispatch import dispatch
 from squire_pipelines.sensors.planning import plan_follows_signals
+from tests.support.cli import Squire
 from tests.support.ledgers import add_task
 from tests.support.pipeline import HANDBOOK, LEDGERLIB, QUIET, TRACE, Pipeline
 from tests.support.pusher import FilePusher
@@ -59,12 +60,12 @@ def test_the_default_branchs_file_decides_what_is_read_planned_and_started(
     assert stored.blob_sha is not None
     assert settings_in(pipeline.ledger, pipeline.settings, LEDGERLIB).policy_for(LEDGERLIB).max_files == 100
     pipeline.plan(LEDGERLIB)
+    with pipeline.ledger.read() as tx:
+        planned = [tasks.get(tx, task_id) for task_id in tasks_of(tx, LEDGERLIB)]
+    assert {row.status.value for row in planned} == {"proposed"}
     for _ in range(3):
         add_task(pipeline.ledger, repository=LEDGERLIB)
     assert len(pipeline.sensor(dispatch).run_requests) == 1
-    with pipeline.ledger.read() as tx:
-        rows = [tasks.get(tx, task_id) for task_id in tasks_of(tx, LEDGERLIB)]
-    assert {row.status.value for row in rows if row.plan_id} <= {"proposed"}
 
 
 def tasks_of(tx: Any, repository: str) -> list[str]:
@@ -130,9 +131,8 @@ def test_a_file_extends_those_of_known_repositories_alone(
     FilePusher(forge, HANDBOOK, tmp_path / "preset").push(
         "squire/base.toml", "[policy]\nmax_files = 7\nmax_bytes = 100\n"
     )
-    FilePusher(forge, QUIET, tmp_path / "clone").push(
-        FILE, f'extends = "{HANDBOOK}//squire/base.toml"\n[policy]\nmax_files = 9\n'
-    )
+    pusher = FilePusher(forge, QUIET, tmp_path / "clone")
+    pusher.push(FILE, f'extends = "{HANDBOOK}//squire/base.toml"\n[policy]\nmax_files = 9\n')
     look(pipeline, QUIET)
     policy = settings_in(pipeline.ledger, pipeline.settings, QUIET).policy_for(QUIET)
     assert (policy.max_files, policy.max_bytes) == (9, 100)
@@ -191,3 +191,24 @@ def test_a_file_is_read_from_the_default_branch_alone(pipeline: Pipeline, forge:
             return await read_file(client, PresetPlace(QUIET, FILE))
 
     assert asyncio.run(read()).blob_sha is None
+
+
+@pytest.mark.slow
+def test_the_command_explains_what_holds_in_a_repository_and_checks_its_file(
+    pipeline: Pipeline, forge: ForgeProcess, tmp_path: Path
+) -> None:
+    pipeline.configure("[policy]\nmax_files = 50\n")
+    squire = Squire(pipeline.home)
+    pusher = FilePusher(forge, QUIET, tmp_path / "clone")
+    assert "has no .github/squire.toml" in squire.ok("config", "validate", "--repository", QUIET)
+    pusher.push(FILE, '[policy]\n\nmax_files = 3\n[ci]\nignore = ["x"]\n')
+    look(pipeline, QUIET)
+    rows = {row["key"]: row for row in squire.json("config", "show", "--repository", QUIET, "--origin")}
+    assert rows["policy.max_files"] == {"key": "policy.max_files", "value": 3, "from": f"{QUIET}//{FILE}", "line": 3}
+    assert (rows["policy.max_bytes"]["from"], rows["ci.ignore"]["value"][-1]) == ("default", "x")
+    others = {row["key"]: row for row in squire.json("config", "show", "--repository", HANDBOOK, "--origin")}
+    assert (others["policy.max_files"]["value"], others["policy.max_files"]["from"]) == (50, "file")
+    assert f"ok: {QUIET}, {FILE} at the commit" in squire.ok("config", "validate", "--repository", QUIET)
+    pusher.push(FILE, "[policy]\nmax_files = -3\n")
+    error = squire.fails(3, "config", "validate", "--repository", QUIET)
+    assert f"{QUIET}: {FILE}, line 2: policy.max_files = -3" in error
