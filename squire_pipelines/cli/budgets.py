@@ -17,6 +17,7 @@ from squire_pipelines.cli.lazy import LazyGroup
 from squire_pipelines.cli.text import age
 from squire_pipelines.domain.budgets import Amount, Limit, Purpose, renewed_at
 from squire_pipelines.domain.provider_limits import limited
+from squire_pipelines.execution.repository_settings import repository_settings
 from squire_pipelines.ledger import budgets as budget_rows
 from squire_pipelines.ledger.provider_budgets import used_today
 from squire_pipelines.terminal.output import write_line
@@ -39,9 +40,10 @@ def _limit(limit: Limit) -> str:
 def show(context: CliContext, *, as_json: bool) -> None:
     """Show each limit of a day, a month, a repository and a provider, what is used or reserved, and what waits."""
     settings = context.settings
+    own = repository_settings(context.ledger, settings).of_all
     with context.ledger.read() as tx:
-        levels = budget_rows.levels(tx, settings.budgets, settings.budgets_for, settings.repositories)
-        blocks = budget_rows.blocked_by_budget(tx, settings.budgets_for)
+        levels = budget_rows.levels(tx, settings.budgets, own.budgets_for, settings.repositories)
+        blocks = budget_rows.blocked_by_budget(tx, own.budgets_for)
         day_limits = {name: table.max_usd_per_day for name, table in settings.providers.items()}
         providers = {name: (used_today(tx, name), usd) for name, usd in limited(day_limits).items()}
         now = tx.now

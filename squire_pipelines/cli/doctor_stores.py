@@ -43,12 +43,15 @@ def check_ledger(context: CliContext) -> Iterator[Diagnosis]:
 
 
 def _check_names(context: CliContext) -> Iterator[Diagnosis]:
-    """Tell which repositories of the settings are not what their names say, as the newest look found them."""
+    """Tell which repositories are not what their names say, as the newest look found them, and which are stopped."""
+    from squire_pipelines.execution.repository_settings import repository_settings  # noqa: PLC0415 - likewise
     from squire_pipelines.ledger import repositories  # noqa: PLC0415 - SQLAlchemy, not needed if the settings fail
 
     with context.ledger.read() as tx:
         for known in repositories.not_as_named(tx, context.settings.repositories):
             yield Diagnosis(f"repository {known.repository}", "warn", known.message or known.state.value)
+    for name, why in repository_settings(context.ledger, context.settings).stopped.items():
+        yield Diagnosis(f"repository {name}", "warn", f"nothing is planned and started: {why}", "ask its people")
 
 
 def check_warehouse(context: CliContext) -> Iterator[Diagnosis]:

@@ -22,11 +22,13 @@ from squire_pipelines.domain.signals import (
     is_from_file,
 )
 from squire_pipelines.domain.terminal_text import plain
+from squire_pipelines.execution.repository_settings import repository_settings
 from squire_pipelines.ledger import collections, decisions, episodes, plans, task_signals
 from squire_pipelines.ledger.decisions import StoredSignal
 from squire_pipelines.ledger.episodes import EpisodeEvent
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.task_signals import TaskOfSignal
+from squire_pipelines.ledger.waiting import read_stopped
 from squire_pipelines.planning.selection import BACKGROUND, PlanInputs, why_left_out
 from squire_pipelines.settings import Settings
 from squire_pipelines.terminal.output import write_line
@@ -52,11 +54,12 @@ def show(context: CliContext, signal: str, repository: str | None, *, as_json: b
     says why, and which tasks were made of it. An issue that was changed after it was approved is shown with the text
     that was approved and the difference.
     """
+    settings = repository_settings(context.ledger, context.settings).of_all
     with context.ledger.read() as tx:
         stored = decisions.find(tx, signal, repository=repository)
         events = episodes.history(tx, stored.signal)
         made = task_signals.tasks_of(tx, stored.signal)
-        left_out = _why_left_out(tx, context.settings, stored)
+        left_out = _why_left_out(tx, settings, stored)
         now = tx.now
     if as_json:
         emit_json({**_document(stored), "left_out": left_out, "tasks": made, "episodes": events})
@@ -101,6 +104,8 @@ def _why_left_out(tx: Transaction, settings: Settings, stored: StoredSignal) -> 
     signal = stored.signal
     if stored.gone_at is not None:
         return "it is gone"
+    if (waits_for := read_stopped(tx.query_runner(), [signal.repository]).get(signal.repository)) is not None:
+        return f"nothing is planned in its repository, which waits for {waits_for}"
     present = collections.active_signals(tx, signal.repository)
     inputs = PlanInputs(
         repository=signal.repository,

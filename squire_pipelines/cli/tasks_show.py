@@ -21,6 +21,7 @@ from squire_pipelines.deadline import Deadline
 from squire_pipelines.domain.agent_choice import AgentChoice
 from squire_pipelines.domain.endings import Evidence
 from squire_pipelines.domain.terminal_text import one_line, plain
+from squire_pipelines.execution.repository_settings import settings_in
 from squire_pipelines.ledger import attempts as attempt_rows
 from squire_pipelines.ledger import outcomes as outcome_rows
 from squire_pipelines.ledger import tasks as task_rows
@@ -108,7 +109,9 @@ def show(context: CliContext, task_id: str, *, as_json: bool) -> None:
             _show_archived(archived, as_json=as_json)
             return
         task = task_rows.get(tx, task_id)
-        waiting = task_rows.waiting_reason(tx, task, context.settings.budgets_for(task.repository))
+    settings = settings_in(context.ledger, context.settings, task.repository)
+    with context.ledger.read() as tx:
+        waiting = task_rows.waiting_reason(tx, task, settings.budgets_for(task.repository))
         attempts = attempt_rows.of_task(tx, task_id)
         events = task_rows.events(tx, task_id)
         outcome = outcome_rows.get(tx, task_id)

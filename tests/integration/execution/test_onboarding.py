@@ -1,5 +1,8 @@
 """A repository is asked by a pull request, and nothing is started in it before its people say yes."""
 
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,6 +15,7 @@ from squire_pipelines.ledger import deliveries, onboardings
 from squire_pipelines.ledger.tables import audit
 from squire_pipelines.sensors.dispatch import dispatch
 from tests.support.cli import Squire
+from tests.support.forked import ForkedForge
 from tests.support.ledgers import add_task
 from tests.support.pipeline import LEDGERLIB, QUIET, TRACE, Pipeline
 
@@ -34,6 +38,14 @@ def call(forge: ForgeProcess, method: str, path: str, **content: Any) -> Any:
 def pulls_of(forge: ForgeProcess, repository: str) -> list[Any]:
     owner = repository.partition("/")[0]
     return list(call(forge, "GET", f"{repository}/pulls?state=all&head={owner}:squire/onboarding"))
+
+
+@pytest.fixture
+def forge(forge_home: Path, hosted_home: Path) -> Iterator[ForgeProcess]:
+    """A forge that merges nothing by itself."""
+    shutil.copytree(hosted_home, forge_home)
+    with ForkedForge.start(forge_home, merge_prefix=None) as running:
+        yield running
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ def test_the_default_branchs_file_decides_what_is_read_planned_and_started(
     with pipeline.ledger.read() as tx:
         kinds = {signal.kind.value for signal in collections.active_signals(tx, LEDGERLIB)}
     assert "failed_ci" in kinds
-    pusher.push(FILE, '[ci]\nignore = ["*"]\n[planner]\napprove = "manual"\n[dispatch]\nmax_per_repository = 1\n')
+    pusher.push(FILE, '[ci]\nignore = ["*"]\n[dispatch]\nmax_per_repository = 1\n')
     pusher.push(FILE, "[policy]\nmax_files = 1\n", branch="topic")
     look(pipeline, LEDGERLIB)
     with pipeline.ledger.read() as tx:
@@ -59,17 +59,21 @@ def test_the_default_branchs_file_decides_what_is_read_planned_and_started(
     assert stored.commit_sha is not None
     assert stored.blob_sha is not None
     assert settings_in(pipeline.ledger, pipeline.settings, LEDGERLIB).policy_for(LEDGERLIB).max_files == 100
-    pipeline.plan(LEDGERLIB)
-    with pipeline.ledger.read() as tx:
-        planned = [tasks.get(tx, task_id) for task_id in tasks_of(tx, LEDGERLIB)]
-    assert {row.status.value for row in planned} == {"proposed"}
     for _ in range(3):
         add_task(pipeline.ledger, repository=LEDGERLIB)
     assert len(pipeline.sensor(dispatch).run_requests) == 1
 
 
-def tasks_of(tx: Any, repository: str) -> list[str]:
-    return list(tx.execute(select(task_table.c.id).where(task_table.c.repository == repository)).scalars())
+@pytest.mark.slow
+def test_a_repository_can_have_each_task_wait_for_a_person(
+    pipeline: Pipeline, forge: ForgeProcess, tmp_path: Path
+) -> None:
+    FilePusher(forge, HANDBOOK, tmp_path / "clone").push(FILE, '[planner]\napprove = "manual"\n')
+    look(pipeline, HANDBOOK)
+    pipeline.plan(HANDBOOK)
+    with pipeline.ledger.read() as tx:
+        statuses = tx.execute(select(task_table.c.status).where(task_table.c.repository == HANDBOOK)).scalars().all()
+    assert set(statuses) == {"proposed"}
 
 
 @pytest.mark.slow
