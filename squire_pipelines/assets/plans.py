@@ -130,16 +130,16 @@ async def _plan(
     async with github.client() as client:
 
         async def plan(repository: str) -> None:
-            here = own.of(repository)
-            basis = _basis(ledger, repository, here.planner.max_tasks_per_fact)
+            effective = own.of(repository)
+            basis = _basis(ledger, repository, effective.planner.max_tasks_per_fact)
             if basis.seen_before and not again:
                 context.log.info(f"{repository}: nothing has changed since its last plan")
                 with ledger.write() as tx:
                     collections.mark_planned(tx, repository, basis.newest)
                 return
             with bound_context(repository=repository):
-                outcome = await _plan_one(here, client, basis, ledger, trace_id)
-            _record(context, ledger, basis, outcome, max_tasks=here.planner.max_tasks, trace_id=trace_id)
+                outcome = await _plan_one(effective, client, basis, ledger, trace_id)
+            _record(context, ledger, basis, outcome, max_tasks=effective.planner.max_tasks, trace_id=trace_id)
 
         await gather_bounded(names, plan, limit=settings.collection.max_concurrent_repositories)
 
@@ -273,8 +273,8 @@ def _admit(context: dg.AssetExecutionContext, ledger: "Ledger", settings: Settin
 
     own = repository_settings(ledger, settings)
     for repository in _not_stopped(context, own.stopped, names):
-        here = own.of(repository)
-        planner = here.planner
+        effective = own.of(repository)
+        planner = effective.planner
         approval = ApprovalRule(planner.approve == "auto", planner.min_confidence, Risk(planner.max_risk))
         with ledger.write() as tx:
             saved = plans.latest(tx, repository)
@@ -287,7 +287,7 @@ def _admit(context: dg.AssetExecutionContext, ledger: "Ledger", settings: Settin
                 tx,
                 saved.id,
                 approval=approval,
-                max_attempts=here.dispatch.max_attempts,
+                max_attempts=effective.dispatch.max_attempts,
                 max_tasks_per_fact=planner.max_tasks_per_fact,
             )
             rows = [tasks.get(tx, task_id) for task_id in created]

@@ -189,11 +189,11 @@ async def _collect(
             with bound_context(repository=repository):
                 look = cycle.looks.get(repository)
                 holds = await own.refresh(client, repository, look)
-                here = own.of(repository)
-                readings = await read_from_github(client, here, ledger, repository, sources)
+                effective = own.of(repository)
+                readings = await read_from_github(client, effective, ledger, repository, sources)
                 readings = tuple(
                     [
-                        await decide_reruns(client, ledger, reading, here.ci_for(repository), trace_id=trace_id)
+                        await decide_reruns(client, ledger, reading, effective.ci_for(repository), trace_id=trace_id)
                         for reading in readings
                     ]
                 )

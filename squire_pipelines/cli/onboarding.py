@@ -7,7 +7,7 @@ import click
 from squire_pipelines.cli.context import CliContext
 from squire_pipelines.cli.person import actor
 from squire_pipelines.domain.identity import new_trace_id
-from squire_pipelines.execution.onboarding import Asking, Proposal, propose
+from squire_pipelines.execution.onboarding import OnboardingContext, Proposal, propose
 from squire_pipelines.github.access import access_from
 from squire_pipelines.github.connection import GitHub
 from squire_pipelines.terminal.output import write_line
@@ -31,8 +31,8 @@ def ask_repository(context: CliContext, repository: str | None, *, again: bool) 
     async def ask() -> Proposal:
         token = await github.git_token(name)
         async with github.client() as client:
-            asking = Asking(client, context.ledger, settings, token, actor(), new_trace_id())
-            return await propose(asking, name, again=again)
+            onboarding = OnboardingContext(client, context.ledger, settings, token, actor(), new_trace_id())
+            return await propose(onboarding, name, again=again)
 
     proposal = asyncio.run(ask())
     pull = proposal.pull_request

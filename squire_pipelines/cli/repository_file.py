@@ -70,8 +70,8 @@ def check_repositorys_file(context: CliContext, repository: str) -> None:
     write_line(f"ok: {repository}, {REPOSITORY_FILE} at the commit {(stored.commit_sha or '')[:12]}")
     for preset in stored.presets:
         write_line(f"with {preset['place']}")
-    said = said_by(stored)
-    for note in effects_missing(settings, repository, said) if said is not None else ():
+    own_settings = said_by(stored)
+    for note in effects_missing(settings, repository, own_settings) if own_settings is not None else ():
         write_line(f"note: {note}")
     if not settings.trust_for(repository).repository_files:
         write_line("note: the operator has switched such files off for this repository (trust.repository_files)")
@@ -96,14 +96,14 @@ def rows_of_repository(context: CliContext, file: SettingsFile, repository: str)
     if context.has_ledger and settings.trust_for(name).repository_files:
         with context.ledger.read() as tx:
             stored = repository_files.get(tx, name)
-    said = said_by(stored) if stored is not None else None
-    effective = settings if said is None else tightened(settings, name, said)
+    own_settings = said_by(stored) if stored is not None else None
+    effective = settings if own_settings is None else tightened(settings, name, own_settings)
     rows = []
     before, after = _sections(settings, name), _sections(effective, name)
     own = settings.repository.get(name, RepositoryOverrides())
     for path, value in flatten(after):
         origin, line = _origin(general, name, path, own)
-        if said is not None and stored is not None and value != _at(before, path):
+        if own_settings is not None and stored is not None and value != _at(before, path):
             origin, line = _file_origin(stored.origins, path), _line(stored.content, path)
         rows.append(SettingRow(path, shown(path, value), origin, line))
     if stored is None or stored.blob_sha is None:

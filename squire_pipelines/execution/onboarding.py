@@ -59,7 +59,7 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class OnboardingContext:
     """What a repository is asked with.
 
     Args:
@@ -85,11 +85,11 @@ class Asking:
             onboardings.record(tx, repository, state, number=number, url=url, actor=self.actor, trace_id=self.trace_id)
 
 
-async def propose(asking: Asking, repository: str, *, again: bool) -> Proposal:
+async def propose(context: OnboardingContext, repository: str, *, again: bool) -> Proposal:
     """Open the pull request that asks, or return the one that does, or did.
 
     Args:
-        asking: What is needed for it.
+        context: What is needed for it.
         repository: As the settings spell it, if they name it.
         again: Ask once more after a no.
 
@@ -98,12 +98,12 @@ async def propose(asking: Asking, repository: str, *, again: bool) -> Proposal:
         PublishRefusedError: The branch holds somebody's commits.
         GitHubError, GitError: Something did not answer.
     """
-    client = asking.client
+    client = context.client
     info = await repository_info(client, repository)
     existing = await find_pull_request(client, info.name, BRANCH)
     if existing is not None and (existing.state != "closed" or not again):
         state = OnboardingState(existing.state)
-        asking.record(repository, state, existing)
+        context.record(repository, state, existing)
         if state is OnboardingState.CLOSED:
             raise RefusedError(
                 f"{repository} was asked and said no: {existing.url} was closed",
@@ -116,14 +116,14 @@ async def propose(asking: Asking, repository: str, *, again: bool) -> Proposal:
             f"{repository} has {REPOSITORY_FILE} already, so that there is nothing to ask",
             hint="add the repository to `repositories`",
         )
-    tasks, notes = await _foreseen(asking, repository, info)
-    asking.record(repository, OnboardingState.OPEN, None)
-    head_sha = _push(asking, info, repository, earlier=existing)
+    tasks, notes = await _foreseen(context, repository, info)
+    context.record(repository, OnboardingState.OPEN, None)
+    head_sha = _push(context, info, repository, earlier=existing)
     body = _body(tasks, notes)
     pull = await create_pull_request(
         client, info.name, title=TITLE, body=body, head=BRANCH, base=info.default_branch or "", draft=False
     )
-    asking.record(repository, OnboardingState.OPEN, pull)
+    context.record(repository, OnboardingState.OPEN, pull)
     _log.info("onboarding pull request opened", repository=repository, number=pull.number, head_sha=head_sha)
     return Proposal(pull, created=True, tasks=len(tasks))
 
@@ -155,11 +155,11 @@ def _check(info: RepositoryInfo, repository: str) -> None:
 
 
 async def _foreseen(
-    asking: Asking, repository: str, info: RepositoryInfo
+    context: OnboardingContext, repository: str, info: RepositoryInfo
 ) -> tuple[tuple[TaskSpec, ...], tuple[str, ...]]:
     """Return the tasks that would be planned by the rules, and notes on what was left out or not read."""
-    settings = asking.settings
-    foresight = await foresee(asking.client, settings, asking.ledger, repository)
+    settings = context.settings
+    foresight = await foresee(context.client, settings, context.ledger, repository)
     plan = plan_by_rules(
         PlanInputs(
             repository,
@@ -175,15 +175,15 @@ async def _foreseen(
     return plan.tasks, (*plan.notes, *silent)
 
 
-def _push(asking: Asking, info: RepositoryInfo, repository: str, *, earlier: PullRequestRef | None) -> str:
+def _push(context: OnboardingContext, info: RepositoryInfo, repository: str, *, earlier: PullRequestRef | None) -> str:
     """Push the commit with the file, which builds on the default branch's head. Raises GitError, GitHubError."""
-    settings = asking.settings
-    mirror = fetch_mirror(settings.home, repository, info.clone_url, asking.token)
+    settings = context.settings
+    mirror = fetch_mirror(settings.home, repository, info.clone_url, context.token)
     with tempfile.TemporaryDirectory(prefix="squire-onboarding-") as folder, mirror.shared():
-        head_sha = _commit(asking, info, mirror, Path(folder))
+        head_sha = _commit(context, info, mirror, Path(folder))
         push_head(
             Path(folder) / "git",
-            Remote.parse(info.clone_url, asking.token),
+            Remote.parse(info.clone_url, context.token),
             branch=BRANCH,
             head_sha=head_sha,
             earlier_heads=frozenset({earlier.head_sha} if earlier is not None else ()),
@@ -191,7 +191,7 @@ def _push(asking: Asking, info: RepositoryInfo, repository: str, *, earlier: Pul
     return head_sha
 
 
-def _commit(asking: Asking, info: RepositoryInfo, mirror: Mirror, folder: Path) -> str:
+def _commit(context: OnboardingContext, info: RepositoryInfo, mirror: Mirror, folder: Path) -> str:
     """Write the commit into a scratch repository; the same at every call, while the default branch is."""
     git_dir = folder / "git"
     run_git(["init", "--quiet", "--bare", str(git_dir)])
@@ -203,7 +203,7 @@ def _commit(asking: Asking, info: RepositoryInfo, mirror: Mirror, folder: Path) 
     git(["update-index", "--add", "--cacheinfo", f"100644,{blob},{REPOSITORY_FILE}"])
     tree = git(["write-tree"]).decode().strip()
     date = git(["show", "-s", "--format=%ct", base]).decode().strip()
-    author = commit_author(asking.settings.github, info.viewer)
+    author = commit_author(context.settings.github, info.viewer)
     environment: dict[str, str] = {}
     for role in ("AUTHOR", "COMMITTER"):
         environment |= {

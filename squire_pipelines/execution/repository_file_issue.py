@@ -57,9 +57,9 @@ async def _tell(client: GitHubClient, ledger: Ledger, stored: StoredFile) -> Non
         return
     number = await _opened_before(client, stored)
     if number is None:
-        mark = _OPENING + secrets.token_hex(16)
-        _note(ledger, stored.repository, None, mark)
-        number = await issues.create_issue(client, stored.repository, title=TITLE, body=f"{text}\n{_comment(mark)}")
+        marker = _OPENING + secrets.token_hex(16)
+        _note(ledger, stored.repository, None, marker)
+        number = await issues.create_issue(client, stored.repository, title=TITLE, body=f"{text}\n{_comment(marker)}")
     _note(ledger, stored.repository, number, digest)
 
 
@@ -79,8 +79,8 @@ async def _opened_before(client: GitHubClient, stored: StoredFile) -> int | None
     return await issues.find_issue(client, stored.repository, _comment(digest)) if digest.startswith(_OPENING) else None
 
 
-def _comment(mark: str) -> str:
-    return f"<!-- squire {mark} -->"
+def _comment(marker: str) -> str:
+    return f"<!-- squire {marker} -->"
 
 
 def _note(ledger: Ledger, repository: str, number: int | None, digest: str | None) -> None:

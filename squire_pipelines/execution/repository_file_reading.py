@@ -120,8 +120,8 @@ async def settings_at_github(client: GitHubClient, settings: Settings, repositor
     if not settings.trust_for(repository).repository_files:
         return settings, None
     file = await read_stored_file(client, settings, repository)
-    said = said_by(file)
-    return settings if said is None else tightened(settings, repository, said), file.problem
+    own_settings = said_by(file)
+    return settings if own_settings is None else tightened(settings, repository, own_settings), file.problem
 
 
 async def read_stored_file(
@@ -142,9 +142,9 @@ async def read_stored_file(
     if own.blob_sha is None:
         return file
     problem: SettingError | None = None
-    said = before.settings if before is not None else None
+    own_settings = before.settings if before is not None else None
     try:
-        said = (await reader.load(own)).model_dump(mode="json", exclude_unset=True)
+        own_settings = (await reader.load(own)).model_dump(mode="json", exclude_unset=True)
     except SettingError as error:
         problem = error
     return StoredFile(
@@ -152,7 +152,7 @@ async def read_stored_file(
         commit_sha=own.commit_sha,
         blob_sha=own.blob_sha,
         content=own.text if problem is None else None,
-        settings=said,
+        settings=own_settings,
         origins=reader.origins,
         presets=tuple({"place": str(part.place), "blob_sha": part.blob_sha or ""} for part in reader.parts),
         problem=one_line(problem.message, limit=_MAX_PROBLEM) if problem is not None else None,

@@ -20,16 +20,16 @@ class _IssueList(GitHubModel):
     items: tuple[_Issue, ...]
 
 
-async def find_issue(client: GitHubClient, repository: str, mark: str) -> int | None:
-    """Return the oldest of the newest hundred open issues whose text has `mark`; None without one. Raises GitHubError.
+async def find_issue(client: GitHubClient, repository: str, marker: str) -> int | None:
+    """Return the oldest of the newest hundred open issues whose text has `marker`, else None. Raises GitHubError.
 
-    Whoever reads the mark can copy it into an issue of theirs, which is a younger one.
+    Whoever reads the marker can copy it into an issue of theirs, which is a younger one.
     """
     path = f"/repos/{repository}/issues"
     params: dict[str, str | int] = {"state": "open", "sort": "created", "direction": "desc", "per_page": _PAGE}
     listed = parse(_IssueList, {"items": await client.get(path, params)}, request=f"GET {path}").items
     return min(
-        (issue.number for issue in listed if issue.pull_request is None and mark in (issue.body or "")), default=None
+        (issue.number for issue in listed if issue.pull_request is None and marker in (issue.body or "")), default=None
     )
 
 

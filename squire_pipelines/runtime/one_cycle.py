@@ -135,12 +135,12 @@ def preview(
     trace_id = new_trace_id()
 
     async def plan(client: GitHubClient, name: str, info: RepositoryInfo) -> tuple[Plan, tuple[Collection, ...]]:
-        here, problem = await settings_at_github(client, settings, name)
+        effective, problem = await settings_at_github(client, settings, name)
         _tell_stopped(name, problem)
-        foresight = await foresee(client, here, ledger, name)
-        account = PlanAccount(ledger, here, name, trace_id=trace_id)
+        foresight = await foresee(client, effective, ledger, name)
+        account = PlanAccount(ledger, effective, name, trace_id=trace_id)
         made = await make_plan(
-            here,
+            effective,
             name,
             foresight.signals,
             default_branch=info.default_branch,
