@@ -30,12 +30,12 @@ class FileOnBranch:
     text: str | None = None
 
 
-class _Head(GraphQLModel):
+class _HeadCommit(GraphQLModel):
     oid: str
 
 
-class _Branch(GraphQLModel):
-    target: _Head | None = None
+class _HeadBranch(GraphQLModel):
+    target: _HeadCommit | None = None
 
 
 class _Content(GraphQLModel):
@@ -46,7 +46,7 @@ class _Content(GraphQLModel):
 
 
 class _SettingsFile(GraphQLModel):
-    default_branch_ref: _Branch | None = None
+    default_branch_ref: _HeadBranch | None = None
     settings_file: _Content | None = None
 
 
