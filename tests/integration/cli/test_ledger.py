@@ -1,11 +1,14 @@
 import json
 from pathlib import Path
 
+import pytest
 from sqlalchemy import text
 
 from squire_pipelines.domain.endings import Cause
+from squire_pipelines.secrets.secret import Secret
 from tests.support.audit_trail import unguarded
 from tests.support.cli import SampleData, Squire
+from tests.support.secret_store_faults import cheap_store, passphrase
 
 
 def test_a_sound_ledger_is_ok_and_counted(squire: Squire, samples: SampleData) -> None:
@@ -113,6 +116,24 @@ def test_the_audit_trail_is_verified_and_exported(squire: Squire, samples: Sampl
     report = json.loads(squire("audit", "verify", "--json").stdout)
     assert (report["ok"], report["problems"][0]["row"]) == (False, 2)
     assert "is no export" in squire.fails(3, "audit", "verify", __file__)
+
+
+@pytest.mark.slow
+def test_the_first_edit_and_a_new_passphrase_are_in_the_audit_trail(
+    squire: Squire, samples: SampleData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples.task("One")
+    squire.config("[dispatch]\nmax_concurrent = 3\n")
+    monkeypatch.setenv("VISUAL", "sed -i s/3/4/")
+    squire.ok("config", "edit")
+    for name in ("old", "new"):
+        (tmp_path / name).write_text(f"{passphrase().reveal()} {name}")
+    monkeypatch.setenv("SQUIRE_SECRETS_PASSPHRASE_FILE", str(tmp_path / "old"))
+    cheap_store(squire.home / "secrets.sealed").create(Secret((tmp_path / "old").read_text()))
+    squire.ok("secrets", "passphrase", "--new-file", str(tmp_path / "new"))
+    (edited,) = squire.json("audit", "list", "--action", "settings.changed")
+    assert (edited["subject"], edited["detail"]["how"]) == ("dispatch.max_concurrent", "command")
+    assert [row["subject"] for row in squire.json("audit", "list", "--action", "secret.rotated")] == ["passphrase"]
 
 
 def test_changed_settings_exports_and_backups_are_in_the_audit_trail(
