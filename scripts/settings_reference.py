@@ -13,6 +13,7 @@ from squire_pipelines.gateway.sections import PriceSettings, RegistrySettings
 from squire_pipelines.model_providers import ProviderSettings
 from squire_pipelines.sections import RepositoryOverrides
 from squire_pipelines.setting_keys import model_in
+from squire_pipelines.setting_restarts import RESTART_KEYS
 from squire_pipelines.setting_schema import default_text, is_size, settings_schema
 from squire_pipelines.settings import Settings
 from squire_pipelines.signal_sections import SourceSettings
@@ -29,6 +30,10 @@ checks more than stands here, such as rules on several keys: `squire config vali
 
 `squire config schema` writes the same as a JSON Schema for editors. `squire init` puts it beside the file, whose first
 line (`#:schema`) names it: VS Code with Even Better TOML, and others with taplo, then complete and check the keys.
+
+A changed file is taken by the processes that run, see
+[Configuration](../guide/configuration.md#changes-without-a-restart). What needs a restart says so here: of
+`squire dev`, or of the process that is named where each is started by itself.
 """
 _TABLES: tuple[tuple[str, type[BaseModel]], ...] = (
     ("[providers.NAME]", ProviderSettings),
@@ -79,6 +84,12 @@ def _type(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
     return ", ".join([word, *bounds])
 
 
+def _restart(key: str) -> str:
+    """Return whose restart a key needs; a table's stands for all its keys."""
+    parts = RESTART_KEYS.get(key) or RESTART_KEYS.get(key.rpartition(".")[0])
+    return f"needs a restart: {', '.join(sorted(parts))}" if parts else ""
+
+
 def _section(
     title: str, model: type[BaseModel], schema: Mapping[str, Any], definitions: Mapping[str, Any]
 ) -> Iterator[str]:
@@ -101,7 +112,8 @@ def _section(
         kind = _type(node, definitions)
         if is_size(field) or kind == _SIZE:
             kind = "bytes, or text like `512MiB`"
-        cells = (f"`{name}`", kind, shown, field.description or "")
+        key = f"{title[1:-1]}.{name}".lstrip(".")
+        cells = (f"`{name}`", kind, shown, "; ".join(filter(None, (field.description, _restart(key)))))
         yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
     for key, section, node in inner:
         yield from _section(f"[{key}]", section, node, definitions)

@@ -22,10 +22,10 @@ from squire_pipelines.jobs.maintenance import clean_job, clean_schedule, send_al
 from squire_pipelines.jobs.recovery import recover
 from squire_pipelines.observability.logging import Component, set_level
 from squire_pipelines.partitions import ensure_repositories
-from squire_pipelines.process_setup import set_up_process
+from squire_pipelines.process_setup import outlive_hang_ups, set_up_process
 from squire_pipelines.resources.github import GitHubResource
 from squire_pipelines.resources.parameters import SettingsParam
-from squire_pipelines.resources.stores import LedgerResource, SettingsResource
+from squire_pipelines.resources.stores import LedgerResource, SettingsResource, followed_settings
 from squire_pipelines.sensors.alerts import budget_alerts
 from squire_pipelines.sensors.audit import seal_audit
 from squire_pipelines.sensors.dispatch import dispatch
@@ -33,9 +33,10 @@ from squire_pipelines.sensors.history import history_follows_events
 from squire_pipelines.sensors.outcomes import outcomes
 from squire_pipelines.sensors.planning import plan_follows_signals
 from squire_pipelines.sensors.reaper import reaper, recovery
+from squire_pipelines.sensors.settings import follow_settings
 from squire_pipelines.sensors.warm_pool import warm_pool
 from squire_pipelines.sensors.webhooks import collection_run, webhooks
-from squire_pipelines.settings import Settings, load_settings
+from squire_pipelines.settings import Settings
 
 # Run monitoring ends what hangs or was killed; agents have their own wall clock and their lease.
 _MAX_RUNTIME = {"dagster/max_runtime": "900"}
@@ -118,7 +119,7 @@ def build_defs(
     """
     metadata: dict[str, Any] = {}
     try:
-        settings = settings or load_settings()
+        settings = settings or followed_settings().settings
         executor = choose_executor(settings)
     except ConfigError as error:
         settings, executor = settings or Settings.model_construct(), dg.in_process_executor
@@ -174,6 +175,7 @@ def build_defs(
             budget_alerts,
             warm_pool,
             seal_audit,
+            follow_settings,
         ],
         resources={
             "settings": source,
@@ -190,4 +192,5 @@ def build_defs(
 def defs() -> dg.Definitions:
     """Return what Dagster's processes load. No main program of ours runs in them, so they are set up here."""
     set_up_process(Component.PIPELINE)
+    outlive_hang_ups()
     return build_defs()

@@ -195,6 +195,16 @@ class Home:
         """Pid files, locks and logs of the processes that Squire starts."""
         return self.state / "run"
 
+    @property
+    def settings_state(self) -> Path:
+        """The last good copies of the settings, and which process has taken which version."""
+        return self.state / "settings"
+
+    @property
+    def reload_request(self) -> Path:
+        """The file by which `squire config reload` has each process read its settings again."""
+        return self.settings_state / "reload-asked"
+
     def private_paths(self) -> tuple[Path, ...]:
         """Return what is Squire's alone, and nobody else's to read, whether it is there or not.
 

@@ -5,6 +5,8 @@ Called by programs, never by libraries: the umask and the handlers of the logs b
 
 import os
 import resource
+import signal
+import threading
 
 from squire_pipelines.observability.logging import Component, configure_logging
 
@@ -19,3 +21,13 @@ def set_up_process(component: Component) -> None:
     os.umask(PRIVATE_UMASK)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     configure_logging(component)
+
+
+def outlive_hang_ups() -> None:
+    """Have SIGHUP, by which processes are told to read their settings again, not end one that looks at them anyway.
+
+    The programs that the process starts do not inherit this. Only in the main thread may a process change it.
+    """
+    is_default = signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+    if is_default and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGHUP, lambda _signal, _frame: None)

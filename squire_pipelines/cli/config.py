@@ -31,6 +31,9 @@ config = LazyGroup(
     help="Show, check and change the settings.",
     lazy={
         "set": Lazy("squire_pipelines.cli.config_change:set_value", "Set one setting in the file, or take it out."),
+        "reload": Lazy(
+            "squire_pipelines.cli.config_reload:reload_settings", "Have the running processes take the file."
+        ),
         "edit": Lazy("squire_pipelines.cli.config_change:edit", "Open the file in an editor, and write what is valid."),
     },
 )
@@ -62,8 +65,7 @@ def show(context: CliContext, *, repository: str | None, defaults: bool, origin:
     elif defaults:
         rows = [SettingRow(keys, shown(keys, value), "default") for keys, value in flatten(default_values())]
     else:
-        settings = context.settings
-        rows = rows_in_effect(settings, read_settings_file(path))
+        rows = rows_in_effect(_settings(context), read_settings_file(path))
     if as_json:
         emit_json([_as_json(row, with_line=origin) for row in rows])
         return
@@ -77,6 +79,22 @@ def show(context: CliContext, *, repository: str | None, defaults: bool, origin:
         write_line(note, err=True)
     if not defaults:
         write_line(f"file: {path}{'' if path.is_file() else ' (does not exist)'}", err=True)
+        _tell_what_holds(context)
+
+
+def _settings(context: CliContext) -> Settings:
+    """Return the settings. Raises ConfigError, after telling what the running processes go on with."""
+    try:
+        return context.settings
+    except ConfigError:
+        _tell_what_holds(context)
+        raise
+
+
+def _tell_what_holds(context: CliContext) -> None:
+    from squire_pipelines.cli.config_reload import tell_what_holds  # noqa: PLC0415 - the other commands tell nothing
+
+    tell_what_holds(context)
 
 
 def _as_json(row: SettingRow, *, with_line: bool) -> dict[str, Any]:
@@ -224,10 +242,12 @@ def path(context: CliContext, *, as_json: bool) -> None:
         "attempts",
         "dagster",
         "mirrors",
+        "reload_request",
         "report",
         "run",
         "secret_store",
         "secrets",
+        "settings_state",
         "warehouse",
         "warm",
     )

@@ -1,13 +1,18 @@
 """`squire dev`: Dagster's UI, its daemon and the webhook receiver in one command, which one Ctrl-C stops."""
 
 import time
+from typing import TYPE_CHECKING
 
 import click
 
 from squire_pipelines.cli.context import CliContext, with_context
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.run import hand_on_config
-from squire_pipelines.terminal.output import write_line
+from squire_pipelines.terminal.output import write_labelled, write_line
+
+if TYPE_CHECKING:
+    from squire_pipelines.reloading.in_force import SettingsInForce
+    from squire_pipelines.reloading.process_status import ProcessStatus
 
 
 @command(
@@ -24,15 +29,22 @@ from squire_pipelines.terminal.output import write_line
 @click.option("--webhooks/--no-webhooks", default=True, help="Receive webhook deliveries, or do not.")
 @with_context
 def dev(context: CliContext, port: int | None, *, webhooks: bool) -> None:
-    """Run Dagster's UI and daemon and the webhook receiver, until Ctrl-C."""
+    """Run Dagster's UI and daemon and the webhook receiver, until Ctrl-C.
+
+    A changed settings' file is taken while they run, when it is valid. One that is not changes nothing: what was valid
+    last holds, also at the next start. SIGHUP has it read again; `squire config reload` says who has taken what.
+    """
     from squire_pipelines.cli.unlock import unlock_store  # noqa: PLC0415 - other commands start no servers
+    from squire_pipelines.reloading.process_status import StatusFile, status_of  # noqa: PLC0415 - likewise
     from squire_pipelines.runtime.ports import check_free  # noqa: PLC0415 - likewise
     from squire_pipelines.runtime.processes import interruptible  # noqa: PLC0415 - likewise
     from squire_pipelines.runtime.services import Services  # noqa: PLC0415 - likewise
     from squire_pipelines.secrets.lookup import require_secret  # noqa: PLC0415 - likewise
+    from squire_pipelines.setting_restarts import Part  # noqa: PLC0415 - likewise
 
     hand_on_config(context)
-    settings = context.settings
+    in_force = _follow_settings(context)
+    settings = in_force.settings
     unlock_store(context, settings.secret_sources)
     ui = port or settings.pipeline.webserver_port
     check_free("127.0.0.1", ui, setting="pipeline.webserver_port")
@@ -42,7 +54,11 @@ def dev(context: CliContext, port: int | None, *, webhooks: bool) -> None:
         require_secret("webhook-secret", settings.secret_sources)
         check_free(settings.webhooks.host, settings.webhooks.port, setting="webhooks.port")
     context.ledger.ensure_schema()
-    with interruptible() as check_interrupt, Services(settings, say=write_line) as services:
+    with (
+        interruptible(reload=in_force.ask) as check_interrupt,
+        Services(settings, say=write_line) as services,
+        StatusFile(in_force.home, Part.DEV) as status,
+    ):
         try:
             if webhooks:
                 services.start_receiver()
@@ -54,9 +70,42 @@ def dev(context: CliContext, port: int | None, *, webhooks: bool) -> None:
                 write_line(f"webhooks:  http://{settings.webhooks.host}:{settings.webhooks.port}/webhooks/github")
             write_line(f"logs:      {settings.home.run}")
             write_line("Ctrl-C stops everything.")
+            before = status_of(in_force, Part.DEV)
             while True:
+                status.write(before)
                 time.sleep(1.0)
                 check_interrupt()
                 services.keep_up()
+                in_force.check()
+                now = status_of(in_force, Part.DEV)
+                _tell_change(before, now)
+                before = now
         except KeyboardInterrupt:
             write_line("stopping …")
+
+
+def _follow_settings(context: CliContext) -> "SettingsInForce":
+    """Return what follows the settings of this home, told of where the file is not valid. Raises ConfigError."""
+    from squire_pipelines.observability.logging import set_level  # noqa: PLC0415 - other commands start no servers
+    from squire_pipelines.reloading.in_force import settings_in_force  # noqa: PLC0415 - likewise
+
+    in_force = settings_in_force(on_taken=lambda settings: set_level(settings.logging.level))
+    state = in_force.state
+    if state.refusal is None:
+        _ = context.settings  # which tells of variables that set nothing
+    else:
+        context.settings = state.settings
+        since = f"those of {state.taken_at:%Y-%m-%d %H:%M} UTC hold, from {in_force.last_good.path}"
+        write_labelled("warning", f"the settings are refused, and {since}: {state.refusal.reason}", color="red")
+    return in_force
+
+
+def _tell_change(before: "ProcessStatus", now: "ProcessStatus") -> None:
+    if now.reason and now.reason != before.reason:
+        text = f"the changed settings are refused, and the version {now.version} holds: {now.reason}"
+        write_labelled("warning", text, color="red")
+    elif (now.version, now.reason) != (before.version, before.reason):
+        write_line(f"settings: the version {now.version} is in force")
+    # All parts run in this command's processes: its restart is theirs.
+    if now.restart and now.restart != before.restart:
+        write_labelled("hint", f"start `squire dev` again for {', '.join(now.restart)}", color="yellow")

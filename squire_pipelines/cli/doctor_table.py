@@ -15,6 +15,13 @@ from squire_pipelines.cli.doctor_run import DoctorCheck
 from squire_pipelines.cli.doctor_stores import check_ledger, check_settings, check_warehouse
 
 
+def check_reload(context: CliContext) -> Iterator[Diagnosis]:
+    """Check that each running process works with the settings' file as it is."""
+    from squire_pipelines.cli.doctor_reload import check_processes  # noqa: PLC0415 - not needed if the settings fail
+
+    yield from check_processes(context)
+
+
 def check_clock(context: CliContext) -> Iterator[Diagnosis]:
     """Check this machine's clock against GitHub's."""
     from squire_pipelines.cli import doctor_clock  # noqa: PLC0415 - httpx, not needed if the settings fail
@@ -66,6 +73,12 @@ CHECKS: tuple[DoctorCheck, ...] = (
         "The settings can be read, and name a repository.",
         "the line names the key and the line; `squire config edit` changes it",
         check_settings,
+    ),
+    DoctorCheck(
+        "reload",
+        "Each running process has taken the settings as they are now, and none waits for a restart.",
+        "the line names the process; `squire config reload` has all of them read the settings again",
+        check_reload,
     ),
     DoctorCheck(
         "python",

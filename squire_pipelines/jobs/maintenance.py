@@ -93,10 +93,10 @@ class AlertConfig(dg.Config):
 )
 def deliver_alert(context: dg.OpExecutionContext, config: AlertConfig, settings: SettingsParam) -> None:
     """An alert that cannot be delivered fails the run; the sensor requests it again."""
-    from squire_pipelines.observability.alerts import BudgetAlert, send_alert
+    from squire_pipelines.observability.alerts import read_alert, send_alert
 
-    alert = BudgetAlert.model_validate_json(config.alert)
-    context.log.warning(f"budget alert: {alert.model_dump_json()}")
+    alert = read_alert(config.alert)
+    context.log.warning(f"alert: {alert.model_dump_json()}")
     if settings.alerts.webhook_url:
         with run_trace(context):
             send_alert(alert, settings.alerts.webhook_url)
@@ -105,7 +105,7 @@ def deliver_alert(context: dg.OpExecutionContext, config: AlertConfig, settings:
 
 @dg.job(
     name="send_alert",
-    description="Tell people that a budget is nearly or wholly used up.",
+    description="Tell people that a budget is nearly or wholly used up, or that changed settings are refused.",
     executor_def=dg.in_process_executor,
     tags={"dagster/max_runtime": "300", "squire/part": "alerts"},
 )

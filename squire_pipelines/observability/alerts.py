@@ -1,15 +1,18 @@
-"""Alerts: which are due, and sending one to the webhook that the settings name."""
+"""Alerts of budgets and settings: which are due, and sending one to the webhook that the settings name."""
 
 from collections.abc import Collection, Iterable
+from typing import Literal, TypeAlias
 
 import httpx
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from squire_pipelines.domain.budgets import renewed_at
 from squire_pipelines.errors import NotReachableError
 from squire_pipelines.ledger.budgets import BudgetLevel
+from squire_pipelines.reloading.in_force import InForce
 
 _TIMEOUT_S = 10.0
+_MAX_REASON = 2000
 
 
 class BudgetAlert(BaseModel):
@@ -31,6 +34,50 @@ class BudgetAlert(BaseModel):
     def key(self) -> str:
         """What makes it one alert: it is sent once in each period."""
         return f"{self.scope} {self.repository or '-'} {self.since[:10]} {self.event.removeprefix('budget.')}"
+
+
+class SettingsAlert(BaseModel):
+    """What is told of a settings' file that is refused. No secret is in the reason. Times are ISO 8601 in UTC."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    event: Literal["settings.refused"] = "settings.refused"
+    reason: str
+    refused_version: str
+    version_in_force: str
+    since: str
+
+    @property
+    def key(self) -> str:
+        """What makes it one alert: it is sent once for each refused file."""
+        return f"settings {self.refused_version} refused {self.since[:10]}"
+
+
+Alert: TypeAlias = BudgetAlert | SettingsAlert
+_ALERT: TypeAdapter[Alert] = TypeAdapter(Alert)
+
+
+def read_alert(text: str) -> Alert:
+    """Return the alert that a text of JSON is. Raises pydantic.ValidationError."""
+    return _ALERT.validate_json(text)
+
+
+def due_settings_alerts(state: InForce, *, sent: Collection[str]) -> list[SettingsAlert]:
+    """Return the alert of a settings' file that is refused, unless it was sent.
+
+    Args:
+        state: What is in force, and what is refused.
+        sent: The keys of the alerts that were sent.
+    """
+    if state.refusal is None:
+        return []
+    alert = SettingsAlert(
+        reason=state.refusal.reason[:_MAX_REASON],
+        refused_version=state.refusal.version,
+        version_in_force=state.version,
+        since=state.refusal.since.isoformat(),
+    )
+    return [] if alert.key in sent else [alert]
 
 
 def due_budget_alerts(levels: Iterable[BudgetLevel], *, share: float, sent: Collection[str]) -> list[BudgetAlert]:
@@ -63,7 +110,7 @@ def due_budget_alerts(levels: Iterable[BudgetLevel], *, share: float, sent: Coll
     return alerts
 
 
-def send_alert(alert: BudgetAlert, url: str) -> None:
+def send_alert(alert: Alert, url: str) -> None:
     """Send an alert as JSON.
 
     Raises:

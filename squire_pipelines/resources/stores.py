@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from squire_pipelines.settings import Settings, load_settings
+from squire_pipelines.observability.logging import set_level
+from squire_pipelines.reloading.in_force import TICK_WAIT_S, SettingsInForce, settings_in_force
+from squire_pipelines.settings import Settings
 
 if TYPE_CHECKING:
     from squire_pipelines.ledger.store import Ledger
@@ -35,14 +37,27 @@ def _record_secret_uses(ledger: "Ledger") -> None:
         record_secret_uses(ledger, actor="pipeline")
 
 
+def followed_settings(config: Path | None = None) -> SettingsInForce:
+    """Return what follows the settings of this process of Dagster's. Raises ConfigError.
+
+    Args:
+        config: The file, by default the usual one.
+    """
+    return settings_in_force(config, on_taken=lambda settings: set_level(settings.logging.level))
+
+
 class SettingsResource(dg.ConfigurableResource[Settings]):
-    """Vends the settings, read for each run and tick, so that a changed file holds from the next one on."""
+    """Vends the settings in force, so that a changed file holds from the next run and tick on.
+
+    A file that is not valid changes nothing: what was valid last goes on, and the sensor `settings` has it told.
+    """
 
     config_file: str | None = None
 
     def create_resource(self, context: dg.InitResourceContext) -> Settings:  # noqa: ARG002 - Dagster's signature
-        """Return the settings. Raises ConfigError."""
-        return load_settings(Path(self.config_file) if self.config_file else None)
+        """Return the settings. Raises ConfigError where none have been valid yet."""
+        followed = followed_settings(Path(self.config_file) if self.config_file else None)
+        return followed.check(wait_s=TICK_WAIT_S).settings
 
 
 class LedgerResource(dg.ConfigurableResource["Ledger"]):

@@ -41,13 +41,25 @@ def process_start_time(pid: int) -> str | None:
     return ps.stdout.strip() or None
 
 
+def has_terminal() -> bool:
+    """Return whether this process has a terminal that could be closed; one that was closed is none."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
+
+
 @contextlib.contextmanager
-def interruptible() -> Iterator[Callable[[], None]]:
+def interruptible(*, reload: Callable[[], None] | None = None) -> Iterator[Callable[[], None]]:
     """Raise KeyboardInterrupt in the block at SIGINT, SIGTERM or SIGHUP (the terminal is closed), once.
 
     Children live in sessions of their own, so that whoever started them must stop them. Only in the main thread. Yields
     a check for loops that wait: it raises KeyboardInterrupt if a signal has come. Python drops what a handler raises in
     a finalizer or a weak reference's callback, and a signal that comes during a garbage collection is handled in such.
+
+    Args:
+        reload: Called at a SIGHUP that no closed terminal has sent: somebody has the settings read again.
     """
     interrupted = False
 
@@ -63,15 +75,28 @@ def interruptible() -> Iterator[Callable[[], None]]:
         check()
 
     # `nohup` ignores SIGHUP for us, and that is to last.
-    hang_up = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, *hang_up)}
-    for number in before:
-        signal.signal(number, interrupt)
+    is_ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    had_terminal = has_terminal() and not is_ignored
+
+    def hang_up(number: int, frame: FrameType | None) -> None:
+        # The system takes a closed terminal from its processes before it tells them.
+        if reload is None or (had_terminal and not has_terminal()):
+            interrupt(number, frame)
+        else:
+            reload()
+
+    handlers: dict[signal.Signals, Callable[[int, FrameType | None], None]]
+    handlers = {signal.SIGINT: interrupt, signal.SIGTERM: interrupt}
+    if reload is not None or not is_ignored:
+        handlers[signal.SIGHUP] = hang_up
+    before = {number: signal.getsignal(number) for number in handlers}
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
     try:
         yield check
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, previous in before.items():
+            signal.signal(number, previous)
 
 
 def _signal_group(pid: int, number: int) -> bool:

@@ -93,6 +93,13 @@ def from_files(name: str, sources: SecretSources) -> Secret | None:
     return read_secret_file(sources.plain_file(name), name, private=True) if sources.allow_plain_files else None
 
 
+def files_of(name: str, sources: SecretSources) -> tuple[Path, ...]:
+    """Return every file whose change may be one of this secret, whether it is there or not; none is read."""
+    named = os.environ.get(file_variable_of(name))
+    mounted = tuple(folder / name for folder in mounted_folders())
+    return (*((Path(named),) if named else ()), *mounted, sources.plain_file(name), sources.home.secret_store)
+
+
 def from_programs(name: str, sources: SecretSources) -> tuple[Secret | None, str]:
     """Return a secret from the program of the settings or from `gh`, and what kept one of them from giving it.
 

@@ -77,7 +77,11 @@ class _BufferShare:
 
 class _Receiver:
     def __init__(
-        self, ledger: Ledger, secret: bytes, repositories: Callable[[], Collection[str]], limits: Limits
+        self,
+        ledger: Ledger,
+        secret: Callable[[], bytes],
+        repositories: Callable[[], Collection[str]],
+        limits: Limits,
     ) -> None:
         self._ledger = ledger
         self._secret = secret
@@ -169,7 +173,7 @@ class _Receiver:
         return _RefusedError(413, f"the body is larger than {self._limits.body} bytes", "see webhooks.max_body")
 
     async def _store(self, request: Request, body: bytes) -> JSONResponse:
-        if not verify_signature(body, request.headers.get("x-hub-signature-256"), self._secret):
+        if not verify_signature(body, request.headers.get("x-hub-signature-256"), self._secret()):
             raise _RefusedError(
                 401, "X-Hub-Signature-256 is missing or wrong", "is the webhook's secret the same on both sides?"
             )
@@ -244,7 +248,7 @@ class _Receiver:
 def create_app(
     *,
     ledger: Ledger,
-    secret: bytes,
+    secret: Callable[[], bytes],
     repositories: Callable[[], Collection[str]],
     limits: Limits | None = None,
 ) -> Starlette:
@@ -255,7 +259,7 @@ def create_app(
 
     Args:
         ledger: Open, with its schema in place; the caller closes it.
-        secret: The webhook's, as bytes; never empty.
+        secret: Gives the webhook's secret, as bytes; asked at each delivery, and never empty.
         repositories: The names whose deliveries ask for something, asked for at each delivery; those of others are
             kept as irrelevant.
         limits: Bounds; sizes in bytes.
@@ -263,7 +267,7 @@ def create_app(
     Raises:
         SecretMissingError: The secret is empty.
     """
-    if not secret:
+    if not secret():
         raise SecretMissingError(
             "the webhook secret is empty", hint="set SQUIRE_WEBHOOK_SECRET to the secret of the webhook on GitHub"
         )

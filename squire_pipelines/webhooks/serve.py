@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 
 import uvicorn
@@ -16,11 +17,13 @@ from squire_pipelines.errors import ConfigError, ExitCode, PortInUseError, Squir
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.observability.logging import Component, get_logger, set_level
 from squire_pipelines.observability.secret_uses import record_secret_uses
-from squire_pipelines.secret_names import SecretName
-from squire_pipelines.secrets.lookup import require_secret
+from squire_pipelines.reloading.in_force import SettingsInForce, settings_in_force
+from squire_pipelines.reloading.process_status import StatusFile
+from squire_pipelines.reloading.watch import SettingsWatch
 from squire_pipelines.server_connections import ConnectionLimits, limited_protocol
-from squire_pipelines.settings import Settings, load_settings
+from squire_pipelines.setting_restarts import Part
 from squire_pipelines.terminal.output import json_text, write_line
+from squire_pipelines.webhooks.live import LiveReceiver
 from squire_pipelines.webhooks.receiver import THREAD_PREFIX, Limits, create_app
 
 FINISH_WITHIN_S = 3
@@ -119,11 +122,11 @@ def print_ready(url: str) -> None:
     write_line(json_text({"ready": True, "url": url, "pid": os.getpid()}))
 
 
-def serve(settings: Settings, *, announce: Callable[[str], None] = print_ready) -> None:
+def serve(in_force: SettingsInForce, *, announce: Callable[[str], None] = print_ready) -> None:
     """Receive deliveries until SIGTERM or SIGINT.
 
     Args:
-        settings: Read once: a repository that is added later asks for a restart.
+        in_force: The settings, followed while it serves; `setting_restarts` names those that it is started with.
         announce: Called with the URL when requests are answered.
 
     Raises:
@@ -132,21 +135,25 @@ def serve(settings: Settings, *, announce: Callable[[str], None] = print_ready) 
         ConfigError: The address cannot be used.
         LedgerError: The ledger cannot be used.
     """
-    secret = require_secret(SecretName.WEBHOOK_SECRET, settings.secret_sources)
-    limits = Limits(body=settings.webhooks.max_body, buffered=4 * settings.webhooks.max_body)
-    # A writer that waits longer than we may is of no use: its caller has been told to come again.
-    ledger = Ledger(settings.resolved_ledger_url, busy_timeout_s=limits.ledger_timeout_s)
-    try:
-        ledger.ensure_schema()
-        app = create_app(
-            ledger=ledger, secret=secret.reveal().encode(), repositories=lambda: settings.repositories, limits=limits
-        )
-        record_secret_uses(ledger, actor="webhooks")
-        with listen(settings.webhooks.host, settings.webhooks.port) as listener:
+    with StatusFile(in_force.home, Part.RECEIVER) as status:
+        live = LiveReceiver(in_force, status)
+        settings = in_force.settings
+        limits = Limits(body=settings.webhooks.max_body, buffered=4 * settings.webhooks.max_body)
+        # A writer that waits longer than we may is of no use: its caller has been told to come again.
+        ledger = Ledger(settings.resolved_ledger_url, busy_timeout_s=limits.ledger_timeout_s)
+        try:
+            ledger.ensure_schema()
+            app = create_app(ledger=ledger, secret=live.secret, repositories=live.repositories, limits=limits)
+            record_secret_uses(ledger, actor="webhooks")
+            live.on_secret_read = partial(record_secret_uses, ledger, actor="webhooks")
             bounds = ConnectionLimits(per_address=settings.webhooks.connections_per_address)
-            ReceiverServer(app, listener, announce=announce, limits=bounds).serve_until_stopped()
-    finally:
-        ledger.close()
+            with (
+                listen(settings.webhooks.host, settings.webhooks.port) as listener,
+                SettingsWatch(in_force, after_look=live.follow),
+            ):
+                ReceiverServer(app, listener, announce=announce, limits=bounds).serve_until_stopped()
+        finally:
+            ledger.close()
 
 
 def _leave(_signal: int, _frame: FrameType | None) -> None:
@@ -158,10 +165,11 @@ def main(*, announce: Callable[[str], None] = print_ready) -> int:
     # uvicorn puts these back and raises the signal again when it has finished: a clean end, not death by signal.
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, _leave)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it asks for what the start does anyway
     try:
-        settings = load_settings()
-        set_level(settings.logging.level)
-        serve(settings, announce=announce)
+        in_force = settings_in_force(on_taken=lambda settings: set_level(settings.logging.level))
+        signal.signal(signal.SIGHUP, lambda _signal, _frame: in_force.ask())
+        serve(in_force, announce=announce)
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else int(ExitCode.FAILED)
     except SquireError as error:

@@ -68,7 +68,12 @@ class ReceiverProcess:
     @classmethod
     def start(cls, home: Path, **more: str) -> Self:
         """Start it and wait until it says that it listens."""
-        process = cls.spawn(cls.environment(home, **more))
+        return cls.of(cls.environment(home, **more))
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> Self:
+        """Start it with an environment of one's own, and wait until it says that it listens."""
+        process = cls.spawn(environment)
         assert process.stdout
         line = process.stdout.readline()
         if not line:

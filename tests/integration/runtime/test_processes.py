@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -172,6 +173,46 @@ def test_a_closed_terminal_is_no_matter_for_what_nohup_started() -> None:
             os.kill(os.getpid(), signal.SIGHUP)
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("ignored", [True, False])
+def test_a_hang_up_that_no_terminal_sent_has_the_settings_read_again(ignored: bool) -> None:  # noqa: FBT001 - a case
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    asked: list[bool] = []
+    try:
+        with interruptible(reload=lambda: asked.append(True)) as check:
+            os.kill(os.getpid(), signal.SIGHUP)
+            os.kill(os.getpid(), signal.SIGHUP)
+            check()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert asked
+
+
+def test_a_closed_terminal_ends_what_would_else_read_its_settings_again(tmp_path: Path) -> None:
+    script = """if True:
+        import signal, sys, time
+        from squire_pipelines.runtime.processes import interruptible
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever started the tests may have had it ignored
+        result = open(sys.argv[1], "w", buffering=1)
+        try:
+            with interruptible(reload=lambda: print("asked", file=result)) as check:
+                print("up", flush=True)
+                while True:
+                    time.sleep(0.01)
+                    check()
+        except KeyboardInterrupt:
+            result.write("ended")
+    """
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, [sys.executable, "-c", script, str(tmp_path / "result")])  # noqa: S606 - no shell
+    os.read(terminal, 2)
+    os.kill(pid, signal.SIGHUP)
+    wait_until(lambda: "asked" in (tmp_path / "result").read_text("utf-8"))
+    os.close(terminal)
+    os.waitpid(pid, 0)
+    assert (tmp_path / "result").read_text("utf-8").split()[-1] == "ended"
 
 
 def test_a_port_that_is_taken_names_the_setting() -> None:

@@ -18,6 +18,7 @@ from squire_pipelines.sensors.history import history_follows_events
 from squire_pipelines.sensors.outcomes import outcomes
 from squire_pipelines.sensors.planning import plan_follows_signals
 from squire_pipelines.sensors.reaper import reaper, recovery
+from squire_pipelines.sensors.settings import follow_settings
 from squire_pipelines.sensors.warm_pool import warm_pool
 from squire_pipelines.sensors.webhooks import webhooks
 from tests.integration.sensors.test_dispatch import lost_attempt
@@ -86,8 +87,13 @@ READERS = (
     Case(plan_follows_signals, have_signals),
     Case(warm_pool, have_warm_folder, needs_engine=True),
 )
-WRITERS = (Case(dispatch, have_task), Case(webhooks, have_delivery), Case(seal_audit, have_audit_row))
-"""Those that write the ledger's own record of what they do; previewing them is a tick like any other."""
+WRITERS = (
+    Case(dispatch, have_task),
+    Case(webhooks, have_delivery),
+    Case(seal_audit, have_audit_row),
+    Case(follow_settings, have_audit_row),
+)
+"""Those that write what they have seen or do; previewing them is a tick like any other."""
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ def make_client(ledger: Ledger) -> Iterator[Callable[..., TestClient]]:
     def make(*, repositories: tuple[str, ...] = ("acme/shop",), **limits: float) -> TestClient:
         app = create_app(
             ledger=ledger,
-            secret=SECRET,
+            secret=lambda: SECRET,
             repositories=lambda: repositories,
             limits=Limits(**limits),  # type: ignore[arg-type]  # sizes are whole numbers in the tests
         )

@@ -35,7 +35,7 @@ def serve(ledger: Ledger) -> Iterator[Serve]:
     with contextlib.ExitStack() as stack:
 
         def start(**limits: float) -> str:
-            app = create_app(ledger=ledger, secret=SECRET, repositories=lambda: ("acme/shop",))
+            app = create_app(ledger=ledger, secret=lambda: SECRET, repositories=lambda: ("acme/shop",))
             listener = stack.enter_context(listen("127.0.0.1", 0))
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # full soon, for who never reads
             ready: queue.Queue[str] = queue.Queue()

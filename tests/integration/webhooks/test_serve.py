@@ -32,7 +32,7 @@ def own_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Non
     for name, value in ReceiverProcess.environment(tmp_path / "home").items():
         if name.startswith(("SQUIRE_", "PYTHON_KEYRING")):
             monkeypatch.setenv(name, value)
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

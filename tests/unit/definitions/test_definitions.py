@@ -30,6 +30,7 @@ SENSORS = {
     "budget_alerts",
     "warm_pool",
     "seal_audit",
+    "settings",
 }
 MANUAL = FurtherSource(MANUAL_SOURCE)
 SCHEDULES = {"collect_regularly", "publish_history_regularly", "report_daily", "clean_regularly"}
@@ -142,6 +143,7 @@ def test_sensors_and_schedules_run_by_default_and_have_their_job(defs: dg.Defini
         "history_follows_events": {"publish_history"},
         "budget_alerts": {"send_alert"},
         "warm_pool": {"tend_warm_pool"},
+        "settings": {"send_alert"},
         "seal_audit": set(),  # it seals by itself
     }
 
