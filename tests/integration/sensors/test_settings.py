@@ -41,3 +41,5 @@ def test_a_refused_file_is_told_of_once_and_the_sensors_go_on(quiet_pipeline: Pi
     assert "dispatch.max_concurrent" in event["reason"]
     (status,) = read_statuses(Home.from_environment())
     assert (status.version, status.reason) == (version, event["reason"])
+    quiet_pipeline.configure()
+    assert quiet_pipeline.tick(follow_settings, cursor=again.cursor).skip_message == "the settings are in force"
