@@ -1,6 +1,7 @@
 """Alerts of budgets and settings: which are due, and sending one to the webhook that the settings name."""
 
 from collections.abc import Collection, Iterable
+from datetime import datetime
 from typing import Literal, TypeAlias
 
 import httpx
@@ -9,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from squire_pipelines.domain.budgets import renewed_at
 from squire_pipelines.errors import NotReachableError
 from squire_pipelines.ledger.budgets import BudgetLevel
-from squire_pipelines.reloading.in_force import InForce
 
 _TIMEOUT_S = 10.0
 _MAX_REASON = 2000
@@ -62,22 +62,21 @@ def read_alert(text: str) -> Alert:
     return _ALERT.validate_json(text)
 
 
-def due_settings_alerts(state: InForce, *, sent: Collection[str]) -> list[SettingsAlert]:
-    """Return the alert of a settings' file that is refused, unless it was sent.
+def settings_alert(reason: str, *, refused_version: str, version_in_force: str, since: datetime) -> SettingsAlert:
+    """Return the alert of a settings' file that is refused.
 
     Args:
-        state: What is in force, and what is refused.
-        sent: The keys of the alerts that were sent.
+        reason: The error's message; of a long one the beginning.
+        refused_version: Of the refused file.
+        version_in_force: Of the file that holds instead.
+        since: When it was refused first.
     """
-    if state.refusal is None:
-        return []
-    alert = SettingsAlert(
-        reason=state.refusal.reason[:_MAX_REASON],
-        refused_version=state.refusal.version,
-        version_in_force=state.version,
-        since=state.refusal.since.isoformat(),
+    return SettingsAlert(
+        reason=reason[:_MAX_REASON],
+        refused_version=refused_version,
+        version_in_force=version_in_force,
+        since=since.isoformat(),
     )
-    return [] if alert.key in sent else [alert]
 
 
 def due_budget_alerts(levels: Iterable[BudgetLevel], *, share: float, sent: Collection[str]) -> list[BudgetAlert]:

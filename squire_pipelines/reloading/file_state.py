@@ -29,19 +29,19 @@ def mark_of(path: Path) -> FileMark | None:
     return FileMark(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
-def is_settled(mark: FileMark | None, *, seen_for_s: float, wall_s: float) -> bool:
+def is_settled(file_mark: FileMark | None, *, seen_for_s: float, wall_s: float) -> bool:
     """Return whether a file has been left alone for long enough to be read.
 
     The time of its last write says so at once, unless that lies in the future, as on a file system of another machine.
     A file that is gone has none: between removing and renaming, an editor leaves a moment in which there is no file.
 
     Args:
-        mark: What it looks like.
+        file_mark: What it looks like.
         seen_for_s: For how long it has been seen to look like that, in seconds.
         wall_s: The time by the clock on the wall, in seconds since 1970.
     """
     if seen_for_s >= SETTLE_S:
         return True
-    if mark is None:
+    if file_mark is None:
         return False
-    return wall_s - mark.modified_ns / _NANOSECONDS >= SETTLE_S
+    return wall_s - file_mark.modified_ns / _NANOSECONDS >= SETTLE_S

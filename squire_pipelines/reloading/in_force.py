@@ -78,7 +78,7 @@ class Clock:
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class _FileLook:
     """What settings follow from, as far as it is seen without reading."""
 
     file: FileMark | None
@@ -90,7 +90,7 @@ class _Look:
 class _Seen:
     """Since when the file has looked as it does."""
 
-    mark: FileMark | None = None
+    file_mark: FileMark | None = None
     since: float = field(default=float("-inf"))
 
 
@@ -125,7 +125,7 @@ class SettingsInForce:
         self._clock = clock or Clock()
         self._lock = threading.Lock()
         self._seen = _Seen()
-        self._look: _Look | None = None
+        self._last_look: _FileLook | None = None
         self._tried = self._clock.monotonic()
         self._hang_ups = 0
         self._state = self._start()
@@ -159,7 +159,7 @@ class SettingsInForce:
 
     def _start(self) -> InForce:
         look = self._settled(START_WAIT_S) or self._look_now()
-        self._look = look
+        self._last_look = look
         now = datetime.now(UTC)
         file = SettingsFile(self.path, exists=False)
         try:
@@ -185,7 +185,7 @@ class SettingsInForce:
     def _read_if_changed(self, wait_s: float) -> None:
         hang_ups = self._hang_ups
         if hang_ups != self._state.hang_ups or self._is_due_again():
-            self._look = None
+            self._last_look = None
         look = self._settled(wait_s)
         if look is None:
             return
@@ -201,17 +201,17 @@ class SettingsInForce:
         else:
             self._take(settings, file, look)
         self._state = replace(self._state, asked=look.asked, hang_ups=hang_ups)
-        self._look = look
+        self._last_look = look
 
     def _is_due_again(self) -> bool:
         # What made it wrong may lie in another file: a skill's folder that was missing.
         return self._state.refusal is not None and self._clock.monotonic() - self._tried >= _RETRY_S
 
-    def _is_known(self, file: SettingsFile, look: _Look) -> bool:
-        variables = self._look.variables if self._look is not None else None
+    def _is_known(self, file: SettingsFile, look: _FileLook) -> bool:
+        variables = self._last_look.variables if self._last_look is not None else None
         return version_of(file) == self._state.version and look.variables == variables
 
-    def _take(self, settings: Settings, file: SettingsFile, look: _Look) -> None:
+    def _take(self, settings: Settings, file: SettingsFile, look: _FileLook) -> None:
         version, before = version_of(file), self._state
         is_new = settings is not before.settings
         taken_at = datetime.now(UTC) if version != before.version else before.taken_at
@@ -229,11 +229,11 @@ class SettingsInForce:
             _log.error("settings refused, the old ones hold", reason=reason, version=self._state.version)
         self._state = replace(self._state, refusal=known)
 
-    def _keep(self, file: SettingsFile, mark: FileMark | None) -> None:
+    def _keep(self, file: SettingsFile, file_mark: FileMark | None) -> None:
         if not file.exists:
             return
         try:
-            self.last_good.keep(file, is_current=lambda: mark_of(self.path) == mark)
+            self.last_good.keep(file, is_current=lambda: mark_of(self.path) == file_mark)
         except (OSError, TimeoutError) as error:
             _log.warning("no copy of the settings could be kept", path=str(self.last_good.path), reason=str(error))
 
@@ -252,20 +252,20 @@ class SettingsInForce:
             raise SettingError(f"the configuration file {self.path} is empty", hint=f"{hint}, or write a comment in it")
         return file
 
-    def _look_now(self) -> _Look:
+    def _look_now(self) -> _FileLook:
         variables = {name: value for name, value in os.environ.items() if name.upper().startswith(_PREFIX)}
-        return _Look(mark_of(self.path), read_asked(self.home), variables)
+        return _FileLook(mark_of(self.path), read_asked(self.home), variables)
 
-    def _settled(self, wait_s: float) -> _Look | None:
+    def _settled(self, wait_s: float) -> _FileLook | None:
         """Return what is seen when it is new and nobody is writing any more; None when it is not."""
         clock = self._clock
         deadline = clock.monotonic() + wait_s
-        while (look := self._look_now()) != self._look:
+        while (look := self._look_now()) != self._last_look:
             now = clock.monotonic()
-            if self._seen.mark != look.file or self._seen.since == float("-inf"):
+            if self._seen.file_mark != look.file or self._seen.since == float("-inf"):
                 self._seen = _Seen(look.file, now)
-            is_same_file = self._look is not None and look.file == self._look.file
-            is_absent_at_start = self._look is None and look.file is None and not self.last_good.path.exists()
+            is_same_file = self._last_look is not None and look.file == self._last_look.file
+            is_absent_at_start = self._last_look is None and look.file is None and not self.last_good.path.exists()
             if (
                 is_same_file
                 or is_absent_at_start

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 )
 def follow_settings(context: dg.SensorEvaluationContext, settings: SettingsParam) -> dg.SensorResult | dg.SkipReason:
     """The cursor is a JSON list of the alerts that were sent."""
-    from squire_pipelines.observability.alerts import due_settings_alerts
+    from squire_pipelines.observability.alerts import settings_alert
     from squire_pipelines.reloading.process_status import status_of
     from squire_pipelines.setting_restarts import Part
 
@@ -38,11 +38,16 @@ def follow_settings(context: dg.SensorEvaluationContext, settings: SettingsParam
     _status_file(in_force).write(status_of(in_force, Part.SENSORS))
     partitions = partition_requests(context.instance, settings.repositories)
     sent = sent_alerts(context)
-    alerts = due_settings_alerts(in_force.state, sent=sent)
+    state, alerts = in_force.state, []
+    if (refusal := state.refusal) is not None:
+        alert = settings_alert(
+            refusal.reason, refused_version=refusal.version, version_in_force=state.version, since=refusal.since
+        )
+        alerts = [alert] if alert.key not in sent else []
     requests, waiting = request_alerts(context, alerts, sent, again_after_s=settings.pipeline.redelivery_s)
     for alert in alerts:
         context.log.error(f"settings refused: {alert.reason}; the version {alert.version_in_force} holds")
-    reason = waiting or ("a refused file was told of" if in_force.state.refusal else "the settings are in force")
+    reason = waiting or ("a refused file was told of" if refusal is not None else "the settings are in force")
     if not partitions:
         return dg.SensorResult(requests) if requests else dg.SkipReason(reason)
     return dg.SensorResult(requests, skip_reason=None if requests else reason, dynamic_partitions_requests=partitions)
