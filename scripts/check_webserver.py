@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 
 from squire_pipelines.definitions import build_defs
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.model import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent

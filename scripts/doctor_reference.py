@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from squire_pipelines.cli.doctor_run import MAX_AT_ONCE
-from squire_pipelines.cli.doctor_table import CHECKS, PAID_CHECKS
+from squire_pipelines.cli.doctor.run import MAX_AT_ONCE
+from squire_pipelines.cli.doctor.table import CHECKS, PAID_CHECKS
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "doctor.md"
 _HEAD = f"""\

@@ -8,15 +8,15 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from squire_pipelines.agent_sections import ChooseSettings, NamedAgentSettings
-from squire_pipelines.gateway.sections import PriceSettings, RegistrySettings
-from squire_pipelines.model_providers import ProviderSettings
-from squire_pipelines.sections import RepositoryOverrides
-from squire_pipelines.setting_keys import model_in
-from squire_pipelines.setting_restarts import RESTART_KEYS
-from squire_pipelines.setting_schema import default_text, is_size, settings_schema
-from squire_pipelines.settings import Settings
-from squire_pipelines.signal_sections import SourceSettings
+from squire_pipelines.sections.agents import ChooseSettings, NamedAgentSettings
+from squire_pipelines.sections.gateway import PriceSettings, RegistrySettings
+from squire_pipelines.sections.repositories import RepositoryOverrides
+from squire_pipelines.sections.signals import SourceSettings
+from squire_pipelines.settings.json_schema import default_text, is_size, settings_schema
+from squire_pipelines.settings.keys import model_in
+from squire_pipelines.settings.model import Settings
+from squire_pipelines.settings.providers import ProviderSettings
+from squire_pipelines.settings.restarts import RESTART_KEYS
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "settings.md"
 _HEAD = """\

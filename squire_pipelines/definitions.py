@@ -36,7 +36,7 @@ from squire_pipelines.sensors.reaper import reaper, recovery
 from squire_pipelines.sensors.settings import follow_settings
 from squire_pipelines.sensors.warm_pool import warm_pool
 from squire_pipelines.sensors.webhooks import collection_run, webhooks
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.model import Settings
 
 # Run monitoring ends what hangs or was killed; agents have their own wall clock and their lease.
 _MAX_RUNTIME = {"dagster/max_runtime": "900"}

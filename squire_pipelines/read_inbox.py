@@ -14,7 +14,7 @@ from squire_pipelines.observability.logging import Component
 from squire_pipelines.partitions import ensure_repositories
 from squire_pipelines.process_setup import set_up_process
 from squire_pipelines.sensors.webhooks import take_inbox
-from squire_pipelines.settings import load_settings
+from squire_pipelines.settings.model import load_settings
 
 
 def read_inbox(instance: dg.DagsterInstance) -> bool:

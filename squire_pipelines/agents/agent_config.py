@@ -5,7 +5,7 @@ from squire_pipelines.agents.adapters.protocol import AgentConfig, Caps
 from squire_pipelines.agents.adapters.registry import find
 from squire_pipelines.agents.adapters.skills import read_skills
 from squire_pipelines.errors import ConfigError
-from squire_pipelines.sections import AgentSettings
+from squire_pipelines.sections.agents import AgentSettings
 
 
 def check_agent(agent: AgentSettings, *, protocol: str | None = None) -> None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from squire_pipelines.agent_names import WITH_IMAGE
-from squire_pipelines.sections import LimitSettings
+from squire_pipelines.sections.agents import LimitSettings
 
 _TERMINAL = re.compile(
     r"(?i)\bnot a (?:tty|terminal)\b|raw mode is not supported|inappropriate ioctl for device|/dev/tty\b"

@@ -2,7 +2,7 @@
 
 from squire_pipelines.domain.container_limits import TaskLimits
 from squire_pipelines.errors import ConfigError
-from squire_pipelines.sections import AgentSettings, LimitSettings
+from squire_pipelines.sections.agents import AgentSettings, LimitSettings
 
 
 def effective_limits(

@@ -28,7 +28,7 @@ from squire_pipelines.domain import canary
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.errors import ConfigError, EngineError, WorkspaceError
 from squire_pipelines.files import remove_tree
-from squire_pipelines.sections import LimitSettings
+from squire_pipelines.sections.agents import LimitSettings
 
 # What the agent's programs need to run at all. No token lives under any of these names.
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "SYSTEMROOT")

@@ -18,7 +18,7 @@ from squire_pipelines.agents.adapters.caches import Cache
 from squire_pipelines.agents.adapters.protocol import Agent, LaunchSpec
 from squire_pipelines.domain.endings import Ending
 from squire_pipelines.domain.untrusted_text import PrintableText
-from squire_pipelines.sections import LimitSettings
+from squire_pipelines.sections.agents import LimitSettings
 
 SCHEMA = 1
 # Of attempt.json when it says what an older worker image would not do, and so has to refuse.

@@ -16,7 +16,7 @@ from squire_pipelines.agents.endings import image_hint
 from squire_pipelines.agents.limits import check_machine
 from squire_pipelines.deadline import Deadline
 from squire_pipelines.errors import ConfigError, EngineError, SquireError
-from squire_pipelines.sections import AgentSettings
+from squire_pipelines.sections.agents import AgentSettings
 
 TIMEOUT_S = 10.0
 CACHED_S = 15.0

@@ -15,7 +15,7 @@ import docker
 
 from squire_pipelines.agents import engine, profile, worker_files
 from squire_pipelines.errors import EngineError
-from squire_pipelines.sections import AgentSettings, LimitSettings
+from squire_pipelines.sections.agents import AgentSettings, LimitSettings
 
 ROLE_PROBE = "probe"
 TIMEOUT_S = 120.0

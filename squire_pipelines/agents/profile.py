@@ -12,7 +12,7 @@ from docker.types import LogConfig, Mount, Ulimit
 from squire_pipelines.agents.adapters import caches
 from squire_pipelines.agents.model import AttemptInputs, GatewaySocket, SharedSocket
 from squire_pipelines.domain import canary
-from squire_pipelines.sections import LimitSettings
+from squire_pipelines.sections.agents import LimitSettings
 
 WORKER_UID = 10001
 ROLE_AGENT = "agent"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from squire_pipelines.agents.adapters.skills import FOLDER, Skill
 from squire_pipelines.agents.evidence_files import EVIDENCE_FOLDER, EvidenceFile
 from squire_pipelines.domain.tasks import TaskSpec
-from squire_pipelines.setting_types import SKILL_FILE
+from squire_pipelines.sections.types import SKILL_FILE
 
 PROMPT_VERSION = "agent-2b0cc908f194"
 """Which template prompts are made from, kept with the attempt. A test compares it with the template."""

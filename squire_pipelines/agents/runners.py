@@ -12,7 +12,7 @@ from squire_pipelines.agents.logs import OutputOptions
 from squire_pipelines.agents.model import AttemptInputs, GatewaySocket, RunResult
 from squire_pipelines.errors import EngineError
 from squire_pipelines.observability.logging import Component, get_logger
-from squire_pipelines.sections import AgentSettings
+from squire_pipelines.sections.agents import AgentSettings
 
 _log = get_logger(Component.AGENT)
 _DAY_S = 86400.0

@@ -10,7 +10,7 @@ from squire_pipelines.agents.agent_config import agent_config_of
 from squire_pipelines.agents.failure_hints import build_command, other_version
 from squire_pipelines.agents.probe import run_once
 from squire_pipelines.agents.program_locks import tried_version
-from squire_pipelines.sections import AgentSettings
+from squire_pipelines.sections.agents import AgentSettings
 
 TIMEOUT_S = 120.0
 _NOT_FOUND = 127

@@ -25,7 +25,7 @@ from squire_pipelines.agents.adapters.caches import Cache
 from squire_pipelines.agents.model import AttemptFolder, AttemptInputs, GatewaySocket, SharedSocket
 from squire_pipelines.home import make_folder
 from squire_pipelines.observability.logging import Component, get_logger
-from squire_pipelines.sections import LimitSettings
+from squire_pipelines.sections.agents import LimitSettings
 
 ORDER = ".order"
 """The pipe's name in the container's `/in`."""

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from squire_pipelines.errors import ConfigError
-from squire_pipelines.setting_types import check_seccomp_text
+from squire_pipelines.sections.types import check_seccomp_text
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _PLACES = (_PACKAGE / "_worker", _PACKAGE.parent / "worker-image")

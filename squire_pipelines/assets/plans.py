@@ -21,7 +21,7 @@ from squire_pipelines.errors import SquireError
 from squire_pipelines.observability.logging import bound_context
 from squire_pipelines.partitions import repositories
 from squire_pipelines.resources.parameters import GitHubParam, LedgerParam, SettingsParam
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.model import Settings
 from squire_pipelines.traces import run_trace
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from squire_pipelines.domain.signals import MANUAL_SOURCE, AnySource, FurtherSou
 from squire_pipelines.observability.logging import bound_context
 from squire_pipelines.partitions import REPOSITORIES, repositories
 from squire_pipelines.resources.parameters import GitHubParam, LedgerParam, SettingsParam
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.model import Settings
 from squire_pipelines.source_names import further_sources, package_of
 from squire_pipelines.traces import run_trace
 

@@ -16,7 +16,7 @@ from squire_pipelines.cli.failures import fail, note
 from squire_pipelines.cli.lazy import Lazy, LazyGroup
 from squire_pipelines.cli.text import size
 from squire_pipelines.errors import ConfigError, EngineError, ExitCode
-from squire_pipelines.sections import AgentSettings
+from squire_pipelines.sections.agents import AgentSettings
 from squire_pipelines.terminal.output import write_line
 
 if TYPE_CHECKING:

@@ -5,13 +5,13 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_option, table_of, with_context
-from squire_pipelines.cli.doctor_providers import ask_providers
+from squire_pipelines.cli.doctor.providers import ask_providers
 from squire_pipelines.cli.failures import fail
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.domain.agent_choice import AgentChoice
 from squire_pipelines.errors import EngineError, ExitCode, SquireError
-from squire_pipelines.model_use import protocol_of
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.model import Settings
+from squire_pipelines.settings.model_use import protocol_of
 
 _TIMEOUT_S = 150.0
 _COLUMNS: Columns = {

@@ -25,13 +25,13 @@ from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import TASK_ID
 from squire_pipelines.cli.tasks_logs import attempt_option, choose_attempt
 from squire_pipelines.cli.text import counted, instant
-from squire_pipelines.default_models import default_model
 from squire_pipelines.domain.agent_choice import AgentChoice
 from squire_pipelines.domain.terminal_text import one_line, plain
 from squire_pipelines.errors import ConfigError, NotFoundError
-from squire_pipelines.model_providers import ModelProvider
-from squire_pipelines.model_use import protocol_of
-from squire_pipelines.sections import AgentSettings
+from squire_pipelines.sections.agents import AgentSettings
+from squire_pipelines.settings.default_models import default_model
+from squire_pipelines.settings.model_use import protocol_of
+from squire_pipelines.settings.providers import ModelProvider
 from squire_pipelines.terminal.output import write_line
 
 _TEXT_LINES = 20

@@ -21,9 +21,9 @@ from squire_pipelines.cli.parameters import REPOSITORY
 from squire_pipelines.cli.repository_file import check_local_file, check_repositorys_file, rows_of_repository
 from squire_pipelines.cli.run import hand_on_config
 from squire_pipelines.errors import ConfigError
-from squire_pipelines.setting_file import read_settings_file, toml_text
-from squire_pipelines.setting_keys import parse_key
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.file import read_settings_file, toml_text
+from squire_pipelines.settings.keys import parse_key
+from squire_pipelines.settings.model import Settings
 from squire_pipelines.terminal.output import write_line
 
 config = LazyGroup(
@@ -217,7 +217,7 @@ def schema() -> None:
     `squire init` writes it beside the file, whose first line (`#:schema ./config.schema.json`) names it; after an
     update of Squire this command writes the new one.
     """
-    from squire_pipelines.setting_schema import settings_schema  # noqa: PLC0415 - only here
+    from squire_pipelines.settings.json_schema import settings_schema  # noqa: PLC0415 - only here
 
     emit_json(settings_schema())
 

@@ -7,9 +7,9 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.execution.agent_checks import check_agents
-from squire_pipelines.setting_errors import config_error, in_file, refuse_parameters
-from squire_pipelines.setting_file import SettingsFile, parse_settings
-from squire_pipelines.settings import Settings, settings_of
+from squire_pipelines.settings.errors import config_error, in_file, refuse_parameters
+from squire_pipelines.settings.file import SettingsFile, parse_settings
+from squire_pipelines.settings.model import Settings, settings_of
 
 
 def check_usable(settings: Settings, file: SettingsFile) -> None:

@@ -15,7 +15,7 @@ from squire_pipelines.cli.text import counted
 from squire_pipelines.errors import ConfigError, ExitCode, SettingError
 from squire_pipelines.reloading.last_good import LastGood, SettingsCopy, version_of
 from squire_pipelines.reloading.process_status import ProcessStatus, ask_for_reload, read_statuses
-from squire_pipelines.setting_file import SettingsFile, read_settings_file
+from squire_pipelines.settings.file import SettingsFile, read_settings_file
 from squire_pipelines.terminal.output import write_line
 
 _POLL_S = 0.1

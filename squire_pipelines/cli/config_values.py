@@ -12,11 +12,11 @@ from pydantic import BaseModel
 from squire_pipelines.domain.agent_choice import AgentChoice
 from squire_pipelines.domain.provider_order import names_of
 from squire_pipelines.secrets.redact import MASK, Redactor
-from squire_pipelines.setting_file import KeyPath, SettingsFile, key_text
-from squire_pipelines.setting_keys import annotation_at, checks_of
-from squire_pipelines.setting_types import check_secret_url
-from squire_pipelines.setting_variables import old_variable_at, variable_of
-from squire_pipelines.settings import Settings
+from squire_pipelines.sections.types import check_secret_url
+from squire_pipelines.settings.file import KeyPath, SettingsFile, key_text
+from squire_pipelines.settings.keys import annotation_at, checks_of
+from squire_pipelines.settings.model import Settings
+from squire_pipelines.settings.variables import old_variable_at, variable_of
 
 _Path = tuple[str, ...]
 _URL = re.compile(r"(?i)\b[a-z][a-z0-9+.-]{0,20}://[^\s\"'<>]+")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from squire_pipelines.home import Home
     from squire_pipelines.ledger.store import Ledger
     from squire_pipelines.ledger.task_query import TaskQuery
-    from squire_pipelines.settings import Settings
+    from squire_pipelines.settings.model import Settings
     from squire_pipelines.terminal.console import CleanConsole
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -77,8 +77,8 @@ class CliContext:
         """The checked settings. Raises ConfigError."""
         from squire_pipelines.cli.failures import note  # noqa: PLC0415 - not every command needs it
         from squire_pipelines.observability.logging import set_level  # noqa: PLC0415 - likewise
-        from squire_pipelines.setting_variables import unknown_variables  # noqa: PLC0415 - likewise
-        from squire_pipelines.settings import load_settings  # noqa: PLC0415 - pydantic is slow to import
+        from squire_pipelines.settings.model import load_settings  # noqa: PLC0415 - pydantic is slow to import
+        from squire_pipelines.settings.variables import unknown_variables  # noqa: PLC0415 - likewise
 
         settings = load_settings(self.config)
         for sentence in unknown_variables(type(settings)):

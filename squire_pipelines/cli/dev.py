@@ -40,7 +40,7 @@ def dev(context: CliContext, port: int | None, *, webhooks: bool) -> None:
     from squire_pipelines.runtime.processes import interruptible  # noqa: PLC0415 - likewise
     from squire_pipelines.runtime.services import Services  # noqa: PLC0415 - likewise
     from squire_pipelines.secrets.lookup import require_secret  # noqa: PLC0415 - likewise
-    from squire_pipelines.setting_restarts import Part  # noqa: PLC0415 - likewise
+    from squire_pipelines.settings.restarts import Part  # noqa: PLC0415 - likewise
 
     hand_on_config(context)
     in_force = _follow_settings(context)

@@ -19,16 +19,16 @@ from squire_pipelines.cli.context import CliContext, with_context
 from squire_pipelines.cli.init_app import set_up_app
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import REPOSITORY, ParsedType
-from squire_pipelines.default_models import default_model
 from squire_pipelines.domain.identity import parse_repository
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.files import open_atomically, write_atomically
 from squire_pipelines.gateway.model import Protocol
 from squire_pipelines.home import make_folder
-from squire_pipelines.setting_edits import settings_locked
-from squire_pipelines.setting_file import toml_text
-from squire_pipelines.setting_schema import default_text, settings_schema
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.default_models import default_model
+from squire_pipelines.settings.edits import settings_locked
+from squire_pipelines.settings.file import toml_text
+from squire_pipelines.settings.json_schema import default_text, settings_schema
+from squire_pipelines.settings.model import Settings
 from squire_pipelines.terminal.output import ask, write_line
 
 MAX_ASKED = 100

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from squire_pipelines.github.app_manifest import NewApp
     from squire_pipelines.github.app_page import AppPage, BrowserAnswer
     from squire_pipelines.github.app_registration import AppRecord
-    from squire_pipelines.settings import Settings
+    from squire_pipelines.settings.model import Settings
 
 MAX_STORE_ATTEMPTS = 5
 _NOT_USABLE = "The App is not usable"
@@ -37,7 +37,7 @@ def set_up_app(context: CliContext, options: AppOptions) -> None:
     """
     from squire_pipelines.cli.run import hand_on_config  # noqa: PLC0415 - only here
     from squire_pipelines.github.app_registration import AppRecord  # noqa: PLC0415 - httpx, only here
-    from squire_pipelines.settings import load_settings  # noqa: PLC0415 - pydantic is slow to import
+    from squire_pipelines.settings.model import load_settings  # noqa: PLC0415 - pydantic is slow to import
 
     hand_on_config(context)
     settings = load_settings(context.config)
@@ -52,7 +52,7 @@ def set_up_app(context: CliContext, options: AppOptions) -> None:
 
 
 def _refuse_second_app(settings: "Settings", record: "AppRecord | None", options: AppOptions) -> None:
-    from squire_pipelines.setting_errors import variable_at  # noqa: PLC0415 - only here
+    from squire_pipelines.settings.errors import variable_at  # noqa: PLC0415 - only here
 
     for key in ("app_id", "app_slug"):
         if (variable := variable_at(("github", key))) is not None:

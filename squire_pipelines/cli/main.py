@@ -25,7 +25,7 @@ COMMANDS = {
     "run": Lazy(f"{_CLI}.run:run", "Run one cycle: collect, plan, dispatch, wait, report."),
     "demo": Lazy(f"{_CLI}.demo:demo", "Run the whole pipeline on this machine; nothing leaves it."),
     "dev": Lazy(f"{_CLI}.dev:dev", "Run Dagster's UI and daemon and the webhook receiver, until Ctrl-C."),
-    "doctor": Lazy(f"{_CLI}.doctor:doctor", "Check what Squire needs, and show the next step for each."),
+    "doctor": Lazy(f"{_CLI}.doctor.command:doctor", "Check what Squire needs, and show the next step for each."),
     "tasks": Lazy(f"{_CLI}.tasks:tasks", "List, show, approve, cancel, retry and watch tasks."),
     "signals": Lazy(f"{_CLI}.signals:signals", "Read the repositories, and list the signals that were seen."),
     "plans": Lazy(f"{_CLI}.plans:plans", "List and show the plans that planners made."),

@@ -26,7 +26,7 @@ from squire_pipelines.secret_names import SecretName
 from squire_pipelines.secrets.passphrase import NAME
 from squire_pipelines.secrets.secret import Secret
 from squire_pipelines.secrets.sources import SecretSources
-from squire_pipelines.setting_file import SettingsFile, read_settings_file
+from squire_pipelines.settings.file import SettingsFile, read_settings_file
 from squire_pipelines.terminal.output import ask, confirm, write_line
 
 _ROTATION = {

@@ -13,9 +13,9 @@ from squire_pipelines.repository_files.parsing import (
     parse_repository_file,
 )
 from squire_pipelines.repository_files.tightening import effects_missing, tightened
-from squire_pipelines.sections import RepositoryOverrides
-from squire_pipelines.setting_file import SettingsFile
-from squire_pipelines.settings import Settings
+from squire_pipelines.sections.repositories import RepositoryOverrides
+from squire_pipelines.settings.file import SettingsFile
+from squire_pipelines.settings.model import Settings
 from squire_pipelines.terminal.output import write_line
 
 _FURTHER = ("planner", "dispatch", "publishing")

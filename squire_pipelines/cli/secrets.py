@@ -293,7 +293,7 @@ def doctor(context: CliContext, *, as_json: bool) -> None:
     The exit code is 3 when a check failed; a warning does not count.
     """
     from squire_pipelines.cli.diagnosis import show_all  # noqa: PLC0415 - other commands start sooner
-    from squire_pipelines.cli.doctor_secrets import check_places  # noqa: PLC0415 - likewise
+    from squire_pipelines.cli.doctor.secrets import check_places  # noqa: PLC0415 - likewise
 
     sources, provider_secrets = secret_places(context)
     with suppress(ConfigError):  # the checks say what is wrong

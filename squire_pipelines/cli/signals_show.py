@@ -30,7 +30,7 @@ from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.task_signals import TaskOfSignal
 from squire_pipelines.ledger.waiting import read_stopped
 from squire_pipelines.planning.selection import BACKGROUND, PlanInputs, why_left_out
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.model import Settings
 from squire_pipelines.terminal.output import write_line
 
 _MAX_LINES = 60

@@ -22,7 +22,7 @@ from squire_pipelines.ledger import collections as collection_rows
 from squire_pipelines.ledger import deliveries, outcomes, tasks
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import collections
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.model import Settings
 from squire_pipelines.terminal.output import write_line
 
 MAX_TITLE, MAX_PROMPT = 200, 50_000

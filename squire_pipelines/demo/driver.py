@@ -31,7 +31,7 @@ from squire_pipelines.runtime.follow import Follower, Say
 from squire_pipelines.runtime.ports import check_free
 from squire_pipelines.runtime.processes import interruptible
 from squire_pipelines.runtime.services import Services
-from squire_pipelines.settings import Settings, load_settings
+from squire_pipelines.settings.model import Settings, load_settings
 from squire_pipelines.warehouse.query import run_query
 
 _POLL_S = 0.5

@@ -2,9 +2,9 @@
 
 from squire_pipelines.agents.agent_config import check_agent
 from squire_pipelines.errors import ConfigError
-from squire_pipelines.model_use import protocol_of
-from squire_pipelines.setting_errors import setting_context
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.errors import setting_context
+from squire_pipelines.settings.model import Settings
+from squire_pipelines.settings.model_use import protocol_of
 
 
 def check_agents(settings: Settings) -> None:

@@ -12,8 +12,8 @@ from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.task_traits import ready_orders, traits_of
 from squire_pipelines.ledger.tasks import Task
 from squire_pipelines.secrets import Secret
-from squire_pipelines.sections import AgentSettings
-from squire_pipelines.settings import Settings
+from squire_pipelines.sections.agents import AgentSettings
+from squire_pipelines.settings.model import Settings
 
 _AgentKey = tuple[str, str, str | None]
 

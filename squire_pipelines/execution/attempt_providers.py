@@ -16,12 +16,12 @@ from squire_pipelines.gateway.clouds.credentials import CredentialSource
 from squire_pipelines.gateway.prices import Price
 from squire_pipelines.gateway.upstream import Upstream
 from squire_pipelines.ledger.provider_budgets import reserve_at_providers
-from squire_pipelines.model_providers import ModelProvider
-from squire_pipelines.provider_uses import day_limits
 from squire_pipelines.secrets import Secret
 from squire_pipelines.secrets.lookup import find_secret
-from squire_pipelines.sections import AgentSettings
-from squire_pipelines.settings import Settings
+from squire_pipelines.sections.agents import AgentSettings
+from squire_pipelines.settings.model import Settings
+from squire_pipelines.settings.provider_uses import day_limits
+from squire_pipelines.settings.providers import ModelProvider
 
 
 def find_upstreams(

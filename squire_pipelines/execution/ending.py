@@ -24,7 +24,7 @@ from squire_pipelines.execution.startable import why_not_startable
 from squire_pipelines.ledger import adoption, attempts
 from squire_pipelines.ledger.attempts import Attempt, RetryRule, Settled
 from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.model import Settings
 
 # The first row that fits counts, so that a subclass stands before its base.
 _CAUSES: tuple[tuple[type[SquireError], Cause], ...] = (

@@ -9,7 +9,7 @@ from squire_pipelines.execution.usage_recorder import call_log_folder, recover_c
 from squire_pipelines.gateway import container
 from squire_pipelines.ledger import attempts
 from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.model import Settings
 
 
 def bring_logs(settings: Settings, attempt_id: str, clients: Iterable[docker.DockerClient]) -> None:

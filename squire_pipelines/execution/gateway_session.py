@@ -30,14 +30,14 @@ from squire_pipelines.gateway.egress import EgressRules
 from squire_pipelines.gateway.model import GatewayLimits
 from squire_pipelines.gateway.package_manager_env import package_manager_env
 from squire_pipelines.gateway.registry_routes import Registry
-from squire_pipelines.gateway.sections import GatewaySettings
 from squire_pipelines.gateway.server import MAX_SOCKET_PATH_BYTES, Gateway, socket_directory, socket_root
 from squire_pipelines.gateway.upstream import Upstream
 from squire_pipelines.gateway.upstream_health import UpstreamUse
 from squire_pipelines.gateway.wire import GatewayConfig
 from squire_pipelines.home import make_folder
 from squire_pipelines.ledger.attempts import Attempt
-from squire_pipelines.settings import Settings
+from squire_pipelines.sections.gateway import GatewaySettings
+from squire_pipelines.settings.model import Settings
 
 _LONGEST_SOCKET_BASE = MAX_SOCKET_PATH_BYTES - len("/squire-12345678/s/gateway.sock")
 _OVERDUE_S = 60.0

@@ -20,11 +20,11 @@ from squire_pipelines.ledger.audit import record_audit
 from squire_pipelines.ledger.heartbeat import Heartbeat
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tasks import Task
-from squire_pipelines.model_providers import ModelProvider
 from squire_pipelines.observability.logging import bound_context
 from squire_pipelines.observability.run_log import RunLog
-from squire_pipelines.sections import AgentSettings
-from squire_pipelines.settings import Settings
+from squire_pipelines.sections.agents import AgentSettings
+from squire_pipelines.settings.model import Settings
+from squire_pipelines.settings.providers import ModelProvider
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ from squire_pipelines.publishing.remote import Remote
 from squire_pipelines.repository_files.parsing import REPOSITORY_FILE
 from squire_pipelines.repository_files.template import proposed_file
 from squire_pipelines.secrets import Secret
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.model import Settings
 
 BRANCH = "squire/onboarding"
 TITLE = "Let Squire work in this repository"

@@ -25,7 +25,7 @@ from squire_pipelines.ledger.audit import record_audit
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.observability.logging import bound_context
 from squire_pipelines.observability.run_log import RunLog
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.model import Settings
 
 # How long a planning may take beyond its model's own time limits before its reservation is released.
 _PLAN_GRACE_S = 600.0

@@ -23,7 +23,7 @@ from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.repository_files.parsing import REPOSITORY_FILE
 from squire_pipelines.repository_files.presets import PresetReader
 from squire_pipelines.repository_files.tightening import tightened
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.model import Settings
 
 _MAX_PROBLEM = 800
 _log = get_logger(Component.GITHUB)

@@ -17,7 +17,7 @@ from squire_pipelines.ledger import collections, decisions, plans
 from squire_pipelines.ledger.collaborators import KeptPermissions
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.secrets.redact import process_redactor
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.model import Settings
 from squire_pipelines.source_names import further_sources
 from squire_pipelines.sources.reading import read_sources, sources_to_read
 

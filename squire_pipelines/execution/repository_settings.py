@@ -14,7 +14,7 @@ from squire_pipelines.ledger.stored_json import read_json
 from squire_pipelines.repository_files.keys import RepositoryFileSettings
 from squire_pipelines.repository_files.parsing import REPOSITORY_FILE
 from squire_pipelines.repository_files.tightening import tightened
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.model import Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from squire_pipelines.domain.reruns import Rerun, RerunState
 from squire_pipelines.domain.signals import Collection, Source
 from squire_pipelines.github.evidence import reruns as requests
 from squire_pipelines.ledger import reruns as rows
-from squire_pipelines.settings import Settings
-from squire_pipelines.signal_sections import CiSettings
+from squire_pipelines.sections.signals import CiSettings
+from squire_pipelines.settings.model import Settings
 
 if TYPE_CHECKING:
     from squire_pipelines.github.client import GitHubClient

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from squire_pipelines.secrets import Secret
 from squire_pipelines.secrets.lookup import find_secret
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.model import Settings
 
 _SECTIONS = {"agent", "agents", "providers"}
 _ROUNDS = 20_000

@@ -17,12 +17,12 @@ from squire_pipelines.ledger import attempts, provider_budgets, tasks
 from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tasks import Task
-from squire_pipelines.model_use import calls_model, protocol_of
-from squire_pipelines.provider_uses import day_limits
 from squire_pipelines.secrets import Secret
 from squire_pipelines.secrets.lookup import find_secret
-from squire_pipelines.sections import AgentSettings, LimitSettings
-from squire_pipelines.settings import Settings
+from squire_pipelines.sections.agents import AgentSettings, LimitSettings
+from squire_pipelines.settings.model import Settings
+from squire_pipelines.settings.model_use import calls_model, protocol_of
+from squire_pipelines.settings.provider_uses import day_limits
 
 
 def check_agent_of(

@@ -13,8 +13,8 @@ from squire_pipelines.errors import ConfigError, ImageMissingError
 from squire_pipelines.home import named_config
 from squire_pipelines.secrets.key_file import KEY_VARIABLE, key_file
 from squire_pipelines.secrets.passphrase import FILE_VARIABLE, MOUNTED_NAME, MOUNTS, passphrase_file
-from squire_pipelines.sections import AgentSettings
-from squire_pipelines.settings import Settings
+from squire_pipelines.sections.agents import AgentSettings
+from squire_pipelines.settings.model import Settings
 
 SOCKET = Path("/var/run/docker.sock")
 IN_STEP = "SQUIRE_STEP_CONTAINER"

@@ -20,7 +20,7 @@ from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.ledger.model_calls import ModelCallRow, record_model_call
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.observability.logging import Component, get_logger, with_context
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.model import Settings
 
 _LOG_FOLDER = "gateway"
 _MAX_REFUSED_ROWS = 200

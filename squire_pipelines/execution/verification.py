@@ -47,7 +47,7 @@ from squire_pipelines.publishing.bundle import VerifiedChange
 from squire_pipelines.publishing.git import GitLimits, run_git
 from squire_pipelines.publishing.inspection import inspect_bundle
 from squire_pipelines.publishing.mirror import Mirror, mirror_path
-from squire_pipelines.sections import VerificationSettings
+from squire_pipelines.sections.tasks import VerificationSettings
 
 _MAX_STACKED = 20
 """How many pull requests may build on each other until the branch below them counts as unknown."""

@@ -14,7 +14,7 @@ from squire_pipelines.deadline import Deadline
 from squire_pipelines.execution.gateway_session import egress_rules, engine_for
 from squire_pipelines.ledger import attempts
 from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.model import Settings
 
 _ENGINE_TIMEOUT_S = 10.0
 _MAX_PER_HOME = 20

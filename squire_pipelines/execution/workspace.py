@@ -28,12 +28,12 @@ from squire_pipelines.ledger.attempts import AttemptFacts
 from squire_pipelines.ledger.model_calls import usage_of_attempt
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import model_calls
-from squire_pipelines.model_use import protocol_of
 from squire_pipelines.publishing.author import commit_author
 from squire_pipelines.publishing.mirror import fetch_mirror
 from squire_pipelines.publishing.notes import policy_notes
 from squire_pipelines.secrets import Secret
-from squire_pipelines.sections import AgentSettings
+from squire_pipelines.sections.agents import AgentSettings
+from squire_pipelines.settings.model_use import protocol_of
 
 _INSTRUCTIONS = ("AGENTS.md", "CLAUDE.md", ".github/copilot-instructions.md", "GEMINI.md")
 _MAX_INSTRUCTIONS = 64 * 1024

@@ -42,7 +42,7 @@ from squire_pipelines.gateway.wire import (
 )
 from squire_pipelines.home import make_folder
 from squire_pipelines.observability.logging import Component, get_logger, with_context
-from squire_pipelines.sections import LimitSettings
+from squire_pipelines.sections.agents import LimitSettings
 
 _MIB = 2**20
 _LIMITS = LimitSettings(

@@ -1,7 +1,7 @@
 """The environment variables by which package managers find the registries that are open to an agent. Pure."""
 
 from squire_pipelines.gateway.registry_routes import EGRESS_PREFIX
-from squire_pipelines.gateway.sections import GatewaySettings
+from squire_pipelines.sections.gateway import GatewaySettings
 
 
 def package_manager_env(settings: GatewaySettings, gateway_url: str) -> dict[str, str]:

@@ -36,10 +36,10 @@ from squire_pipelines.secret_names import SecretName
 from squire_pipelines.secrets.lookup import store_secret
 from squire_pipelines.secrets.secret import Secret
 from squire_pipelines.secrets.sources import SecretSources
-from squire_pipelines.sections import GitHubSettings
-from squire_pipelines.setting_edits import read_if_there, replace_settings, settings_locked, with_value
-from squire_pipelines.setting_file import parse_settings, read_settings_file
-from squire_pipelines.settings import settings_of
+from squire_pipelines.sections.services import GitHubSettings
+from squire_pipelines.settings.edits import read_if_there, replace_settings, settings_locked, with_value
+from squire_pipelines.settings.file import parse_settings, read_settings_file
+from squire_pipelines.settings.model import settings_of
 
 MAX_PASTED = 10
 CONNECT_ATTEMPTS = 3

@@ -31,7 +31,7 @@ from squire_pipelines.github.query_texts import load_query
 from squire_pipelines.github.write_turns import WriteTurns
 from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.secrets import Secret
-from squire_pipelines.sections import GitHubSettings
+from squire_pipelines.sections.services import GitHubSettings
 
 _HEADERS = {
     "User-Agent": "squire-pipelines",

@@ -7,7 +7,7 @@ from squire_pipelines.github.write_turns import WriteTurns
 from squire_pipelines.ledger.github_limits import LedgerLimits
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.secrets import Secret
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.model import Settings
 
 
 class GitHub:

@@ -5,7 +5,7 @@ from functools import cache
 
 import httpx
 
-from squire_pipelines.sections import GitHubSettings
+from squire_pipelines.sections.services import GitHubSettings
 
 
 @cache

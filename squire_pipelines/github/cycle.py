@@ -33,7 +33,7 @@ from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.looking import Looks, explain_missing, look_at, replaced_error
 from squire_pipelines.ledger import repositories
 from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.signal_sections import CollectionSettings
+from squire_pipelines.sections.signals import CollectionSettings
 
 _MAX_EXPLAINED = 20
 """Repositories that are not shown, of which a cycle asks why; the others' reason is GraphQL's own."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from squire_pipelines.github.events import RELEVANT_ACTIONS, WITHOUT_ACTION
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.model import Settings
 
 REQUIRED: Mapping[str, str] = MappingProxyType(
     {

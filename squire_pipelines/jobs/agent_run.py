@@ -18,7 +18,7 @@ from squire_pipelines.domain.timings import Timings
 from squire_pipelines.errors import GitError, LeaseLostError, StateConflictError
 from squire_pipelines.jobs.leased import attempt_id_of, leased_attempt, report_adopted_run
 from squire_pipelines.resources.parameters import GitHubParam, LedgerParam, SettingsParam
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.model import Settings
 from squire_pipelines.terminal.output import write_line
 from squire_pipelines.traces import run_trace
 

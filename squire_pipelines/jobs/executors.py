@@ -11,7 +11,7 @@ import dagster as dg
 
 from squire_pipelines.errors import ConfigError, EngineError, ImageMissingError
 from squire_pipelines.home import path_in
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.model import Settings
 
 # Beyond an agent's own grace, for its bundle and the ledger.
 _STOP_MARGIN_S = 15

@@ -8,7 +8,7 @@ import dagster as dg
 
 from squire_pipelines import tags
 from squire_pipelines.errors import LeaseLostError
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.model import Settings
 
 if TYPE_CHECKING:
     from squire_pipelines.execution.lease import LeasedAttempt

@@ -5,7 +5,7 @@ import dagster as dg
 from squire_pipelines import tags
 from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.model import Settings
 from squire_pipelines.traces import run_trace
 
 

@@ -11,7 +11,7 @@ from squire_pipelines.home import Home
 from squire_pipelines.migration.old_files import OldPlaces
 from squire_pipelines.migration.plan import make_plan
 from squire_pipelines.migration.record import folder_of, records_in
-from squire_pipelines.setting_file import SettingsFile
+from squire_pipelines.settings.file import SettingsFile
 
 COMMAND = "squire migrate"
 

@@ -14,7 +14,7 @@ from squire_pipelines.domain.signals import MANUAL_SOURCE, Source
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.migration.old_files import read_old_file, text_of
 from squire_pipelines.secret_names import AI_GATEWAY, SecretName
-from squire_pipelines.setting_variables import RENAMED, WITHOUT_SETTING, openai_model, skill_folders
+from squire_pipelines.settings.variables import RENAMED, WITHOUT_SETTING, openai_model, skill_folders
 
 Setting = tuple[tuple[str, ...], Any]
 AI_GATEWAY_URL = "https://ai-gateway.vercel.sh/v1"

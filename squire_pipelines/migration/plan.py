@@ -25,10 +25,10 @@ from squire_pipelines.migration.mapping import (
 from squire_pipelines.migration.old_files import OldFile, OldPlaces, first_file, parse_json, parse_yaml, text_of
 from squire_pipelines.secrets.redact import process_redactor
 from squire_pipelines.secrets.secret import Secret
-from squire_pipelines.setting_edits import with_value
-from squire_pipelines.setting_file import SettingsFile, key_text, parse_settings, toml_text
-from squire_pipelines.setting_keys import default_at
-from squire_pipelines.settings import Settings, settings_of
+from squire_pipelines.settings.edits import with_value
+from squire_pipelines.settings.file import SettingsFile, key_text, parse_settings, toml_text
+from squire_pipelines.settings.keys import default_at
+from squire_pipelines.settings.model import Settings, settings_of
 
 ENVIRONMENT = "environment"
 _OF_OTHERS = ("GITHUB_TOKEN", "GH_TOKEN")

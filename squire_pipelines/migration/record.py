@@ -34,7 +34,7 @@ from squire_pipelines.secrets.sealed import (
 )
 from squire_pipelines.secrets.secret import Secret
 from squire_pipelines.secrets.sources import SecretSources
-from squire_pipelines.setting_file import KeyPath
+from squire_pipelines.settings.file import KeyPath
 
 Phase = Literal["begun", "done", "undoing"]
 KEYCHAIN_ENTRY = "migration-backup"

@@ -17,8 +17,8 @@ from squire_pipelines.migration.plan import FileEdit, MigrationPlan, value_at
 from squire_pipelines.migration.record import MigrationRecord, RecordFile, RecordFolder, check_size
 from squire_pipelines.secrets.lookup import delete_secret, store_secret
 from squire_pipelines.secrets.sources import SecretSources
-from squire_pipelines.setting_edits import read_if_there, replace_settings, settings_locked, with_value
-from squire_pipelines.setting_file import SettingsFile, parse_settings, read_settings_file
+from squire_pipelines.settings.edits import read_if_there, replace_settings, settings_locked, with_value
+from squire_pipelines.settings.file import SettingsFile, parse_settings, read_settings_file
 
 LOCK_TIMEOUT_S = 5.0
 _MAX_COPIES = 1000

@@ -11,9 +11,9 @@ from squire_pipelines.ledger import budgets
 from squire_pipelines.ledger.model_calls import ModelCallRow, record_model_call
 from squire_pipelines.ledger.provider_budgets import reserve_at_providers
 from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.model_providers import ModelProvider
 from squire_pipelines.planning.schema import ModelCall
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.model import Settings
+from squire_pipelines.settings.providers import ModelProvider
 
 
 class PlanAccount:

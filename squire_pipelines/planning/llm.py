@@ -22,15 +22,15 @@ from squire_pipelines.errors import (
     NotReachableError,
     PlanningError,
 )
-from squire_pipelines.model_providers import ModelProvider
 from squire_pipelines.planning.digest import signals_digest
 from squire_pipelines.planning.prompt import INSTRUCTIONS, describe, prompt_version, validation_feedback
 from squire_pipelines.planning.protected_paths import requestable
 from squire_pipelines.planning.quoting import one_line
 from squire_pipelines.planning.schema import ModelCall, PlanDraft, check_draft
 from squire_pipelines.planning.selection import PlanInputs, Selection, select
-from squire_pipelines.setting_types import DEFAULT_PROVIDER
-from squire_pipelines.settings import Settings
+from squire_pipelines.sections.types import DEFAULT_PROVIDER
+from squire_pipelines.settings.model import Settings
+from squire_pipelines.settings.providers import ModelProvider
 
 if TYPE_CHECKING:
     from pydantic_ai.models import Model

@@ -17,8 +17,8 @@ from pydantic_ai.usage import RunUsage
 
 from squire_pipelines.domain.provider_faults import UserFault, fault_kind, is_failure_status
 from squire_pipelines.gateway.model import Protocol
-from squire_pipelines.model_providers import ModelProvider
 from squire_pipelines.planning.model_answers import CompatibleModel
+from squire_pipelines.settings.providers import ModelProvider
 
 _OPENAI_PREFIXES = ("openai:", "openai-chat:")
 # Of providers that take a client of their own SDK's library.

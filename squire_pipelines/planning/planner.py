@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from squire_pipelines.domain.signals import Signal
 from squire_pipelines.domain.tasks import Plan
 from squire_pipelines.errors import ModelRefusedError, ModelUnavailableError, PlanningError
-from squire_pipelines.model_providers import ModelProvider
 from squire_pipelines.planning.digest import signals_digest
 from squire_pipelines.planning.llm import ModelOptions, plan_by_model
 from squire_pipelines.planning.quoting import one_line
@@ -14,7 +13,8 @@ from squire_pipelines.planning.rules import plan_by_rules
 from squire_pipelines.planning.schema import ModelCall
 from squire_pipelines.planning.selection import PlanInputs, select
 from squire_pipelines.secrets.secret import Secret
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.model import Settings
+from squire_pipelines.settings.providers import ModelProvider
 
 
 async def make_plan(

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from squire_pipelines.github.lookup import Viewer
-from squire_pipelines.sections import GitHubSettings
+from squire_pipelines.sections.services import GitHubSettings
 
 NEUTRAL_NAME = "squire"
 NEUTRAL_EMAIL = "squire@noreply.invalid"

@@ -23,7 +23,7 @@ from squire_pipelines.publishing.git import GitLimits, run_git
 from squire_pipelines.publishing.mirror import Mirror
 from squire_pipelines.publishing.objects import agent_objects, odd_modes, searched_piece, tree_paths
 from squire_pipelines.publishing.pack import PackMalformedError, PackTooLargeError, PackTruncatedError, check_pack
-from squire_pipelines.sections import PublishingSettings
+from squire_pipelines.sections.tasks import PublishingSettings
 
 _SIGNATURES = {b"# v2 git bundle": 2, b"# v3 git bundle": 3}
 _MAX_HEADER_BYTES = 64 * 1024

@@ -23,7 +23,7 @@ from squire_pipelines.ledger.outcomes import Outcome
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.observability.run_log import RunLog
 from squire_pipelines.publishing.approval import settle_approval
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.model import Settings
 
 _OUR_BRANCHES = "squire/"
 # A delivery can overtake our own record of the pull request that it is about.

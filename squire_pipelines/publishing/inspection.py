@@ -15,7 +15,7 @@ from squire_pipelines.errors import BundleError, JudgementError
 from squire_pipelines.judgement import JudgementLimits, run_judgement
 from squire_pipelines.publishing.bundle import VerifiedChange, verify_bundle
 from squire_pipelines.publishing.mirror import Mirror
-from squire_pipelines.sections import PublishingSettings
+from squire_pipelines.sections.tasks import PublishingSettings
 
 _CPU_S_AT_LEAST = 2
 _CPU_S_PER_MIB = 4

@@ -2,7 +2,7 @@
 
 from squire_pipelines.domain.globs import matches
 from squire_pipelines.domain.tasks import TaskSpec
-from squire_pipelines.sections import PolicySettings
+from squire_pipelines.sections.tasks import PolicySettings
 
 _MAX_SHOWN = 200
 

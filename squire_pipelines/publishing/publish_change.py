@@ -24,7 +24,7 @@ from squire_pipelines.publishing.push import push_head
 from squire_pipelines.publishing.remote import Remote
 from squire_pipelines.publishing.request import PublishRequest, TextStyle
 from squire_pipelines.secrets import Redactor, Secret
-from squire_pipelines.sections import PolicySettings, PublishingSettings
+from squire_pipelines.sections.tasks import PolicySettings, PublishingSettings
 
 _log = get_logger(Component.PUBLISHER)
 

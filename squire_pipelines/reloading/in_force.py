@@ -17,8 +17,8 @@ from squire_pipelines.home import Home, named_config, no_file_hint
 from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.reloading.file_state import FileMark, is_settled, mark_of
 from squire_pipelines.reloading.last_good import LastGood, version_of
-from squire_pipelines.setting_file import SettingsFile, read_settings_file
-from squire_pipelines.settings import Settings, settings_of
+from squire_pipelines.settings.file import SettingsFile, read_settings_file
+from squire_pipelines.settings.model import Settings, settings_of
 
 START_WAIT_S = 2.0
 """So long a process that starts waits for a file that is being written; then it reads what there is."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from squire_pipelines.errors import SettingError
 from squire_pipelines.files import lock, write_atomically
 from squire_pipelines.home import Home, make_folder
-from squire_pipelines.setting_file import SettingsFile, read_settings_file
+from squire_pipelines.settings.file import SettingsFile, read_settings_file
 
 NO_FILE = "none"
 """The version of settings that come from no file."""

@@ -18,7 +18,7 @@ from squire_pipelines.files import lock_descriptor, write_atomically
 from squire_pipelines.home import Home, make_folder
 from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.reloading.in_force import SettingsInForce
-from squire_pipelines.setting_restarts import Part, changed_restart_keys
+from squire_pipelines.settings.restarts import Part, changed_restart_keys
 
 MAX_PROCESSES = 64
 """Of one home; those of more are not shown."""

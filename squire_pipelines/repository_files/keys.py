@@ -10,8 +10,8 @@ from pydantic import BeforeValidator, Field
 
 from squire_pipelines.domain.container_limits import Bytes
 from squire_pipelines.domain.presets import Preset
-from squire_pipelines.publishing_types import BodyTemplate, CommitTemplate, Labels, Reviewers, TitleTemplate
-from squire_pipelines.setting_types import CheckPattern, Count, Glob, Label, Name, Seconds, SettingsSection, ShellLine
+from squire_pipelines.sections.texts import BodyTemplate, CommitTemplate, Labels, Reviewers, TitleTemplate
+from squire_pipelines.sections.types import CheckPattern, Count, Glob, Label, Name, Seconds, SettingsSection, ShellLine
 
 MAX_NAMES = 50
 """In each list."""

@@ -18,10 +18,10 @@ from squire_pipelines.domain.terminal_text import one_line
 from squire_pipelines.errors import SettingError
 from squire_pipelines.repository_files.keys import RepositoryFileSettings
 from squire_pipelines.secrets.redact import Redactor
-from squire_pipelines.setting_errors import config_error
-from squire_pipelines.setting_file import KeyPath, SettingsFile, key_text, parse_settings
-from squire_pipelines.setting_keys import annotation_at, similar_key
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.errors import config_error
+from squire_pipelines.settings.file import KeyPath, SettingsFile, key_text, parse_settings
+from squire_pipelines.settings.keys import annotation_at, similar_key
+from squire_pipelines.settings.model import Settings
 
 REPOSITORY_FILE = ".github/squire.toml"
 MAX_FILE_BYTES = 64 * 2**10

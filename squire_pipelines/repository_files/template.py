@@ -6,8 +6,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from squire_pipelines.repository_files.keys import RepositoryFileSettings
-from squire_pipelines.setting_file import toml_text
-from squire_pipelines.setting_keys import model_in
+from squire_pipelines.settings.file import toml_text
+from squire_pipelines.settings.keys import model_in
 
 _HEAD = """\
 # Settings of Squire for this repository, read from the default branch alone.

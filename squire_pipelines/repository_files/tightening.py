@@ -15,11 +15,12 @@ from squire_pipelines.domain.authority import RepositoryPermission
 from squire_pipelines.domain.budgets import BudgetLimits, Limit, Purpose, Scope
 from squire_pipelines.domain.tasks import Risk
 from squire_pipelines.domain.verification import MAX_COMMAND
-from squire_pipelines.publishing_types import MAX_LABELS, MAX_REVIEWERS
 from squire_pipelines.repository_files.keys import RepositoryBudgets, RepositoryFileSettings, RepositoryLimit
-from squire_pipelines.sections import PublishingSettings, RepositoryOverrides, VerificationSettings
-from squire_pipelines.settings import Settings
-from squire_pipelines.signal_sections import MAX_PATTERNS
+from squire_pipelines.sections.repositories import RepositoryOverrides
+from squire_pipelines.sections.signals import MAX_PATTERNS
+from squire_pipelines.sections.tasks import PublishingSettings, VerificationSettings
+from squire_pipelines.sections.texts import MAX_LABELS, MAX_REVIEWERS
+from squire_pipelines.settings.model import Settings
 
 _Number = TypeVar("_Number", int, float)
 _DRAFTS = ("never", "untrusted", "always")

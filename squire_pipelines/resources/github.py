@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from squire_pipelines.resources.stores import opened_ledger
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.model import Settings
 
 if TYPE_CHECKING:
     from squire_pipelines.github.connection import GitHub

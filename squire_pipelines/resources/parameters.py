@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import dagster as dg
 
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.model import Settings
 
 SettingsParam: TypeAlias = dg.ResourceParam[Settings]
 

@@ -9,7 +9,7 @@ import dagster as dg
 
 from squire_pipelines.observability.logging import set_level
 from squire_pipelines.reloading.in_force import TICK_WAIT_S, SettingsInForce, settings_in_force
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.model import Settings
 
 if TYPE_CHECKING:
     from squire_pipelines.ledger.store import Ledger

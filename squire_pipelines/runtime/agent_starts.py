@@ -17,7 +17,7 @@ from squire_pipelines.ledger.settings_waits import waiting_for_settings
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.runtime.cycle import CycleState, CycleTask
 from squire_pipelines.secrets.lookup import find_secret
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.model import Settings
 
 _ENGINE_S = 5.0
 

@@ -36,7 +36,7 @@ from squire_pipelines.runtime.processes import interruptible
 from squire_pipelines.runtime.report import cycle_table, failures, remarks
 from squire_pipelines.runtime.services import AlreadyRunningError, Services
 from squire_pipelines.secrets.lookup import find_secret
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.model import Settings
 from squire_pipelines.terminal.console import CleanConsole
 from squire_pipelines.terminal.output import write_json, write_labelled
 

@@ -18,8 +18,8 @@ from squire_pipelines.ledger.collections import RecordedCollection
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.runtime.processes import interruptible
 from squire_pipelines.runtime.services import AlreadyRunningError, Services
-from squire_pipelines.settings import Settings
-from squire_pipelines.signal_sections import CollectionSettings
+from squire_pipelines.sections.signals import CollectionSettings
+from squire_pipelines.settings.model import Settings
 from squire_pipelines.terminal.output import write_json
 
 _POLL_S = 1.0

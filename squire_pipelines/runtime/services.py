@@ -25,7 +25,7 @@ from squire_pipelines.files import lock
 from squire_pipelines.home import make_folder
 from squire_pipelines.runtime.processes import Child, stop_orphans
 from squire_pipelines.runtime.secret_key import handed_on_key
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.model import Settings
 
 _MODULE = "squire_pipelines.definitions"
 _CODE_SERVER = "code-server"

@@ -12,7 +12,7 @@ from squire_pipelines import tags
 from squire_pipelines.deadline import Deadline
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 from squire_pipelines.sensors import intervals
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.model import Settings
 
 if TYPE_CHECKING:
     from squire_pipelines.agents.preflight import Preflight
@@ -107,7 +107,7 @@ def _dispatch(
     mark_of: Callable[[str], str],
 ) -> _Turn:
     from squire_pipelines.ledger import attempts, budgets, settings_waits, task_dispatch, tasks
-    from squire_pipelines.provider_uses import day_limits
+    from squire_pipelines.settings.provider_uses import day_limits
 
     settings = own.of_all
     limits = settings.dispatch

@@ -10,7 +10,7 @@ from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 from squire_pipelines.sensors import intervals
 from squire_pipelines.sensors.activity import active_runs, seconds_since_failure
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.model import Settings
 
 
 @dg.sensor(

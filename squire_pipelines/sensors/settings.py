@@ -32,7 +32,7 @@ def follow_settings(context: dg.SensorEvaluationContext, settings: SettingsParam
     """The cursor is a JSON list of the alerts that were sent."""
     from squire_pipelines.observability.alerts import settings_alert
     from squire_pipelines.reloading.process_status import status_of
-    from squire_pipelines.setting_restarts import Part
+    from squire_pipelines.settings.restarts import Part
 
     in_force = followed_settings()
     _status_file(in_force).write(status_of(in_force, Part.SENSORS))
@@ -57,6 +57,6 @@ def follow_settings(context: dg.SensorEvaluationContext, settings: SettingsParam
 def _status_file(in_force: "SettingsInForce") -> "StatusFile":
     """Return the file by which this process says which settings its sensors have; it is removed with its lock."""
     from squire_pipelines.reloading.process_status import StatusFile
-    from squire_pipelines.setting_restarts import Part
+    from squire_pipelines.settings.restarts import Part
 
     return StatusFile(in_force.home, Part.SENSORS)

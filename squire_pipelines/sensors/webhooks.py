@@ -15,7 +15,7 @@ from squire_pipelines.sensors.activity import active_runs
 if TYPE_CHECKING:
     from squire_pipelines.ledger.deliveries import PendingDelivery
     from squire_pipelines.ledger.store import Ledger
-    from squire_pipelines.settings import Settings
+    from squire_pipelines.settings.model import Settings
 
 
 def collection_run(

@@ -18,7 +18,7 @@ from squire_pipelines.domain.signals import (
 )
 from squire_pipelines.errors import SquireError
 from squire_pipelines.home import Home, named_config
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.model import Settings
 from squire_pipelines.sources.plugins import read_plugin
 from squire_pipelines.sources.protocol import SourceContext, SourceFact
 from squire_pipelines.sources.task_files import facts_of, read_folder, task_files, version_of

@@ -24,7 +24,7 @@ from squire_pipelines.ledger import retention as retention_rules
 from squire_pipelines.ledger.retention import ArchiveFile, Retention
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tables import metadata
-from squire_pipelines.sections import RetentionSettings
+from squire_pipelines.sections.operation import RetentionSettings
 from squire_pipelines.warehouse import changes, engine, schema
 
 TASKS_PER_FILE = 2_000

@@ -25,7 +25,7 @@ from squire_pipelines.ledger import tasks
 from squire_pipelines.ledger.budgets import LimitsOf
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tables import archived_tasks, task_events
-from squire_pipelines.sections import WarehouseSettings
+from squire_pipelines.sections.operation import WarehouseSettings
 from squire_pipelines.warehouse import changes, engine, files, schema, settings_tables
 
 SPILL_FACTOR = 16

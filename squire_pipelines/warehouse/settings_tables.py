@@ -7,7 +7,7 @@ from squire_pipelines.ledger import budgets
 from squire_pipelines.ledger.budgets import LimitsOf
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import repositories
-from squire_pipelines.sections import WarehouseSettings
+from squire_pipelines.sections.operation import WarehouseSettings
 
 
 def write_targets(connection: duckdb.DuckDBPyConnection, settings: WarehouseSettings) -> None:

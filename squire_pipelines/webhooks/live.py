@@ -13,7 +13,7 @@ from squire_pipelines.reloading.process_status import StatusFile, status_of
 from squire_pipelines.secret_names import SecretName
 from squire_pipelines.secrets.lookup import require_secret
 from squire_pipelines.secrets.sources import SecretSources, files_of
-from squire_pipelines.setting_restarts import Part
+from squire_pipelines.settings.restarts import Part
 
 _log = get_logger(Component.WEBHOOKS)
 

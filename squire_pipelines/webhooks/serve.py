@@ -21,7 +21,7 @@ from squire_pipelines.reloading.in_force import SettingsInForce, settings_in_for
 from squire_pipelines.reloading.process_status import StatusFile
 from squire_pipelines.reloading.watch import SettingsWatch
 from squire_pipelines.server_connections import ConnectionLimits, limited_protocol
-from squire_pipelines.setting_restarts import Part
+from squire_pipelines.settings.restarts import Part
 from squire_pipelines.terminal.output import json_text, write_line
 from squire_pipelines.webhooks.live import LiveReceiver
 from squire_pipelines.webhooks.receiver import THREAD_PREFIX, Limits, create_app

@@ -31,7 +31,7 @@ from squire_pipelines.agents.logs import LogSink, OutputOptions
 from squire_pipelines.agents.warm import WarmProfile
 from squire_pipelines.agents.warm_pool import PoolTarget, WarmPool
 from squire_pipelines.domain.endings import Cause
-from squire_pipelines.sections import LimitSettings
+from squire_pipelines.sections.agents import LimitSettings
 from tests.support.attempts import MIB, make_origin, small_limits
 from tests.support.figures import ROOT, Figure, by_turns, percentile, ratio, report, seconds
 

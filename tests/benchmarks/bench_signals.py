@@ -43,8 +43,8 @@ from squire_pipelines.ledger.github_limits import LedgerLimits
 from squire_pipelines.ledger.repository_readings import RecordedReading, RepositoryReading, mark_read, record_readings
 from squire_pipelines.ledger.store import Ledger, utc_now
 from squire_pipelines.ledger.tables import collections as collection_table
-from squire_pipelines.sections import GitHubSettings
-from squire_pipelines.signal_sections import CollectionSettings
+from squire_pipelines.sections.services import GitHubSettings
+from squire_pipelines.sections.signals import CollectionSettings
 from tests.support.figures import Figure, report
 from tests.support.github_json import API_URL, check_run, commit, issue, page, pull_request, repository, thread
 from tests.support.ledgers import folder_in_memory, sqlite_ledger_file

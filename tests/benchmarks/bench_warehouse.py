@@ -33,7 +33,7 @@ from squire_pipelines.ledger import HEAD_REVISION, attempts, plans, task_dispatc
 from squire_pipelines.ledger.attempts import AttemptFacts
 from squire_pipelines.ledger.model_calls import ModelCallRow, record_model_call
 from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.sections import WarehouseSettings
+from squire_pipelines.sections.operation import WarehouseSettings
 from squire_pipelines.warehouse import schema
 from squire_pipelines.warehouse.publish import publish_warehouse
 from squire_pipelines.warehouse.query import run_query

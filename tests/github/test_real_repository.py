@@ -16,7 +16,7 @@ import pytest
 
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.lookup import repository_info
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.model import Settings
 
 REPOSITORY = os.environ.get("SQUIRE_TEST_REPOSITORY", "")
 TOKEN = next(

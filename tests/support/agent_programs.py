@@ -25,7 +25,7 @@ from squire_pipelines.gateway.model import GatewayCall, Protocol
 from squire_pipelines.gateway.server import Gateway, socket_directory
 from squire_pipelines.gateway.upstream import Upstream
 from squire_pipelines.gateway.wire import GatewayConfig
-from squire_pipelines.sections import LimitSettings
+from squire_pipelines.sections.agents import LimitSettings
 from tests.support.attempts import MIB, Origin, small_limits
 from tests.support.billing import PRICE
 from tests.support.scripted_provider import MODEL, ScriptedProvider

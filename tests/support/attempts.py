@@ -10,7 +10,7 @@ from squire_pipelines.agents.adapters.protocol import Agent, AgentConfig
 from squire_pipelines.agents.adapters.registry import find
 from squire_pipelines.agents.attempt_files import write_inputs
 from squire_pipelines.agents.model import AttemptInputs
-from squire_pipelines.sections import LimitSettings
+from squire_pipelines.sections.agents import LimitSettings
 from tests.support.worker import git
 
 MIB = 2**20

@@ -10,7 +10,7 @@ from squire_pipelines.domain.policy import judge
 from squire_pipelines.errors import BundleError
 from squire_pipelines.publishing.bundle import BundleProblem
 from squire_pipelines.publishing.publish_change import policy_from
-from squire_pipelines.sections import PolicySettings
+from squire_pipelines.sections.tasks import PolicySettings
 from tests.support.workshop import Workshop, bounds
 
 BOUNDS = bounds(max_bundle=2**20, max_objects=1000, max_object=2**20, max_unpacked=2**22, git_timeout_s=20)

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from squire_pipelines.github.permissions import PermissionNeeds, needs_in
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.model import Settings
 
 API_URL = "https://github.test/api/v3"
 GRAPHQL_URL = "https://github.test/api/graphql"

@@ -25,7 +25,7 @@ from squire_pipelines.publishing.publish_change import (
 )
 from squire_pipelines.publishing.request import PublishRequest
 from squire_pipelines.secrets import Secret
-from squire_pipelines.sections import PolicySettings, PublishingSettings
+from squire_pipelines.sections.tasks import PolicySettings, PublishingSettings
 from tests.support import injection
 from tests.support.fake_pulls import FakePulls
 from tests.support.git_repository import Checkout, git, make_upstream

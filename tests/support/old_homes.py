@@ -19,7 +19,7 @@ from squire_pipelines.migration.plan import MigrationPlan, make_plan, value_at
 from squire_pipelines.migration.record import RecordFolder, folder_of, records_in
 from squire_pipelines.migration.takeover import Takeover
 from squire_pipelines.secrets.sources import SecretSources
-from squire_pipelines.setting_file import SettingsFile, read_settings_file
+from squire_pipelines.settings.file import SettingsFile, read_settings_file
 from tests.support.secret_store_faults import KillReport, cheap_store, passphrase
 
 TOKEN, OTHER_TOKEN = "ghp_" + "old1" * 9, "ghp_" + "old2" * 9

@@ -33,7 +33,7 @@ from squire_pipelines.partitions import ensure_repositories
 from squire_pipelines.resources import stores
 from squire_pipelines.resources.github import GitHubResource
 from squire_pipelines.resources.stores import LedgerResource, SettingsResource
-from squire_pipelines.settings import Settings, load_settings
+from squire_pipelines.settings.model import Settings, load_settings
 from tests.support.ledgers import add_task, dispatch, sqlite_ledger_file
 
 TRACE = "cd" * 16

@@ -5,7 +5,7 @@ from pathlib import Path
 from hypothesis import strategies as st
 
 from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.sections import WarehouseSettings
+from squire_pipelines.sections.operation import WarehouseSettings
 from squire_pipelines.warehouse.publish import Publication, publish_warehouse
 from tests.support.changing_ledger import ChangingLedger, contents
 from tests.support.ledgers import Clock, folder_in_memory, sqlite_ledger_file

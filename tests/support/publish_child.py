@@ -16,7 +16,7 @@ from squire_pipelines.domain.tasks import TaskSpec
 from squire_pipelines.publishing.mirror import Mirror
 from squire_pipelines.publishing.publish_change import PublicationStep, Published, policy_from, publish_change
 from squire_pipelines.publishing.request import PublishRequest
-from squire_pipelines.sections import PolicySettings
+from squire_pipelines.sections.tasks import PolicySettings
 from tests.support.fake_pulls import FakePulls
 from tests.support.git_repository import git
 

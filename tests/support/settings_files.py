@@ -6,7 +6,7 @@ from pathlib import Path
 
 from squire_pipelines.home import Home
 from squire_pipelines.reloading.in_force import Clock, SettingsInForce
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.model import Settings
 
 LONG_AGO = 1_700_000_000
 VALID = "[dispatch]\nmax_concurrent = {}\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 from squire_pipelines.home import Home
 from squire_pipelines.publishing.bundle import VerifiedChange, verify_bundle
 from squire_pipelines.publishing.mirror import Mirror
-from squire_pipelines.sections import PublishingSettings
+from squire_pipelines.sections.tasks import PublishingSettings
 from tests.support.git_repository import Checkout
 
 BRANCH = "squire/t1-mend-add"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.files import open_untrusted
-from squire_pipelines.setting_types import SKILL_FILE, check_skill
+from squire_pipelines.sections.types import SKILL_FILE, check_skill
 
 FOLDER = "skills"
 MAX_FILES = 200

@@ -13,7 +13,7 @@ from squire_pipelines.home import Home
 from squire_pipelines.publishing.bundle import verify_bundle
 from squire_pipelines.publishing.mirror import fetch_mirror
 from squire_pipelines.publishing.publish_change import policy_from
-from squire_pipelines.sections import PolicySettings
+from squire_pipelines.sections.tasks import PolicySettings
 from tests.support.attempts import Origin, go_on
 
 pytestmark = pytest.mark.docker

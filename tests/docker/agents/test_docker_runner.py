@@ -16,7 +16,7 @@ from squire_pipelines.agents.logs import OutputOptions
 from squire_pipelines.agents.model import AttemptInputs, RunResult
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.errors import EngineError, ImageMissingError, RefusedError
-from squire_pipelines.sections import LimitSettings
+from squire_pipelines.sections.agents import LimitSettings
 from tests.support.attempts import MIB, Origin, StopAfterStart, go_on, make_inputs, small_limits
 from tests.support.engine_proxy import EngineProxy
 

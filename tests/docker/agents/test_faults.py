@@ -30,7 +30,7 @@ from squire_pipelines.agents.model import AttemptInputs, RunResult
 from squire_pipelines.deadline import Deadline
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.errors import ConfigError, EngineError, ImageMissingError, LeaseLostError
-from squire_pipelines.sections import AgentSettings, LimitSettings
+from squire_pipelines.sections.agents import AgentSettings, LimitSettings
 from tests.support.attempts import MIB, Origin, go_on, small_limits
 from tests.support.own_engine import OwnEngine, why_not
 

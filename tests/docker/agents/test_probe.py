@@ -10,7 +10,7 @@ import pytest
 
 from squire_pipelines.agents import engine
 from squire_pipelines.agents.probe import run_probe
-from squire_pipelines.sections import AgentSettings
+from squire_pipelines.sections.agents import AgentSettings
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
 

@@ -29,7 +29,7 @@ from squire_pipelines.gateway.model import GatewayCall, Protocol
 from squire_pipelines.gateway.server import Gateway, socket_directory
 from squire_pipelines.gateway.upstream import Upstream
 from squire_pipelines.gateway.wire import GatewayConfig
-from squire_pipelines.sections import AgentSettings
+from squire_pipelines.sections.agents import AgentSettings
 from tests.support.agent_programs import commands_of, text_of
 from tests.support.attempts import MIB, Origin, small_limits
 from tests.support.hostile_projects import HOSTILE, planted, write_project

@@ -21,7 +21,7 @@ from squire_pipelines.errors import ConfigError
 from squire_pipelines.gateway.server import Gateway, socket_directory
 from squire_pipelines.gateway.upstream import Upstream
 from squire_pipelines.gateway.wire import GatewayConfig
-from squire_pipelines.sections import AgentSettings
+from squire_pipelines.sections.agents import AgentSettings
 from tests.support.attempts import Origin, go_on
 from tests.support.model_server import ModelServer, Turn
 

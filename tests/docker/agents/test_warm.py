@@ -21,7 +21,7 @@ from squire_pipelines.agents.warm import Slot, WarmProfile
 from squire_pipelines.agents.warm_pool import MAX_MADE, PoolCounts, PoolTarget, WarmPool
 from squire_pipelines.domain import canary
 from squire_pipelines.domain.endings import Cause
-from squire_pipelines.sections import LimitSettings
+from squire_pipelines.sections.agents import LimitSettings
 from tests.support.attempts import Origin, StopAfterStart, go_on, make_origin, small_limits
 
 pytestmark = pytest.mark.docker

@@ -2,8 +2,8 @@ import dagster as dg
 import pytest
 
 from squire_pipelines.jobs.executors import choose_executor
-from squire_pipelines.sections import PipelineSettings
-from squire_pipelines.settings import Settings
+from squire_pipelines.sections.operation import PipelineSettings
+from squire_pipelines.settings.model import Settings
 
 pytestmark = pytest.mark.docker
 

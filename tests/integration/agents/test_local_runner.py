@@ -16,7 +16,7 @@ from squire_pipelines.gateway.model import GatewayCall
 from squire_pipelines.gateway.server import Gateway, socket_directory
 from squire_pipelines.gateway.upstream import Upstream
 from squire_pipelines.gateway.wire import GatewayConfig
-from squire_pipelines.sections import LimitSettings
+from squire_pipelines.sections.agents import LimitSettings
 from tests.support.attempts import ATTEMPT_ID, MIB, Origin, StopAfterStart, go_on, make_inputs, small_limits
 from tests.support.model_server import ModelServer, Turn
 

@@ -7,8 +7,8 @@ import pytest
 
 from squire_pipelines.assets.report import report
 from squire_pipelines.resources.stores import SettingsResource
-from squire_pipelines.sections import WarehouseSettings
-from squire_pipelines.settings import load_settings
+from squire_pipelines.sections.operation import WarehouseSettings
+from squire_pipelines.settings.model import load_settings
 from squire_pipelines.warehouse.publish import publish_warehouse
 from tests.support.ledgers import new_sqlite_ledger
 from tests.support.years import fill

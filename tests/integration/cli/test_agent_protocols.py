@@ -9,7 +9,7 @@ from squire_pipelines.agents import engine, version_check
 from squire_pipelines.agents.agent_config import agent_config_of
 from squire_pipelines.agents.version_check import ProgramCheck
 from squire_pipelines.cli import agents_check
-from squire_pipelines.sections import AgentSettings
+from squire_pipelines.sections.agents import AgentSettings
 from tests.support.cli import REPOSITORY, Squire
 
 ANTHROPIC, OPENAI = "https://api.anthropic.com/v1", "https://api.openai.com/v1"

@@ -10,8 +10,8 @@ from squire_pipelines.cli.context import CliContext
 from squire_pipelines.cli.init import config_text, init, write
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.home import Home
-from squire_pipelines.setting_file import toml_text
-from squire_pipelines.settings import Settings, load_settings
+from squire_pipelines.settings.file import toml_text
+from squire_pipelines.settings.model import Settings, load_settings
 from tests.support.cli import Squire
 
 ROOT = Path(__file__).parents[3]

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from squire_pipelines.cli.config_change import edit
 from squire_pipelines.cli.context import CliContext
-from squire_pipelines.settings import load_settings
+from squire_pipelines.settings.model import load_settings
 from tests.support.cli import Squire
 
 CONFIG = '# mine\nrepositories = ["acme/shop"]\n[dispatch] # how many\nmax_concurrent = 3 # at once\n'

@@ -8,7 +8,7 @@ from squire_pipelines.home import Home
 from squire_pipelines.reloading.in_force import SettingsInForce
 from squire_pipelines.reloading.process_status import StatusFile, status_of
 from squire_pipelines.reloading.watch import SettingsWatch
-from squire_pipelines.setting_restarts import Part
+from squire_pipelines.settings.restarts import Part
 from tests.support.cli import Squire
 from tests.support.settings_files import WRONG, write_settled
 

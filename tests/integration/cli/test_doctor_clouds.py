@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from squire_pipelines.cli.diagnosis import Diagnosis
-from squire_pipelines.cli.doctor_providers import ask_providers
-from squire_pipelines.settings import load_settings
+from squire_pipelines.cli.doctor.providers import ask_providers
+from squire_pipelines.settings.model import load_settings
 from tests.support.clouds import aws_environment, service_account, signature_of
 from tests.support.provider import DirectedProvider, plain, serve_upstream
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from squire_forge.process import ForgeProcess
-from squire_pipelines.cli import doctor_webhook
+from squire_pipelines.cli.doctor import webhook as doctor_webhook
 from squire_pipelines.runtime.ports import free_port
 from squire_pipelines.runtime.processes import process_start_time
 from tests.support.cli import Squire

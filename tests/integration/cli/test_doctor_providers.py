@@ -7,8 +7,8 @@ from http.server import BaseHTTPRequestHandler
 import pytest
 
 from squire_pipelines.cli.diagnosis import Diagnosis
-from squire_pipelines.cli.doctor_providers import ask_providers
-from squire_pipelines.settings import load_settings
+from squire_pipelines.cli.doctor.providers import ask_providers
+from squire_pipelines.settings.model import load_settings
 from tests.support.cli import Squire
 from tests.support.provider import Answer, DirectedProvider, plain, serve_upstream
 from tests.support.secret_store_faults import cheap_store, passphrase

@@ -16,7 +16,7 @@ from squire_pipelines.cli.agents import choose_runner
 from squire_pipelines.domain.looks import KnownRepository, RepositoryState
 from squire_pipelines.ledger import repositories
 from squire_pipelines.ledger.store import open_ledger
-from squire_pipelines.sections import AgentSettings
+from squire_pipelines.sections.agents import AgentSettings
 from tests.support.cli import SampleData, Squire
 from tests.support.ledgers import as_nobody
 

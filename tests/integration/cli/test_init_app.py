@@ -16,7 +16,7 @@ from squire_forge.process import ForgeProcess
 from squire_pipelines.cli.context import CliContext
 from squire_pipelines.cli.main import cli
 from squire_pipelines.github.app_registration import MAX_PASTED
-from squire_pipelines.settings import load_settings
+from squire_pipelines.settings.model import load_settings
 from tests.support.browser import Browser
 from tests.support.cli import Squire
 from tests.support.forge import forge, forge_home, hosted_home, samples

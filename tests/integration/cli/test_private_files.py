@@ -15,7 +15,7 @@ from squire_pipelines.domain.endings import Cause
 from squire_pipelines.home import make_file, make_folder
 from squire_pipelines.ledger.store import open_ledger
 from squire_pipelines.runtime.services import Services
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.model import Settings
 from tests.support.cli import SampleData, Squire
 from tests.support.private_files import open_to_others, reachable_by_others, umask
 

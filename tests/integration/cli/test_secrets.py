@@ -19,7 +19,7 @@ from squire_pipelines.execution.step_executor import key_of_secrets
 from squire_pipelines.runtime.secret_key import handed_on_key
 from squire_pipelines.secrets import store as store_module
 from squire_pipelines.secrets.key_file import KEY_VARIABLE
-from squire_pipelines.settings import load_settings
+from squire_pipelines.settings.model import load_settings
 from tests.support.cli import Squire
 from tests.support.secret_store_faults import cheap_store, passphrase
 

@@ -23,7 +23,7 @@ from squire_pipelines.sensors.history import history_follows_events
 from squire_pipelines.sensors.outcomes import outcomes as outcome_sensor
 from squire_pipelines.sensors.planning import plan_follows_signals
 from squire_pipelines.sensors.webhooks import webhooks
-from squire_pipelines.settings import load_settings
+from squire_pipelines.settings.model import load_settings
 from tests.support.pipeline import Pipeline
 from tests.support.worker import git
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from squire_pipelines.sections import WarehouseSettings
+from squire_pipelines.sections.operation import WarehouseSettings
 from squire_pipelines.warehouse.export import BEGIN_COLUMNS
 from squire_pipelines.warehouse.publish import publish_warehouse
 from squire_pipelines.warehouse.query import run_query

@@ -12,7 +12,7 @@ from squire_pipelines.execution import gateway_session
 from squire_pipelines.execution.ending import ending_of
 from squire_pipelines.gateway import container
 from squire_pipelines.ledger.tables import model_calls
-from squire_pipelines.settings import load_settings
+from squire_pipelines.settings.model import load_settings
 from tests.integration.execution.test_providers import MESSAGE, lease
 from tests.integration.planning.test_protocols import ANSWERS
 from tests.support.clouds import aws_environment, signature_of

@@ -26,7 +26,7 @@ from squire_pipelines.ledger import attempts, task_dispatch, tasks
 from squire_pipelines.ledger.heartbeat import Heartbeat
 from squire_pipelines.ledger.store import Ledger, open_ledger
 from squire_pipelines.ledger.tables import model_calls
-from squire_pipelines.settings import Settings, load_settings
+from squire_pipelines.settings.model import Settings, load_settings
 from tests.support.ledgers import REPOSITORY, RETRY, add_task, claim, reservation, sqlite_ledger_file
 from tests.support.provider import Answer, DirectedProvider, plain, serve_upstream
 

@@ -28,8 +28,8 @@ from squire_pipelines.ledger.store import Ledger, open_ledger
 from squire_pipelines.ledger.tables import model_calls
 from squire_pipelines.planning.planner import make_plan
 from squire_pipelines.secrets.lookup import find_secret
-from squire_pipelines.sections import AgentSettings
-from squire_pipelines.settings import Settings, load_settings
+from squire_pipelines.sections.agents import AgentSettings
+from squire_pipelines.settings.model import Settings, load_settings
 from tests.integration.planning.test_protocols import ANSWERS
 from tests.support.ledgers import REPOSITORY, add_task, claim, sqlite_ledger_file
 from tests.support.provider import DirectedProvider, plain, serve_upstream

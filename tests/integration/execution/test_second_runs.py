@@ -22,9 +22,9 @@ from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import check_reruns
 from squire_pipelines.planning.rules import plan_by_rules
 from squire_pipelines.planning.selection import PlanInputs
-from squire_pipelines.sections import GitHubSettings
-from squire_pipelines.settings import Settings
-from squire_pipelines.signal_sections import CiSettings
+from squire_pipelines.sections.services import GitHubSettings
+from squire_pipelines.sections.signals import CiSettings
+from squire_pipelines.settings.model import Settings
 from tests.support.ledgers import Clock
 
 NAME = "demo/chance"

@@ -15,8 +15,8 @@ from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.evidence.reruns import MAX_PER_READING
 from squire_pipelines.ledger import reruns
 from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.sections import GitHubSettings
-from squire_pipelines.signal_sections import CiSettings
+from squire_pipelines.sections.services import GitHubSettings
+from squire_pipelines.sections.signals import CiSettings
 from tests.support.github_json import API_URL
 from tests.support.ledgers import reading
 from tests.support.signal_samples import SHA, failed_check

@@ -15,7 +15,7 @@ from squire_pipelines.execution.lease import LeasedAttempt
 from squire_pipelines.execution.workspace import agent_title
 from squire_pipelines.ledger.heartbeat import Heartbeat
 from squire_pipelines.ledger.tables import model_calls
-from squire_pipelines.sections import AgentSettings
+from squire_pipelines.sections.agents import AgentSettings
 from tests.support.ledgers import claim, token_of
 from tests.support.model_server import ModelServer, Turn
 from tests.support.pipeline import QUIET, Pipeline

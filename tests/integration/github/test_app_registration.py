@@ -19,7 +19,7 @@ from squire_pipelines.errors import (
 from squire_pipelines.github.app_page import HOST, MAX_WRONG_ANSWERS, AppPage, BrowserReply
 from squire_pipelines.github.app_registration import MAX_PASTED, exchange_code, wait_for_code
 from squire_pipelines.secrets import Secret
-from squire_pipelines.sections import GitHubSettings
+from squire_pipelines.sections.services import GitHubSettings
 
 CODE = Secret("0123456789abcdef")
 

@@ -19,7 +19,7 @@ from squire_pipelines.github.pulls import add_labels
 from squire_pipelines.home import Home
 from squire_pipelines.publishing.mirror import fetch_mirror
 from squire_pipelines.secrets import Secret
-from squire_pipelines.sections import GitHubSettings
+from squire_pipelines.sections.services import GitHubSettings
 from tests.support.github_json import any_repository
 
 APP = "4711"

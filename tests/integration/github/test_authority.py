@@ -15,7 +15,7 @@ from squire_pipelines.github.collecting import collect_repository
 from squire_pipelines.github.judging import Trust
 from squire_pipelines.planning.rules import plan_by_rules
 from squire_pipelines.planning.selection import PlanInputs
-from squire_pipelines.sections import GitHubSettings
+from squire_pipelines.sections.services import GitHubSettings
 from tests.support.forked import ForkedForge
 
 SHOP, QUIET = "demo/webshop", "demo/quiet"

@@ -27,8 +27,8 @@ from squire_pipelines.ledger.github_limits import LedgerLimits
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import collections as table
 from squire_pipelines.secrets import Secret
-from squire_pipelines.sections import GitHubSettings
-from squire_pipelines.signal_sections import CollectionSettings
+from squire_pipelines.sections.services import GitHubSettings
+from squire_pipelines.sections.signals import CollectionSettings
 from tests.support.github_json import API_URL, GRAPHQL_URL, answer
 from tests.support.ledgers import START, TRACE, Clock
 

@@ -17,8 +17,8 @@ from squire_pipelines.github.cycle import Cycle, begin_cycle
 from squire_pipelines.ledger import repositories
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.secrets import Secret
-from squire_pipelines.sections import GitHubSettings
-from squire_pipelines.signal_sections import CollectionSettings
+from squire_pipelines.sections.services import GitHubSettings
+from squire_pipelines.sections.signals import CollectionSettings
 from tests.integration.github.test_cycle import shown
 from tests.support.github_json import API_URL, answer, any_repository
 from tests.unit.github.test_access import PEM

@@ -41,7 +41,7 @@ from squire_pipelines.github.pulls import (
 from squire_pipelines.planning.rules import plan_by_rules
 from squire_pipelines.planning.selection import PlanInputs
 from squire_pipelines.secrets.redact import Redactor
-from squire_pipelines.sections import GitHubSettings
+from squire_pipelines.sections.services import GitHubSettings
 from tests.support.forked import ForkedForge
 from tests.support.git_repository import git
 

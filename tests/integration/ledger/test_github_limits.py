@@ -17,7 +17,7 @@ from squire_pipelines.ledger import github_limits
 from squire_pipelines.ledger.github_limits import LedgerLimits
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import github_limits as table
-from squire_pipelines.sections import GitHubSettings
+from squire_pipelines.sections.services import GitHubSettings
 from tests.support.github_json import API_URL, answer
 from tests.support.ledgers import START, Clock
 

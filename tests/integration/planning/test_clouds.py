@@ -10,7 +10,7 @@ from pydantic_ai import models
 from squire_pipelines.domain.tasks import Plan
 from squire_pipelines.planning.planner import make_plan
 from squire_pipelines.planning.schema import ModelCall
-from squire_pipelines.settings import load_settings
+from squire_pipelines.settings.model import load_settings
 from tests.integration.planning.test_protocols import ANSWERS
 from tests.support.clouds import KEYS, aws_environment, service_account, signature_of
 from tests.support.provider import plain, serve_upstream

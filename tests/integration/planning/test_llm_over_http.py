@@ -14,8 +14,8 @@ from squire_pipelines.planning.planner import make_plan
 from squire_pipelines.planning.schema import ModelCall
 from squire_pipelines.planning.selection import PlanInputs
 from squire_pipelines.secrets.secret import Secret
-from squire_pipelines.sections import PlannerSettings
-from squire_pipelines.settings import Settings
+from squire_pipelines.sections.services import PlannerSettings
+from squire_pipelines.settings.model import Settings
 from tests.support.model_server import Call, ModelServer, Turn
 from tests.support.signal_samples import issue
 

@@ -13,7 +13,7 @@ from squire_pipelines.domain.tasks import Plan
 from squire_pipelines.planning.planner import make_plan
 from squire_pipelines.planning.schema import ModelCall
 from squire_pipelines.secrets.secret import Secret
-from squire_pipelines.settings import Settings, load_settings
+from squire_pipelines.settings.model import Settings, load_settings
 from tests.support.provider import DirectedProvider, plain, serve_upstream
 from tests.support.signal_samples import issue
 

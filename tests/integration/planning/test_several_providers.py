@@ -19,7 +19,7 @@ from squire_pipelines.ledger.tables import plans as plan_table
 from squire_pipelines.planning.account import PlanAccount
 from squire_pipelines.planning.planner import make_plan
 from squire_pipelines.secrets.secret import Secret
-from squire_pipelines.settings import load_settings
+from squire_pipelines.settings.model import load_settings
 from tests.integration.planning.test_protocols import ANSWERS, PLACES
 from tests.support.ledgers import sqlite_ledger_file
 from tests.support.provider import DirectedProvider, plain, serve_upstream

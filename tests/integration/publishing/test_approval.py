@@ -10,7 +10,7 @@ from squire_forge.process import ForgeProcess
 from squire_pipelines.github import pulls
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.publishing.approval import ApprovalOutcome, settle_approval
-from squire_pipelines.sections import GitHubSettings
+from squire_pipelines.sections.services import GitHubSettings
 from tests.support.forked import ForkedForge
 from tests.support.git_repository import Checkout, git
 

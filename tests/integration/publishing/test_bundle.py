@@ -12,7 +12,7 @@ from squire_pipelines.domain.protected import DEFAULT_PROTECTED
 from squire_pipelines.errors import BundleError, GitError
 from squire_pipelines.publishing.bundle import BundleProblem, verify_bundle
 from squire_pipelines.publishing.publish_change import policy_from
-from squire_pipelines.sections import PolicySettings, PublishingSettings
+from squire_pipelines.sections.tasks import PolicySettings, PublishingSettings
 from tests.support.git_repository import Checkout, git, make_upstream
 from tests.support.workshop import Workshop, bounds
 

@@ -20,7 +20,7 @@ from squire_pipelines.publishing.author import commit_author
 from squire_pipelines.publishing.git import GitLimits, run_git
 from squire_pipelines.publishing.remote import Remote, classify_failure
 from squire_pipelines.secrets import Secret
-from squire_pipelines.sections import GitHubSettings
+from squire_pipelines.sections.services import GitHubSettings
 
 TOKEN = "ghp_" + "a1B2" * 9
 

@@ -16,7 +16,7 @@ from squire_pipelines.errors import BundleError
 from squire_pipelines.publishing.bundle import VerifiedChange
 from squire_pipelines.publishing.inspection import inspect_bundle, inspect_change, inspect_text, judgement_limits
 from squire_pipelines.publishing.publish_change import policy_from
-from squire_pipelines.sections import PolicySettings, PublishingSettings
+from squire_pipelines.sections.tasks import PolicySettings, PublishingSettings
 from tests.support.workshop import Workshop, bounds
 
 MANY = 12_000_000

@@ -32,7 +32,7 @@ from squire_pipelines.publishing.push import push_head, remote_head
 from squire_pipelines.publishing.remote import Remote
 from squire_pipelines.publishing.request import PublishRequest
 from squire_pipelines.secrets import Secret
-from squire_pipelines.sections import PolicySettings, PublishingSettings
+from squire_pipelines.sections.tasks import PolicySettings, PublishingSettings
 from tests.support.fake_pulls import FakePulls
 from tests.support.forked import run
 from tests.support.git_repository import Checkout, git

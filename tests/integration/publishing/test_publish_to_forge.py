@@ -27,7 +27,8 @@ from squire_pipelines.publishing.push import remote_head
 from squire_pipelines.publishing.remote import Remote
 from squire_pipelines.publishing.request import PublishRequest
 from squire_pipelines.secrets import Secret
-from squire_pipelines.sections import GitHubSettings, PolicySettings
+from squire_pipelines.sections.services import GitHubSettings
+from squire_pipelines.sections.tasks import PolicySettings
 from tests.support.forked import ForkedForge
 from tests.support.git_repository import Checkout
 from tests.support.workshop import BRANCH, Workshop

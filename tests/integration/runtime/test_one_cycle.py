@@ -28,7 +28,7 @@ from squire_pipelines.ledger.tables import metadata, model_calls
 from squire_pipelines.ledger.tables import tasks as task_table
 from squire_pipelines.runtime import one_cycle
 from squire_pipelines.runtime.services import home_lock
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.model import Settings
 from squire_pipelines.terminal.console import CleanConsole, open_console
 from tests.support.ledgers import rows_as_stored
 from tests.support.model_server import Call, ModelServer, Turn

@@ -23,7 +23,7 @@ from squire_pipelines.ledger.tables import collections as collections_table
 from squire_pipelines.read_inbox import read_inbox
 from squire_pipelines.runtime import reading
 from squire_pipelines.runtime.services import home_lock
-from squire_pipelines.signal_sections import CollectionSettings
+from squire_pipelines.sections.signals import CollectionSettings
 from tests.support.ledgers import reading as empty_reading
 from tests.support.pipeline import HANDBOOK, LEDGERLIB, QUIET, TRACE, Pipeline
 

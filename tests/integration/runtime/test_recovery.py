@@ -5,7 +5,7 @@ import pytest
 
 from squire_pipelines.definitions import build_defs
 from squire_pipelines.runtime.recovery import fail_dead_runs
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.model import Settings
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from squire_pipelines.errors import ConfigError, ExitCode, NotReachableError
 from squire_pipelines.runtime import services as services_module
 from squire_pipelines.runtime.processes import Child
 from squire_pipelines.runtime.services import AlreadyRunningError, Services, home_lock
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.model import Settings
 from tests.support.children import PATIENCE_S, SLEEP, alive, start_child, wait_until
 from tests.support.programs import small_programs
 

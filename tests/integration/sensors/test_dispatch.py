@@ -19,7 +19,7 @@ from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.sensors import intervals
 from squire_pipelines.sensors.dispatch import dispatch
 from squire_pipelines.sensors.reaper import reaper, recovery
-from squire_pipelines.settings import load_settings
+from squire_pipelines.settings.model import load_settings
 from tests.support.ledgers import TRACE, Clock, add_task, claim, start_attempt
 from tests.support.ledgers import dispatch as start
 from tests.support.pipeline import ALL, HANDBOOK, LEDGERLIB, QUIET, WEBSHOP, Pipeline

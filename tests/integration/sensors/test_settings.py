@@ -6,7 +6,7 @@ from squire_pipelines.home import Home
 from squire_pipelines.reloading.process_status import read_statuses
 from squire_pipelines.sensors.settings import follow_settings
 from squire_pipelines.sensors.webhooks import webhooks
-from squire_pipelines.setting_restarts import Part
+from squire_pipelines.settings.restarts import Part
 from tests.support.pipeline import ALL, Pipeline
 from tests.support.provider import plain, serve_upstream
 

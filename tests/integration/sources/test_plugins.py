@@ -18,7 +18,7 @@ from squire_pipelines.errors import ConfigError
 from squire_pipelines.ledger import collections
 from squire_pipelines.planning.rules import plan_by_rules
 from squire_pipelines.planning.selection import PlanInputs
-from squire_pipelines.settings import load_settings
+from squire_pipelines.settings.model import load_settings
 from squire_pipelines.sources.reading import read_sources, sources_to_read
 from tests.support.pipeline import HANDBOOK, QUIET, Pipeline
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.sections import WarehouseSettings
+from squire_pipelines.sections.operation import WarehouseSettings
 from squire_pipelines.warehouse.publish import Publication, publish_warehouse
 from tests.support.ledgers import Clock, sqlite_ledger_file
 

@@ -20,7 +20,7 @@ from squire_pipelines.ledger.model_calls import ModelCallRow, record_model_call
 from squire_pipelines.ledger.retention import Retention
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.task_query import TaskQuery
-from squire_pipelines.sections import RetentionSettings
+from squire_pipelines.sections.operation import RetentionSettings
 from squire_pipelines.warehouse.archive import archive_old_rows, retention_from
 from squire_pipelines.warehouse.audit_archive import open_audit_archive
 from tests.support.audit_trail import add_batches, add_rows, unguarded

@@ -16,7 +16,7 @@ import pytest
 
 from squire_pipelines.errors import WarehouseError
 from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.sections import WarehouseSettings
+from squire_pipelines.sections.operation import WarehouseSettings
 from squire_pipelines.warehouse.export import BEGIN_COLUMNS, FILE_NAME, STALE_AFTER_S, export
 from squire_pipelines.warehouse.publish import publish_warehouse
 from squire_pipelines.warehouse.query import run_query

@@ -16,7 +16,7 @@ from squire_pipelines.errors import WarehouseError
 from squire_pipelines.ledger.retention import Retention
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import metadata
-from squire_pipelines.sections import WarehouseSettings
+from squire_pipelines.sections.operation import WarehouseSettings
 from squire_pipelines.warehouse import schema
 from squire_pipelines.warehouse.archive import archive_old_rows
 from squire_pipelines.warehouse.publish import IncrementalRules, Publication, publish_warehouse

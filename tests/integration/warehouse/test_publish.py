@@ -25,7 +25,7 @@ from squire_pipelines.ledger.audit import record_audit
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import repositories as repository_table
 from squire_pipelines.ledger.tables import task_events
-from squire_pipelines.sections import WarehouseSettings
+from squire_pipelines.sections.operation import WarehouseSettings
 from squire_pipelines.warehouse import files, schema
 from squire_pipelines.warehouse.publish import Publication, publish_warehouse
 from squire_pipelines.warehouse.query import run_query

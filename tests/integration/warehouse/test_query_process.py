@@ -12,7 +12,7 @@ import pytest
 
 from squire_pipelines.errors import QueryError, WarehouseError
 from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.sections import WarehouseSettings
+from squire_pipelines.sections.operation import WarehouseSettings
 from squire_pipelines.warehouse.publish import publish_warehouse
 from squire_pipelines.warehouse.query import run_query
 from squire_pipelines.warehouse.query_process import QueryProcess

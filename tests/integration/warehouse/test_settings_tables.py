@@ -7,7 +7,7 @@ import pytest
 from squire_pipelines.domain.budgets import BudgetLimits, Limit, Purpose
 from squire_pipelines.ledger import budgets
 from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.sections import WarehouseSettings
+from squire_pipelines.sections.operation import WarehouseSettings
 from squire_pipelines.warehouse.publish import publish_warehouse
 from squire_pipelines.warehouse.query import run_query
 from tests.support.ledgers import TRACE, add_task

@@ -13,7 +13,7 @@ from squire_pipelines.agents.docker_runner import DockerRunner
 from squire_pipelines.agents.local_runner import LocalRunner
 from squire_pipelines.agents.runners import choose_runner
 from squire_pipelines.errors import ConfigError, EngineError
-from squire_pipelines.sections import AgentSettings
+from squire_pipelines.sections.agents import AgentSettings
 
 NOWHERE = ("unix:///nowhere/docker.sock",)
 

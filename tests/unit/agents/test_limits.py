@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from squire_pipelines.agents.limits import check_machine, effective_limits, with_output
 from squire_pipelines.domain.container_limits import TaskLimits
 from squire_pipelines.errors import ConfigError
-from squire_pipelines.sections import AgentSettings, LimitSettings
+from squire_pipelines.sections.agents import AgentSettings, LimitSettings
 
 GIB = 2**30
 

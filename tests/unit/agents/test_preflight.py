@@ -11,7 +11,7 @@ from squire_pipelines.agents import engine
 from squire_pipelines.agents.preflight import Preflight
 from squire_pipelines.deadline import Deadline
 from squire_pipelines.errors import EngineError
-from squire_pipelines.sections import AgentSettings
+from squire_pipelines.sections.agents import AgentSettings
 
 # Without a deadline each question takes `preflight.TIMEOUT_S`, 10 s.
 pytestmark = pytest.mark.timeout(8)

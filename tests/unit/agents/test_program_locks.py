@@ -10,7 +10,7 @@ from squire_pipelines.agents.endings import IMAGE_HINT, image_hint
 from squire_pipelines.agents.program_locks import find_program, programs
 from squire_pipelines.agents.worker_files import worker_file
 from squire_pipelines.errors import ConfigError
-from squire_pipelines.sections import AgentSettings
+from squire_pipelines.sections.agents import AgentSettings
 
 NAMES = sorted(programs())
 

@@ -13,7 +13,7 @@ from squire_pipelines.agents.model import SharedSocket
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.execution import gateway_session
-from squire_pipelines.gateway.sections import GatewaySettings
+from squire_pipelines.sections.gateway import GatewaySettings
 from tests.support.attempts import go_on, make_inputs
 
 

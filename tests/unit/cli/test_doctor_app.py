@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from squire_pipelines.cli.doctor_app import check_installation, compare_app
+from squire_pipelines.cli.doctor.app import check_installation, compare_app
 from squire_pipelines.github.access import AppAsRegistered, Installation
 from squire_pipelines.github.permissions import needs_in, needs_of_app
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.model import Settings
 
 NEEDS = needs_of_app(Settings())
 PAGE = "https://github.com/organizations/acme/settings/apps/acme-squire/permissions"

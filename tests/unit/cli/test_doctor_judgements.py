@@ -7,12 +7,16 @@ from typing import Any
 import httpx
 import pytest
 
-from squire_pipelines.cli import doctor_clock, doctor_disk, doctor_plaintext, doctor_ports, doctor_webhook
-from squire_pipelines.cli.doctor_disk import HomeSizes, PartSize
-from squire_pipelines.cli.doctor_machine import install_step
-from squire_pipelines.cli.doctor_ports import PortFacts
-from squire_pipelines.cli.doctor_rules import judge_rules
-from squire_pipelines.cli.doctor_webhook import HookFacts, PingFacts
+from squire_pipelines.cli.doctor import clock as doctor_clock
+from squire_pipelines.cli.doctor import disk as doctor_disk
+from squire_pipelines.cli.doctor import plaintext as doctor_plaintext
+from squire_pipelines.cli.doctor import ports as doctor_ports
+from squire_pipelines.cli.doctor import webhook as doctor_webhook
+from squire_pipelines.cli.doctor.disk import HomeSizes, PartSize
+from squire_pipelines.cli.doctor.machine import install_step
+from squire_pipelines.cli.doctor.ports import PortFacts
+from squire_pipelines.cli.doctor.rules import judge_rules
+from squire_pipelines.cli.doctor.webhook import HookFacts, PingFacts
 from squire_pipelines.github.branch_rules import BranchRule, PushFacts, matches_pattern, obstacles, read_rules
 from squire_pipelines.github.webhook_state import AppDelivery, Webhook, read_app_deliveries, read_webhooks
 from squire_pipelines.ledger.deliveries import ReceivedDelivery

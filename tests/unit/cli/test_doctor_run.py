@@ -7,7 +7,7 @@ import pytest
 
 from squire_pipelines.cli.context import CliContext
 from squire_pipelines.cli.diagnosis import Diagnosis
-from squire_pipelines.cli.doctor_run import DoctorCheck, run_checks
+from squire_pipelines.cli.doctor.run import DoctorCheck, run_checks
 from squire_pipelines.errors import ConfigError
 
 CONTEXT = CliContext(is_interactive=False)

@@ -15,9 +15,9 @@ from squire_pipelines.definitions import build_defs
 from squire_pipelines.domain.plans import PLAN_CHECKS
 from squire_pipelines.domain.signals import MANUAL_SOURCE, FurtherSource, Source
 from squire_pipelines.errors import ConfigError
-from squire_pipelines.sections import PipelineSettings
-from squire_pipelines.settings import Settings
-from squire_pipelines.signal_sections import CollectionSettings
+from squire_pipelines.sections.operation import PipelineSettings
+from squire_pipelines.sections.signals import CollectionSettings
+from squire_pipelines.settings.model import Settings
 
 SENSORS = {
     "webhooks",

@@ -5,7 +5,7 @@ import pytest
 
 from squire_pipelines.demo.options import DemoOptions, config_text, shell_command
 from squire_pipelines.errors import ConfigError
-from squire_pipelines.settings import load_settings
+from squire_pipelines.settings.model import load_settings
 
 
 def test_the_settings_of_the_demo_are_settings(tmp_path: Path) -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from squire_pipelines.agent_sections import NamedAgentSettings
-from squire_pipelines.model_providers import ProviderSettings
-from squire_pipelines.sections import RepositoryOverrides
-from squire_pipelines.settings import Settings, parse_size
+from squire_pipelines.domain.container_limits import parse_size
+from squire_pipelines.sections.agents import NamedAgentSettings
+from squire_pipelines.sections.repositories import RepositoryOverrides
+from squire_pipelines.settings.model import Settings
+from squire_pipelines.settings.providers import ProviderSettings
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "guide" / "configuration.md"
 _ROW = re.compile(r"^\| `([a-z_]+)` \| ([^|]*?) \|", re.MULTILINE)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from squire_pipelines.repository_files.keys import RepositoryFileSettings
 from squire_pipelines.repository_files.parsing import parse_repository_file
-from squire_pipelines.setting_keys import leaf_paths
+from squire_pipelines.settings.keys import leaf_paths
 
 PAGE = Path(__file__).resolve().parents[3] / "docs/guide/repository-settings.md"
 

@@ -1,7 +1,7 @@
 """The limits that an attempt's row keeps are those that its container has by the settings."""
 
 from squire_pipelines.domain.container_limits import AppliedLimits
-from squire_pipelines.sections import LimitSettings
+from squire_pipelines.sections.agents import LimitSettings
 
 
 def test_every_limit_of_the_settings_is_kept() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from squire_pipelines.execution.settings_mark import settings_mark
 from squire_pipelines.secrets import Secret
-from squire_pipelines.settings import Settings, load_settings
+from squire_pipelines.settings.model import Settings, load_settings
 
 KEY = "sk-" + "k" * 20
 

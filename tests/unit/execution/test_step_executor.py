@@ -9,8 +9,10 @@ from squire_pipelines.agents.local_runner import LocalRunner
 from squire_pipelines.agents.runners import choose_runner
 from squire_pipelines.errors import ConfigError, EngineError
 from squire_pipelines.execution.step_executor import IN_STEP, agent_beside_step, check_executor, check_settings
-from squire_pipelines.sections import AgentSettings, PipelineSettings, RepositoryOverrides
-from squire_pipelines.settings import Settings
+from squire_pipelines.sections.agents import AgentSettings
+from squire_pipelines.sections.operation import PipelineSettings
+from squire_pipelines.sections.repositories import RepositoryOverrides
+from squire_pipelines.settings.model import Settings
 
 DOCKER = PipelineSettings(executor="docker")
 

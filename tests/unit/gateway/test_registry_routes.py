@@ -8,7 +8,7 @@ from squire_pipelines.gateway import registry_routes
 from squire_pipelines.gateway.package_manager_env import package_manager_env
 from squire_pipelines.gateway.refusals import RefusalError
 from squire_pipelines.gateway.registry_routes import Registry
-from squire_pipelines.gateway.sections import GatewaySettings, RegistrySettings
+from squire_pipelines.sections.gateway import GatewaySettings, RegistrySettings
 
 REGISTRY = Registry("npm", "https://registry.example.com/root", ("https://files.example.net/",))
 REGISTRIES = {"npm": REGISTRY}

@@ -8,7 +8,7 @@ import pytest
 import stamina
 
 from squire_pipelines.github.client import GitHubClient
-from squire_pipelines.sections import GitHubSettings
+from squire_pipelines.sections.services import GitHubSettings
 from tests.support.github_json import API_URL
 
 

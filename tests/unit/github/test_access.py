@@ -23,8 +23,8 @@ from squire_pipelines.github import permissions
 from squire_pipelines.github.access import AppAccess, TokenAccess, access_from, repository_of
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.secrets import Secret
-from squire_pipelines.sections import GitHubSettings
-from squire_pipelines.settings import load_settings
+from squire_pipelines.sections.services import GitHubSettings
+from squire_pipelines.settings.model import load_settings
 from tests.support.github_json import API_URL, any_repository
 from tests.support.github_schemas import schema_file
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from squire_pipelines.errors import ConfigError, GitHubUnavailableError, RefusedError
 from squire_pipelines.github import app_manifest
 from squire_pipelines.github.permissions import needs_of_app
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.model import Settings
 
 STATE = "s" * 43
 CODES = st.text(string.ascii_letters + string.digits, min_size=16, max_size=60)

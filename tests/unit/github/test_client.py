@@ -22,7 +22,7 @@ from squire_pipelines.errors import (
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.limits import MemoryLimits
 from squire_pipelines.github.query_texts import load_query
-from squire_pipelines.sections import GitHubSettings
+from squire_pipelines.sections.services import GitHubSettings
 from tests.support.github_json import API_URL, GRAPHQL_URL, FakeGitHub, answer, repository
 from tests.support.ledgers import START
 

@@ -10,7 +10,7 @@ import pytest
 from squire_pipelines.errors import GitHubNotFoundError
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.kept_answers import MAX_BODY_BYTES, KeptAnswer, KeptAnswers
-from squire_pipelines.sections import GitHubSettings
+from squire_pipelines.sections.services import GitHubSettings
 from tests.support.github_json import API_URL
 
 PATH = "/repos/o/r/check-runs/7/annotations"

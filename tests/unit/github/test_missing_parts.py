@@ -27,7 +27,7 @@ from squire_pipelines.domain.signals import AnySource, Collection, CollectionSta
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.collecting import collect_repository
 from squire_pipelines.github.query_texts import load_query
-from squire_pipelines.sections import GitHubSettings
+from squire_pipelines.sections.services import GitHubSettings
 from tests.support.github_json import (
     API_URL,
     FakeGitHub,

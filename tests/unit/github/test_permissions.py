@@ -12,7 +12,7 @@ from squire_pipelines.github import permissions
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.events import RELEVANT_ACTIONS, WITHOUT_ACTION
 from squire_pipelines.github.permission_probe import probe_permissions
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.model import Settings
 from tests.support.branches import UNUSUAL
 from tests.support.github_schemas import schema_file
 

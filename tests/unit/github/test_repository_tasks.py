@@ -12,7 +12,7 @@ from squire_pipelines.github import repository_tasks
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.collecting import collect_repository
 from squire_pipelines.github.judging import Trust
-from squire_pipelines.sections import GitHubSettings
+from squire_pipelines.sections.services import GitHubSettings
 from tests.support.github_json import API_URL, FakeGitHub, answer, repository
 
 LIST = "- Add --json\n- [ ] Drop Python 3.9\n"

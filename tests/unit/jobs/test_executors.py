@@ -8,8 +8,8 @@ import pytest
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.execution.step_executor import IN_STEP, engine_socket
 from squire_pipelines.jobs.executors import choose_executor, passed_on
-from squire_pipelines.sections import PipelineSettings, StepLimitSettings
-from squire_pipelines.settings import Settings
+from squire_pipelines.sections.operation import PipelineSettings, StepLimitSettings
+from squire_pipelines.settings.model import Settings
 
 
 def settings(**pipeline: Any) -> Settings:

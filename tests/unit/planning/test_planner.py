@@ -8,8 +8,9 @@ from squire_pipelines.domain.tasks import Plan
 from squire_pipelines.planning.planner import make_plan
 from squire_pipelines.planning.schema import ModelCall
 from squire_pipelines.secrets.secret import Secret
-from squire_pipelines.sections import PlannerSettings, RepositoryOverrides
-from squire_pipelines.settings import Settings
+from squire_pipelines.sections.repositories import RepositoryOverrides
+from squire_pipelines.sections.services import PlannerSettings
+from squire_pipelines.settings.model import Settings
 from tests.support.signal_samples import failed_check, issue
 
 pytestmark = pytest.mark.anyio

@@ -4,7 +4,7 @@ import pytest
 
 from squire_pipelines.github.lookup import Viewer
 from squire_pipelines.publishing.author import NEUTRAL_EMAIL, CommitAuthor, commit_author
-from squire_pipelines.sections import GitHubSettings
+from squire_pipelines.sections.services import GitHubSettings
 
 APP, PERSON = Viewer("my-app[bot]", 41898282), Viewer("mona", 583231)
 

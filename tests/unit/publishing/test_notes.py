@@ -3,7 +3,7 @@ from typing import Any
 from squire_pipelines.agents.prompt import with_notes
 from squire_pipelines.domain.tasks import TaskSpec
 from squire_pipelines.publishing.notes import policy_notes
-from squire_pipelines.sections import PolicySettings
+from squire_pipelines.sections.tasks import PolicySettings
 
 
 def notes(policy: PolicySettings, *asked: str) -> str:

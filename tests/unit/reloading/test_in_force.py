@@ -12,7 +12,7 @@ from squire_pipelines.errors import ConfigError
 from squire_pipelines.home import Home
 from squire_pipelines.reloading.in_force import SettingsInForce
 from squire_pipelines.reloading.process_status import ask_for_reload
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.model import Settings
 from tests.support.settings_files import VALID, WRONG, SettingsLab
 
 

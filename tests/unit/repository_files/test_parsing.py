@@ -5,7 +5,7 @@ from hypothesis import given, settings
 
 from squire_pipelines.errors import SettingError
 from squire_pipelines.repository_files.parsing import MAX_FILE_BYTES, REPOSITORY_FILE, parse_repository_file
-from squire_pipelines.setting_file import toml_text
+from squire_pipelines.settings.file import toml_text
 from tests.support.hostile_text import HOSTILE
 
 

@@ -5,7 +5,7 @@ import re
 from squire_pipelines.repository_files.keys import RepositoryFileSettings
 from squire_pipelines.repository_files.parsing import REPOSITORY_FILE, parse_repository_file
 from squire_pipelines.repository_files.template import proposed_file
-from squire_pipelines.setting_keys import leaf_paths
+from squire_pipelines.settings.keys import leaf_paths
 
 
 def test_the_proposed_file_changes_nothing_by_itself() -> None:

@@ -13,8 +13,8 @@ from squire_pipelines.domain.budgets import Purpose, Scope
 from squire_pipelines.domain.tasks import Risk
 from squire_pipelines.repository_files.keys import RepositoryFileSettings
 from squire_pipelines.repository_files.tightening import combined, effects_missing, tightened
-from squire_pipelines.setting_keys import leaf_paths
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.keys import leaf_paths
+from squire_pipelines.settings.model import Settings
 
 REPOSITORY = "o/r"
 _NAMES = st.lists(st.sampled_from(["a", "B", "c d", "x/y", "squire"]), max_size=4, unique=True)

@@ -6,8 +6,8 @@ import pytest
 
 from squire_pipelines.domain.agent_choice import AgentOrder, TaskTraits, choose_agent
 from squire_pipelines.errors import ConfigError
-from squire_pipelines.provider_uses import provider_uses
-from squire_pipelines.settings import Settings, load_settings
+from squire_pipelines.settings.model import Settings, load_settings
+from squire_pipelines.settings.provider_uses import provider_uses
 
 SEVERAL = """
 repositories = ["a/b", "a/c"]

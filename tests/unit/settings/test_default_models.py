@@ -7,11 +7,11 @@ import pytest
 
 from squire_pipelines.agent_names import PROGRAMS
 from squire_pipelines.agents.adapters.registry import find
-from squire_pipelines.default_models import DEFAULT_MODELS, default_model, with_default_model
 from squire_pipelines.gateway.model import Protocol
-from squire_pipelines.model_providers import PUBLIC_URLS, ProviderSettings
-from squire_pipelines.sections import AgentSettings
-from squire_pipelines.settings import Settings
+from squire_pipelines.sections.agents import AgentSettings
+from squire_pipelines.settings.default_models import DEFAULT_MODELS, default_model, with_default_model
+from squire_pipelines.settings.model import Settings
+from squire_pipelines.settings.providers import PUBLIC_URLS, ProviderSettings
 
 CLAUDE = ProviderSettings(protocol=Protocol.ANTHROPIC)
 OWN = ProviderSettings(protocol=Protocol.OPENAI, base_url="http://llm.example.com/v1")

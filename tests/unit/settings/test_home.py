@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from squire_pipelines.settings import Home, Settings
+from squire_pipelines.home import Home
+from squire_pipelines.settings.model import Settings
 
 
 def test_with_squire_home_everything_lies_under_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

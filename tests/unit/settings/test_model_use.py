@@ -3,9 +3,9 @@
 import pytest
 
 from squire_pipelines.gateway.model import Protocol
-from squire_pipelines.model_use import calls_model, protocol_of
-from squire_pipelines.sections import AgentSettings
-from squire_pipelines.settings import Settings
+from squire_pipelines.sections.agents import AgentSettings
+from squire_pipelines.settings.model import Settings
+from squire_pipelines.settings.model_use import calls_model, protocol_of
 
 ANTHROPIC, OPENAI = "https://api.anthropic.com/v1", "https://api.openai.com/v1"
 GOOGLE = "https://generativelanguage.googleapis.com/v1beta"

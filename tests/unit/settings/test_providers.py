@@ -9,8 +9,8 @@ from squire_pipelines.domain.provider_faults import FaultKind
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.gateway.clouds.cloud import Cloud, Platform
 from squire_pipelines.gateway.model import Protocol
-from squire_pipelines.provider_uses import provider_uses
-from squire_pipelines.settings import load_settings
+from squire_pipelines.settings.model import load_settings
+from squire_pipelines.settings.provider_uses import provider_uses
 
 TWO = """
 repositories = ["a/b", "a/c"]

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from squire_pipelines import settings as module
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings import model as module
+from squire_pipelines.settings.model import Settings
 
 NAME, OTHER = "acme/api", "acme/web"
 SECTIONS: dict[str, dict[str, Any]] = {

@@ -29,7 +29,7 @@ from squire_pipelines.agents.adapters.transcript import SessionTotals
 from squire_pipelines.agents.agent_config import agent_config_of
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.gateway.model import Protocol as GatewayProtocol
-from squire_pipelines.sections import AgentSettings
+from squire_pipelines.sections.agents import AgentSettings
 from tests.support.attempts import make_inputs
 
 

@@ -12,7 +12,7 @@ from squire_pipelines.agent_names import PROGRAMS
 from squire_pipelines.agents.adapters.program_agent import ProgramAgent
 from squire_pipelines.agents.adapters.protocol import AgentConfig, LaunchSpec, Marker
 from squire_pipelines.agents.adapters.registry import find
-from squire_pipelines.sections import LimitSettings
+from squire_pipelines.sections.agents import LimitSettings
 
 # What must be on the command line, in this order and beside each other.
 WORDS = {

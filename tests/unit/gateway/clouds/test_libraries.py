@@ -8,7 +8,7 @@ from squire_pipelines.errors import ConfigError
 from squire_pipelines.execution.startable import check_agent_of
 from squire_pipelines.gateway.clouds.cloud import Platform
 from squire_pipelines.gateway.clouds.libraries import check_installed
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings.model import Settings
 
 TABLES = {
     Platform.BEDROCK: {"protocol": "anthropic", "platform": "bedrock", "region": "eu-central-1"},

@@ -1,0 +1,42 @@
+"""The checks of secrets by name: whether each that the settings have a use for is found, and where."""
+
+from collections.abc import Iterator
+
+from squire_pipelines.cli.context import CliContext
+from squire_pipelines.cli.diagnosis import Diagnosis
+from squire_pipelines.secret_names import variables_of
+
+
+def check_secrets(context: CliContext) -> Iterator[Diagnosis]:
+    """Check which secrets are found, of those that the settings have a use for."""
+    from squire_pipelines.cli.doctor.secrets import check_places  # noqa: PLC0415 - likewise
+    from squire_pipelines.cli.secret_places import all_names  # noqa: PLC0415 - likewise
+    from squire_pipelines.cli.secrets import secret_statuses  # noqa: PLC0415 - likewise
+    from squire_pipelines.settings.provider_uses import provider_uses  # noqa: PLC0415 - likewise
+
+    settings = context.settings
+    used = {use.provider.secret for use in provider_uses(settings)}
+    unused = "github-token" if settings.github.app_id else "github-app-key"
+    yield from check_places(settings.secret_sources, all_names(settings.provider_secrets))
+    for secret in secret_statuses(settings.secret_sources, settings.provider_secrets):
+        name = secret.name
+        if secret.is_broken:
+            yield Diagnosis(name, "fail", secret.problem)
+        elif secret.is_found:
+            yield Diagnosis(name, "ok", secret.where)
+        elif name in settings.provider_secrets and name not in used:
+            yield Diagnosis(name, "ok", "not set, and no model of its provider is set")
+        elif name != unused:
+            why = _NEEDED_FOR.get(name, "the model that the settings name needs it")
+            step = secret.problem or f"run `squire secrets set {name}`, or set {variables_of(name)[0]}"
+            if (context.home.data / _DEMO_FILE).is_file():
+                step = "run `squire demo --stay` and what it shows: a demo's secrets are in memory as long as it runs"
+            yield Diagnosis(name, "warn", "missing", f"{step} ({why})")
+
+
+_DEMO_FILE = "demo.json"
+_NEEDED_FOR = {
+    "github-token": "reading from GitHub and pushing to it need it, the demo does not",
+    "github-app-key": "the GitHub App that the settings name needs it",
+    "webhook-secret": "without it no delivery is accepted, and only the schedule makes Squire read the repositories",
+}

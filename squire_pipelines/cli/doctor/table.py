@@ -1,0 +1,201 @@
+"""The table of the checks of `squire doctor`, from which `docs/reference/doctor.md` is written."""
+
+import asyncio
+from collections.abc import Iterator
+
+from squire_pipelines.cli.context import CliContext
+from squire_pipelines.cli.diagnosis import Diagnosis
+from squire_pipelines.cli.doctor.disk import check_disk
+from squire_pipelines.cli.doctor.engine import check_engine, check_executor
+from squire_pipelines.cli.doctor.machine import check_git, check_python
+from squire_pipelines.cli.doctor.needed_secrets import check_secrets
+from squire_pipelines.cli.doctor.plaintext import check_plaintext
+from squire_pipelines.cli.doctor.ports import check_ports
+from squire_pipelines.cli.doctor.run import DoctorCheck
+from squire_pipelines.cli.doctor.stores import check_ledger, check_settings, check_warehouse
+
+
+def check_reload(context: CliContext) -> Iterator[Diagnosis]:
+    """Check that each running process works with the settings' file as it is."""
+    from squire_pipelines.cli.doctor.reload import check_processes  # noqa: PLC0415 - not needed if the settings fail
+
+    yield from check_processes(context)
+
+
+def check_clock(context: CliContext) -> Iterator[Diagnosis]:
+    """Check this machine's clock against GitHub's."""
+    from squire_pipelines.cli.doctor import clock as doctor_clock  # noqa: PLC0415 - httpx, not needed if the settings fail
+
+    yield from doctor_clock.check_clock(context)
+
+
+def check_providers(context: CliContext) -> Iterator[Diagnosis]:
+    """Check that each provider of a model that is used takes its key and knows the model."""
+    from squire_pipelines.cli.doctor.providers import ask_providers  # noqa: PLC0415 - likewise
+
+    yield from ask_providers(context.settings)
+
+
+def check_github(context: CliContext) -> Iterator[Diagnosis]:
+    """Check that GitHub answers, and that Squire may do its work in each repository of the settings."""
+    from squire_pipelines.cli.doctor.github import ask_github  # noqa: PLC0415 - likewise
+    from squire_pipelines.github.access import access_from  # noqa: PLC0415 - likewise
+
+    access = access_from(context.settings)
+    if not access.is_anonymous:
+        yield from asyncio.run(ask_github(context.settings, access))
+
+
+def check_rules(context: CliContext) -> Iterator[Diagnosis]:
+    """Check that no ruleset of a repository refuses what Squire pushes."""
+    from squire_pipelines.cli.doctor import rules as doctor_rules  # noqa: PLC0415 - likewise
+
+    yield from doctor_rules.check_rules(context)
+
+
+def check_webhook(context: CliContext) -> Iterator[Diagnosis]:
+    """Check that a delivery of GitHub's arrives."""
+    from squire_pipelines.cli.doctor import webhook as doctor_webhook  # noqa: PLC0415 - likewise
+
+    yield from doctor_webhook.check_webhook(context)
+
+
+def check_answers(context: CliContext) -> Iterator[Diagnosis]:
+    """Check that each model answers in a given form."""
+    from squire_pipelines.cli.doctor import model as doctor_model  # noqa: PLC0415 - pydantic-ai takes seconds to import
+
+    yield from doctor_model.check_answers(context)
+
+
+CHECKS: tuple[DoctorCheck, ...] = (
+    DoctorCheck(
+        "settings",
+        "The settings can be read, and name a repository.",
+        "the line names the key and the line; `squire config edit` changes it",
+        check_settings,
+    ),
+    DoctorCheck(
+        "reload",
+        "Each running process has taken the settings as they are now, and none waits for a restart.",
+        "the line names the process; `squire config reload` has all of them read the settings again",
+        check_reload,
+    ),
+    DoctorCheck(
+        "python",
+        "The interpreter runs in a virtual environment of its own.",
+        "`make setup`, or install Squire into a virtual environment",
+        check_python,
+    ),
+    DoctorCheck(
+        "git",
+        "git 2.39 or newer is there, with the part that serves the demo's repositories.",
+        "the line has the command of this machine's package manager",
+        check_git,
+    ),
+    DoctorCheck(
+        "disk",
+        "The home can be written to and has room (a warning below 1 GiB, a failure below 100 MiB). The line `home` has "
+        "the sizes of its parts, their growth in a day by their files' times, and how long the disk has room for it (a "
+        "warning below 14 days).",
+        "the line names the part that is largest or grows most, and what makes it smaller",
+        check_disk,
+    ),
+    DoctorCheck(
+        "port",
+        "The ports of the webhook receiver and of Dagster's UI are free, or this home's own processes hold them.",
+        "stop the process that the line names, or take the free port that it offers",
+        check_ports,
+    ),
+    DoctorCheck(
+        "ledger",
+        "The ledger is whole and has this version's schema; repositories are those that their names meant before.",
+        "`squire ledger check` shows all problems",
+        check_ledger,
+    ),
+    DoctorCheck(
+        "engine",
+        "A container engine answers; the image of each agent is on it and fits; the limits can be had (`runner`).",
+        "start the engine, or build the image: the line has the command",
+        check_engine,
+        timeout_s=60.0,
+    ),
+    DoctorCheck(
+        "executor",
+        "Step containers can run, where `pipeline.executor` asks for them.",
+        'build the image with `scripts/images.sh pipeline`, or set `pipeline.executor = "in_process"`',
+        check_executor,
+        timeout_s=60.0,
+    ),
+    DoctorCheck(
+        "warehouse",
+        "The warehouse's file answers a query.",
+        "`squire history publish --full` writes it anew from ledger and archive",
+        check_warehouse,
+    ),
+    DoctorCheck(
+        "secrets",
+        "Where secrets are kept: keychain, encrypted file and its passphrase, plain files, core dumps. Then each "
+        "secret that the settings have a use for, by its name: found, and where.",
+        "`squire secrets set NAME`, which uses the encrypted file on a machine without a keychain",
+        check_secrets,
+    ),
+    DoctorCheck(
+        "plaintext",
+        "No secret lies in the clear: in environment variables (in containers they are the orchestrator's way), in the "
+        "settings' file, in what the old product left.",
+        "the line has the command that seals the secret; replace it where it was made, too",
+        check_plaintext,
+    ),
+    DoctorCheck(
+        "models",
+        "Each provider of a model that is called takes its key and knows the model. The provider's list of models is "
+        "read, which is free; on a cloud's platform one token is asked for, or tokens are counted.",
+        "the line says what the provider refuses: key, credit, name or address",
+        check_providers,
+        timeout_s=60.0,
+    ),
+    DoctorCheck(
+        "clock",
+        "This machine's clock differs from GitHub's by less than 5 s (a failure from 60 s on, when an App's key is "
+        "refused).",
+        "the line has the command that sets the clock on this machine",
+        check_clock,
+    ),
+    DoctorCheck(
+        "github",
+        "GitHub answers, takes the token or the App's key, and grants what is needed in the first 20 repositories. "
+        "Writing is asked for with a body that GitHub refuses, so that nothing is changed.",
+        "[GitHub access](../guide/github-access.md) has the permissions",
+        check_github,
+        timeout_s=120.0,
+    ),
+    DoctorCheck(
+        "rules",
+        "No active rule of a ruleset refuses Squire's branches and commits (signatures, names, creation, pull "
+        "requests, patterns) in the first 20 repositories, unless its account may bypass it.",
+        "exclude `squire/**` from the ruleset, or let Squire's account bypass it",
+        check_rules,
+        timeout_s=60.0,
+    ),
+    DoctorCheck(
+        "webhook",
+        "Each of the first 20 repositories has a webhook that leads here, and a ping through the first one is in the "
+        "inbox within 12 s. Of an App, the last delivery counts; without the permission Webhooks, what has arrived.",
+        "the line says whether the address, the secret or the receiver is to be corrected",
+        check_webhook,
+        timeout_s=60.0,
+    ),
+)
+"""In the order of the report; the first one runs before all others."""
+
+PAID_CHECKS: tuple[DoctorCheck, ...] = (
+    DoctorCheck(
+        "model answers",
+        "With `--model` alone: each model that is called answers one tiny question in a given form, as plans need it. "
+        "At most two requests of 2,048 tokens each are made, for less than a cent with most models; they are reserved "
+        "in the budget and recorded in the ledger.",
+        "the line says what the model or its provider cannot do: take another model for `planner.model`",
+        check_answers,
+        timeout_s=300.0,
+    ),
+)

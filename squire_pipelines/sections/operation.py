@@ -1,0 +1,96 @@
+"""The sections of the settings about how Squire itself runs: logs, webhooks, warehouse, retention, pipeline, alerts."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from squire_pipelines.domain.container_limits import MIN_CPUS, Bytes
+from squire_pipelines.observability.logging import Level
+from squire_pipelines.sections.types import (
+    BaseUrl,
+    Cron,
+    EngineName,
+    Image,
+    ListenHost,
+    Seconds,
+    SecondsOrNone,
+    SecretUrl,
+    SettingsSection,
+)
+
+
+class LoggingSettings(SettingsSection):
+    """What is logged. The option `--log-level` of the command wins."""
+
+    level: Level = Field(default="info", description="debug, info, warning or error; of libraries, warnings and above")
+
+
+class WebhookSettings(SettingsSection):
+    """The receiver of deliveries."""
+
+    host: ListenHost = "127.0.0.1"
+    port: int = Field(default=8471, ge=0, le=65535)
+    public_url: BaseUrl | None = Field(default=None, description="where GitHub reaches the receiver, for a new App")
+    max_body: Bytes = 25 * 2**20
+    connections_per_address: int = Field(
+        default=256, ge=1, le=1024, description="open at once; behind a proxy all have the proxy's address"
+    )
+
+
+class WarehouseSettings(SettingsSection):
+    """Publication of the DuckDB file."""
+
+    min_interval_s: SecondsOrNone = 5
+    write_rate: Bytes = Field(default=32 * 2**20, description="bytes a second, on average: a large file waits longer")
+    memory_limit: Bytes = 512 * 2**20
+    overlap_s: float = Field(default=300, ge=0, le=86400, description="what a late transaction may take to be noticed")
+    sla_agent_s: Seconds = Field(default=120, description="from ready to the agent's start")
+    sla_pull_request_s: Seconds = Field(default=3600, description="from ready to the pull request")
+    sla_share: float = Field(default=0.95, gt=0, le=1, description="of the tasks that are to keep the two")
+
+
+class RetentionSettings(SettingsSection):
+    """How many days rows stay in the ledger before they go to the archive.
+
+    GitHub redelivers for three days, and a redelivery is known by what we have; budgets are summed up by month.
+    """
+
+    schedule: Cron = "17 3 * * *"
+    tasks_days: float = Field(default=7, gt=0, le=3650, description="after the end, with all that belongs to them")
+    deliveries_days: float = Field(default=7, ge=4, le=3650)
+    collections_days: float = Field(default=7, gt=0, le=3650, description="but for the newest of each source")
+    signals_days: float = Field(default=30, gt=0, le=3650, description="after they were gone")
+    plans_days: float = Field(default=30, gt=0, le=3650, description="when no task of theirs is left")
+    model_calls_days: float = Field(default=30, gt=0, le=3650, description="of planners; others go with their task")
+    budgets_days: float = Field(default=62, ge=32, le=3650)
+    audit_days: float = Field(default=365, ge=1, le=3650, description="after they were sealed; their digests stay")
+    max_rows_per_run: int = Field(default=100_000, ge=1000, le=10_000_000, description="of each table")
+
+
+class StepLimitSettings(SettingsSection):
+    """What one step container of our own code may use (`pipeline.executor = "docker"`)."""
+
+    cpus: float = Field(default=1, ge=MIN_CPUS, le=256)
+    memory: Annotated[Bytes, Field(ge=256 * 2**20)] = 2 * 2**30
+    pids: int = Field(default=256, ge=32, le=32768)
+
+
+class PipelineSettings(SettingsSection):
+    """How Dagster runs our own code. `auto` is `docker` when SQUIRE_HOME, an engine and the image are there."""
+
+    executor: Literal["auto", "in_process", "docker"] = "in_process"
+    image: Image = "squire-pipeline:latest"
+    network: EngineName = Field(
+        default="bridge", description="of step containers, by which they reach GitHub and the ledger"
+    )
+    step_limits: StepLimitSettings = StepLimitSettings()
+    outcome_poll_s: Seconds = 60
+    redelivery_s: Seconds = 60
+    webserver_port: int = Field(default=3000, ge=1, le=65535)
+
+
+class AlertSettings(SettingsSection):
+    """Who is told when a budget is nearly or wholly used up. Once for each budget and period."""
+
+    webhook_url: SecretUrl | None = Field(default=None, description="gets a JSON object by POST")
+    budget_share: float = Field(default=0.8, gt=0, le=1, description="of a budget, from which on it is a warning")

@@ -1,0 +1,76 @@
+"""The sections of the settings about services that Squire asks: GitHub, and the planner's model."""
+
+from typing import Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, model_validator
+
+from squire_pipelines.sections.types import (
+    AppId,
+    BaseUrl,
+    Email,
+    GitName,
+    Label,
+    Name,
+    ProviderChoices,
+    Seconds,
+    SecondsOrNone,
+    SettingsSection,
+)
+
+
+class GitHubSettings(SettingsSection):
+    """Where GitHub is. For GitHub Enterprise Server: `https://HOST/api/v3`."""
+
+    api_url: BaseUrl = "https://api.github.com"
+    timeout_s: Seconds = 30
+    max_concurrent_requests: int = Field(default=20, ge=1, le=100)
+    max_kept_answers: int = Field(default=2000, ge=100, le=100_000, description="of REST, with their ETags")
+    bot_name: GitName | None = Field(default=None, description="author of the commits; else who the token is at GitHub")
+    bot_email: Email | None = Field(default=None, description="likewise; else GitHub's address of that account")
+    min_write_interval_s: SecondsOrNone = 1.0
+    app_id: AppId | None = Field(default=None, description="of a GitHub App; its key is the secret github-app-key")
+    app_slug: AppId | None = Field(default=None, description="the App's name in the addresses of its pages")
+
+    @property
+    def noreply_domain(self) -> str:
+        """The domain of the addresses by which GitHub knows whose a commit is, without anybody's own address."""
+        return f"users.noreply.{(urlsplit(self.api_url).hostname or '').removeprefix('api.')}"
+
+    @property
+    def graphql_url(self) -> str:
+        """The GraphQL endpoint that belongs to `api_url`."""
+        return self.api_url.removesuffix("/").removesuffix("/v3") + "/graphql"
+
+
+class PlannerSettings(SettingsSection):
+    """Turning signals into tasks. `auto` is `llm` when a model is set, else `rules`."""
+
+    kind: Literal["auto", "rules", "llm"] = "auto"
+    model: Name | None = None
+    provider: ProviderChoices | None = Field(
+        default=None, description="of the model, a table [providers.NAME]; or several, in order or by weight"
+    )
+    base_url: BaseUrl | None = None
+    timeout_s: Seconds = Field(default=120, description="of one plan, at each provider that is asked")
+    max_retries: int = Field(default=3, ge=0, le=10)
+    max_tasks: int = Field(default=20, ge=1, le=200, description="per plan")
+    max_tasks_per_fact: int = Field(default=1, ge=1, le=10, description="whatever became of them")
+    issue_labels: tuple[Label, ...] = ("squire",)
+    approve: Literal["auto", "manual"] = "auto"
+    min_confidence: float = Field(default=0.6, ge=0, le=1)
+    max_risk: Literal["low", "medium", "high"] = "medium"
+    goals: str = Field(default="", max_length=20_000)
+
+    @model_validator(mode="after")
+    def _needs_a_model(self) -> Self:
+        if self.kind == "llm" and self.model is None:
+            raise ValueError('kind = "llm" needs a model: set planner.model, or kind = "auto"')
+        is_asked = self.kind != "rules" and self.model is not None
+        has_place = self.base_url is not None or self.provider is not None
+        if is_asked and not has_place and ":" not in (self.model or "").strip(":"):
+            raise ValueError(
+                f"model = {self.model!r} is no provider:model: set planner.provider or planner.base_url, or name the "
+                "provider"
+            )
+        return self

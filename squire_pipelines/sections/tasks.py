@@ -1,0 +1,102 @@
+"""The sections of the settings about tasks: which start, what they may change, how they are checked and published."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from squire_pipelines.domain.change import DEFAULT_BINARY
+from squire_pipelines.domain.container_limits import Bytes
+from squire_pipelines.domain.protected import DEFAULT_PROTECTED
+from squire_pipelines.sections.texts import BodyTemplate, CommitTemplate, Labels, Reviewers, TitleTemplate
+from squire_pipelines.sections.types import Count, Glob, Label, Name, Seconds, SettingsSection, ShellLine
+
+
+class DispatchSettings(SettingsSection):
+    """How many attempts run at once, and how they are tried again."""
+
+    max_concurrent: int = Field(default=5, ge=1, le=1000)
+    max_per_repository: int = Field(default=1, ge=1, le=100)
+    max_attempts: int = Field(default=3, ge=1, le=10)
+    retry_base_s: Seconds = 30
+    retry_cap_s: Seconds = 900
+    claim_deadline_s: Seconds = Field(default=120, ge=1)
+    lease_s: Seconds = Field(default=60, ge=1, description="prolonged every third of it")
+    wait_s: float = Field(default=3, ge=0, le=30, description="how long a tick waits for a task to become ready")
+
+
+class PolicySettings(SettingsSection):
+    """What an agent's change may be. `protected` and `workflows`: what becomes of such a path, see the guide."""
+
+    allowed_paths: tuple[Glob, ...] = Field(default=(), description="globs; none means all")
+    protected_paths: tuple[Glob, ...] = DEFAULT_PROTECTED
+    protected: Literal["reject", "approve"] = Field(default="reject", description="when the task did not ask for it")
+    workflows: Literal["reject", "approve"] = Field(default="reject", description="when the task asked for it")
+    max_files: Count = Field(default=100, ge=1)
+    max_changed_lines: Count = Field(default=500, ge=1)
+    max_bytes: Bytes = 4 * 2**20
+    max_file_bytes: Bytes = 2 * 2**20
+    max_binary_bytes: Bytes = 512 * 2**10
+    binary_paths: tuple[Glob, ...] = Field(default=DEFAULT_BINARY, description="globs of files that may be no text")
+
+
+class PublishingSettings(SettingsSection):
+    """Pull requests, and the bounds on what an agent's bundle may be and on the git that looks at it."""
+
+    draft: Literal["always", "untrusted", "never"] = "untrusted"
+    label: Label = "squire:needs-approval"
+    labels: Labels = Field(default=(), description="of each pull request")
+    reviewers: Reviewers = Field(default=(), description="asked for a review: logins, or owner/team")
+    title_convention: Literal["plain", "conventional"] | None = Field(
+        default=None, description="conventional: fix: and the like before the title; plain when not set"
+    )
+    title_template: TitleTemplate | None = Field(default=None, description="of titles, with {title}")
+    body_template: BodyTemplate | None = Field(default=None, description="of texts, with {body}")
+    commit_template: CommitTemplate | None = Field(default=None, description="of commits' first lines, with {title}")
+    max_bundle: Bytes = 100 * 2**20
+    max_objects: Count = Field(default=100_000, ge=10)
+    max_object: Bytes = 100 * 2**20
+    max_unpacked: Bytes = 1024 * 2**20
+    max_commits: int = Field(default=100, ge=1, le=10_000)
+    max_patch: Bytes = 64 * 2**20
+    max_lines: Count = Field(default=200_000, ge=1, description="added lines in the text of the difference")
+    git_timeout_s: Seconds = 120
+    git_memory: Annotated[Bytes, Field(ge=256 * 2**20)] = 2 * 2**30
+    judge_timeout_s: Seconds = Field(default=120, description="for each of the two children that judge a bundle")
+    judge_cpu_s: Seconds = Field(default=20, description="of processor, likewise")
+    judge_memory: Annotated[Bytes, Field(ge=512 * 2**20)] = 2**30
+
+
+class VerificationSettings(SettingsSection):
+    """Squire's own run of the repository's checks, on the committed tree, before a pull request is opened.
+
+    Each command is a line for the shell in the clone. `setup` puts dependencies in place: it may reach the registries
+    of `egress`, the checks reach nothing. What it made on a commit is kept for changes that leave the `lockfiles` as
+    they are there. A change of them needs a set-up of its own, which reads no registry unless `changed_setup_egress`.
+    """
+
+    enabled: bool = True
+    setup: ShellLine | None = None
+    tests: ShellLine | None = None
+    lint: ShellLine | None = None
+    build: ShellLine | None = None
+    egress: tuple[Name, ...] = Field(default=(), description="names of gateway registries that setup may read")
+    changed_setup_egress: bool = Field(
+        default=False, description="setup may read registries also on a tree whose lockfiles the change touches"
+    )
+    lockfiles: tuple[Glob, ...] = (
+        "**/package-lock.json",
+        "**/pnpm-lock.yaml",
+        "**/yarn.lock",
+        "**/uv.lock",
+        "**/poetry.lock",
+        "**/requirements*.txt",
+        "**/requirements*.lock",
+        "**/pyproject.toml",
+        "**/package.json",
+        "**/Cargo.lock",
+        "**/go.sum",
+    )
+    timeout_s: Seconds = Field(default=900, description="for each check")
+    setup_timeout_s: Seconds = 900
+    max_setup: Bytes = Field(default=512 * 2**20, description="dependencies that are kept, each set of them")
+    kept_setups: int = Field(default=20, ge=0, le=1000)

@@ -1,0 +1,63 @@
+"""Which models the settings have called, by whom and at which provider: what is checked before any is."""
+
+from dataclasses import dataclass, replace
+
+from squire_pipelines.domain.agent_choice import AgentChoice
+from squire_pipelines.domain.provider_limits import DayLimits
+from squire_pipelines.settings.model import Settings
+from squire_pipelines.settings.model_use import calls_model
+from squire_pipelines.settings.providers import ModelProvider
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderUse:
+    """A model that is called at a provider.
+
+    Args:
+        user: Who calls it: `planner` or `agent`.
+        provider: Where.
+        model: As the settings name it.
+        repositories: Whose agents call it; empty for the planner, and for settings that name no repository.
+        kinds: Of these agents.
+    """
+
+    user: str
+    provider: ModelProvider
+    model: str
+    repositories: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+
+
+def day_limits(settings: Settings, repository: str, choice: AgentChoice | None, attempt_id: str | None) -> DayLimits:
+    """Return the limits of a day of an agent's providers; none for an agent that calls no model. Raises ConfigError.
+
+    Args:
+        settings: The settings.
+        repository: Whose agent.
+        choice: Which agent, see `Settings.agent_for`.
+        attempt_id: Of which attempt, see `Settings.agent_providers`.
+    """
+    if not calls_model(settings.agent_for(repository, choice)):
+        return {}
+    providers = settings.agent_providers(repository, attempt_id, choice)
+    return {provider.name: provider.limits.max_usd_per_day for provider in providers}
+
+
+def provider_uses(settings: Settings) -> tuple[ProviderUse, ...]:
+    """Return each model that is called, once at each provider: the planner's, then the agents'."""
+    planner = settings.planner
+    uses: list[ProviderUse] = []
+    if planner.kind != "rules" and planner.model is not None:
+        uses += [ProviderUse("planner", provider, planner.model) for provider in settings.planner_providers()]
+    agents: dict[tuple[str, str | None, str], ProviderUse] = {}
+    for repository in settings.repositories or ("",):
+        for choice in settings.orderable_choices(repository):
+            agent = settings.agent_for(repository, choice)
+            providers = settings.agent_providers(repository, choice=choice) if calls_model(agent) else ()
+            for provider in providers:
+                key = provider.name, provider.base_url, agent.model or ""
+                use = agents.get(key, ProviderUse("agent", provider, key[2]))
+                names = dict.fromkeys((*use.repositories, *filter(None, (repository,))))
+                kinds = dict.fromkeys((*use.kinds, agent.kind))
+                agents[key] = replace(use, repositories=tuple(names), kinds=tuple(kinds))
+    return (*uses, *agents.values())
