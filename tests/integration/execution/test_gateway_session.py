@@ -344,7 +344,7 @@ from squire_pipelines.execution.settings_mark import settings_mark
 from squire_pipelines.execution.lease import LeasedAttempt
 from squire_pipelines.ledger import attempts, tasks
 from squire_pipelines.ledger.store import open_ledger
-from squire_pipelines.settings import load_settings
+from squire_pipelines.settings.model import load_settings
 settings = load_settings()
 ledger = open_ledger(settings.resolved_ledger_url)
 with ledger.read() as tx:

@@ -267,7 +267,7 @@ def run_publisher(ledger: Ledger, warehouse: Path, *, before: str = "") -> "subp
         from pathlib import Path
         from squire_pipelines.errors import SquireError
         from squire_pipelines.ledger.store import Ledger
-        from squire_pipelines.sections import WarehouseSettings
+        from squire_pipelines.sections.operation import WarehouseSettings
         from squire_pipelines.warehouse.publish import publish_warehouse
         ledger = Ledger({str(ledger.url)!r})
         {before}

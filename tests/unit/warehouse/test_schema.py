@@ -29,7 +29,9 @@ def test_every_table_of_the_ledger_is_published() -> None:
         "audit_batches",
         "collaborators",
         "github_limits",
+        "onboardings",
         "repositories",
+        "repository_files",
         "settings_seen",
         "task_signals",
     }  # what processes of ours tell each other
