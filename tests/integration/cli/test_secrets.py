@@ -149,7 +149,8 @@ def test_child_processes_open_the_file_with_a_key_that_is_on_no_disk_and_in_no_e
 ) -> None:
     squire.ok("secrets", "set", "github-token", stdin=TOKEN)
     program = (
-        "from squire_pipelines.secrets import require_secret; from squire_pipelines.settings.model import load_settings\n"
+        "from squire_pipelines.secrets import require_secret\n"
+        "from squire_pipelines.settings.model import load_settings\n"
         "print(require_secret('github-token', load_settings().secret_sources).reveal())\n"
     )
     with handed_on_key(load_settings().secret_sources) as variables:
