@@ -166,6 +166,11 @@ class Home:
         return self.data / "warehouse.duckdb"
 
     @property
+    def migrations(self) -> Path:
+        """The records of migrations, with the sealed originals."""
+        return self.config / "migrations"
+
+    @property
     def archive(self) -> Path:
         """The Parquet files of what left the ledger, a folder for each table."""
         return self.data / "archive"

@@ -18,7 +18,6 @@ from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_op
 from squire_pipelines.cli.failures import note
 from squire_pipelines.cli.lazy import Lazy, LazyGroup
 from squire_pipelines.cli.parameters import REPOSITORY
-from squire_pipelines.cli.repository_file import check_local_file, check_repositorys_file, rows_of_repository
 from squire_pipelines.cli.run import hand_on_config
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.settings.file import read_settings_file, toml_text
@@ -61,6 +60,8 @@ def show(context: CliContext, *, repository: str | None, defaults: bool, origin:
     """
     path, note = context.config_path, ""
     if repository is not None:
+        from squire_pipelines.cli.repository_file import rows_of_repository  # noqa: PLC0415 - seldom needed
+
         rows, note = rows_of_repository(context, read_settings_file(path), repository)
     elif defaults:
         rows = [SettingRow(keys, shown(keys, value), "default") for keys, value in flatten(default_values())]
@@ -195,9 +196,13 @@ def validate(context: CliContext, *, repository: str | None, repository_file: Pa
     that the old product left are told, with the command that takes them over.
     """
     if repository_file is not None:
+        from squire_pipelines.cli.repository_file import check_local_file  # noqa: PLC0415 - seldom needed
+
         check_local_file(repository_file)
         return
     if repository is not None:
+        from squire_pipelines.cli.repository_file import check_repositorys_file  # noqa: PLC0415 - likewise
+
         check_repositorys_file(context, repository)
         return
     hand_on_config(context)  # as `run` and `dev` do, whose step containers read the file
@@ -241,6 +246,7 @@ def path(context: CliContext, *, as_json: bool) -> None:
         "answers",
         "attempts",
         "dagster",
+        "migrations",
         "mirrors",
         "reload_request",
         "report",

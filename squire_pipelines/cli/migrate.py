@@ -18,9 +18,9 @@ from squire_pipelines.cli.unlock import open_or_create_store
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.ledger.importing import import_tasks
 from squire_pipelines.migration.mapping import AI_GATEWAY_KEY, SECRET_VARIABLES
-from squire_pipelines.migration.old_files import OldPlaces
+from squire_pipelines.migration.places import OldPlaces
 from squire_pipelines.migration.plan import MigrationPlan, make_plan
-from squire_pipelines.migration.record import RecordFile, RecordFolder, folder_of, records_in
+from squire_pipelines.migration.record import RecordFile, RecordFolder, records_in
 from squire_pipelines.migration.takeover import Takeover
 from squire_pipelines.secret_names import SecretName
 from squire_pipelines.secrets.passphrase import NAME
@@ -157,10 +157,10 @@ class _Migration:
     def roll_back(self) -> None:
         """Restore the originals of the last migration. Raises ConfigError where there is none."""
         with self.takeover.locked():
-            files = records_in(folder_of(self.context.home))
+            files = records_in(self.context.home.migrations)
             if not files:
                 raise ConfigError(
-                    f"there is no migration to undo in {folder_of(self.context.home)}",
+                    f"there is no migration to undo in {self.context.home.migrations}",
                     hint="`squire migrate --dry-run` shows what is there",
                 )
             self._open_store()
@@ -181,7 +181,7 @@ class _Migration:
     def forget(self) -> None:
         """Remove the backups of migrations that are done."""
         with self.takeover.locked():
-            files = [file for file in records_in(folder_of(self.context.home)) if file.phase == "done"]
+            files = [file for file in records_in(self.context.home.migrations) if file.phase == "done"]
             if files and not self.yes:
                 if not self.context.is_interactive:
                     raise click.UsageError("without a terminal to ask at, say --yes")
@@ -194,7 +194,7 @@ class _Migration:
             write_line(f"removed {counted(len(files), 'backup')}" if files else "There is no backup.")
 
     def _finish_interrupted(self) -> None:
-        for file in records_in(folder_of(self.context.home)):
+        for file in records_in(self.context.home.migrations):
             if file.phase == "done":
                 continue
             self._open_store()

@@ -8,9 +8,7 @@ from pathlib import Path
 
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.home import Home
-from squire_pipelines.migration.old_files import OldPlaces
-from squire_pipelines.migration.plan import make_plan
-from squire_pipelines.migration.record import folder_of, records_in
+from squire_pipelines.migration.places import OldPlaces
 from squire_pipelines.settings.file import SettingsFile
 
 COMMAND = "squire migrate"
@@ -37,12 +35,18 @@ def find_leftovers(home: Home, folder: Path, config: SettingsFile, *, user_home:
         config: The settings' file as it was read.
         user_home: The user's; by default that of this process's user.
     """
+    places = OldPlaces(folder=folder, user_home=Path.home() if user_home is None else user_home, environment={})
+    if places.is_empty and not home.migrations.is_dir():
+        return []
+    # Reading YAML and what was sealed takes longer than all else that checks settings, who seldom have any of it.
+    from squire_pipelines.migration.plan import make_plan  # noqa: PLC0415
+    from squire_pipelines.migration.record import records_in  # noqa: PLC0415
+
     leftovers = [
         Leftover(f"a migration was interrupted: {file.path}", _GO_ON, has_secret=True)
-        for file in records_in(folder_of(home))
+        for file in records_in(home.migrations)
         if file.phase != "done"
     ]
-    places = OldPlaces(folder=folder, user_home=Path.home() if user_home is None else user_home, environment={})
     try:
         plan = make_plan(places, config, "", ())
     except ConfigError as error:

@@ -22,7 +22,8 @@ from squire_pipelines.migration.mapping import (
     entries_of_steward,
     entries_of_variables,
 )
-from squire_pipelines.migration.old_files import OldFile, OldPlaces, first_file, parse_json, parse_yaml, text_of
+from squire_pipelines.migration.old_files import OldFile, first_file, parse_json, parse_yaml, text_of
+from squire_pipelines.migration.places import OldPlaces
 from squire_pipelines.secrets.redact import process_redactor
 from squire_pipelines.secrets.secret import Secret
 from squire_pipelines.settings.edits import with_value

@@ -99,7 +99,7 @@ class RecordFolder:
     """
 
     def __init__(self, home: Home, sources: SecretSources, ask: Callable[[], Secret] | None = None) -> None:
-        self.path = folder_of(home)
+        self.path = home.migrations
         self._sources = sources
         self._ask = ask
 
@@ -168,11 +168,6 @@ class RecordFolder:
         if passphrase is None:
             raise PassphraseError(f"{path} was sealed with another passphrase", hint="give the one that held then")
         return derive_key(passphrase.reveal(), sealed.salt, sealed.cost)
-
-
-def folder_of(home: Home) -> Path:
-    """Return where a home keeps the records of migrations."""
-    return home.config / "migrations"
 
 
 def records_in(folder: Path) -> tuple[RecordFile, ...]:

@@ -14,9 +14,9 @@ import keyring.backends.fail
 
 from squire_pipelines.errors import SquireError
 from squire_pipelines.home import Home
-from squire_pipelines.migration.old_files import OldPlaces
+from squire_pipelines.migration.places import OldPlaces
 from squire_pipelines.migration.plan import MigrationPlan, make_plan, value_at
-from squire_pipelines.migration.record import RecordFolder, folder_of, records_in
+from squire_pipelines.migration.record import RecordFolder, records_in
 from squire_pipelines.migration.takeover import Takeover
 from squire_pipelines.secrets.sources import SecretSources
 from squire_pipelines.settings.file import SettingsFile, read_settings_file
@@ -120,13 +120,13 @@ class OldHome:
     def problems(self) -> list[str]:
         """Return what is wrong with the state that a killed migration left."""
         problems = [] if self.is_old() or self.is_new() else ["neither the old state nor the new one is whole"]
-        if not self.is_old() and not records_in(folder_of(self.home)):
+        if not self.is_old() and not records_in(self.home.migrations):
             problems.append("there is no backup of what was changed")
         return problems
 
     def settle(self, *, forward: bool) -> list[str]:
         """Do what the next run does, forward or with --rollback; return what is wrong after it."""
-        takeover, files = self.takeover(), records_in(folder_of(self.home))
+        takeover, files = self.takeover(), records_in(self.home.migrations)
         try:
             if files and files[-1].phase == "begun" and forward:
                 takeover.finish(files[-1])
@@ -134,7 +134,7 @@ class OldHome:
                 takeover.undo(files[-1])
         except SquireError as error:
             return [f"the next run fails: {error}"]
-        files = records_in(folder_of(self.home))
+        files = records_in(self.home.migrations)
         if any(file.phase != "done" for file in files):
             return ["the next run did not finish it"]
         if files:

@@ -12,7 +12,7 @@ import pytest
 
 from squire_pipelines.errors import ConfigError, SquireError
 from squire_pipelines.migration.leftovers import find_leftovers
-from squire_pipelines.migration.record import folder_of, records_in
+from squire_pipelines.migration.record import records_in
 from tests.support.old_homes import FILES, SECRETS, TOKEN, OldHome, kill_migrations, no_keychain, run_killed
 from tests.support.secret_store_faults import passphrase
 
@@ -116,7 +116,7 @@ def test_a_full_disk_before_plain_text_is_removed_leaves_nothing_changed(old: Ol
         full = StepRecorder(steps.index(step) + 1, _full)
         with pytest.raises(ConfigError, match=r"nothing was changed: .*No space left"):
             old.takeover(full).begin(old.plan(), old.config)
-        assert records_in(folder_of(old.home)) == ()
+        assert records_in(old.home.migrations) == ()
         assert old.settle(forward=False) == []
 
 
@@ -149,7 +149,7 @@ def test_what_changed_between_a_crash_and_the_next_run_stays_as_it_is(old: OldHo
     run_killed(lambda: old.takeover(dying).begin(old.plan(), old.config))
     (old.root / "work/.env").write_text(f"MINE=1\nGITHUB_TOKEN={TOKEN}\n")
     old.home.config_file.write_text("[dispatch]\nmax_concurrent = 2\n")
-    (file,) = records_in(folder_of(old.home))
+    (file,) = records_in(old.home.migrations)
     _, notes = old.takeover().finish(file)
     assert notes == [f"{old.root / 'work/.env'} was changed meanwhile, and stays as it is: run the command again"]
     assert [edit.path.name for edit in old.plan().edits] == [".env"]

@@ -8,7 +8,7 @@ import pytest
 
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.migration.mapping import entries_of_config, entries_of_steward
-from squire_pipelines.migration.old_files import OldPlaces
+from squire_pipelines.migration.places import OldPlaces
 from squire_pipelines.migration.plan import MigrationPlan, make_plan
 from squire_pipelines.settings.file import read_settings_file
 
