@@ -130,7 +130,7 @@ class SettingsInForce:
         self._hang_ups = 0
         self._state = self._start()
         self.at_start = self._state.settings
-        """What the process was started with, which holds to its end where a key says so (`setting_restarts`)."""
+        """What the process was started with, which holds to its end where a key says so (`settings.restarts`)."""
         on_taken(self.at_start)
 
     @property

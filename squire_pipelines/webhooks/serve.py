@@ -126,7 +126,7 @@ def serve(in_force: SettingsInForce, *, announce: Callable[[str], None] = print_
     """Receive deliveries until SIGTERM or SIGINT.
 
     Args:
-        in_force: The settings, followed while it serves; `setting_restarts` names those that it is started with.
+        in_force: The settings, followed while it serves; `settings.restarts` names those that it is started with.
         announce: Called with the URL when requests are answered.
 
     Raises:

@@ -1,4 +1,4 @@
-"""`squire doctor`: the report of all checks, which `doctor_table` has, and the repairs that are safe."""
+"""`squire doctor`: the report of all checks, which `table` has, and the repairs that are safe."""
 
 from collections.abc import Iterator
 from contextlib import suppress
