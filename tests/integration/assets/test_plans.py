@@ -3,7 +3,6 @@ from typing import Any
 import dagster as dg
 import pytest
 from dagster import AssetCheckEvaluation
-from pydantic_ai import models
 from sqlalchemy import select
 
 from squire_forge.process import ForgeProcess
@@ -165,7 +164,6 @@ def test_tasks_alone_can_be_materialized_from_a_plan_that_is_there(quiet_pipelin
 def test_a_model_that_fails_is_in_the_books_and_the_rules_plan(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(models, "ALLOW_MODEL_REQUESTS", True)
     monkeypatch.setenv("SQUIRE_MODEL_KEY", "sk-" + "t" * 30)
     with ModelServer([Turn(status=400, text="no such model")]) as server:
         text = (pipeline.home / "config.toml").read_text(encoding="utf-8")

@@ -44,7 +44,9 @@ def doctor(squire: Squire, upstream: DirectedProvider, *words: str) -> dict[str,
         f'[planner]\nkind = "llm"\nprovider = "own"\nmodel = "big"\n[agent]\nkind = "command"\ncommand = ["true"]\n'
         f'[providers.own]\nprotocol = "openai"\nbase_url = "{upstream.url}"\n'
     )
-    rows: list[dict[str, str]] = json.loads(squire("doctor", "--json", *words).stdout)
+    result = squire("doctor", "--json", *words)
+    assert result.stdout, (result.stderr, result.exception)
+    rows: list[dict[str, str]] = json.loads(result.stdout)
     return {row["name"]: row for row in rows}
 
 

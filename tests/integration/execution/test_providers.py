@@ -7,7 +7,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from pydantic_ai import models
 from sqlalchemy import select
 
 from squire_pipelines.agents.adapters.protocol import AgentConfig
@@ -85,9 +84,8 @@ def lease(settings: Settings) -> LeasedAttempt:
 
 
 def test_planner_and_agent_call_their_own_providers_each_with_its_own_key(
-    settings: Settings, upstreams: tuple[DirectedProvider, DirectedProvider], monkeypatch: pytest.MonkeyPatch
+    settings: Settings, upstreams: tuple[DirectedProvider, DirectedProvider]
 ) -> None:
-    monkeypatch.setattr(models, "ALLOW_MODEL_REQUESTS", True)
     planner, agent = upstreams
     planner.answer, agent.answer = plain(200, ANSWERS["openai"]), plain(200, ANSWERS["anthropic"])
     key = find_secret(settings.planner_providers()[0].secret, settings.secret_sources)

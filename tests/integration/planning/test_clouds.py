@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 
 import pytest
-from pydantic_ai import models
 
 from squire_pipelines.domain.tasks import Plan
 from squire_pipelines.planning.planner import make_plan
@@ -40,8 +39,7 @@ def plan(folder: Path, table: str, calls: list[ModelCall]) -> Plan:
 
 
 @pytest.fixture(autouse=True)
-def _requests_to_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "ALLOW_MODEL_REQUESTS", True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     aws_environment(monkeypatch.setenv)
 
 

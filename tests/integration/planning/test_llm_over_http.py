@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from pydantic_ai import models
 
 from squire_pipelines.errors import PlanningError
 from squire_pipelines.planning.llm import ModelOptions, plan_by_model
@@ -20,11 +19,6 @@ from tests.support.model_server import Call, ModelServer, Turn
 from tests.support.signal_samples import issue
 
 KEY = "sk-" + "t" * 30
-
-
-@pytest.fixture(autouse=True)
-def _requests_to_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "ALLOW_MODEL_REQUESTS", True)
 
 
 def answer(**fields: Any) -> Turn:

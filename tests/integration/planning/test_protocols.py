@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic_ai import models
 
 from squire_pipelines.domain.tasks import Plan
 from squire_pipelines.planning.planner import make_plan
@@ -92,8 +91,7 @@ REFUSALS: dict[str, tuple[int, dict[str, Any], str]] = {
 
 
 @pytest.fixture(autouse=True)
-def _requests_to_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "ALLOW_MODEL_REQUESTS", True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "GEMINI_API_KEY", "GOOGLE_API_KEY"):
         monkeypatch.setenv(name, FOREIGN)  # a developer has these, for other programs
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from pydantic_ai import models
 from sqlalchemy import select
 
 from squire_pipelines.domain.tasks import Plan
@@ -76,8 +75,7 @@ class Rig(NamedTuple):
 
 
 @pytest.fixture
-def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
-    monkeypatch.setattr(models, "ALLOW_MODEL_REQUESTS", True)
+def rig(tmp_path: Path) -> Iterator[Rig]:
     sqlite_ledger_file(tmp_path / "ledger.sqlite")
     ledger = open_ledger(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
     with serve_upstream() as first, serve_upstream() as second:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from pydantic_ai import models
 from sqlalchemy import select
 
 from squire_forge.process import ForgeProcess
@@ -171,7 +170,6 @@ def test_a_dry_run_shows_the_tasks_that_a_cycle_makes(
 def test_a_dry_run_with_a_model_counts_against_the_budget_and_stops_at_it_as_a_plan_does(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(models, "ALLOW_MODEL_REQUESTS", True)
     monkeypatch.setenv("SQUIRE_MODEL_KEY", "sk-" + "t" * 30)
     answer = Turn(calls=(Call("final_result", {"tasks": []}),), prompt_tokens=700, completion_tokens=50)
     with ModelServer([answer] * 2) as server:

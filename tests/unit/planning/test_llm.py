@@ -22,8 +22,12 @@ from squire_pipelines.planning.selection import PlanInputs
 from tests.support.signal_samples import failed_check, finding, issue, manual, open_pr
 
 pytestmark = pytest.mark.anyio
-models.ALLOW_MODEL_REQUESTS = False
 Answers = Callable[[list[ModelMessage]], dict[str, Any]]
+
+
+@pytest.fixture(autouse=True)
+def _no_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "ALLOW_MODEL_REQUESTS", False)
 
 
 def task(**fields: Any) -> dict[str, Any]:
