@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from squire_pipelines.cli.config_check import check_usable, read_alone
+from squire_pipelines.cli.config_check import check_usable, read_alone, refuse_hidden
 from squire_pipelines.cli.config_values import (
     SettingRow,
     default_values,
@@ -207,11 +207,14 @@ def validate(context: CliContext, *, repository: str | None, repository_file: Pa
         return
     hand_on_config(context)  # as `run` and `dev` do, whose step containers read the file
     path = context.config_path
-    check_usable(context.settings, read_settings_file(path))
+    file = read_settings_file(path)
+    settings = context.settings
+    refuse_hidden(file)
+    check_usable(settings, file)
     write_line(f"ok: {path if path.is_file() else 'the defaults and the environment'}")
     from squire_pipelines.migration.leftovers import find_leftovers  # noqa: PLC0415 - other commands start sooner
 
-    for leftover in find_leftovers(context.home, Path.cwd(), read_settings_file(path)):
+    for leftover in find_leftovers(context.home, Path.cwd(), file):
         note(f"{leftover.message}: {leftover.step}")
 
 

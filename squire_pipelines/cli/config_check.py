@@ -5,10 +5,10 @@ from pathlib import Path
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
-from squire_pipelines.errors import ConfigError
+from squire_pipelines.errors import ConfigError, SettingError
 from squire_pipelines.execution.agent_checks import check_agents
-from squire_pipelines.settings.errors import config_error, in_file, refuse_parameters
-from squire_pipelines.settings.file import SettingsFile, parse_settings
+from squire_pipelines.settings.errors import config_error, in_file, refuse_parameters, variable_at
+from squire_pipelines.settings.file import SettingsFile, key_text, parse_settings
 from squire_pipelines.settings.model import Settings, settings_of
 
 
@@ -35,8 +35,38 @@ def check_usable(settings: Settings, file: SettingsFile) -> None:
 
 
 def check_text(path: Path, text: str) -> None:
-    """Check a text as the settings' file at `path`, with the environment, as reading it does. Raises ConfigError."""
-    settings_of(parse_settings(path, text))
+    """Check a text as the settings' file at `path`, with the environment and without. Raises ConfigError."""
+    file = parse_settings(path, text)
+    settings_of(file)
+    refuse_hidden(file)
+
+
+def refuse_hidden(file: SettingsFile) -> None:
+    """Refuse a wrong value in a file that a variable hides: other processes may not have the variable.
+
+    What the file lacks because a variable sets it is no error.
+
+    Args:
+        file: That is valid with the environment.
+
+    Raises:
+        SettingError: A value is wrong.
+    """
+    try:
+        _settings_of_file(file)
+    except ValidationError as error:
+        for details in error.errors():
+            path = tuple(details["loc"])
+            variable = variable_at(path)
+            if variable is None or details["type"] == "missing":
+                continue
+            line = file.line_of(path)
+            where = str(file.path) if line is None else f"{file.path}, line {line}"
+            raise SettingError(
+                f"{where}: {key_text(path)}: {details['msg'].removeprefix('Value error, ')}; the variable {variable} "
+                "hides this value only where it is set",
+                hint=f"change it, as with `squire config set {key_text(path)} VALUE`, or remove it",
+            ) from error
 
 
 def what_is_missing(path: Path, text: str) -> ConfigError | None:
@@ -51,7 +81,14 @@ def what_is_missing(path: Path, text: str) -> ConfigError | None:
 
 def read_alone(file: SettingsFile) -> Settings:
     """Return the settings that a file makes without the environment. Raises ConfigError."""
+    refuse_parameters(file)
+    try:
+        return _settings_of_file(file)
+    except ValidationError as error:
+        raise in_file(config_error(Settings, error), file) from error
 
+
+def _settings_of_file(file: SettingsFile) -> Settings:
     class SettingsOfFile(Settings):
         """Settings that no variable changes."""
 
@@ -66,8 +103,4 @@ def read_alone(file: SettingsFile) -> Settings:
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             return (init_settings,)
 
-    refuse_parameters(file)
-    try:
-        return SettingsOfFile(**file.values)
-    except ValidationError as error:
-        raise in_file(config_error(Settings, error), file) from error
+    return SettingsOfFile(**file.values)

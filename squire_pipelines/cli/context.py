@@ -44,6 +44,7 @@ class CliContext:
     def __init__(self, *, is_interactive: bool | None = None) -> None:
         self.config: Path | None = None
         self.verbose = False
+        self._hints_shown: set[str] = set()
         at_terminal = sys.stdin is not None and sys.stdin.isatty()  # it is None when closed
         self.is_interactive = at_terminal if is_interactive is None else is_interactive
 
@@ -82,7 +83,9 @@ class CliContext:
 
         settings = load_settings(self.config)
         for sentence in unknown_variables(type(settings)):
-            note(sentence)
+            if sentence not in self._hints_shown:  # the settings are read anew after a command has changed them
+                self._hints_shown.add(sentence)
+                note(sentence)
         set_level(settings.logging.level)
         return settings
 

@@ -8,7 +8,7 @@ import click
 
 from squire_pipelines.cli.audited import record_settings
 from squire_pipelines.cli.config_check import what_is_missing
-from squire_pipelines.cli.context import CliContext, emit_json, json_option, table_of, with_context
+from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_option, table_of, with_context
 from squire_pipelines.cli.init import config_text, write_schema
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.run import hand_on_config
@@ -19,7 +19,7 @@ from squire_pipelines.errors import ConfigError
 from squire_pipelines.ledger.importing import import_tasks
 from squire_pipelines.migration.mapping import AI_GATEWAY_KEY, SECRET_VARIABLES
 from squire_pipelines.migration.places import OldPlaces
-from squire_pipelines.migration.plan import MigrationPlan, make_plan
+from squire_pipelines.migration.plan import MigrationPlan, MigrationRow, make_plan
 from squire_pipelines.migration.record import RecordFile, RecordFolder, records_in
 from squire_pipelines.migration.takeover import Takeover
 from squire_pipelines.secret_names import SecretName
@@ -83,7 +83,7 @@ def migrate(
     elif forget:
         migration.forget()
     elif dry_run:
-        migration.show(migration.plan())
+        migration.preview()
     else:
         migration.run()
 
@@ -120,10 +120,31 @@ class _Migration:
         elif not plan.rows:
             write_line("Nothing of the old product is here: no file, no variable.")
         else:
-            columns = {"what": "entry", "from": "source", "to": "target", "what is done, or why not": "note"}
+            columns: Columns = {
+                "what": "entry",
+                "from": self._short_source,
+                "to": "target",
+                "what is done, or why not": "note",
+            }
             self.context.console.print(table_of(plan.rows, columns, keep=columns))
             if plan.is_empty:
                 write_line("Nothing is left to be taken over.")
+
+    def _short_source(self, row: MigrationRow) -> str:
+        """Return a file's name from the folder that was looked in, or from the user's, so that the table is narrow."""
+        path = Path(row.source)
+        if path.is_relative_to(self.places.folder):
+            return str(path.relative_to(self.places.folder))
+        return (
+            f"~/{path.relative_to(self.places.user_home)}" if path.is_relative_to(self.places.user_home) else row.source
+        )
+
+    def preview(self) -> None:
+        """Show what would be done."""
+        plan = self.plan()
+        self.show(plan)
+        if not self.as_json and (plan.task_places or not plan.is_empty):
+            write_line("Nothing was changed: `squire migrate` does this.")
 
     def run(self) -> None:
         """Finish what was interrupted, then take over what there is."""

@@ -6,6 +6,7 @@ import click
 
 from squire_pipelines.cli.context import CliContext
 from squire_pipelines.cli.person import actor
+from squire_pipelines.cli.text import counted
 from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.execution.onboarding import OnboardingContext, Proposal, propose
 from squire_pipelines.github.access import access_from
@@ -37,7 +38,7 @@ def ask_repository(context: CliContext, repository: str | None, *, again: bool) 
     proposal = asyncio.run(ask())
     pull = proposal.pull_request
     if proposal.created:
-        write_line(f"opened {pull.url}; it shows {proposal.tasks} tasks that would be planned")
+        write_line(f"opened {pull.url}; it shows {counted(proposal.tasks, 'task')} that would be planned")
     else:
         write_line(f"{pull.url} is {pull.state} already")
     if pull.state == "open":

@@ -175,6 +175,8 @@ def _plan_settings(plan: MigrationPlan, entries: _Entries, config: SettingsFile,
         path, value = entry.settings[0]
         target = f"{key_text(path)} = {_shown(value)}"
         note = _why_not(entry, current, known, entries.unused)
+        if note and entry.source == ENVIRONMENT:
+            note += "; the variable takes precedence where it is set: unset it"
         if not note:
             if not known:
                 settings_of(current)  # what cannot be read is not changed

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
@@ -172,7 +173,8 @@ def preview(
                     Text(f"{made.repository}: {reading.source} could not be read: {reading.error}", style="red")
                 )
         for task in made.tasks:
-            answers = ", ".join(task.signals)
+            kinds = Counter(signal.partition(":")[0] for signal in task.signals)
+            answers = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
             cells = (made.repository, task.title, task.kind, task.priority.name.lower(), task.base_branch, answers)
             table.add_row(*(Text(str(cell)) for cell in cells))
         for note in made.notes:

@@ -44,6 +44,17 @@ def test_set_writes_what_get_then_prints(squire: Squire, words: tuple[str, ...],
     assert squire.json("config", "get", key) != value
 
 
+def test_a_wrong_value_is_refused_though_a_variable_hides_it(squire: Squire, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = squire.config(CONFIG)
+    monkeypatch.setenv("SQUIRE_DISPATCH__MAX_CONCURRENT", "2")
+    refusal = squire.fails(3, "config", "set", "dispatch.max_concurrent", "0")
+    assert "the variable SQUIRE_DISPATCH__MAX_CONCURRENT hides this value" in refusal
+    assert path.read_text() == CONFIG
+    squire.ok("config", "set", "dispatch.max_concurrent", "4")
+    path.write_text(CONFIG.replace("= 3", "= 0"))
+    assert "line 4: dispatch.max_concurrent" in squire.fails(3, "config", "validate")
+
+
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
