@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-_ENTRY = re.compile(rb"[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*")
+_ENTRY = re.compile(rb"^[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*", re.MULTILINE)
 _QUOTED = {
     ord('"'): re.compile(rb'"((?:\\.|[^"\\])*)"', re.DOTALL),
     ord("'"): re.compile(rb"'([^']*)'", re.DOTALL),

@@ -22,7 +22,7 @@ from squire_pipelines.home import Home, close_to_others, make_folder
 
 NAME = "fix"
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
-_PART = re.compile(r"\..+\.[A-Za-z0-9_]{8}\.part")  # what `files.open_atomically` writes before it renames
+_PART = re.compile(r"\A\..+\.[A-Za-z0-9_]{8}\.part")  # what `files.open_atomically` writes before it renames
 _PART_AGE_S = 3600.0
 _MAX_FILES = 1000
 
