@@ -20,7 +20,7 @@ from squire_pipelines.cli.lazy import Lazy, LazyGroup
 from squire_pipelines.cli.parameters import REPOSITORY
 from squire_pipelines.cli.run import hand_on_config
 from squire_pipelines.errors import ConfigError
-from squire_pipelines.settings.file import read_settings_file, toml_text
+from squire_pipelines.settings.file import SettingsFile, read_settings_file, toml_text
 from squire_pipelines.settings.keys import parse_key
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.terminal.output import write_line
@@ -205,13 +205,22 @@ def validate(context: CliContext, *, repository: str | None, repository_file: Pa
 
         check_repositorys_file(context, repository)
         return
-    hand_on_config(context)  # as `run` and `dev` do, whose step containers read the file
     path = context.config_path
-    file = read_settings_file(path)
-    settings = context.settings
-    refuse_hidden(file)
-    check_usable(settings, file)
+    try:
+        hand_on_config(context)  # as `run` and `dev` do, whose step containers read the file
+        file = read_settings_file(path)
+        settings = context.settings
+        refuse_hidden(file)
+        check_usable(settings, file)
+    except ConfigError:
+        # Also what is wrong may be for a move from the old product that was not made; no plan fits a wrong file.
+        _tell_leftovers(context, SettingsFile(path, exists=False))
+        raise
     write_line(f"ok: {path if path.is_file() else 'the defaults and the environment'}")
+    _tell_leftovers(context, file)
+
+
+def _tell_leftovers(context: CliContext, file: SettingsFile) -> None:
     from squire_pipelines.migration.leftovers import find_leftovers  # noqa: PLC0415 - other commands start sooner
 
     for leftover in find_leftovers(context.home, Path.cwd(), file):

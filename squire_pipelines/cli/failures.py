@@ -45,10 +45,16 @@ def report(error: BaseException, *, verbose: bool) -> int:
         return error.exit_code
     else:
         hint = "" if verbose else "this is a fault in Squire; run `squire -v …` to see the traceback"
-        fail(f"{type(error).__name__}: {error}", hint)
+        fail(_redacted(f"{type(error).__name__}: {error}"), hint)  # nobody knows what a library puts into its message
         code = int(ExitCode.FAILED)
     if verbose:
         import traceback  # noqa: PLC0415 - only when a command fails
 
-        write_line("".join(traceback.format_exception(error)), err=True, end="")
+        write_line(_redacted("".join(traceback.format_exception(error))), err=True, end="")
     return code
+
+
+def _redacted(text: str) -> str:
+    from squire_pipelines.secrets.redact import process_redactor  # noqa: PLC0415 - only when a command fails
+
+    return process_redactor().redact(text)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.secrets.secret import Secret
-from squire_pipelines.secrets.secret_files import MAX_SECRET_BYTES, read_secret_file, secret_of
+from squire_pipelines.secrets.secret_files import MAX_SECRET_BYTES, may_exist, read_secret_file, secret_of
 
 VARIABLE = "SQUIRE_SECRETS_PASSPHRASE"
 FILE_VARIABLE = f"{VARIABLE}_FILE"
@@ -36,7 +36,7 @@ def passphrase_file() -> Path | None:
     if named := os.environ.get(FILE_VARIABLE):
         return Path(named)
     mounted = (folder / MOUNTED_NAME for folder in mounted_folders())
-    return next((path for path in mounted if path.exists()), None)
+    return next((path for path in mounted if may_exist(path)), None)
 
 
 def find_passphrase() -> Secret | None:

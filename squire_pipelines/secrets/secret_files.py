@@ -12,6 +12,17 @@ from squire_pipelines.secrets.secret import Secret
 MAX_SECRET_BYTES = 64 * 1024
 
 
+def may_exist(path: Path) -> bool:
+    """Return whether something is at a path, or nobody here may know, so that reading it tells why."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
 def read_secret_file(path: Path, name: str, *, private: bool = False) -> Secret | None:
     """Return the secret in a file; None when the file is not there or empty.
 

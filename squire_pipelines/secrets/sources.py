@@ -12,7 +12,7 @@ from squire_pipelines.errors import ConfigError
 from squire_pipelines.home import Home
 from squire_pipelines.secret_names import SecretName, file_variable_of, variables_of
 from squire_pipelines.secrets.keychain import TIMEOUT_S, Keychain, find_keychain
-from squire_pipelines.secrets.passphrase import mounted_folders
+from squire_pipelines.secrets.passphrase import VARIABLE, mounted_folders
 from squire_pipelines.secrets.secret import Secret
 from squire_pipelines.secrets.secret_files import MAX_SECRET_BYTES, read_secret_file, secret_of
 from squire_pipelines.secrets.store import SecretStore
@@ -62,7 +62,7 @@ class SecretSources:
     def unread_plain_file(self, name: str) -> Path | None:
         """Return the plain file of a secret that is there and is not read; None where there is none."""
         path = self.plain_file(name)
-        return path if not self.allow_plain_files and path.is_file() else None
+        return path if not self.allow_plain_files and os.path.isfile(path) else None  # noqa: PTH113 - raises nothing in a locked folder
 
 
 def from_environment(name: str) -> Secret | None:
@@ -145,7 +145,9 @@ def _run(argv: tuple[str, ...], name: str, timeout_s: float) -> tuple[Secret | N
             hint=f"install it, or remove {setting} from the settings",
         )
     limits = ProcessLimits(timeout_s=timeout_s, max_output=MAX_SECRET_BYTES + 1)
-    output = run_bounded((program, *argv[1:]), environment=os.environ, stdin=None, limits=limits)
+    # A program may need any variable but those that open the encrypted file.
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(VARIABLE)}
+    output = run_bounded((program, *argv[1:]), environment=environment, stdin=None, limits=limits)
     if output.timed_out:
         return None, f"{argv[0]} of {setting} did not answer within {timeout_s:g} s: it may wait for a person"
     if output.exit_code and not output.overflowed:

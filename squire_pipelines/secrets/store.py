@@ -29,6 +29,7 @@ from squire_pipelines.secrets.sealed import (
     seal,
 )
 from squire_pipelines.secrets.secret import Secret
+from squire_pipelines.secrets.secret_files import may_exist
 
 MIN_PASSPHRASE_CHARS = 8
 WRONG_PASSPHRASE_PAUSE_S = 1.0
@@ -79,8 +80,8 @@ class SecretStore:
 
     @property
     def exists(self) -> bool:
-        """Whether the file is there."""
-        return self.path.exists() or self.path.is_symlink()
+        """Whether the file is there, or in a folder that this user may not search."""
+        return may_exist(self.path) or self.path.is_symlink()
 
     def names(self) -> tuple[str, ...]:
         """Return the names of its secrets, for which no passphrase is needed; none without a file.

@@ -104,3 +104,10 @@ def test_bad_input_changes_nothing(squire: Squire, old: OldHome, monkeypatch: py
 def test_settings_of_the_old_product_by_mistake_lead_to_the_command(squire: Squire, old: OldHome) -> None:
     hint = squire.fails(3, "--config", str(old.root / "work/steward.yaml"), "config", "validate")
     assert f"squire migrate --from {old.root / 'work'}" in hint
+
+
+def test_settings_that_cannot_be_used_keep_nobody_from_seeing_what_is_left_over(squire: Squire, old: OldHome) -> None:
+    for text in ("[policy]\nmax_flies = 1\n", "[policy\n"):
+        squire.config(text)
+        hints = squire.fails(3, "config", "validate")
+        assert all(f"{old.root / name} has secrets of the old product" in hints for name in FILES)

@@ -26,6 +26,7 @@ from squire_pipelines.secrets import (
 from squire_pipelines.secrets import sources as sources_module
 from squire_pipelines.secrets.keychain import find_keychain, is_plaintext
 from squire_pipelines.secrets.lookup import import_plain_file, key_step, locate_secret
+from squire_pipelines.secrets.passphrase import passphrase_file
 from squire_pipelines.secrets.secret import Secret
 from squire_pipelines.secrets.secret_files import read_secret_file
 from tests.support.secret_store_faults import cheap_store, passphrase
@@ -419,3 +420,23 @@ def test_a_process_of_squires_writes_no_core_dump() -> None:
         set_up_process(Component.CLI)
         os._exit(0 if resource.getrlimit(resource.RLIMIT_CORE) == (0, 0) else 1)
     assert os.waitpid(pid, 0)[1] == 0
+
+
+def test_a_program_does_not_get_the_passphrase(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sources_module._answers.clear()
+    monkeypatch.setenv("SQUIRE_SECRETS_PASSPHRASE", passphrase().reveal())
+    program = _write(tmp_path / "program", '#!/bin/sh\necho "has:${SQUIRE_SECRETS_PASSPHRASE:-none} $PATH"\n', 0o700)
+    value, _ = reveal_and_origin("model-key", SecretSources(home, command=(str(program),)))
+    assert value.startswith("has:none /")
+
+
+def test_a_folder_that_may_not_be_searched_is_told(
+    sources: SecretSources, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refuse(path: Path, **_: object) -> os.stat_result:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "stat", refuse)  # root may search every folder
+    assert sources.store.exists
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "locked"))
+    assert passphrase_file() == tmp_path / "locked" / "squire-passphrase"

@@ -12,6 +12,7 @@ from squire_pipelines import __version__
 from squire_pipelines.cli.lazy import Lazy, LazyGroup
 from squire_pipelines.cli.main import Root, cli
 from squire_pipelines.errors import ConfigError, EngineError, RefusedError, SquireError
+from squire_pipelines.secrets.secret import Secret
 
 
 def _run(action: Callable[[], object], *options: str) -> Result:
@@ -151,3 +152,11 @@ def test_colour_is_left_out_when_nobody_wants_it(monkeypatch: pytest.MonkeyPatch
     assert result.stderr == "error: it broke\n"
     monkeypatch.delenv("NO_COLOR")
     assert "\x1b[31m" in CliRunner().invoke(group, ["act"], color=True).stderr
+
+
+def test_a_secret_in_the_text_of_an_unexpected_error_is_not_shown() -> None:
+    value = Secret("planted-" + "value" * 4, name="model-key").reveal()
+    for options in ((), ("-v",)):
+        result = _run(_raiser(RuntimeError(f"the library says {value}")), *options)
+        assert "the library says [redacted]" in result.stderr
+        assert value not in result.output
