@@ -19,6 +19,9 @@ from squire_pipelines.repository_files.parsing import REPOSITORY_FILE
 
 TITLE = f"Squire waits: {REPOSITORY_FILE} cannot be used"
 _OPENING = "opening "
+_CLOSED = "closed"
+"""Instead of a digest: a file that is wrong again opens the same issue again, and not one each time."""
+
 _log = get_logger(Component.GITHUB)
 
 
@@ -29,7 +32,7 @@ async def keep_issue(client: GitHubClient, ledger: Ledger, repository: str) -> N
     """
     with ledger.read() as tx:
         stored = repository_files.get(tx, repository)
-    if stored is None or (stored.problem is None and stored.issue_number is None and stored.issue_digest is None):
+    if stored is None or (stored.problem is None and stored.issue_digest in {None, _CLOSED}):
         return
     try:
         if stored.problem is None:
@@ -70,7 +73,8 @@ async def _close(client: GitHubClient, ledger: Ledger, stored: StoredFile) -> No
             await issues.update_issue(client, stored.repository, number, state="closed")
         except GitHubNotFoundError:
             _log.info("the issue about the repository's own file is gone", number=number)
-    _note(ledger, stored.repository, None, None)
+            number = None
+    _note(ledger, stored.repository, number, None if number is None else _CLOSED)
 
 
 async def _opened_before(client: GitHubClient, stored: StoredFile) -> int | None:

@@ -89,7 +89,7 @@ def record(tx: Transaction, file: StoredFile, *, trace_id: str | None) -> None:
 
 
 def note_issue(tx: Transaction, repository: str, number: int | None, digest: str | None) -> None:
-    """Remember the issue that says what is wrong in a repository's file, and what it says; None when it is closed."""
+    """Remember the issue that says what is wrong in a repository's file, and what it says; None when there is none."""
     row = update(repository_files).where(repository_files.c.repository == repository)
     tx.execute(row.values(issue_number=number, issue_digest=digest, updated_at=tx.now))
 

@@ -104,8 +104,12 @@ def test_a_wrong_file_stops_that_repository_until_it_is_right_and_one_issue_says
     assert issues_of(forge, QUIET)[number]["state"] == "closed"
     assert repository_settings(pipeline.ledger, pipeline.settings).stopped == {}
     assert len(pipeline.sensor(dispatch).run_requests) == 1
+    pusher.push(FILE, "agent = 1\n")
+    look(pipeline, QUIET)
+    assert [(key, issue["state"]) for key, issue in issues_of(forge, QUIET).items()] == [(number, "open")]
     pusher.push(FILE, None)
     look(pipeline, QUIET)
+    assert issues_of(forge, QUIET)[number]["state"] == "closed"
     assert settings_in(pipeline.ledger, pipeline.settings, QUIET).policy_for(QUIET).max_files == 100
 
 
