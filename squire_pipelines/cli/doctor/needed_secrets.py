@@ -9,7 +9,7 @@ from squire_pipelines.secret_names import variables_of
 
 def check_secrets(context: CliContext) -> Iterator[Diagnosis]:
     """Check which secrets are found, of those that the settings have a use for."""
-    from squire_pipelines.cli.doctor.secrets import check_places  # noqa: PLC0415 - likewise
+    from squire_pipelines.cli.doctor.secrets import DEMO_STEP, check_places, is_demo  # noqa: PLC0415 - likewise
     from squire_pipelines.cli.secret_places import all_names  # noqa: PLC0415 - likewise
     from squire_pipelines.cli.secrets import secret_statuses  # noqa: PLC0415 - likewise
     from squire_pipelines.settings.provider_uses import provider_uses  # noqa: PLC0415 - likewise
@@ -29,12 +29,11 @@ def check_secrets(context: CliContext) -> Iterator[Diagnosis]:
         elif name != unused:
             why = _NEEDED_FOR.get(name, "the model that the settings name needs it")
             step = secret.problem or f"run `squire secrets set {name}`, or set {variables_of(name)[0]}"
-            if (context.home.data / _DEMO_FILE).is_file():
-                step = "run `squire demo --stay` and what it shows: a demo's secrets are in memory as long as it runs"
+            if is_demo(context.home):
+                step = DEMO_STEP
             yield Diagnosis(name, "warn", "missing", f"{step} ({why})")
 
 
-_DEMO_FILE = "demo.json"
 _NEEDED_FOR = {
     "github-token": "reading from GitHub and pushing to it need it, the demo does not",
     "github-app-key": "the GitHub App that the settings name needs it",

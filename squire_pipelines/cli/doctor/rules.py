@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 
 from squire_pipelines.cli.context import CliContext
 from squire_pipelines.cli.diagnosis import Diagnosis
+from squire_pipelines.cli.doctor.access import known_access
 from squire_pipelines.domain.identity import branch_name
 from squire_pipelines.errors import GitHubNotFoundError, GitHubPermissionError, SquireError
-from squire_pipelines.github.access import access_from
 from squire_pipelines.github.branch_rules import (
     Obstacle,
     PushFacts,
@@ -26,8 +26,8 @@ _SAMPLE_TITLE = "Fix failing checks on main"
 
 def check_rules(context: CliContext) -> Iterator[Diagnosis]:
     """Ask for the rules of a branch as Squire makes them, in the first repositories of the settings."""
-    access = access_from(context.settings)
-    if access.is_anonymous or not context.settings.repositories:
+    access = known_access(context.settings)
+    if access is None or not context.settings.repositories:
         return
     github = context.settings.github
     quick = github.model_copy(update={"timeout_s": min(github.timeout_s, _TIMEOUT_S)})

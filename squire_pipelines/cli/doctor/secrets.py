@@ -8,12 +8,20 @@ from pathlib import Path
 from squire_pipelines.cli.diagnosis import Diagnosis
 from squire_pipelines.cli.text import counted
 from squire_pipelines.errors import ConfigError, PassphraseError
+from squire_pipelines.home import Home
 from squire_pipelines.secrets.key_file import key_file
 from squire_pipelines.secrets.passphrase import EXPOSED, IN_A_FILE, find_passphrase, is_exposed
 from squire_pipelines.secrets.sources import SecretSources
 from squire_pipelines.secrets.store import HOW
 
 _MAX_FILES = 50
+_DEMO_FILE = "demo.json"
+DEMO_STEP = "run `squire demo --stay` and what it shows: a demo's secrets are in memory as long as it runs"
+
+
+def is_demo(home: Home) -> bool:
+    """Return whether a home is a demo's, whose secrets no passphrase of a person's opens."""
+    return (home.data / _DEMO_FILE).is_file()
 
 
 def check_places(sources: SecretSources, names: Iterable[str]) -> Iterator[Diagnosis]:
@@ -45,7 +53,7 @@ def _check_store(sources: SecretSources) -> Iterator[Diagnosis]:
         except PassphraseError as error:
             if passphrase is not None or key_file() is not None:
                 raise
-            yield Diagnosis(name, "warn", f"{error.message} ({count})", HOW)
+            yield Diagnosis(name, "warn", f"{error.message} ({count})", DEMO_STEP if is_demo(sources.home) else HOW)
             return
     except ConfigError as error:
         yield Diagnosis.of_error(name, error)

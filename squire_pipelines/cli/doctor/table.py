@@ -38,11 +38,11 @@ def check_providers(context: CliContext) -> Iterator[Diagnosis]:
 
 def check_github(context: CliContext) -> Iterator[Diagnosis]:
     """Check that GitHub answers, and that Squire may do its work in each repository of the settings."""
+    from squire_pipelines.cli.doctor.access import known_access  # noqa: PLC0415 - likewise
     from squire_pipelines.cli.doctor.github import ask_github  # noqa: PLC0415 - likewise
-    from squire_pipelines.github.access import access_from  # noqa: PLC0415 - likewise
 
-    access = access_from(context.settings)
-    if not access.is_anonymous:
+    access = known_access(context.settings)
+    if access is not None:
         yield from asyncio.run(ask_github(context.settings, access))
 
 

@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 
 from squire_pipelines.cli.context import CliContext
 from squire_pipelines.cli.diagnosis import Diagnosis
+from squire_pipelines.cli.doctor.access import known_access
 from squire_pipelines.cli.doctor.ports import find_facts, recorded_process
 from squire_pipelines.cli.text import duration
 from squire_pipelines.errors import GitHubError, GitHubNotFoundError, GitHubPermissionError
-from squire_pipelines.github.access import Access, AppAccess, access_from
+from squire_pipelines.github.access import Access, AppAccess
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.webhook_state import PATH, AppDelivery, Webhook, our_webhooks, ping, read_app_deliveries
 from squire_pipelines.ledger import deliveries
@@ -57,8 +58,8 @@ def check_webhook(context: CliContext) -> Iterator[Diagnosis]:
     if not locate_secret("webhook-secret", settings.secret_sources)[0] or not settings.repositories:
         return
     ledger = context.ledger if context.has_ledger else None
-    access = access_from(settings)
-    if access.is_anonymous:
+    access = known_access(settings)
+    if access is None:
         yield judge_inbox(*_newest(ledger))
     elif isinstance(access, AppAccess):
         yield from asyncio.run(_ask_app(access, ledger))

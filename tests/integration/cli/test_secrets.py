@@ -122,6 +122,11 @@ def test_the_doctor_says_of_each_place_how_it_is(
     monkeypatch.delenv("SQUIRE_SECRETS_PASSPHRASE")
     store_module._opened.clear()
     assert "is locked" in squire.ok("secrets", "doctor")
+    squire.config('repositories = ["acme/shop"]\n')
+    (squire.home / "demo.json").write_text("{}")  # whose passphrase nobody can type
+    rows = {row["name"]: row for row in json.loads(squire("doctor", "--json").stdout)}
+    assert "squire demo --stay" in rows["secret store"]["next_step"]
+    assert not {"rules", "github", "webhook"} & rows.keys(), "what is locked is told once"
     store_file.write_bytes(store_file.read_bytes()[:-1])
     assert "is damaged" in squire("secrets", "doctor").stdout
     assert squire("secrets", "doctor").exit_code == 3

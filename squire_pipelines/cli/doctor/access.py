@@ -1,0 +1,17 @@
+"""GitHub as the doctor's checks ask it: with the credentials that the commands have, where there are any."""
+
+from squire_pipelines.errors import PassphraseError
+from squire_pipelines.github.access import Access, access_from
+from squire_pipelines.settings.model import Settings
+
+
+def known_access(settings: Settings) -> Access | None:
+    """Return what proves to GitHub who asks; None without credentials, and while what keeps them is locked.
+
+    The checks of the secrets tell of both. Raises ConfigError for credentials that cannot be used.
+    """
+    try:
+        access = access_from(settings)
+    except PassphraseError:
+        return None
+    return None if access.is_anonymous else access
