@@ -14,10 +14,12 @@ from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 )
 def budget_check(settings: SettingsParam, ledger: LedgerParam) -> dg.AssetCheckResult:
     """Warn when a budget is nearly or wholly used up; dispatch keeps to the budgets by itself."""
+    from squire_pipelines.execution.repository_settings import repository_settings
     from squire_pipelines.ledger import budgets
 
+    limits_of = repository_settings(ledger, settings).of_all.budgets_for
     with ledger.read() as tx:
-        levels = budgets.levels(tx, settings.budgets, settings.budgets_for, settings.repositories)
+        levels = budgets.levels(tx, settings.budgets, limits_of, settings.repositories)
     near = [level for level in levels if level.is_used_up or level.share >= settings.alerts.budget_share]
     return dg.AssetCheckResult(
         passed=not near,

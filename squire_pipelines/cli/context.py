@@ -117,11 +117,13 @@ class CliContext:
 
     def _with_budgets(self, page: "TaskPage") -> "TaskPage":
         """Name the budget for which a task waits, where the page says that it waits for its start."""
+        from squire_pipelines.execution.repository_settings import repository_settings  # noqa: PLC0415 - as below
         from squire_pipelines.ledger import budgets  # noqa: PLC0415 - slow to import, and only with budgets needed
         from squire_pipelines.ledger.waiting import FOR_ITS_START  # noqa: PLC0415 - not every command needs it
 
+        limits_of = repository_settings(self.ledger, self.settings).of_all.budgets_for
         with self.ledger.read() as tx:
-            blocks = budgets.blocked_by_budget(tx, self.settings.budgets_for)
+            blocks = budgets.blocked_by_budget(tx, limits_of)
         rows = []
         for row in page.rows:
             shortage = blocks.why(row.repository, row.id) if row.waiting == FOR_ITS_START else None

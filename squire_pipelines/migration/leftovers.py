@@ -16,14 +16,10 @@ COMMAND = "squire migrate"
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """Something of the old product that Squire passes over: what it is, as a sentence, and what to do.
-
-    `has_secret` where a secret lies in plain text.
-    """
+    """Something of the old product that Squire passes over: what it is, as a sentence, and what to do."""
 
     message: str
     step: str
-    has_secret: bool = False
 
 
 def find_leftovers(home: Home, folder: Path, config: SettingsFile, *, user_home: Path | None = None) -> list[Leftover]:
@@ -43,7 +39,7 @@ def find_leftovers(home: Home, folder: Path, config: SettingsFile, *, user_home:
     from squire_pipelines.migration.record import records_in  # noqa: PLC0415
 
     leftovers = [
-        Leftover(f"a migration was interrupted: {file.path}", _GO_ON, has_secret=True)
+        Leftover(f"a migration was interrupted: {file.path}", _GO_ON)
         for file in records_in(home.migrations)
         if file.phase != "done"
     ]
@@ -52,10 +48,7 @@ def find_leftovers(home: Home, folder: Path, config: SettingsFile, *, user_home:
     except ConfigError as error:
         return [*leftovers, Leftover(error.message, error.hint)]
     step = f"run `{COMMAND} --dry-run`, which shows what would be done, then `{COMMAND}`"
-    leftovers += [
-        Leftover(f"{edit.path} has secrets of the old product in plain text", step, has_secret=True)
-        for edit in plan.edits
-    ]
+    leftovers += [Leftover(f"{edit.path} has secrets of the old product in plain text", step) for edit in plan.edits]
     written = {row.source for row in plan.rows if row.note.startswith("written")}
     leftovers += [
         Leftover(f"{source} has settings of the old product, which are not read", step)

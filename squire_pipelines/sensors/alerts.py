@@ -67,11 +67,13 @@ def budget_alerts(
     context: dg.SensorEvaluationContext, settings: SettingsParam, ledger: LedgerParam
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """The cursor is a JSON list of the alerts that were sent. One whose run failed is requested again after a while."""
+    from squire_pipelines.execution.repository_settings import repository_settings
     from squire_pipelines.ledger import budgets
     from squire_pipelines.observability.alerts import due_budget_alerts
 
+    limits_of = repository_settings(ledger, settings).of_all.budgets_for
     with ledger.read() as tx:
-        levels = budgets.levels(tx, settings.budgets, settings.budgets_for, settings.repositories)
+        levels = budgets.levels(tx, settings.budgets, limits_of, settings.repositories)
     sent = sent_alerts(context)
     alerts = due_budget_alerts(levels, share=settings.alerts.budget_share, sent=sent)
     requests, waiting = request_alerts(context, alerts, sent, again_after_s=settings.pipeline.redelivery_s)

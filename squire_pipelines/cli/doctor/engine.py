@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from squire_pipelines.cli.context import CliContext
 from squire_pipelines.cli.diagnosis import Diagnosis, Status
+from squire_pipelines.cli.doctor.machine import engine_step, in_container
 from squire_pipelines.errors import ConfigError, SquireError
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 def check_engine(context: CliContext) -> Iterator[Diagnosis]:
     """Check the container engine, the worker image, and the runner that follows from them."""
+    from squire_pipelines.agents.engine import HINT  # noqa: PLC0415 - likewise
     from squire_pipelines.cli.agents import find_place  # noqa: PLC0415 - Docker's client, not needed if the settings fail
     from squire_pipelines.execution.agent_checks import check_agents  # noqa: PLC0415 - likewise
 
@@ -29,7 +31,8 @@ def check_engine(context: CliContext) -> Iterator[Diagnosis]:
         others = {agent.worker_image: agent for agent in agents if agent.worker_image != place.image}
         yield from (_check_image(find_place(agent)) for agent in others.values())
     else:
-        yield Diagnosis("engine", "warn" if place.runner else "fail", place.problem, place.hint)
+        step = place.hint.replace(HINT, engine_step(is_contained=in_container()))
+        yield Diagnosis("engine", "warn" if place.runner else "fail", place.problem, step)
     if place.runner == "local":
         step = "start a container engine before you use untrusted repositories: local agents are not confined"
         yield Diagnosis("runner", "warn", "local, which is no sandbox", step)

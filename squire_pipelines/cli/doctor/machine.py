@@ -23,6 +23,7 @@ _INSTALLERS = (
     ("zypper", "zypper install"),
     ("brew", "brew install"),
 )
+_ENGINE_SCRIPT = Path(__file__).parents[3] / "scripts" / "engine.sh"
 _CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
 
 
@@ -42,6 +43,28 @@ def install_step(
     may_install = os.geteuid() == 0 if is_root is None else is_root
     needs_root = not may_install and not command.startswith("brew")
     return f"run `{'sudo ' if needs_root else ''}{command} {package}`"
+
+
+def engine_step(
+    *, is_contained: bool, which: Callable[[str], str | None] = shutil.which, script: Path = _ENGINE_SCRIPT
+) -> str:
+    """Return how a container engine gets to answer on this machine.
+
+    Args:
+        is_contained: Whether this process is in a container.
+        which: Finds a program.
+        script: Squire's own for it, which a checkout has.
+    """
+    if is_contained:
+        return "mount the socket of an engine into this container, or set DOCKER_HOST to one that it reaches"
+    if which("docker") and which("systemctl"):
+        return "run `sudo systemctl start docker`; where it runs already, add this user to the group `docker`"
+    if which("apt-get") and script.is_file():
+        return "run `make engine` in Squire's checkout"
+    if which("brew"):
+        return "install and start Docker Desktop, Colima (`brew install colima docker`) or Podman"
+    package = "docker.io" if which("apt-get") else "moby-engine" if which("dnf") else "docker"
+    return f"{install_step(package, which=which)}, and start it"
 
 
 def in_container() -> bool:

@@ -16,6 +16,8 @@ from squire_pipelines.settings.file import read_settings_file
 NAME = "plaintext"
 _MAX_FILE_BYTES = 2**20
 _MAX_LINES = 20
+_URL_VARIABLE = "SQUIRE_LEDGER_URL"
+_URL_STEP = "leave it out of the URL, and write it into ~/.pgpass or the file that PGPASSFILE names, with mode 0600"
 
 
 def check_plaintext(context: CliContext) -> Iterator[Diagnosis]:
@@ -53,6 +55,8 @@ def judge_environment(
                 message = f"the variable {variable} holds {name}, and other processes of this user can read it"
                 step = f"run `printenv {variable} | squire secrets set {name}`, then remove it where it is set"
                 yield Diagnosis(NAME, "warn", message, step)
+    if any(find_credentials(environment.get(_URL_VARIABLE, ""))) and not is_container:
+        yield Diagnosis(NAME, "warn", f"the variable {_URL_VARIABLE} holds a password", _URL_STEP)
 
 
 def judge_settings_text(path: Path, text: str) -> Iterator[Diagnosis]:
@@ -63,6 +67,8 @@ def judge_settings_text(path: Path, text: str) -> Iterator[Diagnosis]:
             count += 1
             if count <= _MAX_LINES:
                 step = "run `squire secrets set NAME`, take it out of the file, and replace it where it was made"
+                if line.lstrip().startswith("ledger_url"):
+                    step = _URL_STEP
                 yield Diagnosis(NAME, "warn", f"{path}, line {number}, has {kind} in the clear", step)
             break
 

@@ -13,7 +13,7 @@ from squire_pipelines.cli.doctor import plaintext as doctor_plaintext
 from squire_pipelines.cli.doctor import ports as doctor_ports
 from squire_pipelines.cli.doctor import webhook as doctor_webhook
 from squire_pipelines.cli.doctor.disk import HomeSizes, PartSize
-from squire_pipelines.cli.doctor.machine import install_step
+from squire_pipelines.cli.doctor.machine import engine_step, install_step
 from squire_pipelines.cli.doctor.ports import PortFacts
 from squire_pipelines.cli.doctor.rules import judge_rules
 from squire_pipelines.cli.doctor.webhook import HookFacts, PingFacts
@@ -44,6 +44,29 @@ def test_a_program_is_installed_by_this_machines_own_package_manager(
     *, known: tuple[str, ...], is_root: bool, step: str
 ) -> None:
     assert install_step("git", which=programs(*known), is_root=is_root) == step
+
+
+@pytest.mark.parametrize(
+    ("known", "is_contained", "step"),
+    [
+        (("docker", "systemctl"), True, "mount the socket"),
+        (("docker", "systemctl", "apt-get"), False, "systemctl start docker"),
+        (("apt-get",), False, "apt-get install docker.io"),
+        (("dnf",), False, "dnf install moby-engine"),
+        (("brew",), False, "Docker Desktop"),
+        ((), False, "install docker, and start it"),
+    ],
+)
+def test_an_engine_is_got_as_this_machine_can(
+    tmp_path: Path, *, known: tuple[str, ...], is_contained: bool, step: str
+) -> None:
+    assert step in engine_step(is_contained=is_contained, which=programs(*known), script=tmp_path / "none")
+
+
+def test_a_checkout_on_debian_has_its_own_script_for_an_engine(tmp_path: Path) -> None:
+    (tmp_path / "engine.sh").touch()
+    step = engine_step(is_contained=False, which=programs("apt-get"), script=tmp_path / "engine.sh")
+    assert step == "run `make engine` in Squire's checkout"
 
 
 @pytest.mark.parametrize(
@@ -129,6 +152,16 @@ def test_a_secret_in_the_settings_file_is_told_by_its_line_and_never_repeated() 
     (row,) = doctor_plaintext.judge_settings_text(Path("config.toml"), f'[agent]\noptions = {{a = "{TOKEN}"}}\n')
     assert "line 2" in row.message
     assert TOKEN not in repr(row)
+
+
+def test_a_password_in_the_ledgers_url_belongs_into_the_drivers_own_file() -> None:
+    url = "postgresql://squire:" + "p" * 12 + "@db/squire"
+    rows = [
+        *doctor_plaintext.judge_settings_text(Path("config.toml"), f'ledger_url = "{url}"\n'),
+        *doctor_plaintext.judge_environment([], {"SQUIRE_LEDGER_URL": url}, is_container=False),
+    ]
+    assert ["PGPASSFILE" in (row.next_step or "") for row in rows] == [True, True]
+    assert all(url not in row.message for row in rows)
 
 
 PUSH = PushFacts("squire/t1-fix-it", "Fix it", "bot@example.test")

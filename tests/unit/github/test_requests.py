@@ -1,0 +1,100 @@
+"""The requests of the REST interface are ones that GitHub publishes: their paths, parameters and bodies."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import jsonschema
+import pytest
+
+from squire_pipelines.github.branch_rules import rules_of_branch
+from squire_pipelines.github.client import GitHubClient
+from squire_pipelines.github.issues import create_issue, find_issue, update_issue
+from squire_pipelines.github.pulls import add_comment, remove_label
+from squire_pipelines.github.webhook_state import Webhook, our_webhooks, ping
+from tests.support.github_json import FakeGitHub
+from tests.support.github_schemas import schema_file
+
+pytestmark = pytest.mark.anyio
+ClientOf = Callable[..., GitHubClient]
+ISSUE = {"number": 3, "body": "text <!-- squire opening x -->"}
+ANSWERS: dict[str, Any] = {
+    "GET /repos/o/r/issues": httpx.Response(200, json=[ISSUE]),
+    "POST /repos/o/r/issues": httpx.Response(201, json=ISSUE),
+    "PATCH /repos/o/r/issues/3": httpx.Response(200, json=ISSUE),
+    "POST /repos/o/r/issues/3/comments": httpx.Response(201, json={}),
+    "DELETE /repos/o/r/issues/3/labels/squire": httpx.Response(200, json=[]),
+    "GET /repos/o/r/rules/branches/squire/x": httpx.Response(200, json=[]),
+    "GET /repos/o/r/hooks": httpx.Response(200, json=[]),
+    "POST /repos/o/r/hooks/1/pings": httpx.Response(204),
+}
+
+
+@pytest.fixture(scope="module")
+def openapi() -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(schema_file("openapi/generated/api.github.com.json").read_bytes())
+    return content
+
+
+def problems(openapi: dict[str, Any], request: httpx.Request) -> list[str]:
+    """Return what of a request GitHub does not publish."""
+    path, method = request.url.path.removeprefix("/api/v3"), request.method.lower()
+    matching = [
+        entry[method]
+        for template, entry in openapi["paths"].items()
+        # A branch, the last part of its path, may have slashes.
+        if method in entry
+        and re.fullmatch(re.sub(r"\{branch\}", "[^?]+", re.sub(r"\{(?!branch)\w+\}", "[^/]+", template)), path)
+    ]
+    if not matching:
+        return [f"{request.method} {path} is none of GitHub's"]
+    operation = min(matching, key=lambda entry: len(entry.get("parameters", ())))
+    shared = openapi["components"]["parameters"]
+    known = {
+        (shared[entry["$ref"].rsplit("/", 1)[1]] if "$ref" in entry else entry)["name"]
+        for entry in operation.get("parameters", ())
+    }
+    unknown = [f"{name} is no parameter of {path}" for name in request.url.params if name not in known]
+    content = operation.get("requestBody", {}).get("content", {}).get("application/json")
+    if content is not None:
+        schema = {**content["schema"], "additionalProperties": False}
+        errors = jsonschema.Draft202012Validator(schema).iter_errors(json.loads(request.content))
+        unknown += [error.message for error in errors]
+    return unknown
+
+
+async def test_every_request_about_issues_rules_and_webhooks_is_githubs(
+    client_of: ClientOf, openapi: dict[str, Any]
+) -> None:
+    fake = FakeGitHub(rest=ANSWERS)
+    client = client_of(fake)
+    assert await find_issue(client, "o/r", "squire opening x") == 3
+    await create_issue(client, "o/r", title="t", body="b")
+    await update_issue(client, "o/r", 3, state="open", title="t", body="b")
+    await update_issue(client, "o/r", 3, state="closed")
+    await add_comment(client, "o/r", 3, "b")
+    await remove_label(client, "o/r", 3, "squire")
+    await rules_of_branch(client, "o/r", "squire/x")
+    await our_webhooks(client, "o/r")
+    await ping(client, "o/r", Webhook(1, "https://squire.test", is_active=True))
+    assert {f"{request.method} {request.url.path.removeprefix('/api/v3')}" for request in fake.requests} == {*ANSWERS}
+    assert [problem for request in fake.requests for problem in problems(openapi, request)] == []
+
+
+def test_an_apps_code_is_exchanged_where_github_takes_it(openapi: dict[str, Any]) -> None:
+    path = "https://github.test/api/v3/app-manifests/abc/conversions"
+    assert problems(openapi, httpx.Request("POST", path)) == []
+
+
+@pytest.mark.parametrize(
+    ("request_", "problem"),
+    [
+        (httpx.Request("PUT", "https://github.test/api/v3/repos/o/r/issues/3"), "none of GitHub's"),
+        (httpx.Request("GET", "https://github.test/api/v3/repos/o/r/issues?stat=open"), "no parameter"),
+        (httpx.Request("POST", "https://github.test/api/v3/repos/o/r/issues", json={"titel": "t"}), "titel"),
+    ],
+)
+def test_what_is_not_githubs_is_found(openapi: dict[str, Any], request_: httpx.Request, problem: str) -> None:
+    assert any(problem in line for line in problems(openapi, request_))
