@@ -8,6 +8,7 @@ from squire_pipelines.agents import profile, reap
 from squire_pipelines.execution.usage_recorder import call_log_folder, recover_calls
 from squire_pipelines.gateway import container
 from squire_pipelines.ledger import attempts
+from squire_pipelines.ledger.audit import record_audit
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.settings.model import Settings
 
@@ -47,7 +48,18 @@ def remove_leftovers(ledger: Ledger, settings: Settings, client: docker.DockerCl
             with ledger.read() as tx:
                 attempt = attempts.get(tx, item.attempt_id)
             recover_calls(ledger, settings, attempt)
-            removed += reap.remove(client, item.name, attempt_id=item.attempt_id)
+            if reap.remove(client, item.name, attempt_id=item.attempt_id):
+                removed += 1
+                with ledger.write() as tx:
+                    detail = {"repository": attempt.repository, "purpose": "gateway"}
+                    record_audit(
+                        tx,
+                        actor="recovery",
+                        action="container.stopped",
+                        subject=item.attempt_id,
+                        trace_id=attempt.trace_id,
+                        detail=detail,
+                    )
     for attempt_id in container.list_volumes(client):
         if attempt_id in ended:
             container.remove_volume(client, attempt_id)

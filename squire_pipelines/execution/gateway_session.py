@@ -207,8 +207,17 @@ def open_gateway(
             )
             gateway = ContainerGateway(config, placement, on_call=recorder.add, log_folder=log_folder)
         recorder.watch(gateway)
+        if client is not None:
+            stack.callback(_audit, leased, "container.stopped")
         stack.enter_context(gateway)
+        if client is not None:
+            _audit(leased, "container.started")
         yield GatewaySession(gateway, left_out, present_mark)
+
+
+def _audit(leased: LeasedAttempt, action: str) -> None:
+    with leased.ledger.write() as tx:
+        leased.audit(tx, action, purpose="gateway")
 
 
 def _config(

@@ -3,6 +3,7 @@
 import contextlib
 
 import docker
+from pydantic import JsonValue
 
 from squire_pipelines.agents import engine, worker_files
 from squire_pipelines.agents.adapters.caches import read_caches
@@ -13,6 +14,7 @@ from squire_pipelines.agents.warm_pool import PoolCounts, PoolTarget, WarmPool
 from squire_pipelines.deadline import Deadline
 from squire_pipelines.execution.gateway_session import egress_rules, engine_for
 from squire_pipelines.ledger import attempts
+from squire_pipelines.ledger.audit import record_audit
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.settings.model import Settings
 
@@ -52,10 +54,22 @@ def tend(ledger: Ledger, settings: Settings) -> tuple[PoolCounts, int]:
         profiles = profiles_of(settings, client)
         pool = WarmPool(client, settings.home.warm, settings.home.state)
         tended = pool.tend(profiles, fill=not _is_busy(ledger))
+        _audit(ledger, tended)
         if not profiles and pool.is_empty:
             with contextlib.suppress(OSError):  # there is none
                 settings.home.warm.rmdir()
     return tended, sum(profile.size for profile in profiles.values())
+
+
+def _audit(ledger: Ledger, tended: PoolCounts) -> None:
+    counts = {"container.started": tended.made, "container.stopped": tended.removed}
+    if not any(counts.values()):
+        return
+    with ledger.write() as tx:
+        for action, count in counts.items():
+            if count:
+                detail: dict[str, JsonValue] = {"purpose": "warm", "count": count}
+                record_audit(tx, actor="warm pool", action=action, subject="warm", trace_id=None, detail=detail)
 
 
 def _is_busy(ledger: Ledger) -> bool:

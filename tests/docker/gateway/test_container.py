@@ -24,6 +24,7 @@ from squire_pipelines.gateway.container import (
 from squire_pipelines.gateway.upstream import Upstream
 from squire_pipelines.gateway.wire import GatewayConfig
 from squire_pipelines.ledger.attempts import Attempt
+from squire_pipelines.ledger.audit import audit_page
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import model_calls
 from squire_pipelines.sensors.reaper import reaper, recovery
@@ -154,6 +155,10 @@ def test_an_agent_is_answered_and_nothing_shows_the_key_or_is_left(
     assert len(kept.read_text("utf-8").splitlines()) >= len(rows)
     assert KEY not in kept.read_text("utf-8")
     assert left_of(client, made.id) == []
+    with pipeline.ledger.read() as tx:
+        trail = audit_page(tx, subject=made.id)
+    of_gateway = [entry.action for entry in reversed(trail) if entry.detail.get("purpose") == "gateway"]
+    assert of_gateway == ["container.started", "container.stopped"]
 
 
 def test_the_cap_is_enforced_in_the_container(

@@ -8,6 +8,7 @@ import pytest
 from docker.models.containers import Container
 
 from squire_pipelines.agents import warm
+from squire_pipelines.ledger.audit import audit_page
 from squire_pipelines.sensors.warm_pool import warm_pool
 from tests.support.inspections import Inspections
 from tests.support.pipeline import Pipeline
@@ -73,6 +74,12 @@ def test_it_is_filled_to_its_size_without_a_secret_and_emptied_when_it_is_not_wa
     assert tend(quiet_pipeline) == {"waiting": 0, "target": 0, "made": 0, "removed": 3}
     assert pool_of(client, quiet_pipeline) == []
     assert not quiet_pipeline.settings.home.warm.exists()
+    with quiet_pipeline.ledger.read() as tx:
+        trail = audit_page(tx, subject="warm")
+    assert [(entry.action, entry.detail["count"]) for entry in reversed(trail)] == [
+        *(("container.started", count) for count in (2, 1)),
+        ("container.stopped", 3),
+    ]
 
 
 def test_repositories_that_need_the_same_share_and_others_have_their_own(
