@@ -9,7 +9,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -48,6 +48,14 @@ _POLL_S = 3.0
 _TURN_S = 0.2
 _PROGRESS_S = 30.0
 _ASKED_REPOSITORIES = 20
+_MAX_ANSWER_BYTES = 2**20
+
+
+@dataclass(slots=True)
+class _Answer:
+    status: int
+    headers: Mapping[str, str]
+    content: bytearray = field(default_factory=bytearray)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,17 +160,16 @@ def exchange_code(
     web = app_manifest.web_url(github.api_url)
     request = "POST /app-manifests/CODE/conversions"
     try:
-        response = _send_code(github, code, pause)
-        headers = {name.lower(): value for name, value in response.headers.items()}
+        answer = _send_code(github, code, pause)
         data = protocol.read_answer(
-            response.status_code, headers, response.content, request=request, now=datetime.now(UTC)
+            answer.status, answer.headers, bytes(answer.content), request=request, now=datetime.now(UTC)
         )
         return app_manifest.parse_new_app(data, request, web)
     except GitHubError as error:
         raise app_manifest.without_a_key(error, app_manifest.apps_url(web, organization)) from error
 
 
-def _send_code(github: GitHubSettings, code: Secret, pause: Callable[[float], None]) -> httpx.Response:
+def _send_code(github: GitHubSettings, code: Secret, pause: Callable[[float], None]) -> _Answer:
     for attempt in range(1, CONNECT_ATTEMPTS + 1):
         try:
             return _request(github, "POST", f"/app-manifests/{code.reveal()}/conversions")
@@ -174,11 +181,19 @@ def _send_code(github: GitHubSettings, code: Secret, pause: Callable[[float], No
     raise AssertionError  # the last attempt returns or raises
 
 
-def _request(github: GitHubSettings, method: str, path: str) -> httpx.Response:
+def _request(github: GitHubSettings, method: str, path: str) -> _Answer:
     headers = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": protocol.API_VERSION}
     try:
-        with httpx.Client(verify=tls_context(), timeout=github.timeout_s) as http:
-            return http.request(method, github.api_url.rstrip("/") + path, headers=headers)
+        with (
+            httpx.Client(verify=tls_context(), timeout=github.timeout_s) as http,
+            http.stream(method, github.api_url.rstrip("/") + path, headers=headers) as response,
+        ):
+            answer = _Answer(response.status_code, {name.lower(): value for name, value in response.headers.items()})
+            for chunk in response.iter_bytes():
+                answer.content += chunk
+                if len(answer.content) > _MAX_ANSWER_BYTES:
+                    raise protocol.unreadable_answer(f"{method} of an App", f"more than {_MAX_ANSWER_BYTES} bytes")
+            return answer
     except httpx.RequestError as error:
         raise GitHubUnavailableError(
             f"{github.api_url} cannot be reached: {type(error).__name__}",

@@ -20,6 +20,7 @@ from squire_pipelines.github.app_page import HOST, MAX_WRONG_ANSWERS, AppPage, B
 from squire_pipelines.github.app_registration import MAX_PASTED, exchange_code, wait_for_code
 from squire_pipelines.secrets import Secret
 from squire_pipelines.sections.services import GitHubSettings
+from tests.support.provider import plain, serve_upstream
 
 CODE = Secret("0123456789abcdef")
 
@@ -98,3 +99,10 @@ def test_a_code_is_sent_once_more_only_where_it_was_not_sent(forge: ForgeProcess
             GitHubSettings(api_url=f"http://{HOST}:{port}/api/v3"), CODE, organization=None, pause=pauses.append
         )
     assert len(pauses) == 2
+
+
+def test_an_answer_without_an_end_is_no_app() -> None:
+    with serve_upstream() as upstream:
+        upstream.answer = plain(201, {"pem": "x" * 2_000_000})
+        with pytest.raises(GitHubUnavailableError, match="Squire has no key of it"):
+            exchange_code(GitHubSettings(api_url=upstream.url), CODE, organization=None)
