@@ -227,14 +227,26 @@ def _tell_leftovers(context: CliContext, file: SettingsFile) -> None:
         note(f"{leftover.message}: {leftover.step}")
 
 
-@config.command("schema", examples=("squire config schema > config.schema.json",))
-def schema() -> None:
+@config.command(
+    "schema",
+    examples=(
+        "squire config schema > config.schema.json",
+        "squire config schema --repository-file > .github/squire.schema.json",
+    ),
+)
+@click.option("--repository-file", is_flag=True, help="Of a repository's own file, .github/squire.toml.")
+def schema(*, repository_file: bool) -> None:
     """Print a JSON Schema of the file, by which editors complete and check its keys.
 
     `squire init` writes it beside the file, whose first line (`#:schema ./config.schema.json`) names it; after an
     update of Squire this command writes the new one.
     """
-    from squire_pipelines.settings.json_schema import settings_schema  # noqa: PLC0415 - only here
+    if repository_file:
+        from squire_pipelines.repository_files.json_schema import repository_schema  # noqa: PLC0415 - only here
+
+        emit_json(repository_schema())
+        return
+    from squire_pipelines.settings.json_schema import settings_schema  # noqa: PLC0415 - likewise
 
     emit_json(settings_schema())
 

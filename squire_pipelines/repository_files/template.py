@@ -13,6 +13,8 @@ _HEAD = """\
 # Settings of Squire for this repository, read from the default branch alone.
 # They tighten what its operator permits and never loosen it. Remove a "# " to set a key.
 # Check the file before you merge it: squire config validate --repository-file .github/squire.toml
+# For editors: squire config schema --repository-file > .github/squire.schema.json, and as first line here:
+#   #:schema ./squire.schema.json
 """
 _EXAMPLES: dict[str, Any] = {
     "extends": ["owner/repo//squire.toml"],

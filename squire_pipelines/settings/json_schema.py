@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from squire_pipelines.domain.container_limits import parse_size
@@ -20,8 +21,8 @@ def settings_schema() -> dict[str, Any]:
     It has each key with its description, bounds and default. Rules on several keys are not in it: `squire config
     validate` knows them.
     """
-    schema = Settings.model_json_schema(ref_template=_DEFINITION)
-    definitions = schema.pop("$defs")
+    schema = schema_of(Settings, title="Squire's settings")
+    definitions = schema["definitions"]
     overrides = definitions[RepositoryOverrides.__name__]["properties"]
     for name, node in overrides.items():
         # What differs for one repository is a part of the general section.
@@ -31,8 +32,20 @@ def settings_schema() -> dict[str, Any]:
         elif name == "agents":
             overrides[name] = schema["properties"][name] | {"description": node.get("description", "")}
     definitions["NamedAgentSettings"]["properties"]["limits"] = {"$ref": _DEFINITION.format(model="LimitSettings")}
-    plain: dict[str, Any] = _plain({**schema, "definitions": definitions})
-    return {"$schema": _DRAFT, "title": "Squire's settings", **plain}
+    return schema
+
+
+def schema_of(model: type[BaseModel], *, title: str) -> dict[str, Any]:
+    """Return the JSON Schema of a file that has a model's keys.
+
+    Args:
+        model: Of the whole file.
+        title: Of the schema.
+    """
+    schema = model.model_json_schema(ref_template=_DEFINITION)
+    schema["definitions"] = schema.pop("$defs")
+    plain: dict[str, Any] = _plain(schema)
+    return {"$schema": _DRAFT, "title": title, **plain}
 
 
 def _plain(node: Any, *, in_names: bool = False) -> Any:
