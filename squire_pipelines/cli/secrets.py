@@ -109,7 +109,7 @@ def list_(context: CliContext, *, as_json: bool) -> None:
     else:
         columns: Columns = {
             "name": "name",
-            "state": lambda row: "found" if row.is_found else "missing",
+            "state": lambda row: "found" if row.is_found else "not set",
             "where": "where",
             "problem": "problem",
         }

@@ -51,10 +51,7 @@ def repositories_of_cycle(settings: Settings, named: Sequence[str]) -> tuple[str
     """
     file = named_config() or Home.from_environment().config_file
     if not settings.repositories:
-        missing, next_step = (
-            "",
-            "`squire init --repository owner/name` writes the file, `repositories` in it lists them",
-        )
+        missing, next_step = "", "name them with `squire config set repositories owner/one owner/two`"
         if not file.is_file():
             missing, next_step = ", which does not exist", no_file_hint(file)
         raise ConfigError(f"the settings name no repository: {file}{missing}", hint=next_step)
