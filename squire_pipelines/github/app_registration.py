@@ -52,7 +52,7 @@ _MAX_ANSWER_BYTES = 2**20
 
 
 @dataclass(slots=True)
-class _Answer:
+class _AnswerRead:
     status: int
     headers: Mapping[str, str]
     content: bytearray = field(default_factory=bytearray)
@@ -169,7 +169,7 @@ def exchange_code(
         raise app_manifest.without_a_key(error, app_manifest.apps_url(web, organization)) from error
 
 
-def _send_code(github: GitHubSettings, code: Secret, pause: Callable[[float], None]) -> _Answer:
+def _send_code(github: GitHubSettings, code: Secret, pause: Callable[[float], None]) -> _AnswerRead:
     for attempt in range(1, CONNECT_ATTEMPTS + 1):
         try:
             return _request(github, "POST", f"/app-manifests/{code.reveal()}/conversions")
@@ -181,14 +181,16 @@ def _send_code(github: GitHubSettings, code: Secret, pause: Callable[[float], No
     raise AssertionError  # the last attempt returns or raises
 
 
-def _request(github: GitHubSettings, method: str, path: str) -> _Answer:
+def _request(github: GitHubSettings, method: str, path: str) -> _AnswerRead:
     headers = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": protocol.API_VERSION}
     try:
         with (
             httpx.Client(verify=tls_context(), timeout=github.timeout_s) as http,
             http.stream(method, github.api_url.rstrip("/") + path, headers=headers) as response,
         ):
-            answer = _Answer(response.status_code, {name.lower(): value for name, value in response.headers.items()})
+            answer = _AnswerRead(
+                response.status_code, {name.lower(): value for name, value in response.headers.items()}
+            )
             for chunk in response.iter_bytes():
                 answer.content += chunk
                 if len(answer.content) > _MAX_ANSWER_BYTES:
