@@ -196,10 +196,11 @@ def _refuse(path: Path, text: str, error: Exception) -> NoReturn:
 
 
 def _show(line: str, number: int, column: int) -> str:
-    shown = Redactor().redact(_URL.sub(_hide_in_url, line.expandtabs(1)))[:_MAX_SHOWN]
+    line = "".join(character if character.isprintable() else "\ufffd" for character in line.expandtabs(1))
+    shown = Redactor().redact(_URL.sub(_hide_in_url, line))[:_MAX_SHOWN]
     margin = f"{number:>5} | "
     # A mark under a line that was changed or cut would point at something else.
-    is_whole = shown == line.expandtabs(1) and column <= len(shown) + 1
+    is_whole = shown == line and column <= len(shown) + 1
     return f"{margin}{shown}" + (f"\n{'':>5} | {'':>{column - 1}}^" if is_whole else "")
 
 

@@ -95,7 +95,7 @@ def test_child_that_takes_too_long_is_ended(workshop: Workshop) -> None:
 
 @pytest.mark.slow
 def test_search_that_takes_too_long_is_a_problem_of_the_bundle(workshop: Workshop) -> None:
-    workshop.agent.write("data.txt", "".join(f"{number:x} '" for number in range(40_000)))
+    workshop.agent.write("data.txt", "".join(f"{number:x} '" for number in range(8_000)))
     workshop.agent.commit()
     change = workshop.verify()
     assert inspect_change(change, POLICY, NO_TASK, PublishingSettings()) == judge(

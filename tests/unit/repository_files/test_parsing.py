@@ -1,7 +1,7 @@
 """What a repository's own file may say, and what is told where it says something else."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 
 from squire_pipelines.errors import SettingError
 from squire_pipelines.repository_files.parsing import MAX_FILE_BYTES, REPOSITORY_FILE, parse_repository_file
@@ -78,6 +78,7 @@ def _words_about(content: str) -> list[str]:
 
 
 @settings(max_examples=15)
+@example("\x1f^")
 @given(HOSTILE)
 def test_what_is_quoted_of_a_file_causes_nothing_where_it_is_shown(text: str) -> None:
     for content in (f"{text}", f"x = {text}", f"[policy]\nmax_files = {toml_text(text)}"):
