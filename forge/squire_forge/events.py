@@ -12,6 +12,7 @@ from squire_forge.shapes import (
     JsonObject,
     account_shape,
     api_url,
+    check_run_shape,
     issue_shape,
     label_shape,
     pull_shape,
@@ -160,34 +161,9 @@ def emit_push(
 
 def emit_check_run(view: View, run: CheckRun, pulls: Iterable[Pull], sender: Account) -> None:
     """Queue a check_run event: completed."""
-    base = f"{api_url(view.world)}/repos/{run.suite.repository.full_name}/check-runs/{run.id}"
-    page = f"{view.world.config.web_url}/{run.suite.repository.full_name}/runs/{run.id}"
     app = _app(view)
     linked = [_linked_pull(view, pull) for pull in pulls]
-    content = {
-        "id": run.id,
-        "node_id": node_id("CheckRun", run.id),
-        "head_sha": run.suite.sha,
-        "external_id": "",
-        "url": base,
-        "html_url": page,
-        "details_url": page,
-        "status": "completed",
-        "conclusion": run.conclusion,
-        "started_at": run.started_at,
-        "completed_at": run.completed_at,
-        "output": {
-            "title": run.title,
-            "summary": run.summary,
-            "text": run.text,
-            "annotations_count": 0,
-            "annotations_url": f"{base}/annotations",
-        },
-        "name": run.name,
-        "check_suite": _suite(view, run.suite, linked, app),
-        "app": app,
-        "pull_requests": linked,
-    }
+    content = check_run_shape(view, run, suite=_suite(view, run.suite, linked, app), app=app, pulls=linked)
     emit(view, "check_run", run.suite.repository, sender, {"check_run": content}, action="completed")
 
 

@@ -11,7 +11,7 @@ from squire_forge import events, operations, settling, shapes, store, store_chec
 from squire_forge.answers import ApiError, answer, parse
 from squire_forge.errors import ForgeError
 from squire_forge.git import CommitInfo, Person
-from squire_forge.records import CheckRun, CommitStatus, Repository
+from squire_forge.records import CommitStatus, Repository
 from squire_forge.world import HOOK_ID, View, World, node_id
 
 _DEFAULT_PAGE = 30
@@ -109,38 +109,11 @@ def check_runs(request: Request, world: World, _: object) -> Response:
         repository = _find(view, request)
         suite = store_checks.suite(con, repository, _commit_of(view, repository, request.path_params["revision"]))
         runs = store_checks.check_runs(con, suite) if suite else []
-        shown = [_check_run_shape(view, run) for run in runs[: _size(request)]]
+        shown = [
+            shapes.check_run_shape(view, run, suite={"id": run.suite.id}, app=None, pulls=[])
+            for run in runs[: _size(request)]
+        ]
         return answer(request, {"total_count": len(runs), "check_runs": shown})
-
-
-def _check_run_shape(view: View, run: CheckRun) -> dict[str, object]:
-    name = run.suite.repository.full_name
-    base = f"{shapes.api_url(view.world)}/repos/{name}/check-runs/{run.id}"
-    page = f"{view.world.config.web_url}/{name}/runs/{run.id}"
-    return {
-        "id": run.id,
-        "node_id": node_id("CheckRun", run.id),
-        "head_sha": run.suite.sha,
-        "external_id": "",
-        "url": base,
-        "html_url": page,
-        "details_url": page,
-        "status": "completed",
-        "conclusion": run.conclusion,
-        "started_at": run.started_at,
-        "completed_at": run.completed_at,
-        "output": {
-            "title": run.title,
-            "summary": run.summary,
-            "text": run.text,
-            "annotations_count": 0,
-            "annotations_url": f"{base}/annotations",
-        },
-        "name": run.name,
-        "check_suite": {"id": run.suite.id},
-        "app": None,
-        "pull_requests": [],
-    }
 
 
 def status(request: Request, world: World, _: object) -> Response:

@@ -2,7 +2,7 @@
 
 from squire_forge import store
 from squire_forge.git import GitDirectory
-from squire_forge.records import Account, Comment, Label, Pull, Repository, Ticket
+from squire_forge.records import Account, CheckRun, Comment, Label, Pull, Repository, Ticket
 from squire_forge.urls import pull_urls, repository_urls, user_urls
 from squire_forge.world import View, World, node_id
 
@@ -262,3 +262,36 @@ def ticket_page(world: World, ticket: Ticket) -> str:
     """Return the web page of an issue or a pull request."""
     kind = "pull" if isinstance(ticket, Pull) else "issues"
     return f"{world.config.web_url}/{ticket.repository.full_name}/{kind}/{ticket.number}"
+
+
+def check_run_shape(
+    view: View, run: CheckRun, *, suite: JsonObject, app: JsonObject | None, pulls: list[JsonObject]
+) -> JsonObject:
+    """Return a check run; REST and webhooks tell more or less of its suite, its App and its pull requests."""
+    name = run.suite.repository.full_name
+    base = f"{api_url(view.world)}/repos/{name}/check-runs/{run.id}"
+    page = f"{view.world.config.web_url}/{name}/runs/{run.id}"
+    return {
+        "id": run.id,
+        "node_id": node_id("CheckRun", run.id),
+        "head_sha": run.suite.sha,
+        "external_id": "",
+        "url": base,
+        "html_url": page,
+        "details_url": page,
+        "status": "completed",
+        "conclusion": run.conclusion,
+        "started_at": run.started_at,
+        "completed_at": run.completed_at,
+        "output": {
+            "title": run.title,
+            "summary": run.summary,
+            "text": run.text,
+            "annotations_count": 0,
+            "annotations_url": f"{base}/annotations",
+        },
+        "name": run.name,
+        "check_suite": suite,
+        "app": app,
+        "pull_requests": pulls,
+    }

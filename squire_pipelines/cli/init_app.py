@@ -131,11 +131,12 @@ def _make_app(context: CliContext, settings: "Settings", options: AppOptions) ->
         _tell(f"GitHub made the App {app.slug}. Its key is shown once, and is kept now.")
         try:
             places = _keep(context, settings, app, record)
-        except BaseException as error:
-            reason = error.message if isinstance(error, SquireError) else "the command was interrupted"
-            answer.reply(app_page.BrowserReply(f"{_NOT_USABLE}: {reason}. Go on at the terminal."))
-            if not isinstance(error, SquireError):
-                _tell(f"The key of {app.slug} may not be kept. {_recovery(web, options.organization, app.slug)}")
+        except SquireError as error:
+            answer.reply(app_page.BrowserReply(f"{_NOT_USABLE}: {error.message}. Go on at the terminal."))
+            raise
+        except BaseException:  # Ctrl-C too: GitHub shows the key once, so both sides are told before it goes on
+            answer.reply(app_page.BrowserReply(f"{_NOT_USABLE}: the command was interrupted. Go on at the terminal."))
+            _tell(f"The key of {app.slug} may not be kept. {_recovery(web, options.organization, app.slug)}")
             raise
         answer.reply(app_page.BrowserReply("", location=app_manifest.install_url(app.page)))
     _name(context, record)

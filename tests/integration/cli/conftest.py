@@ -1,10 +1,13 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import keyring
+import keyring.backends.fail
 import pytest
 
 from tests.support.cli import SampleData, Squire
 from tests.support.ledgers import new_sqlite_ledger
+from tests.support.secret_store_faults import cheap_store, passphrase
 
 
 @pytest.fixture
@@ -19,3 +22,23 @@ def samples(squire: Squire) -> Iterator[SampleData]:
     ledger = new_sqlite_ledger(squire.home / "ledger.sqlite")
     yield SampleData(ledger)
     ledger.close()
+
+
+@pytest.fixture
+def no_keychain() -> Iterator[None]:
+    """A machine without a keychain."""
+    before = keyring.get_keyring()
+    keyring.set_keyring(keyring.backends.fail.Keyring())  # type: ignore[no-untyped-call]  # the library's
+    yield
+    keyring.set_keyring(before)
+
+
+@pytest.fixture
+def store_file(squire: Squire, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An encrypted file that costs nothing to open, whose passphrase a file gives."""
+    path = squire.home / "secrets.sealed"
+    cheap_store(path).create(passphrase())
+    file = tmp_path / "passphrase"
+    file.write_text(passphrase().reveal())
+    monkeypatch.setenv("SQUIRE_SECRETS_PASSPHRASE_FILE", str(file))
+    return path

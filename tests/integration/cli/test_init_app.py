@@ -7,8 +7,6 @@ import webbrowser
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import keyring
-import keyring.backends.fail
 import pytest
 from click.testing import CliRunner, Result
 
@@ -20,7 +18,7 @@ from squire_pipelines.settings.model import load_settings
 from tests.support.browser import Browser
 from tests.support.cli import Squire
 from tests.support.forge import forge, forge_home, hosted_home, samples
-from tests.support.secret_store_faults import cheap_store, passphrase
+from tests.support.secret_store_faults import cheap_store
 
 __all__ = ["forge", "forge_home", "hosted_home", "samples"]
 
@@ -29,22 +27,7 @@ UNKNOWN = "0123456789abcdef"
 APP = ("init", "--github-app", "--wait", "20")
 
 
-@pytest.fixture(autouse=True)
-def _no_keychain() -> Iterator[None]:
-    before = keyring.get_keyring()
-    keyring.set_keyring(keyring.backends.fail.Keyring())  # type: ignore[no-untyped-call]  # the library's
-    yield
-    keyring.set_keyring(before)
-
-
-@pytest.fixture
-def store_file(squire: Squire, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    path = squire.home / "secrets.sealed"
-    cheap_store(path).create(passphrase())
-    file = tmp_path / "passphrase"
-    file.write_text(passphrase().reveal())
-    monkeypatch.setenv("SQUIRE_SECRETS_PASSPHRASE_FILE", str(file))
-    return path
+pytestmark = pytest.mark.usefixtures("no_keychain")
 
 
 @pytest.fixture

@@ -8,11 +8,8 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import keyring
-import keyring.backends.fail
 import pytest
 
 from squire_pipelines.execution.step_executor import key_of_secrets
@@ -21,29 +18,13 @@ from squire_pipelines.secrets import store as store_module
 from squire_pipelines.secrets.key_file import KEY_VARIABLE
 from squire_pipelines.settings.model import load_settings
 from tests.support.cli import Squire
-from tests.support.secret_store_faults import cheap_store, passphrase
+from tests.support.secret_store_faults import passphrase
 
 TOKEN = "ghp_" + "x" * 36
 PASSPHRASE = passphrase().reveal()
 
 
-@pytest.fixture(autouse=True)
-def _no_keychain() -> Iterator[None]:
-    before = keyring.get_keyring()
-    keyring.set_keyring(keyring.backends.fail.Keyring())  # type: ignore[no-untyped-call]  # the library's
-    yield
-    keyring.set_keyring(before)
-
-
-@pytest.fixture
-def store_file(squire: Squire, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """An encrypted file that costs nothing to open, whose passphrase a file gives."""
-    path = squire.home / "secrets.sealed"
-    cheap_store(path).create(passphrase())
-    file = tmp_path / "passphrase"
-    file.write_text(PASSPHRASE)
-    monkeypatch.setenv("SQUIRE_SECRETS_PASSPHRASE_FILE", str(file))
-    return path
+pytestmark = pytest.mark.usefixtures("no_keychain")
 
 
 def rows(squire: Squire) -> dict[str, dict[str, object]]:
