@@ -240,7 +240,8 @@ def explain_permissions(needs: PermissionNeeds) -> Mapping[str, str]:
         "metadata": "seeing the repository, and who may do what in it",
         "contents": "fetching it, and pushing branches squire/…",
         "pull_requests": "reading pull requests; opening and labelling its own",
-        "issues": "issues as work",
+        "issues": "issues as work"
+        + ("; one that says what is wrong in .github/squire.toml" if needs.all.get("issues") == "write" else ""),
         "checks": "which checks failed",
         "statuses": "the same for status checks of the older kind",
         "actions": "logs of failed jobs" + ("; running them again" if needs.all.get("actions") == "write" else ""),

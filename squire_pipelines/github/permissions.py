@@ -71,10 +71,13 @@ class PermissionNeeds:
 def needs_in(settings: Settings, repository: str) -> PermissionNeeds:
     """Return what is needed in one repository.
 
-    Actions is read for the names of failed workflows and the logs of their jobs, and written to run them again.
-    Workflows lets a branch be pushed that changes `.github/workflows`, once somebody has approved of it.
+    Actions is read for the names of failed workflows and the logs of their jobs, and written to run them again. Issues
+    is written for the one issue that says what is wrong in the repository's own file. Workflows lets a branch be pushed
+    that changes `.github/workflows`, once somebody has approved of it.
     """
     useful = {"actions": "write" if settings.ci_for(repository).rerun else "read"}
+    if settings.trust_for(repository).repository_files:
+        useful["issues"] = "write"
     if settings.policy_for(repository).workflows == "approve":
         useful["workflows"] = "write"
     return PermissionNeeds(REQUIRED, useful)

@@ -108,15 +108,24 @@ GRANTS = st.dictionaries(
     st.sampled_from([*permissions.REQUIRED, "actions", "workflows", "administration"]), st.sampled_from(LEVELS)
 )
 SWITCHES = st.fixed_dictionaries(
-    {"rerun": st.booleans(), "workflows": st.sampled_from(["reject", "approve"]), "of_one": st.booleans()}
+    {
+        "rerun": st.booleans(),
+        "workflows": st.sampled_from(["reject", "approve"]),
+        "files": st.booleans(),
+        "of_one": st.booleans(),
+    }
 )
 
 
 def switched(switches: Mapping[str, Any]) -> Settings:
-    sections = {"ci": {"rerun": switches["rerun"]}, "policy": {"workflows": switches["workflows"]}}
-    return (
-        settings(repository={"acme/api": sections}, ci={"rerun": False}) if switches["of_one"] else settings(**sections)
-    )
+    sections = {
+        "ci": {"rerun": switches["rerun"]},
+        "policy": {"workflows": switches["workflows"]},
+        "trust": {"repository_files": switches["files"]},
+    }
+    if not switches["of_one"]:
+        return settings(**sections)
+    return settings(repository={"acme/api": sections}, ci={"rerun": False}, trust={"repository_files": False})
 
 
 @given(GRANTS, SWITCHES)
@@ -130,7 +139,10 @@ def test_no_more_is_asked_for_than_is_needed(granted: dict[str, str], switches: 
         assert not permissions.missing(granted, requested)
 
 
-@given(SWITCHES, st.sampled_from([{"rerun": False}, {"workflows": "reject"}, {"rerun": False, "workflows": "reject"}]))
+@given(
+    SWITCHES,
+    st.sampled_from([{"rerun": False}, {"workflows": "reject"}, {"files": False}, {"rerun": False, "files": False}]),
+)
 def test_more_features_never_need_less(switches: dict[str, Any], off: dict[str, Any]) -> None:
     fewer = {**switches, **off}
     needs, more = (permissions.needs_of_app(switched(values)) for values in (fewer, switches))
@@ -148,6 +160,19 @@ def test_an_app_may_write_workflows_only_where_somebody_may_approve_of_it() -> N
         needs = permissions.needs_in(approving, repository)
         assert permissions.to_request(granted, needs, write=True).get("workflows") == requested
         assert "workflows" not in permissions.to_request(granted, needs, write=False)  # GitHub has no such level
+
+
+def test_an_app_may_open_the_issue_about_a_wrong_file_unless_such_files_are_switched_off() -> None:
+    closed = settings(repository={"acme/api": {"trust": {"repository_files": False}}})
+    granted = {**permissions.REQUIRED, "issues": "write"}
+    for repository, level in (("acme/shop", "write"), ("acme/api", "read")):
+        needs = permissions.needs_in(closed, repository)
+        assert needs.all["issues"] == level
+        assert permissions.to_request(granted, needs, write=True)["issues"] == level
+    assert (
+        permissions.to_request(permissions.REQUIRED, permissions.needs_in(closed, "acme/shop"), write=True)["issues"]
+        == "read"
+    )
 
 
 def test_what_is_missing_and_what_is_too_much_are_named() -> None:
