@@ -85,7 +85,13 @@ def show(context: CliContext, plan_id: str, *, as_json: bool) -> None:
         "priority": lambda task: task.priority.name.lower(),
         "risk": "risk",
         "confidence": lambda task: f"{task.confidence:.2f}",
+        "size": lambda task: task.size,
         "depends on": lambda task: ", ".join(task.depends_on),
         "answers": lambda task: ", ".join(task.signals),
     }
     context.console.print(table_of(plan.tasks, columns))
+    for task in plan.tasks:
+        for factor in task.confidence_factors:
+            write_line(f"{one_line(task.key)}: confidence {one_line(factor)}")
+        if task.evidence:
+            write_line(f"{one_line(task.key)}: evidence {one_line(', '.join(task.evidence))}")

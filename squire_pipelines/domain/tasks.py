@@ -94,6 +94,17 @@ class Verification(FrozenModel):
     custom_checks: tuple[str, ...] = ()
 
 
+class EstimatedSize(FrozenModel):
+    """How large the change is expected to be: files touched, and lines added or removed."""
+
+    files: int = Field(ge=0, le=1_000_000)
+    lines: int = Field(ge=0, le=100_000_000)
+
+    def __str__(self) -> str:
+        files = f"{self.files} file{'' if self.files == 1 else 's'}"
+        return f"{files}, {self.lines} line{'' if self.lines == 1 else 's'}"
+
+
 class TaskSpec(FrozenModel):
     """One piece of work as a planner proposes it; the agent gets all of it, as JSON.
 
@@ -101,7 +112,8 @@ class TaskSpec(FrozenModel):
     (`kind:key`) that it answers. `base_branch` is the branch that the pull request goes into. `limits` are where its
     container needs more or less than the repository's limits; the settings bound them. `allow_protected` names
     protected paths (globs) that the work needs; a change of them still needs a person's approval. `agent` is the one
-    that a person wants for it.
+    that a person wants for it. `size` is the planner's estimate, None where it made none; `confidence_factors` say in
+    words what `confidence` rests on, and `evidence` names the refs of the facts that the planner judged by.
     """
 
     key: str = Field(min_length=1, max_length=100)
@@ -111,8 +123,11 @@ class TaskSpec(FrozenModel):
     priority: Priority = Priority.MEDIUM
     risk: Risk = Risk.LOW
     confidence: float = Field(default=1.0, ge=0.0, le=1.0)
+    confidence_factors: tuple[str, ...] = Field(default=(), max_length=20)
+    size: EstimatedSize | None = None
     base_branch: str = Field(min_length=1, max_length=255)
     signals: tuple[str, ...] = ()
+    evidence: tuple[str, ...] = Field(default=(), max_length=200)
     depends_on: tuple[str, ...] = ()
     context: TaskContext = TaskContext()
     acceptance_criteria: tuple[str, ...] = ()

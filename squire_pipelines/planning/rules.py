@@ -38,6 +38,8 @@ PLANNER = "rules"
 MAX_FACTS_IN_PROMPT = 40
 _TEXT_BUDGET_CHARS = 30_000
 _CONFIDENCE = 0.8
+_BY_RULE = f"{_CONFIDENCE}: the rules give every task that a fact asks for the same, since they do not read the code"
+_BY_PERSON = "1.0: somebody who may give tasks wrote it"
 _NAMES_IN_NOTE = 10
 
 
@@ -113,8 +115,10 @@ def _fix_ci(group: Sequence[Candidate], first: FailedCheck) -> TaskSpec:
         priority=Priority.HIGH if first.on_default_branch else Priority.MEDIUM,
         risk=Risk.MEDIUM,
         confidence=_CONFIDENCE,
+        confidence_factors=_factors(group),
         base_branch=group[0].base_branch,
         signals=_refs(group),
+        evidence=_refs(group),
         acceptance_criteria=("The named checks pass.", "No check or test is removed, skipped or weakened."),
         verification=Verification(run_tests=True, run_lint=True, run_build=True),
         allow_protected=requestable(TaskKind.FIX_CI, (first,)),
@@ -145,8 +149,10 @@ def _address_review(group: Sequence[Candidate], first: ReviewFinding) -> TaskSpe
         kind=TaskKind.ADDRESS_REVIEW,
         prompt=prompt,
         confidence=_CONFIDENCE,
+        confidence_factors=_factors(group),
         base_branch=group[0].base_branch,
         signals=_refs(group),
+        evidence=_refs(group),
         context=TaskContext(files_to_read=tuple(paths)[:MAX_FACTS_IN_PROMPT]),
         acceptance_criteria=("Every remark that is right is dealt with.", "Nothing else is changed."),
     )
@@ -167,8 +173,10 @@ def _resolve_issue(candidate: Candidate, issue: OpenIssue) -> TaskSpec:
         prompt=prompt,
         risk=Risk.MEDIUM,
         confidence=_CONFIDENCE,
+        confidence_factors=_factors([candidate]),
         base_branch=candidate.base_branch,
         signals=(signal.ref,),
+        evidence=(signal.ref,),
         allow_protected=requestable(TaskKind.RESOLVE_ISSUE, (issue,)),
         acceptance_criteria=(
             f"What issue #{issue.number} describes is done.",
@@ -186,8 +194,10 @@ def _manual(candidate: Candidate, manual: ManualTask) -> TaskSpec:
         # Its author may give Squire tasks, so that this text is an instruction and stands unquoted.
         prompt=f"{signal.title}\n\n{manual.body}".strip()[:_TEXT_BUDGET_CHARS] or "?",
         priority=Priority.HIGH,
+        confidence_factors=(_BY_PERSON,),
         base_branch=candidate.base_branch,
         signals=(signal.ref,),
+        evidence=(signal.ref,),
         allow_protected=requestable(TaskKind.MANUAL, (manual,)),
         agent=manual.agent,
     )
@@ -204,8 +214,10 @@ def _answer_fact(candidate: Candidate, fact: PluginFact) -> TaskSpec:
         prompt=f"Deal with the following fact about this repository, where its code is the cause:\n\n{_facts([text])}",
         risk=Risk.MEDIUM,
         confidence=_CONFIDENCE,
+        confidence_factors=_factors([candidate]),
         base_branch=candidate.base_branch,
         signals=(signal.ref,),
+        evidence=(signal.ref,),
     )
 
 
@@ -248,6 +260,14 @@ def _evidence(signal: Signal, facts: int) -> str:
     share = _TEXT_BUDGET_CHARS // min(facts, MAX_FACTS_IN_PROMPT)
     text = describe(beside_body(signal.evidence), log_chars=share * 2 // 3)
     return f"\n\n{text}" if text else ""
+
+
+def _factors(group: Sequence[Candidate]) -> tuple[str, ...]:
+    """Return what the confidence of a task rests on: the same number for all, and what was read of its facts."""
+    without = sum(candidate.signal.evidence is None for candidate in group)
+    if not without:
+        return (_BY_RULE,)
+    return _BY_RULE, f"no log, annotation or conversation was read of {without} of {len(group)} facts"
 
 
 def _refs(group: Iterable[Candidate]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import pytest
 from squire_pipelines.domain.looks import KnownRepository, RepositoryState
 from squire_pipelines.domain.plans import PlanFinding
 from squire_pipelines.domain.signals import Collection, CollectionStatus, Source
-from squire_pipelines.domain.tasks import Plan
+from squire_pipelines.domain.tasks import EstimatedSize, Plan
 from squire_pipelines.ledger import collections, deliveries, plans, repositories
 from tests.support.cli import REPOSITORY, TRACE, SampleData, Squire, spec
 
@@ -80,6 +80,17 @@ def test_plans_are_listed_and_shown_with_their_tasks(squire: Squire, samples: Sa
     assert "Second" in shown
     assert "note: a note" in shown
     assert [task["key"] for task in squire.json("plans", "show", plan_id)["tasks"]] == ["a", "b"]
+
+
+def test_what_a_plan_judged_by_is_shown(squire: Squire, samples: SampleData) -> None:
+    size = EstimatedSize(files=1, lines=40)
+    factors = ("0.6: no test shows the failure",)
+    plan_id, (task_id,) = samples.plan(spec(size=size, confidence_factors=factors, evidence=("open_issue:7",)))
+    for shown in (squire.ok("plans", "show", plan_id), squire.ok("tasks", "show", task_id)):
+        for part in ("1 file, 40 lines", "0.6: no test shows the failure", "open_issue:7"):
+            assert part in " ".join(shown.split())
+    (task,) = squire.json("plans", "show", plan_id)["tasks"]
+    assert (task["size"], task["evidence"]) == ({"files": 1, "lines": 40}, ["open_issue:7"])
 
 
 def test_a_plan_with_findings_says_what_is_wrong(squire: Squire, samples: SampleData) -> None:

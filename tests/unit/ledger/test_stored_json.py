@@ -41,6 +41,11 @@ def test_a_value_that_cannot_be_taken_is_left_out() -> None:
     assert read_json(Timings, {"create_s": [], "pull_s": 3, "agent_s": 1}) == Timings(agent_s=1)
 
 
+def test_a_task_of_an_earlier_version_reads_as_one_without_an_estimate() -> None:
+    assert read_json(TaskSpec, SPEC) == TaskSpec(**SPEC, size=None, confidence_factors=(), evidence=())
+    assert read_json(TaskSpec, SPEC | {"size": {"files": 2, "lines": "many"}}) == TaskSpec(**SPEC)
+
+
 def test_an_odd_item_is_left_out_of_its_list_alone() -> None:
     good = {"name": "lint", "passed": True}
     stored = {"passed": False, "checks": ["odd", good, {"passed": "?"}, {}, good | {"seconds": 3}]}

@@ -36,6 +36,17 @@ def test_failed_checks_of_the_default_branch_are_one_urgent_task() -> None:
     assert (got.repository, got.planner) == ("o/r", "rules")
 
 
+def test_a_task_says_what_it_and_its_confidence_rest_on() -> None:
+    (task,) = plan(failed_check("lint"), failed_check("test", evidence=SignalEvidence())).tasks
+    assert task.evidence == task.signals
+    by_rule, unread = task.confidence_factors
+    assert by_rule.startswith("0.8: the rules give every task")
+    assert unread == "no log, annotation or conversation was read of 1 of 2 facts"
+    (request,) = plan(manual()).tasks
+    assert request.confidence_factors == ("1.0: somebody who may give tasks wrote it",)
+    assert task.size is None, "the rules do not read the code, so that they estimate nothing"
+
+
 def test_failed_checks_of_a_pull_request_are_one_task_on_its_branch() -> None:
     (task,) = plan(failed_check("a", branch="f", pull_request=3), failed_check("b", branch="f", pull_request=3)).tasks
     assert (task.kind, task.priority, task.base_branch) == (TaskKind.FIX_CI, Priority.MEDIUM, "f")
