@@ -26,8 +26,8 @@ from tests.support.private_files import open_to_others
 from tests.support.worker import git
 
 POLL_S = 0.1
-DEMO_TIMEOUT_S = 220
-START_TIMEOUT_S = 200
+DEMO_TIMEOUT_S = 600
+START_TIMEOUT_S = 300
 TASKS_OF_SAMPLES = 3
 INTERRUPTED = 130
 PROCESSES = ("receiver", "code-server", "daemon")

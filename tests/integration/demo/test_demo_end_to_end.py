@@ -15,7 +15,7 @@ from tests.support.leak_search import files_with, processes_with
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(500)
+@pytest.mark.timeout(2400)  # the waits within have limits of their own, and show the demo's log
 def test_what_is_killed_while_an_agent_runs_is_replaced_and_a_demo_killed_whole_goes_on_at_the_next_start(
     start_demo: StartDemo, tmp_path: Path
 ) -> None:
@@ -41,7 +41,7 @@ def test_what_is_killed_while_an_agent_runs_is_replaced_and_a_demo_killed_whole_
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(500)
+@pytest.mark.timeout(2400)  # the waits within have limits of their own, and show the demo's log
 def test_what_a_killed_demo_left_running_is_ended_and_a_terminated_demo_leaves_nothing(start_demo: StartDemo) -> None:
     demo = start_demo()
     demo.wait_until("its processes are up", lambda: demo.says("are starting") == 1)
