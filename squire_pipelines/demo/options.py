@@ -61,7 +61,6 @@ runner = "{options.runner}"
 retry_base_s = 2
 retry_cap_s = 10
 lease_s = {20 if options.executor == "in_process" else 60}
-claim_deadline_s = 60
 
 [pipeline]
 executor = "{options.executor}"

@@ -68,6 +68,9 @@ AGENTS_FAILURES = frozenset(
 MAX_CHANGES = 10
 """How often a task begins again after a change of the user's that did not help."""
 
+MAX_UNCLAIMED = 10
+"""How many attempts of a task may be lost before a run claimed them without counting as tries."""
+
 SETTINGS_MARK = "settings_mark"
 """The fact that holds a mark of the settings and keys with which the attempt could not go on."""
 

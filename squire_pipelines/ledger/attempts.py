@@ -7,14 +7,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import BaseModel
-from sqlalchemy import Row, and_, func, or_, select, update
+from sqlalchemy import Row, and_, or_, select, update
 
 from squire_pipelines.domain.agent_choice import AgentChoice, ChoiceRules, has_next_agent
 from squire_pipelines.domain.change import VerdictRecord
 from squire_pipelines.domain.container_limits import AppliedLimits
 from squire_pipelines.domain.endings import (
     AGENTS_FAILURES,
-    MAX_CHANGES,
     Cause,
     Ending,
     Evidence,
@@ -26,7 +25,7 @@ from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
 from squire_pipelines.domain.timings import Timings
 from squire_pipelines.domain.verification import VerificationReport
 from squire_pipelines.errors import LeaseLostError, NotFoundError, StateConflictError
-from squire_pipelines.ledger import budgets
+from squire_pipelines.ledger import budgets, tries
 from squire_pipelines.ledger import tasks as task_rows
 from squire_pipelines.ledger.model_calls import TokenUsage, usage_of_attempt
 from squire_pipelines.ledger.store import Transaction
@@ -340,14 +339,14 @@ def end(
     budgets.settle_attempt(tx, attempt.id)
     task = task_rows.get(tx, attempt.task_id)
     if ending.cause is Cause.OUT_OF_MEMORY and retry.more_memory:
-        again = _count_ended(tx, attempt.task_id, Cause.OUT_OF_MEMORY) == 1
+        again = tries.count_ended(tx, attempt.task_id, Cause.OUT_OF_MEMORY) == 1
     if ending.cause in AGENTS_FAILURES and task.spec.agent is None and retry.choice_rules is not None:
         first = of_task(tx, attempt.task_id)[0].choice
         agent = first.agent if first is not None else retry.choice_rules.default
         again = again or has_next_agent(agent, count_agent_failures(tx, attempt.task_id), retry.choice_rules)
-    waits = ending.waits_for_user and _count_ended(tx, attempt.task_id, Cause.CONFIGURATION) <= MAX_CHANGES
-    tries = task.max_attempts + waits  # an attempt after which the task waits for the user is none of them
-    after = task_status_after(ending.cause, attempt_number=attempt.number, max_attempts=tries, again=again or waits)
+    waits = tries.waits_for_user(tx, attempt.task_id, ending)
+    allowed = task.max_attempts + (waits or tries.was_unclaimed(tx, attempt.task_id, ending, attempt.claimed_at))
+    after = task_status_after(ending.cause, attempt_number=attempt.number, max_attempts=allowed, again=again or waits)
     if (ending.transient or after is TaskStatus.READY) and task.cancel_requested_at is not None:
         after = TaskStatus.CANCELLED
     not_before = None
@@ -364,16 +363,11 @@ def end(
         cause=ending.cause,
         message=ending.message,
         not_before=not_before,
-        max_attempts=tries,
+        max_attempts=allowed,
         ended_at=None if after is TaskStatus.READY else tx.now,
         **({"ready_at": tx.now} if after is TaskStatus.READY else {}),
     )
     return Settled(after, not_before)
-
-
-def _count_ended(tx: Transaction, task_id: str, cause: Cause) -> int:
-    query = select(func.count()).where(attempts.c.task_id == task_id, attempts.c.cause == cause)
-    return int(tx.execute(query).scalar_one())
 
 
 def _attempt(row: Row[*tuple[Any, ...]]) -> Attempt:

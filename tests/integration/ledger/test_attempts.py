@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 
 from squire_pipelines.domain.change import Decision, Finding, Verdict, VerdictRecord
 from squire_pipelines.domain.container_limits import AppliedLimits
-from squire_pipelines.domain.endings import Cause, Ending, Evidence
+from squire_pipelines.domain.endings import MAX_UNCLAIMED, Cause, Ending, Evidence
 from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
 from squire_pipelines.domain.timings import Timings
 from squire_pipelines.domain.verification import ReportedCheck, VerificationReport
@@ -35,6 +35,7 @@ from tests.support.ledgers import (
 )
 
 SHA = "c" * 40
+DAY_S = 86_400.0
 DONE = Ending(cause=Cause.COMPLETED, message="pull request #7")
 
 
@@ -331,6 +332,38 @@ def test_the_reaper_ends_what_nobody_claimed(ledger: Ledger, clock: Clock) -> No
     assert (row.cause, row.message) == (Cause.LOST, "nobody holds it")
     assert reap(ledger, queued.id) is None
     assert expired(ledger) == []
+
+
+def test_what_nobody_claimed_is_no_try_and_has_an_end(ledger: Ledger, clock: Clock) -> None:
+    task_id = add_task(ledger, max_attempts=1)
+    ends = []
+    for _ in range(MAX_UNCLAIMED + 1):
+        clock.forward(DAY_S)
+        (queued,) = dispatch(ledger, deadline_s=60)
+        clock.forward(61)
+        settled = reap(ledger, queued.id)
+        assert settled is not None
+        ends.append(settled.task_status)
+    assert ends == [TaskStatus.READY] * MAX_UNCLAIMED + [TaskStatus.FAILED]
+    with ledger.read() as tx:
+        assert tasks.get(tx, task_id).cause == Cause.LOST
+
+
+def test_tries_that_are_left_after_what_nobody_claimed_are_all_used(ledger: Ledger, clock: Clock) -> None:
+    task_id = add_task(ledger, max_attempts=2)
+    for _ in range(3):
+        clock.forward(DAY_S)
+        (queued,) = dispatch(ledger, deadline_s=60)
+        clock.forward(61)
+        reap(ledger, queued.id)
+    ends = []
+    for _ in range(2):
+        clock.forward(DAY_S)
+        (queued,) = dispatch(ledger)
+        ends.append(settle(ledger, claim(ledger, queued.id), Cause.LOST).task_status)
+    assert ends == [TaskStatus.READY, TaskStatus.FAILED]
+    with ledger.read() as tx:
+        assert tasks.get(tx, task_id).attempts == 5
 
 
 @pytest.mark.parametrize("publishing", [False, True])
