@@ -14,9 +14,9 @@ import dagster as dg
 from squire_pipelines.assets.concurrency import gather_bounded
 from squire_pipelines.assets.signals import OWNERS, SOURCES, signal_key
 from squire_pipelines.assets.tables import preview
-from squire_pipelines.domain.plans import PLAN_CHECKS, ApprovalRule, PlanFinding, check_plan
+from squire_pipelines.domain.plans import PLAN_CHECKS, PlanFinding, check_plan
 from squire_pipelines.domain.signals import Signal
-from squire_pipelines.domain.tasks import Plan, Risk, TaskStatus
+from squire_pipelines.domain.tasks import Plan, TaskStatus
 from squire_pipelines.errors import SquireError
 from squire_pipelines.observability.logging import bound_context
 from squire_pipelines.partitions import repositories
@@ -269,13 +269,13 @@ def _report_checks(
 def _admit(context: dg.AssetExecutionContext, ledger: "Ledger", settings: Settings, names: list[str]) -> None:
     """Make tasks of the plans that passed their checks, once each; a plan with findings becomes no task."""
     from squire_pipelines.execution.repository_settings import repository_settings
+    from squire_pipelines.execution.requests import approval_rule
     from squire_pipelines.ledger import plans, tasks
 
     own = repository_settings(ledger, settings)
     for repository in _not_stopped(context, own.stopped, names):
         effective = own.of(repository)
         planner = effective.planner
-        approval = ApprovalRule(planner.approve == "auto", planner.min_confidence, Risk(planner.max_risk))
         with ledger.write() as tx:
             saved = plans.latest(tx, repository)
             if saved is None or saved.admitted_at is not None:
@@ -286,7 +286,7 @@ def _admit(context: dg.AssetExecutionContext, ledger: "Ledger", settings: Settin
             created = plans.admit(
                 tx,
                 saved.id,
-                approval=approval,
+                approval=approval_rule(effective),
                 max_attempts=effective.dispatch.max_attempts,
                 max_tasks_per_fact=planner.max_tasks_per_fact,
             )

@@ -27,24 +27,12 @@ OLD_NAMES = {
 }
 
 
-def _new_words(args: tuple[str, ...]) -> tuple[str, ...]:
-    """Make the prompt an option, which `new REPOSITORY PROMPT` and `followup ID PROMPT` had as an argument."""
-    if any(arg.startswith("--prompt") for arg in args):
-        return args
-    plain = [i for i, arg in enumerate(args) if not arg.startswith("-")]
-    if len(plain) == 2 and len(args) == 2:  # noqa: PLR2004 - a repository and a prompt
-        return (args[0], "--prompt", args[1])
-    return args
-
-
 def _alias(old: str) -> click.Command:
     target = OLD_NAMES[old]
 
     def run(args: tuple[str, ...]) -> None:
         words = target
-        if old in {"new", "followup"}:
-            args = _new_words(args)
-        elif old == "status" and not [arg for arg in args if not arg.startswith("-")]:
+        if old == "status" and not [arg for arg in args if not arg.startswith("-")]:
             words = ("tasks", "list")  # the old `status` without a task was an overview
         note(f"`squire {old}` is now `squire {' '.join(words)}`")
         root = click.get_current_context().find_root()

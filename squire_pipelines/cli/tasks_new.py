@@ -1,32 +1,38 @@
-"""`squire tasks new|followup`: a person's request becomes a signal, and a collection is asked for."""
+"""`squire tasks new|followup`: a person's request becomes a task at once, word for word, with no planner in between."""
 
-import hashlib
 import sys
+import unicodedata
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import click
 from sqlalchemy import func, select
 
-from squire_pipelines.cli.context import CliContext, emit_json, json_option, with_context
+from squire_pipelines.cli.context import CliContext, Decorator, emit_json, json_option, with_context
 from squire_pipelines.cli.lazy import command
-from squire_pipelines.cli.parameters import REPOSITORY, TASK_ID
+from squire_pipelines.cli.parameters import BRANCH, OWN_BRANCH, REPOSITORY, TASK_ID
 from squire_pipelines.cli.person import actor
 from squire_pipelines.domain.agent_choice import AgentOrder
-from squire_pipelines.domain.authority import TrustRules
-from squire_pipelines.domain.identity import new_id, new_trace_id
-from squire_pipelines.domain.signals import ManualTask, Signal
-from squire_pipelines.domain.terminal_text import one_line, plain
-from squire_pipelines.domain.verdicts import judge_signal
+from squire_pipelines.domain.branches import DEFAULT_BRANCH
+from squire_pipelines.domain.identity import new_trace_id
+from squire_pipelines.domain.tasks import Priority, TaskStatus
+from squire_pipelines.domain.terminal_text import one_line, plain, without_sequences
 from squire_pipelines.errors import ConfigError, RefusedError
-from squire_pipelines.ledger import collections as collection_rows
-from squire_pipelines.ledger import deliveries, outcomes, tasks
+from squire_pipelines.execution.repository_settings import settings_in
+from squire_pipelines.execution.requests import create_request
+from squire_pipelines.ledger import outcomes, tasks
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import collections
+from squire_pipelines.ledger.task_creation import RequestedTask
+from squire_pipelines.observability.logging import bound_context
+from squire_pipelines.planning.request_spec import MAX_TEXT_CHARS, MAX_TITLE_CHARS, request_spec
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.terminal.output import write_line
 
-MAX_TITLE, MAX_PROMPT = 200, 50_000
-_TITLE_FROM_PROMPT = 80
+if TYPE_CHECKING:
+    from squire_pipelines.ledger.tasks import Task
+
+_TITLE_FROM_TEXT = 80
 
 
 def _checked(text: str, noun: str, most: int) -> str:
@@ -37,18 +43,37 @@ def _checked(text: str, noun: str, most: int) -> str:
     return text
 
 
-def read_prompt(prompt: str) -> str:
-    """Return the prompt, or standard input for `-`. Raises BadParameter when it is empty or too long."""
+def _as_written(text: str) -> str:
+    """Return the text without what is no writing: a terminal's control sequences, and empty lines around it."""
+    text = without_sequences(text.replace("\r\n", "\n"))
+    no_writing = {char for char in set(text) if unicodedata.category(char) in {"Cc", "Cs"} and char not in "\n\t"}
+    lines = text.translate(dict.fromkeys(map(ord, no_writing))).split("\n")
+    while lines and not lines[0].strip():
+        del lines[0]
+    return "\n".join(lines).rstrip()
+
+
+def read_text(text: str | None, prompt: str | None) -> str:
+    """Return the request's text, which is the argument or `--prompt`; `-` is standard input.
+
+    Raises:
+        UsageError: There is none, or there are two.
+        BadParameter: It is empty or too long.
+    """
+    if (text is None) == (prompt is None):
+        raise click.UsageError("say what is to be done, as TEXT or with --prompt; - reads it from standard input")
+    words = text if text is not None else prompt or ""
     # One more than allowed is enough to see that it is too long.
-    text = sys.stdin.read(MAX_PROMPT + 1) if prompt == "-" else prompt
-    return _checked(plain(text).strip(), "prompt", MAX_PROMPT)
+    return _checked(
+        _as_written(sys.stdin.read(MAX_TEXT_CHARS + 1) if words == "-" else words), "prompt", MAX_TEXT_CHARS
+    )
 
 
-def title_of(title: str | None, prompt: str) -> str:
-    """Return the title, or else the prompt's first line, cut. Raises BadParameter."""
+def title_of(title: str | None, text: str) -> str:
+    """Return the title, or else the text's first line, cut. Raises BadParameter."""
     if title is not None:
-        return _checked(" ".join(plain(title).split()), "title", MAX_TITLE)
-    return one_line(next(line for line in prompt.splitlines() if line.strip()), limit=_TITLE_FROM_PROMPT)
+        return _checked(" ".join(plain(title).split()), "title", MAX_TITLE_CHARS)
+    return one_line(next(line for line in text.splitlines() if line.strip()), limit=_TITLE_FROM_TEXT) or "A request"
 
 
 def _known_repository(context: CliContext, tx: Transaction, repository: str) -> str:
@@ -67,51 +92,39 @@ def _known_repository(context: CliContext, tx: Transaction, repository: str) -> 
     return str(seen)
 
 
-def record_request(
-    tx: Transaction,
-    repository: str,
-    title: str,
-    text: str,
-    *,
-    allow_protected: tuple[str, ...] = (),
-    branch: str | None = None,
-    agent: AgentOrder | None = None,
-) -> tuple[Signal, str]:
-    """Record a request as a signal and ask for a collection; return the signal and the trace id."""
-    trace_id = new_trace_id()
-    signal = Signal(
-        repository=repository,
-        key=new_id("m", tx.now),
-        version=hashlib.sha256(f"{title}\n{text}".encode()).hexdigest()[:16],
-        title=title,
-        url="",
-        updated_at=tx.now,
-        details=ManualTask(
-            author=actor().removeprefix("cli:"),
-            body=text,
-            allow_protected=allow_protected,
-            branch=branch,
-            agent=agent,
-        ),
-    )
-    signal = judge_signal(signal, TrustRules(), {})  # a person's own word, whatever the rules
-    collection_rows.add_manual_signal(tx, signal, trace_id=trace_id)
-    deliveries.request_collection(tx, [repository], source=deliveries.COMMAND, trace_id=trace_id)
-    return signal, trace_id
-
-
 def request_options(callback: Callable[..., object]) -> Callable[..., object]:
-    """Add the options of a request: `title`, `prompt` and `allow_protected`."""
-    for option in (
+    """Add what every request has: its text, as an argument or an option, and how it is taken."""
+    options: tuple[Decorator, ...] = (
+        click.argument("text", metavar="[TEXT]", required=False),
+        click.option("--prompt", help="Say what is to be done, in place of TEXT; - reads it from standard input."),
+        click.option("--title", help="Name the task in one line; by default the text's first line."),
+        click.option(
+            "--agent", help="Have this agent do it, whatever the settings' rules say: a kind or a table [agents.NAME]."
+        ),
+        click.option("--model", help="Have this model called; its provider's settings must allow it."),
+        click.option(
+            "--depends-on",
+            type=TASK_ID,
+            multiple=True,
+            metavar="ID",
+            help="Wait until this task has succeeded; may be repeated.",
+        ),
+        click.option(
+            "--priority",
+            type=click.Choice([priority.name.lower() for priority in Priority]),
+            default=Priority.HIGH.name.lower(),
+            show_default=True,
+            help="Say how soon it should run.",
+        ),
         click.option(
             "--allow-protected",
             multiple=True,
             metavar="GLOB",
             help="Allow a change of this protected path, which a person still approves; may be repeated.",
         ),
-        click.option("--prompt", required=True, help="Say what is to be done; - reads it from standard input."),
-        click.option("--title", help="Name the task in one line; by default the prompt's first line."),
-    ):
+        click.option("--no-start", is_flag=True, help="Hold the task until `squire tasks start` lets it run."),
+    )
+    for option in reversed(options):
         callback = option(callback)
     return callback
 
@@ -127,91 +140,135 @@ def _order(settings: Settings, repository: str, agent: str | None, model: str | 
     return order
 
 
+class _RequestOptions:
+    """What the options of a request say, until it is known where it is made."""
+
+    def __init__(
+        self,
+        context: CliContext,
+        *,
+        text: str | None,
+        prompt: str | None,
+        title: str | None,
+        agent: str | None,
+        model: str | None,
+        depends_on: tuple[str, ...],
+        priority: str,
+        allow_protected: tuple[str, ...],
+        no_start: bool,
+    ) -> None:
+        self._context = context
+        self._text = read_text(text, prompt)
+        self._title = title_of(title, self._text)
+        self._agent, self._model = agent, model
+        self._depends_on = depends_on
+        self._priority = Priority[priority.upper()]
+        self._allow_protected = allow_protected
+        self._hold = no_start
+
+    def create(self, repository: str, *, base_branch: str, branch: str | None = None) -> "Task":
+        """Create the task. Raises ConfigError, NotFoundError, RefusedError; nothing is written then."""
+        context = self._context
+        spec = request_spec(
+            self._title,
+            self._text,
+            base_branch=base_branch,
+            priority=self._priority,
+            allow_protected=self._allow_protected,
+            agent=_order(context.settings, repository, self._agent, self._model),
+        )
+        request = RequestedTask(repository, spec, actor(), branch=branch, depends_on=self._depends_on)
+        settings = settings_in(context.ledger, context.settings, repository)
+        trace_id = new_trace_id()
+        with bound_context(trace_id=trace_id), context.ledger.write() as tx:
+            created = create_request(tx, settings, request, trace_id=trace_id, hold=self._hold)
+            return tasks.get(tx, created.id)
+
+
+def _as_json(task: "Task") -> dict[str, str]:
+    names = ("id", "repository", "title", "status", "branch", "base_branch", "trace_id")
+    return {name: getattr(task, name) for name in names}
+
+
+def _next_step(task: "Task") -> str:
+    if task.status is TaskStatus.PROPOSED:
+        return f"Next: `squire tasks start {task.id}` lets it run."
+    return f"Next: `squire dev` or `squire run` starts it; `squire tasks show {task.id}` says how far it is."
+
+
 @command(
     "new",
     examples=(
-        'squire tasks new owner/name --title "Drop Python 3.9" --prompt "Remove the code for Python 3.9."',
-        "squire tasks new owner/name --prompt - < request.md",
-        'squire tasks new owner/name --agent claude-code --model claude-opus-4-5 --prompt "Speed up the parser."',
+        'squire tasks new owner/name "Remove the code for Python 3.9."',
+        "squire tasks new https://github.com/owner/name --title 'Drop Python 3.9' - < request.md",
+        'squire tasks new owner/name "Speed up the parser." --agent claude-code --model claude-opus-4-5',
+        'squire tasks new owner/name "Use the new parser." --depends-on t0m1e2x3a4m5p6l --priority low --no-start',
     ),
 )
 @click.argument("repository", type=REPOSITORY)
-@click.option("--model", help="Have this model called; its provider's settings must allow it.")
-@click.option(
-    "--agent", help="Have this agent do it, whatever the settings' rules say: a kind or a table [agents.NAME]."
-)
 @request_options
+@click.option(
+    "--branch",
+    type=OWN_BRANCH,
+    metavar="NAME",
+    help="Name the branch of its pull request, which begins with squire/; by default one of the id and the title.",
+)
+@click.option(
+    "--base",
+    type=BRANCH,
+    metavar="NAME",
+    help="Name the branch that its pull request goes into; by default the default branch, as it is at the start.",
+)
 @json_option
 @with_context
 def new(
-    context: CliContext,
-    repository: str,
-    title: str | None,
-    prompt: str,
-    allow_protected: tuple[str, ...],
-    *,
-    agent: str | None,
-    model: str | None,
-    as_json: bool,
+    context: CliContext, /, repository: str, *, branch: str | None, base: str | None, as_json: bool, **options: object
 ) -> None:
     """Ask for a piece of work in your own words.
 
-    The request is recorded as a signal of the repository, and the next plan, which is asked for at once, makes a task
-    of it.
+    The request becomes a task at once, word for word: no planner and no model stands in between. It starts as
+    `planner.approve` says, and with --no-start when you say so.
     """
-    text = read_prompt(prompt)
-    line = title_of(title, text)
-    with context.ledger.write() as tx:
+    request = _RequestOptions(context, **options)  # type: ignore[arg-type] # click parses what `request_options` declares
+    with context.ledger.read() as tx:
         name = _known_repository(context, tx, repository)
-        order = _order(context.settings, name, agent, model)
-        signal, trace_id = record_request(tx, name, line, text, allow_protected=allow_protected, agent=order)
+    task = request.create(name, base_branch=base or DEFAULT_BRANCH, branch=branch)
     if as_json:
-        emit_json({"repository": name, "signal": signal.ref, "title": line, "trace_id": trace_id})
+        emit_json(_as_json(task))
         return
-    write_line(f"recorded {signal.ref} for {name}; trace {trace_id}")
-    write_line("Next: `squire dev` or `squire run` makes a task of it, which `squire tasks list` shows.")
+    write_line(f"{task.id}: {task.status}")
+    write_line(_next_step(task))
 
 
 @command(
     "followup",
     examples=(
-        'squire tasks followup t0m1e2x3a4m5p6l --prompt "Add a test for the empty list."',
-        "squire tasks followup t0m1e2x3a4m5p6l --prompt - < remarks.md",
+        'squire tasks followup t0m1e2x3a4m5p6l "Add a test for the empty list."',
+        "squire tasks followup t0m1e2x3a4m5p6l - < remarks.md",
     ),
 )
 @click.argument("task_id", metavar="ID", type=TASK_ID)
 @request_options
 @json_option
 @with_context
-def followup(
-    context: CliContext,
-    task_id: str,
-    title: str | None,
-    prompt: str,
-    allow_protected: tuple[str, ...],
-    *,
-    as_json: bool,
-) -> None:
+def followup(context: CliContext, /, task_id: str, *, as_json: bool, **options: object) -> None:
     """Ask for more work on a task's open pull request.
 
-    The request becomes a new task, whose commits are added to the same branch and pull request; nothing is overwritten.
+    The request becomes a new task at once, whose commits are added to the same branch and pull request; nothing is
+    overwritten.
     """
-    text = read_prompt(prompt)
-    line = title_of(title, text)
-    with context.ledger.write() as tx:
+    request = _RequestOptions(context, **options)  # type: ignore[arg-type] # click parses what `request_options` declares
+    with context.ledger.read() as tx:
         task = tasks.get(tx, task_id)
         outcome = outcomes.of_branch(tx, task.repository, task.branch)
-        if outcome is None:
-            raise RefusedError(
-                f"the task {task_id} has no open pull request",
-                hint=f"ask for new work with `squire tasks new {task.repository}`",
-            )
-        signal, trace_id = record_request(
-            tx, task.repository, line, text, allow_protected=allow_protected, branch=task.branch
+    if outcome is None:
+        raise RefusedError(
+            f"the task {task_id} has no open pull request",
+            hint=f"ask for new work with `squire tasks new {task.repository}`",
         )
+    made = request.create(task.repository, base_branch=task.branch)
     if as_json:
-        request = {"repository": task.repository, "signal": signal.ref, "title": line, "trace_id": trace_id}
-        emit_json({**request, "pull_request": outcome.pr_url})
+        emit_json({**_as_json(made), "pull_request": outcome.pr_url})
         return
-    write_line(f"recorded {signal.ref} for pull request #{outcome.pr_number} of {task.repository}; trace {trace_id}")
-    write_line("Next: `squire dev` or `squire run` makes a task of it, and its commits are added to the same branch.")
+    write_line(f"{made.id}: {made.status}, for pull request #{outcome.pr_number} of {task.repository}")
+    write_line(_next_step(made))

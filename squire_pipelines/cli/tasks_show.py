@@ -19,6 +19,7 @@ from squire_pipelines.cli.parameters import TASK_ID
 from squire_pipelines.cli.text import between, duration
 from squire_pipelines.deadline import Deadline
 from squire_pipelines.domain.agent_choice import AgentChoice
+from squire_pipelines.domain.branches import base_name
 from squire_pipelines.domain.endings import Evidence
 from squire_pipelines.domain.terminal_text import one_line, plain
 from squire_pipelines.execution.repository_settings import settings_in
@@ -165,7 +166,7 @@ def _write_task(task: Task, waiting: str | None) -> None:
         "cause": "cause",
         "message": "message",
         "attempts": lambda task: f"{task.attempts} of {task.max_attempts}",
-        "branch": lambda task: f"{task.branch} into {task.base_branch}",
+        "branch": lambda task: f"{task.branch} into {base_name(task.base_branch)}",
         "plan": "plan_id",
         "trace": "trace_id",
         "created": "created_at",

@@ -5,6 +5,18 @@ https://git-scm.com/docs/git-check-ref-format
 
 import re
 
+DEFAULT_BRANCH = "HEAD"
+"""How a task names the default branch of its repository, whatever that is called when the task starts.
+
+Git takes it for no branch's name, so that no branch can be meant by it.
+"""
+
+OWN_BRANCHES = "squire/"
+"""What the names of Squire's own branches begin with."""
+
+MAX_OWN_BRANCH_CHARS = 120
+"""Characters of a task's branch at most, as its column has them."""
+
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\\ud800-\udfff]|\.\.|@\{")
 
 
@@ -20,3 +32,20 @@ def parse_branch(text: str) -> str:
     if not is_branch_name(text):
         raise ValueError(f"{text!r} is no name for a branch: see git check-ref-format")
     return text
+
+
+def base_name(branch: str) -> str:
+    """Return how people call the branch that a task's pull request goes into."""
+    return "the default branch" if branch == DEFAULT_BRANCH else branch
+
+
+def parse_own_branch(text: str) -> str:
+    """Return the branch of a task that a person names: `squire/` is put before it where it is missing.
+
+    Raises:
+        ValueError: It can be no branch's name, or is too long.
+    """
+    name = parse_branch(text if text.startswith(OWN_BRANCHES) else f"{OWN_BRANCHES}{text}")
+    if len(name) > MAX_OWN_BRANCH_CHARS:
+        raise ValueError(f"{name[:40]!r}… has more than {MAX_OWN_BRANCH_CHARS} characters, and a task's branch may not")
+    return name

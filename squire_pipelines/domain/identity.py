@@ -6,6 +6,8 @@ import re
 import secrets
 from datetime import datetime
 
+from squire_pipelines.domain.branches import OWN_BRANCHES
+
 _REPOSITORY = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,38})/[A-Za-z0-9._-]{1,100}")
 # Crockford's base 32: sorts as the number does, has no letters that look like digits.
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -39,12 +41,15 @@ _sequence = _Sequence()
 def parse_repository(text: str) -> str:
     """Return `text` as a repository's name, `owner/name`.
 
-    Accepts the URL of a repository's page as people paste it. Raises ValueError that names what is wrong.
+    Accepts the URL of a repository's page, or that by which git clones it, as people paste them. Raises ValueError that
+    names what is wrong.
     """
     candidate = text.strip().removesuffix("/").removesuffix(".git")
     if "://" in candidate:
         page = re.split(r"[?#]", candidate)[0]
         candidate = "/".join(page.split("/")[3:5]).removesuffix("/").removesuffix(".git")
+    elif "@" in candidate.partition(":")[0]:  # as git writes an address for ssh: git@github.com:owner/name
+        candidate = candidate.partition(":")[2].removeprefix("/")
     if not _REPOSITORY.fullmatch(candidate) or candidate.endswith(("/.", "/..")):
         raise ValueError(f"{text!r} is not a repository name: expected owner/name")
     return candidate
@@ -87,4 +92,4 @@ def slugify(text: str, *, limit: int = 40) -> str:
 
 def branch_name(task_id: str, title: str) -> str:
     """Return the one branch of a task, the same at every attempt."""
-    return f"squire/{task_id}-{slugify(title)}"
+    return f"{OWN_BRANCHES}{task_id}-{slugify(title)}"

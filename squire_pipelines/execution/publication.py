@@ -7,6 +7,7 @@ from squire_pipelines.agents.model import AttemptFolder
 from squire_pipelines.domain.change import Decision, Verdict
 from squire_pipelines.domain.endings import Cause, Ending, Evidence
 from squire_pipelines.domain.outcomes import ReviewState
+from squire_pipelines.domain.requests import requester_of
 from squire_pipelines.domain.states import EventSubject
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import SquireError
@@ -136,6 +137,7 @@ def _request(leased: LeasedAttempt, clone_url: str, author: CommitAuthor) -> Pub
         heads = (earlier.head_sha for earlier in attempts.of_task(tx, task.id))
         earlier_heads = frozenset(head for head in heads if head)
         first = next((event for event in tasks.events(tx, task.id) if event.subject == EventSubject.TASK), None)
+        requester = requester_of(first.actor) if first is not None else None
         attempt = attempts.get(tx, attempt.id)
         used = usage_of_attempt(tx, attempt.id)
         follow_up = _follow_up(tx, leased)
@@ -154,10 +156,11 @@ def _request(leased: LeasedAttempt, clone_url: str, author: CommitAuthor) -> Pub
         spec=task.spec,
         signals=links,
         planner=planner,
+        requester=requester,
         agent=attempt.agent or "command",
         earlier_heads=earlier_heads,
         follow_up=follow_up,
-        trusted=first is None or first.after != TaskStatus.PROPOSED,
+        trusted=first is None or requester is not None or first.after != TaskStatus.PROPOSED,
         verification=attempt.verification,
         cost=_cost(attempt, used),
         bot_name=author.name,

@@ -21,6 +21,7 @@ from squire_pipelines.agents.check_runs import CheckPlan, check_inputs, run_chec
 from squire_pipelines.agents.limits import with_output
 from squire_pipelines.agents.model import AttemptInputs, RunResult
 from squire_pipelines.agents.runners import AgentRunner
+from squire_pipelines.domain.branches import OWN_BRANCHES
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.globs import matches
 from squire_pipelines.domain.verification import (
@@ -42,7 +43,6 @@ from squire_pipelines.gateway.wire import GatewayConfig
 from squire_pipelines.home import Home, make_folder
 from squire_pipelines.ledger import tasks
 from squire_pipelines.ledger.attempts import AttemptFacts
-from squire_pipelines.planning.selection import OWN_BRANCHES
 from squire_pipelines.publishing.bundle import VerifiedChange
 from squire_pipelines.publishing.git import GitLimits, run_git
 from squire_pipelines.publishing.inspection import inspect_bundle

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from squire_pipelines.execution.ending import SettledAttempt
     from squire_pipelines.execution.lease import LeasedAttempt
     from squire_pipelines.github.connection import GitHub
+    from squire_pipelines.github.lookup import RepositoryInfo
     from squire_pipelines.github.pulls import PullRequestRef
     from squire_pipelines.publishing.publish_change import Published
     from squire_pipelines.secrets import Secret
@@ -42,7 +43,7 @@ def prepare(
 ) -> None:
     """Write the attempt's folder (bundle, task, prompt) from a fresh mirror, or resume what is published already."""
     from squire_pipelines.execution import ending, workspace
-    from squire_pipelines.execution.present_base import follow_base
+    from squire_pipelines.execution.present_base import follow_base, with_named_base
     from squire_pipelines.ledger.attempts import AttemptFacts
 
     attempt_id, run_id = attempt_id_of(context), context.run.run_id
@@ -57,19 +58,20 @@ def prepare(
         if workspace.is_prepared(leased):
             context.log.info("an earlier run of this attempt has prepared the workspace")
             return
-        clone_url, token, published = asyncio.run(_find_existing(github, leased))
+        info, token, published = asyncio.run(_find_existing(github, leased))
         if published is not None:
             context.log.info(f"an earlier attempt has opened pull request #{published.number}, which is resumed")
             return
         started = time.monotonic()
+        based = with_named_base(leased, info.default_branch)
         try:
-            inputs = workspace.prepare_workspace(leased, clone_url, token, run_id=run_id)
+            inputs = workspace.prepare_workspace(based, info.clone_url, token, run_id=run_id)
         except GitError as error:
-            if error.context.get("ref") != leased.task.base_branch:
+            if error.context.get("ref") != based.task.base_branch:
                 raise
-            moved = asyncio.run(follow_base(github, leased, error))
-            context.log.warning(f"{leased.task.base_branch} is gone: {moved.task.base_branch} takes its place")
-            inputs = workspace.prepare_workspace(moved, clone_url, token, run_id=run_id)
+            moved = asyncio.run(follow_base(github, based, error))
+            context.log.warning(f"{based.task.base_branch} is gone: {moved.task.base_branch} takes its place")
+            inputs = workspace.prepare_workspace(moved, info.clone_url, token, run_id=run_id)
         facts = AttemptFacts(
             timings=Timings(mirror_s=round(time.monotonic() - started, 3)),
             limits=AppliedLimits.model_validate(inputs.limits.model_dump()),
@@ -82,15 +84,15 @@ def prepare(
 
 async def _find_existing(
     github: "GitHub", leased: "LeasedAttempt"
-) -> "tuple[str, Secret | None, PullRequestRef | None]":
-    """Return where to clone from and with which token, and the pull request that is open or merged already."""
+) -> "tuple[RepositoryInfo, Secret | None, PullRequestRef | None]":
+    """Return what the repository is, the token to clone it, and the pull request that is open or merged already."""
     from squire_pipelines.execution import publication
     from squire_pipelines.github.lookup import repository_info
 
     async with github.client() as client:
         info = await repository_info(client, leased.task.repository)
         published = await publication.resume_published(leased, client, info.name)
-    return info.clone_url, await github.git_token(leased.task.repository), published
+    return info, await github.git_token(leased.task.repository), published
 
 
 @dg.op(

@@ -1,21 +1,25 @@
-"""New tasks, made from an admitted plan: at most one for each fact."""
+"""New tasks: of an admitted plan, at most one for each fact, and of people's requests, each as it was given."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from graphlib import CycleError, TopologicalSorter
 
+from pydantic import JsonValue
 from sqlalchemy import insert, select, update
 
 from squire_pipelines.domain.identity import branch_name, new_id
 from squire_pipelines.domain.plans import ApprovalRule
 from squire_pipelines.domain.signals import MANUAL_SOURCE, FurtherSource, SignalKind, Source
 from squire_pipelines.domain.states import EventSubject
-from squire_pipelines.domain.tasks import Plan, TaskStatus, fingerprint
+from squire_pipelines.domain.tasks import Plan, TaskSpec, TaskStatus, fingerprint
+from squire_pipelines.errors import RefusedError
 from squire_pipelines.ledger import episodes, task_signals
+from squire_pipelines.ledger.audit import record_audit
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import archived_tasks, signals, task_dependencies, tasks
-from squire_pipelines.ledger.tasks import DEPENDENCY_FAILED, cancel
+from squire_pipelines.ledger.tasks import DEPENDENCY_FAILED, by_branch, cancel, get
 from squire_pipelines.ledger.transitions import EventContext, record_event
 
 _MANUAL_PREFIX = f"{SignalKind.MANUAL_TASK}:"
@@ -56,34 +60,19 @@ def create_from_plan(
         # A millisecond apart: no two ids of a plan are the same, and they sort as the plan does.
         task_id = new_id("t", tx.now + timedelta(milliseconds=len(created)))
         ready = approval.covers(spec)
-        status = TaskStatus.READY if ready else TaskStatus.PROPOSED
-        row = {
-            "id": task_id,
-            "repository": plan.repository,
-            "status": status,
-            "kind": spec.kind,
-            "title": spec.title,
-            "priority": int(spec.priority),
-            "fingerprint": spec_fingerprint,
-            "spec": spec.model_dump(mode="json"),
-            "branch": branch_name(task_id, spec.title),
-            "base_branch": spec.base_branch,
-            "plan_id": plan_id,
-            "max_attempts": max_attempts,
-            "trace_id": trace_id,
-            "created_at": tx.now,
-            "ready_at": tx.now if ready else None,
-            "updated_at": tx.now,
-        }
-        tx.execute(insert(tasks).values(row))
-        event = EventContext(
-            task_id=task_id,
-            actor=f"planner:{plan.planner}",
-            reason="planned and approved by settings" if ready else "planned; waits for approval",
+        new_task = _NewTask(
+            id=task_id,
+            repository=plan.repository,
+            spec=spec,
+            fingerprint=spec_fingerprint,
+            branch=branch_name(task_id, spec.title),
+            ready=ready,
+            max_attempts=max_attempts,
             trace_id=trace_id,
+            plan_id=plan_id,
         )
-        record_event(tx, EventSubject.TASK, None, status, event)
-        task_signals.record(tx, plan.repository, task_id, {ref: versions.get(ref, "") for ref in spec.signals})
+        reason = "planned and approved by settings" if ready else "planned; waits for approval"
+        _insert_task(tx, new_task, versions, actor=f"planner:{plan.planner}", reason=reason)
         ids[spec.key] = task_id
         created[spec.key] = task_id
     pairs = _dependencies(plan, ids, created)
@@ -92,20 +81,160 @@ def create_from_plan(
         tx.execute(insert(task_dependencies), live)
     for task_id in dict.fromkeys(task_id for task_id, other in pairs if archived.get(other, _DONE) is not _DONE):
         cancel(tx, task_id, actor="dispatch", reason=DEPENDENCY_FAILED)
-    keys = {ref.partition(":")[2] for spec in plan.tasks for ref in spec.signals if ref.startswith(_MANUAL_PREFIX)}
-    requests = {key for key in keys if not key.startswith(_TASK_FILES)}  # those of a file last as long as it has them
-    if requests:
-        tx.execute(
-            update(signals)
-            .where(
-                signals.c.repository == plan.repository,
-                signals.c.kind == SignalKind.MANUAL_TASK,
-                signals.c.key.in_(requests),
-            )
-            .values(gone_at=tx.now, updated_at=tx.now)
-        )
-        episodes.close(tx, plan.repository, SignalKind.MANUAL_TASK, requests, trace_id=trace_id)
+    _close_requests(tx, plan.repository, (ref for spec in plan.tasks for ref in spec.signals), trace_id=trace_id)
     return tuple(created.values())
+
+
+@dataclass(frozen=True, slots=True)
+class RequestedTask:
+    """A task as a person asked for it.
+
+    Args:
+        repository: `owner/name`.
+        spec: What is to be done; its `depends_on` names tasks of a plan, and is not read.
+        actor: Who asked, for the task's history: `cli:ann`, `github:ann`.
+        fingerprint: What makes another request the same one, which then makes no second task; None where each request
+            is one of its own.
+        versions: The version of each of the spec's signals.
+        branch: The task's branch; None for one that is made of its id and title.
+        depends_on: Ids of the tasks that it waits for.
+    """
+
+    repository: str
+    spec: TaskSpec
+    actor: str
+    fingerprint: str | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    branch: str | None = None
+    depends_on: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedTask:
+    """A request's task; `is_new` is False where the same request has made it before."""
+
+    id: str
+    is_new: bool
+
+
+def create_requested(
+    tx: Transaction, request: RequestedTask, *, ready: bool, max_attempts: int, trace_id: str
+) -> CreatedTask:
+    """Create the task of a person's request, once for each fingerprint.
+
+    Args:
+        tx: A transaction that writes.
+        request: What is asked for.
+        ready: Whether it may start; otherwise it is proposed and waits for a person.
+        max_attempts: How often it is tried.
+        trace_id: Of the command or delivery.
+
+    Raises:
+        NotFoundError: It depends on a task that is not there.
+        RefusedError: It depends on one that has failed or was cancelled, or another task has its branch.
+    """
+    tx.exclusive("admit")
+    task_id = new_id("t", tx.now)
+    task_fingerprint = request.fingerprint or hashlib.sha256(task_id.encode()).hexdigest()[:32]
+    if (known := find_by_fingerprint(tx, request.repository, task_fingerprint)) is not None:
+        return CreatedTask(known.id, is_new=False)
+    _check_dependencies(tx, request.depends_on)
+    if request.branch is not None and (other := by_branch(tx, request.repository, request.branch)) is not None:
+        raise RefusedError(
+            f"the branch {request.branch} of {request.repository} is that of the task {other.id}",
+            hint=f"name another branch, or ask for more work on it with `squire tasks followup {other.id}`",
+        )
+    new_task = _NewTask(
+        id=task_id,
+        repository=request.repository,
+        spec=request.spec,
+        fingerprint=task_fingerprint,
+        branch=request.branch or branch_name(task_id, request.spec.title),
+        ready=ready,
+        max_attempts=max_attempts,
+        trace_id=trace_id,
+    )
+    reason = "asked for" if ready else "asked for; waits for approval"
+    _insert_task(tx, new_task, request.versions, actor=request.actor, reason=reason)
+    if request.depends_on:
+        pairs = [{"task_id": task_id, "depends_on": other} for other in dict.fromkeys(request.depends_on)]
+        tx.execute(insert(task_dependencies), pairs)
+    _close_requests(tx, request.repository, request.spec.signals, trace_id=trace_id)
+    detail: dict[str, JsonValue] = {"repository": request.repository, "ready": ready}
+    record_audit(tx, actor=request.actor, action="tasks.new", subject=task_id, detail=detail, trace_id=trace_id)
+    return CreatedTask(task_id, is_new=True)
+
+
+def _check_dependencies(tx: Transaction, ids: Iterable[str]) -> None:
+    """Refuse to wait for a task that is not there, or that will not succeed by itself."""
+    for task_id in ids:
+        status = get(tx, task_id).status
+        if status in {TaskStatus.FAILED, TaskStatus.CANCELLED}:
+            raise RefusedError(
+                f"the task {task_id} is {status}: what depends on it would be cancelled",
+                hint=f"let it run again with `squire tasks retry {task_id}`, or leave out the dependency",
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _NewTask:
+    """What the row of a new task is made of."""
+
+    id: str
+    repository: str
+    spec: TaskSpec
+    fingerprint: str
+    branch: str
+    ready: bool
+    max_attempts: int
+    trace_id: str
+    plan_id: str | None = None
+
+
+def _insert_task(tx: Transaction, task: _NewTask, versions: Mapping[str, str], *, actor: str, reason: str) -> None:
+    """Insert a task with the first event of its history, and record for which signals it was made."""
+    spec = task.spec
+    status = TaskStatus.READY if task.ready else TaskStatus.PROPOSED
+    row = {
+        "id": task.id,
+        "repository": task.repository,
+        "status": status,
+        "kind": spec.kind,
+        "title": spec.title,
+        "priority": int(spec.priority),
+        "fingerprint": task.fingerprint,
+        "spec": spec.model_dump(mode="json"),
+        "branch": task.branch,
+        "base_branch": spec.base_branch,
+        "plan_id": task.plan_id,
+        "max_attempts": task.max_attempts,
+        "trace_id": task.trace_id,
+        "created_at": tx.now,
+        "ready_at": tx.now if task.ready else None,
+        "updated_at": tx.now,
+    }
+    tx.execute(insert(tasks).values(row))
+    event = EventContext(task_id=task.id, actor=actor, reason=reason, trace_id=task.trace_id)
+    record_event(tx, EventSubject.TASK, None, status, event)
+    task_signals.record(tx, task.repository, task.id, {ref: versions.get(ref, "") for ref in spec.signals})
+
+
+def _close_requests(tx: Transaction, repository: str, refs: Iterable[str], *, trace_id: str) -> None:
+    """End the requests among these signals, which a task answers now; those of a file last as long as it has them."""
+    keys = {ref.removeprefix(_MANUAL_PREFIX) for ref in refs if ref.startswith(_MANUAL_PREFIX)}
+    requests = {key for key in keys if not key.startswith(_TASK_FILES)}
+    if not requests:
+        return
+    tx.execute(
+        update(signals)
+        .where(
+            signals.c.repository == repository,
+            signals.c.kind == SignalKind.MANUAL_TASK,
+            signals.c.key.in_(requests),
+        )
+        .values(gone_at=tx.now, updated_at=tx.now)
+    )
+    episodes.close(tx, repository, SignalKind.MANUAL_TASK, requests, trace_id=trace_id)
 
 
 @dataclass(frozen=True, slots=True)

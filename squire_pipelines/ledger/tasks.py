@@ -101,7 +101,7 @@ def get(tx: Transaction, task_id: str) -> Task:
 
 
 def move_base(tx: Transaction, task_id: str, base_branch: str) -> None:
-    """Give a task that is under way another base branch: its own was renamed."""
+    """Give a task that is under way another base branch: its own was renamed, or only now has a name."""
     spec = get(tx, task_id).spec.model_copy(update={"base_branch": base_branch})
     values = {"base_branch": base_branch, "spec": spec.model_dump(mode="json"), "updated_at": tx.now}
     tx.execute(update(tasks).where(tasks.c.id == task_id, tasks.c.status == TaskStatus.RUNNING).values(**values))

@@ -32,6 +32,7 @@ from squire_pipelines.domain.tasks import Plan, Priority, Risk, TaskContext, Tas
 from squire_pipelines.planning.digest import signals_digest
 from squire_pipelines.planning.protected_paths import requestable
 from squire_pipelines.planning.quoting import WARNING, one_line, quote
+from squire_pipelines.planning.request_spec import MAX_TEXT_CHARS, request_spec
 from squire_pipelines.planning.selection import Candidate, PlanInputs, select
 
 PLANNER = "rules"
@@ -39,7 +40,6 @@ MAX_FACTS_IN_PROMPT = 40
 _TEXT_BUDGET_CHARS = 30_000
 _CONFIDENCE = 0.8
 _BY_RULE = f"{_CONFIDENCE}: the rules give every task that a fact asks for the same, since they do not read the code"
-_BY_PERSON = "1.0: somebody who may give tasks wrote it"
 _NAMES_IN_NOTE = 10
 
 
@@ -187,17 +187,12 @@ def _resolve_issue(candidate: Candidate, issue: OpenIssue) -> TaskSpec:
 
 def _manual(candidate: Candidate, manual: ManualTask) -> TaskSpec:
     signal = candidate.signal
-    return TaskSpec(
+    return request_spec(
+        signal.title,
+        manual.body[:MAX_TEXT_CHARS],
         key=f"manual-{slugify(signal.title)}-{_digest(signal.key)}",
-        title=one_line(signal.title, 200),
-        kind=TaskKind.MANUAL,
-        # Its author may give Squire tasks, so that this text is an instruction and stands unquoted.
-        prompt=f"{signal.title}\n\n{manual.body}".strip()[:_TEXT_BUDGET_CHARS] or "?",
-        priority=Priority.HIGH,
-        confidence_factors=(_BY_PERSON,),
         base_branch=candidate.base_branch,
         signals=(signal.ref,),
-        evidence=(signal.ref,),
         allow_protected=requestable(TaskKind.MANUAL, (manual,)),
         agent=manual.agent,
     )

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from squire_pipelines.domain.branches import OWN_BRANCHES
 from squire_pipelines.domain.filters import NO_FILTERS, OpenPullRequests, SignalFilters, left_out_by
 from squire_pipelines.domain.signals import (
     FailedCheck,
@@ -25,7 +26,6 @@ from squire_pipelines.domain.signals import (
     Signal,
 )
 
-OWN_BRANCHES = "squire/"
 MAX_BRANCH_CHARS = 255  # a task's base branch may have no more
 
 

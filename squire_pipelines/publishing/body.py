@@ -179,10 +179,11 @@ def pull_request_text(
         escape_markdown(request.style.body),
         {"body": body, "title": title, "kind": spec.kind.value, "task": request.task_id},
     )
+    origin = f"Requested by {code(request.requester)}" if request.requester else f"Planned by {code(request.planner)}"
     footer = "\n".join(
         [
             "---",
-            f"Opened by Squire. Planned by {code(request.planner)}, done by {code(request.agent)}.",
+            f"Opened by Squire. {origin}, done by {code(request.agent)}.",
             "",
             f"Task: {code(request.task_id)}",
             f"Attempt: {code(request.attempt_id)}",

@@ -11,7 +11,9 @@ from datetime import timedelta
 
 from sqlalchemy.exc import DBAPIError, StatementError
 
+from squire_pipelines.domain.branches import OWN_BRANCHES
 from squire_pipelines.domain.outcomes import ChecksState, ReviewState
+from squire_pipelines.domain.requests import github_actor
 from squire_pipelines.errors import SquireError
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.connection import GitHub
@@ -25,7 +27,6 @@ from squire_pipelines.observability.run_log import RunLog
 from squire_pipelines.publishing.approval import settle_approval
 from squire_pipelines.settings.model import Settings
 
-_OUR_BRANCHES = "squire/"
 # A delivery can overtake our own record of the pull request that it is about.
 _PATIENCE = timedelta(minutes=10)
 # Deliveries that are about none of our pull requests are ticked off together.
@@ -113,7 +114,7 @@ def _is_ours(tx: Transaction, parsed: ParsedDelivery) -> bool:
 def _may_come(tx: Transaction, parsed: ParsedDelivery, delivery: PendingDelivery) -> bool:
     """Return whether the delivery is about a pull request of ours whose record is still to come."""
     report = parsed.report
-    if report is None or not report.head_ref.startswith(_OUR_BRANCHES):
+    if report is None or not report.head_ref.startswith(OWN_BRANCHES):
         return False
     return tx.now - delivery.received_at < _PATIENCE and not outcomes.is_ours(tx, report.repository, {report.number})
 
@@ -209,6 +210,6 @@ async def _settle_approvals(
                 tx,
                 outcome.task_id,
                 ReviewState.APPROVED,
-                actor=f"github:{approval.by}",
+                actor=github_actor(approval.by),
                 reason=f"{approval.how} of pull request #{outcome.pr_number}",
             )

@@ -66,11 +66,13 @@ class PublishRequest:
         spec: The task, with the protected paths that it asks for.
         signals: The facts that it answers.
         planner: Who planned it.
+        requester: The person who asked for it, where one did: then nobody planned it.
         agent: What did it.
         earlier_heads: The heads that the ledger recorded at `PublicationStep.PUSHING` for earlier attempts of the task.
         follow_up: The branch of an own pull request that the work is added to; `branch` then names only what the
             bundle holds. None opens a pull request for `branch`.
-        trusted: Whether the task was ready at once; one that was only proposed becomes a draft, see the settings.
+        trusted: Whether the task was ready at once or a person asked for it; what a planner only proposed becomes a
+            draft, see the settings.
         verification: What came of the checks that were run before; None when none were.
         cost: What the attempt used.
         bot_name: Author and committer of the commit that is published.
@@ -93,6 +95,7 @@ class PublishRequest:
     spec: TaskSpec
     signals: tuple[SignalLink, ...] = ()
     planner: str = "rules"
+    requester: str | None = None
     agent: str = "command"
     earlier_heads: frozenset[str] = frozenset()
     follow_up: str | None = None

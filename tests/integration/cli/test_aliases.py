@@ -3,7 +3,6 @@ import pytest
 from squire_pipelines.cli.aliases import OLD_NAMES
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.tasks import TaskStatus
-from squire_pipelines.ledger import collections
 from squire_pipelines.ledger import tasks as task_rows
 from tests.support.cli import REPOSITORY, SampleData, Squire
 
@@ -37,12 +36,12 @@ def test_old_changes_change(squire: Squire, samples: SampleData) -> None:
     assert squire("steward", "status").exit_code == 0
 
 
-def test_the_old_new_takes_the_prompt_as_its_second_word(squire: Squire, samples: SampleData) -> None:
+def test_the_old_new_takes_the_prompt_as_its_second_word(squire: Squire) -> None:
     path = squire.config(f'repositories = ["{REPOSITORY}"]\n')
     assert squire("--config", str(path), "-v", "new", REPOSITORY, "Tidy up").exit_code == 0
     assert squire("new", REPOSITORY, "--prompt", "Again").exit_code == 0
     assert squire("new", REPOSITORY).exit_code == 2
-    assert [signal.title for signal in samples.read(collections.active_signals, REPOSITORY)] == ["Tidy up", "Again"]
+    assert [row["title"] for row in squire.json("tasks", "list", "--order", "oldest")] == ["Tidy up", "Again"]
 
 
 def test_old_names_are_not_in_the_help(squire: Squire) -> None:

@@ -1,38 +1,136 @@
-import pytest
+import string
 
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import select
+
+from squire_pipelines.cli.tasks_new import read_text
 from squire_pipelines.domain.agent_choice import AgentOrder
-from squire_pipelines.domain.signals import ManualTask
-from squire_pipelines.ledger import collections, deliveries
+from squire_pipelines.domain.tasks import Priority, TaskKind, TaskStatus
+from squire_pipelines.ledger import collections, tasks
+from squire_pipelines.ledger.audit import audit_page
+from squire_pipelines.ledger.tables import task_dependencies
+from squire_pipelines.ledger.tasks import Task
 from tests.support.cli import REPOSITORY, SampleData, Squire
 
-
-def test_a_request_is_recorded_as_a_signal_and_a_collection_is_asked_for(squire: Squire, samples: SampleData) -> None:
-    squire.config(f'repositories = ["{REPOSITORY}"]\n')
-    request = squire.json(
-        "tasks", "new", "https://github.com/Acme/Shop", "--title", "Tidy", "--prompt", "Tidy \x1b[1mup"
-    )
-    (signal,) = samples.read(collections.active_signals, REPOSITORY)
-    assert (signal.ref, signal.title) == (request["signal"], "Tidy")
-    assert isinstance(signal.details, ManualTask)
-    assert signal.details.body == "Tidy up"
-    with samples.ledger.write() as tx:
-        (delivery,) = deliveries.take_for_collection(tx, retry_after_s=60)
-    assert (delivery.source, delivery.repository, delivery.trace_id) == ("cli", REPOSITORY, request["trace_id"])
+SETTINGS = f'repositories = ["{REPOSITORY}"]\n'
+WITH_MODEL = SETTINGS + '[planner]\nkind = "llm"\nmodel = "openai:gpt-5"\n'
 
 
-def test_the_title_is_the_prompts_first_line(squire: Squire, samples: SampleData) -> None:
+def asked(squire: Squire, samples: SampleData, *words: str) -> Task:
+    """Ask for a task by command and return its row."""
+    made = squire.json("tasks", "new", REPOSITORY, *words)
+    task: Task = samples.read(tasks.get, made["id"])
+    assert {name: made[name] for name in ("title", "branch", "trace_id")} == {
+        name: getattr(task, name) for name in ("title", "branch", "trace_id")
+    }
+    return task
+
+
+@pytest.mark.parametrize("text", [SETTINGS, WITH_MODEL])
+def test_a_request_is_a_task_at_once_word_for_word_with_and_without_a_model(
+    squire: Squire, samples: SampleData, text: str
+) -> None:
+    squire.config(text)
+    words = "Fix it:\n\n\t- the parser\n  - the  *printer*, for می‌خواهم and 👩‍👧"
+    task = asked(squire, samples, words)
+    assert (task.spec.prompt, task.title) == (words, "Fix it:")
+    assert (task.status, task.kind, task.priority) == (TaskStatus.READY, TaskKind.MANUAL, Priority.HIGH)
+    assert (task.base_branch, task.plan_id, task.spec.signals) == ("HEAD", None, ())
+    assert samples.read(collections.active_signals, REPOSITORY) == ()
+    assert squire.json("webhooks", "list") == []
+
+
+_WORDS = st.text(alphabet=string.printable.replace("\r", "").replace("\x0b", "").replace("\x0c", ""), max_size=200)
+
+
+@given(before=st.sampled_from(["", "\n", " \n\n"]), words=_WORDS, after=st.sampled_from(["", "\n", " \n "]))
+@settings(max_examples=200)
+def test_no_printable_text_is_changed_but_for_the_white_space_around_it(before: str, words: str, after: str) -> None:
+    core = words.strip()
+    if not core or core == "-":
+        return
+    assert read_text(f"{before}{core}{after}", None) == core
+    assert read_text(None, f"{before}{core}{after}") == core
+
+
+def test_a_terminals_control_sequences_are_no_words() -> None:
+    assert read_text("Tidy \x1b[1mup\x1b[0m\x00\r\nnow\r\n", None) == "Tidy up\nnow"
+
+
+def test_the_command_names_the_task_and_the_next_step(squire: Squire, samples: SampleData) -> None:
+    squire.config(SETTINGS)
+    output = squire.ok("tasks", "new", "https://github.com/Acme/Shop.git", "--prompt", "-", stdin="Tidy up\n")
+    (row,) = squire.json("tasks", "list")
+    assert output.startswith(f"{row['id']}: ready\n")
+    assert "squire run" in output
+    (event,) = samples.read(tasks.events, row["id"])
+    assert event.actor.startswith("cli:")
+    assert (row["repository"], event.reason) == (REPOSITORY, "asked for")
+    (entry,) = [entry for entry in samples.read(audit_page, limit=10) if entry.action == "tasks.new"]
+    assert (entry.subject, entry.actor) == (row["id"], event.actor)
+    assert "the default branch" in squire.ok("tasks", "show", row["id"])
+
+
+@pytest.mark.parametrize(
+    ("settings_text", "words", "status"),
+    [
+        (SETTINGS, (), "ready"),
+        (SETTINGS, ("--no-start",), "proposed"),
+        (SETTINGS + '[planner]\napprove = "manual"\n', (), "proposed"),
+        (SETTINGS + "[planner]\nmin_confidence = 1.0\n", (), "ready"),
+    ],
+)
+def test_it_starts_as_the_settings_say_and_can_be_held(
+    squire: Squire, settings_text: str, words: tuple[str, ...], status: str
+) -> None:
+    squire.config(settings_text)
+    made = squire.json("tasks", "new", REPOSITORY, "Tidy", *words)
+    assert made["status"] == status
+    if status == "proposed":
+        squire.ok("tasks", "start", made["id"])
+        (row,) = squire.json("tasks", "list")
+        assert row["status"] == "ready"
+
+
+def test_what_a_person_says_of_the_task_is_kept(squire: Squire, samples: SampleData) -> None:
+    squire.config(SETTINGS)
+    first = asked(squire, samples, "First")
+    options = ("--branch", "my-fix", "--base", "release/1", "--depends-on", first.id, "--priority", "low")
+    task = asked(squire, samples, "Then", "--title", "A title", "--allow-protected", "uv.lock", *options)
+    assert (task.branch, task.base_branch, task.priority) == ("squire/my-fix", "release/1", Priority.LOW)
+    assert (task.title, task.spec.prompt, task.spec.allow_protected) == ("A title", "Then", ("uv.lock",))
+    with samples.ledger.read() as tx:
+        assert tx.execute(select(task_dependencies)).all() == [(task.id, first.id)]
+
+
+def test_the_title_is_the_texts_first_line(squire: Squire, samples: SampleData) -> None:
     samples.reading()
-    squire.ok("tasks", "new", "ACME/shop", "--prompt", "-", stdin="\n  " + "long " * 40 + "\nmore\n")
-    request = samples.read(collections.active_signals, REPOSITORY)[-1]
-    assert request.title.endswith("…")
-    assert len(request.title) == 80
+    squire.ok("tasks", "new", "ACME/shop", "-", stdin="\n  " + "long " * 40 + "\nmore\n")
+    (row,) = squire.json("tasks", "list")
+    assert row["title"].endswith("…")
+    assert len(row["title"]) == 80
 
 
-def test_two_requests_of_the_same_words_are_two(squire: Squire, samples: SampleData) -> None:
-    squire.config(f'repositories = ["{REPOSITORY}"]\n')
-    for _ in range(2):
-        squire.ok("tasks", "new", REPOSITORY, "--prompt", "Again")
-    assert len(samples.read(collections.active_signals, REPOSITORY)) == 2
+def test_two_requests_of_the_same_words_are_two(squire: Squire) -> None:
+    squire.config(SETTINGS)
+    ids = {squire.json("tasks", "new", REPOSITORY, "Again")["id"] for _ in range(2)}
+    assert len(ids) == 2
+
+
+def test_no_two_tasks_have_one_branch(squire: Squire, samples: SampleData) -> None:
+    squire.config(SETTINGS)
+    first = asked(squire, samples, "x", "--branch", "squire/mine")
+    assert first.id in squire.fails(5, "tasks", "new", REPOSITORY, "y", "--branch", "mine")
+
+
+def test_what_would_be_cancelled_at_once_is_refused(squire: Squire, samples: SampleData) -> None:
+    squire.config(SETTINGS)
+    first = asked(squire, samples, "x")
+    squire.ok("tasks", "cancel", first.id)
+    refused = squire.fails(5, "tasks", "new", REPOSITORY, "y", "--depends-on", first.id)
+    assert f"squire tasks retry {first.id}" in refused
 
 
 @pytest.mark.parametrize(
@@ -41,19 +139,25 @@ def test_two_requests_of_the_same_words_are_two(squire: Squire, samples: SampleD
         (("acme/none", "--prompt", "x"), 3, "not one of Squire's repositories"),
         (("nonsense", "--prompt", "x"), 2, "is not a repository name"),
         ((REPOSITORY, "--prompt", " \n"), 2, "the prompt is empty"),
+        ((REPOSITORY, "\x1b[1m"), 2, "the prompt is empty"),
         ((REPOSITORY, "--prompt", "x" * 50_001), 2, "more than 50000 characters"),
         ((REPOSITORY, "--prompt", "x", "--title", " "), 2, "the title is empty"),
         ((REPOSITORY, "--prompt", "x", "--title", "t" * 201), 2, "more than 200 characters"),
-        ((REPOSITORY,), 2, "--prompt"),
+        ((REPOSITORY,), 2, "say what is to be done"),
+        ((REPOSITORY, "x", "--prompt", "y"), 2, "say what is to be done"),
+        ((REPOSITORY, "x", "--depends-on", "t0"), 1, "there is no task 't0'"),
+        ((REPOSITORY, "x", "--priority", "soon"), 2, "'soon' is not one of"),
+        ((REPOSITORY, "x", "--base", "a..b"), 2, "is no name for a branch"),
+        ((REPOSITORY, "x", "--base", "HEAD"), 2, "is no name for a branch"),
+        ((REPOSITORY, "x", "--branch", "b" * 120), 2, "more than 120 characters"),
     ],
 )
 def test_a_request_that_is_refused_leaves_the_ledger_as_it_was(
-    squire: Squire, samples: SampleData, words: tuple[str, ...], code: int, reason: str
+    squire: Squire, words: tuple[str, ...], code: int, reason: str
 ) -> None:
-    squire.config(f'repositories = ["{REPOSITORY}"]\n')
+    squire.config(SETTINGS)
     assert reason in squire.fails(code, "tasks", "new", *words)
-    assert samples.read(collections.active_signals, REPOSITORY) == ()
-    assert squire.json("webhooks", "list") == []
+    assert squire.json("tasks", "list") == []
 
 
 AGENTS = f"""
@@ -86,14 +190,11 @@ command = ["true"]
         ((), None),
     ],
 )
-def test_an_ordered_agent_is_kept_with_the_request(
+def test_an_ordered_agent_is_kept_with_the_task(
     squire: Squire, samples: SampleData, words: tuple[str, ...], order: AgentOrder | None
 ) -> None:
     squire.config(AGENTS)
-    squire.ok("tasks", "new", REPOSITORY, "--prompt", "x", *words)
-    (signal,) = samples.read(collections.active_signals, REPOSITORY)
-    assert isinstance(signal.details, ManualTask)
-    assert signal.details.agent == order
+    assert asked(squire, samples, "--prompt", "x", *words).spec.agent == order
 
 
 @pytest.mark.parametrize(
@@ -107,12 +208,10 @@ def test_an_ordered_agent_is_kept_with_the_request(
         (("--agent", "fixer", "--model", "opus"), "the agent fixer calls no model"),
     ],
 )
-def test_an_agent_that_cannot_do_it_is_refused_at_once(
-    squire: Squire, samples: SampleData, words: tuple[str, ...], reason: str
-) -> None:
+def test_an_agent_that_cannot_do_it_is_refused_at_once(squire: Squire, words: tuple[str, ...], reason: str) -> None:
     squire.config(AGENTS)
     assert reason in squire.fails(3, "tasks", "new", REPOSITORY, "--prompt", "x", *words)
-    assert samples.read(collections.active_signals, REPOSITORY) == ()
+    assert squire.json("tasks", "list") == []
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from squire_pipelines.domain.branches import is_branch_name, parse_branch
+from squire_pipelines.domain.branches import (
+    DEFAULT_BRANCH,
+    MAX_OWN_BRANCH_CHARS,
+    OWN_BRANCHES,
+    base_name,
+    is_branch_name,
+    parse_branch,
+    parse_own_branch,
+)
 from tests.support.branches import NO_NAMES, UNUSUAL
 
 _PARTS = st.sampled_from(
@@ -65,3 +73,21 @@ def test_a_half_of_a_character_is_in_no_name() -> None:
 )
 def test_the_rule_is_gits(name: str) -> None:
     assert is_branch_name(name) == git_takes(name)
+
+
+def test_the_default_branch_is_named_by_what_no_branch_can_be_called() -> None:
+    assert not is_branch_name(DEFAULT_BRANCH)
+    assert base_name(DEFAULT_BRANCH) == "the default branch"
+    assert base_name("main") == "main"
+
+
+@given(st.text(max_size=130))
+def test_a_tasks_branch_begins_as_ours_do_whatever_a_person_calls_it(text: str) -> None:
+    try:
+        name = parse_own_branch(text)
+    except ValueError:
+        return
+    assert name.startswith(OWN_BRANCHES)
+    assert is_branch_name(name)
+    assert len(name) <= MAX_OWN_BRANCH_CHARS
+    assert parse_own_branch(name) == name

@@ -35,6 +35,8 @@ moments = st.datetimes(min_value=datetime(1970, 1, 2), max_value=datetime(3000, 
         ("https://github.com/acme/shop.git?x#y", "acme/shop"),
         ("https://github.com/acme/shop#readme", "acme/shop"),
         ("http://ghe.example.org:8443/acme/shop/issues", "acme/shop"),
+        ("git@github.com:acme/shop.git", "acme/shop"),
+        ("ssh://git@github.com/acme/shop.git", "acme/shop"),
     ],
 )
 def test_a_repository_is_named_in_the_ways_that_people_write_it(text: str, name: str) -> None:

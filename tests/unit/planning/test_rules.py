@@ -111,7 +111,10 @@ def test_a_request_by_command_needs_no_verdict_but_can_be_held() -> None:
 
 def test_manual_task_is_taken_as_an_instruction() -> None:
     (task,) = plan(manual("m1", title="Rename it", body="from a to b")).tasks
-    assert (task.kind, task.prompt, task.priority) == (TaskKind.MANUAL, "Rename it\n\nfrom a to b", Priority.HIGH)
+    assert (task.kind, task.prompt, task.priority) == (TaskKind.MANUAL, "from a to b", Priority.HIGH)
+    long = "word\n" * 9_000
+    assert [task.prompt for task in plan(manual("m1", title="Rename it", body=long)).tasks] == [long]
+    assert [task.prompt for task in plan(manual("m1", title="Rename it", body="")).tasks] == ["Rename it"]
 
 
 def test_open_pull_request_alone_is_no_work() -> None:

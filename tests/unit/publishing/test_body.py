@@ -81,6 +81,12 @@ def test_the_text_says_what_why_how_and_who() -> None:
     )
 
 
+def test_what_a_person_asked_for_names_the_person_and_notifies_nobody() -> None:
+    text = write(requester="@ann")
+    assert "Opened by Squire. Requested by `@\u200bann`, done by `opencode`." in text.body
+    assert "Planned by" not in text.body
+
+
 def test_a_template_is_around_the_text_and_works_nothing_itself() -> None:
     style = TextStyle(
         conventional=True,
