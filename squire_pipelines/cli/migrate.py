@@ -166,6 +166,11 @@ class _Migration:
         if not plan.is_empty:
             self._open_store()
             with self.takeover.locked():
+                if self.plan() != plan:  # another process migrates too, or somebody writes
+                    raise ConfigError(
+                        "what is to be taken over has changed since it was shown; nothing was changed",
+                        hint="run the command again",
+                    )
                 file, notes = self.takeover.begin(plan, self.config)
             result = {"backup": str(file.path), "notes": notes}
             self._tell(plan, file, notes)

@@ -4,10 +4,16 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-_ENTRY = re.compile(rb"^[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*", re.MULTILINE)
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+"""What editors of Windows put first; the old product passed over it."""
+
+_NAME = rb"[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)"
+_ENTRY = re.compile(_NAME + rb"(?:[ \t]*=|:[ \t])[ \t]*")
+_ASSIGNMENT = re.compile(_NAME + rb"[ \t]*=")
 _QUOTED = {
     ord('"'): re.compile(rb'"((?:\\.|[^"\\])*)"', re.DOTALL),
     ord("'"): re.compile(rb"'([^']*)'", re.DOTALL),
+    ord("`"): re.compile(rb"`([^`]*)`", re.DOTALL),
 }
 _COMMENT = re.compile(rb"(?:^|[ \t])#.*")
 MIN_SEARCHED = 8
@@ -31,7 +37,7 @@ def parse_dotenv(data: bytes) -> tuple[DotenvEntry, ...]:
 
 
 def _entries(data: bytes) -> Iterator[DotenvEntry]:
-    start, line = 0, 1
+    start, line = len(BYTE_ORDER_MARK) if data.startswith(BYTE_ORDER_MARK) else 0, 1
     while start < len(data):
         end = _line_end(data, start)
         if (match := _ENTRY.match(data, start, end)) is not None:
@@ -46,7 +52,7 @@ def _value_at(data: bytes, start: int, end: int) -> tuple[bytes, int]:
     pattern = _QUOTED.get(data[start]) if start < end else None
     match = pattern.match(data, start) if pattern is not None else None
     # A quote that ends in a later line, behind what is a variable itself, was never closed.
-    if match is not None and not any(_ENTRY.match(line) for line in match[1].split(b"\n")[1:]):
+    if match is not None and not any(_ASSIGNMENT.match(line) for line in match[1].split(b"\n")[1:]):
         value = match[1]
         if data[start] == ord('"'):
             value = value.replace(b'\\"', b'"').replace(b"\\\\", b"\\")

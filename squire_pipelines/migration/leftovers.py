@@ -49,6 +49,10 @@ def find_leftovers(home: Home, folder: Path, config: SettingsFile, *, user_home:
         return [*leftovers, Leftover(error.message, error.hint)]
     step = f"run `{COMMAND} --dry-run`, which shows what would be done, then `{COMMAND}`"
     leftovers += [Leftover(f"{edit.path} has secrets of the old product in plain text", step) for edit in plan.edits]
+    leftovers += [
+        Leftover(f"{path}, line {line}, has {kind} in plain text, which `{COMMAND}` does not take out", _BY_HAND)
+        for path, line, kind in plan.remains
+    ]
     written = {row.source for row in plan.rows if row.note.startswith("written")}
     leftovers += [
         Leftover(f"{source} has settings of the old product, which are not read", step)
@@ -57,4 +61,5 @@ def find_leftovers(home: Home, folder: Path, config: SettingsFile, *, user_home:
     return leftovers
 
 
+_BY_HAND = "take it out yourself, and replace it where it was made"
 _GO_ON = f"`{COMMAND}` finishes it, `{COMMAND} --rollback` restores the old state"

@@ -78,7 +78,8 @@ class OldEntry:
 def entries_of_config(values: Mapping[str, Any], source: str) -> Iterator[OldEntry]:
     """Yield the entries of `squire.config.json`; like the old product, without those that are empty."""
     for name, value in values.items():
-        is_empty = value is None or value == "" or (value == 0 and name != "autoCleanup")
+        is_blank = isinstance(value, str) and not value.strip()
+        is_empty = value is None or is_blank or (value == 0 and name != "autoCleanup")
         if name == "$schema" or is_empty:
             continue
         if name in _VARIABLES:

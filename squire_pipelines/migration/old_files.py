@@ -2,10 +2,11 @@
 
 import json
 import os
+import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml  # type: ignore[import-untyped] # no stubs are installed
 
@@ -18,18 +19,22 @@ MAX_YAML_BYTES = 128 * 2**10
 _MAX_YAML_EVENTS = 20_000
 _MAX_YAML_DEPTH = 30
 _UNCHANGED = "nothing was changed"
+# Python reads such a number in hex, however long it is, and cannot write it.
+_LONG_NUMBER = re.compile(r"[-+]?\d[0-9A-Fa-fxo_:.]{200,}")
+FileForm = Literal["json", "yaml", "dotenv"]
 _OPENING = (yaml.MappingStartEvent, yaml.SequenceStartEvent)
 _CLOSING = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
 
 
 @dataclass(frozen=True, slots=True)
 class OldFile:
-    """A file of the old product as it was read; `owner` is the number of a user, `links` counts its names."""
+    """A file of the old product as it was read; `owner` and `group` are numbers, `links` counts its names."""
 
     path: Path
     content: bytes
     mode: int
     owner: int
+    group: int
     links: int
     is_link: bool
 
@@ -56,7 +61,7 @@ def read_old_file(path: Path) -> OldFile | None:
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # no name has a NUL in it
         return None
     except OSError as error:
         step = "check its owner and mode, or move it away"
@@ -80,7 +85,8 @@ def read_old_file(path: Path) -> OldFile | None:
             f"{path} has {status.st_size} bytes, more than the {MAX_FILE_BYTES} of settings; {_UNCHANGED}",
             hint="is it the right file? move it away",
         )
-    return OldFile(path, content, stat.S_IMODE(status.st_mode), status.st_uid, status.st_nlink, path.is_symlink())
+    mode = stat.S_IMODE(status.st_mode)
+    return OldFile(path, content, mode, status.st_uid, status.st_gid, status.st_nlink, path.is_symlink())
 
 
 def first_file(paths: tuple[Path, ...]) -> tuple[OldFile | None, tuple[OldFile, ...]]:
@@ -145,6 +151,8 @@ def _check_events(path: Path, text: str) -> None:
         if isinstance(event, yaml.AliasEvent):  # a few of them name billions of values
             line = event.start_mark.line + 1
             raise _unreadable(path, f"line {line} has an alias (*), which stands for text elsewhere: write it out")
+        if isinstance(event, yaml.ScalarEvent) and not event.style and _LONG_NUMBER.fullmatch(event.value):
+            raise _unreadable(path, f"line {event.start_mark.line + 1} has a number of too many digits")
         if depth > _MAX_YAML_DEPTH or number > _MAX_YAML_EVENTS:
             raise _unreadable(path, "it is deeper or longer than settings are")
 

@@ -1,9 +1,11 @@
-"""Where the old product kept its files. Nothing is read here."""
+"""Where the old product kept its files. No file is read here."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from squire_pipelines.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +51,27 @@ class OldPlaces:
         """The file of variables."""
         return self.folder / ".env"
 
-    @property
-    def task_places(self) -> tuple[Path, ...]:
-        """The folders of task files and Steward's list, as far as they are there."""
-        named = self.environment.get("SQUIRE_TASKS_DIR", "").strip()
-        folders = (
-            (self.folder / named,) if named else (),
-            (self.user_home / ".squire" / "tasks", self.folder / "tasks"),
-        )
-        present = [path for path in (*folders[0], *folders[1]) if path.is_dir() and any(path.glob("*.json"))]
+    def task_places(self, named: Sequence[str] = ()) -> tuple[Path, ...]:
+        """Return the folders of task files and Steward's list, as far as they are there.
+
+        Args:
+            named: Folders that the old settings name, from that in which the old product was started.
+
+        Raises:
+            ConfigError: A folder cannot be read.
+        """
+        variable = self.environment.get("SQUIRE_TASKS_DIR", "").strip()
+        names = (*((variable,) if variable else ()), *named)
+        folders = (*(self.folder / name for name in names), self.user_home / ".squire" / "tasks", self.folder / "tasks")
         state = self.folder / "steward-state.json"
+        present = [path for path in folders if _has_tasks(path)]
         return tuple(dict.fromkeys((*present, *((state,) if state.is_file() else ()))))
+
+
+def _has_tasks(folder: Path) -> bool:
+    try:
+        return folder.is_dir() and any(path.suffix == ".json" for path in folder.iterdir())
+    except OSError as error:
+        raise ConfigError(
+            f"{folder} cannot be read: {error.strerror}; nothing was changed", hint="check its owner and mode"
+        ) from error

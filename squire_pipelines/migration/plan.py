@@ -3,27 +3,23 @@
 It reads the old files and the names of the secrets that Squire keeps. Nothing is changed, and no passphrase is needed.
 """
 
-import json
-import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml  # type: ignore[import-untyped] # no stubs are installed
-
 from squire_pipelines.errors import ConfigError
-from squire_pipelines.migration.dotenv import DotenvEntry, parse_dotenv, without_entries
+from squire_pipelines.migration.dotenv import parse_dotenv
 from squire_pipelines.migration.mapping import (
-    SECRET_VARIABLES,
     OldEntry,
     Setting,
     entries_of_config,
     entries_of_steward,
     entries_of_variables,
 )
-from squire_pipelines.migration.old_files import OldFile, first_file, parse_json, parse_yaml, text_of
+from squire_pipelines.migration.old_files import FileForm, OldFile, first_file, parse_json, parse_yaml
 from squire_pipelines.migration.places import OldPlaces
+from squire_pipelines.migration.removal import remaining_secrets, without_secrets
 from squire_pipelines.secrets.redact import process_redactor
 from squire_pipelines.secrets.secret import Secret
 from squire_pipelines.settings.edits import with_value
@@ -55,22 +51,34 @@ class MigrationRow:
 
 @dataclass(frozen=True, slots=True)
 class FileEdit:
-    """What becomes of a file: `after` is its new content, None where nothing of it is left."""
+    """What becomes of a file: `after` is its new content, None where nothing of it is left; `group` is a number."""
 
     path: Path
     before: bytes
     mode: int
     after: bytes | None
+    group: int
 
 
 @dataclass(slots=True)
 class MigrationPlan:
-    """All that is to be done, `config_text` being the settings' file as it is to be; None where it stays as it is."""
+    """All that is to be done.
+
+    Args:
+        rows: What a person sees of it.
+        secrets: That are sealed, by their names here.
+        settings: That are written.
+        edits: Of the old files.
+        remains: Where a secret stays in plain text, since no entry of the old product's holds it: file, line and what.
+        task_places: What has tasks to be imported.
+        config_text: The settings' file as it is to be; None where it stays as it is.
+    """
 
     rows: list[MigrationRow] = field(default_factory=list)
     secrets: dict[str, str] = field(default_factory=dict, repr=False)
     settings: list[Setting] = field(default_factory=list)
     edits: list[FileEdit] = field(default_factory=list, repr=False)
+    remains: list[tuple[Path, int, str]] = field(default_factory=list)
     task_places: tuple[Path, ...] = ()
     config_text: str | None = field(default=None, repr=False)
 
@@ -97,17 +105,21 @@ def make_plan(places: OldPlaces, config: SettingsFile, template: str, stored: Co
     if steward is not None:
         values = parse_yaml(steward)
         # Steward read the paths in it from the folder in which it was started.
-        entries.add(steward, entries_of_steward(values, str(steward.path), places.folder))
+        entries.add(steward, entries_of_steward(values, str(steward.path), places.folder), form="yaml")
     first, others = first_file(places.config_files)
+    task_folders = []
     for file in (*(() if first is None else (first,)), *others):
         values = parse_json(file)
-        entries.add(file, entries_of_config(values, str(file.path)), counts=file is first)
+        entries.add(file, entries_of_config(values, str(file.path)), form="json", counts=file is first)
+        task_folders.append(values.get("tasksDir"))
     dotenv, _ = first_file((places.dotenv,))
     if dotenv is not None:
         variables = {entry.name: entry.value.decode("utf-8", "replace") for entry in parse_dotenv(dotenv.content)}
-        entries.add(dotenv, entries_of_variables(variables, str(dotenv.path)))
+        entries.add(dotenv, entries_of_variables(variables, str(dotenv.path)), form="dotenv")
+        task_folders.append(variables.get("SQUIRE_TASKS_DIR"))
     entries.add(None, entries_of_variables(places.environment, ENVIRONMENT))
-    plan = MigrationPlan(task_places=places.task_places)
+    named = [name.strip() for name in task_folders if isinstance(name, str) and name.strip()]
+    plan = MigrationPlan(task_places=places.task_places(named))
     _plan_secrets(plan, entries, frozenset(stored))
     plan.rows += [
         MigrationRow(file.path.name, str(file.path), "", "the old product did not read it beside the one above")
@@ -124,17 +136,19 @@ class _Entries:
     """The old entries in the order in which they count, and the files they came from."""
 
     entries: list[OldEntry] = field(default_factory=list)
-    files: list[tuple[OldFile, list[OldEntry]]] = field(default_factory=list)
+    files: list[tuple[OldFile, FileForm, list[OldEntry]]] = field(default_factory=list)
     unused: set[str] = field(default_factory=set)
 
-    def add(self, file: OldFile | None, entries: Iterator[OldEntry], *, counts: bool = True) -> None:
+    def add(
+        self, file: OldFile | None, entries: Iterator[OldEntry], *, form: FileForm = "dotenv", counts: bool = True
+    ) -> None:
         entries_of_file = list(entries)
         for entry in entries_of_file:
             if entry.value:
                 Secret(entry.value, name=entry.secret or "old secret")  # so that no message of this process shows it
         self.entries += entries_of_file
         if file is not None:
-            self.files.append((file, entries_of_file))
+            self.files.append((file, form, entries_of_file))
             if not counts:
                 self.unused.add(str(file.path))
 
@@ -156,10 +170,15 @@ def _plan_secrets(plan: MigrationPlan, entries: _Entries, stored: Collection[str
             note = note.replace(", and removed here", "").replace("; the old one is in the backup alone", "")
             note = note.replace("; this one is in the backup alone", "") + "; remove the variable where it is set"
         plan.rows.append(MigrationRow(entry.name, entry.source, target, note))
-    for file, entries_of_file in entries.files:
-        if (after := _without_secrets(file, entries_of_file)) != file.content:
+    values = [entry.value for entry in entries.entries if entry.secret or entry.hides]
+    for file, form, entries_of_file in entries.files:
+        if (after := without_secrets(file, form, entries_of_file)) != file.content:
             file.check_changeable()
-            plan.edits.append(FileEdit(file.path, file.content, file.mode, after))
+            plan.edits.append(FileEdit(file.path, file.content, file.mode, after, file.group))
+        for line, kind in remaining_secrets(after or b"", form, values):
+            plan.remains.append((file.path, line, kind))
+            note = f"stays: it has {kind} in plain text, and is no entry of the old product's: take it out yourself"
+            plan.rows.append(MigrationRow(f"line {line}", str(file.path), "", note))
 
 
 def _plan_settings(plan: MigrationPlan, entries: _Entries, config: SettingsFile, template: str) -> None:
@@ -231,75 +250,3 @@ def value_at(file: SettingsFile, path: tuple[str, ...]) -> Any:
 def _shown(value: object) -> str:
     text = process_redactor().redact(toml_text(value))
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
-
-
-def _without_secrets(file: OldFile, entries: Collection[OldEntry]) -> bytes | None:
-    """Return a file without its secrets; None where then nothing is left of it. All else stays as it is."""
-    hidden = [entry for entry in entries if entry.secret or entry.hides]
-    if not hidden:
-        return file.content
-    if file.path.suffix == ".json":
-        return _json_without_token(file)
-    if file.path.suffix in {".yaml", ".yml"}:
-        return _yaml_without(file, [entry.value for entry in hidden])
-    after = without_entries(file.content, _secrets_in(file))
-    return after if after.strip() else None
-
-
-def _secrets_in(file: OldFile) -> list[DotenvEntry]:
-    entries = [entry for entry in parse_dotenv(file.content) if entry.name in SECRET_VARIABLES]
-    for entry in entries:
-        if b"\n" in entry.value or not _is_text(entry.value):
-            raise ConfigError(
-                f"{file.path}: line {entry.line}: the value of {entry.name} is no single line of text; nothing was "
-                "changed",
-                hint="close its quotes, or take it out",
-            )
-    return entries
-
-
-def _is_text(value: bytes) -> bool:
-    try:
-        return value.decode("utf-8").isprintable()
-    except UnicodeDecodeError:
-        return False
-
-
-def _json_without_token(file: OldFile) -> bytes | None:
-    values = parse_json(file)
-    values.pop("githubToken", None)
-    if not values.keys() - {"$schema"}:
-        return None
-    text = text_of(file)
-    for pattern in (r'"githubToken"\s*:\s*"(?:[^"\\]|\\.)*"\s*,\s*', r',\s*"githubToken"\s*:\s*"(?:[^"\\]|\\.)*"'):
-        shorter = re.sub(pattern, "", text, count=1)
-        if _parsed(shorter) == values:
-            return shorter.encode()
-    return (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode()
-
-
-def _parsed(text: str) -> object:
-    try:
-        return json.loads(text, object_pairs_hook=lambda pairs: dict(pairs) if len(dict(pairs)) == len(pairs) else None)
-    except ValueError:
-        return None
-
-
-def _yaml_without(file: OldFile, values: Collection[str]) -> bytes:
-    """Return a file of YAML in which these values are empty texts."""
-    text = text_of(file)
-    nodes = [node for node in _scalars(yaml.compose(text, Loader=yaml.SafeLoader)) if node.value in values]
-    for node in sorted(nodes, key=lambda node: -node.start_mark.index):
-        text = f'{text[: node.start_mark.index]}""{text[node.end_mark.index :]}'
-    return text.encode()
-
-
-def _scalars(node: Any) -> Iterator[Any]:
-    if isinstance(node, yaml.ScalarNode):
-        yield node
-    elif isinstance(node, yaml.MappingNode):
-        for _, member in node.value:
-            yield from _scalars(member)
-    elif isinstance(node, yaml.SequenceNode):
-        for member in node.value:
-            yield from _scalars(member)

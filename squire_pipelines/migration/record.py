@@ -43,6 +43,9 @@ KEYCHAIN_ENTRY = "migration-backup"
 MAX_ORIGINALS = 2 * 2**20
 """Bytes of all files that one migration changes, the settings' file among them."""
 
+NO_GROUP = -1
+"""The group of a file that is not known, and stays as it comes."""
+
 _BY_STORE, _BY_KEYCHAIN = "migration", "migration-by-keychain"
 _DIGITS = 4
 
@@ -197,7 +200,8 @@ def check_size(record: MigrationRecord) -> None:
 def _as_json(record: MigrationRecord) -> dict[str, Any]:
     return {
         "edits": [
-            [os.fsencode(edit.path).hex(), _text(edit.before), edit.mode, _text(edit.after)] for edit in record.edits
+            [os.fsencode(edit.path).hex(), _text(edit.before), edit.mode, _text(edit.after), edit.group]
+            for edit in record.edits
         ],
         "secrets": record.secrets,
         "settings": [[list(path), value] for path, value in record.settings],
@@ -210,8 +214,8 @@ def _as_json(record: MigrationRecord) -> dict[str, Any]:
 def _from_json(values: dict[str, Any]) -> MigrationRecord:
     return MigrationRecord(
         tuple(
-            FileEdit(_path(path), _bytes(before) or b"", mode, _bytes(after))
-            for path, before, mode, after in values["edits"]
+            FileEdit(_path(path), _bytes(before) or b"", mode, _bytes(after), group[0] if group else NO_GROUP)
+            for path, before, mode, after, *group in values["edits"]  # older records have no group
         ),
         values["secrets"],
         tuple((tuple(path), value) for path, value in values["settings"]),

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from squire_pipelines.errors import ConfigError, SquireError
-from squire_pipelines.files import fsync, lock, write_atomically
+from squire_pipelines.files import fsync, lock, open_atomically, write_atomically
 from squire_pipelines.home import Home, make_folder
 from squire_pipelines.migration.plan import FileEdit, MigrationPlan, value_at
 from squire_pipelines.migration.record import MigrationRecord, RecordFile, RecordFolder, check_size
@@ -180,7 +180,7 @@ class Takeover:
             edit.path.unlink()
             fsync(edit.path.parent)
         else:
-            write_atomically(edit.path, edit.after, mode=edit.mode)
+            _replace(edit, edit.after)
         return []
 
     def _restore(self, edit: FileEdit) -> list[str]:
@@ -192,7 +192,7 @@ class Takeover:
             notes.append(f"{edit.path} had been changed since: that is kept as {copy}")
         make_folder(edit.path.parent)
         if current != edit.before or edit.path.stat().st_mode & 0o7777 != edit.mode:
-            write_atomically(edit.path, edit.before, mode=edit.mode)
+            _replace(edit, edit.before)
         if edit.path.read_bytes() != edit.before:
             raise ConfigError(f"{edit.path} reads back as something else", hint="check the disk, and run it again")
         return notes
@@ -232,6 +232,15 @@ def _remove_parts(path: Path) -> None:
     """Remove what a killed writer of a file left beside it, which may hold its plain text. Raises OSError."""
     for left in path.parent.glob(f".{path.name}.*.part"):
         left.unlink(missing_ok=True)
+
+
+def _replace(edit: FileEdit, content: bytes) -> None:
+    """Put a content in the place of a file, with the mode and the group that it had. Raises OSError."""
+    with open_atomically(edit.path, mode=edit.mode) as file:
+        with contextlib.suppress(PermissionError):  # of a group that this user is not in; the file is the user's then
+            os.fchown(file.fileno(), -1, edit.group)
+        os.fchmod(file.fileno(), edit.mode)  # a change of the group takes some of it away
+        file.write(content)
 
 
 def _keep_copy(path: Path, content: bytes, mode: int) -> Path:

@@ -97,7 +97,7 @@ def skill_folders(folder: Path) -> list[str]:
     """Return the folders with a SKILL.md: `folder` itself, or those in it."""
     try:
         inner = sorted(path for path in folder.expanduser().absolute().iterdir() if path.is_dir())
-    except (OSError, RuntimeError):
+    except (OSError, RuntimeError, ValueError):  # no name has a NUL in it
         return []
     folders = (folder.expanduser().absolute(), *inner[:_MAX_SKILLS])
     return [str(path) for path in folders if (path / "SKILL.md").is_file()]

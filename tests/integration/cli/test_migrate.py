@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from squire_pipelines.cli.migrate import _Migration
 from tests.support.cli import Squire
 from tests.support.old_homes import FILES, SECRETS, VALUES, OldHome, no_keychain
 from tests.support.secret_store_faults import passphrase
@@ -111,3 +112,15 @@ def test_settings_that_cannot_be_used_keep_nobody_from_seeing_what_is_left_over(
         squire.config(text)
         hints = squire.fails(3, "config", "validate")
         assert all(f"{old.root / name} has secrets of the old product" in hints for name in FILES)
+
+
+def test_what_was_changed_while_a_person_was_asked_is_shown_again(
+    squire: Squire, old: OldHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        _Migration, "_open_store", lambda _self: (old.root / "work/.env").write_text("GITHUB_TOKEN=a-newer-token\n")
+    )
+    refusal = squire("migrate", "--yes")
+    assert refusal.exit_code == 3
+    assert "has changed since it was shown; nothing was changed" in refusal.stderr
+    assert not old.home.migrations.exists()

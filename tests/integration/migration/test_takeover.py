@@ -180,6 +180,17 @@ def test_a_backup_opens_after_the_passphrase_was_changed_with_the_one_that_held(
     assert old.is_old()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a file to a group that it is not in")
+def test_a_file_stays_with_its_group(old: OldHome) -> None:
+    path = old.root / "work/.env"
+    os.chown(path, -1, 4242)
+    path.chmod(0o640)
+    file, _ = old.takeover().begin(old.plan(), old.config)
+    assert (path.stat().st_gid, path.stat().st_mode & 0o777) == (4242, 0o640)
+    old.takeover().undo(file)
+    assert (path.stat().st_gid, path.stat().st_mode & 0o777) == (4242, 0o640)
+
+
 class KeychainInMemory(keyring.backend.KeyringBackend):
     """A keychain that forgets all when the test ends."""
 

@@ -21,11 +21,23 @@ OURS = b"AI_GATEWAY_API_KEY"
         (b"NAME=\n", b""),
         (b"NAME='never closed\n", b"'never closed"),
         (b'NAME="two\nlines"\n', b"two\nlines"),
+        (b"NAME: value\n", b"value"),
+        (b"NAME=`it is`\n", b"it is"),
     ],
 )
 def test_a_value_is_read_as_shells_and_node_read_it(line: bytes, value: bytes) -> None:
     (entry,) = parse_dotenv(line)
     assert (entry.name, entry.value, entry.start, entry.end) == ("NAME", value, 0, len(line))
+
+
+def test_a_byte_order_mark_hides_no_variable() -> None:
+    (entry,) = parse_dotenv(b"\xef\xbb\xbfNAME=value\n")
+    assert (entry.name, entry.value, entry.start) == ("NAME", b"value", 3)
+
+
+def test_text_with_colons_in_quotes_is_part_of_the_value() -> None:
+    (entry,) = parse_dotenv(b'NAME="-----BEGIN\nVersion: 1\n"\n')
+    assert entry.value == b"-----BEGIN\nVersion: 1\n"
 
 
 def test_a_quote_that_was_never_closed_hides_no_variable_below_it() -> None:

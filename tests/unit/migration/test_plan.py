@@ -13,6 +13,7 @@ from squire_pipelines.migration.plan import MigrationPlan, make_plan
 from squire_pipelines.settings.file import read_settings_file
 
 TOKEN = "ghp_" + "fake" * 9
+SLACK = "https://hooks.slack.invalid/services/" + "fake" * 6
 
 
 def plan_of(folder: Path, stored: tuple[str, ...] = (), **environment: str) -> MigrationPlan:
@@ -110,12 +111,82 @@ def test_a_file_of_settings_that_cannot_be_taken_over_is_refused(tmp_path: Path,
         ("schedule: {interval: 1:30}\n", "no span like 30m"),
         ("schedule: {interval: 30s}\n", "interval_s"),
         ("signals: [1]\n", "signals is no table"),
+        (f"execution: {{squire: {{max_concurrent: 0x{'f' * 9000}}}}}\n", "line 1 has a number of too many digits"),
         ("schedule: {timezone: Mars/North}\n", "schedule.timezone cannot be taken over"),
     ],
 )
 def test_a_file_of_stewards_that_cannot_be_taken_over_is_refused(tmp_path: Path, text: str, reason: str) -> None:
     (tmp_path / "steward.yaml").write_text(text)
     assert reason in refused(tmp_path)
+
+
+def test_a_webhooks_address_over_several_lines_goes_and_the_lines_below_it_stay(tmp_path: Path) -> None:
+    before = f"notify:\n  # was {SLACK}\n  slack:\n    webhook: |\n      {SLACK}\n  telegram: {{chat: 1}}\nllm: {{}}\n"
+    (tmp_path / "steward.yaml").write_text(before)
+    (edit,) = plan_of(tmp_path).edits
+    assert edit.after == b'notify:\n  slack:\n    webhook: ""\n  telegram: {chat: 1}\nllm: {}\n'
+
+
+def test_a_number_that_reads_like_a_secret_is_no_secret(tmp_path: Path) -> None:
+    (tmp_path / "steward.yaml").write_text("notify: {slack: {webhook: '12345678'}}\nport: 12345678\n")
+    (edit,) = plan_of(tmp_path).edits
+    assert edit.after == b'notify: {slack: {webhook: ""}}\nport: 12345678\n'
+
+
+def test_a_file_of_stewards_may_have_any_name(tmp_path: Path) -> None:
+    (tmp_path / "steward.conf").write_text(f"notify: {{slack: {{webhook: '{SLACK}'}}}}\n")
+    (edit,) = plan_of(tmp_path, STEWARD_CONFIG_PATH="steward.conf").edits
+    assert edit.after == b'notify: {slack: {webhook: ""}}\n'
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "line"),
+    [
+        (".env", f"GITHUB_TOKEN={TOKEN}\nREMOTE=https://x:{TOKEN}@git.invalid/a\n", 1),
+        (".env", f"A=1\n# GITHUB_TOKEN={TOKEN}\n", 2),
+        ("squire.config.json", f'{{"githubToken": "{TOKEN}",\n"notes": "{TOKEN}"}}', 1),
+        ("squire.config.json", f'{{"model": "openai/x",\n"forge": {{"githubToken": "{TOKEN}"}}}}', 2),
+        ("steward.yaml", f"llm: {{model: x}}\ngithub_token: {TOKEN}\n", 2),
+    ],
+)
+def test_a_secret_that_stays_in_plain_text_is_told_with_its_line(
+    tmp_path: Path, name: str, text: str, line: int
+) -> None:
+    (tmp_path / name).write_text(text)
+    plan = plan_of(tmp_path)
+    assert [(path, number) for path, number, _ in plan.remains] == [(tmp_path / name, line)]
+    (row,) = [row for row in plan.rows if row.entry == f"line {line}"]
+    assert "take it out yourself" in row.note
+    assert TOKEN not in row.note
+
+
+def test_secrets_of_other_programs_in_a_file_of_variables_are_not_told(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("DATABASE_URL=postgres://a:password@c/d\n# GITHUB_TOKEN=your-token-here\n")
+    assert plan_of(tmp_path).rows == []
+
+
+def test_blanks_are_no_secret_as_in_the_old_product(tmp_path: Path) -> None:
+    (tmp_path / "squire.config.json").write_text('{"githubToken": "  "}')
+    assert plan_of(tmp_path).is_empty
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("squire.config.json", '{"skillsDir": "a\\u0000b"}'), ("steward.yaml", 'goals: [{path: "a\\0b"}]\n')],
+)
+def test_a_path_with_a_nul_in_it_names_nothing(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    assert "not there" in plan_of(tmp_path).rows[0].note or "is there" in plan_of(tmp_path).rows[0].note
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("squire.config.json", '{"tasksDir": "kept"}'), (".env", "SQUIRE_TASKS_DIR=kept\n")]
+)
+def test_tasks_are_where_the_old_settings_name_them(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept/a.json").write_text("{}")
+    (tmp_path / name).write_text(text)
+    assert plan_of(tmp_path).task_places == (tmp_path / "kept",)
 
 
 def test_a_variable_with_an_open_quote_is_refused(tmp_path: Path) -> None:
