@@ -227,8 +227,10 @@ def rotate(context: CliContext, name: str) -> None:
     if is_generated:
         write_line(
             "Until GitHub has it too, deliveries are refused: `squire secrets get webhook-secret --reveal` shows it "
-            "for the webhook's settings. Then restart `squire dev`."
+            "for the webhook's settings."
         )
+        if where == keychain.ORIGIN:  # a changed encrypted file is noticed
+            write_line("`squire config reload` has a running receiver read it.")
     else:
         write_line("Revoke the old one where it was made.")
 

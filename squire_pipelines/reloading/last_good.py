@@ -46,12 +46,14 @@ class LastGood:
     """The copies of one settings' file in one home: the last valid one, and the one before it.
 
     Args:
-        config: The settings' file; links to the same file have the same copies.
+        config: The settings' file. A link keeps its copies when it leads to another file, as that of a mounted
+            ConfigMap does with each change.
         home: Has the copies, with mode 0600.
     """
 
     def __init__(self, config: Path, home: Home) -> None:
-        digest = hashlib.sha256(os.path.realpath(config).encode("utf-8", "surrogateescape")).hexdigest()[:_DIGITS]
+        name = os.path.join(os.path.realpath(config.absolute().parent), config.name)  # noqa: PTH118 - a text
+        digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:_DIGITS]
         self._config = config
         self._folder = home.settings_state
         self.path = self._folder / f"last-good-{digest}.toml"

@@ -82,7 +82,7 @@ def secret_text(data: bytes, place: str) -> str:
             f"the secret from the {place} is longer than {MAX_SECRET_BYTES} bytes", hint="is it the right one?"
         )
     try:
-        return data.decode().strip()
+        return data.decode("utf-8-sig").strip()  # editors of Windows put a mark first, which is none of it
     except UnicodeDecodeError as error:
         raise ConfigError(f"the secret from the {place} is no text in UTF-8", hint="is it the right one?") from error
 

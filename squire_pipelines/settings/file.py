@@ -3,6 +3,7 @@
 What the settings mean is `model`; how a wrong one is told is `errors`.
 """
 
+import os
 import re
 import tomllib
 from collections import Counter
@@ -142,6 +143,7 @@ def read_settings_file(path: Path) -> SettingsFile:
     """
     try:
         if not path.is_file():
+            _refuse_other_than_file(path)
             return SettingsFile(path, exists=False)
         with path.open("rb") as file:
             content = file.read(MAX_FILE_BYTES + 1)
@@ -159,6 +161,19 @@ def read_settings_file(path: Path) -> SettingsFile:
             f"{path} is not valid TOML: line {line} is no text in UTF-8", hint=no_toml_hint(path)
         ) from error
     return parse_settings(path, text)
+
+
+def _refuse_other_than_file(path: Path) -> None:
+    """Refuse what is in the place of a file, which would say nothing: the defaults are laxer than many a file."""
+    if not os.path.lexists(path):
+        return
+    if path.is_dir():
+        reason = "is a folder"
+    elif path.is_symlink() and not path.exists():
+        reason = f"is a link to {os.readlink(path)}, which is not there"  # noqa: PTH115 - as it is written
+    else:
+        reason = "is no regular file"
+    raise SettingError(f"{path} {reason}", hint="put the settings' file in its place, or remove it for the defaults")
 
 
 def parse_settings(path: Path, text: str) -> SettingsFile:

@@ -2,15 +2,24 @@
 
 import os
 import resource
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from squire_pipelines.cli.diagnosis import Diagnosis
+from squire_pipelines.cli.doctor.machine import in_container
 from squire_pipelines.cli.text import counted
 from squire_pipelines.errors import ConfigError, PassphraseError
 from squire_pipelines.home import Home
 from squire_pipelines.secrets.key_file import key_file
-from squire_pipelines.secrets.passphrase import EXPOSED, IN_A_FILE, find_passphrase, is_exposed
+from squire_pipelines.secrets.passphrase import (
+    EXPOSED,
+    IN_A_FILE,
+    find_passphrase,
+    is_exposed,
+    mounted_folders,
+    passphrase_file,
+)
 from squire_pipelines.secrets.sources import SecretSources
 from squire_pipelines.secrets.store import HOW
 
@@ -62,7 +71,26 @@ def _check_store(sources: SecretSources) -> Iterator[Diagnosis]:
     if passphrase is not None and is_exposed(passphrase):
         yield Diagnosis("passphrase", "warn", EXPOSED, IN_A_FILE)
     elif passphrase is not None:
-        yield Diagnosis("passphrase", "ok", passphrase.origin)
+        file = passphrase_file() if passphrase.origin.startswith("file") else None
+        yield judge_passphrase_file(passphrase.origin, file, is_container=in_container())
+
+
+def judge_passphrase_file(origin: str, file: Path | None, *, is_container: bool) -> Diagnosis:
+    """Return the line on where the passphrase comes from: a file that each user of the machine can read is told.
+
+    Args:
+        origin: Where it comes from, for people.
+        file: Its file; None for no file.
+        is_container: Whether this process is in a container, whose mounts are readable for all within it.
+    """
+    is_mounted = file is not None and any(file.is_relative_to(folder) for folder in mounted_folders())
+    try:
+        is_open = file is not None and bool(file.stat().st_mode & stat.S_IROTH)
+    except OSError:
+        is_open = False  # who reads it says why
+    if is_open and not is_mounted and not is_container:
+        return Diagnosis("passphrase", "warn", f"every user of this machine can read {file}", f"chmod 600 {file}")
+    return Diagnosis("passphrase", "ok", origin)
 
 
 def _check_plain_files(sources: SecretSources, names: Iterable[str]) -> Iterator[Diagnosis]:

@@ -333,6 +333,13 @@ def test_a_back_end_that_is_not_there_is_no_keychain(monkeypatch: pytest.MonkeyP
     assert "ModuleNotFoundError" in keychain.name
 
 
+def test_a_byte_order_mark_is_no_part_of_a_secret(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"\xef\xbb\xbfvalue\r\n")
+    secret = read_secret_file(tmp_path / "file", "passphrase")
+    assert secret is not None
+    assert secret.reveal() == "value"
+
+
 def test_a_pipe_in_place_of_a_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe", 0o600)
     with pytest.raises(ConfigError, match="cannot be read: it is no regular file"):

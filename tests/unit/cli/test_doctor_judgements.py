@@ -16,6 +16,7 @@ from squire_pipelines.cli.doctor.disk import HomeSizes, PartSize
 from squire_pipelines.cli.doctor.machine import engine_step, install_step
 from squire_pipelines.cli.doctor.ports import PortFacts
 from squire_pipelines.cli.doctor.rules import judge_rules
+from squire_pipelines.cli.doctor.secrets import judge_passphrase_file
 from squire_pipelines.cli.doctor.webhook import HookFacts, PingFacts
 from squire_pipelines.github.branch_rules import BranchRule, PushFacts, matches_pattern, obstacles, read_rules
 from squire_pipelines.github.webhook_state import AppDelivery, Webhook, read_app_deliveries, read_webhooks
@@ -255,3 +256,19 @@ def test_an_app_is_judged_by_its_last_delivery_and_a_token_without_the_permissio
         newest = ReceivedDelivery(5, "push", NOW - timedelta(days=days))
         assert doctor_webhook.judge_inbox(newest, NOW).status == status
     assert doctor_webhook.judge_inbox(None, None).status == "warn"
+
+
+def test_a_passphrase_that_every_user_of_the_machine_can_read_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "passphrase"
+    file.write_text("x")
+    file.chmod(0o640)
+    assert judge_passphrase_file("file", file, is_container=False).status == "ok"
+    file.chmod(0o644)
+    row = judge_passphrase_file("file", file, is_container=False)
+    assert (row.status, row.next_step) == ("warn", f"chmod 600 {file}")
+    assert judge_passphrase_file("file", file, is_container=True).status == "ok"
+    assert judge_passphrase_file("descriptor 3", None, is_container=False).status == "ok"
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert judge_passphrase_file("file", file, is_container=False).status == "ok"

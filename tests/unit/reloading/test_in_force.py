@@ -83,6 +83,24 @@ def test_a_process_that_starts_with_a_wrong_file_has_the_last_good_one(lab: Sett
         assert state.refusal is not None
 
 
+def test_a_link_that_leads_to_another_file_keeps_its_last_good_copy(lab: SettingsLab, tmp_path: Path) -> None:
+    first, second = tmp_path / "first.toml", tmp_path / "second.toml"
+    first.write_text(VALID.format(3))
+    second.write_text(WRONG)
+    lab.path.parent.mkdir(parents=True, exist_ok=True)
+    lab.path.symlink_to(first)
+    lab.start()
+    lab.path.unlink()
+    lab.path.symlink_to(second)
+    lab.now += 1
+    restarted = lab.start()
+    assert slots(restarted) == 3
+    assert restarted.state.refusal is not None
+    lab.path.unlink()
+    lab.path.symlink_to(tmp_path / "gone.toml")
+    assert slots(lab.start()) == 3
+
+
 def test_a_wrong_file_is_told_at_once_where_nothing_was_valid_before(lab: SettingsLab) -> None:
     lab.write(WRONG)
     with pytest.raises(ConfigError, match=r"dispatch\.max_concurrent"):

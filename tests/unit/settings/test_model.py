@@ -1,5 +1,6 @@
 """Settings: defaults, the file, the environment over it, and messages that say what to do."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -188,6 +189,20 @@ def test_a_file_that_cannot_be_read_is_named(config: Path, monkeypatch: pytest.M
     with pytest.raises(ConfigError, match="cannot be read") as caught:
         load_settings()
     assert "owner and mode" in caught.value.hint
+
+
+def test_what_is_no_file_is_not_taken_for_settings_that_say_nothing(config: Path) -> None:
+    config.mkdir()
+    with pytest.raises(ConfigError, match="is a folder"):
+        load_settings()
+    config.rmdir()
+    config.symlink_to("gone.toml")
+    with pytest.raises(ConfigError, match=r"is a link to gone\.toml, which is not there"):
+        load_settings()
+    config.unlink()
+    os.mkfifo(config)
+    with pytest.raises(ConfigError, match="is no regular file"):
+        load_settings()
 
 
 def test_a_tilde_in_the_variable_is_the_users_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
