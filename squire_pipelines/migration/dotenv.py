@@ -7,9 +7,9 @@ from dataclasses import dataclass
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 """What editors of Windows put first; the old product passed over it."""
 
-_NAME = rb"[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)"
-_ENTRY = re.compile(_NAME + rb"(?:[ \t]*=|:[ \t])[ \t]*")
-_ASSIGNMENT = re.compile(_NAME + rb"[ \t]*=")
+_NAME = rb"^(?:\xef\xbb\xbf)?[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)"
+_ENTRY = re.compile(_NAME + rb"(?:[ \t]*=|:[ \t])[ \t]*", re.MULTILINE)
+_ASSIGNMENT = re.compile(_NAME + rb"[ \t]*=", re.MULTILINE)
 _QUOTED = {
     ord('"'): re.compile(rb'"((?:\\.|[^"\\])*)"', re.DOTALL),
     ord("'"): re.compile(rb"'([^']*)'", re.DOTALL),
@@ -37,7 +37,7 @@ def parse_dotenv(data: bytes) -> tuple[DotenvEntry, ...]:
 
 
 def _entries(data: bytes) -> Iterator[DotenvEntry]:
-    start, line = len(BYTE_ORDER_MARK) if data.startswith(BYTE_ORDER_MARK) else 0, 1
+    start, line = 0, 1
     while start < len(data):
         end = _line_end(data, start)
         if (match := _ENTRY.match(data, start, end)) is not None:

@@ -1,5 +1,6 @@
 """The `squire` command in a home of its own, and sample data in its ledger."""
 
+import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +23,26 @@ from squire_pipelines.ledger.store import Ledger
 REPOSITORY = "acme/shop"
 TRACE = "cd" * 16
 RETRY = RetryRule(base_s=30, cap_s=900)
+
+
+class LateInput(io.RawIOBase):
+    """Standard input of a person who writes each of `answers` when they are asked, and not before."""
+
+    def __init__(self, *answers: Callable[[], str]) -> None:
+        self._answers = list(answers)
+        self._left = b""
+
+    def readable(self) -> bool:
+        """Say that it can be read."""
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # what io gives it
+        """Give what is left of an answer, or begin the next one."""
+        if len(buffer) and not self._left and self._answers:
+            self._left = self._answers.pop(0)().encode()
+        part, self._left = self._left[: len(buffer)], self._left[len(buffer) :]
+        buffer[: len(part)] = part
+        return len(part)
 
 
 @dataclass

@@ -1,6 +1,5 @@
 """`squire init --github-app` against the forge: in a browser, without one, and with what goes wrong between."""
 
-import io
 import json
 import threading
 import webbrowser
@@ -16,7 +15,7 @@ from squire_pipelines.cli.main import cli
 from squire_pipelines.github.app_registration import MAX_PASTED
 from squire_pipelines.settings.model import load_settings
 from tests.support.browser import Browser
-from tests.support.cli import Squire
+from tests.support.cli import LateInput, Squire
 from tests.support.forge import forge, forge_home, hosted_home, samples
 from tests.support.secret_store_faults import cheap_store
 
@@ -57,24 +56,6 @@ def at_display(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Callable[[
     yield use
     for thread in threads:
         thread.join(30)
-
-
-class LateInput(io.RawIOBase):
-    """Standard input of a person who writes each of `answers` when they are asked, and not before."""
-
-    def __init__(self, *answers: Callable[[], str]) -> None:
-        self._answers = list(answers)
-        self._left = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # what io gives it
-        if len(buffer) and not self._left and self._answers:
-            self._left = self._answers.pop(0)().encode()
-        part, self._left = self._left[: len(buffer)], self._left[len(buffer) :]
-        buffer[: len(part)] = part
-        return len(part)
 
 
 def headless(

@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from squire_pipelines.cli.migrate import _Migration
-from tests.support.cli import Squire
+from squire_pipelines.cli.context import CliContext
+from squire_pipelines.cli.main import cli
+from tests.support.cli import LateInput, Squire
 from tests.support.old_homes import FILES, SECRETS, VALUES, OldHome, no_keychain
 from tests.support.secret_store_faults import passphrase
 
@@ -114,13 +116,13 @@ def test_settings_that_cannot_be_used_keep_nobody_from_seeing_what_is_left_over(
         assert all(f"{old.root / name} has secrets of the old product" in hints for name in FILES)
 
 
-def test_what_was_changed_while_a_person_was_asked_is_shown_again(
-    squire: Squire, old: OldHome, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        _Migration, "_open_store", lambda _self: (old.root / "work/.env").write_text("GITHUB_TOKEN=a-newer-token\n")
-    )
-    refusal = squire("migrate", "--yes")
-    assert refusal.exit_code == 3
+def test_what_was_changed_while_a_person_was_asked_is_shown_again(old: OldHome) -> None:
+    def change_and_agree() -> str:
+        (old.root / "work/.env").write_text("GITHUB_TOKEN=a-newer-token\n")
+        return "y\n"
+
+    context, stdin = CliContext(is_interactive=True), LateInput(change_and_agree)
+    refusal = CliRunner().invoke(cli, ["migrate"], prog_name="squire", input=stdin, obj=context)  # type: ignore[arg-type]
+    assert refusal.exit_code == 3, refusal.output
     assert "has changed since it was shown; nothing was changed" in refusal.stderr
     assert not old.home.migrations.exists()

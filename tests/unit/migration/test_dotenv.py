@@ -32,7 +32,7 @@ def test_a_value_is_read_as_shells_and_node_read_it(line: bytes, value: bytes) -
 
 def test_a_byte_order_mark_hides_no_variable() -> None:
     (entry,) = parse_dotenv(b"\xef\xbb\xbfNAME=value\n")
-    assert (entry.name, entry.value, entry.start) == ("NAME", b"value", 3)
+    assert (entry.name, entry.value, entry.start) == ("NAME", b"value", 0)
 
 
 def test_text_with_colons_in_quotes_is_part_of_the_value() -> None:
