@@ -9,6 +9,7 @@ import select
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from squire_pipelines.cli.app_options import AppOptions
@@ -40,15 +41,32 @@ def set_up_app(context: CliContext, options: AppOptions) -> None:
     from squire_pipelines.settings.model import load_settings  # noqa: PLC0415 - pydantic is slow to import
 
     hand_on_config(context)
-    settings = load_settings(context.config)
-    record = AppRecord.read(context.home)
-    if options.resume:
-        places: dict[str, str] = {}
-        record = _resume(context, settings, record)
-    else:
-        _refuse_second_app(settings, record, options)
-        record, places = _make_app(context, settings, options)
-    _wait_for_installation(settings, record, places, options)
+    with _locked(context):
+        settings = load_settings(context.config)
+        record = AppRecord.read(context.home)
+        if options.resume:
+            places: dict[str, str] = {}
+            record = _resume(context, settings, record)
+        else:
+            _refuse_second_app(settings, record, options)
+            record, places = _make_app(context, settings, options)
+        _wait_for_installation(settings, record, places, options)
+
+
+def _locked(context: CliContext) -> AbstractContextManager[object]:
+    """Keep another such command of this home out: the key of one App would come to the id of the other."""
+    from squire_pipelines.files import lock  # noqa: PLC0415 - only here
+
+    try:
+        return lock(context.home.run / "github-app.lock")
+    except TimeoutError:
+        raise ConfigError(
+            "another `squire init --github-app` of this home is running", hint="go on with that one, or end it first"
+        ) from None
+    except OSError as error:
+        raise ConfigError(
+            f"{context.home.run} cannot be written: {error.strerror}", hint="make it writable, and run it again"
+        ) from error
 
 
 def _refuse_second_app(settings: "Settings", record: "AppRecord | None", options: AppOptions) -> None:

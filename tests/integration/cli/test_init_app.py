@@ -131,6 +131,16 @@ def test_without_a_browser_the_address_is_pasted(
     assert not (squire.home / "run" / "github-app.html").exists()
 
 
+@pytest.mark.usefixtures("config", "store_file")
+def test_two_commands_at_once_make_one_app(squire: Squire) -> None:
+    def second(html: str) -> str:
+        refusal = squire(*APP, "--no-browser")
+        assert (refusal.exit_code, "another `squire init --github-app`" in refusal.stderr) == (3, True)
+        return f"{Browser().make_app(html)}\n"
+
+    assert "GitHub made the App" in headless(squire, second, "--wait", "1").stderr
+
+
 @pytest.mark.usefixtures("config")
 def test_no_app_is_made_while_its_key_could_not_be_kept(squire: Squire) -> None:
     assert "needs a passphrase" in squire.fails(3, *APP, "--no-browser")
