@@ -3,7 +3,7 @@
 Whoever works on a repository asks here; the file is read with its signals, by `repository_file_reading`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from squire_pipelines.domain.onboarding import why_not_started
@@ -59,14 +59,18 @@ def repository_settings(ledger: Ledger, settings: Settings) -> RepositorySetting
     names = settings.repositories
     with ledger.read() as tx:
         stored = repository_files.among(tx, names)
-        asked = onboardings.among(tx, names)
     followed = {name: file for name, file in stored.items() if settings.trust_for(name).repository_files}
     files = {name: read for name, file in followed.items() if (read := said_by(file)) is not None}
     stopped = {name: why for name, file in followed.items() if (why := _why_stopped(file)) is not None}
-    for name, onboarding in asked.items():
-        if (why := why_not_started(onboarding.state, onboarding.pr_url)) is not None:
-            stopped[name] = why
-    return RepositorySettings(settings, files, stopped)
+    return RepositorySettings(settings, files, stopped | missing_consents(ledger, names))
+
+
+def missing_consents(ledger: Ledger, names: Collection[str]) -> dict[str, str]:
+    """Return why nothing is started in those repositories that were asked and have not said yes, by their names."""
+    with ledger.read() as tx:
+        asked = onboardings.among(tx, names)
+    reasons = {name: why_not_started(onboarding.state, onboarding.pr_url) for name, onboarding in asked.items()}
+    return {name: why for name, why in reasons.items() if why is not None}
 
 
 def settings_in(ledger: Ledger, settings: Settings, repository: str) -> Settings:

@@ -17,7 +17,7 @@ from squire_pipelines.domain.tasks import Plan, TaskStatus
 from squire_pipelines.errors import ConfigError, ExitCode, GitHubError
 from squire_pipelines.execution.repository_file_reading import settings_at_github
 from squire_pipelines.execution.repository_reading import foresee
-from squire_pipelines.execution.repository_settings import repository_settings
+from squire_pipelines.execution.repository_settings import missing_consents, repository_settings
 from squire_pipelines.execution.startable import check_agent_of
 from squire_pipelines.github.access import access_from
 from squire_pipelines.github.client import GitHubClient
@@ -122,6 +122,11 @@ def _tell_stopped(name: str, problem: str | None) -> None:
         write_labelled("stopped", f"{name}: nothing would be planned before this is right: {problem}", color="red")
 
 
+def _tell_not_started(reasons: Mapping[str, str]) -> None:
+    for name, why in reasons.items():
+        write_labelled("stopped", f"{name}: nothing would be started: {why}", color="red")
+
+
 def preview(
     settings: Settings, ledger: Ledger, names: Sequence[str], console: CleanConsole, *, as_json: bool
 ) -> ExitCode:
@@ -131,6 +136,7 @@ def preview(
     has cost. FAILED when a repository cannot be used. Raises GitHubError when none can, ConfigError.
     """
     trace_id = new_trace_id()
+    _tell_not_started(missing_consents(ledger, names))
 
     async def plan(client: GitHubClient, name: str, info: RepositoryInfo) -> tuple[Plan, tuple[Collection, ...]]:
         effective, problem = await settings_at_github(client, settings, name)

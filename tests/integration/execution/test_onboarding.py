@@ -70,6 +70,7 @@ def test_nothing_is_started_before_the_pull_request_is_merged(
     look(pipeline, LEDGERLIB)
     assert "its onboarding pull request is not merged yet" in (pipeline.sensor(dispatch).skip_message or "")
     assert squire.json("tasks", "show", task_id)["waiting"] == (f"its repository's people to merge {pull['html_url']}")
+    assert "nothing would be started: its onboarding pull request" in squire("run", LEDGERLIB, "--dry-run").stderr
     call(forge, "PUT", f"{LEDGERLIB}/pulls/{pull['number']}/merge", merge_method="merge")
     look(pipeline, LEDGERLIB)
     assert len(pipeline.sensor(dispatch).run_requests) == 1
