@@ -4,7 +4,7 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +31,10 @@ _STEPS = {
     "cache": "remove the folder `cache` while Squire does not run: it is made again",
     "dagster": "remove old runs in Dagster's UI",
     "logs": "remove the files `*.log` of the folder `run` while Squire does not run",
+}
+_ENGINE_STORES: Mapping[str, Sequence[Path]] = {
+    "docker": (Path("/var/lib/docker"), Path("~/.local/share/docker")),
+    "podman": (Path("/var/lib/containers"), Path("~/.local/share/containers")),
 }
 
 
@@ -79,7 +83,7 @@ def judge_room(free: int, folder: Path, sizes: HomeSizes) -> Diagnosis:
     text = f"{size(free)} free at {folder}"
     if free >= MIN_FREE_BYTES:
         return Diagnosis("disk", "ok", text)
-    return Diagnosis("disk", "warn" if free >= LEAST_FREE_BYTES else "fail", text, _room_step(sizes.parts))
+    return Diagnosis("disk", "warn" if free >= LEAST_FREE_BYTES else "fail", text, _room_step(sizes.parts, folder))
 
 
 def judge_growth(free: int, sizes: HomeSizes) -> Diagnosis:
@@ -104,12 +108,29 @@ def _days(days: float) -> str:
     return "years" if days > 365 else f"{days:.0f} days"  # noqa: PLR2004 - of a year
 
 
-def _room_step(parts: Sequence[PartSize]) -> str:
+def _room_step(parts: Sequence[PartSize], folder: Path) -> str:
     largest = max(parts, key=lambda part: part.used, default=None)
     if largest is None or largest.used < MIN_FREE_BYTES // 4:
-        engine = shutil.which("docker") or shutil.which("podman")
-        return f"free some space{f': `{Path(engine).name} system prune` removes unused images' if engine else ''}"
+        engine = engine_on_disk_of(folder)
+        return f"free some space{f': `{engine} system prune` removes unused images' if engine else ''}"
     return f"free some space; most of the home is {largest.name}: {_STEPS[largest.name]}"
+
+
+def engine_on_disk_of(folder: Path, stores: Mapping[str, Sequence[Path]] = _ENGINE_STORES) -> str | None:
+    """Return the engine whose images are on the disk that has `folder`, so that removing some makes room there.
+
+    Args:
+        folder: That is to have room.
+        stores: Where each engine keeps its images as a rule, by the engine's program.
+    """
+    for engine, places in stores.items():
+        for place in places:
+            try:
+                if place.expanduser().stat().st_dev == folder.stat().st_dev and shutil.which(engine):
+                    return engine
+            except (OSError, RuntimeError):
+                continue  # it is not there, or not this user's to look at
+    return None
 
 
 def measure_home(home: Home, ledger: Path | None, *, now: Callable[[], float] = time.time) -> HomeSizes:

@@ -140,6 +140,13 @@ def test_growth_says_how_long_the_room_does_and_which_part_to_make_smaller() -> 
     ]
 
 
+def test_images_are_removed_only_where_that_makes_room(tmp_path: Path) -> None:
+    engine_on_disk_of = doctor_disk.engine_on_disk_of
+    assert engine_on_disk_of(tmp_path, {"sh": (tmp_path / "none", tmp_path)}) == "sh"
+    assert engine_on_disk_of(tmp_path, {"no-such-program": (tmp_path,)}) is None
+    assert engine_on_disk_of(tmp_path, {"sh": (Path("/proc"),)}) is None
+
+
 def test_variables_with_secrets_are_told_outside_of_containers_alone_and_never_with_their_values() -> None:
     environment = {"GH_TOKEN": TOKEN, "PATH": "/bin"}
     (row,) = doctor_plaintext.judge_environment(["github-token"], environment, is_container=False)
