@@ -6,14 +6,16 @@ Here: who is asked for a plan and what is reported. Not here: planning, its chec
 import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from squire_pipelines.assets.concurrency import gather_bounded
 from squire_pipelines.assets.signals import OWNERS, SOURCES, signal_key
 from squire_pipelines.assets.tables import preview
+from squire_pipelines.domain.plan_making import RetryWaits
 from squire_pipelines.domain.plans import PLAN_CHECKS, PlanFinding, check_plan
 from squire_pipelines.domain.signals import Signal
 from squire_pipelines.domain.tasks import Plan, TaskStatus
@@ -21,12 +23,14 @@ from squire_pipelines.errors import SquireError
 from squire_pipelines.observability.logging import bound_context
 from squire_pipelines.partitions import repositories
 from squire_pipelines.resources.parameters import GitHubParam, LedgerParam, SettingsParam
+from squire_pipelines.sections.services import PlannerSettings
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.traces import run_trace
 
 if TYPE_CHECKING:
     from squire_pipelines.github.client import GitHubClient
     from squire_pipelines.github.connection import GitHub
+    from squire_pipelines.ledger.plans import SavedPlan
     from squire_pipelines.ledger.store import Ledger
 
 TASK_PLAN = dg.AssetKey(["task_plan"])
@@ -35,7 +39,7 @@ PULL_REQUESTS = dg.AssetKey(["pull_requests"])
 BUDGETS = dg.AssetKey(["budgets"])
 PLANNED = "planned"
 _CHECKS = {
-    PLANNED: "A planner gave a plan.",
+    PLANNED: "A planner gave a plan, and a model its own where one is set (else a warning).",
     "unique_keys": "Every task of the plan has a name of its own.",
     "dependencies": "Dependencies name tasks of the plan and form no cycle.",
     "known_signals": "Tasks answer facts that were seen.",
@@ -131,7 +135,7 @@ async def _plan(
 
         async def plan(repository: str) -> None:
             effective = own.of(repository)
-            basis = _basis(ledger, repository, effective.planner.max_tasks_per_fact)
+            basis = _basis(ledger, repository, effective)
             if basis.seen_before and not again:
                 context.log.info(f"{repository}: nothing has changed since its last plan")
                 with ledger.write() as tx:
@@ -139,7 +143,7 @@ async def _plan(
                 return
             with bound_context(repository=repository):
                 outcome = await _plan_one(effective, client, basis, ledger, trace_id)
-            _record(context, ledger, basis, outcome, max_tasks=effective.planner.max_tasks, trace_id=trace_id)
+            _record(context, ledger, basis, outcome, effective.planner, trace_id=trace_id)
 
         await gather_bounded(names, plan, limit=settings.collection.max_concurrent_repositories)
 
@@ -152,22 +156,22 @@ def _not_stopped(context: dg.AssetExecutionContext, stopped: Mapping[str, str], 
     return [name for name in names if name not in stopped]
 
 
-def _basis(ledger: "Ledger", repository: str, max_tasks_per_fact: int) -> _Basis:
-    from squire_pipelines.ledger import collections, plans, repository_files
-    from squire_pipelines.planning.digest import signals_digest
+def _basis(ledger: "Ledger", repository: str, settings: Settings) -> _Basis:
+    from squire_pipelines.ledger import collections, plan_retries, plans
+    from squire_pipelines.planning.digest import settings_digest, signals_digest
 
     with ledger.read() as tx:
         signals = collections.active_signals(tx, repository)
         latest = plans.latest(tx, repository)
-        file = repository_files.get(tx, repository)
         return _Basis(
             repository,
             max((row.id for row in collections.latest(tx, [repository])), default=0),
             signals,
-            plans.answered(tx, repository, signals, times=max_tasks_per_fact),
+            plans.answered(tx, repository, signals, times=settings.planner.max_tasks_per_fact),
             latest is not None
             and latest.plan.signals_digest == signals_digest(signals)
-            and (file is None or file.changed_at is None or file.changed_at <= latest.created_at),
+            and latest.plan.settings_digest in {None, settings_digest(settings, repository)}
+            and not plan_retries.is_due(latest.ask_again_at, tx.now),
         )
 
 
@@ -202,68 +206,91 @@ def _record(
     ledger: "Ledger",
     basis: _Basis,
     outcome: Plan | SquireError,
+    planner: PlannerSettings,
     *,
-    max_tasks: int,
     trace_id: str,
 ) -> None:
-    from squire_pipelines.ledger import collections, plans
+    from squire_pipelines.ledger import collections, plan_retries, plans
 
     if isinstance(outcome, SquireError):
         context.log.error(f"{basis.repository}: no plan: {outcome}")
         findings = [PlanFinding(PLANNED, None, str(outcome))]
         with ledger.write() as tx:
             collections.mark_planned(tx, basis.repository, basis.newest)
+            plan_retries.put_off(tx, basis.repository, timedelta(seconds=planner.retry_base_s))
+        _report_checks(context, basis.repository, findings, None)
     else:
         known = {signal.ref for signal in basis.signals}
-        findings = list(check_plan(outcome, known_signals=known, max_tasks=max_tasks))
+        findings = list(check_plan(outcome, known_signals=known, max_tasks=planner.max_tasks))
         with ledger.write() as tx:
-            saved = plans.save(tx, outcome, findings, trace_id=trace_id, run_id=context.run.run_id)
+            waits = RetryWaits(planner.retry_base_s, planner.retry_cap_s)
+            saved = plans.save(tx, outcome, findings, trace_id=trace_id, run_id=context.run.run_id, waits=waits)
             collections.mark_planned(tx, basis.repository, basis.newest)
         context.log_event(
             dg.AssetMaterialization(
-                TASK_PLAN,
-                partition=basis.repository,
-                metadata={
-                    "plan": saved.id,
-                    "planner": outcome.planner,
-                    **({"provider": outcome.provider} if outcome.provider is not None else {}),
-                    "tasks": len(outcome.tasks),
-                    "signals": len(basis.signals),
-                    "already_answered": len(basis.covered),
-                    "trace_id": trace_id,
-                    "notes": preview(("note",), ((note,) for note in outcome.notes)),
-                    "preview": preview(
-                        ("task", "title", "kind", "priority", "answers"),
-                        (
-                            (t.key, t.title, t.kind, t.priority.name.lower(), ", ".join(t.signals))
-                            for t in outcome.tasks
-                        ),
-                    ),
-                },
+                TASK_PLAN, partition=basis.repository, metadata=_plan_metadata(saved, basis, trace_id)
             )
         )
-    _report_checks(context, basis.repository, findings, planned=isinstance(outcome, Plan))
+        _report_checks(context, basis.repository, findings, saved)
+
+
+def _plan_metadata(saved: "SavedPlan", basis: _Basis, trace_id: str) -> dict[str, Any]:
+    plan, use = saved.plan, saved.plan.use
+    made: dict[str, Any] = {
+        "provider": plan.provider,
+        "model": plan.model,
+        "prompt_version": plan.prompt_version,
+        "ask_again_at": None if saved.ask_again_at is None else saved.ask_again_at.isoformat(),
+        **({} if use is None else use.model_dump()),
+    }
+    return {
+        "plan": saved.id,
+        "planner": plan.planner,
+        **{name: value for name, value in made.items() if value is not None},
+        "provisional": plan.provisional,
+        "tasks": len(plan.tasks),
+        "signals": len(basis.signals),
+        "already_answered": len(basis.covered),
+        "trace_id": trace_id,
+        "notes": preview(("note",), ((note,) for note in plan.notes)),
+        "steps": preview(("step",), ((str(step),) for step in plan.steps)),
+        "preview": preview(
+            ("task", "title", "kind", "priority", "answers"),
+            ((t.key, t.title, t.kind, t.priority.name.lower(), ", ".join(t.signals)) for t in plan.tasks),
+        ),
+    }
 
 
 def _report_checks(
-    context: dg.AssetExecutionContext, repository: str, findings: list[PlanFinding], *, planned: bool
+    context: dg.AssetExecutionContext, repository: str, findings: list[PlanFinding], saved: "SavedPlan | None"
 ) -> None:
-    for name in (PLANNED, *PLAN_CHECKS) if planned else (PLANNED,):
+    """Report each check; `planned` warns where the rules planned since a model gave no plan."""
+    for name in (PLANNED, *PLAN_CHECKS) if saved is not None else (PLANNED,):
         failures = [finding for finding in findings if finding.check == name]
+        warning = _warning(saved) if name == PLANNED and saved is not None else None
         context.log_event(
             dg.AssetCheckEvaluation(
                 asset_key=TASK_PLAN,
                 check_name=name,
-                passed=not failures,
+                passed=not failures and warning is None,
+                severity=dg.AssetCheckSeverity.WARN if warning is not None else dg.AssetCheckSeverity.ERROR,
                 partition=repository,
                 blocking=True,
-                description="; ".join(finding.message for finding in failures) or None,
+                description=warning or "; ".join(finding.message for finding in failures) or None,
                 metadata={
                     "findings": len(failures),
                     "preview": preview(("task", "why"), ((f.task, f.message) for f in failures)),
                 },
             )
         )
+
+
+def _warning(saved: "SavedPlan") -> str | None:
+    if not saved.plan.model_failed:
+        return None
+    again = f"; it is asked again at {saved.ask_again_at:%Y-%m-%d %H:%M} UTC" if saved.ask_again_at is not None else ""
+    provisional = "provisional: " if saved.plan.provisional else ""
+    return f"{provisional}{next(iter(saved.plan.notes), 'planned by rules')}{again}"
 
 
 def _admit(context: dg.AssetExecutionContext, ledger: "Ledger", settings: Settings, names: list[str]) -> None:

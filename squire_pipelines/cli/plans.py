@@ -17,6 +17,7 @@ from squire_pipelines.cli.parameters import repository_option
 from squire_pipelines.cli.text import instant
 from squire_pipelines.domain.terminal_text import one_line
 from squire_pipelines.ledger import plans as plan_rows
+from squire_pipelines.ledger.plans import SavedPlan
 from squire_pipelines.terminal.output import write_line
 
 plans = LazyGroup(name="plans", help="List and show the plans that planners made.")
@@ -35,6 +36,7 @@ def list_plans(context: CliContext, repository: str | None, limit: int, after: s
         "planner": "planner",
         "proposed": "tasks_proposed",
         "created": "tasks_created",
+        "provisional": lambda row: "yes" if row["provisional"] else "",
         "findings": lambda row: len(row["findings"]) or "",
         "made at": "created_at",
     }
@@ -58,6 +60,10 @@ def show(context: CliContext, plan_id: str, *, as_json: bool) -> None:
             "model": plan.model,
             "provider": plan.provider,
             "prompt_version": plan.prompt_version,
+            "provisional": plan.provisional,
+            "model_failures": saved.model_failures,
+            "ask_again_at": saved.ask_again_at,
+            "use": plan.use.model_dump() if plan.use is not None else None,
             "findings": saved.findings,
             "trace_id": saved.trace_id,
             "created_at": saved.created_at,
@@ -71,6 +77,7 @@ def show(context: CliContext, plan_id: str, *, as_json: bool) -> None:
     if plan.model is not None:
         provider = f" at the provider {plan.provider}" if plan.provider is not None else ""
         write_line(f"model {one_line(plan.model)}{provider}, prompt {plan.prompt_version}")
+    _write_making(saved)
     for note in plan.notes:
         write_line(f"note: {one_line(note)}")
     for finding in saved.findings:
@@ -95,3 +102,17 @@ def show(context: CliContext, plan_id: str, *, as_json: bool) -> None:
             write_line(f"{one_line(task.key)}: confidence {one_line(factor)}")
         if task.evidence:
             write_line(f"{one_line(task.key)}: evidence {one_line(', '.join(task.evidence))}")
+
+
+def _write_making(saved: SavedPlan) -> None:
+    """Write how the plan came about: what was used, the steps, and that it is provisional."""
+    plan = saved.plan
+    if (use := plan.use) is not None:
+        cost = f"{use.cost_usd:.4f} USD" if use.cost_usd is not None else "cost not known"
+        tokens = f"{use.input_tokens} tokens in, {use.output_tokens} out"
+        write_line(f"used: {use.asks} requests answered, {tokens}, {cost}, {use.latency_s:.1f} s")
+    if plan.provisional:
+        again = f", asked again from {instant(saved.ask_again_at)} on" if saved.ask_again_at is not None else ""
+        write_line(f"provisional: the model did not come to answer{again}")
+    for step in plan.steps:
+        write_line(f"step: {one_line(str(step))}")

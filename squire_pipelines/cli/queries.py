@@ -91,8 +91,8 @@ def newest_collections(tx: Transaction, *, repository: str | None, limit: int) -
 def plan_page(tx: Transaction, *, repository: str | None, limit: int, after: str | None = None) -> Rows:
     """Return plans without their tasks."""
     row = plans.c
-    names = ("id", "repository", "planner", "tasks_proposed", "tasks_created", "findings", "trace_id", "run_id")
-    query = select(*row[names], row.created_at, row.admitted_at).where(_is_of(row.repository, repository))
+    names = ("id", "repository", "planner", "tasks_proposed", "tasks_created", "findings", "provisional", "trace_id")
+    query = select(*row[names], row.run_id, row.created_at, row.admitted_at).where(_is_of(row.repository, repository))
     return _page(tx, query, after, row.created_at, row.id, limit=limit)
 
 

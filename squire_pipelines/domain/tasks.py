@@ -9,6 +9,7 @@ from pydantic import Field, field_serializer, field_validator
 from squire_pipelines.domain.agent_choice import AgentOrder
 from squire_pipelines.domain.container_limits import TaskLimits
 from squire_pipelines.domain.frozen import FrozenModel
+from squire_pipelines.domain.plan_making import PlanStep, PlanUse
 
 
 class TaskStatus(StrEnum):
@@ -158,7 +159,10 @@ class Plan(FrozenModel):
 
     `planner` names who planned (`rules`, or `llm:<model>`), `signals_digest` what it saw; `notes` are for people, for
     example why the rules planned instead of a model. `model`, `provider` (whose model it is) and `prompt_version` are
-    None for rules; the plan's row has columns for them, so that they are not in its JSON.
+    None for rules. `steps` led to it. `model_failed` says that a model was to plan and gave no plan; `provisional` that
+    it did not come to answer, so that it is asked again. `use` is what the conversations used, None where no model was
+    asked, and `settings_digest` of what the plan was made by beside the signals. What the plan's row has columns for is
+    not in its JSON.
     """
 
     repository: str
@@ -166,9 +170,14 @@ class Plan(FrozenModel):
     signals_digest: str
     tasks: tuple[TaskSpec, ...] = ()
     notes: tuple[str, ...] = ()
+    steps: tuple[PlanStep, ...] = ()
     model: str | None = Field(default=None, exclude=True)
     provider: str | None = Field(default=None, exclude=True)
     prompt_version: str | None = Field(default=None, exclude=True)
+    model_failed: bool = Field(default=False, exclude=True)
+    provisional: bool = Field(default=False, exclude=True)
+    use: PlanUse | None = Field(default=None, exclude=True)
+    settings_digest: str | None = Field(default=None, exclude=True)
 
 
 def fingerprint(repository: str, spec: TaskSpec, versions: dict[str, str]) -> str:

@@ -5,14 +5,16 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, exists, insert, select, update
+from sqlalchemy import Row, insert, select, update
 
 from squire_pipelines.domain.identity import new_id
+from squire_pipelines.domain.plan_making import PlanUse, RetryWaits
 from squire_pipelines.domain.plans import ApprovalRule, PlanFinding
 from squire_pipelines.domain.signals import Signal
 from squire_pipelines.domain.tasks import Plan
 from squire_pipelines.errors import NotFoundError
 from squire_pipelines.ledger.collections import active_signals
+from squire_pipelines.ledger.plan_retries import newest, replace_tasks, replaceable_tasks
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.stored_json import read_json
 from squire_pipelines.ledger.tables import plans
@@ -20,15 +22,26 @@ from squire_pipelines.ledger.task_creation import create_from_plan
 from squire_pipelines.ledger.task_signals import worked_on
 from squire_pipelines.ledger.tasks import covered_signals
 
+_WAITS = RetryWaits()
+_PLAN_COLUMNS = ("model", "provider", "prompt_version", "provisional", "settings_digest")
+
 
 def answered(tx: Transaction, repository: str, signals: Sequence[Signal], *, times: int) -> frozenset[str]:
-    """Return the refs of signals that need no task any more: one is under way, or so many were made of them as now."""
-    return covered_signals(tx, repository) | worked_on(tx, repository, signals, times=times)
+    """Return the refs of signals that need no task any more: one is under way, or so many were made of them as now.
+
+    A task that the next plan of a model replaces does not count.
+    """
+    without = replaceable_tasks(tx, repository)
+    covered = covered_signals(tx, repository, without=without)
+    return covered | worked_on(tx, repository, signals, times=times, without=without)
 
 
 @dataclass(frozen=True, slots=True)
 class SavedPlan:
-    """A plan's row."""
+    """A plan's row.
+
+    `model_failures` is how often in a row the model failed, and `ask_again_at` when the plan is made again.
+    """
 
     id: str
     plan: Plan
@@ -36,13 +49,24 @@ class SavedPlan:
     trace_id: str
     created_at: datetime
     admitted_at: datetime | None
+    model_failures: int = 0
+    ask_again_at: datetime | None = None
 
 
 def save(
-    tx: Transaction, plan: Plan, findings: Sequence[PlanFinding], *, trace_id: str, run_id: str | None
+    tx: Transaction,
+    plan: Plan,
+    findings: Sequence[PlanFinding],
+    *,
+    trace_id: str,
+    run_id: str | None,
+    waits: RetryWaits = _WAITS,
 ) -> SavedPlan:
-    """Store a plan with what its checks found."""
+    """Store a plan with what its checks found; `waits` say when the model of a provisional one is asked again."""
     plan_id = new_id("p", tx.now)
+    failures = _failures_before(tx, plan.repository) + 1 if plan.model_failed else 0
+    ask_again_at = tx.now + waits.after(failures) if plan.provisional else None
+    use = {} if plan.use is None else plan.use.model_dump()
     tx.execute(
         insert(plans).values(
             id=plan_id,
@@ -56,13 +80,23 @@ def save(
             model=plan.model,
             provider=plan.provider,
             prompt_version=plan.prompt_version,
+            provisional=plan.provisional,
+            model_failures=failures,
+            ask_again_at=ask_again_at,
+            settings_digest=plan.settings_digest,
+            **use,
             trace_id=trace_id,
             run_id=run_id,
             created_at=tx.now,
             updated_at=tx.now,
         )
     )
-    return SavedPlan(plan_id, plan, tuple(findings), trace_id, tx.now, None)
+    return SavedPlan(plan_id, plan, tuple(findings), trace_id, tx.now, None, failures, ask_again_at)
+
+
+def _failures_before(tx: Transaction, repository: str) -> int:
+    query = select(plans.c.model_failures).where(plans.c.repository == repository)
+    return tx.execute(query.order_by(plans.c.id.desc()).limit(1)).scalar_one_or_none() or 0
 
 
 def get(tx: Transaction, plan_id: str) -> SavedPlan:
@@ -81,13 +115,18 @@ def latest(tx: Transaction, repository: str) -> SavedPlan | None:
 
 
 def _saved_plan(row: Row[*tuple[Any, ...]]) -> SavedPlan:
-    columns = {"model": row.model, "provider": row.provider, "prompt_version": row.prompt_version}
+    columns: dict[str, Any] = {name: getattr(row, name) for name in _PLAN_COLUMNS}
+    columns["model_failed"] = row.model_failures > 0
+    if row.asks is not None:
+        columns["use"] = PlanUse(**{name: getattr(row, name) for name in PlanUse.model_fields})
     plan = read_json(Plan, row.plan) or Plan(
         repository=row.repository, planner=row.planner, signals_digest=row.signals_digest
     )
     findings = tuple(_finding(finding) for finding in row.findings)
     plan = plan.model_copy(update=columns)
-    return SavedPlan(row.id, plan, findings, row.trace_id, row.created_at, row.admitted_at)
+    return SavedPlan(
+        row.id, plan, findings, row.trace_id, row.created_at, row.admitted_at, row.model_failures, row.ask_again_at
+    )
 
 
 def _finding(stored: Mapping[str, Any]) -> PlanFinding:
@@ -96,11 +135,9 @@ def _finding(stored: Mapping[str, Any]) -> PlanFinding:
 
 def unadmitted(tx: Transaction, *, limit: int = 500) -> tuple[str, ...]:
     """Return the repositories whose newest plan passed its checks and has not become tasks yet."""
-    newer = plans.alias("newer")
-    superseded = exists().where(newer.c.repository == plans.c.repository, newer.c.id > plans.c.id)
     rows = tx.execute(
         select(plans.c.repository)
-        .where(plans.c.admitted_at.is_(None), plans.c.passed, ~superseded)
+        .where(plans.c.admitted_at.is_(None), plans.c.passed, newest())
         .order_by(plans.c.id)
         .limit(limit)
     )
@@ -112,12 +149,16 @@ def admit(
 ) -> tuple[str, ...]:
     """Create the tasks of a plan that passed its checks, once. Returns the ids of the new tasks.
 
-    A plan with findings is never admitted: nothing is created and nothing is returned.
+    A plan with findings is never admitted: nothing is created and nothing is returned. One that a model made replaces
+    what provisional plans proposed and nobody has begun.
     """
     tx.exclusive("admit")
     saved = get(tx, plan_id)
     if saved.admitted_at is not None or saved.findings:
         return ()
+    if saved.plan.model is not None:
+        replaced = replaceable_tasks(tx, saved.plan.repository)
+        replace_tasks(tx, replaced, plan_id=plan_id, actor=f"planner:{saved.plan.planner}")
     versions = {signal.ref: signal.version for signal in active_signals(tx, saved.plan.repository)}
     created = create_from_plan(
         tx,

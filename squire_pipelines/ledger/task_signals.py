@@ -26,9 +26,15 @@ def record(tx: Transaction, repository: str, task_id: str, versions: Mapping[str
         tx.execute(insert(task_signals), rows)
 
 
-def worked_on(tx: Transaction, repository: str, present: Sequence[Signal], *, times: int) -> frozenset[str]:
-    """Return the refs of those signals for which, as they are now, so many tasks were made already."""
-    counts = {(row.kind, row.key, row.version): row.tasks for row in tx.execute(_counts(repository))}
+def worked_on(
+    tx: Transaction, repository: str, present: Sequence[Signal], *, times: int, without: Sequence[str] = ()
+) -> frozenset[str]:
+    """Return the refs of those signals for which, as they are now, so many tasks were made already.
+
+    The tasks of `without` do not count.
+    """
+    made = tx.execute(_counts(repository).where(task_signals.c.task_id.not_in(without)))
+    counts = {(row.kind, row.key, row.version): row.tasks for row in made}
     return frozenset(
         signal.ref for signal in present if counts.get((signal.kind.value, signal.key, signal.version), 0) >= times
     )

@@ -1,5 +1,6 @@
 """Tasks: reading them, and the changes that people make to them. New ones come from `task_creation`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -69,13 +70,20 @@ class TaskEvent:
     at: datetime
 
 
-def covered_signals(tx: Transaction, repository: str) -> frozenset[str]:
-    """Return the refs of signals that a task under way or an open pull request of ours already answers."""
+def covered_signals(tx: Transaction, repository: str, *, without: Sequence[str] = ()) -> frozenset[str]:
+    """Return the refs of signals that a task under way, or an open pull request of ours, already answers.
+
+    The tasks of `without` do not count.
+    """
     under_way = tasks.c.status.in_([status for status in TaskStatus if not status.is_final])
     rows = tx.execute(
         select(tasks.c.spec)
         .select_from(tasks.outerjoin(outcomes, outcomes.c.task_id == tasks.c.id))
-        .where(tasks.c.repository == repository, or_(under_way, outcomes.c.state == PullRequestState.OPEN))
+        .where(
+            tasks.c.repository == repository,
+            or_(under_way, outcomes.c.state == PullRequestState.OPEN),
+            tasks.c.id.not_in(without),
+        )
     )
     return frozenset(ref for spec in rows.scalars() for ref in spec.get("signals", ()))
 

@@ -6,7 +6,7 @@ Every plan that may ask a model has one, also a plan that is only shown: it cost
 from squire_pipelines.domain.budgets import Amount, Purpose
 from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.domain.provider_limits import limited, share_of_day
-from squire_pipelines.errors import ModelUnavailableError, PlanningError
+from squire_pipelines.errors import ModelUnavailableError, PlanBudgetError
 from squire_pipelines.ledger import budgets
 from squire_pipelines.ledger.model_calls import ModelCallRow, record_model_call
 from squire_pipelines.ledger.provider_budgets import reserve_at_providers
@@ -32,7 +32,7 @@ class PlanAccount:
     def reserve(self, provider: ModelProvider) -> int | None:
         """Reserve what one conversation may cost, and return the most tokens that it may use, None for any number.
 
-        Raises ModelUnavailableError when the provider's limit of the day has no room for it, PlanningError when a
+        Raises ModelUnavailableError when the provider's limit of the day has no room for it, PlanBudgetError when a
         budget has none, LedgerError.
         """
         self._reservation = f"plan:{new_trace_id()}"
@@ -55,7 +55,9 @@ class PlanAccount:
         for shortage in shortages.values():
             raise ModelUnavailableError(str(shortage), hint="it is asked again tomorrow, in UTC")
         if short is not None:
-            raise PlanningError(f"{short} has no room for a plan", hint="docs/guide/budgets.md says when it has again")
+            raise PlanBudgetError(
+                f"{short} has no room for a plan", hint="docs/guide/budgets.md says when it has again"
+            )
         return self._limits.cap(Purpose.PLAN).tokens
 
     def settle(self, call: ModelCall) -> None:

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from squire_pipelines.errors import PlanningError
-from squire_pipelines.planning.llm import ModelOptions, Question, converse, open_named_model
+from squire_pipelines.planning.conversation import ModelOptions, Question, converse, open_named_model
 from squire_pipelines.planning.schema import ModelCall
 
 MAX_OUTPUT_TOKENS = 2048
@@ -55,13 +55,14 @@ async def probe_model(options: ModelOptions, *, on_call: Callable[[ModelCall], N
             latency_s=time.monotonic() - started,
             ok=not failure,
             error=failure,
+            asks=usage.requests,
         )
 
     try:
         async with open_named_model(options, usage) as model:
-            await converse(model, question, options, usage=usage)
+            await converse(model, question, options, usage=usage, answers=[])
     except PlanningError as error:
-        failure = error.message.replace(options.api_key, "***") if options.api_key else error.message
+        failure = error.message
         # The cause is dropped: a provider's error may quote the key.
         raise type(error)(failure, hint=error.hint, context={"model": options.name}) from None
     else:

@@ -1,9 +1,12 @@
-"""The digest of the signals that a planner saw. Pure."""
+"""Digests of what a plan is made from: the signals that a planner saw, and the settings by which it plans. Pure."""
 
 import hashlib
+import json
 from collections.abc import Iterable
 
 from squire_pipelines.domain.signals import OpenIssue, Signal
+from squire_pipelines.planning.prompt import prompt_version
+from squire_pipelines.settings.model import Settings
 
 
 def signals_digest(signals: Iterable[Signal]) -> str:
@@ -15,6 +18,26 @@ def signals_digest(signals: Iterable[Signal]) -> str:
         {"\x00".join((signal.ref, signal.version, str(_starts(signal)), *_labels(signal))) for signal in signals}
     )
     return hashlib.sha256("\x01".join(facts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def settings_digest(settings: Settings, repository: str) -> str:
+    """Return 32 hexadecimal digits over what decides about a plan beside the signals.
+
+    That are the goals, the model with its providers, the prompt's version, and what chooses among the signals.
+    """
+    planner = settings.planner
+    is_asked = planner.kind != "rules" and planner.model is not None
+    providers = settings.planner_providers() if is_asked else ()
+    basis = {
+        "model": planner.model if is_asked else None,
+        "providers": [(provider.name, provider.base_url, dict(provider.aliases)) for provider in providers],
+        "prompt": prompt_version() if is_asked else None,
+        "goals": planner.goals.strip() if is_asked else None,
+        "max_tasks": planner.max_tasks,
+        "labels": sorted(settings.issue_labels_for(repository)),
+        "filters": settings.filters_for(repository).model_dump_json(),
+    }
+    return hashlib.sha256(json.dumps(basis, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def _labels(signal: Signal) -> tuple[str, ...]:

@@ -1,140 +1,178 @@
-"""The planner that asks a model, on pydantic-ai. Its answer is checked like any plan, and errors are fed back to it.
+"""The planner that asks a model: its answer is checked like any plan, and errors are fed back to it.
 
-pydantic-ai takes seconds to import, so that it is imported where it is used. The question is made by `prompt`, the
-answer's form is in `schema`.
+What text there is after its last answer is parsed. The question is made by `prompt`, the answer's form is in `schema`,
+the conversation in `conversation`.
 """
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, TypeVar
 
-from pydantic import BaseModel
-
+from squire_pipelines.domain.plan_making import PlanStep, PlanUse, StepKind
+from squire_pipelines.domain.plans import PlanFinding
 from squire_pipelines.domain.signals import ManualTask
 from squire_pipelines.domain.tasks import Plan, TaskSpec
-from squire_pipelines.errors import (
-    ConfigError,
-    ModelRefusedError,
-    ModelUnavailableError,
-    NotReachableError,
-    PlanningError,
-)
+from squire_pipelines.errors import PlanningError
+from squire_pipelines.planning.answer_reading import ModelAnswer
+from squire_pipelines.planning.conversation import ModelOptions, Question, converse, open_named_model
 from squire_pipelines.planning.digest import signals_digest
-from squire_pipelines.planning.prompt import INSTRUCTIONS, describe, prompt_version, validation_feedback
+from squire_pipelines.planning.prompt import FEEDBACK, INSTRUCTIONS, describe, prompt_version, validation_problems
 from squire_pipelines.planning.protected_paths import requestable
 from squire_pipelines.planning.quoting import one_line
+from squire_pipelines.planning.salvage import salvage
 from squire_pipelines.planning.schema import ModelCall, PlanDraft, check_draft
 from squire_pipelines.planning.selection import PlanInputs, Selection, select
-from squire_pipelines.sections.types import DEFAULT_PROVIDER
-from squire_pipelines.settings.model import Settings
-from squire_pipelines.settings.providers import ModelProvider
-
-if TYPE_CHECKING:
-    from pydantic_ai.models import Model
-    from pydantic_ai.usage import RunUsage
-
-MAX_OUTPUT_TOKENS = 32_000
-_AnswerT = TypeVar("_AnswerT", bound=BaseModel)
 
 
-@dataclass(frozen=True, slots=True)
-class ModelOptions:
-    """Which model plans, what it is told beside the signals, and the limits of the conversation.
+@dataclass(slots=True)
+class PlanRecord:
+    """What led to a plan, as it happens: the steps, and the conversations with models."""
 
-    Args:
-        model: Its name at the provider; `provider:model` as pydantic-ai names it where no address is known.
-        provider: Where it is; one without an address is found by the model's name.
-        api_key: None where the provider needs none, or where pydantic-ai finds one by itself.
-        goals: What the owner wants done beyond the signals; may be empty.
-        timeout_s: For the whole conversation.
-        max_retries: How often a wrong answer is sent back.
-        max_tokens: Of the whole conversation, input and output; None for any number.
-    """
+    steps: list[PlanStep] = field(default_factory=list)
+    calls: list[ModelCall] = field(default_factory=list)
 
-    model: "str | Model"
-    provider: ModelProvider = field(default_factory=lambda: Settings().planner_providers()[0])
-    api_key: str | None = field(default=None, repr=False)
-    goals: str = ""
-    timeout_s: float = 120.0
-    max_retries: int = 3
-    max_tokens: int | None = None
-
-    @property
-    def name(self) -> str:
-        """The model's name."""
-        return self.model if isinstance(self.model, str) else self.model.model_name
+    def use(self) -> PlanUse:
+        """Return what all conversations used together."""
+        costs = [call.cost_usd for call in self.calls if call.asks or call.cost_usd is not None]
+        return PlanUse(
+            asks=sum(call.asks for call in self.calls),
+            input_tokens=sum(call.input_tokens for call in self.calls),
+            output_tokens=sum(call.output_tokens for call in self.calls),
+            cost_usd=None if not costs or None in costs else sum(filter(None, costs)),
+            latency_s=sum(call.latency_s for call in self.calls),
+        )
 
 
-async def plan_by_model(inputs: PlanInputs, options: ModelOptions, *, on_call: Callable[[ModelCall], None]) -> Plan:
+async def plan_by_model(
+    inputs: PlanInputs,
+    options: ModelOptions,
+    *,
+    on_call: Callable[[ModelCall], None],
+    record: PlanRecord | None = None,
+) -> Plan:
     """Have a model plan one repository; only the signals that `selection.select` lets through are offered.
 
     Args:
         inputs: What the plan is made from.
         options: Which model, and its limits.
         on_call: Called once with what the conversation cost, also when it failed.
+        record: Gets the steps.
 
     Raises:
         ModelUnavailableError, ModelRefusedError: The model cannot be reached or used, or took too long.
         PlanningError: It gave no valid answer.
     """
-    from pydantic_ai.usage import RunUsage  # noqa: PLC0415 - see the module's charter
+    from pydantic_ai.usage import RunUsage  # noqa: PLC0415 - it takes seconds to import
 
-    selection = select(inputs)
-    name = options.name
-    planner, digest = f"llm:{name}", signals_digest(inputs.signals)
-
-    def as_plan(draft: PlanDraft) -> Plan:
-        return Plan(
-            repository=inputs.repository,
-            planner=planner,
-            signals_digest=digest,
-            tasks=tuple(_with_permissions(task, selection) for task in draft.tasks),
-            notes=(*draft.notes, *selection.notes),
-            model=name,
-            provider=options.provider.name,
-            prompt_version=prompt_version(),
-        )
-
-    def objection(draft: PlanDraft) -> str | None:
-        findings = check_draft(as_plan(draft), inputs, selection, free=bool(options.goals.strip()))
-        return validation_feedback(findings) if findings else None
-
-    usage = RunUsage()
-    started = time.monotonic()
-    failure = "interrupted"
+    record = record or PlanRecord()
+    planning = _Planning(inputs, options, select(inputs))
+    question = Question(planning.question, PlanDraft, INSTRUCTIONS, planning.objection, feedback=FEEDBACK)
+    usage, answers = RunUsage(), list[ModelAnswer]()
+    started, failure = time.monotonic(), "interrupted"
     try:
-        question = describe(inputs, selection, goals=options.goals)
         async with open_named_model(options, usage) as model:
-            asked = Question(question, PlanDraft, INSTRUCTIONS, objection)
-            draft = await converse(model, asked, options, usage=usage)
+            draft = await converse(model, question, options, usage=usage, answers=answers)
     except PlanningError as error:
-        failure = error.message.replace(options.api_key, "***") if options.api_key else error.message
+        failure = error.message
+        record.steps.extend(_asks(question, answers, planning.provider, error))
+        if (plan := _parse(planning, answers, record)) is not None:
+            return plan
         # The cause is dropped: a provider's error may quote the key or the prompt.
         raise type(error)(
-            f"the model {name} gave no usable plan for {inputs.repository}: {failure}",
+            f"the model {options.name} gave no usable plan for {inputs.repository}: {failure}",
             hint=error.hint,
-            context={"repository": inputs.repository, "model": name, "requests": usage.requests},
+            context={"repository": inputs.repository, "model": options.name, "requests": usage.requests},
         ) from None
     else:
         failure = ""
-        return as_plan(draft)
+        record.steps.extend(_asks(question, answers, planning.provider, None))
+        return planning.as_plan(draft)
     finally:
         on_call(
             ModelCall(
-                planner=planner,
-                model=name,
-                provider=options.provider.name,
+                planner=planning.planner,
+                model=options.name,
+                provider=planning.provider,
                 input_tokens=usage.input_tokens,
                 output_tokens=usage.output_tokens,
                 cost_usd=float(usage.cost) if usage.cost is not None else None,
                 latency_s=time.monotonic() - started,
                 ok=not failure,
                 error=failure,
+                asks=usage.requests,
             )
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Planning:
+    """One plan to be made by a model."""
+
+    inputs: PlanInputs
+    options: ModelOptions
+    selection: Selection
+
+    @property
+    def planner(self) -> str:
+        return f"llm:{self.options.name}"
+
+    @property
+    def provider(self) -> str:
+        return self.options.provider.name
+
+    @property
+    def question(self) -> str:
+        return describe(self.inputs, self.selection, goals=self.options.goals)
+
+    def as_plan(self, draft: PlanDraft) -> Plan:
+        return Plan(
+            repository=self.inputs.repository,
+            planner=self.planner,
+            signals_digest=signals_digest(self.inputs.signals),
+            tasks=tuple(_with_permissions(task, self.selection) for task in draft.tasks),
+            notes=(*draft.notes, *self.selection.notes),
+            model=self.options.name,
+            provider=self.provider,
+            prompt_version=prompt_version(),
+        )
+
+    def check(self, draft: PlanDraft) -> tuple[PlanFinding, ...]:
+        return check_draft(self.as_plan(draft), self.inputs, self.selection, free=bool(self.options.goals.strip()))
+
+    def objection(self, draft: PlanDraft) -> str | None:
+        findings = self.check(draft)
+        return validation_problems(findings) if findings else None
+
+
+def _asks(
+    question: Question[PlanDraft], answers: list[ModelAnswer], provider: str, error: PlanningError | None
+) -> list[PlanStep]:
+    """Return the steps of a conversation, of which the last answer was taken where there is no error."""
+    steps = []
+    for number, answer in enumerate(answers, start=1):
+        taken = error is None and number == len(answers)
+        reason = "" if taken else question.problem_of(answer) or (error.message if error is not None else "")
+        reason = one_line(reason, 600) if reason else ""
+        steps.append(PlanStep(kind=StepKind.ASK, taken=taken, reason=reason, provider=provider, number=number))
+    if error is not None and not answers:
+        steps.append(PlanStep(kind=StepKind.ASK, taken=False, reason=error.message, provider=provider, number=1))
+    return steps
+
+
+def _parse(planning: _Planning, answers: list[ModelAnswer], record: PlanRecord) -> Plan | None:
+    """Return the plan that the texts of the answers hold, the newest first; None when none holds a task to take."""
+    for number, answer in reversed(list(enumerate(answers, start=1))):
+        if (parsed := salvage(answer.texts, planning.check)) is not None:
+            reason = "; ".join(parsed.left_out)
+            record.steps.append(
+                PlanStep(kind=StepKind.PARSE, taken=True, reason=reason, provider=planning.provider, number=number)
+            )
+            plan = planning.as_plan(parsed.draft)
+            return plan.model_copy(update={"notes": (*parsed.left_out, *plan.notes)})
+    if answers:
+        reason = "no task of any answer could be taken"
+        record.steps.append(PlanStep(kind=StepKind.PARSE, taken=False, reason=reason, provider=planning.provider))
+    return None
 
 
 def _with_permissions(task: TaskSpec, selection: Selection) -> TaskSpec:
@@ -142,107 +180,3 @@ def _with_permissions(task: TaskSpec, selection: Selection) -> TaskSpec:
     facts = [candidate.signal.details for candidate in selection.candidates if candidate.signal.ref in task.signals]
     orders = (fact.agent for fact in facts if isinstance(fact, ManualTask) and fact.agent is not None)
     return task.model_copy(update={"allow_protected": requestable(task.kind, facts), "agent": next(orders, None)})
-
-
-@asynccontextmanager
-async def open_named_model(options: ModelOptions, usage: "RunUsage") -> AsyncIterator["Model"]:
-    """Open the model to ask.
-
-    Raises:
-        ModelRefusedError: There is no such provider, or it lacks something.
-        ModelUnavailableError: What gives its credentials does not answer.
-    """
-    if not isinstance(options.model, str):
-        yield options.model
-        return
-    from pydantic_ai.exceptions import UserError  # noqa: PLC0415 - see the module's charter
-
-    from squire_pipelines.planning.model_clients import open_model  # noqa: PLC0415 - likewise
-
-    opening = open_model(options.model, options.provider, options.api_key, usage, timeout_s=options.timeout_s)
-    async with AsyncExitStack() as stack:
-        try:
-            model = await stack.enter_async_context(opening)
-        except ConfigError as error:
-            raise ModelRefusedError(error.message, hint=error.hint) from error
-        except NotReachableError as error:
-            raise ModelUnavailableError(error.message, hint=error.hint) from error
-        except (UserError, ImportError, ValueError, TypeError) as error:
-            secret = options.provider.secret
-            raise ModelRefusedError(
-                f"it cannot be used: {_brief(error)}",
-                hint=f"check `planner.model` (provider:model) and the key: `squire secrets set {secret}`",
-            ) from error
-        yield model
-
-
-@dataclass(frozen=True, slots=True)
-class Question(Generic[_AnswerT]):
-    """What a model is asked.
-
-    Args:
-        text: The question.
-        form: Of the answer.
-        instructions: Above the question.
-        objection: Returns what is wrong with an answer, which is sent back; None when nothing is.
-        max_output: Tokens of one answer, at most; by default as many as the provider permits.
-    """
-
-    text: str
-    form: type[_AnswerT]
-    instructions: str
-    objection: Callable[[_AnswerT], str | None]
-    max_output: int | None = None
-
-
-async def converse(
-    model: "Model", question: Question[_AnswerT], options: ModelOptions, *, usage: "RunUsage"
-) -> _AnswerT:
-    """Ask until the answer has no objection. Raises as `plan_by_model` does."""
-    from pydantic_ai import Agent, ModelRetry, ModelSettings  # noqa: PLC0415 - see the module's charter
-    from pydantic_ai.exceptions import AgentRunError, UserError  # noqa: PLC0415 - likewise
-    from pydantic_ai.usage import UsageLimits  # noqa: PLC0415 - likewise
-
-    from squire_pipelines.planning.model_answers import EndedAnswers  # noqa: PLC0415 - likewise
-    from squire_pipelines.planning.model_clients import fault_behind, is_unavailable  # noqa: PLC0415 - likewise
-
-    max_output = question.max_output or options.provider.limits.max_output or MAX_OUTPUT_TOKENS
-    agent: Agent[object, _AnswerT] = Agent(
-        EndedAnswers(model),
-        output_type=question.form,
-        instructions=question.instructions,
-        retries=options.max_retries,
-        model_settings=ModelSettings(max_tokens=max_output, timeout=options.timeout_s),
-        name="planner",
-    )
-
-    @agent.output_validator
-    def checked(answer: _AnswerT) -> _AnswerT:
-        if (wrong := question.objection(answer)) is not None:
-            raise ModelRetry(wrong)
-        return answer
-
-    try:
-        async with asyncio.timeout(options.timeout_s), model:
-            limits = UsageLimits(request_limit=options.max_retries + 1, total_tokens_limit=options.max_tokens)
-            result = await agent.run(question.text, usage=usage, usage_limits=limits)
-    except TimeoutError as error:
-        raise ModelUnavailableError(
-            f"no answer within {options.timeout_s:g} s", hint="raise `planner.timeout_s`, or take a faster model"
-        ) from error
-    except (AgentRunError, UserError) as error:
-        if (fault := fault_behind(error, options.provider, options.name)) is not None:
-            raise ModelRefusedError(fault.message, hint=fault.hint) from error
-        place = "base_url" if options.provider.name == DEFAULT_PROVIDER else "provider"
-        hint = f"check `planner.model`, `planner.{place}` and the key `{options.provider.secret}`"
-        error_type = ModelUnavailableError if is_unavailable(error) else PlanningError
-        raise error_type(_brief(error), hint=hint) from error
-    return result.output
-
-
-def _brief(error: BaseException) -> str:
-    """Return the error with the cause that pydantic-ai gives it, on one line."""
-    texts = [f"{type(error).__name__}: {error}"]
-    if error.__cause__ is not None:
-        texts.append(str(error.__cause__))
-    return one_line("; ".join(texts), 600)

@@ -3,23 +3,27 @@
 It imports pydantic-ai, which takes seconds: import it where it is used.
 """
 
+import json
 from typing import Any
 
 from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletion
 from pydantic import ValidationError
-from pydantic_ai.messages import ModelMessage, ModelResponse
-from pydantic_ai.models import ModelRequestParameters
+from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
+from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.providers import Provider
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import RequestUsage, RunUsage
 
-from squire_pipelines.errors import PlanningError
+from squire_pipelines.errors import ModelUnavailableError, PlanningError
+from squire_pipelines.planning.answer_reading import ModelAnswer
+from squire_pipelines.planning.quoting import one_line
 
 _ENDED = frozenset({"stop", "tool_call"})
 _LENGTH = "length"
+_SERVERS = "error"
 
 
 class CompatibleModel(OpenAIChatModel):
@@ -47,7 +51,14 @@ class CompatibleModel(OpenAIChatModel):
 
 
 class EndedAnswers(WrapperModel):
-    """Asks a model again only after an answer that it ended by itself: what was cut would be cut again, and is paid."""
+    """Asks a model again only after an answer that it ended by itself: what was cut would be cut again, and is paid.
+
+    `answers` gets what it answered.
+    """
+
+    def __init__(self, wrapped: Model, answers: list[ModelAnswer]) -> None:
+        super().__init__(wrapped)
+        self._answers = answers
 
     async def request(
         self,
@@ -56,19 +67,34 @@ class EndedAnswers(WrapperModel):
         model_request_parameters: ModelRequestParameters,
     ) -> ModelResponse:
         """Ask, unless the last answer was cut or broken off. Raises PlanningError."""
-        last = next((message for message in reversed(messages) if isinstance(message, ModelResponse)), None)
-        if last is not None and (reason := _why_ended(last)) is not None:
-            if reason == _LENGTH:
-                raise PlanningError(
-                    f"its answer was cut at {last.usage.output_tokens} tokens (finish_reason {reason}), and is not "
-                    "asked for again, since it would be cut again",
-                    hint="lower `planner.max_tasks`, or let the server answer at more length",
-                )
-            raise PlanningError(
-                f"the server broke its answer off (finish_reason {reason})",
-                hint="see the server's log, and check `planner.model` and `planner.base_url`",
-            )
-        return await super().request(messages, model_settings, model_request_parameters)
+        if self._answers and (cut_short := self._answers[-1].cut_short):
+            if self._answers[-1].is_servers:
+                raise ModelUnavailableError(cut_short, hint="see the server's log, and check `planner.model`")
+            raise PlanningError(cut_short, hint="lower `planner.max_tasks`, or let the server answer at more length")
+        response = await super().request(messages, model_settings, model_request_parameters)
+        self._answers.append(_read_answer(response))
+        return response
+
+
+def _read_answer(response: ModelResponse) -> ModelAnswer:
+    texts = []
+    for part in response.parts:
+        if isinstance(part, ToolCallPart):
+            texts.append(part.args if isinstance(part.args, str) else json.dumps(part.args, default=str))
+        elif isinstance(part, TextPart) and part.content:
+            texts.append(part.content)
+    reason = _why_ended(response)
+    if reason is None:
+        return ModelAnswer(tuple(texts))
+    if reason == _LENGTH:
+        tokens = response.usage.output_tokens
+        cut_short = (
+            f"its answer was cut at {tokens} tokens (finish_reason {reason}), and is not asked for again, since it "
+            "would be cut again"
+        )
+    else:
+        cut_short = f"the server broke its answer off (finish_reason {one_line(reason, 40)})"
+    return ModelAnswer(tuple(texts), cut_short, is_servers=reason == _SERVERS)
 
 
 def _why_ended(response: ModelResponse) -> str | None:

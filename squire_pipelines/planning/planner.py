@@ -1,13 +1,19 @@
-"""Planning by rules or by a model, and by the rules when the model fails, which the plan's notes then say."""
+"""Planning by rules or by a model, and by the rules when the model fails, which the plan's steps and notes then say.
+
+What kept the model from answering (its provider, a budget, a key) is no answer: the plan of the rules is then
+provisional, and the model is asked again later.
+"""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
+from squire_pipelines.domain.plan_making import MAX_STEPS, PlanStep, StepKind
 from squire_pipelines.domain.signals import Signal
 from squire_pipelines.domain.tasks import Plan
-from squire_pipelines.errors import ModelRefusedError, ModelUnavailableError, PlanningError
-from squire_pipelines.planning.digest import signals_digest
-from squire_pipelines.planning.llm import ModelOptions, plan_by_model
+from squire_pipelines.errors import ModelRefusedError, ModelUnavailableError, PlanBudgetError, PlanningError
+from squire_pipelines.planning.conversation import ModelOptions
+from squire_pipelines.planning.digest import settings_digest, signals_digest
+from squire_pipelines.planning.llm import PlanRecord, plan_by_model
 from squire_pipelines.planning.quoting import one_line
 from squire_pipelines.planning.rules import plan_by_rules
 from squire_pipelines.planning.schema import ModelCall
@@ -15,6 +21,8 @@ from squire_pipelines.planning.selection import PlanInputs, select
 from squire_pipelines.secrets.secret import Secret
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.settings.providers import ModelProvider
+
+_NO_ANSWER = (ModelUnavailableError, ModelRefusedError, PlanBudgetError)
 
 
 async def make_plan(
@@ -31,7 +39,8 @@ async def make_plan(
     """Plan one repository with the planner that the settings name.
 
     `auto` asks a model when one is set. A model is not asked when there is nothing to plan: no signal that may become
-    a task, and no goals. When it gives no usable plan the rules plan instead, and the plan's first note says why.
+    a task, and no goals. When it gives no usable plan the rules plan instead, and the plan's first note says why; the
+    plan is provisional when the model did not come to answer.
 
     Args:
         settings: `planner`, and the repository's overrides.
@@ -41,7 +50,7 @@ async def make_plan(
         covered: Refs of signals.
         find_key: Finds a provider's key by its name; called only when a model is asked.
         on_call: Called with each conversation with a model, of which each provider that is asked has one.
-        reserve: Called before each. Gives the most tokens that it may use, None for any number; raises PlanningError
+        reserve: Called before each. Gives the most tokens that it may use, None for any number; raises PlanBudgetError
             when the budget has no room for it.
     """
     planner = settings.planner
@@ -54,17 +63,32 @@ async def make_plan(
         planner.max_tasks,
         settings.filters_for(repository).rules,
     )
-    by_rules = plan_by_rules(inputs)
+    by_rules = plan_by_rules(inputs).model_copy(update={"settings_digest": settings_digest(settings, repository)})
     if planner.kind == "rules" or planner.model is None:
         return by_rules
     if default_branch is None or not (select(inputs).candidates or planner.goals.strip()):
         return by_rules
-    asking = _Asking(settings, inputs, find_key, on_call, reserve)
+    record = PlanRecord()
+
+    def count(call: ModelCall) -> None:
+        record.calls.append(call)
+        on_call(call)
+
     try:
-        return await _ask_in_turn(asking)
+        plan = await _ask_in_turn(_Asking(settings, inputs, find_key, count, reserve, record))
     except PlanningError as error:
-        note = f"planned by rules, since the model failed ({error.code}): {one_line(str(error), 600)}"
-        return by_rules.model_copy(update={"notes": (note, *by_rules.notes)})
+        reason = one_line(str(error), 600)
+        note = f"planned by rules, since the model failed ({error.code}): {reason}"
+        record.steps.append(PlanStep(kind=StepKind.RULES, taken=True, reason=reason))
+        plan = by_rules.model_copy(
+            update={
+                "notes": (note, *by_rules.notes),
+                "model_failed": True,
+                "provisional": isinstance(error, _NO_ANSWER),
+            }
+        )
+    made = {"steps": tuple(record.steps[:MAX_STEPS]), "use": record.use(), "settings_digest": by_rules.settings_digest}
+    return plan.model_copy(update=made)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +100,7 @@ class _Asking:
     find_key: Callable[[str], Secret | None]
     on_call: Callable[[ModelCall], None]
     reserve: Callable[[ModelProvider], int | None]
+    record: PlanRecord
 
 
 async def _ask_in_turn(asking: _Asking) -> Plan:
@@ -95,6 +120,9 @@ async def _ask_in_turn(asking: _Asking) -> Plan:
             plan = await _ask_one(asking, provider)
         except (ModelRefusedError, ModelUnavailableError) as error:
             failures[provider.name] = error
+            if not any(step.provider == provider.name for step in asking.record.steps):
+                step = PlanStep(kind=StepKind.ASK, taken=False, reason=error.message, provider=provider.name)
+                asking.record.steps.append(step)
         else:
             left = (f"the provider {name} was left: {one_line(str(error), 600)}" for name, error in failures.items())
             return plan.model_copy(update={"notes": (*left, *plan.notes)})
@@ -122,4 +150,4 @@ async def _ask_one(asking: _Asking, provider: ModelProvider) -> Plan:
         max_retries=planner.max_retries,
         max_tokens=asking.reserve(provider),
     )
-    return await plan_by_model(asking.inputs, options, on_call=asking.on_call)
+    return await plan_by_model(asking.inputs, options, on_call=asking.on_call, record=asking.record)

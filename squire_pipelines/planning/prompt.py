@@ -37,6 +37,9 @@ Answer with tasks:
 
 {WARNING}"""
 
+FEEDBACK = "The plan cannot be accepted. Fix this and answer with the whole plan again:\n"
+"""What stands before the problems of a plan that are sent back."""
+
 
 def describe(inputs: PlanInputs, selection: Selection, *, goals: str) -> str:
     """Return the question to the model about one repository."""
@@ -60,10 +63,10 @@ def describe(inputs: PlanInputs, selection: Selection, *, goals: str) -> str:
     return "\n\n".join(parts)
 
 
-def validation_feedback(findings: tuple[PlanFinding, ...]) -> str:
-    """Return what the model is told about a plan that failed its checks."""
+def validation_problems(findings: tuple[PlanFinding, ...]) -> str:
+    """Return what is wrong with a plan that failed its checks, a line each."""
     lines = [f"- {f'task {finding.task!r}: ' if finding.task else ''}{finding.message}" for finding in findings[:30]]
-    return "The plan cannot be accepted. Fix this and answer with the whole plan again:\n" + "\n".join(lines)
+    return "\n".join(lines)
 
 
 def _fact(signal: Signal, *, base_branch: str | None = None, with_evidence: bool = False) -> str:
@@ -101,6 +104,6 @@ def prompt_version() -> str:
     inputs = PlanInputs("o/r", (signal,), "b", (), (), max_tasks=1)
     selection = Selection((Candidate(signal, "b"),), background=(signal,), notes=())
     question = describe(inputs, selection, goals="g")
-    feedback = validation_feedback((PlanFinding("c", "t", "m"),))
-    text = f"{INSTRUCTIONS}\n{question}\n{feedback}"
+    problems = validation_problems((PlanFinding("c", "t", "m"),))
+    text = f"{INSTRUCTIONS}\n{question}\n{FEEDBACK}{problems}"
     return f"planner-{hashlib.sha256(text.encode()).hexdigest()[:12]}"

@@ -23,7 +23,8 @@ class PlanDraft(BaseModel):
 class ModelCall:
     """What one conversation with a model cost, with all its retries; `provider` is whose model it is.
 
-    `cost_usd` is None when the model's prices are not known. `error` is empty when `ok`.
+    `cost_usd` is None when the model's prices are not known. `error` is empty when `ok`. `asks` are requests
+    that it answered.
     """
 
     planner: str
@@ -35,6 +36,7 @@ class ModelCall:
     latency_s: float
     ok: bool
     error: str = ""
+    asks: int = 0
 
 
 def check_draft(plan: Plan, inputs: PlanInputs, selection: Selection, *, free: bool) -> tuple[PlanFinding, ...]:

@@ -53,7 +53,9 @@ class PlannerSettings(SettingsSection):
     )
     base_url: BaseUrl | None = None
     timeout_s: Seconds = Field(default=120, description="of one plan, at each provider that is asked")
-    max_retries: int = Field(default=3, ge=0, le=10)
+    max_retries: int = Field(default=2, ge=0, le=10, description="how often a wrong answer is sent back to the model")
+    retry_base_s: Seconds = Field(default=300, description="until a model that did not answer is asked again")
+    retry_cap_s: Seconds = Field(default=21_600, description="at most: each wait is thrice as long as the last")
     max_tasks: int = Field(default=20, ge=1, le=200, description="per plan")
     max_tasks_per_fact: int = Field(default=1, ge=1, le=10, description="whatever became of them")
     issue_labels: tuple[Label, ...] = ("squire",)

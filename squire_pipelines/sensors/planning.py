@@ -15,21 +15,31 @@ from squire_pipelines.sensors.activity import reason_to_wait
     job_name="plan",
     minimum_interval_seconds=intervals.SENSOR_INTERVAL_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Plans for the repositories with readings that no plan has looked at. One planning at a time.",
+    description="Plans for repositories with new readings or other settings, and where a model is asked again.",
     tags={"squire/part": "plan"},
 )
 def plan_follows_signals(
     context: dg.SensorEvaluationContext, settings: SettingsParam, ledger: LedgerParam
 ) -> dg.SensorResult | dg.SkipReason:
-    """Request one run for all that are due, also for plans that have not become tasks; never two at once."""
-    from squire_pipelines.execution.repository_settings import repository_settings
-    from squire_pipelines.ledger import collections, plans
+    """Request one run for all that are due; never two at once.
 
-    stopped = repository_settings(ledger, settings).stopped
+    Also due are plans that have not become tasks, those whose model is to be asked again, and those of other settings.
+    """
+    from squire_pipelines.execution.repository_settings import repository_settings
+    from squire_pipelines.ledger import collections, plan_retries, plans
+    from squire_pipelines.planning.digest import settings_digest
+
+    own = repository_settings(ledger, settings)
+    stopped = own.stopped
+    digests = {name: settings_digest(own.of(name), name) for name in settings.repositories}
     with ledger.read() as tx:
         due = {name: reading for name, reading in collections.unplanned(tx).items() if name not in stopped}
         trace_id = collections.trace_of(tx, max(due.values())) if due else new_trace_id()
-        names = [name for name in dict.fromkeys([*due, *plans.unadmitted(tx)]) if name not in stopped]
+        names = [
+            name
+            for name in dict.fromkeys([*due, *plans.unadmitted(tx), *plan_retries.due_again(tx, digests)])
+            if name not in stopped
+        ]
     if not names:
         reasons = [f"{name} waits: {why}" for name, why in stopped.items()]
         return dg.SkipReason("; ".join(["every reading has been planned", *reasons]))

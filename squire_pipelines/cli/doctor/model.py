@@ -10,7 +10,7 @@ from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.errors import PlanningError
 from squire_pipelines.planning.account import PlanAccount
 from squire_pipelines.planning.answer_probe import MAX_RETRIES, probe_model
-from squire_pipelines.planning.llm import ModelOptions
+from squire_pipelines.planning.conversation import ModelOptions
 from squire_pipelines.planning.schema import ModelCall
 from squire_pipelines.secrets.lookup import find_secret
 from squire_pipelines.settings.provider_uses import ProviderUse, provider_uses

@@ -15,6 +15,15 @@ CREATE TABLE plans (
     model VARCHAR,
     provider VARCHAR,
     prompt_version VARCHAR,
+    provisional BOOLEAN NOT NULL,
+    model_failures BIGINT NOT NULL,
+    ask_again_at TIMESTAMPTZ,
+    settings_digest VARCHAR,
+    asks BIGINT,
+    input_tokens BIGINT,
+    output_tokens BIGINT,
+    cost_usd DOUBLE,
+    latency_s DOUBLE,
     updated_at TIMESTAMPTZ NOT NULL
 );
 COMMENT ON TABLE plans IS 'Every plan, those that did not pass their checks too.';
@@ -34,4 +43,13 @@ COMMENT ON COLUMN plans.admitted_at IS 'When its tasks were created.';
 COMMENT ON COLUMN plans.model IS 'The model that planned; NULL for rules.';
 COMMENT ON COLUMN plans.provider IS 'Which of the settings'' providers answered; NULL for rules, and for plans before schema 0014.';
 COMMENT ON COLUMN plans.prompt_version IS 'The version of the planner''s prompt.';
+COMMENT ON COLUMN plans.provisional IS 'Whether rules planned since the model did not come to answer, which is asked again.';
+COMMENT ON COLUMN plans.model_failures IS 'How often in a row the model gave no plan; 0 where it did, or was not asked.';
+COMMENT ON COLUMN plans.ask_again_at IS 'When the plan is made again; NULL when only a change is a reason to.';
+COMMENT ON COLUMN plans.settings_digest IS 'By which goals, model, prompt and filters it was made; NULL before schema 0016.';
+COMMENT ON COLUMN plans.asks IS 'How many requests a model answered for it; NULL where none was asked.';
+COMMENT ON COLUMN plans.input_tokens IS 'What the model was sent for it, all requests together.';
+COMMENT ON COLUMN plans.output_tokens IS 'What the model answered for it, all requests together.';
+COMMENT ON COLUMN plans.cost_usd IS 'What they cost in US dollars; NULL when a price is not known.';
+COMMENT ON COLUMN plans.latency_s IS 'How long they took together, in seconds.';
 COMMENT ON COLUMN plans.updated_at IS 'When its row changed last, by the ledger''s clock.';

@@ -7,15 +7,16 @@ from sqlalchemy import select
 
 from squire_forge.process import ForgeProcess
 from squire_pipelines.assets.plans import TASKS
-from squire_pipelines.domain.signals import Signal
+from squire_pipelines.domain.signals import OpenIssue, Signal
 from squire_pipelines.domain.tasks import Plan, TaskStatus
 from squire_pipelines.ledger import collections, decisions, plans
 from squire_pipelines.ledger.tables import model_calls
 from squire_pipelines.ledger.tables import plans as plan_table
 from squire_pipelines.planning import planner
 from squire_pipelines.planning.digest import signals_digest
+from squire_pipelines.sensors.planning import plan_follows_signals
 from tests.support.ledgers import collect, issue, list_tasks, spec
-from tests.support.model_server import ModelServer, Turn
+from tests.support.model_server import Call, ModelServer, Turn
 from tests.support.pipeline import ALL, HANDBOOK, LEDGERLIB, QUIET, TRACE, WEBSHOP, Pipeline, checks, materialized
 
 
@@ -182,6 +183,75 @@ def test_a_model_that_fails_is_in_the_books_and_the_rules_plan(
     assert {(call.purpose, call.ok, call.repository, call.trace_id) for call in calls} == {
         ("plan", False, HANDBOOK, TRACE)
     }
+
+
+def _ask_model(pipeline: Pipeline, url: str, more: str = "") -> None:
+    pipeline.configure()
+    file = pipeline.home / "config.toml"
+    llm = f'kind = "llm"\nmodel = "scripted"\nbase_url = "{url}"\nretry_base_s = 0.000001\n{more}'
+    file.write_text(file.read_text(encoding="utf-8").replace('kind = "rules"', llm), encoding="utf-8")
+
+
+def _answer(key: str, *signals: str, base: str = "main") -> Turn:
+    task = {"key": key, "title": key, "prompt": "Do it.", "base_branch": base, "signals": list(signals)}
+    return Turn(calls=(Call("final_result", {"tasks": [task]}),), prompt_tokens=1000, completion_tokens=50)
+
+
+@pytest.mark.slow
+def test_a_model_that_is_down_for_one_cycle_is_used_in_the_next(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SQUIRE_MODEL_KEY", "sk-" + "t" * 30)
+    pipeline.collect(HANDBOOK)
+    with pipeline.ledger.read() as tx:
+        signals = collections.active_signals(tx, HANDBOOK)
+    (ref,) = (one.ref for one in signals if isinstance(one.details, OpenIssue) and "squire" in one.details.labels)
+    down = Turn(status=503, headers={"x-should-retry": "false"})
+    with ModelServer([down, _answer("better", ref, base="trunk")]) as server:
+        _ask_model(pipeline, server.url)
+        first = pipeline.plan(HANDBOOK)
+        due = pipeline.sensor(plan_follows_signals).run_requests
+        second = pipeline.plan(HANDBOOK)
+        assert len(server.main_requests) == 2
+    warned = verdicts(first)["planned", HANDBOOK]
+    assert (warned.passed, warned.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert "provisional: planned by rules, since the model failed (model_unavailable)" in (warned.description or "")
+    assert made(first, "task_plan")[HANDBOOK]["provisional"].value is True
+    assert made(first, "tasks")[HANDBOOK]["created"].value == 1
+    assert [request.run_config["ops"]["plan_tasks"]["config"] for request in due] == [{"repositories": [HANDBOOK]}]
+    assert verdicts(second)["planned", HANDBOOK].passed
+    metadata = made(second, "task_plan")[HANDBOOK]
+    shown = {name: metadata[name].value for name in ("planner", "model", "asks", "input_tokens", "output_tokens")}
+    assert shown == {
+        "planner": "llm:scripted",
+        "model": "scripted",
+        "asks": 1,
+        "input_tokens": 1000,
+        "output_tokens": 50,
+    }
+    with pipeline.ledger.read() as tx:
+        statuses = {task.title: task.status for task in list_tasks(tx)}
+    assert statuses.pop("better") is TaskStatus.READY
+    assert set(statuses.values()) == {TaskStatus.CANCELLED}
+
+
+@pytest.mark.slow
+def test_edited_goals_change_the_next_plan_though_no_signal_has_changed(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SQUIRE_MODEL_KEY", "sk-" + "t" * 30)
+    pipeline.collect(QUIET)
+    with ModelServer([_answer("docs"), _answer("speed")]) as server:
+        _ask_model(pipeline, server.url, 'goals = "Write docs."')
+        pipeline.plan(QUIET)
+        assert pipeline.sensor(plan_follows_signals).run_requests == []
+        _ask_model(pipeline, server.url, 'goals = "Make it fast."')
+        assert len(pipeline.sensor(plan_follows_signals).run_requests) == 1
+        pipeline.plan(QUIET)
+        pipeline.plan(QUIET)
+        assert ["Make it fast." in request.text for request in server.main_requests] == [False, True]
+    with pipeline.ledger.read() as tx:
+        assert {task.title for task in list_tasks(tx)} == {"docs", "speed"}
 
 
 @pytest.mark.slow

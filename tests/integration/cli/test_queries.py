@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 import pytest
 
 from squire_pipelines.domain.looks import KnownRepository, RepositoryState
+from squire_pipelines.domain.plan_making import PlanStep, PlanUse, StepKind
 from squire_pipelines.domain.plans import PlanFinding
 from squire_pipelines.domain.signals import Collection, CollectionStatus, Source
 from squire_pipelines.domain.tasks import EstimatedSize, Plan
@@ -111,6 +112,23 @@ def test_a_plan_tells_which_model_made_it_and_by_which_prompt(squire: Squire, sa
     assert "model m, prompt planner-1" in squire.ok("plans", "show", saved.id)
     whole = squire.json("plans", "show", saved.id)
     assert (whole["model"], whole["prompt_version"]) == ("m", "planner-1")
+
+
+def test_a_provisional_plan_tells_how_it_came_about(squire: Squire, samples: SampleData) -> None:
+    step = PlanStep(kind=StepKind.ASK, taken=False, reason="no answer within 5 s", provider="local", number=1)
+    use = PlanUse(asks=1, input_tokens=20, output_tokens=3, cost_usd=0.25, latency_s=5)
+    plan = Plan(repository=REPOSITORY, planner="rules", signals_digest="d", steps=(step,))
+    plan = plan.model_copy(update={"provisional": True, "model_failed": True, "use": use})
+    with samples.ledger.write() as tx:
+        saved = plans.save(tx, plan, (), trace_id=TRACE, run_id=None)
+    shown = squire.ok("plans", "show", saved.id)
+    assert "used: 1 requests answered, 20 tokens in, 3 out, 0.2500 USD, 5.0 s" in shown
+    assert "provisional: the model did not come to answer, asked again from " in shown
+    assert "step: asked local (1): not taken: no answer within 5 s" in shown
+    whole = squire.json("plans", "show", saved.id)
+    assert (whole["provisional"], whole["model_failures"], whole["use"]["asks"]) == (True, 1, 1)
+    assert whole["steps"][0]["reason"] == "no answer within 5 s"
+    assert [row["provisional"] for row in squire.json("plans", "list")] == [True]
 
 
 def test_webhooks_are_listed_without_their_bodies(squire: Squire, samples: SampleData) -> None:

@@ -1,6 +1,7 @@
 """The model planner against a real server that speaks OpenAI's chat completions on loopback."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -8,7 +9,8 @@ from typing import Any
 import pytest
 
 from squire_pipelines.errors import PlanningError
-from squire_pipelines.planning.llm import ModelOptions, plan_by_model
+from squire_pipelines.planning.conversation import ModelOptions
+from squire_pipelines.planning.llm import plan_by_model
 from squire_pipelines.planning.planner import make_plan
 from squire_pipelines.planning.schema import ModelCall
 from squire_pipelines.planning.selection import PlanInputs
@@ -64,6 +66,66 @@ def test_plan_comes_from_the_endpoint_after_its_first_answer_was_sent_back() -> 
     assert "allowed are" in requests[1].text
     (call,) = calls
     assert (call.ok, call.input_tokens, call.output_tokens) == (True, 2000, 100)
+
+
+def test_each_ask_is_a_step_with_its_reason_and_the_plan_tells_what_was_used() -> None:
+    with ModelServer([answer(base_branch="nowhere"), answer(title=7), answer()]) as server:
+        got = plan(settings(server.url), [])
+        assert len(server.main_requests) == 3
+    asked = [(step.kind, step.provider, step.number, step.taken) for step in got.steps]
+    assert asked == [("ask", "default", 1, False), ("ask", "default", 2, False), ("ask", "default", 3, True)]
+    assert "has the base branch 'nowhere'" in got.steps[0].reason
+    assert got.steps[1].reason == "tasks.0.title: is no text"
+    assert (got.use.asks, got.use.input_tokens, got.use.output_tokens) == (3, 3000, 150)
+    assert not got.provisional
+
+
+def test_after_three_asks_what_can_be_taken_of_the_texts_is_taken() -> None:
+    def second_is_wrong(whole: dict[str, Any]) -> None:
+        function = whole["choices"][0]["message"]["tool_calls"][0]["function"]
+        form = json.loads(function["arguments"])
+        form["tasks"].append({**form["tasks"][0], "key": "other", "signals": ["open_issue:99"]})
+        function["arguments"] = json.dumps(form)
+
+    with ModelServer([replace(answer(), change=second_is_wrong)] * 4) as server:
+        got = plan(settings(server.url), [])
+        assert len(server.main_requests) == 3
+    assert (got.planner, [task.key for task in got.tasks]) == ("llm:local-model", ["fix"])
+    assert "the task other was left out" in got.notes[0]
+    assert [(step.kind, step.taken) for step in got.steps] == [*[("ask", False)] * 3, ("parse", True)]
+
+
+def test_answers_of_which_nothing_can_be_taken_lead_to_the_rules_and_are_an_answer() -> None:
+    with ModelServer([answer(base_branch="nowhere")] * 4) as server:
+        got = plan(settings(server.url), [])
+        assert len(server.main_requests) == 3
+    assert (got.planner, got.provisional, got.model_failed) == ("rules", False, True)
+    assert [step.kind for step in got.steps] == ["ask", "ask", "ask", "parse", "rules"]
+    assert "3 answers could not be taken; the last: - task 'fix': has the base branch" in got.notes[0]
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_providers_trouble_is_no_answer(status: int) -> None:
+    with ModelServer([Turn(status=status, headers={"x-should-retry": "false"})]) as server:
+        got = plan(settings(server.url), [])
+    assert (got.planner, got.provisional, got.model_failed) == ("rules", True, True)
+    assert f"its provider answers with the HTTP status {status}" in got.steps[0].reason
+
+
+def test_the_whole_tasks_of_a_cut_answer_are_taken_without_a_second_request() -> None:
+    def cut_in_the_second(whole: dict[str, Any]) -> None:
+        function = whole["choices"][0]["message"]["tool_calls"][0]["function"]
+        form = json.loads(function["arguments"])
+        form["tasks"].append({**form["tasks"][0], "key": "other"})
+        function["arguments"] = json.dumps(form)[:-30]
+        whole["choices"][0]["finish_reason"] = "length"
+
+    with ModelServer([replace(answer(), change=cut_in_the_second), answer()]) as server:
+        got = plan(settings(server.url), [])
+        assert len(server.main_requests) == 1
+    assert [task.key for task in got.tasks] == ["fix"]
+    assert got.notes[0] == "the answer was cut: its last task was left out"
+    assert [(step.kind, step.taken) for step in got.steps] == [("ask", False), ("parse", True)]
 
 
 def test_two_plans_in_two_event_loops_of_one_process_both_work() -> None:
@@ -139,7 +201,7 @@ def test_an_answer_that_cannot_be_read_leads_to_the_rules_and_is_counted() -> No
     with ModelServer([replace(answer(), change=unreadable)]) as server:
         got = plan(settings(server.url), calls)
     assert got.planner == "rules"
-    assert "Invalid response" in got.notes[0]
+    assert "cannot be read as one of this interface" in got.notes[0]
     assert [(call.ok, call.input_tokens, call.output_tokens) for call in calls] == [(False, 1000, 50)]
 
 

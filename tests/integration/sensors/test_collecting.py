@@ -9,9 +9,10 @@ import pytest
 from squire_pipelines import tags
 from squire_pipelines.ledger import deliveries, plans
 from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.planning.digest import settings_digest
 from squire_pipelines.sensors.planning import plan_follows_signals
 from squire_pipelines.sensors.webhooks import webhooks
-from tests.support.ledgers import REPOSITORY, add_tasks, collect, issue, spec
+from tests.support.ledgers import ALL_APPROVED, REPOSITORY, add_tasks, collect, issue, spec
 from tests.support.ledgers import plan as make_plan
 from tests.support.pipeline import ALL, HANDBOOK, LEDGERLIB, QUIET, TRACE, Pipeline
 
@@ -129,6 +130,19 @@ def test_a_plan_that_did_not_become_tasks_is_taken_up_again(quiet_pipeline: Pipe
         plans.save(tx, make_plan(spec()), (), trace_id=TRACE, run_id=None)
     (request,) = quiet_pipeline.sensor(plan_follows_signals).run_requests
     assert request.run_config["ops"]["plan_tasks"]["config"] == {"repositories": [REPOSITORY]}
+
+
+def test_a_plan_is_made_again_when_the_settings_by_which_it_was_made_change(quiet_pipeline: Pipeline) -> None:
+    with quiet_pipeline.ledger.write() as tx:
+        made = make_plan(repository=QUIET).model_copy(
+            update={"settings_digest": settings_digest(quiet_pipeline.settings, QUIET)}
+        )
+        saved = plans.save(tx, made, (), trace_id=TRACE, run_id=None)
+        plans.admit(tx, saved.id, approval=ALL_APPROVED, max_attempts=1)
+    assert quiet_pipeline.sensor(plan_follows_signals).run_requests == []
+    quiet_pipeline.configure(f'[repository."{QUIET}"]\nissue_labels = ["bug"]\n')
+    (request,) = quiet_pipeline.sensor(plan_follows_signals).run_requests
+    assert request.run_config["ops"]["plan_tasks"]["config"] == {"repositories": [QUIET]}
 
 
 def test_nothing_is_planned_when_nothing_was_read(quiet_pipeline: Pipeline) -> None:

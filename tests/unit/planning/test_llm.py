@@ -15,8 +15,9 @@ from squire_pipelines.domain.plans import PlanFinding
 from squire_pipelines.domain.tasks import Plan, Priority
 from squire_pipelines.errors import PlanningError
 from squire_pipelines.planning import prompt
-from squire_pipelines.planning.llm import ModelOptions, plan_by_model
-from squire_pipelines.planning.prompt import prompt_version, validation_feedback
+from squire_pipelines.planning.conversation import ModelOptions
+from squire_pipelines.planning.llm import plan_by_model
+from squire_pipelines.planning.prompt import prompt_version, validation_problems
 from squire_pipelines.planning.schema import ModelCall
 from squire_pipelines.planning.selection import PlanInputs
 from tests.support.signal_samples import failed_check, finding, issue, manual, open_pr
@@ -202,7 +203,7 @@ async def test_key_is_in_no_error() -> None:
     assert key not in str(caught.value)
     assert caught.value.__cause__ is None
     assert key not in calls[0].error
-    assert "***" in calls[0].error
+    assert calls[0].error == "its provider answers with the HTTP status 500"
 
 
 @pytest.mark.parametrize(
@@ -238,7 +239,7 @@ async def test_answer_that_only_has_the_right_types_is_checked_too() -> None:
 
 
 def test_feedback_names_the_task_where_there_is_one() -> None:
-    text = validation_feedback((PlanFinding("size", None, "too many"), PlanFinding("x", "k", "is wrong")))
+    text = validation_problems((PlanFinding("size", None, "too many"), PlanFinding("x", "k", "is wrong")))
     assert "- too many" in text
     assert "- task 'k': is wrong" in text
 

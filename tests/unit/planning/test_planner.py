@@ -5,12 +5,14 @@ from typing import Any
 import pytest
 
 from squire_pipelines.domain.tasks import Plan
+from squire_pipelines.errors import PlanBudgetError
 from squire_pipelines.planning.planner import make_plan
 from squire_pipelines.planning.schema import ModelCall
 from squire_pipelines.secrets.secret import Secret
 from squire_pipelines.sections.repositories import RepositoryOverrides
 from squire_pipelines.sections.services import PlannerSettings
 from squire_pipelines.settings.model import Settings
+from squire_pipelines.settings.providers import ModelProvider
 from tests.support.signal_samples import failed_check, issue
 
 pytestmark = pytest.mark.anyio
@@ -45,6 +47,31 @@ async def test_rules_take_over_from_a_model_that_fails_and_the_plan_says_so(kind
     assert got.notes[0].startswith("planned by rules, since the model failed (configuration): ")
     assert "no-such-provider" in got.notes[0]
     assert [call.ok for call in calls] == [False]
+
+
+async def test_a_model_that_cannot_be_used_leaves_a_provisional_plan_with_its_steps() -> None:
+    got = await make(settings(model="no-such-provider:m"), issue(10))
+    assert (got.provisional, got.model_failed, got.model) == (True, True, None)
+    assert [(step.kind, step.taken) for step in got.steps] == [("ask", False), ("rules", True)]
+    assert all(step.reason for step in got.steps)
+    assert got.use is not None
+    assert (got.use.asks, got.use.cost_usd) == (0, None)
+
+
+async def test_a_budget_without_room_leaves_a_provisional_plan_and_no_model_is_asked() -> None:
+    def reserve(_provider: ModelProvider) -> int | None:
+        raise PlanBudgetError("the day has no room for a plan")
+
+    calls: list[ModelCall] = []
+    got = await make(settings(model="no-such-provider:m"), issue(10), reserve=reserve, calls=calls)
+    assert (got.planner, got.provisional, calls) == ("rules", True, [])
+    assert "planned by rules, since the model failed (budget)" in got.notes[0]
+
+
+async def test_a_plan_of_the_rules_alone_is_not_provisional() -> None:
+    got = await make(settings(), issue(10))
+    assert (got.provisional, got.model_failed, got.steps, got.use) == (False, False, (), None)
+    assert got.settings_digest
 
 
 async def test_model_is_not_asked_when_there_is_nothing_to_plan() -> None:
