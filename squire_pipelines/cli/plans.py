@@ -1,5 +1,7 @@
 """`squire plans`: what planners proposed for the repositories, and what the checks found in it."""
 
+from collections.abc import Sequence
+
 import click
 
 from squire_pipelines.cli import queries
@@ -15,7 +17,10 @@ from squire_pipelines.cli.context import (
 from squire_pipelines.cli.lazy import LazyGroup
 from squire_pipelines.cli.parameters import repository_option
 from squire_pipelines.cli.text import instant
-from squire_pipelines.domain.terminal_text import one_line
+from squire_pipelines.domain.plan_making import RefusedAnswer
+from squire_pipelines.domain.tasks import Plan
+from squire_pipelines.domain.terminal_text import one_line, plain
+from squire_pipelines.ledger import plan_answers
 from squire_pipelines.ledger import plans as plan_rows
 from squire_pipelines.ledger.plans import SavedPlan
 from squire_pipelines.terminal.output import write_line
@@ -44,14 +49,16 @@ def list_plans(context: CliContext, repository: str | None, limit: int, after: s
     context.write_list(rows, columns, as_json=as_json, empty=empty, limit=limit)
 
 
-@plans.command("show", examples=("squire plans show p0m1e2x3a4m5p6l", "squire plans show p0m1e2x3a4m5p6l --json"))
+@plans.command("show", examples=("squire plans show p0m1e2x3a4m5p6l", "squire plans show p0m1e2x3a4m5p6l --answers"))
 @click.argument("plan_id", metavar="ID")
+@click.option("--answers", "with_answers", is_flag=True, help="Also show what a model answered that became no plan.")
 @json_option
 @with_context
-def show(context: CliContext, plan_id: str, *, as_json: bool) -> None:
-    """Show a plan with its tasks and with what the checks found in it."""
+def show(context: CliContext, plan_id: str, *, with_answers: bool, as_json: bool) -> None:
+    """Show a plan with its tasks, how it came about, and what the checks found in it."""
     with context.ledger.read() as tx:
         saved = plan_rows.get(tx, plan_id)
+        answers = plan_answers.of_plan(tx, plan_id) if with_answers else ()
     plan = saved.plan
     if as_json:
         content = {
@@ -68,6 +75,7 @@ def show(context: CliContext, plan_id: str, *, as_json: bool) -> None:
             "trace_id": saved.trace_id,
             "created_at": saved.created_at,
             "admitted_at": saved.admitted_at,
+            **({"answers": [answer.model_dump() for answer in answers]} if with_answers else {}),
         }
         emit_json(content)
         return
@@ -82,6 +90,12 @@ def show(context: CliContext, plan_id: str, *, as_json: bool) -> None:
         write_line(f"note: {one_line(note)}")
     for finding in saved.findings:
         write_line(f"finding: {finding.check}: {one_line(finding.message)}")
+    _write_tasks(context, plan)
+    if with_answers:
+        _write_answers(answers)
+
+
+def _write_tasks(context: CliContext, plan: Plan) -> None:
     if not plan.tasks:
         write_line("It proposes no tasks.")
         return
@@ -116,3 +130,16 @@ def _write_making(saved: SavedPlan) -> None:
         write_line(f"provisional: the model did not come to answer{again}")
     for step in plan.steps:
         write_line(f"step: {one_line(str(step))}")
+
+
+def _write_answers(answers: Sequence[RefusedAnswer]) -> None:
+    """Write what a model answered that could not be taken: it is kept for `retention.plan_answers_days`."""
+    if not answers:
+        write_line("No answer is kept that could not be taken.")
+    for answer in answers:
+        write_line("")
+        write_line(f"answer {answer.number} of {one_line(answer.model)} at the provider {one_line(answer.provider)}")
+        write_line(f"not taken: {one_line(answer.reason)}")
+        cut = f", of which the first {len(answer.text):,} are kept" if answer.chars > len(answer.text) else ""
+        write_line(f"{answer.chars:,} characters{cut}:")
+        write_line(plain(answer.text))

@@ -42,6 +42,20 @@ class PlanStep(FrozenModel):
         return f"{name}{provider}{number}: {result}" + (f": {self.reason}" if self.reason else "")
 
 
+class RefusedAnswer(FrozenModel):
+    """One answer of a model that could not be taken: its text, free of secrets and cut, and why.
+
+    `number` is which of the provider's answers it was, from 1; `chars` is how long the whole text was.
+    """
+
+    provider: str
+    model: str
+    number: int = Field(ge=1)
+    reason: str
+    text: str
+    chars: int = Field(ge=0)
+
+
 class PlanUse(FrozenModel):
     """What all conversations about one plan used together.
 

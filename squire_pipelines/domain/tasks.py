@@ -9,7 +9,7 @@ from pydantic import Field, field_serializer, field_validator
 from squire_pipelines.domain.agent_choice import AgentOrder
 from squire_pipelines.domain.container_limits import TaskLimits
 from squire_pipelines.domain.frozen import FrozenModel
-from squire_pipelines.domain.plan_making import PlanStep, PlanUse
+from squire_pipelines.domain.plan_making import PlanStep, PlanUse, RefusedAnswer
 
 
 class TaskStatus(StrEnum):
@@ -161,8 +161,8 @@ class Plan(FrozenModel):
     example why the rules planned instead of a model. `model`, `provider` (whose model it is) and `prompt_version` are
     None for rules. `steps` led to it. `model_failed` says that a model was to plan and gave no plan; `provisional` that
     it did not come to answer, so that it is asked again. `use` is what the conversations used, None where no model was
-    asked, and `settings_digest` of what the plan was made by beside the signals. What the plan's row has columns for is
-    not in its JSON.
+    asked, `refused` are the answers that were not taken, and `settings_digest` is of what the plan was made by beside
+    the signals. What the plan's row, or another table, has is not in its JSON.
     """
 
     repository: str
@@ -177,6 +177,7 @@ class Plan(FrozenModel):
     model_failed: bool = Field(default=False, exclude=True)
     provisional: bool = Field(default=False, exclude=True)
     use: PlanUse | None = Field(default=None, exclude=True)
+    refused: tuple[RefusedAnswer, ...] = Field(default=(), exclude=True)
     settings_digest: str | None = Field(default=None, exclude=True)
 
 

@@ -1,5 +1,7 @@
 """Jobs that keep the house: `clean` archives, `tend_warm_pool` makes containers ahead, `send_alert` tells people."""
 
+from datetime import timedelta
+
 import dagster as dg
 
 from squire_pipelines import tags
@@ -12,9 +14,12 @@ from squire_pipelines.traces import run_trace
 @dg.op(name="archive_and_delete", description="Archive rows as Parquet, then delete them from the ledger.")
 def archive_and_delete(context: dg.OpExecutionContext, settings: SettingsParam, ledger: LedgerParam) -> None:
     """Tasks that something still holds stay."""
+    from squire_pipelines.ledger import plan_answers
     from squire_pipelines.warehouse.archive import archive_old_rows, retention_from
 
     with run_trace(context):
+        with ledger.write() as tx:
+            forgotten = plan_answers.forget(tx, timedelta(days=settings.retention.plan_answers_days))
         result = archive_old_rows(
             ledger,
             settings.home.archive,
@@ -25,6 +30,7 @@ def archive_and_delete(context: dg.OpExecutionContext, settings: SettingsParam, 
     context.add_output_metadata(
         {
             **{f"archived/{table}": count for table, count in result.rows.items()},
+            "forgotten/plan_answers": forgotten,
             **{f"kept/{reason}": count for reason, count in result.kept.items()},
             "files": len(result.files),
             "bytes": result.bytes,
@@ -105,7 +111,7 @@ def deliver_alert(context: dg.OpExecutionContext, config: AlertConfig, settings:
 
 @dg.job(
     name="send_alert",
-    description="Tell people that a budget is nearly or wholly used up, or that changed settings are refused.",
+    description="Tell people of a budget that runs out, of refused settings, or of a planner's model that fails.",
     executor_def=dg.in_process_executor,
     tags={"dagster/max_runtime": "300", "squire/part": "alerts"},
 )

@@ -1,6 +1,7 @@
 """Plans that are made again though no signal has changed, and the provisional tasks that a model's plan replaces."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, delete, exists, func, or_, select, update
@@ -55,6 +56,31 @@ def put_off(tx: Transaction, repository: str, wait: timedelta) -> None:
         .where(plans.c.repository == repository, newest())
         .values(settings_digest=None, ask_again_at=tx.now + wait, updated_at=tx.now)
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFailures:
+    """Plans in a row, of whatever repositories, for which the model gave none: how many, since when, and the last one.
+
+    `reason` is the last one's first note.
+    """
+
+    count: int
+    since: datetime
+    last_plan: str
+    reason: str
+
+
+def model_failures(tx: Transaction) -> ModelFailures | None:
+    """Return how often in a row the planner's model failed by now; None when the last one that was to plan did."""
+    row = plans.c
+    by_model = select(func.max(row.id)).where(row.model.is_not(None)).scalar_subquery()
+    is_in_row = row.model_failures > 0, row.id > func.coalesce(by_model, "")
+    count, since = tx.execute(select(func.count(), func.min(row.created_at)).where(*is_in_row)).one()
+    if not count:
+        return None
+    last = tx.execute(select(row.id, row.plan).where(*is_in_row).order_by(row.id.desc()).limit(1)).one()
+    return ModelFailures(count, since, last.id, next(iter(last.plan.get("notes") or ()), ""))
 
 
 def replaceable_tasks(tx: Transaction, repository: str) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from squire_pipelines.domain.plans import ApprovalRule, PlanFinding
 from squire_pipelines.domain.signals import Signal
 from squire_pipelines.domain.tasks import Plan
 from squire_pipelines.errors import NotFoundError
+from squire_pipelines.ledger import plan_answers
 from squire_pipelines.ledger.collections import active_signals
 from squire_pipelines.ledger.plan_retries import newest, replace_tasks, replaceable_tasks
 from squire_pipelines.ledger.store import Transaction
@@ -91,6 +92,7 @@ def save(
             updated_at=tx.now,
         )
     )
+    plan_answers.record(tx, plan_id, plan.refused)
     return SavedPlan(plan_id, plan, tuple(findings), trace_id, tx.now, None, failures, ask_again_at)
 
 

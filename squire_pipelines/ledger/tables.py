@@ -30,6 +30,7 @@ from squire_pipelines.domain.tasks import AttemptStatus, TaskKind, TaskStatus
 from squire_pipelines.ledger.accounting_tables import archived_tasks, archives, budgets, github_limits, repositories
 from squire_pipelines.ledger.audit_tables import audit, audit_batches, settings_seen
 from squire_pipelines.ledger.columns import CleanText, UtcDateTime, metadata, names_in_sql, one_of
+from squire_pipelines.ledger.plan_tables import plan_answers, plans
 from squire_pipelines.ledger.repository_file_tables import onboardings, repository_files
 from squire_pipelines.ledger.signal_tables import check_reruns, signal_episodes, signal_events, task_signals
 from squire_pipelines.ledger.words import words_of
@@ -52,6 +53,7 @@ __all__ = [
     "model_calls",
     "onboardings",
     "outcomes",
+    "plan_answers",
     "plans",
     "repositories",
     "repository_files",
@@ -158,40 +160,6 @@ collaborators = Table(
     Column("note", CleanText, nullable=False),
     Column("asked_at", UtcDateTime, nullable=False),
     Index(None, "asked_at"),
-)
-
-plans = Table(
-    "plans",
-    metadata,
-    Column("id", String(32), primary_key=True),
-    Column("repository", String(140), nullable=False),
-    Column("planner", CleanText, nullable=False),
-    Column("signals_digest", String(64), nullable=False),
-    Column("plan", JSON, nullable=False),
-    Column("findings", JSON, nullable=False),
-    Column("passed", Boolean, nullable=False),
-    Column("tasks_proposed", Integer, nullable=False),
-    Column("tasks_created", Integer),
-    Column("trace_id", String(32), nullable=False),
-    Column("run_id", String(40)),
-    Column("created_at", UtcDateTime, nullable=False),
-    Column("admitted_at", UtcDateTime),
-    Column("model", CleanText),
-    Column("provider", String(40)),
-    Column("prompt_version", String(40)),
-    Column("provisional", Boolean, nullable=False, server_default=false()),
-    Column("model_failures", Integer, nullable=False, server_default="0"),
-    Column("ask_again_at", UtcDateTime),
-    Column("settings_digest", String(64)),
-    Column("asks", Integer),
-    Column("input_tokens", Integer),
-    Column("output_tokens", Integer),
-    Column("cost_usd", Float),
-    Column("latency_s", Float),
-    Column("updated_at", UtcDateTime, nullable=False),
-    Index(None, "repository", "created_at"),
-    Index(None, "updated_at"),
-    Index(None, "created_at", "id"),
 )
 
 

@@ -1,4 +1,4 @@
-"""Alerts of budgets and settings: which are due, and sending one to the webhook that the settings name."""
+"""Alerts of budgets, settings and the planner's model: which are due, and sending one to the settings' webhook."""
 
 from collections.abc import Collection, Iterable
 from datetime import datetime
@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from squire_pipelines.domain.budgets import renewed_at
 from squire_pipelines.errors import NotReachableError
 from squire_pipelines.ledger.budgets import BudgetLevel
+from squire_pipelines.ledger.plan_retries import ModelFailures
 
 _TIMEOUT_S = 10.0
 _MAX_REASON = 2000
@@ -53,7 +54,28 @@ class SettingsAlert(BaseModel):
         return f"settings {self.refused_version} refused {self.since[:10]}"
 
 
-Alert: TypeAlias = BudgetAlert | SettingsAlert
+class PlannerAlert(BaseModel):
+    """What is told of a planner's model that failed several times in a row. Times are ISO 8601 in UTC."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    event: Literal["planner.model_fails"] = "planner.model_fails"
+    model: str
+    failures: int
+    since: str
+    last_plan: str
+    reason: str
+
+    @property
+    def key(self) -> str:
+        """What makes it one alert: it is sent once for failures in a row, however many follow."""
+        return f"planner {self.since}"
+
+
+FAILURES_TO_TELL = 3
+"""In a row: one or two are a hiccup, and the model is asked again by itself."""
+
+Alert: TypeAlias = BudgetAlert | SettingsAlert | PlannerAlert
 _ALERT: TypeAdapter[Alert] = TypeAdapter(Alert)
 
 
@@ -77,6 +99,26 @@ def settings_alert(reason: str, *, refused_version: str, version_in_force: str, 
         version_in_force=version_in_force,
         since=since.isoformat(),
     )
+
+
+def due_planner_alerts(failures: ModelFailures | None, *, model: str, sent: Collection[str]) -> list[PlannerAlert]:
+    """Return the alert about a planner's model that was not sent for these failures.
+
+    Args:
+        failures: In a row, by now.
+        model: The planner's.
+        sent: The keys of the alerts that were sent.
+    """
+    if failures is None or failures.count < FAILURES_TO_TELL:
+        return []
+    alert = PlannerAlert(
+        model=model,
+        failures=failures.count,
+        since=failures.since.isoformat(),
+        last_plan=failures.last_plan,
+        reason=failures.reason[:_MAX_REASON],
+    )
+    return [] if alert.key in sent else [alert]
 
 
 def due_budget_alerts(levels: Iterable[BudgetLevel], *, share: float, sent: Collection[str]) -> list[BudgetAlert]:

@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from squire_pipelines.domain.plan_making import PlanStep, PlanUse, StepKind
+from squire_pipelines.domain.plan_making import PlanStep, PlanUse, RefusedAnswer, StepKind
 from squire_pipelines.domain.plans import PlanFinding
 from squire_pipelines.domain.signals import ManualTask
 from squire_pipelines.domain.tasks import Plan, TaskSpec
+from squire_pipelines.domain.text import shorten
 from squire_pipelines.errors import PlanningError
 from squire_pipelines.planning.answer_reading import ModelAnswer
 from squire_pipelines.planning.conversation import ModelOptions, Question, converse, open_named_model
@@ -22,14 +23,21 @@ from squire_pipelines.planning.quoting import one_line
 from squire_pipelines.planning.salvage import salvage
 from squire_pipelines.planning.schema import ModelCall, PlanDraft, check_draft
 from squire_pipelines.planning.selection import PlanInputs, Selection, select
+from squire_pipelines.secrets.redact import process_redactor
+
+MAX_KEPT_CHARS = 20_000
+"""Of an answer that could not be taken."""
+
+_MAX_SEARCHED = 10 * MAX_KEPT_CHARS
 
 
 @dataclass(slots=True)
 class PlanRecord:
-    """What led to a plan, as it happens: the steps, and the conversations with models."""
+    """What led to a plan, as it happens: the steps, the conversations with models, and the answers not taken."""
 
     steps: list[PlanStep] = field(default_factory=list)
     calls: list[ModelCall] = field(default_factory=list)
+    refused: list[RefusedAnswer] = field(default_factory=list)
 
     def use(self) -> PlanUse:
         """Return what all conversations used together."""
@@ -74,7 +82,7 @@ async def plan_by_model(
             draft = await converse(model, question, options, usage=usage, answers=answers)
     except PlanningError as error:
         failure = error.message
-        record.steps.extend(_asks(question, answers, planning.provider, error))
+        _record_asks(record, question, answers, options, error)
         if (plan := _parse(planning, answers, record)) is not None:
             return plan
         # The cause is dropped: a provider's error may quote the key or the prompt.
@@ -85,7 +93,7 @@ async def plan_by_model(
         ) from None
     else:
         failure = ""
-        record.steps.extend(_asks(question, answers, planning.provider, None))
+        _record_asks(record, question, answers, options, None)
         return planning.as_plan(draft)
     finally:
         on_call(
@@ -144,19 +152,40 @@ class _Planning:
         return validation_problems(findings) if findings else None
 
 
-def _asks(
-    question: Question[PlanDraft], answers: list[ModelAnswer], provider: str, error: PlanningError | None
-) -> list[PlanStep]:
-    """Return the steps of a conversation, of which the last answer was taken where there is no error."""
-    steps = []
+def _record_asks(
+    record: PlanRecord,
+    question: Question[PlanDraft],
+    answers: list[ModelAnswer],
+    options: ModelOptions,
+    error: PlanningError | None,
+) -> None:
+    """Record the steps of a conversation, of which the last answer was taken where there is no error."""
+    provider = options.provider.name
     for number, answer in enumerate(answers, start=1):
-        taken = error is None and number == len(answers)
-        reason = "" if taken else question.problem_of(answer) or (error.message if error is not None else "")
-        reason = one_line(reason, 600) if reason else ""
-        steps.append(PlanStep(kind=StepKind.ASK, taken=taken, reason=reason, provider=provider, number=number))
+        if error is None and number == len(answers):
+            record.steps.append(PlanStep(kind=StepKind.ASK, taken=True, provider=provider, number=number))
+            continue
+        problem = question.problem_of(answer) or (error.message if error is not None else "")
+        reason = one_line(problem, 600)
+        record.steps.append(PlanStep(kind=StepKind.ASK, taken=False, reason=reason, provider=provider, number=number))
+        record.refused.append(_refused(answer, options, number, reason))
     if error is not None and not answers:
-        steps.append(PlanStep(kind=StepKind.ASK, taken=False, reason=error.message, provider=provider, number=1))
-    return steps
+        step = PlanStep(kind=StepKind.ASK, taken=False, reason=error.message, provider=provider, number=1)
+        record.steps.append(step)
+
+
+def _refused(answer: ModelAnswer, options: ModelOptions, number: int, reason: str) -> RefusedAnswer:
+    """Return what is kept of an answer: what is cut off is cut before a secret at its end could be split."""
+    text = "\n\n".join(answer.texts)
+    shown = shorten(process_redactor().redact(shorten(text, _MAX_SEARCHED)), MAX_KEPT_CHARS)
+    return RefusedAnswer(
+        provider=options.provider.name,
+        model=options.name,
+        number=number,
+        reason=reason,
+        text=shown,
+        chars=len(text),
+    )
 
 
 def _parse(planning: _Planning, answers: list[ModelAnswer], record: PlanRecord) -> Plan | None:

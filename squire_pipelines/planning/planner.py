@@ -87,8 +87,14 @@ async def make_plan(
                 "provisional": isinstance(error, _NO_ANSWER),
             }
         )
-    made = {"steps": tuple(record.steps[:MAX_STEPS]), "use": record.use(), "settings_digest": by_rules.settings_digest}
-    return plan.model_copy(update=made)
+    return plan.model_copy(
+        update={
+            "steps": tuple(record.steps[:MAX_STEPS]),
+            "use": record.use(),
+            "refused": tuple(record.refused[:MAX_STEPS]),
+            "settings_digest": by_rules.settings_digest,
+        }
+    )
 
 
 @dataclass(frozen=True, slots=True)

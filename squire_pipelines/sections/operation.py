@@ -61,6 +61,7 @@ class RetentionSettings(SettingsSection):
     collections_days: float = Field(default=7, gt=0, le=3650, description="but for the newest of each source")
     signals_days: float = Field(default=30, gt=0, le=3650, description="after they were gone")
     plans_days: float = Field(default=30, gt=0, le=3650, description="when no task of theirs is left")
+    plan_answers_days: float = Field(default=7, gt=0, le=365, description="of models, that became no plan")
     model_calls_days: float = Field(default=30, gt=0, le=3650, description="of planners; others go with their task")
     budgets_days: float = Field(default=62, ge=32, le=3650)
     audit_days: float = Field(default=365, ge=1, le=3650, description="after they were sealed; their digests stay")
@@ -90,7 +91,7 @@ class PipelineSettings(SettingsSection):
 
 
 class AlertSettings(SettingsSection):
-    """Who is told when a budget is nearly or wholly used up. Once for each budget and period."""
+    """Who is told when a budget is nearly used up, settings are refused, or the planner's model fails."""
 
     webhook_url: SecretUrl | None = Field(default=None, description="gets a JSON object by POST")
     budget_share: float = Field(default=0.8, gt=0, le=1, description="of a budget, from which on it is a warning")

@@ -60,7 +60,7 @@ def request_alerts(
     job_name="send_alert",
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Has people told of budgets that are nearly or wholly used up, once in each period.",
+    description="Has people told of budgets that are nearly or wholly used up, and of a planner's model that fails.",
     tags={"squire/part": "alerts"},
 )
 def budget_alerts(
@@ -68,14 +68,19 @@ def budget_alerts(
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """The cursor is a JSON list of the alerts that were sent. One whose run failed is requested again after a while."""
     from squire_pipelines.execution.repository_settings import repository_settings
-    from squire_pipelines.ledger import budgets
-    from squire_pipelines.observability.alerts import due_budget_alerts
+    from squire_pipelines.ledger import budgets, plan_retries
+    from squire_pipelines.observability.alerts import due_budget_alerts, due_planner_alerts
 
     limits_of = repository_settings(ledger, settings).of_all.budgets_for
     with ledger.read() as tx:
         levels = budgets.levels(tx, settings.budgets, limits_of, settings.repositories)
+        failures = plan_retries.model_failures(tx)
     sent = sent_alerts(context)
-    alerts = due_budget_alerts(levels, share=settings.alerts.budget_share, sent=sent)
+    model = settings.planner.model if settings.planner.kind != "rules" else None
+    alerts: list[Alert] = [
+        *due_budget_alerts(levels, share=settings.alerts.budget_share, sent=sent),
+        *(due_planner_alerts(failures, model=model, sent=sent) if model is not None else ()),
+    ]
     requests, waiting = request_alerts(context, alerts, sent, again_after_s=settings.pipeline.redelivery_s)
     if not requests:
         yield dg.SkipReason(waiting or "all budgets have room, or it was told")

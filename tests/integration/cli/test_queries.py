@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 import pytest
 
 from squire_pipelines.domain.looks import KnownRepository, RepositoryState
-from squire_pipelines.domain.plan_making import PlanStep, PlanUse, StepKind
+from squire_pipelines.domain.plan_making import PlanStep, PlanUse, RefusedAnswer, StepKind
 from squire_pipelines.domain.plans import PlanFinding
 from squire_pipelines.domain.signals import Collection, CollectionStatus, Source
 from squire_pipelines.domain.tasks import EstimatedSize, Plan
@@ -129,6 +129,28 @@ def test_a_provisional_plan_tells_how_it_came_about(squire: Squire, samples: Sam
     assert (whole["provisional"], whole["model_failures"], whole["use"]["asks"]) == (True, 1, 1)
     assert whole["steps"][0]["reason"] == "no answer within 5 s"
     assert [row["provisional"] for row in squire.json("plans", "list")] == [True]
+
+
+def test_answers_that_became_no_plan_are_shown_when_asked_for(squire: Squire, samples: SampleData) -> None:
+    answer = RefusedAnswer(
+        provider="local", model="m", number=1, reason="it is no JSON", text="Sorry,\n\x1b[2Jno plan.", chars=40_000
+    )
+    plan = Plan(repository=REPOSITORY, planner="rules", signals_digest="d")
+    with samples.ledger.write() as tx:
+        saved = plans.save(tx, plan.model_copy(update={"refused": (answer,)}), (), trace_id=TRACE, run_id=None)
+    assert "Sorry" not in squire.ok("plans", "show", saved.id)
+    shown = squire.ok("plans", "show", saved.id, "--answers")
+    for part in (
+        "answer 1 of m at the provider local",
+        "not taken: it is no JSON",
+        "Sorry,\nno plan.",
+        "40,000 characters",
+    ):
+        assert part in shown
+    assert "\x1b" not in shown
+    (told,) = squire.json("plans", "show", saved.id, "--answers")["answers"]
+    assert (told["reason"], told["chars"]) == ("it is no JSON", 40_000)
+    assert "answers" not in squire.json("plans", "show", saved.id)
 
 
 def test_webhooks_are_listed_without_their_bodies(squire: Squire, samples: SampleData) -> None:

@@ -140,6 +140,25 @@ def test_a_persons_own_request_is_not_replaced(ledger: Ledger) -> None:
     assert statuses(ledger, first) == [TaskStatus.READY]
 
 
+def failures(ledger: Ledger) -> plan_retries.ModelFailures | None:
+    with ledger.read() as tx:
+        return plan_retries.model_failures(tx)
+
+
+def test_failures_in_a_row_are_counted_over_all_repositories_until_a_model_plans(ledger: Ledger, clock: Clock) -> None:
+    assert failures(ledger) is None
+    first = save(ledger, **FAILED, notes=("the model is down",))
+    clock.forward(60)
+    save(ledger)
+    save(ledger, **FAILED, repository="o/other", notes=("down again",))
+    counted = failures(ledger)
+    assert counted is not None
+    assert (counted.count, counted.since, counted.reason) == (2, first.created_at, "down again")
+    clock.forward(60)
+    save(ledger, **BY_MODEL)
+    assert failures(ledger) is None
+
+
 def test_steps_come_back_with_the_plan(ledger: Ledger) -> None:
     made = Plan.model_validate(
         {**plan().model_dump(), "steps": [{"kind": "rules", "taken": True, "reason": "the model is down"}]}

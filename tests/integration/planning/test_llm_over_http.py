@@ -10,7 +10,7 @@ import pytest
 
 from squire_pipelines.errors import PlanningError
 from squire_pipelines.planning.conversation import ModelOptions
-from squire_pipelines.planning.llm import plan_by_model
+from squire_pipelines.planning.llm import MAX_KEPT_CHARS, plan_by_model
 from squire_pipelines.planning.planner import make_plan
 from squire_pipelines.planning.schema import ModelCall
 from squire_pipelines.planning.selection import PlanInputs
@@ -126,6 +126,18 @@ def test_the_whole_tasks_of_a_cut_answer_are_taken_without_a_second_request() ->
     assert [task.key for task in got.tasks] == ["fix"]
     assert got.notes[0] == "the answer was cut: its last task was left out"
     assert [(step.kind, step.taken) for step in got.steps] == [("ask", False), ("parse", True)]
+
+
+def test_answers_that_were_not_taken_come_with_the_plan_without_secrets_and_cut() -> None:
+    with ModelServer([answer(prompt=f"Use {KEY}. " + "x" * 30_000, base_branch="nowhere"), answer()]) as server:
+        got = plan(settings(server.url), [])
+    (refused,) = got.refused
+    assert (refused.provider, refused.model, refused.number) == ("default", "local-model", 1)
+    assert "has the base branch 'nowhere'" in refused.reason
+    assert "[redacted]" in refused.text
+    assert KEY not in refused.text
+    assert len(refused.text) <= MAX_KEPT_CHARS < refused.chars
+    assert "refused" not in got.model_dump()
 
 
 def test_two_plans_in_two_event_loops_of_one_process_both_work() -> None:

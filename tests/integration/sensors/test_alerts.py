@@ -7,12 +7,12 @@ import pytest
 
 from squire_pipelines.assets.budgets import budget_check
 from squire_pipelines.domain.budgets import BudgetLimits, Limit, Purpose
-from squire_pipelines.ledger import budgets
+from squire_pipelines.ledger import budgets, plans
 from squire_pipelines.ledger.tables import budgets as budget_table
 from squire_pipelines.sensors.alerts import budget_alerts
 from squire_pipelines.sensors.dispatch import dispatch
 from squire_pipelines.sensors.reaper import recovery
-from tests.support.ledgers import TRACE, add_task, reservation
+from tests.support.ledgers import TRACE, add_task, plan, reservation
 from tests.support.pipeline import LEDGERLIB, Pipeline
 from tests.support.provider import plain, serve_upstream
 
@@ -32,6 +32,33 @@ def test_dispatch_says_for_which_budget_work_waits(quiet_pipeline: Pipeline) -> 
     tick = quiet_pipeline.sensor(dispatch)
     assert tick.run_requests == []
     assert f"{LEDGERLIB}: waits for the budget of the day (7.00 of 10.00 USD" in tick.skip_message
+
+
+def _planner_fails(pipeline: Pipeline, times: int) -> None:
+    made = plan(repository=LEDGERLIB).model_copy(update={"model_failed": True, "notes": ("the model is down",)})
+    for _ in range(times):
+        with pipeline.ledger.write() as tx:
+            plans.save(tx, made, (), trace_id=TRACE, run_id=None)
+
+
+@pytest.mark.slow
+def test_a_planners_model_that_fails_three_times_in_a_row_is_told_once(quiet_pipeline: Pipeline) -> None:
+    with serve_upstream() as hook:
+        hook.answer = plain(200, {})
+        quiet_pipeline.configure(f'[alerts]\nwebhook_url = "{hook.url}/alert"\n')
+        file = quiet_pipeline.home / "config.toml"
+        llm = 'kind = "llm"\nmodel = "big"\nbase_url = "http://127.0.0.1:1/v1"'
+        file.write_text(file.read_text(encoding="utf-8").replace('kind = "rules"', llm), encoding="utf-8")
+        _planner_fails(quiet_pipeline, 2)
+        assert quiet_pipeline.tick(budget_alerts).runs == []
+        _planner_fails(quiet_pipeline, 1)
+        told = quiet_pipeline.tick(budget_alerts)
+        assert told.metadata["delivered"] is True
+        _planner_fails(quiet_pipeline, 1)
+        assert quiet_pipeline.tick(budget_alerts, cursor=told.cursor).runs == []
+        (alert,) = [json.loads(request.body) for request in hook.seen]
+    assert (alert["event"], alert["model"], alert["failures"]) == ("planner.model_fails", "big", 3)
+    assert alert["reason"] == "the model is down"
 
 
 @pytest.mark.slow

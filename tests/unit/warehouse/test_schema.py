@@ -30,6 +30,7 @@ def test_every_table_of_the_ledger_is_published() -> None:
         "collaborators",
         "github_limits",
         "onboardings",
+        "plan_answers",
         "repositories",
         "repository_files",
         "settings_seen",
