@@ -33,7 +33,7 @@ SquireError
 ├── RepositoryError        a local path cannot be used as a repository                exit 2
 ├── PlanningError          a planner gave no usable plan
 │   ├── ModelRefusedError  the model's provider refuses what only the user can change     exit 3
-│   ├── PlanBudgetError    a budget has no room for a plan                        retryable
+│   ├── PlanBudgetError    a budget has no room for a plan
 │   └── ModelUnavailableError the model's provider did not begin to answer         retryable
 ├── WorkspaceError         an attempt's workspace could not be written or read
 ├── BuildFailedError       an agent's image could not be built from what was downloaded
@@ -342,7 +342,6 @@ class PlanBudgetError(PlanningError):
     """A budget has no room for a conversation about a plan."""
 
     code = "budget"
-    retryable = True
 
 
 class ModelRefusedError(PlanningError):

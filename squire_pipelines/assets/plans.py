@@ -48,7 +48,10 @@ _CHECKS = {
 
 
 class PlanConfig(dg.Config):
-    """What to plan: `repositories` narrows the run's partitions; `again` plans even when nothing has changed."""
+    """What to plan: `repositories` narrows the run's partitions.
+
+    `again` plans even when nothing has changed, and asks a model anew.
+    """
 
     repositories: list[str] = []
     again: bool = False
@@ -142,7 +145,7 @@ async def _plan(
                     collections.mark_planned(tx, repository, basis.newest)
                 return
             with bound_context(repository=repository):
-                outcome = await _plan_one(effective, client, basis, ledger, trace_id)
+                outcome = await _plan_one(effective, client, basis, ledger, trace_id, fresh=config.again)
             _record(context, ledger, basis, outcome, effective.planner, trace_id=trace_id)
 
         await gather_bounded(names, plan, limit=settings.collection.max_concurrent_repositories)
@@ -176,11 +179,12 @@ def _basis(ledger: "Ledger", repository: str, settings: Settings) -> _Basis:
 
 
 async def _plan_one(
-    settings: Settings, client: "GitHubClient", basis: _Basis, ledger: "Ledger", trace_id: str
+    settings: Settings, client: "GitHubClient", basis: _Basis, ledger: "Ledger", trace_id: str, *, fresh: bool
 ) -> Plan | SquireError:
     from squire_pipelines.github.lookup import repository_info
     from squire_pipelines.planning.account import PlanAccount
     from squire_pipelines.planning.planner import make_plan
+    from squire_pipelines.planning.shared_answers import SharedAnswers
     from squire_pipelines.secrets.lookup import find_secret
 
     account = PlanAccount(ledger, settings, basis.repository, trace_id=trace_id)
@@ -196,6 +200,7 @@ async def _plan_one(
             find_key=partial(find_secret, sources=settings.secret_sources),
             on_call=account.settle,
             reserve=account.reserve,
+            shared=SharedAnswers(ledger, settings.planner, fresh=fresh),
         )
     except SquireError as error:
         return error

@@ -122,6 +122,8 @@ def _write_making(saved: SavedPlan) -> None:
     """Write how the plan came about: what was used, the steps, and that it is provisional."""
     plan = saved.plan
     if (use := plan.use) is not None:
+        if use.cache_hit:
+            write_line("the same was asked before: its answer was taken, and nothing was asked")
         cost = f"{use.cost_usd:.4f} USD" if use.cost_usd is not None else "cost not known"
         tokens = f"{use.input_tokens} tokens in, {use.output_tokens} out"
         write_line(f"used: {use.asks} requests answered, {tokens}, {cost}, {use.latency_s:.1f} s")

@@ -16,9 +16,26 @@ _MAX_GROWTHS = 20
 class StepKind(StrEnum):
     """What was tried for a plan."""
 
+    CACHE = "cache"
     ASK = "ask"
     PARSE = "parse"
     RULES = "rules"
+
+
+_NAMES = {
+    StepKind.CACHE: "looked up",
+    StepKind.ASK: "asked",
+    StepKind.PARSE: "parsed",
+    StepKind.RULES: "planned by rules",
+}
+
+
+class CacheState(StrEnum):
+    """What is known of the answer to one question: somebody asks, it was answered, or nobody could answer."""
+
+    ASKING = "asking"
+    ANSWERED = "answered"
+    FAILED = "failed"
 
 
 class PlanStep(FrozenModel):
@@ -35,7 +52,7 @@ class PlanStep(FrozenModel):
     number: int | None = Field(default=None, ge=1)
 
     def __str__(self) -> str:
-        name = {StepKind.ASK: "asked", StepKind.PARSE: "parsed", StepKind.RULES: "planned by rules"}[self.kind]
+        name = _NAMES[self.kind]
         number = f" ({self.number})" if self.number is not None else ""
         provider = f" {self.provider}" if self.provider is not None else ""
         result = "taken" if self.taken else "not taken"
@@ -60,6 +77,7 @@ class PlanUse(FrozenModel):
     """What all conversations about one plan used together.
 
     `asks` are requests that a model answered. `cost_usd` is None when a price is not known; `latency_s` is in seconds.
+    `cache_hit` says that the answer to the same question was taken, and nothing was asked.
     """
 
     asks: int = 0
@@ -67,6 +85,7 @@ class PlanUse(FrozenModel):
     output_tokens: int = 0
     cost_usd: float | None = None
     latency_s: float = 0.0
+    cache_hit: bool = False
 
 
 @dataclass(frozen=True, slots=True)

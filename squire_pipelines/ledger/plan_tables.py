@@ -2,7 +2,8 @@
 
 from sqlalchemy import JSON, Boolean, Column, Float, Index, Integer, String, Table, false
 
-from squire_pipelines.ledger.columns import CleanText, UtcDateTime, metadata
+from squire_pipelines.domain.plan_making import CacheState
+from squire_pipelines.ledger.columns import CleanText, UtcDateTime, metadata, one_of
 
 plans = Table(
     "plans",
@@ -32,6 +33,7 @@ plans = Table(
     Column("output_tokens", Integer),
     Column("cost_usd", Float),
     Column("latency_s", Float),
+    Column("cache_hit", Boolean),
     Column("updated_at", UtcDateTime, nullable=False),
     Index(None, "repository", "created_at"),
     Index(None, "updated_at"),
@@ -52,4 +54,23 @@ plan_answers = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Index(None, "plan_id"),
     Index(None, "created_at"),
+)
+
+plan_cache = Table(
+    "plan_cache",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("state", String(10), nullable=False),
+    Column("holder", String(32), nullable=False),
+    Column("until", UtcDateTime, nullable=False),
+    Column("plan", JSON(none_as_null=True)),
+    Column("model", CleanText),
+    Column("provider", String(40)),
+    Column("prompt_version", String(40)),
+    Column("error_code", String(40)),
+    Column("error", CleanText),
+    Column("hint", CleanText),
+    Column("updated_at", UtcDateTime, nullable=False),
+    one_of("state", CacheState),
+    Index(None, "until"),
 )

@@ -120,7 +120,8 @@ def _saved_plan(row: Row[*tuple[Any, ...]]) -> SavedPlan:
     columns: dict[str, Any] = {name: getattr(row, name) for name in _PLAN_COLUMNS}
     columns["model_failed"] = row.model_failures > 0
     if row.asks is not None:
-        columns["use"] = PlanUse(**{name: getattr(row, name) for name in PlanUse.model_fields})
+        use = {name: getattr(row, name) for name in PlanUse.model_fields}
+        columns["use"] = PlanUse(**{name: value for name, value in use.items() if value is not None})
     plan = read_json(Plan, row.plan) or Plan(
         repository=row.repository, planner=row.planner, signals_digest=row.signals_digest
     )

@@ -1,6 +1,5 @@
 """Reads what a model answered: JSON alone, in a fence, between sentences, wrapped in other names, or cut. Pure."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,7 @@ from squire_pipelines.planning.quoting import one_line
 MAX_CHARS = 1_000_000
 """Of one answer: no plan needs as many, and more is not read."""
 
-_FENCE = re.compile(r"```\w*\s*\n(.*?)```", re.DOTALL)
+_FENCE = "```"
 _MAX_FENCES = 10
 _WRAPPERS = ("plan", "final_result", "arguments", "parameters", "input", "output", "result", "response", "answer")
 _MAX_DEPTH = 4
@@ -45,25 +44,25 @@ class ModelAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class AnswerValue:
     """One JSON value of an answer's text; `whole` says that it was not cut."""
 
     value: Any
     whole: bool
 
 
-def json_values(text: str) -> Iterator[Reading]:
+def json_values(text: str) -> Iterator[AnswerValue]:
     """Read the JSON values that a text may be meant as, the likeliest first; at the end one that was cut."""
     if len(text) > MAX_CHARS:
         return
     for candidate in _candidates(text):
         try:
-            yield Reading(from_json(candidate), whole=True)
+            yield AnswerValue(from_json(candidate), whole=True)
         except ValueError:
             continue
     if (start := text.find("{")) >= 0:
         try:
-            yield Reading(from_json(text[start:], allow_partial=True), whole=False)
+            yield AnswerValue(from_json(text[start:], allow_partial=True), whole=False)
         except ValueError:
             return
 
@@ -108,10 +107,8 @@ def _candidates(text: str) -> Iterator[str]:
     if not stripped:
         return
     yield stripped
-    for number, fence in enumerate(_FENCE.finditer(stripped)):
-        if number == _MAX_FENCES:
-            break
-        yield fence.group(1)
+    for fenced in stripped.split(_FENCE, 2 * _MAX_FENCES)[1::2]:
+        yield fenced.partition("\n")[2]  # what stands beside the fence names the language
     for opening, closing in ("{}", "[]"):
         start, end = stripped.find(opening), stripped.rfind(closing)
         if 0 <= start < end:

@@ -38,17 +38,24 @@ class PlanRecord:
     steps: list[PlanStep] = field(default_factory=list)
     calls: list[ModelCall] = field(default_factory=list)
     refused: list[RefusedAnswer] = field(default_factory=list)
+    cache_hit: bool = False
 
     def use(self) -> PlanUse:
         """Return what all conversations used together."""
-        costs = [call.cost_usd for call in self.calls if call.asks or call.cost_usd is not None]
         return PlanUse(
             asks=sum(call.asks for call in self.calls),
             input_tokens=sum(call.input_tokens for call in self.calls),
             output_tokens=sum(call.output_tokens for call in self.calls),
-            cost_usd=None if not costs or None in costs else sum(filter(None, costs)),
+            cost_usd=self._cost_usd(),
             latency_s=sum(call.latency_s for call in self.calls),
+            cache_hit=self.cache_hit,
         )
+
+    def _cost_usd(self) -> float | None:
+        costs = [call.cost_usd for call in self.calls if call.asks or call.cost_usd is not None]
+        if not costs:
+            return 0.0 if self.cache_hit else None
+        return None if None in costs else sum(filter(None, costs))
 
 
 async def plan_by_model(

@@ -14,10 +14,12 @@ from squire_pipelines.errors import ModelRefusedError, ModelUnavailableError, Pl
 from squire_pipelines.planning.conversation import ModelOptions
 from squire_pipelines.planning.digest import settings_digest, signals_digest
 from squire_pipelines.planning.llm import PlanRecord, plan_by_model
+from squire_pipelines.planning.prompt import describe, prompt_version
 from squire_pipelines.planning.quoting import one_line
 from squire_pipelines.planning.rules import plan_by_rules
 from squire_pipelines.planning.schema import ModelCall
 from squire_pipelines.planning.selection import PlanInputs, select
+from squire_pipelines.planning.shared_answers import SharedAnswers, question_key
 from squire_pipelines.secrets.secret import Secret
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.settings.providers import ModelProvider
@@ -35,6 +37,7 @@ async def make_plan(
     find_key: Callable[[str], Secret | None],
     on_call: Callable[[ModelCall], None],
     reserve: Callable[[ModelProvider], int | None],
+    shared: SharedAnswers | None = None,
 ) -> Plan:
     """Plan one repository with the planner that the settings name.
 
@@ -52,6 +55,7 @@ async def make_plan(
         on_call: Called with each conversation with a model, of which each provider that is asked has one.
         reserve: Called before each. Gives the most tokens that it may use, None for any number; raises PlanBudgetError
             when the budget has no room for it.
+        shared: Has the answers to questions that were asked before, and knows who asks now; None asks always.
     """
     planner = settings.planner
     inputs = PlanInputs(
@@ -75,7 +79,8 @@ async def make_plan(
         on_call(call)
 
     try:
-        plan = await _ask_in_turn(_Asking(settings, inputs, find_key, count, reserve, record))
+        asking = _Asking(settings, inputs, find_key, count, reserve, record)
+        plan = await (_ask_in_turn(asking) if shared is None else _ask_once(asking, shared))
     except PlanningError as error:
         reason = one_line(str(error), 600)
         note = f"planned by rules, since the model failed ({error.code}): {reason}"
@@ -107,6 +112,30 @@ class _Asking:
     on_call: Callable[[ModelCall], None]
     reserve: Callable[[ModelProvider], int | None]
     record: PlanRecord
+
+
+async def _ask_once(asking: _Asking, shared: SharedAnswers) -> Plan:
+    """Take the answer to the same question where there is one, or somebody asks for it now; else ask in turn.
+
+    What the plan says of facts that the model was not offered is said of those of now. Raises as `_ask_in_turn` does.
+    """
+    inputs, planner, selection = asking.inputs, asking.settings.planner, select(asking.inputs)
+    question = describe(inputs, selection, goals=planner.goals)
+    providers = [provider.name for provider in asking.settings.planner_providers()]
+    key = question_key(prompt_version(), planner.model or "", providers, question)
+    own_notes = len(selection.notes)
+
+    async def ask() -> Plan:
+        plan = await _ask_in_turn(asking)
+        return plan.model_copy(update={"notes": plan.notes[: len(plan.notes) - own_notes]})
+
+    plan, is_hit = await shared.get(key, ask, providers=len(providers))
+    if is_hit:
+        step = PlanStep(kind=StepKind.CACHE, taken=True, reason="the same was asked before", provider=plan.provider)
+        asking.record.steps.append(step)
+        asking.record.cache_hit = True
+    current = {"notes": (*plan.notes, *selection.notes), "signals_digest": signals_digest(inputs.signals), "steps": ()}
+    return plan.model_copy(update=current)
 
 
 async def _ask_in_turn(asking: _Asking) -> Plan:

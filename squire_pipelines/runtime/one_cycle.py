@@ -30,6 +30,7 @@ from squire_pipelines.ledger.github_limits import LedgerLimits
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.planning.account import PlanAccount
 from squire_pipelines.planning.planner import make_plan
+from squire_pipelines.planning.shared_answers import SharedAnswers
 from squire_pipelines.runtime.agent_starts import AgentStarts
 from squire_pipelines.runtime.cycle import CycleState
 from squire_pipelines.runtime.follow import Follower
@@ -133,7 +134,7 @@ def preview(
     """Read as a cycle would, plan in memory and show the tasks; nothing is stored or run.
 
     Only what GitHub says of its limits is kept, which every process obeys, and what a model that was asked for a plan
-    has cost. FAILED when a repository cannot be used. Raises GitHubError when none can, ConfigError.
+    has answered and cost. FAILED when a repository cannot be used. Raises GitHubError when none can, ConfigError.
     """
     trace_id = new_trace_id()
     _tell_not_started(missing_consents(ledger, names))
@@ -152,6 +153,7 @@ def preview(
             find_key=partial(find_secret, sources=settings.secret_sources),
             on_call=account.settle,
             reserve=account.reserve,
+            shared=SharedAnswers(ledger, effective.planner),
         )
         return made, foresight.readings
 

@@ -56,6 +56,10 @@ class PlannerSettings(SettingsSection):
     max_retries: int = Field(default=2, ge=0, le=10, description="how often a wrong answer is sent back to the model")
     retry_base_s: Seconds = Field(default=300, description="until a model that did not answer is asked again")
     retry_cap_s: Seconds = Field(default=21_600, description="at most: each wait is thrice as long as the last")
+    cache_ttl_s: SecondsOrNone = Field(
+        default=86_400, description="how long a model's answer holds for the same question"
+    )
+    cache_entries: int = Field(default=500, ge=1, le=10_000, description="answers that are kept for that")
     max_tasks: int = Field(default=20, ge=1, le=200, description="per plan")
     max_tasks_per_fact: int = Field(default=1, ge=1, le=10, description="whatever became of them")
     issue_labels: tuple[Label, ...] = ("squire",)

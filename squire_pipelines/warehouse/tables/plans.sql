@@ -24,6 +24,7 @@ CREATE TABLE plans (
     output_tokens BIGINT,
     cost_usd DOUBLE,
     latency_s DOUBLE,
+    cache_hit BOOLEAN,
     updated_at TIMESTAMPTZ NOT NULL
 );
 COMMENT ON TABLE plans IS 'Every plan, those that did not pass their checks too.';
@@ -52,4 +53,5 @@ COMMENT ON COLUMN plans.input_tokens IS 'What the model was sent for it, all req
 COMMENT ON COLUMN plans.output_tokens IS 'What the model answered for it, all requests together.';
 COMMENT ON COLUMN plans.cost_usd IS 'What they cost in US dollars; NULL when a price is not known.';
 COMMENT ON COLUMN plans.latency_s IS 'How long they took together, in seconds.';
+COMMENT ON COLUMN plans.cache_hit IS 'Whether the answer to the same question was taken, and nothing asked; NULL where no model was to plan.';
 COMMENT ON COLUMN plans.updated_at IS 'When its row changed last, by the ledger''s clock.';

@@ -148,8 +148,8 @@ def test_answers_that_became_no_plan_are_shown_when_asked_for(squire: Squire, sa
     ):
         assert part in shown
     assert "\x1b" not in shown
-    (told,) = squire.json("plans", "show", saved.id, "--answers")["answers"]
-    assert (told["reason"], told["chars"]) == ("it is no JSON", 40_000)
+    (kept,) = squire.json("plans", "show", saved.id, "--answers")["answers"]
+    assert (kept["reason"], kept["chars"]) == ("it is no JSON", 40_000)
     assert "answers" not in squire.json("plans", "show", saved.id)
 
 

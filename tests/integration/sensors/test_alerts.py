@@ -52,10 +52,10 @@ def test_a_planners_model_that_fails_three_times_in_a_row_is_told_once(quiet_pip
         _planner_fails(quiet_pipeline, 2)
         assert quiet_pipeline.tick(budget_alerts).runs == []
         _planner_fails(quiet_pipeline, 1)
-        told = quiet_pipeline.tick(budget_alerts)
-        assert told.metadata["delivered"] is True
+        sent = quiet_pipeline.tick(budget_alerts)
+        assert sent.metadata["delivered"] is True
         _planner_fails(quiet_pipeline, 1)
-        assert quiet_pipeline.tick(budget_alerts, cursor=told.cursor).runs == []
+        assert quiet_pipeline.tick(budget_alerts, cursor=sent.cursor).runs == []
         (alert,) = [json.loads(request.body) for request in hook.seen]
     assert (alert["event"], alert["model"], alert["failures"]) == ("planner.model_fails", "big", 3)
     assert alert["reason"] == "the model is down"

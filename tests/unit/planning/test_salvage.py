@@ -30,13 +30,13 @@ def test_tasks_that_can_be_taken_are_taken_and_the_others_are_named() -> None:
     parsed = take({"tasks": [task("a"), task("b", base_branch="x"), {"key": "c"}, task("d", depends_on=["b"])]})
     assert keys(parsed) == ["a"]
     assert parsed is not None
-    told = "\n".join(parsed.left_out)
+    shown = "\n".join(parsed.left_out)
     for part in (
         "task 3 was left out: title: is missing",
         "the task b was left out: it is on another branch",
         "the task d",
     ):
-        assert part in told
+        assert part in shown
 
 
 def test_nulls_and_fields_that_the_form_has_not_are_no_reason_to_leave_a_task_out() -> None:

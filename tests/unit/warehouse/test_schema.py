@@ -31,6 +31,7 @@ def test_every_table_of_the_ledger_is_published() -> None:
         "github_limits",
         "onboardings",
         "plan_answers",
+        "plan_cache",
         "repositories",
         "repository_files",
         "settings_seen",
