@@ -38,6 +38,7 @@ tasks = LazyGroup(
         "reject": Lazy(f"{_CLI}.tasks_change:reject", "Reject proposed tasks."),
         "start": Lazy(f"{_CLI}.tasks_change:start", "Approve the given tasks, or all proposed ones."),
         "cancel": Lazy(f"{_CLI}.tasks_change:cancel", "Cancel tasks, running ones too."),
+        "priority": Lazy(f"{_CLI}.tasks_change:priority", "Give tasks another priority."),
         "retry": Lazy(f"{_CLI}.tasks_change:retry", "Let failed or cancelled tasks run again."),
         "logs": Lazy(f"{_CLI}.tasks_logs:logs", "Show what a task's agent wrote."),
         "watch": Lazy(f"{_CLI}.tasks_watch:watch", "Follow the tasks until none is ready or running."),

@@ -16,7 +16,7 @@ from squire_pipelines.cli.person import actor, confirm
 from squire_pipelines.cli.task_filters import filter_options
 from squire_pipelines.cli.text import counted
 from squire_pipelines.domain.identity import new_trace_id
-from squire_pipelines.domain.tasks import TaskStatus
+from squire_pipelines.domain.tasks import Priority, TaskStatus
 from squire_pipelines.errors import ExitCode
 from squire_pipelines.ledger import bulk
 from squire_pipelines.ledger.task_query import TaskQuery
@@ -25,6 +25,8 @@ from squire_pipelines.terminal.output import write_line
 
 _SHOWN = 50
 """How many tasks are named one by one; of more, their number is shown."""
+
+_LEVELS = tuple(member.name.lower() for member in Priority)
 
 _ids_argument = click.argument("task_ids", metavar="[ID]...", type=TASK_ID, nargs=-1)
 
@@ -80,6 +82,8 @@ def _show_report(report: bulk.BulkReport, change: bulk.Change) -> None:
 
 
 def _new_state(status: TaskStatus, change: bulk.Change) -> str:
+    if change.priority is not None:
+        return f"{status}, {change.reason}"
     if status is TaskStatus.RUNNING:
         return "asked to stop"
     if change.more_attempts:
@@ -129,6 +133,22 @@ def start(context: CliContext, task_ids: tuple[str, ...], *, yes: bool) -> None:
 def cancel(context: CliContext, /, reason: str, **selection: Any) -> None:
     """Cancel tasks. A running task is asked to stop, and the run that supervises its container removes it."""
     _change(context, bulk.cancel(reason), **selection)
+
+
+@command(
+    "priority",
+    examples=("squire tasks priority t0m1e2x3a4m5p6l high", "squire tasks priority --all --kind fix_ci critical"),
+)
+@_selection_options
+@click.argument("level", metavar="|".join(_LEVELS), type=click.Choice(_LEVELS))
+@with_context
+def priority(context: CliContext, /, level: str, **selection: Any) -> None:
+    """Give tasks another priority than the one they were planned with.
+
+    Tasks are started by priority and then by how long they wait. A waiting task counts one priority higher after each
+    `dispatch.priority_step_s` (6 hours), so that none waits for ever.
+    """
+    _change(context, bulk.prioritise(Priority[level.upper()]), **selection)
 
 
 @command("retry", examples=("squire tasks retry t0m1e2x3a4m5p6l", "squire tasks retry --all --cause provider_error"))

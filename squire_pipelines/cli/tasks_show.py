@@ -21,6 +21,7 @@ from squire_pipelines.deadline import Deadline
 from squire_pipelines.domain.agent_choice import AgentChoice
 from squire_pipelines.domain.branches import base_name
 from squire_pipelines.domain.endings import Evidence
+from squire_pipelines.domain.tasks import Priority
 from squire_pipelines.domain.terminal_text import one_line, plain
 from squire_pipelines.execution.repository_settings import settings_in
 from squire_pipelines.ledger import attempts as attempt_rows
@@ -53,7 +54,6 @@ _ARCHIVED: Columns = {
 }
 _SPEC: Columns = {
     "kind": "kind",
-    "priority": lambda spec: spec.priority.name.lower(),
     "risk": "risk",
     "confidence": lambda spec: f"{spec.confidence:.2f}",
     "because": lambda spec: "; ".join(spec.confidence_factors),
@@ -161,6 +161,7 @@ def _write_task(task: Task, waiting: str | None) -> None:
         "id": "id",
         "repository": "repository",
         "status": "status",
+        "priority": lambda task: Priority(task.priority).name.lower(),
         "waits for": lambda _task: waiting,
         "cancelling": lambda task: "asked for" if task.cancel_requested_at and not task.status.is_final else "",
         "cause": "cause",

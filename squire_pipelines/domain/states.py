@@ -8,13 +8,17 @@ from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
 
 
 class EventSubject(StrEnum):
-    """What a row of a task's history is about: the task, one of its attempts, or a fact of its pull request."""
+    """What a row of a task's history is about.
+
+    The task's state, one of its attempts, a fact of its pull request, or its place in the queue.
+    """
 
     TASK = "task"
     ATTEMPT = "attempt"
     OUTCOME = "outcome"
     CHECKS = "checks"
     REVIEW = "review"
+    QUEUE = "queue"
 
 
 TASK_TRANSITIONS: Mapping[TaskStatus, frozenset[TaskStatus]] = MappingProxyType(

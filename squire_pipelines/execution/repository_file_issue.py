@@ -10,6 +10,7 @@ import secrets
 from squire_pipelines.errors import GitHubError, GitHubNotFoundError
 from squire_pipelines.github import issues
 from squire_pipelines.github.client import GitHubClient
+from squire_pipelines.github.lookup import repository_info
 from squire_pipelines.ledger import repository_files
 from squire_pipelines.ledger.repository_files import StoredFile
 from squire_pipelines.ledger.store import Ledger
@@ -78,9 +79,14 @@ async def _close(client: GitHubClient, ledger: Ledger, stored: StoredFile) -> No
 
 
 async def _opened_before(client: GitHubClient, stored: StoredFile) -> int | None:
-    """Return the issue whose opening was begun, if GitHub has it."""
+    """Return the issue whose opening was begun, if GitHub has it; None too where GitHub does not say who we are."""
     digest = stored.issue_digest or ""
-    return await issues.find_issue(client, stored.repository, _comment(digest)) if digest.startswith(_OPENING) else None
+    if not digest.startswith(_OPENING):
+        return None
+    viewer = (await repository_info(client, stored.repository)).viewer
+    if viewer is None:
+        return None
+    return await issues.find_issue(client, stored.repository, _comment(digest), author=viewer.login)
 
 
 def _comment(marker: str) -> str:

@@ -10,8 +10,13 @@ _MAX_TITLE_CHARS = 256
 _MAX_BODY_CHARS = 65_536
 
 
+class _User(GitHubModel):
+    login: Text = ""
+
+
 class _Issue(GitHubModel):
     number: int
+    user: _User | None = None  # none: the account is gone
     body: Text | None = None
     pull_request: object = None  # GitHub lists pull requests among the issues
 
@@ -20,17 +25,21 @@ class _IssueList(GitHubModel):
     items: tuple[_Issue, ...]
 
 
-async def find_issue(client: GitHubClient, repository: str, marker: str) -> int | None:
-    """Return the oldest of the newest hundred open issues whose text has `marker`, else None. Raises GitHubError.
+async def find_issue(client: GitHubClient, repository: str, marker: str, *, author: str) -> int | None:
+    """Return the oldest of the newest hundred open issues of `author` whose text has `marker`, else None.
 
-    Whoever reads the marker can copy it into an issue of theirs, which is a younger one.
+    Anybody may write the marker into an issue of theirs, so that the login of the account that opened it counts too.
+    Raises GitHubError.
     """
     path = f"/repos/{repository}/issues"
     params: dict[str, str | int] = {"state": "open", "sort": "created", "direction": "desc", "per_page": _PAGE}
     listed = parse(_IssueList, {"items": await client.get(path, params)}, request=f"GET {path}").items
-    return min(
-        (issue.number for issue in listed if issue.pull_request is None and marker in (issue.body or "")), default=None
-    )
+    return min((issue.number for issue in listed if _is_marked(issue, marker, author)), default=None)
+
+
+def _is_marked(issue: _Issue, marker: str, author: str) -> bool:
+    is_by_author = issue.user is not None and issue.user.login.casefold() == author.casefold()
+    return is_by_author and issue.pull_request is None and marker in (issue.body or "")
 
 
 async def create_issue(client: GitHubClient, repository: str, *, title: str, body: str) -> int:

@@ -4,15 +4,16 @@
 trail.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import JsonValue
-from sqlalchemy import ARRAY, ColumnElement, Row, String, any_, func, insert, literal, select, update
+from sqlalchemy import ARRAY, ColumnElement, Row, String, and_, any_, case, func, insert, literal, select, update
 
 from squire_pipelines.domain.endings import Cause
-from squire_pipelines.domain.tasks import TaskStatus
+from squire_pipelines.domain.states import EventSubject
+from squire_pipelines.domain.tasks import Priority, TaskStatus
 from squire_pipelines.errors import RefusedError
 from squire_pipelines.ledger.audit import record_audit
 from squire_pipelines.ledger.list_sql import read_ids
@@ -54,17 +55,19 @@ class BulkReport:
 class Change:
     """A change that a person makes: the states that it expects, the one it leads to, and what to say of the others.
 
-    With `of_waiting`, it is made to ready tasks too whose last attempt ended with that cause.
+    With `of_waiting`, it is made to ready tasks too whose last attempt ended with that cause. Without `after`, the
+    state stays, and the task gets the `priority`.
     """
 
     name: str
     expected: frozenset[TaskStatus]
-    after: TaskStatus
+    after: TaskStatus | None
     reason: str
     more_attempts: int = 0
     refused: str = "task {task} is {status}"
     hint: str = ""
     of_waiting: Cause | None = None
+    priority: Priority | None = None
 
     def expects(self, status: TaskStatus, cause: str | None) -> bool:
         """Return whether it is made to a task of this state, whose last attempt ended with this cause."""
@@ -114,6 +117,17 @@ def retry(more_attempts: int) -> Change:
         hint=hint,
         of_waiting=Cause.CONFIGURATION,
     )
+
+
+def prioritise(priority: Priority) -> Change:
+    """Return the change by which tasks that have not ended get a priority, in place of the one they were planned with.
+
+    A running task has it if it is tried again.
+    """
+    expected = frozenset(status for status in TaskStatus if not status.is_final)
+    reason = f"priority {priority.name.lower()}"
+    refused, hint = "task {task} has {status} already", "only tasks that wait or run have a place in the queue"
+    return Change("priority", expected, None, reason, refused=refused, hint=hint, priority=priority)
 
 
 def bulk_update(
@@ -197,6 +211,10 @@ def _apply(
     tx: Transaction, change: Change, before: TaskStatus, rows: Sequence[Row[*tuple[Any, ...]]], actor: str
 ) -> TaskStatus:
     """Change rows that are locked and all in the state `before`, and return the state that they are in now."""
+    if change.after is None:
+        if change.priority is not None:
+            _set_priority(tx, change.priority, rows, actor, change.reason)
+        return before
     after, reason = change.after, change.reason
     if before is TaskStatus.RUNNING:  # its supervisor ends it
         after, reason = before, f"cancel requested: {reason}"
@@ -209,11 +227,31 @@ def _apply(
         is_before = func.coalesce(tasks.c.status, before) == before
         values = _columns(tx, change, before)
         tx.execute(update(tasks).where(is_listed, is_before).values(updated_at=tx.now, **values))
-        event = {"subject": "task", "before": before, "after": after, "actor": actor, "reason": reason, "at": tx.now}
-        constants = [literal(value, task_events.c[name].type) for name, value in event.items()]
-        events = select(tasks.c.id, tasks.c.trace_id, *constants).where(is_listed).order_by(tasks.c.id)
-        tx.execute(insert(task_events).from_select(["task_id", "trace_id", *event], events))
+        event = {"subject": EventSubject.TASK, "before": before, "after": after, "reason": reason}
+        _record_events(tx, is_listed, event, actor)
     return after
+
+
+def _record_events(tx: Transaction, selected: ColumnElement[bool], event: Mapping[str, Any], actor: str) -> None:
+    """Write an event of each selected task; a value may be an expression of its row."""
+    values = {**event, "actor": actor, "at": tx.now}
+    columns = [
+        value if isinstance(value, ColumnElement) else literal(value, task_events.c[name].type)
+        for name, value in values.items()
+    ]
+    events = select(tasks.c.id, tasks.c.trace_id, *columns).where(selected).order_by(tasks.c.id)
+    tx.execute(insert(task_events).from_select(["task_id", "trace_id", *values], events))
+
+
+def _set_priority(
+    tx: Transaction, priority: Priority, rows: Sequence[Row[*tuple[Any, ...]]], actor: str, reason: str
+) -> None:
+    """Give rows that are locked a priority, with an event of those that had another."""
+    selected = and_(_among(tx, tasks.c.id, [row.id for row in rows]), tasks.c.priority != priority)
+    known = case(*((tasks.c.priority == member, member.name.lower()) for member in Priority))
+    event = {"subject": EventSubject.QUEUE, "before": known, "after": priority.name.lower(), "reason": reason}
+    _record_events(tx, selected, event, actor)  # before the row forgets what it was
+    tx.execute(update(tasks).where(selected).values(priority=int(priority), updated_at=tx.now))
 
 
 def _columns(tx: Transaction, change: Change, before: TaskStatus) -> dict[str, Any]:

@@ -3,14 +3,15 @@
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Row, exists, func, insert, or_, select
+from sqlalchemy import ColumnElement, Row, and_, case, exists, func, insert, literal, or_, select
 
 from squire_pipelines.domain.agent_choice import AgentChoice
 from squire_pipelines.domain.budgets import BudgetLimits, Purpose
+from squire_pipelines.domain.dispatch_order import ageing_moments, urgency
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.identity import attempt_id as id_of_attempt
 from squire_pipelines.domain.provider_limits import DayLimits, limited, no_room, share_of_day
@@ -28,6 +29,9 @@ from squire_pipelines.ledger.transitions import change_task, record_attempt_even
 _LOOK_AHEAD = (1, 8, 64)
 """How far beyond the tasks whose turn it is others are looked for, while those wait for their agent."""
 
+
+PRIORITY_STEP_S = 21_600.0
+"""The default of `dispatch.priority_step_s`."""
 
 NO_SLOTS: Mapping[str, int] = MappingProxyType({})
 DayLimitsOf = Callable[[str, AgentChoice | None, str | None], DayLimits]
@@ -48,6 +52,7 @@ def dispatch(
     max_concurrent: int,
     max_per_repository: int,
     claim_deadline_s: float,
+    priority_step_s: float = PRIORITY_STEP_S,
     slots: Mapping[str, int] = NO_SLOTS,
     without: Collection[str] = (),
     changed: Collection[str] = (),
@@ -58,10 +63,11 @@ def dispatch(
     """Start an attempt for every task whose turn it is, all in this transaction; none in the repositories `without`.
 
     However many dispatchers there are, no more than `max_concurrent` attempts are open at once and no more than
-    `max_per_repository` of one repository, or fewer where `slots` have fewer for it. The new attempts are `queued`;
-    their run has to claim them within `claim_deadline_s`. With `limits_of`, each attempt reserves its budget, and tasks
-    that do not fit theirs wait. So do those whose last attempt ended for what only the user can change, but for
-    `changed`: it has been.
+    `max_per_repository` of one repository, or fewer where `slots` have fewer for it. Their order is that of
+    `domain.dispatch_order`, in which a task rises by one priority for each `priority_step_s` that it waits. The new
+    attempts are `queued`; their run has to claim them within `claim_deadline_s`. With `limits_of`, each attempt
+    reserves its budget, and tasks that do not fit theirs wait. So do those whose last attempt ended for what
+    only the user can change, but for `changed`: it has been.
     `choose` says which agent each attempt gets, which is recorded with it; a task for which it names none waits, and
     those behind it are looked at instead. `day_limits_of` gives the limits of a day of an attempt's providers, of which
     it reserves its share; a task waits while none of its providers has room.
@@ -78,9 +84,11 @@ def dispatch(
         return ()
     blocked = budgets.BudgetBlocks({}, {}) if limits_of is None else budgets.blocked_by_budget(tx, limits_of)
     where, passed_over = {*without, *blocked.repositories}, set(blocked.tasks)
+    moments = ageing_moments(tx.now, priority_step_s)
     for times in _LOOK_AHEAD:
         waiting: set[str] = set()
-        for task in _due(tx, max_per_repository * times, max_concurrent * times, where, passed_over, changed=changed):
+        most = max_per_repository * times, max_concurrent * times
+        for task in _due(tx, *most, where, passed_over, changed=changed, moments=moments):
             if open_by_repository.total() >= max_concurrent:
                 return tuple(started)
             if open_by_repository[task.repository] >= min(
@@ -154,6 +162,7 @@ def _due(
     without_tasks: Collection[str],
     *,
     changed: Collection[str],
+    moments: tuple[datetime, ...],
 ) -> tuple[Row[*tuple[Any, ...]], ...]:
     """Return the first `max_per_repository` of each repository, so that a long queue hides no other repository."""
     before = tasks.alias("before")
@@ -162,10 +171,11 @@ def _due(
         task_dependencies.c.depends_on == before.c.id,
         before.c.status != TaskStatus.SUCCEEDED,
     )
-    turn = func.row_number().over(partition_by=tasks.c.repository, order_by=task_rows.demand_order())
-    urgency = [column.label(f"urgency_{place}") for place, column in enumerate(task_rows.demand_order())]
+    order = _urgency(moments)
+    turn = func.row_number().over(partition_by=tasks.c.repository, order_by=order)
+    labelled = [column.label(f"urgency_{place}") for place, column in enumerate(order)]
     ranked = (
-        select(tasks.c.id, turn.label("turn"), *urgency)
+        select(tasks.c.id, turn.label("turn"), *labelled)
         .where(
             tasks.c.status == TaskStatus.READY,
             tasks.c.repository.not_in(without),
@@ -181,12 +191,24 @@ def _due(
     first = (
         select(ranked.c.id)
         .where(ranked.c.turn <= max_per_repository)
-        .order_by(*(ranked.c[column.name] for column in urgency))
+        .order_by(*(ranked.c[column.name] for column in labelled))
         .limit(limit)
     )
     ids = list(tx.execute(first).scalars())
-    rows = {row.id: row for row in tx.execute(select(tasks).where(tasks.c.id.in_(ids)))}
-    return tuple(rows[task_id] for task_id in ids)
+    rows = tx.execute(select(tasks).where(tasks.c.id.in_(ids))).all()
+    return tuple(sorted(rows, key=lambda row: urgency(row, moments)))
+
+
+def _urgency(moments: tuple[datetime, ...]) -> tuple[ColumnElement[Any], ...]:
+    """Return the columns of `domain.dispatch_order.urgency`, by which a page of the queue is found; a test compares."""
+    steps = sum((case((tasks.c.ready_at <= moment, 1), else_=0) for moment in moments), start=literal(0))
+    has_risen = tasks.c.ready_at <= moments[0]
+    return (
+        case((tasks.c.priority <= steps, 0), else_=tasks.c.priority - steps),
+        case((and_(tasks.c.attempts > 0, ~has_risen), 1), else_=0),
+        tasks.c.ready_at,
+        tasks.c.id,
+    )
 
 
 def _start(

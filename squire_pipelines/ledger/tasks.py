@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, case, func, or_, select, update
+from sqlalchemy import Row, func, or_, select, update
 
 from squire_pipelines.domain.budgets import BudgetLimits
 from squire_pipelines.domain.endings import Cause
@@ -199,11 +199,6 @@ def waiting_reason(tx: Transaction, task: Task, limits: BudgetLimits | None = No
         return reason
     shortage = budgets.budget_shortage(tx, limits, task.repository, task.id)
     return reason if shortage is None else str(shortage)
-
-
-def demand_order() -> tuple[Any, ...]:
-    """Return the order in which ready tasks are started: most urgent first, then the longest wait."""
-    return (tasks.c.priority, case((tasks.c.attempts > 0, 1), else_=0), tasks.c.ready_at, tasks.c.id)
 
 
 def _task(row: Row[*tuple[Any, ...]]) -> Task:

@@ -17,6 +17,9 @@ class DispatchSettings(SettingsSection):
     max_concurrent: int = Field(default=5, ge=1, le=1000)
     max_per_repository: int = Field(default=1, ge=1, le=100)
     max_attempts: int = Field(default=3, ge=1, le=10)
+    priority_step_s: Seconds = Field(
+        default=21_600, ge=1, description="a ready task counts one priority higher for each time it waited so long"
+    )
     retry_base_s: Seconds = 30
     retry_cap_s: Seconds = 900
     claim_deadline_s: Seconds = Field(default=120, ge=1)

@@ -120,6 +120,7 @@ def _dispatch(
             max_concurrent=limits.max_concurrent,
             max_per_repository=limits.max_per_repository,
             claim_deadline_s=limits.claim_deadline_s,
+            priority_step_s=limits.priority_step_s,
             slots=own.slots,
             without=unready,
             changed=[task.id for task in blocked_tasks if task.id not in waiting],

@@ -378,12 +378,21 @@ def decide(tx: Transaction, task_id: str, change: bulk.Change, *, actor: str = "
 
 
 def dispatch(
-    ledger: Ledger, *, concurrent: int = 100, per_repository: int = 100, deadline_s: float = 120
+    ledger: Ledger,
+    *,
+    concurrent: int = 100,
+    per_repository: int = 100,
+    deadline_s: float = 120,
+    step_s: float = task_dispatch.PRIORITY_STEP_S,
 ) -> tuple[Attempt, ...]:
     """Start what can be started."""
     with ledger.write() as tx:
         return task_dispatch.dispatch(
-            tx, max_concurrent=concurrent, max_per_repository=per_repository, claim_deadline_s=deadline_s
+            tx,
+            max_concurrent=concurrent,
+            max_per_repository=per_repository,
+            claim_deadline_s=deadline_s,
+            priority_step_s=step_s,
         )
 
 

@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -268,6 +269,19 @@ def test_one_task_that_cannot_be_changed_does_not_keep_the_others(squire: Squire
     assert f"task {ready} is not proposed" in output
     assert "there is no task 'tnone'" in output
     assert samples.read(task_rows.get, proposed).status is TaskStatus.READY
+
+
+def test_a_person_sets_a_priority_and_the_history_says_who(squire: Squire, samples: SampleData) -> None:
+    task_id, other = samples.task("A slow one"), samples.task("Another", repository="acme/api")
+    assert squire.ok("tasks", "priority", task_id, "critical") == f"{task_id}: ready, priority critical\n"
+    assert squire.ok("tasks", "priority", "--all", "--repository", "acme/api", "--yes", "low").startswith(other)
+    shown = squire.ok("tasks", "show", task_id)
+    assert re.search(r"priority +critical", shown)
+    assert re.search(r"queue +medium → critical", shown)
+    assert [row["id"] for row in squire.json("tasks", "list", "--order", "priority")] == [task_id, other]
+    assert "'urgent' is not one of" in squire.fails(2, "tasks", "priority", task_id, "urgent")
+    done = samples.ended(Cause.COMPLETED, "Done")
+    assert "has succeeded already" in squire.fails(1, "tasks", "priority", done, "high")
 
 
 def test_rejecting_ends_a_proposal_and_nothing_else(squire: Squire, samples: SampleData) -> None:

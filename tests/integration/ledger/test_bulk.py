@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import event, func, select
 
 from squire_pipelines.domain.endings import Cause
-from squire_pipelines.domain.tasks import TaskKind, TaskStatus
+from squire_pipelines.domain.tasks import Priority, TaskKind, TaskStatus
 from squire_pipelines.errors import RefusedError
 from squire_pipelines.ledger import bulk, tasks
 from squire_pipelines.ledger.audit import audit_page
@@ -151,6 +151,37 @@ def test_a_failure_half_way_leaves_all_as_it_was(ledger: Ledger) -> None:
         cancel_and_fail()
     assert status_of(ledger, ids[0]) is TaskStatus.READY
     assert count(ledger, task_events) == 2
+
+
+def test_a_priority_is_given_to_what_has_not_ended_and_each_change_is_told_with_what_it_was(ledger: Ledger) -> None:
+    ended = start_attempt(ledger)
+    settle(ledger, ended, Cause.AGENT_ERROR)
+    running = start_attempt(ledger).task_id
+    urgent = add_task(ledger, priority=Priority.CRITICAL)
+    proposed = add_task(ledger, approval=NONE_APPROVED, priority=Priority.LOW)
+    report = update(ledger, [ended.task_id, running, urgent, proposed], bulk.prioritise(Priority.CRITICAL))
+    assert report.changed == {
+        TaskStatus.RUNNING: (running,),
+        TaskStatus.READY: (urgent,),
+        TaskStatus.PROPOSED: (proposed,),
+    }
+    assert [unmatched.task_id for unmatched in report.unmatched] == [ended.task_id]
+    with ledger.read() as tx:
+        history = {task_id: tasks.events(tx, task_id) for task_id in (running, urgent, proposed)}
+        known = [tasks.get(tx, task_id).priority for task_id in (ended.task_id, running, urgent, proposed)]
+        audited = audit_page(tx)[0]
+    changes = {
+        task_id: [(row.before, row.after, row.actor) for row in rows if row.subject == "queue"]
+        for task_id, rows in history.items()
+    }
+    assert changes == {
+        running: [("medium", "critical", "ann")],
+        urgent: [],
+        proposed: [("low", "critical", "ann")],
+    }
+    assert known == [Priority.MEDIUM, 0, 0, 0]
+    assert (audited.action, audited.detail["reason"]) == ("tasks.priority", "priority critical")
+    assert is_sound(ledger)
 
 
 def test_what_people_do_is_in_the_audit_trail(ledger: Ledger) -> None:

@@ -1,9 +1,11 @@
 """Dispatch: whose turn it is, how many at once, and what it never does twice."""
 
+import random
 import threading
+from datetime import timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from squire_pipelines.domain.agent_choice import (
     AgentChoice,
@@ -13,6 +15,7 @@ from squire_pipelines.domain.agent_choice import (
     TaskTraits,
     choose_agent,
 )
+from squire_pipelines.domain.dispatch_order import ageing_moments, urgency
 from squire_pipelines.domain.endings import AGENTS_FAILURES, Cause, Ending
 from squire_pipelines.domain.signals import Source
 from squire_pipelines.domain.tasks import AttemptStatus, Priority, TaskStatus
@@ -20,9 +23,12 @@ from squire_pipelines.ledger import attempts, task_dispatch, tasks
 from squire_pipelines.ledger.attempts import Attempt, RetryRule
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import attempts as table
+from squire_pipelines.ledger.tables import tasks as task_table
 from squire_pipelines.ledger.task_traits import ChooseAgent, ready_orders
 from tests.support.ledgers import REPOSITORY, TRACE, Clock, add_task, add_tasks, claim, collect, dispatch, settle, spec
 from tests.support.signal_samples import failed_check, issue, open_pr
+
+STEP_S = 3600
 
 
 def test_a_ready_task_gets_its_first_attempt_with_an_id_that_follows_from_the_task(
@@ -83,6 +89,32 @@ def test_a_task_that_is_tried_again_lets_fresh_ones_of_its_priority_go_first(led
     fresh = add_task(ledger)
     assert [attempt.task_id for attempt in dispatch(ledger, concurrent=1)] == [fresh]
     assert [attempt.task_id for attempt in dispatch(ledger, concurrent=2)] == [failing]
+
+
+def test_a_task_that_has_waited_goes_before_what_is_more_urgent_and_came_later(ledger: Ledger, clock: Clock) -> None:
+    waiting = add_task(ledger, priority=Priority.LOW)
+    clock.forward(3 * STEP_S - 1)
+    add_task(ledger, priority=Priority.CRITICAL)
+    assert [attempt.task_id for attempt in dispatch(ledger, concurrent=1, step_s=STEP_S)] != [waiting]
+    clock.forward(2)
+    add_task(ledger, priority=Priority.CRITICAL)
+    assert [attempt.task_id for attempt in dispatch(ledger, concurrent=2, step_s=STEP_S)] == [waiting]
+
+
+def test_the_database_orders_as_the_rule_does(ledger: Ledger, clock: Clock) -> None:
+    chance = random.Random(11)  # noqa: S311 - a sequence that can be repeated
+    ids = add_tasks(ledger, *(spec(f"k{number}", priority=chance.choice(list(Priority))) for number in range(40)))
+    ages = [0, 1, STEP_S - 1, STEP_S, STEP_S + 1, 2 * STEP_S, 3 * STEP_S, 4 * STEP_S]
+    with ledger.write() as tx:
+        for task_id in ids:
+            ready_at = tx.now - timedelta(seconds=chance.choice(ages))
+            values = {"ready_at": ready_at, "attempts": chance.choice([0, 0, 1])}
+            tx.execute(update(task_table).where(task_table.c.id == task_id).values(**values))
+        rows = tx.execute(select(task_table)).all()
+    moments = ageing_moments(clock.now, STEP_S)
+    expected = [row.id for row in sorted(rows, key=lambda row: urgency(row, moments))]
+    order = [dispatch(ledger, concurrent=count, step_s=STEP_S)[0].task_id for count in range(1, len(ids) + 1)]
+    assert order == expected
 
 
 def test_a_repository_with_a_very_long_queue_does_not_hide_the_others(ledger: Ledger, clock: Clock) -> None:

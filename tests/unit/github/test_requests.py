@@ -19,7 +19,7 @@ from tests.support.github_schemas import schema_file
 
 pytestmark = pytest.mark.anyio
 ClientOf = Callable[..., GitHubClient]
-ISSUE = {"number": 3, "body": "text <!-- squire opening x -->"}
+ISSUE = {"number": 3, "body": "text <!-- squire opening x -->", "user": {"login": "Squire-Bot"}}
 ANSWERS: dict[str, Any] = {
     "GET /repos/o/r/issues": httpx.Response(200, json=[ISSUE]),
     "POST /repos/o/r/issues": httpx.Response(201, json=ISSUE),
@@ -70,7 +70,7 @@ async def test_every_request_about_issues_rules_and_webhooks_is_githubs(
 ) -> None:
     fake = FakeGitHub(rest=ANSWERS)
     client = client_of(fake)
-    assert await find_issue(client, "o/r", "squire opening x") == 3
+    assert await find_issue(client, "o/r", "squire opening x", author="squire-bot") == 3
     await create_issue(client, "o/r", title="t", body="b")
     await update_issue(client, "o/r", 3, state="open", title="t", body="b")
     await update_issue(client, "o/r", 3, state="closed")
@@ -81,6 +81,19 @@ async def test_every_request_about_issues_rules_and_webhooks_is_githubs(
     await ping(client, "o/r", Webhook(1, "https://squire.test", is_active=True))
     assert {f"{request.method} {request.url.path.removeprefix('/api/v3')}" for request in fake.requests} == {*ANSWERS}
     assert [problem for request in fake.requests for problem in problems(openapi, request)] == []
+
+
+async def test_an_issue_with_our_mark_by_somebody_else_is_not_ours(client_of: ClientOf) -> None:
+    mark = "<!-- squire opening x -->"
+    listed = [
+        {"number": 9, "body": mark, "user": {"login": "squire-bot"}},
+        {"number": 8, "body": "another", "user": {"login": "squire-bot"}},
+        {"number": 3, "body": mark, "user": {"login": "squire-bott"}},
+        {"number": 2, "body": mark, "user": None},
+        {"number": 1, "body": mark, "user": {"login": "squire-bot"}, "pull_request": {}},
+    ]
+    client = client_of(FakeGitHub(rest={"GET /repos/o/r/issues": httpx.Response(200, json=listed)}))
+    assert await find_issue(client, "o/r", mark, author="squire-bot") == 9
 
 
 def test_an_apps_code_is_exchanged_where_github_takes_it(openapi: dict[str, Any]) -> None:
