@@ -323,6 +323,8 @@ def _admit(context: dg.AssetExecutionContext, ledger: "Ledger", settings: Settin
                 max_tasks_per_fact=planner.max_tasks_per_fact,
             )
             rows = [tasks.get(tx, task_id) for task_id in created]
+            limits, rules = effective.budgets_for(repository), effective.dispatch.queue_rules
+            waits = {row.id: tasks.waiting_reason(tx, row, limits, rules) for row in rows}
         context.log_event(
             dg.AssetMaterialization(
                 TASKS,
@@ -334,7 +336,11 @@ def _admit(context: dg.AssetExecutionContext, ledger: "Ledger", settings: Settin
                     "plan": saved.id,
                     "trace_id": saved.trace_id,
                     "preview": preview(
-                        ("task", "title", "status", "branch"), ((r.id, r.title, r.status.value, r.branch) for r in rows)
+                        ("task", "title", "status", "waits for", "branch"),
+                        (
+                            (row.id, row.title, row.status.value, wait.text if wait is not None else "", row.branch)
+                            for row, wait in zip(rows, waits.values(), strict=True)
+                        ),
                     ),
                 },
             )

@@ -100,7 +100,6 @@ class CliContext:
         """Read a page of the list of tasks, the fast way if possible. Raises NotFoundError, ConfigError."""
         from squire_pipelines.cli import fast_list  # noqa: PLC0415 - not every command needs it
         from squire_pipelines.cli.task_rows import read_page  # noqa: PLC0415 - likewise
-        from squire_pipelines.ledger.waiting import FOR_ITS_START  # noqa: PLC0415 - likewise
 
         path = fast_list.ledger_path(self.config, self.home)
         if path is None:
@@ -109,26 +108,27 @@ class CliContext:
             fast_list.remember_checked(digest, self.home)
             path = fast_list.ledger_path(self.config, self.home)
         page = None if path is None else fast_list.read_tasks(path, query)
-        if page is None:
-            with self.ledger.read() as tx:
-                page = read_page(tx.query_runner(), query, now=tx.now)
-        waits = any(row.waiting == FOR_ITS_START for row in page.rows)
-        return self._with_budgets(page) if waits and fast_list.may_have_budgets(self.config, self.home) else page
-
-    def _with_budgets(self, page: "TaskPage") -> "TaskPage":
-        """Name the budget for which a task waits, where the page says that it waits for its start."""
-        from squire_pipelines.execution.repository_settings import repository_settings  # noqa: PLC0415 - as below
-        from squire_pipelines.ledger import budgets  # noqa: PLC0415 - slow to import, and only with budgets needed
-        from squire_pipelines.ledger.waiting import FOR_ITS_START  # noqa: PLC0415 - not every command needs it
-
-        limits_of = repository_settings(self.ledger, self.settings).of_all.budgets_for
+        if path is not None and page is not None:
+            if fast_list.may_wait_by_settings(self.config, self.home) or fast_list.may_be_capped(path, page):
+                return self._with_settings(page)
+            return page
         with self.ledger.read() as tx:
-            blocks = budgets.blocked_by_budget(tx, limits_of)
-        rows = []
-        for row in page.rows:
-            shortage = blocks.why(row.repository, row.id) if row.waiting == FOR_ITS_START else None
-            rows.append(row if shortage is None else replace(row, waiting=str(shortage)))
-        return replace(page, rows=tuple(rows))
+            page = read_page(tx.query_runner(), query, now=tx.now)
+        return self._with_settings(page)
+
+    def _with_settings(self, page: "TaskPage") -> "TaskPage":
+        """Name what a task waits for by the settings, where the page says that it waits for its start."""
+        starting = {row.id: row.repository for row in page.rows if row.waits_for_start}
+        if not starting:
+            return page
+        from squire_pipelines.cli.task_rows import with_waits  # noqa: PLC0415 - as below
+        from squire_pipelines.execution.repository_settings import repository_settings  # noqa: PLC0415 - as below
+        from squire_pipelines.ledger.queue_waits import read_waits  # noqa: PLC0415 - slow, and seldom needed
+
+        own = repository_settings(self.ledger, self.settings)
+        with self.ledger.read() as tx:
+            waits = read_waits(tx, starting, own.queue_rules_of, own.of_all.budgets_for)
+        return replace(page, rows=with_waits(page.rows, waits))
 
     def close(self) -> None:
         """Record which secrets were used, and close the ledger if it was opened."""

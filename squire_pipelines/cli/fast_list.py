@@ -15,9 +15,11 @@ from pathlib import Path
 
 from squire_pipelines import __version__
 from squire_pipelines.cli.task_rows import TaskPage, read_page, read_rows
+from squire_pipelines.domain.queue_rules import PullRequestCaps, cap_reached
 from squire_pipelines.home import Home, make_folder, named_config
 from squire_pipelines.ledger import HEAD_REVISION
 from squire_pipelines.ledger.list_sql import read_ids_like
+from squire_pipelines.ledger.pull_request_use import read_use
 from squire_pipelines.ledger.task_query import QueryRunner, TaskQuery
 
 BUSY_TIMEOUT_S = 5.0
@@ -26,6 +28,7 @@ _URL = "SQUIRE_LEDGER_URL"
 _NO_SETTINGS = {"SQUIRE_HOME", "SQUIRE_CONFIG", _URL}
 _OF_TESTS = "SQUIRE_TEST_"
 _PREFIX = "sqlite:///"
+_OF_THE_QUEUE = ("pull_requests", "dependencies")
 CHANGES = {
     "task_events": "at",
     "signal_events": "at",
@@ -111,14 +114,36 @@ def named_ledger(config: Path | None, home: Home) -> Path | None:
     return Path(path) if plain else None
 
 
-def may_have_budgets(config: Path | None, home: Home) -> bool:
-    """Return whether the settings may limit what work costs, so that a task may wait for a budget."""
-    if any(name.upper().startswith(("SQUIRE_BUDGETS", "SQUIRE_REPOSITORY")) for name in os.environ):
+def may_wait_by_settings(config: Path | None, home: Home) -> bool:
+    """Return whether the settings say of budgets, caps or dependencies what makes tasks wait longer than by default."""
+    names = ("SQUIRE_BUDGETS", "SQUIRE_REPOSITORY", "SQUIRE_DISPATCH")
+    if any(name.upper().startswith(names) for name in os.environ):
         return True
     try:
-        return "budgets" in _config_path(config, home)[0].read_text(encoding="utf-8")
+        text = _config_path(config, home)[0].read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return False
+    return any(word in text for word in ("budgets", *_OF_THE_QUEUE))
+
+
+def may_be_capped(path: Path, page: TaskPage) -> bool:
+    """Return whether a task of the page may wait for a cap on pull requests, or for what its repository's file says.
+
+    Asked where the settings say nothing of caps, so that the defaults hold, or lower ones in a repository's own file.
+    """
+    names = list(dict.fromkeys(row.repository for row in page.rows if row.waits_for_start))
+    if not names:
+        return False
+    try:
+        with _query_runner(path) as runner:
+            uses = read_use(runner, names, now=page.now)
+            if any(cap_reached(PullRequestCaps(), use, page.now) is not None for use in uses.values()):
+                return True
+            condition, values = runner.among("repository", names)
+            sql = f"SELECT settings FROM repository_files WHERE settings IS NOT NULL AND {condition}"  # noqa: S608 - ours
+            return any(word in str(row["settings"]) for row in runner.run(sql, values) for word in _OF_THE_QUEUE)
+    except sqlite3.Error:
+        return True
 
 
 def read_tasks(path: Path, query: TaskQuery) -> TaskPage | None:

@@ -9,20 +9,26 @@ from datetime import UTC, datetime
 from typing import Any
 
 from squire_pipelines.ledger.list_sql import read_ids
-from squire_pipelines.ledger.task_query import QueryRunner, TaskQuery
-from squire_pipelines.ledger.waiting import FOR_ITS_START, read_open_dependencies, read_stopped, waiting_reason
+from squire_pipelines.ledger.task_query import PRIORITY_NAMES, QueryRunner, TaskQuery
+from squire_pipelines.ledger.waiting import Wait, WaitKind, read_open_dependencies, read_stopped, waiting_reason
 
 
 @dataclass(frozen=True, slots=True)
 class TaskRow:
-    """One line of the list. `waiting` is why a task does not run yet, None when it does not wait."""
+    """One line of the list. `waiting` is why a task does not run yet, None when it does not wait.
+
+    `waiting_for` is that as one word of `WaitKind`, and `waiting_until` when it ends by itself, as far as is known.
+    """
 
     id: str
     repository: str
     title: str
     kind: str
     status: str
+    priority: str
     waiting: str | None
+    waiting_for: str | None
+    waiting_until: datetime | None
     cause: str | None
     message: str | None
     attempts: int
@@ -37,6 +43,11 @@ class TaskRow:
     created_at: datetime
     updated_at: datetime
     ended_at: datetime | None
+
+    @property
+    def waits_for_start(self) -> bool:
+        """Whether nothing in the ledger stands in its way; the settings may."""
+        return self.waiting_for == WaitKind.START
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +64,8 @@ _OF_OUTCOMES = ("pr_number", "pr_url", "checks")
 _COPIED = (*_OF_TASKS, "trace_id", *_OF_OUTCOMES, "outcome")
 _SELECT = f"""
 SELECT {", ".join(f"t.{name}" for name in _OF_TASKS)}, {", ".join(f"o.{name}" for name in _OF_OUTCOMES)},
-       o.state AS outcome, t.cancel_requested_at, t.trace_id, t.created_at, t.updated_at, t.ended_at, t.not_before
+       o.state AS outcome, t.priority, t.cancel_requested_at, t.trace_id, t.created_at, t.updated_at, t.ended_at,
+       t.not_before
 FROM tasks t LEFT JOIN outcomes o ON o.task_id = t.id WHERE
 """  # noqa: S608 - names of ours
 
@@ -73,19 +85,32 @@ def read_rows(runner: QueryRunner, ids: Sequence[str], *, now: datetime) -> tupl
     ready = [task_id for task_id, row in rows.items() if row["status"] == "ready"]
     dependencies = read_open_dependencies(runner, ready)
     listed = [_row(rows[task_id], dependencies.get(task_id, []), now) for task_id in ids if task_id in rows]
-    stopped = read_stopped(runner, [row.repository for row in listed if row.waiting == FOR_ITS_START])
-    if not stopped:
-        return tuple(listed)
-    return tuple(
-        replace(row, waiting=stopped.get(row.repository, row.waiting)) if row.waiting == FOR_ITS_START else row
+    stopped = read_stopped(runner, [row.repository for row in listed if row.waits_for_start])
+    waits = {
+        row.id: Wait(WaitKind.REPOSITORY, stopped[row.repository])
         for row in listed
-    )
+        if row.waits_for_start and row.repository in stopped
+    }
+    return with_waits(listed, waits)
+
+
+def with_waits(rows: Sequence[TaskRow], waits: Mapping[str, Wait]) -> tuple[TaskRow, ...]:
+    """Return the rows, where those of these tasks say what they wait for."""
+    return tuple(replace(row, **_wait_columns(waits[row.id])) if row.id in waits else row for row in rows)
+
+
+def _wait_columns(wait: Wait | None) -> dict[str, Any]:
+    if wait is None:
+        return {"waiting": None, "waiting_for": None, "waiting_until": None}
+    return {"waiting": wait.text, "waiting_for": wait.kind.value, "waiting_until": wait.until}
 
 
 def _row(row: Mapping[str, Any], dependencies: Sequence[str], now: datetime) -> TaskRow:
+    wait = waiting_reason(row["status"], _moment(row["not_before"]), dependencies, now=now, cause=row["cause"])
     return TaskRow(
         **{name: row[name] for name in _COPIED},
-        waiting=waiting_reason(row["status"], _moment(row["not_before"]), dependencies, now=now, cause=row["cause"]),
+        **_wait_columns(wait),
+        priority=PRIORITY_NAMES[row["priority"]],
         cancel_requested=row["cancel_requested_at"] is not None,
         created_at=_moment(row["created_at"]),
         updated_at=_moment(row["updated_at"]),

@@ -36,7 +36,7 @@ tasks = LazyGroup(
         "followup": Lazy(f"{_CLI}.tasks_new:followup", "Ask for more work on a task's open pull request."),
         "approve": Lazy(f"{_CLI}.tasks_change:approve", "Let proposed tasks run."),
         "reject": Lazy(f"{_CLI}.tasks_change:reject", "Reject proposed tasks."),
-        "start": Lazy(f"{_CLI}.tasks_change:start", "Approve the given tasks, or all proposed ones."),
+        "start": Lazy(f"{_CLI}.tasks_change:start", "Start the given tasks before others, or approve all."),
         "cancel": Lazy(f"{_CLI}.tasks_change:cancel", "Cancel tasks, running ones too."),
         "priority": Lazy(f"{_CLI}.tasks_change:priority", "Give tasks another priority."),
         "retry": Lazy(f"{_CLI}.tasks_change:retry", "Let failed or cancelled tasks run again."),

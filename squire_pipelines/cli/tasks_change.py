@@ -84,6 +84,8 @@ def _show_report(report: bulk.BulkReport, change: bulk.Change) -> None:
 def _new_state(status: TaskStatus, change: bulk.Change) -> str:
     if change.priority is not None:
         return f"{status}, {change.reason}"
+    if change.is_start:
+        return f"{status}, before all others"
     if status is TaskStatus.RUNNING:
         return "asked to stop"
     if change.more_attempts:
@@ -113,11 +115,19 @@ def reject(context: CliContext, /, reason: str, **selection: Any) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask before all proposed tasks are approved.")
 @with_context
 def start(context: CliContext, task_ids: tuple[str, ...], *, yes: bool) -> None:
-    """Approve the given tasks, or all proposed ones when none is named."""
-    if not task_ids and not context.read_tasks(TaskQuery(statuses=("proposed",), limit=1)).rows:
+    """Start the given tasks before all others, or approve all proposed ones when none is named.
+
+    A named task is started as soon as there is a slot: it passes the order of the queue, the caps on pull requests
+    (`dispatch.max_open_pull_requests`, `max_new_pull_requests_per_hour`) and the time before which it should not run.
+    One that is proposed is approved with it. Budgets, dependencies and a change of settings that it waits for hold.
+    """
+    if task_ids:
+        _change(context, bulk.start(), task_ids, select_all=False, yes=yes)
+        return
+    if not context.read_tasks(TaskQuery(statuses=("proposed",), limit=1)).rows:
         write_line("No task waits for approval.")
         return
-    _change(context, bulk.approve(), task_ids, select_all=not task_ids, yes=yes)
+    _change(context, bulk.approve(), task_ids, select_all=True, yes=yes)
 
 
 @command(

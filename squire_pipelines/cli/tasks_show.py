@@ -30,7 +30,7 @@ from squire_pipelines.ledger import tasks as task_rows
 from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.ledger.retention import ArchivedTask, archived_task
 from squire_pipelines.ledger.tasks import Task
-from squire_pipelines.ledger.waiting import FOR_ITS_AGENT, FOR_ITS_START
+from squire_pipelines.ledger.waiting import FOR_ITS_AGENT, FOR_ITS_START, Wait, WaitKind
 from squire_pipelines.terminal.output import write_line
 
 _LOG_LINES = 10
@@ -115,19 +115,25 @@ def show(context: CliContext, task_id: str, *, as_json: bool) -> None:
         task = task_rows.get(tx, task_id)
     settings = settings_in(context.ledger, context.settings, task.repository)
     with context.ledger.read() as tx:
-        waiting = task_rows.waiting_reason(tx, task, settings.budgets_for(task.repository))
+        limits, rules = settings.budgets_for(task.repository), settings.dispatch.queue_rules
+        wait = task_rows.waiting_reason(tx, task, limits, rules)
         attempts = attempt_rows.of_task(tx, task_id)
         events = task_rows.events(tx, task_id)
         outcome = outcome_rows.get(tx, task_id)
-    if waiting == FOR_ITS_START:
-        waiting = _ask_about_agent(context, task)
+    if wait == FOR_ITS_START:
+        wait = _ask_about_agent(context, task)
     if as_json:
-        content = {**asdict(task), "waiting": waiting, "spec": task.spec}
+        waiting = {
+            "waiting": wait and wait.text,
+            "waiting_for": wait and wait.kind.value,
+            "waiting_until": wait and wait.until,
+        }
+        content = {**asdict(task), **waiting, "spec": task.spec}
         # The fencing token lets its holder write to the ledger, so that it is not shown.
         rows = [{k: v for k, v in asdict(attempt).items() if k != "lease_token"} for attempt in attempts]
         emit_json({**content, "attempt_rows": rows, "events": events, "outcome": outcome})
         return
-    _write_task(task, waiting)
+    _write_task(task, wait.text if wait is not None else None)
     for attempt in attempts:
         _write_attempt(attempt)
     write_line("\nHistory")
@@ -137,12 +143,12 @@ def show(context: CliContext, task_id: str, *, as_json: bool) -> None:
         write_fields(outcome, _OUTCOME)
 
 
-def _ask_about_agent(context: CliContext, task: Task) -> str:
+def _ask_about_agent(context: CliContext, task: Task) -> Wait:
     """Return what a task waits for when nothing in the ledger stands in its way: the engine knows more."""
     from squire_pipelines.execution.assignment import why_agent_cannot_start  # noqa: PLC0415 - Docker's client
 
     problem = why_agent_cannot_start(context.ledger, context.settings, task, Deadline.after(_ENGINE_S))
-    return FOR_ITS_START if problem is None else f"{FOR_ITS_AGENT}: {problem}"
+    return FOR_ITS_START if problem is None else Wait(WaitKind.AGENT, f"{FOR_ITS_AGENT}: {problem}")
 
 
 def _show_archived(task: ArchivedTask, *, as_json: bool) -> None:

@@ -60,6 +60,8 @@ runner = "{options.runner}"
 # A demo should not wait long after an interruption.
 retry_base_s = 2
 retry_cap_s = 10
+# It shows all of its work at once.
+max_new_pull_requests_per_hour = 1000
 lease_s = {20 if options.executor == "in_process" else 60}
 
 [pipeline]

@@ -10,7 +10,7 @@ from squire_pipelines.domain.tasks import Priority
 
 
 class _ReadyTask(Protocol):
-    """A ready task's row. `ready_at` is when it became ready the last time."""
+    """A ready task's row. `ready_at` is when it became ready the last time; `start_requested_at` is a person's word."""
 
     @property
     def id(self) -> str: ...
@@ -22,7 +22,13 @@ class _ReadyTask(Protocol):
     def attempts(self) -> int: ...
 
     @property
-    def ready_at(self) -> datetime: ...
+    def ready_at(self) -> datetime | None: ...
+
+    @property
+    def created_at(self) -> datetime: ...
+
+    @property
+    def start_requested_at(self) -> datetime | None: ...
 
 
 def ageing_moments(now: datetime, step_s: float) -> tuple[datetime, ...]:
@@ -35,17 +41,20 @@ def ageing_moments(now: datetime, step_s: float) -> tuple[datetime, ...]:
     return tuple(now - timedelta(seconds=step_s * steps) for steps in range(1, max(Priority) + 1))
 
 
-def urgency(task: _ReadyTask, moments: tuple[datetime, ...]) -> tuple[int, int, datetime, str]:
+def urgency(task: _ReadyTask, moments: tuple[datetime, ...]) -> tuple[int, int, int, datetime, str]:
     """Return what orders ready tasks, the smallest first.
 
-    First comes the priority, less one for each of the `moments` since which the task waits; then tasks that were not
-    tried yet, unless one that was tried has waited for a step; then the one that waits longest. So from
-    `max(priority, 1) * step_s` after a task became ready, nothing that becomes ready later is started before it:
-    those alone that became ready before it are, however many others arrive.
+    First comes what a person has started. Then the priority decides, less one for each of the `moments` since which
+    the task waits; then tasks that were not tried yet, unless one that was tried has waited for a step; then the one
+    that waits longest. So from `max(priority, 1) * step_s` after a task became ready, nothing that becomes ready later
+    goes before it, but for what a person starts: those alone that became ready before it do, however many others
+    arrive.
 
     Args:
         task: The task.
         moments: As `ageing_moments` gives them.
     """
-    steps = sum(task.ready_at <= moment for moment in moments)
-    return max(0, task.priority - steps), int(task.attempts > 0 and not steps), task.ready_at, task.id
+    since = task.ready_at or task.created_at
+    steps = sum(since <= moment for moment in moments)
+    rank = max(0, task.priority - steps)
+    return int(task.start_requested_at is None), rank, int(task.attempts > 0 and not steps), since, task.id

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from squire_pipelines.domain.onboarding import why_not_started
+from squire_pipelines.domain.queue_rules import QueueRules
 from squire_pipelines.ledger import onboardings, repository_files
 from squire_pipelines.ledger.repository_files import StoredFile
 from squire_pipelines.ledger.store import Ledger
@@ -52,6 +53,10 @@ class RepositorySettings:
     def slots(self) -> dict[str, int]:
         """How many attempts at once each repository asks for, where it asks for fewer."""
         return {name: self.of(name).dispatch.max_per_repository for name in self.files}
+
+    def queue_rules_of(self, repository: str) -> QueueRules:
+        """Return what the ready tasks of a repository wait for besides their turn."""
+        return self.of(repository).dispatch.queue_rules
 
 
 def repository_settings(ledger: Ledger, settings: Settings) -> RepositorySettings:

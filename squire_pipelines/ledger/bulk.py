@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import JsonValue
-from sqlalchemy import ARRAY, ColumnElement, Row, String, and_, any_, case, func, insert, literal, select, update
+from sqlalchemy import ARRAY, ColumnElement, Row, String, and_, any_, case, func, insert, literal, null, select, update
 
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.states import EventSubject
@@ -27,6 +27,7 @@ MAX_TASKS = 100_000
 _BATCH = 500  # parameters of a statement: SQLite takes at least 999
 _POSTGRES_BATCH = 10_000  # all ids are one parameter there
 _MAX_AUDITED = 1000
+_OF_THE_END = ("ended_at", "cause", "message", "not_before", "cancel_requested_at", "start_requested_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,8 @@ class Change:
     """A change that a person makes: the states that it expects, the one it leads to, and what to say of the others.
 
     With `of_waiting`, it is made to ready tasks too whose last attempt ended with that cause. Without `after`, the
-    state stays, and the task gets the `priority`.
+    state stays, and the task gets the `priority`. With `is_start`, a task that is or becomes ready goes before the
+    others of the queue, whatever the caps on pull requests say.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Change:
     hint: str = ""
     of_waiting: Cause | None = None
     priority: Priority | None = None
+    is_start: bool = False
 
     def expects(self, status: TaskStatus, cause: str | None) -> bool:
         """Return whether it is made to a task of this state, whose last attempt ended with this cause."""
@@ -128,6 +131,23 @@ def prioritise(priority: Priority) -> Change:
     reason = f"priority {priority.name.lower()}"
     refused, hint = "task {task} has {status} already", "only tasks that wait or run have a place in the queue"
     return Change("priority", expected, None, reason, refused=refused, hint=hint, priority=priority)
+
+
+def start() -> Change:
+    """Return the change by which tasks are started before all others as soon as there is a slot.
+
+    Proposed ones are approved with it. Caps on pull requests and the time before which a task should not run do not
+    hold for them; budgets, dependencies and slots do.
+    """
+    return Change(
+        "start",
+        frozenset({TaskStatus.PROPOSED, TaskStatus.READY}),
+        TaskStatus.READY,
+        "started by a person",
+        refused="task {task} is {status}",
+        hint="only proposed and ready tasks can be started; `squire tasks retry {task}` has one run again that ended",
+        is_start=True,
+    )
 
 
 def bulk_update(
@@ -227,8 +247,12 @@ def _apply(
         is_before = func.coalesce(tasks.c.status, before) == before
         values = _columns(tx, change, before)
         tx.execute(update(tasks).where(is_listed, is_before).values(updated_at=tx.now, **values))
-        event = {"subject": EventSubject.TASK, "before": before, "after": after, "reason": reason}
-        _record_events(tx, is_listed, event, actor)
+        if before is not after or not change.is_start:
+            event = {"subject": EventSubject.TASK, "before": before, "after": after, "reason": reason}
+            _record_events(tx, is_listed, event, actor)
+        if change.is_start:
+            place = {"subject": EventSubject.QUEUE, "before": null(), "after": "first", "reason": reason}
+            _record_events(tx, is_listed, place, actor)
     return after
 
 
@@ -260,7 +284,10 @@ def _columns(tx: Transaction, change: Change, before: TaskStatus) -> dict[str, A
     if change.after is TaskStatus.CANCELLED:
         return {"status": change.after, "ended_at": tx.now, "cause": "cancelled", "message": change.reason}
     values: dict[str, Any] = {"status": change.after, "ready_at": tx.now}
+    if change.is_start:
+        ready_at = {} if before is TaskStatus.READY else {"ready_at": tx.now}
+        return {"status": change.after, "start_requested_at": tx.now, "not_before": None, **ready_at}
     if before.is_final or change.of_waiting is not None:
-        values |= dict.fromkeys(("ended_at", "cause", "message", "not_before", "cancel_requested_at"))
+        values |= dict.fromkeys(_OF_THE_END)
         values["max_attempts"] = tasks.c.attempts + change.more_attempts
     return values

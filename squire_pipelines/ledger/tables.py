@@ -196,6 +196,7 @@ tasks = Table(
     Column("ended_at", UtcDateTime),
     Column("updated_at", UtcDateTime, nullable=False),
     Column("title_words", Text, nullable=False, default=_split_title),
+    Column("start_requested_at", UtcDateTime),
     one_of("status", TaskStatus),
     UniqueConstraint("repository", "fingerprint"),
     Index(None, "created_at", "id"),

@@ -17,9 +17,10 @@ from squire_pipelines.domain.tasks import Plan, TaskSpec, TaskStatus, fingerprin
 from squire_pipelines.errors import RefusedError
 from squire_pipelines.ledger import episodes, task_signals
 from squire_pipelines.ledger.audit import record_audit
+from squire_pipelines.ledger.dependencies import dependency_ended
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import archived_tasks, signals, task_dependencies, tasks
-from squire_pipelines.ledger.tasks import DEPENDENCY_FAILED, by_branch, cancel, get
+from squire_pipelines.ledger.tasks import by_branch, cancel, get
 from squire_pipelines.ledger.transitions import EventContext, record_event
 
 _MANUAL_PREFIX = f"{SignalKind.MANUAL_TASK}:"
@@ -79,8 +80,8 @@ def create_from_plan(
     live = [{"task_id": task_id, "depends_on": other} for task_id, other in pairs if other not in archived]
     if live:
         tx.execute(insert(task_dependencies), live)
-    for task_id in dict.fromkeys(task_id for task_id, other in pairs if archived.get(other, _DONE) is not _DONE):
-        cancel(tx, task_id, actor="dispatch", reason=DEPENDENCY_FAILED)
+    for task_id, other in {pair[0]: pair[1] for pair in pairs if archived.get(pair[1], _DONE) is not _DONE}.items():
+        cancel(tx, task_id, actor="dispatch", reason=dependency_ended(other, archived[other]))
     _close_requests(tx, plan.repository, (ref for spec in plan.tasks for ref in spec.signals), trace_id=trace_id)
     return tuple(created.values())
 

@@ -2,27 +2,28 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, case, exists, func, insert, literal, or_, select
+from sqlalchemy import Row, func, insert, select
 
 from squire_pipelines.domain.agent_choice import AgentChoice
 from squire_pipelines.domain.budgets import BudgetLimits, Purpose
-from squire_pipelines.domain.dispatch_order import ageing_moments, urgency
-from squire_pipelines.domain.endings import Cause
+from squire_pipelines.domain.dispatch_order import ageing_moments
 from squire_pipelines.domain.identity import attempt_id as id_of_attempt
 from squire_pipelines.domain.provider_limits import DayLimits, limited, no_room, share_of_day
 from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
 from squire_pipelines.errors import StateConflictError
 from squire_pipelines.ledger import budgets
-from squire_pipelines.ledger import tasks as task_rows
 from squire_pipelines.ledger.attempts import Attempt, get
+from squire_pipelines.ledger.dependencies import cancel_dependents
+from squire_pipelines.ledger.due_tasks import DueRules, read_due
 from squire_pipelines.ledger.provider_budgets import reserve_at_providers
+from squire_pipelines.ledger.queue_waits import RulesOf, read_room, ready_rules
 from squire_pipelines.ledger.store import Transaction
-from squire_pipelines.ledger.tables import attempts, task_dependencies, tasks
+from squire_pipelines.ledger.tables import attempts
 from squire_pipelines.ledger.task_traits import ChooseAgent, traits_of
 from squire_pipelines.ledger.transitions import change_task, record_attempt_event
 
@@ -59,6 +60,7 @@ def dispatch(
     limits_of: budgets.LimitsOf | None = None,
     choose: ChooseAgent | None = None,
     day_limits_of: DayLimitsOf | None = None,
+    rules_of: RulesOf | None = None,
 ) -> tuple[Attempt, ...]:
     """Start an attempt for every task whose turn it is, all in this transaction; none in the repositories `without`.
 
@@ -71,40 +73,78 @@ def dispatch(
     `choose` says which agent each attempt gets, which is recorded with it; a task for which it names none waits, and
     those behind it are looked at instead. `day_limits_of` gives the limits of a day of an attempt's providers, of which
     it reserves its share; a task waits while none of its providers has room.
+    `rules_of` says what a repository's tasks wait for besides: an attempt that may open a pull request counts towards
+    the caps from its start, so that no two dispatchers pass them together; one that adds to an open one needs no room.
     """
     tx.exclusive("dispatch")
-    while task_rows.cancel_dependents(tx):
+    while cancel_dependents(tx):
         pass  # each round cancels at least one task, which the next does not return again
-    open_attempts = select(attempts.c.repository, func.count()).where(attempts.c.status != AttemptStatus.ENDED)
-    rows = tx.execute(open_attempts.group_by(attempts.c.repository))
-    open_by_repository: Counter[str] = Counter({row[0]: row[1] for row in rows})
-    limits = _Limits(limits_of, day_limits_of)
-    started: list[Attempt] = []
-    if open_by_repository.total() >= max_concurrent:
+    free = _Places(_count_open(tx), max_concurrent, max_per_repository, slots)
+    if not free.has_any:
         return ()
     blocked = budgets.BudgetBlocks({}, {}) if limits_of is None else budgets.blocked_by_budget(tx, limits_of)
-    where, passed_over = {*without, *blocked.repositories}, set(blocked.tasks)
-    moments = ageing_moments(tx.now, priority_step_s)
+    queue_rules = {} if rules_of is None else ready_rules(tx, rules_of)
+    free.room.update(read_room(tx, queue_rules))
+    due = DueRules(
+        without=frozenset((*without, *blocked.repositories)),
+        changed=changed,
+        full=frozenset(name for name, count in free.room.items() if not count),
+        merging=frozenset(name for name, rules in queue_rules.items() if rules.wait_for_merge),
+        moments=ageing_moments(tx.now, priority_step_s),
+    )
+    limits = _Limits(limits_of, day_limits_of)
+    started: list[Attempt] = []
+    passed_over = set(blocked.tasks)
     for times in _LOOK_AHEAD:
         waiting: set[str] = set()
-        most = max_per_repository * times, max_concurrent * times
-        for task in _due(tx, *most, where, passed_over, changed=changed, moments=moments):
-            if open_by_repository.total() >= max_concurrent:
+        most = {"per_repository": max_per_repository * times, "limit": max_concurrent * times}
+        for task in read_due(tx, due, **most, without_tasks=passed_over):
+            if not free.has_any:
                 return tuple(started)
-            if open_by_repository[task.repository] >= min(
-                max_per_repository, slots.get(task.repository, max_concurrent)
-            ):
+            if not free.has_one_for(task):
                 continue
             choice = _choose(tx, task, choose)
             if choice is None and choose is not None:
                 waiting.add(task.id)
             elif (attempt := _reserve_and_start(tx, task, claim_deadline_s, limits, choice)) is not None:
                 started.append(attempt)
-                open_by_repository[task.repository] += 1
+                free.take(task)
         if not waiting:
             break
         passed_over |= waiting
     return tuple(started)
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Which places for attempts are free: slots, and room for pull requests where `room` has the repository."""
+
+    open: Counter[str]
+    max_concurrent: int
+    max_per_repository: int
+    fewer: Mapping[str, int]
+    room: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def has_any(self) -> bool:
+        return self.open.total() < self.max_concurrent
+
+    def has_one_for(self, task: Row[*tuple[Any, ...]]) -> bool:
+        """Return whether a task may start; the caps let pass what a person has started."""
+        name = task.repository
+        slots = min(self.max_per_repository, self.fewer.get(name, self.max_concurrent))
+        needs_room = not task.adds_to_open and task.start_requested_at is None
+        return self.open[name] < slots and not (needs_room and self.room.get(name, 1) <= 0)
+
+    def take(self, task: Row[*tuple[Any, ...]]) -> None:
+        self.open[task.repository] += 1
+        if not task.adds_to_open and task.repository in self.room:
+            self.room[task.repository] -= 1
+
+
+def _count_open(tx: Transaction) -> Counter[str]:
+    open_attempts = select(attempts.c.repository, func.count()).where(attempts.c.status != AttemptStatus.ENDED)
+    return Counter({row[0]: row[1] for row in tx.execute(open_attempts.group_by(attempts.c.repository))})
 
 
 def _reserve_and_start(
@@ -152,63 +192,6 @@ def _reserve(tx: Transaction, task: Row[*tuple[Any, ...]], limits_of: _Limits, c
         return True
     budgets.release(tx, attempt)
     return False
-
-
-def _due(
-    tx: Transaction,
-    max_per_repository: int,
-    limit: int,
-    without: Collection[str],
-    without_tasks: Collection[str],
-    *,
-    changed: Collection[str],
-    moments: tuple[datetime, ...],
-) -> tuple[Row[*tuple[Any, ...]], ...]:
-    """Return the first `max_per_repository` of each repository, so that a long queue hides no other repository."""
-    before = tasks.alias("before")
-    blocked = exists().where(
-        task_dependencies.c.task_id == tasks.c.id,
-        task_dependencies.c.depends_on == before.c.id,
-        before.c.status != TaskStatus.SUCCEEDED,
-    )
-    order = _urgency(moments)
-    turn = func.row_number().over(partition_by=tasks.c.repository, order_by=order)
-    labelled = [column.label(f"urgency_{place}") for place, column in enumerate(order)]
-    ranked = (
-        select(tasks.c.id, turn.label("turn"), *labelled)
-        .where(
-            tasks.c.status == TaskStatus.READY,
-            tasks.c.repository.not_in(without),
-            tasks.c.id.not_in(without_tasks),
-            or_(tasks.c.cause.is_distinct_from(Cause.CONFIGURATION), tasks.c.id.in_(changed)),
-            or_(tasks.c.not_before.is_(None), tasks.c.not_before <= tx.now),
-            ~blocked,
-        )
-        .subquery()
-    )
-    # The rows are read by their ids afterwards: in a join, Postgres with statistics from before the tasks came may
-    # rank all of them again for each row.
-    first = (
-        select(ranked.c.id)
-        .where(ranked.c.turn <= max_per_repository)
-        .order_by(*(ranked.c[column.name] for column in labelled))
-        .limit(limit)
-    )
-    ids = list(tx.execute(first).scalars())
-    rows = tx.execute(select(tasks).where(tasks.c.id.in_(ids))).all()
-    return tuple(sorted(rows, key=lambda row: urgency(row, moments)))
-
-
-def _urgency(moments: tuple[datetime, ...]) -> tuple[ColumnElement[Any], ...]:
-    """Return the columns of `domain.dispatch_order.urgency`, by which a page of the queue is found; a test compares."""
-    steps = sum((case((tasks.c.ready_at <= moment, 1), else_=0) for moment in moments), start=literal(0))
-    has_risen = tasks.c.ready_at <= moments[0]
-    return (
-        case((tasks.c.priority <= steps, 0), else_=tasks.c.priority - steps),
-        case((and_(tasks.c.attempts > 0, ~has_risen), 1), else_=0),
-        tasks.c.ready_at,
-        tasks.c.id,
-    )
 
 
 def _start(

@@ -22,6 +22,7 @@ STATUSES = ("proposed", "ready", "running", "succeeded", "failed", "cancelled")
 FINAL_STATUSES = ("succeeded", "failed", "cancelled")
 KINDS = ("fix_ci", "address_review", "resolve_issue", "manual", "other")
 PRIORITIES = (0, 1, 2, 3)
+PRIORITY_NAMES = ("critical", "high", "medium", "low")
 """Copies of what `domain.tasks` says, whose import takes longer than a list may; a test compares them."""
 
 

@@ -10,22 +10,21 @@ from sqlalchemy import Row, func, or_, select, update
 from squire_pipelines.domain.budgets import BudgetLimits
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.outcomes import PullRequestState
+from squire_pipelines.domain.queue_rules import QueueRules
 from squire_pipelines.domain.states import EventSubject
 from squire_pipelines.domain.tasks import TaskSpec, TaskStatus
 from squire_pipelines.errors import LedgerError, NotFoundError, StateConflictError
-from squire_pipelines.ledger import budgets, waiting
+from squire_pipelines.ledger import queue_waits, waiting
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.stored_json import read_json
 from squire_pipelines.ledger.tables import (
     archived_tasks,
     outcomes,
-    task_dependencies,
     task_events,
     tasks,
 )
 from squire_pipelines.ledger.transitions import EventContext, change_task, record_event
-
-DEPENDENCY_FAILED = "a task that it depends on did not succeed"
+from squire_pipelines.ledger.waiting import Wait, WaitKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +52,7 @@ class Task:
     ready_at: datetime | None
     ended_at: datetime | None
     updated_at: datetime
+    start_requested_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,40 +165,29 @@ def _request_cancel(tx: Transaction, task: Task, *, actor: str, reason: str) -> 
     record_event(tx, EventSubject.TASK, TaskStatus.RUNNING, TaskStatus.RUNNING, event)
 
 
-def cancel_dependents(tx: Transaction, *, limit: int = 1000) -> tuple[str, ...]:
-    """Cancel tasks that wait for one which failed or was cancelled. Returns their ids; call it until there are none."""
-    failed = select(tasks.c.id).where(tasks.c.status.in_([TaskStatus.FAILED, TaskStatus.CANCELLED]))
-    rows = tx.execute(
-        select(tasks.c.id)
-        .distinct()
-        .join(task_dependencies, task_dependencies.c.task_id == tasks.c.id)
-        .where(
-            tasks.c.status.in_([TaskStatus.PROPOSED, TaskStatus.READY]),
-            task_dependencies.c.depends_on.in_(failed),
-        )
-        .limit(limit)
-    )
-    ids = tuple(rows.scalars())
-    for task_id in ids:
-        cancel(tx, task_id, actor="dispatch", reason=DEPENDENCY_FAILED)
-    return ids
+def waiting_reason(
+    tx: Transaction, task: Task, limits: BudgetLimits | None = None, rules: QueueRules | None = None
+) -> Wait | None:
+    """Return why a task does not run yet; None when it does not wait. Derived, never stored.
 
-
-def waiting_reason(tx: Transaction, task: Task, limits: BudgetLimits | None = None) -> str | None:
-    """Return why a ready task does not run yet; None when it does not wait. Derived, never stored.
-
-    With the `limits` of its repository, a budget without room for it is a reason too.
+    With the `limits` and the `rules` of its repository, a budget, a cap and a dependency that is not merged are
+    reasons too.
     """
     dependencies = waiting.read_open_dependencies(tx.query_runner(), [task.id]).get(task.id, ())
-    reason = waiting.waiting_reason(task.status, task.not_before, dependencies, now=tx.now, cause=task.cause)
-    if reason == waiting.FOR_ITS_START:
-        reason = waiting.read_stopped(tx.query_runner(), [task.repository]).get(task.repository, reason)
-    if reason == waiting.FOR_THE_USER and task.message:
-        return f"{reason}: {task.message}"
-    if reason != waiting.FOR_ITS_START or limits is None:
-        return reason
-    shortage = budgets.budget_shortage(tx, limits, task.repository, task.id)
-    return reason if shortage is None else str(shortage)
+    wait = waiting.waiting_reason(task.status, task.not_before, dependencies, now=tx.now, cause=task.cause)
+    if wait is None:
+        return None
+    if wait.kind is WaitKind.SETTINGS and task.message:
+        return Wait(wait.kind, f"{wait.text}: {task.message}")
+    if wait.kind is not WaitKind.START:
+        return wait
+    stopped = waiting.read_stopped(tx.query_runner(), [task.repository]).get(task.repository)
+    if stopped is not None:
+        return Wait(WaitKind.REPOSITORY, stopped)
+    by_settings = queue_waits.read_waits(
+        tx, {task.id: task.repository}, lambda _: rules or QueueRules(), lambda _: limits or BudgetLimits()
+    )
+    return by_settings.get(task.id, wait)
 
 
 def _task(row: Row[*tuple[Any, ...]]) -> Task:

@@ -1,17 +1,44 @@
 """Why a task waits: the one rule, which lists, `squire tasks show` and the daemon's report share.
 
-Waiting is derived and never stored. Standard library only, as all that `squire tasks list` needs.
+Waiting is derived and never stored. Standard library only, as all that `squire tasks list` needs. What depends on
+settings (caps, budgets, whether dependencies have to be merged) is in `queue_waits`.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from squire_pipelines.ledger.task_query import QueryRunner
 
-FOR_ITS_START = "its start"
+
+class WaitKind(StrEnum):
+    """What a task waits for."""
+
+    APPROVAL = "approval"
+    DEPENDENCY = "dependency"
+    TIME = "time"
+    SETTINGS = "settings"
+    REPOSITORY = "repository"
+    CAP = "cap"
+    BUDGET = "budget"
+    AGENT = "agent"
+    START = "start"
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Why a task does not run yet, in words; `until` when that ends by itself, None where nobody knows."""
+
+    kind: WaitKind
+    text: str
+    until: datetime | None = None
+
+
+FOR_ITS_START = Wait(WaitKind.START, "its start")
 """What a task waits for when nothing in the ledger stands in its way: a slot, an engine, a daemon that runs.
 
-Whoever knows the budgets or asks the engine looks at them then.
+Whoever knows the settings or asks the engine looks at them then.
 """
 
 FOR_ITS_AGENT = "its agent, which cannot start"
@@ -30,7 +57,7 @@ FOR_THE_USER = "a change of the settings or a key"
 
 def waiting_reason(
     status: str, not_before: datetime | None, dependencies: Sequence[str], *, now: datetime, cause: str | None = None
-) -> str | None:
+) -> Wait | None:
     """Return why a task does not run yet; None when it does not wait.
 
     Args:
@@ -41,12 +68,15 @@ def waiting_reason(
         cause: Of its last attempt's end.
     """
     if status != "ready":
-        return "approval" if status == "proposed" else None
+        return Wait(WaitKind.APPROVAL, "approval") if status == "proposed" else None
     if cause == FOR_THE_USERS_CAUSE:
-        return FOR_THE_USER
+        return Wait(WaitKind.SETTINGS, FOR_THE_USER)
     if not_before and not_before > now:
-        return f"not before {not_before:%H:%M:%S} UTC"
-    return f"depends on {', '.join(dependencies)}" if dependencies else FOR_ITS_START
+        day = "" if not_before.date() == now.date() else f"{not_before:%Y-%m-%d} "
+        return Wait(WaitKind.TIME, f"not before {day}{not_before:%H:%M:%S} UTC", not_before)
+    if dependencies:
+        return Wait(WaitKind.DEPENDENCY, f"depends on {', '.join(dependencies)}")
+    return FOR_ITS_START
 
 
 def read_stopped(runner: QueryRunner, repositories: Sequence[str]) -> dict[str, str]:

@@ -71,6 +71,11 @@ class RepositoryDispatch(SettingsSection):
 
     max_per_repository: int | None = Field(default=None, ge=1, le=100, description="the lower one counts")
     max_attempts: int | None = Field(default=None, ge=1, le=10, description="the lower one counts")
+    max_open_pull_requests: int | None = Field(default=None, ge=1, le=1000, description="the lower one counts")
+    max_new_pull_requests_per_hour: int | None = Field(default=None, ge=1, le=1000, description="the lower one counts")
+    dependencies: Literal["merge"] | None = Field(
+        default=None, description="merge: a task waits until the pull request of what it depends on is merged"
+    )
 
 
 class RepositoryLimit(SettingsSection):

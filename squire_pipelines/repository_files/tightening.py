@@ -26,6 +26,7 @@ _Number = TypeVar("_Number", int, float)
 _DRAFTS = ("never", "untrusted", "always")
 _COMMANDS = ("setup", "tests", "lint", "build")
 _STYLES = ("title_convention", "title_template", "body_template", "commit_template")
+_COUNTS = ("max_per_repository", "max_attempts", "max_open_pull_requests", "max_new_pull_requests_per_hour")
 _SIZES = ("max_files", "max_changed_lines", "max_bytes", "max_file_bytes", "max_binary_bytes")
 
 
@@ -197,7 +198,8 @@ def _planner(settings: Settings, file: RepositoryFileSettings) -> dict[str, Any]
 
 def _dispatch(settings: Settings, file: RepositoryFileSettings) -> dict[str, Any]:
     known, asked = settings.dispatch, file.dispatch
-    return {key: _lower(getattr(known, key), getattr(asked, key)) for key in ("max_per_repository", "max_attempts")}
+    values: dict[str, Any] = {key: _lower(getattr(known, key), getattr(asked, key)) for key in _COUNTS}
+    return values | ({} if asked.dependencies is None else {"dependencies": asked.dependencies})
 
 
 def _publishing(known: PublishingSettings, file: RepositoryFileSettings) -> dict[str, Any]:

@@ -4,33 +4,41 @@
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import select
 
+from squire_pipelines.domain.budgets import BudgetLimits
 from squire_pipelines.domain.change import Decision
 from squire_pipelines.domain.outcomes import PullRequestState
+from squire_pipelines.domain.queue_rules import QueueRules
 from squire_pipelines.domain.states import EventSubject
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.ledger import attempts, collections, deliveries, outcomes, plans, tasks
 from squire_pipelines.ledger.collections import RecordedCollection
+from squire_pipelines.ledger.queue_waits import RulesOf, read_waits
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tables import task_events
 from squire_pipelines.ledger.tables import tasks as task_table
+from squire_pipelines.ledger.waiting import Wait, WaitKind
 
 _MAX_TASKS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class CycleTask:
-    """A line of the report. `start_s`: seconds from ready to the agent's start, None when it never started."""
+    """A line of the report. `start_s`: seconds from ready to the agent's start, None when it never started.
+
+    `waiting` says what the task waits for, and `waiting_for` the same as one word of `WaitKind`.
+    """
 
     repository: str
     task_id: str
     title: str
     status: TaskStatus
     waiting: str | None
+    waiting_for: WaitKind | None
     cause: str | None
     message: str | None
     start_s: float | None
@@ -65,12 +73,16 @@ class CycleState:
 
     @property
     def under_way(self) -> tuple[CycleTask, ...]:
-        """Tasks that run, or will without anybody's help."""
+        """Tasks that run, or will soon without anybody's help: not those for which a cap leaves no room."""
         return tuple(
             row
             for row in self.rows
             if row.status is TaskStatus.RUNNING
-            or (row.status is TaskStatus.READY and row.repository not in self.stopped)
+            or (
+                row.status is TaskStatus.READY
+                and row.repository not in self.stopped
+                and row.waiting_for is not WaitKind.CAP
+            )
         )
 
     @property
@@ -85,19 +97,25 @@ def look(
     requests: Sequence[int],
     since: datetime,
     stopped: Collection[str] = (),
+    *,
+    rules_of: RulesOf = lambda _: QueueRules(),
 ) -> CycleState:
     """Return the state of a cycle over `repositories` that the inbox rows `requests` asked for at `since`.
 
-    Nothing is planned and started in `stopped` ones before their people change something: nobody waits for that.
+    Nothing is planned and started in `stopped` ones before their people change something: nobody waits for that, nor
+    for a cap on pull requests, which `rules_of` has.
     """
     with ledger.read() as tx:
         waiting = {*collections.unplanned(tx), *plans.unadmitted(tx)}
+        rows = tuple(_row(tx, task_id) for task_id in _tasks_since(tx, repositories, since))
+        starting = {row.task_id: row.repository for row in rows if row.waiting_for is WaitKind.START}
+        waits = read_waits(tx, starting, rules_of, lambda _: BudgetLimits())
         return CycleState(
             uncollected=len(deliveries.still_open(tx, requests)),
             unplanned=sum(name in waiting and name not in stopped for name in repositories),
             stopped=frozenset(stopped),
             readings=collections.latest(tx, repositories),
-            rows=tuple(_row(tx, task_id) for task_id in _tasks_since(tx, repositories, since)),
+            rows=tuple(_with_wait(row, waits.get(row.task_id)) for row in rows),
             last_event=tasks.last_event_id(tx),
         )
 
@@ -116,17 +134,23 @@ def _tasks_since(tx: Transaction, repositories: Sequence[str], since: datetime) 
     return list(rows.scalars())
 
 
+def _with_wait(row: CycleTask, wait: Wait | None) -> CycleTask:
+    return row if wait is None else replace(row, waiting=wait.text, waiting_for=wait.kind)
+
+
 def _row(tx: Transaction, task_id: str) -> CycleTask:
     task = tasks.get(tx, task_id)
     tried = attempts.of_task(tx, task_id)
     last = tried[-1] if tried else None
     outcome = outcomes.get(tx, task_id)
+    wait = tasks.waiting_reason(tx, task)
     return CycleTask(
         repository=task.repository,
         task_id=task.id,
         title=task.title,
         status=task.status,
-        waiting=tasks.waiting_reason(tx, task),
+        waiting=wait.text if wait is not None else None,
+        waiting_for=wait.kind if wait is not None else None,
         cause=task.cause,
         message=task.message,
         start_s=_start_s(tx, task_id, [attempt.agent_started_at for attempt in tried if attempt.agent_started_at]),

@@ -4,8 +4,11 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
+from squire_pipelines.domain.queue_rules import QueueRules
 from squire_pipelines.domain.tasks import TaskStatus
+from squire_pipelines.ledger.queue_waits import RulesOf
 from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.ledger.waiting import WaitKind
 from squire_pipelines.runtime.cycle import CycleState, CycleTask, look
 
 Say = Callable[[str], None]
@@ -20,6 +23,7 @@ class Follower:
         since: When it was asked for, by the ledger's clock.
         say: Takes one line of plain text.
         stopped: Gives the repositories in which nothing is planned and started, and why.
+        rules_of: What holds for the ready tasks of a repository.
     """
 
     def __init__(
@@ -31,6 +35,7 @@ class Follower:
         *,
         say: Say,
         stopped: Callable[[], Mapping[str, str]] = dict,
+        rules_of: RulesOf = lambda _: QueueRules(),
     ) -> None:
         self._ledger = ledger
         self._repositories = tuple(repositories)
@@ -41,6 +46,7 @@ class Follower:
         self._planned = False
         self._seen: dict[str, str] = {}
         self._stopped = stopped
+        self._rules_of = rules_of
 
     def wait_for(self, requests: Sequence[int]) -> None:
         """Take these inbox rows into the cycle: it is collected and planned when they are."""
@@ -50,7 +56,7 @@ class Follower:
     def look(self) -> CycleState:
         """Read the state, say what has changed since the last look, and return it."""
         stopped = self._stopped()
-        state = look(self._ledger, self._repositories, self._requests, self._since, stopped)
+        state = look(self._ledger, self._repositories, self._requests, self._since, stopped, rules_of=self._rules_of)
         if self._planned:
             # What deliveries bring to light later belongs to a later cycle; tasks that come of it are still shown.
             state = dataclasses.replace(state, unplanned=0)
@@ -84,6 +90,8 @@ def _describe(row: CycleTask) -> str:
         return f"pull request #{row.pr_number} {row.outcome}"
     if row.status is TaskStatus.RUNNING:
         return "agent runs" if row.start_s is not None else "running"
+    if row.waiting_for is WaitKind.CAP:
+        return f"waits for {row.waiting}"
     if row.status is TaskStatus.READY:
         return f"ready: {row.title}" if row.cause is None else f"tried again after {row.cause}"
     if row.status is TaskStatus.PROPOSED:

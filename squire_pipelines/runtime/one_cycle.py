@@ -17,7 +17,7 @@ from squire_pipelines.domain.tasks import Plan, TaskStatus
 from squire_pipelines.errors import ConfigError, ExitCode, GitHubError
 from squire_pipelines.execution.repository_file_reading import settings_at_github
 from squire_pipelines.execution.repository_reading import foresee
-from squire_pipelines.execution.repository_settings import missing_consents, repository_settings
+from squire_pipelines.execution.repository_settings import missing_consents, repository_settings, settings_in
 from squire_pipelines.execution.startable import check_agent_of
 from squire_pipelines.github.access import access_from
 from squire_pipelines.github.client import GitHubClient
@@ -219,7 +219,13 @@ def run(
             say("starting Dagster's daemon")
             services.start_daemon()
         follower = Follower(
-            ledger, names, requests, since, say=say, stopped=lambda: repository_settings(ledger, settings).stopped
+            ledger,
+            names,
+            requests,
+            since,
+            say=say,
+            stopped=lambda: repository_settings(ledger, settings).stopped,
+            rules_of=lambda name: settings_in(ledger, settings, name).dispatch.queue_rules,
         )
         starts = AgentStarts(ledger, settings, say=say)
         deadline = time.monotonic() + timeout_s

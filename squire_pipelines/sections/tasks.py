@@ -7,6 +7,7 @@ from pydantic import Field
 from squire_pipelines.domain.change import DEFAULT_BINARY
 from squire_pipelines.domain.container_limits import Bytes
 from squire_pipelines.domain.protected import DEFAULT_PROTECTED
+from squire_pipelines.domain.queue_rules import PullRequestCaps, QueueRules
 from squire_pipelines.sections.texts import BodyTemplate, CommitTemplate, Labels, Reviewers, TitleTemplate
 from squire_pipelines.sections.types import Count, Glob, Label, Name, Seconds, SettingsSection, ShellLine
 
@@ -17,6 +18,11 @@ class DispatchSettings(SettingsSection):
     max_concurrent: int = Field(default=5, ge=1, le=1000)
     max_per_repository: int = Field(default=1, ge=1, le=100)
     max_attempts: int = Field(default=3, ge=1, le=10)
+    max_open_pull_requests: int = Field(default=10, ge=1, le=1000, description="of Squire's, of one repository")
+    max_new_pull_requests_per_hour: int = Field(default=2, ge=1, le=1000, description="likewise")
+    dependencies: Literal["success", "merge"] = Field(
+        default="success", description="merge: a task waits until the pull request of what it depends on is merged"
+    )
     priority_step_s: Seconds = Field(
         default=21_600, ge=1, description="a ready task counts one priority higher for each time it waited so long"
     )
@@ -25,6 +31,12 @@ class DispatchSettings(SettingsSection):
     claim_deadline_s: Seconds = Field(default=120, ge=1)
     lease_s: Seconds = Field(default=60, ge=1, description="prolonged every third of it")
     wait_s: float = Field(default=3, ge=0, le=30, description="how long a tick waits for a task to become ready")
+
+    @property
+    def queue_rules(self) -> QueueRules:
+        """What a ready task waits for besides its turn."""
+        caps = PullRequestCaps(self.max_open_pull_requests, self.max_new_pull_requests_per_hour)
+        return QueueRules(caps, wait_for_merge=self.dependencies == "merge")
 
 
 class PolicySettings(SettingsSection):

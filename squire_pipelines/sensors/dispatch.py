@@ -30,7 +30,8 @@ _PAUSE_S = 0.25
     job_name="agent_run",
     minimum_interval_seconds=intervals.SENSOR_INTERVAL_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Starts attempts for ready, unblocked tasks by priority, within the limits on concurrency.",
+    description="Starts attempts for ready, unblocked tasks by priority, within the limits on concurrency and pull "
+    "requests.",
     tags={"squire/part": "dispatch"},
 )
 def dispatch(
@@ -63,7 +64,7 @@ def dispatch(
     while not turn.started and _has_news(ledger, since=turn.newest_event, deadline=deadline):
         turn = _dispatch(ledger, assignments, own, unready, mark_of)
     if not turn.queued:
-        reasons = [f"{name}: {why}" for name, why in (unready | _by_budget(turn.blocked) | turn.waiting).items()]
+        reasons = [f"{name}: {why}" for name, why in (turn.reasons | unready).items()]
         yield dg.SkipReason("; ".join(["no task is due, or all slots are taken", *reasons]))
     for attempt in turn.queued:
         yield dg.RunRequest(
@@ -81,13 +82,15 @@ def dispatch(
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
-    """What one dispatch did: how many attempts it started, which wait for their run, and what waits for what else."""
+    """What one dispatch did: how many attempts it started, which wait for their run, and what waits for what else.
+
+    `reasons` are by repository, or by task where only that one waits.
+    """
 
     started: int
     queued: "tuple[Attempt, ...]"
-    blocked: "BudgetBlocks"
     newest_event: int
-    waiting: dict[str, str]
+    reasons: dict[str, str]
 
 
 def _marks(settings: Settings) -> Callable[[str], str]:
@@ -106,7 +109,7 @@ def _dispatch(
     unready: Mapping[str, str],
     mark_of: Callable[[str], str],
 ) -> _Turn:
-    from squire_pipelines.ledger import attempts, budgets, settings_waits, task_dispatch, tasks
+    from squire_pipelines.ledger import attempts, budgets, queue_waits, settings_waits, task_dispatch, tasks
     from squire_pipelines.settings.provider_uses import day_limits
 
     settings = own.of_all
@@ -127,9 +130,12 @@ def _dispatch(
             limits_of=settings.budgets_for,
             choose=assignments.choose,
             day_limits_of=partial(day_limits, settings),
+            rules_of=own.queue_rules_of,
         )
         blocked = budgets.blocked_by_budget(tx, settings.budgets_for)
-        return _Turn(len(started), attempts.queued(tx), blocked, tasks.last_event_id(tx), waiting)
+        caps = queue_waits.read_caps(tx, queue_waits.ready_rules(tx, own.queue_rules_of))
+        reasons = _by_budget(blocked) | {name: f"tasks wait for {cap}" for name, cap in caps.items()} | waiting
+        return _Turn(len(started), attempts.queued(tx), tasks.last_event_id(tx), reasons)
 
 
 def _has_news(ledger: "Ledger", *, since: int, deadline: Deadline) -> bool:

@@ -92,7 +92,8 @@ LEFT_OUT: Mapping[str, frozenset[str]] = MappingProxyType(
         # What is reserved at providers at the moment; what was spent there is in model_calls.
         "budgets": frozenset({"provider_usd"}),
         # What the ledger's index of titles is made of.
-        "tasks": frozenset({"title_words"}),
+        # A person's word about the queue is in task_events.
+        "tasks": frozenset({"title_words", "start_requested_at"}),
         # What the ledger's hash chain is made of; it comes after the row was published.
         "audit": frozenset({"batch"}),
     }

@@ -14,7 +14,7 @@ COMMENT ON TABLE task_events IS 'Every change of a task''s, an attempt''s or a p
 COMMENT ON COLUMN task_events.id IS 'Grows with time.';
 COMMENT ON COLUMN task_events.task_id IS 'tasks.id.';
 COMMENT ON COLUMN task_events.attempt_id IS 'attempts.id, where an attempt changed.';
-COMMENT ON COLUMN task_events.subject IS 'What changed: task, attempt, outcome, checks, review, or queue (its priority).';
+COMMENT ON COLUMN task_events.subject IS 'What changed: task, attempt, outcome, checks, review, or queue (what a person said of its place).';
 COMMENT ON COLUMN task_events.before IS 'The state before; NULL for a new one.';
 COMMENT ON COLUMN task_events.after IS 'The state after.';
 COMMENT ON COLUMN task_events.actor IS 'Who did it.';

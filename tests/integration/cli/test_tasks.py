@@ -15,12 +15,15 @@ from squire_pipelines.cli.task_rows import TaskPage, read_page
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.tasks import Priority, TaskKind, TaskStatus
 from squire_pipelines.home import Home
-from squire_pipelines.ledger import store, tables, task_query
+from squire_pipelines.ledger import outcomes, store, tables, task_dispatch, task_query
 from squire_pipelines.ledger import tasks as task_rows
-from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.task_query import TaskQuery
+from squire_pipelines.ledger.tasks import Task
 from tests.support.cli import REPOSITORY, SampleData, Squire, spec
 from tests.support.ledgers import list_tasks
+
+WAITS = ("waiting", "waiting_for", "waiting_until")
 
 
 def _fill(samples: SampleData) -> dict[str, str]:
@@ -34,6 +37,11 @@ def _fill(samples: SampleData) -> dict[str, str]:
     return ids | {"before": first, "after": second, "elsewhere": samples.task("Elsewhere", repository="acme/api")}
 
 
+def _waits_for(tx: Transaction, task: Task) -> str | None:
+    wait = task_rows.waiting_reason(tx, task)
+    return None if wait is None else wait.text
+
+
 def test_the_quick_list_says_what_the_ledger_says(squire: Squire, samples: SampleData) -> None:
     _fill(samples)
     rows = {row["id"]: row for row in squire.json("tasks", "list")}
@@ -43,7 +51,7 @@ def test_the_quick_list_says_what_the_ledger_says(squire: Squire, samples: Sampl
         for task in known:
             row = rows[task.id]
             assert row["status"] == task.status
-            assert row["waiting"] == task_rows.waiting_reason(tx, task)
+            assert row["waiting"] == _waits_for(tx, task)
             assert (row["title"], row["repository"], row["cause"]) == (task.title, task.repository, task.cause)
             assert (row["attempts"], row["max_attempts"], row["branch"]) == (
                 task.attempts,
@@ -58,6 +66,7 @@ def test_the_quick_list_knows_the_states() -> None:
     assert tuple(status.value for status in TaskStatus if status.is_final) == task_query.FINAL_STATUSES
     assert tuple(kind.value for kind in TaskKind) == task_query.KINDS
     assert tuple(int(priority) for priority in Priority) == task_query.PRIORITIES
+    assert tuple(priority.name.lower() for priority in Priority) == task_query.PRIORITY_NAMES
 
 
 def test_the_list_shows_the_pull_request_and_what_became_of_it(squire: Squire, samples: SampleData) -> None:
@@ -189,7 +198,7 @@ def test_the_same_page_comes_from_every_database(ledger: Ledger) -> None:
     with ledger.read() as tx:
         page = read_page(tx.query_runner(), query, now=tx.now)
         rest = read_page(tx.query_runner(), replace(query, after=page.next_after), now=tx.now)
-        waiting = {task.id: task_rows.waiting_reason(tx, task) for task in list_tasks(tx)}
+        waiting = {task.id: _waits_for(tx, task) for task in list_tasks(tx)}
     rows = [*page.rows, *rest.rows]
     assert {row.id for row in rows} == {ids["again"], ids["before"], ids["after"]}
     assert all(row.waiting == waiting[row.id] for row in rows)
@@ -320,6 +329,49 @@ def test_start_approves_what_is_named_or_all_after_asking(squire: Squire, sample
     squire.ok("tasks", "start", "--yes")
     assert {samples.read(task_rows.get, task_id).status for task_id in (two, three)} == {TaskStatus.READY}
     assert squire.ok("tasks", "start") == "No task waits for approval.\n"
+
+
+def test_start_puts_a_named_task_before_all_others(squire: Squire, samples: SampleData) -> None:
+    first, named = samples.task("First"), samples.task("Named", approved=False)
+    assert squire.ok("tasks", "start", named) == f"{named}: ready, before all others\n"
+    with samples.ledger.write() as tx:
+        (attempt,) = task_dispatch.dispatch(tx, max_concurrent=1, max_per_repository=1, claim_deadline_s=60)
+    assert attempt.task_id == named
+    assert re.search(r"queue +→ first +cli:\w+ +started by a person", squire.ok("tasks", "show", named))
+    assert squire.json("audit", "list", "--action", "tasks.start")[0]["detail"]["tasks"] == [named]
+    assert f"task {named} is running" in squire.fails(1, "tasks", "start", named)
+    assert samples.read(task_rows.get, first).status is TaskStatus.READY
+
+
+@pytest.mark.parametrize(
+    ("text", "opened", "reason"),
+    [
+        ("", 2, "2 new in an hour, at most 2 (dispatch.max_new_pull_requests_per_hour)"),
+        ("[dispatch]\nmax_open_pull_requests = 1\n", 1, "1 open, at most 1 (dispatch.max_open_pull_requests)"),
+    ],
+)
+def test_a_list_says_for_which_cap_a_task_waits_and_until_when(
+    squire: Squire, samples: SampleData, text: str, opened: int, reason: str
+) -> None:
+    squire.config(text)
+    for number in range(opened):
+        task_id, url = samples.task(f"Opened {number}"), f"https://x/{number}"
+        with samples.ledger.write() as tx:
+            outcomes.record_opened(
+                tx, task_id=task_id, repository=REPOSITORY, pr_number=number, pr_url=url, head_sha="a" * 40
+            )
+            moment = tx.now - timedelta(minutes=30)
+            tx.execute(update(tables.outcomes).values(opened_at=moment))
+        squire.ok("tasks", "cancel", task_id)
+    blocked = samples.task("Blocked")
+    (row,) = [row for row in squire.json("tasks", "list") if row["id"] == blocked]
+    shown = squire.json("tasks", "show", blocked)
+    assert (row["priority"], row["waiting_for"]) == ("medium", "cap")
+    assert reason in row["waiting"]
+    assert [row[name] for name in WAITS] == [shown[name] for name in WAITS]
+    frees_at = None if text else moment + timedelta(hours=1)
+    assert (row["waiting_until"] and datetime.fromisoformat(row["waiting_until"])) == frees_at
+    assert squire.json("tasks", "list", "--status", "cancelled")[0]["waiting_for"] is None
 
 
 def test_watch_ends_when_nothing_is_under_way(squire: Squire, samples: SampleData) -> None:

@@ -15,6 +15,7 @@ from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.repository_file import read_file
 from squire_pipelines.ledger import collections, deliveries, repository_files, tasks
 from squire_pipelines.ledger.tables import tasks as task_table
+from squire_pipelines.ledger.waiting import Wait, WaitKind
 from squire_pipelines.sensors.dispatch import dispatch
 from squire_pipelines.sensors.planning import plan_follows_signals
 from tests.support.cli import Squire
@@ -92,7 +93,8 @@ def test_a_wrong_file_stops_that_repository_until_it_is_right_and_one_issue_says
     assert problem in (pipeline.sensor(plan_follows_signals).skip_message or "")
     with pipeline.ledger.read() as tx:
         reason = tasks.waiting_reason(tx, tasks.get(tx, waiting))
-    assert reason == f"its repository's people to correct .github/squire.toml: {problem}"
+    people = f"its repository's people to correct .github/squire.toml: {problem}"
+    assert reason == Wait(WaitKind.REPOSITORY, people)
     pusher.push(FILE, "agent = 1\n")
     look(pipeline, QUIET)
     look(pipeline, QUIET)

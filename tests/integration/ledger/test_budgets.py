@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from squire_pipelines.domain.budgets import Amount, BudgetLimits, Limit, Purpose, Scope
+from squire_pipelines.domain.budgets import Amount, BudgetLimits, Limit, Purpose, Scope, day_of
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.ledger import attempts, budgets, task_dispatch, tasks
@@ -14,6 +14,7 @@ from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import attempts as attempt_table
 from squire_pipelines.ledger.tables import budgets as budget_table
 from squire_pipelines.ledger.tables import model_calls
+from squire_pipelines.ledger.waiting import FOR_ITS_START, WaitKind
 from tests.support.ledgers import REPOSITORY, RETRY, TRACE, Clock, add_task, add_tasks, claim, reservation, settle, spec
 
 LIMITS = BudgetLimits(
@@ -61,9 +62,11 @@ def test_dispatch_starts_only_what_fits_and_takes_its_reservation(ledger: Ledger
         blocks = budgets.blocked_by_budget(tx, lambda _: LIMITS)
         for task_id in waiting:
             reason = tasks.waiting_reason(tx, tasks.get(tx, task_id), LIMITS)
-            assert reason == str(blocks.why(REPOSITORY, task_id))
-            assert "budget of the day (10.00 of 10.00 USD" in (reason or "")
-            assert tasks.waiting_reason(tx, tasks.get(tx, task_id)) == "its start"
+            assert reason is not None
+            assert (reason.kind, reason.text) == (WaitKind.BUDGET, str(blocks.why(REPOSITORY, task_id)))
+            assert reason.until == day_of(tx.now) + timedelta(days=1)
+            assert "budget of the day (10.00 of 10.00 USD" in reason.text
+            assert tasks.waiting_reason(tx, tasks.get(tx, task_id)) == FOR_ITS_START
 
 
 def test_the_end_of_an_attempt_puts_what_it_spent_in_the_place_of_its_reservation(ledger: Ledger) -> None:

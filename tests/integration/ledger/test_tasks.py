@@ -8,6 +8,7 @@ from squire_pipelines.domain.tasks import Priority, TaskStatus
 from squire_pipelines.errors import LedgerError, NotFoundError, StateConflictError
 from squire_pipelines.ledger import attempts, bulk, outcomes, task_dispatch, tasks
 from squire_pipelines.ledger.attempts import RetryRule
+from squire_pipelines.ledger.dependencies import cancel_dependents
 from squire_pipelines.ledger.settings_waits import waiting_for_settings
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import tasks as table
@@ -47,7 +48,8 @@ def retry(ledger: Ledger, task_id: str, more_attempts: int = 2) -> None:
 
 def waits_for(ledger: Ledger, task_id: str) -> str | None:
     with ledger.read() as tx:
-        return tasks.waiting_reason(tx, tasks.get(tx, task_id))
+        wait = tasks.waiting_reason(tx, tasks.get(tx, task_id))
+    return None if wait is None else wait.text
 
 
 def test_a_task_comes_back_as_it_was_planned(ledger: Ledger, clock: Clock) -> None:
@@ -217,14 +219,15 @@ def test_a_failed_task_cancels_all_that_wait_for_it_through_any_number_of_steps(
         c: TaskStatus.CANCELLED,
         other: TaskStatus.SUCCEEDED,
     }
-    assert "depends on" in str(get(ledger, c).message)
+    assert get(ledger, b).message == f"the task {a}, which it depends on, did not succeed (failed: agent_error)"
+    assert get(ledger, c).message == f"the task {b}, which it depends on, did not succeed (cancelled)"
 
 
 def test_cancel_dependents_is_bounded_and_leaves_running_tasks_alone(ledger: Ledger) -> None:
     a, b, c = add_tasks(ledger, spec("a"), spec("b", depends_on=("a",)), spec("c", depends_on=("a",)))
     cancel(ledger, a)
     with ledger.write() as tx:
-        rounds = [tasks.cancel_dependents(tx, limit=1) for _ in range(3)]
+        rounds = [cancel_dependents(tx, limit=1) for _ in range(3)]
     assert sorted(task_id for ids in rounds for task_id in ids) == sorted([b, c])
     assert rounds[2] == ()
 

@@ -8,11 +8,13 @@ from rich.console import Console
 
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.outcomes import PullRequestReport, PullRequestState
+from squire_pipelines.domain.queue_rules import PullRequestCaps, QueueRules
 from squire_pipelines.domain.signals import CollectionStatus, Source
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.ledger import attempts, collections, deliveries, outcomes, plans
 from squire_pipelines.ledger.attempts import AttemptFacts
 from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.ledger.waiting import WaitKind
 from squire_pipelines.runtime.cycle import CycleState, look
 from squire_pipelines.runtime.follow import Follower
 from squire_pipelines.runtime.report import cycle_table, failures
@@ -189,3 +191,17 @@ def test_the_table_and_the_failures_show_text_from_outside_as_text(ledger: Ledge
     (line,) = failures(rows)
     assert line.plain == (f"{attempt.task_id} failed: [bold]exit 3[/bold] (squire tasks logs {attempt.task_id})")
     assert waiting in table
+
+
+def test_a_cycle_does_not_wait_for_room_for_another_pull_request(ledger: Ledger, clock: Clock) -> None:
+    running, waiting = add_task(ledger), add_task(ledger)
+
+    def see_by_rules() -> CycleState:
+        rules = QueueRules(PullRequestCaps(max_open=1))
+        return look(ledger, [REPOSITORY], (), clock.now, rules_of=lambda _: rules)
+
+    claim(ledger, dispatch(ledger, concurrent=1)[0].id)
+    state = see_by_rules()
+    assert [row.task_id for row in state.under_way] == [running]
+    assert {row.task_id: row.waiting_for for row in state.rows} == {running: None, waiting: WaitKind.CAP}
+    assert "1 under way, at most 1" in shown(cycle_table(state.rows)).replace("\n", " ")

@@ -73,6 +73,19 @@ def test_the_limits_hold_over_several_ticks(quiet_pipeline: Pipeline) -> None:
     assert len(quiet_pipeline.sensor(dispatch).run_requests) == 2
 
 
+def test_a_cap_on_pull_requests_holds_over_ticks_which_say_so(quiet_pipeline: Pipeline) -> None:
+    quiet_pipeline.configure("[dispatch]\nmax_per_repository = 5\n")
+    for _ in range(3):
+        add_task(quiet_pipeline.ledger, repository=LEDGERLIB)
+    requests = quiet_pipeline.sensor(dispatch).run_requests
+    assert len(requests) == 2
+    for request in requests:
+        claim(quiet_pipeline.ledger, str(request.run_key))
+    message = quiet_pipeline.sensor(dispatch).skip_message or ""
+    assert f"{LEDGERLIB}: tasks wait for room for a new pull request of the repository: 0 new in an hour" in message
+    assert "2 under way, at most 2 (dispatch.max_new_pull_requests_per_hour)" in message
+
+
 def test_a_repository_whose_agent_cannot_start_waits_and_the_others_do_not(quiet_pipeline: Pipeline) -> None:
     quiet_pipeline.configure(f'[repository."{HANDBOOK}".agent]\nkind = "opencode"\n')
     waiting = add_task(quiet_pipeline.ledger, repository=HANDBOOK)

@@ -20,6 +20,7 @@ from squire_pipelines.ledger.model_calls import ModelCallRow, record_model_call
 from squire_pipelines.ledger.retention import Retention
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.task_query import TaskQuery
+from squire_pipelines.ledger.waiting import FOR_ITS_START
 from squire_pipelines.sections.operation import RetentionSettings
 from squire_pipelines.warehouse.archive import archive_old_rows, retention_from
 from squire_pipelines.warehouse.audit_archive import open_audit_archive
@@ -187,7 +188,7 @@ def test_what_waits_for_an_archived_success_runs(ledger: Ledger, clock: Clock, t
     assert archive_old_rows(ledger, tmp_path, WEEK).tasks == 1
     (after,) = add_tasks(ledger, spec("a"), spec("b", depends_on=("a",)))
     with ledger.read() as tx:
-        assert tasks.waiting_reason(tx, tasks.get(tx, after)) == "its start"
+        assert tasks.waiting_reason(tx, tasks.get(tx, after)) == FOR_ITS_START
 
 
 def test_a_dry_run_counts_and_changes_nothing(ledger: Ledger, clock: Clock, tmp_path: Path) -> None:

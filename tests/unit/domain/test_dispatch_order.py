@@ -20,6 +20,11 @@ class Waiting:
     priority: int
     attempts: int
     ready_at: datetime
+    start_requested_at: datetime | None = None
+
+    @property
+    def created_at(self) -> datetime:
+        return START
 
 
 def next_of(queue: list[Waiting], now: datetime) -> Waiting:
@@ -33,10 +38,15 @@ def test_priority_decides_among_those_that_came_at_once_and_then_the_wait() -> N
     assert next_of(queue, START + timedelta(seconds=2)) == first
 
 
+def test_what_a_person_starts_goes_before_everything() -> None:
+    started = Waiting("z", Priority.LOW, 1, START + timedelta(seconds=1), start_requested_at=START)
+    assert next_of([Waiting("a", Priority.CRITICAL, 0, START), started], START + timedelta(days=1)) == started
+
+
 def test_a_task_rises_by_one_priority_for_each_step_and_not_above_the_first() -> None:
     task = Waiting("a", Priority.LOW, 0, START)
     ranks = [
-        urgency(task, ageing_moments(START + timedelta(seconds=waited), STEP_S))[0] for waited in (0, 9, 10, 20, 30, 99)
+        urgency(task, ageing_moments(START + timedelta(seconds=waited), STEP_S))[1] for waited in (0, 9, 10, 20, 30, 99)
     ]
     assert ranks == [3, 3, 2, 1, 0, 0]
 

@@ -40,7 +40,13 @@ FILES = _table(
         max_risk=st.sampled_from(list(Risk)),
         max_tasks=st.integers(1, 200),
     ),
-    dispatch=_table(max_per_repository=st.integers(1, 100), max_attempts=st.integers(1, 10)),
+    dispatch=_table(
+        max_per_repository=st.integers(1, 100),
+        max_attempts=st.integers(1, 10),
+        max_open_pull_requests=st.integers(1, 30),
+        max_new_pull_requests_per_hour=st.integers(1, 30),
+        dependencies=st.just("merge"),
+    ),
     budgets=_table(**dict.fromkeys(("attempt", "plan", "task", "repository"), _LIMIT)),
     policy=_table(
         protected_paths=_NAMES,
@@ -87,6 +93,13 @@ def operators(draw: st.DrawFn) -> Settings:
         "repositories": [REPOSITORY],
         "repository": {REPOSITORY: own},
         "planner": {"issue_labels": draw(_NAMES), **draw(_table(max_tasks=st.integers(1, 200)))},
+        "dispatch": draw(
+            _table(
+                max_open_pull_requests=st.integers(1, 30),
+                max_new_pull_requests_per_hour=st.integers(1, 30),
+                dependencies=st.sampled_from(["success", "merge"]),
+            )
+        ),
         "publishing": draw(
             _table(
                 draft=st.sampled_from(["always", "untrusted", "never"]),
@@ -145,8 +158,9 @@ def test_no_file_gets_more_than_the_operator_permits(operator: Settings, file: R
     assert effective.planner.min_confidence >= operator.planner.min_confidence
     assert Risk(effective.planner.max_risk).rank <= Risk(operator.planner.max_risk).rank
     assert effective.planner.approve in {operator.planner.approve, "manual"}
-    assert effective.dispatch.max_per_repository <= operator.dispatch.max_per_repository
-    assert effective.dispatch.max_attempts <= operator.dispatch.max_attempts
+    for key in ("max_per_repository", "max_attempts", "max_open_pull_requests", "max_new_pull_requests_per_hour"):
+        assert getattr(effective.dispatch, key) <= getattr(operator.dispatch, key)
+    assert effective.dispatch.dependencies in {operator.dispatch.dependencies, "merge"}
     drafts = ("never", "untrusted", "always")
     assert drafts.index(effective.publishing.draft) >= drafts.index(operator.publishing.draft)
     assert set(effective.publishing.labels) >= set(operator.publishing.labels)
