@@ -259,6 +259,10 @@ def _plan_metadata(saved: "SavedPlan", basis: _Basis, trace_id: str) -> dict[str
         "trace_id": trace_id,
         "notes": preview(("note",), ((note,) for note in plan.notes)),
         "steps": preview(("step",), ((str(step),) for step in plan.steps)),
+        "left_out": len(plan.left_out),
+        "left_out_preview": preview(
+            ("task", "title", "reason", "why"), ((t.key, t.title, t.reason, t.message) for t in plan.left_out)
+        ),
         "preview": preview(
             ("task", "title", "kind", "priority", "answers"),
             ((t.key, t.title, t.kind, t.priority.name.lower(), ", ".join(t.signals)) for t in plan.tasks),

@@ -90,6 +90,8 @@ def show(context: CliContext, plan_id: str, *, with_answers: bool, as_json: bool
         write_line(f"note: {one_line(note)}")
     for finding in saved.findings:
         write_line(f"finding: {finding.check}: {one_line(finding.message)}")
+    for omission in plan.left_out:
+        write_line(f"left out: {one_line(omission.key)} ({one_line(omission.title)}): {one_line(omission.message)}")
     _write_tasks(context, plan)
     if with_answers:
         _write_answers(answers)

@@ -1,10 +1,10 @@
 """Pure checks of a plan: whether it may become tasks, and which of them may start without a person."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
-from squire_pipelines.domain.tasks import Plan, Risk, TaskSpec
+from squire_pipelines.domain.tasks import EstimatedSize, LeftOutReason, LeftOutTask, Plan, Risk, TaskSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,55 @@ class ApprovalRule:
     def covers(self, spec: TaskSpec) -> bool:
         """Return whether `spec` is ready at once; otherwise it is proposed and waits for a person."""
         return self.automatic and spec.confidence >= self.min_confidence and spec.risk.rank <= self.max_risk.rank
+
+
+@dataclass(frozen=True, slots=True)
+class SizeBounds:
+    """The largest change that one task may be estimated at; a larger one is to be split."""
+
+    max_files: int = 5
+    max_lines: int = 500
+
+    def excess(self, size: EstimatedSize | None) -> str | None:
+        """Return what is too large; None where nothing is, or where nobody estimated."""
+        if size is None or (size.files <= self.max_files and size.lines <= self.max_lines):
+            return None
+        return f"it is estimated at {size}; the limit is {EstimatedSize(files=self.max_files, lines=self.max_lines)}"
+
+
+DEFAULT_BOUNDS = SizeBounds()
+
+
+def leave_out(plan: Plan, omissions: Iterable[LeftOutTask]) -> Plan:
+    """Return the plan without these tasks, and without those that depend on one of them, directly or not."""
+    left_out = {omission.key: omission for omission in omissions}
+    while True:
+        further = [_after(task, left_out) for task in plan.tasks if task.key not in left_out]
+        if not (added := {omission.key: omission for omission in further if omission is not None}):
+            break
+        left_out |= added
+    tasks = tuple(task for task in plan.tasks if task.key not in left_out)
+    return plan.model_copy(update={"tasks": tasks, "left_out": (*plan.left_out, *left_out.values())})
+
+
+def _after(task: TaskSpec, left_out: Collection[str]) -> LeftOutTask | None:
+    missing = next((key for key in task.depends_on if key in left_out), None)
+    if missing is None:
+        return None
+    message = f"it depends on the task {missing!r}, which is left out"
+    return omit(task, LeftOutReason.DEPENDENCY, message)
+
+
+def omit(task: TaskSpec, reason: LeftOutReason, message: str) -> LeftOutTask:
+    """Return what is kept of a task that is left out."""
+    return LeftOutTask(key=task.key, title=task.title, signals=task.signals, reason=reason, message=message)
+
+
+def leave_out_large(plan: Plan, bounds: SizeBounds) -> Plan:
+    """Return the plan without the tasks that are estimated above the bounds, and without what depends on them."""
+    excesses = ((task, bounds.excess(task.size)) for task in plan.tasks)
+    large = [omit(task, LeftOutReason.TOO_LARGE, excess) for task, excess in excesses if excess is not None]
+    return leave_out(plan, large) if large else plan
 
 
 def check_keys(plan: Plan) -> Iterator[PlanFinding]:

@@ -106,15 +106,13 @@ class EstimatedSize(FrozenModel):
         return f"{files}, {self.lines} line{'' if self.lines == 1 else 's'}"
 
 
-class TaskSpec(FrozenModel):
-    """One piece of work as a planner proposes it; the agent gets all of it, as JSON.
+class PlannedWork(FrozenModel):
+    """What a planner says of one piece of work.
 
     `key` names the task within its plan and `depends_on` names other keys of the same plan. `signals` are the refs
-    (`kind:key`) that it answers. `base_branch` is the branch that the pull request goes into. `limits` are where its
-    container needs more or less than the repository's limits; the settings bound them. `allow_protected` names
-    protected paths (globs) that the work needs; a change of them still needs a person's approval. `agent` is the one
-    that a person wants for it. `size` is the planner's estimate, None where it made none; `confidence_factors` say in
-    words what `confidence` rests on, and `evidence` names the refs of the facts that the planner judged by.
+    (`kind:key`) that it answers. `base_branch` is the branch that the pull request goes into. `size` is the planner's
+    estimate, None where it made none; `confidence_factors` say in words what `confidence` rests on, and `evidence`
+    names the refs of the facts that the planner judged by.
     """
 
     key: str = Field(min_length=1, max_length=100)
@@ -134,9 +132,6 @@ class TaskSpec(FrozenModel):
     acceptance_criteria: tuple[str, ...] = ()
     implementation: Implementation = Implementation()
     verification: Verification = Verification()
-    allow_protected: tuple[str, ...] = ()
-    limits: TaskLimits | None = None
-    agent: AgentOrder | None = None
 
     @field_validator("priority", mode="before")
     @classmethod
@@ -154,15 +149,46 @@ class TaskSpec(FrozenModel):
         return value.name.lower()
 
 
+class TaskSpec(PlannedWork):
+    """One piece of work; the agent gets all of it, as JSON.
+
+    `limits` are where its container needs more or less than the repository's limits; the settings bound them.
+    `allow_protected` names protected paths (globs) that the work needs; a change of them still needs a person's
+    approval. `agent` is the one that a person wants for it.
+    """
+
+    allow_protected: tuple[str, ...] = ()
+    limits: TaskLimits | None = None
+    agent: AgentOrder | None = None
+
+
+class LeftOutReason(StrEnum):
+    """Why a task that a planner proposed is not in its plan."""
+
+    TOO_LARGE = "too_large"
+    DEPENDENCY = "dependency"
+
+
+class LeftOutTask(FrozenModel):
+    """A task that a planner proposed and that is not in its plan; `message` says why, for people."""
+
+    key: str
+    title: str
+    signals: tuple[str, ...] = ()
+    reason: LeftOutReason
+    message: str
+
+
 class Plan(FrozenModel):
     """The tasks that a planner proposes for one repository.
 
     `planner` names who planned (`rules`, or `llm:<model>`), `signals_digest` what it saw; `notes` are for people, for
-    example why the rules planned instead of a model. `model`, `provider` (whose model it is) and `prompt_version` are
-    None for rules. `steps` led to it. `model_failed` says that a model was to plan and gave no plan; `provisional` that
-    it did not come to answer, so that it is asked again. `use` is what the conversations used, None where no model was
-    asked, `refused` are the answers that were not taken, and `settings_digest` is of what the plan was made by beside
-    the signals. What the plan's row, or another table, has is not in its JSON.
+    example why the rules planned instead of a model. `left_out` are tasks that it proposed and that become none.
+    `model`, `provider` (whose model it is) and `prompt_version` are None for rules. `steps` led to it. `model_failed`
+    says that a model was to plan and gave no plan; `provisional` that it did not come to answer, so that it is asked
+    again. `use` is what the conversations used, None where no model was asked, `refused` are the answers that were not
+    taken, and `settings_digest` is of what the plan was made by beside the signals. What the plan's row, or another
+    table, has is not in its JSON.
     """
 
     repository: str
@@ -171,6 +197,7 @@ class Plan(FrozenModel):
     tasks: tuple[TaskSpec, ...] = ()
     notes: tuple[str, ...] = ()
     steps: tuple[PlanStep, ...] = ()
+    left_out: tuple[LeftOutTask, ...] = ()
     model: str | None = Field(default=None, exclude=True)
     provider: str | None = Field(default=None, exclude=True)
     prompt_version: str | None = Field(default=None, exclude=True)

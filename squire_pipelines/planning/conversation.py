@@ -104,6 +104,7 @@ class Question(Generic[_AnswerT]):
         form: Of the answer.
         instructions: Above the question.
         objection: Returns what is wrong with an answer, which is sent back; None when nothing is.
+        last_objection: Instead of it to the last answer that is asked for; by default the same.
         feedback: Stands before what is sent back.
         max_output: Tokens of one answer, at most; by default as many as the provider permits.
     """
@@ -112,6 +113,7 @@ class Question(Generic[_AnswerT]):
     form: type[_AnswerT]
     instructions: str
     objection: Callable[[_AnswerT], str | None]
+    last_objection: Callable[[_AnswerT], str | None] | None = None
     feedback: str = ""
     max_output: int | None = None
 
@@ -154,7 +156,7 @@ async def converse(
         ModelUnavailableError, ModelRefusedError: The model cannot be reached or used, or took too long.
         PlanningError: No answer could be taken.
     """
-    from pydantic_ai import Agent, ModelRetry, ModelSettings  # noqa: PLC0415 - see the module's charter
+    from pydantic_ai import Agent, ModelRetry, ModelSettings, RunContext  # noqa: PLC0415 - see the module's charter
     from pydantic_ai.exceptions import AgentRunError, UserError  # noqa: PLC0415 - likewise
     from pydantic_ai.usage import UsageLimits  # noqa: PLC0415 - likewise
 
@@ -171,8 +173,9 @@ async def converse(
     )
 
     @agent.output_validator
-    def checked(answer: _AnswerT) -> _AnswerT:
-        if (wrong := question.objection(answer)) is not None:
+    def checked(run: RunContext[object], answer: _AnswerT) -> _AnswerT:
+        objection = question.last_objection if run.last_attempt and question.last_objection else question.objection
+        if (wrong := objection(answer)) is not None:
             raise ModelRetry(question.feedback + wrong)
         return answer
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from squire_pipelines.domain.plan_making import PlanStep, PlanUse, RefusedAnswer, StepKind
-from squire_pipelines.domain.plans import PlanFinding
+from squire_pipelines.domain.plans import PlanFinding, leave_out_large
 from squire_pipelines.domain.signals import ManualTask
 from squire_pipelines.domain.tasks import Plan, TaskSpec
 from squire_pipelines.domain.text import shorten
@@ -21,7 +21,7 @@ from squire_pipelines.planning.prompt import FEEDBACK, INSTRUCTIONS, describe, p
 from squire_pipelines.planning.protected_paths import requestable
 from squire_pipelines.planning.quoting import one_line
 from squire_pipelines.planning.salvage import salvage
-from squire_pipelines.planning.schema import ModelCall, PlanDraft, check_draft
+from squire_pipelines.planning.schema import TASK_SIZE, ModelCall, PlanDraft, TaskDraft, check_draft
 from squire_pipelines.planning.selection import PlanInputs, Selection, select
 from squire_pipelines.secrets.redact import process_redactor
 
@@ -81,7 +81,14 @@ async def plan_by_model(
 
     record = record or PlanRecord()
     planning = _Planning(inputs, options, select(inputs))
-    question = Question(planning.question, PlanDraft, INSTRUCTIONS, planning.objection, feedback=FEEDBACK)
+    question = Question(
+        planning.question,
+        PlanDraft,
+        INSTRUCTIONS,
+        planning.objection,
+        last_objection=planning.last_objection,
+        feedback=FEEDBACK,
+    )
     usage, answers = RunUsage(), list[ModelAnswer]()
     started, failure = time.monotonic(), "interrupted"
     try:
@@ -101,7 +108,7 @@ async def plan_by_model(
     else:
         failure = ""
         _record_asks(record, question, answers, options, None)
-        return planning.as_plan(draft)
+        return leave_out_large(planning.as_plan(draft), inputs.bounds)
     finally:
         on_call(
             ModelCall(
@@ -158,6 +165,10 @@ class _Planning:
         findings = self.check(draft)
         return validation_problems(findings) if findings else None
 
+    def last_objection(self, draft: PlanDraft) -> str | None:
+        findings = tuple(finding for finding in self.check(draft) if finding.check != TASK_SIZE)
+        return validation_problems(findings) if findings else None
+
 
 def _record_asks(
     record: PlanRecord,
@@ -211,8 +222,9 @@ def _parse(planning: _Planning, answers: list[ModelAnswer], record: PlanRecord) 
     return None
 
 
-def _with_permissions(task: TaskSpec, selection: Selection) -> TaskSpec:
+def _with_permissions(task: TaskDraft, selection: Selection) -> TaskSpec:
     """Return the task with the protected paths and the agent of its facts: the model has read strangers' texts."""
     facts = [candidate.signal.details for candidate in selection.candidates if candidate.signal.ref in task.signals]
     orders = (fact.agent for fact in facts if isinstance(fact, ManualTask) and fact.agent is not None)
-    return task.model_copy(update={"allow_protected": requestable(task.kind, facts), "agent": next(orders, None)})
+    permissions = {"allow_protected": requestable(task.kind, facts), "agent": next(orders, None)}
+    return TaskSpec.model_validate({**task.model_dump(), **permissions})

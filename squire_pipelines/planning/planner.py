@@ -66,6 +66,7 @@ async def make_plan(
         covered,
         planner.max_tasks,
         settings.filters_for(repository).rules,
+        planner.task_bounds,
     )
     by_rules = plan_by_rules(inputs).model_copy(update={"settings_digest": settings_digest(settings, repository)})
     if planner.kind == "rules" or planner.model is None:

@@ -7,10 +7,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from squire_pipelines.domain.plans import PlanFinding
-from squire_pipelines.domain.tasks import TaskSpec
 from squire_pipelines.planning.answer_reading import describe_errors, json_values, unwrap
 from squire_pipelines.planning.quoting import one_line
-from squire_pipelines.planning.schema import PlanDraft
+from squire_pipelines.planning.schema import PlanDraft, TaskDraft
 
 _MAX_TASKS = 200
 _MAX_NOTES = 10
@@ -47,11 +46,11 @@ def salvage(texts: Sequence[str], check: Callable[[PlanDraft], Sequence[PlanFind
     return None
 
 
-def _valid_tasks(values: Sequence[Any], left_out: list[str]) -> tuple[TaskSpec, ...]:
+def _valid_tasks(values: Sequence[Any], left_out: list[str]) -> tuple[TaskDraft, ...]:
     tasks = []
     for number, value in enumerate(values, start=1):
         try:
-            tasks.append(TaskSpec.model_validate(_known_fields(value)))
+            tasks.append(TaskDraft.model_validate(_known_fields(value)))
         except ValidationError as error:
             left_out.append(f"task {number} was left out: {describe_errors(error)}")
     return tuple(tasks)
@@ -61,11 +60,11 @@ def _known_fields(value: Any) -> Any:
     """Return a task without fields that the form has not, and without nulls, which mean that nothing was said."""
     if not isinstance(value, dict):
         return value
-    return {name: part for name, part in value.items() if part is not None and name in TaskSpec.model_fields}
+    return {name: part for name, part in value.items() if part is not None and name in TaskDraft.model_fields}
 
 
 def _checked(
-    tasks: tuple[TaskSpec, ...], check: Callable[[PlanDraft], Sequence[PlanFinding]], left_out: list[str]
+    tasks: tuple[TaskDraft, ...], check: Callable[[PlanDraft], Sequence[PlanFinding]], left_out: list[str]
 ) -> PlanDraft | None:
     """Leave out tasks with findings until there is none; None when a finding is about the plan, or no task is left."""
     while tasks:

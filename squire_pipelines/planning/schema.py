@@ -2,12 +2,27 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from squire_pipelines.domain.plans import PlanFinding, check_plan
-from squire_pipelines.domain.tasks import Plan, TaskSpec
+from squire_pipelines.domain.tasks import EstimatedSize, Plan, PlannedWork
 from squire_pipelines.planning.selection import PlanInputs, Selection
+
+TASK_SIZE = "task_size"
+"""The check of a model's plan after which a task may also be left out."""
+
+_Factor = Annotated[str, Field(min_length=1, max_length=500)]
+
+
+class TaskDraft(PlannedWork):
+    """A task as a model must answer it: with its size, and with what its confidence rests on."""
+
+    confidence: float = Field(ge=0.0, le=1.0)
+    confidence_factors: tuple[_Factor, ...] = Field(min_length=1, max_length=20)
+    size: EstimatedSize
+    evidence: tuple[str, ...] = Field(max_length=200)
 
 
 class PlanDraft(BaseModel):
@@ -15,7 +30,7 @@ class PlanDraft(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    tasks: tuple[TaskSpec, ...] = ()
+    tasks: tuple[TaskDraft, ...] = ()
     notes: tuple[str, ...] = Field(default=(), max_length=20)
 
 
@@ -53,6 +68,8 @@ def check_draft(plan: Plan, inputs: PlanInputs, selection: Selection, *, free: b
         *check_plan(plan, known_signals=known, max_tasks=inputs.max_tasks),
         *_check_branches(plan, inputs, selection),
         *_check_answers(plan, free=free),
+        *_check_evidence(plan, selection),
+        *_check_task_sizes(plan, inputs),
     )
 
 
@@ -79,3 +96,21 @@ def _check_answers(plan: Plan, *, free: bool) -> Iterator[PlanFinding]:
             if ref in answered:
                 yield PlanFinding("answers", task.key, f"answers {ref!r}, as the task {answered[ref]!r} does")
             answered.setdefault(ref, task.key)
+
+
+def _check_evidence(plan: Plan, selection: Selection) -> Iterator[PlanFinding]:
+    known = {candidate.signal.ref for candidate in selection.candidates}
+    known |= {signal.ref for signal in selection.background}
+    for task in plan.tasks:
+        if task.signals and not task.evidence:
+            yield PlanFinding("evidence", task.key, "answers signals and names none in `evidence`")
+        for ref in task.evidence:
+            if ref not in known:
+                yield PlanFinding("evidence", task.key, f"names {ref!r} in `evidence`, which is no signal offered")
+
+
+def _check_task_sizes(plan: Plan, inputs: PlanInputs) -> Iterator[PlanFinding]:
+    for task in plan.tasks:
+        if (excess := inputs.bounds.excess(task.size)) is not None:
+            message = f"{excess}. Split it into tasks that depend on one another, or propose only a part of it"
+            yield PlanFinding(TASK_SIZE, task.key, message)

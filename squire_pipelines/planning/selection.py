@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from squire_pipelines.domain.branches import OWN_BRANCHES
 from squire_pipelines.domain.filters import NO_FILTERS, OpenPullRequests, SignalFilters, left_out_by
+from squire_pipelines.domain.plans import DEFAULT_BOUNDS, SizeBounds
 from squire_pipelines.domain.signals import (
     FailedCheck,
     ManualTask,
@@ -42,6 +43,7 @@ class PlanInputs:
             made for as may be.
         max_tasks: Most tasks in the plan.
         filters: What the settings leave out.
+        bounds: How large the change of one task may be.
     """
 
     repository: str
@@ -51,6 +53,7 @@ class PlanInputs:
     covered: Collection[str]
     max_tasks: int
     filters: SignalFilters = NO_FILTERS
+    bounds: SizeBounds = DEFAULT_BOUNDS
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,8 @@ class RepositoryPlanner(SettingsSection):
     min_confidence: float | None = Field(default=None, ge=0, le=1, description="the higher one counts")
     max_risk: Literal["low", "medium", "high"] | None = Field(default=None, description="the lower one counts")
     max_tasks: int | None = Field(default=None, ge=1, le=200, description="per plan; the lower one counts")
+    max_task_files: int | None = Field(default=None, ge=1, le=10_000, description="the lower one counts")
+    max_task_lines: int | None = Field(default=None, ge=1, le=1_000_000, description="the lower one counts")
 
 
 class RepositoryDispatch(SettingsSection):

@@ -28,6 +28,8 @@ _EXAMPLES: dict[str, Any] = {
     "planner.min_confidence": 0.8,
     "planner.max_risk": "low",
     "planner.max_tasks": 5,
+    "planner.max_task_files": 3,
+    "planner.max_task_lines": 200,
     "dispatch.max_per_repository": 1,
     "dispatch.max_attempts": 2,
     "dispatch.max_open_pull_requests": 5,

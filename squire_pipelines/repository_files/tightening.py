@@ -186,7 +186,8 @@ def _joined(known: str | None, further: str) -> str:
 
 def _planner(settings: Settings, file: RepositoryFileSettings) -> dict[str, Any]:
     known, asked = settings.planner, file.planner
-    values: dict[str, Any] = {"max_tasks": _lower(known.max_tasks, asked.max_tasks)}
+    most = ("max_tasks", "max_task_files", "max_task_lines")
+    values: dict[str, Any] = {key: _lower(getattr(known, key), getattr(asked, key)) for key in most}
     if asked.approve is not None:
         values["approve"] = asked.approve
     if asked.min_confidence is not None:

@@ -172,20 +172,25 @@ def preview(
     for column in ("repository", "task", "kind", "priority", "base", "answers"):
         table.add_column(column, overflow="fold")
     for made, readings in done:
-        for reading in readings:
-            if not reading.status.source_answered:
-                console.print(
-                    Text(f"{made.repository}: {reading.source} could not be read: {reading.error}", style="red")
-                )
+        _tell_plan(made, readings, console)
         for task in made.tasks:
             kinds = Counter(signal.partition(":")[0] for signal in task.signals)
             answers = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
             cells = (made.repository, task.title, task.kind, task.priority.name.lower(), task.base_branch, answers)
             table.add_row(*(Text(str(cell)) for cell in cells))
-        for note in made.notes:
-            console.print(Text(f"{made.repository}: {note}"))
     console.print(table)
     return code
+
+
+def _tell_plan(plan: Plan, readings: Sequence[Collection], console: CleanConsole) -> None:
+    """Say what could not be read for a plan, what it leaves out, and its notes."""
+    for reading in readings:
+        if not reading.status.source_answered:
+            console.print(Text(f"{plan.repository}: {reading.source} could not be read: {reading.error}", style="red"))
+    for omission in plan.left_out:
+        console.print(Text(f"{plan.repository}: left out: {omission.title}: {omission.message}"))
+    for note in plan.notes:
+        console.print(Text(f"{plan.repository}: {note}"))
 
 
 def run(

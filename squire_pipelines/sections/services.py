@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
+from squire_pipelines.domain.plans import SizeBounds
 from squire_pipelines.sections.types import (
     AppId,
     BaseUrl,
@@ -61,12 +62,19 @@ class PlannerSettings(SettingsSection):
     )
     cache_entries: int = Field(default=500, ge=1, le=10_000, description="answers that are kept for that")
     max_tasks: int = Field(default=20, ge=1, le=200, description="per plan")
+    max_task_files: int = Field(default=5, ge=1, le=10_000, description="by a model's estimate; it splits larger tasks")
+    max_task_lines: int = Field(default=500, ge=1, le=1_000_000, description="likewise, added and removed")
     max_tasks_per_fact: int = Field(default=1, ge=1, le=10, description="whatever became of them")
     issue_labels: tuple[Label, ...] = ("squire",)
     approve: Literal["auto", "manual"] = "auto"
     min_confidence: float = Field(default=0.6, ge=0, le=1)
     max_risk: Literal["low", "medium", "high"] = "medium"
     goals: str = Field(default="", max_length=20_000)
+
+    @property
+    def task_bounds(self) -> SizeBounds:
+        """How large the change of one task may be."""
+        return SizeBounds(self.max_task_files, self.max_task_lines)
 
     @model_validator(mode="after")
     def _needs_a_model(self) -> Self:

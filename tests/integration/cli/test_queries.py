@@ -5,9 +5,9 @@ import pytest
 
 from squire_pipelines.domain.looks import KnownRepository, RepositoryState
 from squire_pipelines.domain.plan_making import PlanStep, PlanUse, RefusedAnswer, StepKind
-from squire_pipelines.domain.plans import PlanFinding
+from squire_pipelines.domain.plans import PlanFinding, leave_out, omit
 from squire_pipelines.domain.signals import Collection, CollectionStatus, Source
-from squire_pipelines.domain.tasks import EstimatedSize, Plan
+from squire_pipelines.domain.tasks import EstimatedSize, LeftOutReason, Plan
 from squire_pipelines.ledger import collections, deliveries, plans, repositories
 from tests.support.cli import REPOSITORY, TRACE, SampleData, Squire, spec
 
@@ -69,6 +69,22 @@ def test_collections_show_a_source_that_failed(squire: Squire, samples: SampleDa
     assert {source: row["status"] for source, row in rows.items()} == {"open_issues": "stale", "open_prs": "failed"}
     assert rows["open_issues"]["signals"] == 1
     assert "GitHub said 502" in squire.ok("signals", "collections", "--repository", REPOSITORY)
+
+
+def test_a_plan_shows_what_it_leaves_out_and_why(squire: Squire, samples: SampleData) -> None:
+    large = spec("Rewrite \x1b[31mall", key="large")
+    plan = leave_out(
+        Plan(repository=REPOSITORY, planner="llm:m", signals_digest="0", tasks=(large,)),
+        [omit(large, LeftOutReason.TOO_LARGE, "it is estimated at 9 files, 10 lines; the limit is 5 files, 500 lines")],
+    )
+    with samples.ledger.write() as tx:
+        saved = plans.save(tx, plan, (), trace_id=TRACE, run_id=None)
+    shown = squire.ok("plans", "show", saved.id)
+    assert "left out: large (Rewrite" in shown
+    assert "9 files, 10 lines; the limit is 5 files, 500 lines" in shown.replace("\n", " ")
+    assert "\x1b" not in shown
+    (omission,) = squire.json("plans", "show", saved.id)["left_out"]
+    assert (omission["key"], omission["reason"]) == ("large", "too_large")
 
 
 def test_plans_are_listed_and_shown_with_their_tasks(squire: Squire, samples: SampleData) -> None:

@@ -19,21 +19,15 @@ from squire_pipelines.sections.services import PlannerSettings
 from squire_pipelines.settings.model import Settings
 from tests.support.model_server import Call, ModelServer, Turn
 from tests.support.signal_samples import issue
+from tests.support.task_drafts import task_draft
 
 KEY = "sk-" + "t" * 30
 
 
 def answer(**fields: Any) -> Turn:
-    task = {
-        "key": "fix",
-        "title": "Fix it",
-        "kind": "resolve_issue",
-        "prompt": "Do this.",
-        "base_branch": "main",
-        "signals": ["open_issue:10"],
-        **fields,
-    }
-    return Turn(calls=(Call("final_result", {"tasks": [task]}),), prompt_tokens=1000, completion_tokens=50)
+    return Turn(
+        calls=(Call("final_result", {"tasks": [task_draft(**fields)]}),), prompt_tokens=1000, completion_tokens=50
+    )
 
 
 def settings(url: str, **planner: Any) -> Settings:

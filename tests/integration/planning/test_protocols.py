@@ -15,18 +15,11 @@ from squire_pipelines.secrets.secret import Secret
 from squire_pipelines.settings.model import Settings, load_settings
 from tests.support.provider import DirectedProvider, plain, serve_upstream
 from tests.support.signal_samples import issue
+from tests.support.task_drafts import task_draft
 
 KEY = "k" * 30
 FOREIGN = "foreign-credential"
-TASK = {
-    "key": "fix",
-    "title": "Fix it",
-    "kind": "resolve_issue",
-    "prompt": "Do this.",
-    "base_branch": "main",
-    "signals": ["open_issue:10"],
-}
-DRAFT = {"tasks": [TASK]}
+DRAFT = {"tasks": [task_draft()]}
 ANSWERS: dict[str, dict[str, Any]] = {
     "openai": {
         "id": "a",

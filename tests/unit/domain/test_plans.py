@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from squire_pipelines.domain.plans import PLAN_CHECKS, PlanFinding, check_plan
-from squire_pipelines.domain.tasks import Plan, TaskSpec
+from squire_pipelines.domain.plans import PLAN_CHECKS, PlanFinding, SizeBounds, check_plan, leave_out, omit
+from squire_pipelines.domain.tasks import EstimatedSize, LeftOutReason, Plan, TaskSpec
 
 
 def plan(*tasks: TaskSpec) -> Plan:
@@ -93,3 +93,25 @@ def test_a_cycle_is_always_found_and_shown(tasks: list[TaskSpec], data: st.DataO
     depends = {planned.key: planned.depends_on for planned in with_ring}
     # The standard library walks against the direction of the dependencies.
     assert all(before in depends[after] for before, after in pairwise(shown))
+
+
+@pytest.mark.parametrize(("files", "lines", "fits"), [(2, 10, True), (0, 0, True), (3, 10, False), (2, 11, False)])
+def test_task_may_be_as_large_as_the_bounds_and_no_larger(files: int, lines: int, *, fits: bool) -> None:
+    assert (SizeBounds(2, 10).excess(EstimatedSize(files=files, lines=lines)) is None) is fits
+
+
+def test_task_without_an_estimate_is_not_too_large() -> None:
+    assert SizeBounds(1, 1).excess(None) is None
+
+
+def test_what_depends_on_a_task_that_is_left_out_is_left_out_too_in_whatever_order() -> None:
+    tasks = (task("d", ["c"]), task("c", ["b"]), task("a"), task("b", ["x"]), task("x"), task("e", ["a"]))
+    got = leave_out(plan(*tasks), [omit(task("x"), LeftOutReason.TOO_LARGE, "large")])
+    assert [one.key for one in got.tasks] == ["a", "e"]
+    assert {one.key: one.message for one in got.left_out} == {
+        "x": "large",
+        "b": "it depends on the task 'x', which is left out",
+        "c": "it depends on the task 'b', which is left out",
+        "d": "it depends on the task 'c', which is left out",
+    }
+    assert check_plan(got, known_signals=(), max_tasks=10) == ()

@@ -12,7 +12,7 @@ from pydantic_ai.models.test import TestModel as CannedModel
 
 from squire_pipelines.domain.evidence import Annotation, JobLog, SignalEvidence
 from squire_pipelines.domain.plans import PlanFinding
-from squire_pipelines.domain.tasks import Plan, Priority
+from squire_pipelines.domain.tasks import EstimatedSize, Plan, Priority
 from squire_pipelines.errors import PlanningError
 from squire_pipelines.planning import prompt
 from squire_pipelines.planning.conversation import ModelOptions
@@ -21,6 +21,7 @@ from squire_pipelines.planning.prompt import prompt_version, validation_problems
 from squire_pipelines.planning.schema import ModelCall
 from squire_pipelines.planning.selection import PlanInputs
 from tests.support.signal_samples import failed_check, finding, issue, manual, open_pr
+from tests.support.task_drafts import task_draft
 
 pytestmark = pytest.mark.anyio
 Answers = Callable[[list[ModelMessage]], dict[str, Any]]
@@ -31,17 +32,9 @@ def _no_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(models, "ALLOW_MODEL_REQUESTS", False)
 
 
-def task(**fields: Any) -> dict[str, Any]:
-    return {
-        "key": "fix",
-        "title": "Fix it",
-        "kind": "resolve_issue",
-        "prompt": "Do this.",
-        "priority": "high",
-        "base_branch": "main",
-        "signals": ["open_issue:10"],
-        **fields,
-    }
+def without(name: str) -> dict[str, Any]:
+    """A task that lacks one field."""
+    return {key: value for key, value in task_draft().items() if key != name}
 
 
 def scripted(*answers: dict[str, Any], seen: list[str] | None = None) -> FunctionModel:
@@ -66,7 +59,7 @@ async def plan(model: Any, *signals: Any, calls: list[ModelCall] | None = None, 
 
 async def test_valid_answer_becomes_the_plan_and_its_cost_is_told() -> None:
     calls: list[ModelCall] = []
-    got = await plan(scripted({"tasks": [task()], "notes": ["easy"]}), calls=calls)
+    got = await plan(scripted({"tasks": [task_draft()], "notes": ["easy"]}), calls=calls)
     assert (got.planner, got.repository, got.notes) == ("llm:scripted", "o/r", ("easy",))
     assert (got.model, got.prompt_version) == ("scripted", prompt_version())
     assert got.tasks[0].priority is Priority.HIGH
@@ -85,21 +78,31 @@ async def test_no_tasks_is_an_answer() -> None:
 @pytest.mark.parametrize(
     ("wrong", "reason"),
     [
-        ([task(key="a"), task(key="a", signals=[], base_branch="main")], "two tasks have the key"),
-        ([task(depends_on=["nobody"])], "which is no task of this plan"),
-        ([task(signals=["open_issue:99"])], "which was not seen"),
-        ([task(key=f"k{n}") for n in range(6)], "the limit is 5"),
-        ([task(base_branch="release")], "allowed are"),
-        ([task(signals=[])], "answers no signal"),
-        ([task(), task(key="again")], "as the task 'fix' does"),
-        ([task(base_branch="feature-3")], "whose base branch is 'main'"),
-        ([task(priority="soon")], "unknown priority"),
-        ([task(confidence=7)], "less than or equal to 1"),
+        ([task_draft(key="a"), task_draft(key="a", signals=[], base_branch="main")], "two tasks have the key"),
+        ([task_draft(depends_on=["nobody"])], "which is no task of this plan"),
+        ([task_draft(signals=["open_issue:99"])], "which was not seen"),
+        ([task_draft(key=f"k{n}") for n in range(6)], "the limit is 5"),
+        ([task_draft(base_branch="release")], "allowed are"),
+        ([task_draft(signals=[])], "answers no signal"),
+        ([task_draft(), task_draft(key="again")], "as the task 'fix' does"),
+        ([task_draft(base_branch="feature-3")], "whose base branch is 'main'"),
+        ([task_draft(priority="soon")], "unknown priority"),
+        ([task_draft(confidence=7)], "less than or equal to 1"),
+        ([without("size")], "Field required"),
+        ([without("confidence")], "Field required"),
+        ([without("evidence")], "Field required"),
+        ([task_draft(confidence_factors=[])], "at least 1 item"),
+        ([task_draft(evidence=[])], "names none in `evidence`"),
+        ([task_draft(evidence=["open_issue:99"])], "which is no signal offered"),
+        ([task_draft(size={"files": 6, "lines": 10})], "6 files, 10 lines; the limit is 5 files, 500 lines"),
+        ([task_draft(size={"files": 1, "lines": 501})], "Split it into tasks"),
+        ([task_draft(allow_protected=["**"])], "Extra inputs are not permitted"),
+        ([task_draft(agent={"agent": "codex"})], "Extra inputs are not permitted"),
     ],
 )
 async def test_wrong_plan_is_sent_back_with_the_reason(wrong: list[dict[str, Any]], reason: str) -> None:
     seen: list[str] = []
-    model = scripted({"tasks": wrong}, {"tasks": [task()]}, seen=seen)
+    model = scripted({"tasks": wrong}, {"tasks": [task_draft()]}, seen=seen)
     got = await plan(model, issue(10), finding("T1"))
     assert [t.key for t in got.tasks] == ["fix"]
     assert reason in seen[1]
@@ -109,7 +112,7 @@ async def test_plan_that_stays_wrong_is_a_planning_error_and_its_cost_is_told() 
     calls: list[ModelCall] = []
     seen: list[str] = []
     with pytest.raises(PlanningError, match="scripted gave no usable plan for o/r") as caught:
-        await plan(scripted({"tasks": [task(base_branch="x")]}, seen=seen), calls=calls)
+        await plan(scripted({"tasks": [task_draft(base_branch="x")]}, seen=seen), calls=calls)
     assert len(seen) == 3
     assert caught.value.context["requests"] == 3
     (call,) = calls
@@ -151,7 +154,7 @@ async def test_model_sees_the_evidence_and_the_middle_of_a_long_log_is_left_out(
 
 
 async def test_goals_allow_a_task_without_a_signal() -> None:
-    got = await plan(scripted({"tasks": [task(signals=[])]}), manual(), goals="Write docs.")
+    got = await plan(scripted({"tasks": [task_draft(signals=[], evidence=[])]}), manual(), goals="Write docs.")
     assert got.tasks[0].signals == ()
 
 
@@ -235,7 +238,7 @@ async def test_key_is_handed_to_the_provider_that_the_model_names() -> None:
 
 async def test_answer_that_only_has_the_right_types_is_checked_too() -> None:
     with pytest.raises(PlanningError):
-        await plan(CannedModel(custom_output_args={"tasks": [task(base_branch="a")]}))
+        await plan(CannedModel(custom_output_args={"tasks": [task_draft(base_branch="a")]}))
 
 
 def test_feedback_names_the_task_where_there_is_one() -> None:
@@ -256,6 +259,34 @@ def test_the_prompt_has_a_version_that_stays_while_its_text_does(monkeypatch: py
     prompt_version.cache_clear()
 
 
-async def test_no_answer_of_a_model_orders_an_agent() -> None:
-    got = await plan(scripted({"tasks": [task(signals=[], agent={"agent": "codex"})]}), manual(), goals="Write docs.")
-    assert [one.agent for one in got.tasks] == [None]
+async def test_what_a_task_rests_on_is_kept() -> None:
+    draft = task_draft(evidence=["open_issue:10", "open_pr:3"], confidence_factors=["small", "no test covers it"])
+    got = await plan(scripted({"tasks": [draft]}), issue(10), open_pr(3))
+    assert got.tasks[0].size == EstimatedSize(files=2, lines=40)
+    assert got.tasks[0].evidence == ("open_issue:10", "open_pr:3")
+    assert got.tasks[0].confidence_factors == ("small", "no test covers it")
+    assert Plan.model_validate_json(got.model_dump_json()).tasks == got.tasks
+
+
+async def test_task_that_stays_too_large_is_left_out_with_its_reason_and_the_others_are_taken() -> None:
+    large = task_draft(key="large", title="Rewrite", size={"files": 40, "lines": 9000}, signals=["open_issue:11"])
+    drafts = [task_draft(), large, task_draft(key="after", signals=["open_issue:12"], depends_on=["large"])]
+    seen: list[str] = []
+    got = await plan(scripted({"tasks": drafts}, seen=seen), issue(10), issue(11), issue(12))
+    assert len(seen) == 3
+    assert [one.key for one in got.tasks] == ["fix"]
+    assert [(one.key, one.reason, one.message) for one in got.left_out] == [
+        ("large", "too_large", "it is estimated at 40 files, 9000 lines; the limit is 5 files, 500 lines"),
+        ("after", "dependency", "it depends on the task 'large', which is left out"),
+    ]
+
+
+async def test_large_task_is_left_out_at_once_where_nothing_is_sent_back() -> None:
+    got = await plan(scripted({"tasks": [task_draft(size={"files": 6, "lines": 1})]}), max_retries=0)
+    assert (got.tasks, [one.reason for one in got.left_out]) == ((), ["too_large"])
+
+
+async def test_last_answer_with_another_problem_is_refused_as_before() -> None:
+    wrong = task_draft(size={"files": 6, "lines": 1}, base_branch="nowhere")
+    with pytest.raises(PlanningError):
+        await plan(scripted({"tasks": [wrong]}))

@@ -3,17 +3,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from squire_pipelines.domain.plans import PlanFinding, check_dependencies, check_keys
-from squire_pipelines.domain.tasks import Plan
+from squire_pipelines.domain.tasks import Plan, TaskSpec
 from squire_pipelines.planning.salvage import Salvage, salvage
 from squire_pipelines.planning.schema import PlanDraft
+from tests.support.task_drafts import task_draft
 
 
 def task(key: str, **fields: Any) -> dict[str, Any]:
-    return {"key": key, "title": key, "prompt": "Do it.", "base_branch": "main", **fields}
+    return task_draft(key=key, title=key, **fields)
 
 
 def check(draft: PlanDraft) -> Sequence[PlanFinding]:
-    plan = Plan(repository="o/r", planner="p", signals_digest="d", tasks=draft.tasks)
+    tasks = tuple(TaskSpec.model_validate(t.model_dump()) for t in draft.tasks)
+    plan = Plan(repository="o/r", planner="p", signals_digest="d", tasks=tasks)
     wrong = [PlanFinding("x", t.key, "is on another branch") for t in draft.tasks if t.base_branch != "main"]
     return [*wrong, *check_keys(plan), *check_dependencies(plan)]
 

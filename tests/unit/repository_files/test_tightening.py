@@ -39,6 +39,8 @@ FILES = _table(
         min_confidence=st.floats(0, 1),
         max_risk=st.sampled_from(list(Risk)),
         max_tasks=st.integers(1, 200),
+        max_task_files=st.integers(1, 100),
+        max_task_lines=st.integers(1, 1000),
     ),
     dispatch=_table(
         max_per_repository=st.integers(1, 100),
@@ -89,10 +91,13 @@ def operators(draw: st.DrawFn) -> Settings:
     for name, values in sections.items():
         (own if draw(st.booleans()) else general)[name] = values
     limits = draw(_table(attempt=_LIMIT, task=_LIMIT, repository=_LIMIT, month=_LIMIT))
+    planner = _table(
+        max_tasks=st.integers(1, 200), max_task_files=st.integers(1, 100), max_task_lines=st.integers(1, 1000)
+    )
     settings = {
         "repositories": [REPOSITORY],
         "repository": {REPOSITORY: own},
-        "planner": {"issue_labels": draw(_NAMES), **draw(_table(max_tasks=st.integers(1, 200)))},
+        "planner": {"issue_labels": draw(_NAMES), **draw(planner)},
         "dispatch": draw(
             _table(
                 max_open_pull_requests=st.integers(1, 30),
@@ -155,6 +160,8 @@ def test_no_file_gets_more_than_the_operator_permits(operator: Settings, file: R
             old, new = (getattr(limits.cap(purpose), unit) for limits in (old_budgets, budgets))
             assert old is None or (new is not None and new <= old)
     assert effective.planner.max_tasks <= operator.planner.max_tasks
+    assert effective.planner.max_task_files <= operator.planner.max_task_files
+    assert effective.planner.max_task_lines <= operator.planner.max_task_lines
     assert effective.planner.min_confidence >= operator.planner.min_confidence
     assert Risk(effective.planner.max_risk).rank <= Risk(operator.planner.max_risk).rank
     assert effective.planner.approve in {operator.planner.approve, "manual"}
