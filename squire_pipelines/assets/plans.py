@@ -15,6 +15,7 @@ import dagster as dg
 from squire_pipelines.assets.concurrency import gather_bounded
 from squire_pipelines.assets.signals import OWNERS, SOURCES, signal_key
 from squire_pipelines.assets.tables import preview
+from squire_pipelines.domain.duplicates import KnownWork
 from squire_pipelines.domain.plan_making import RetryWaits
 from squire_pipelines.domain.plans import PLAN_CHECKS, PlanFinding, check_plan
 from squire_pipelines.domain.signals import Signal
@@ -65,6 +66,7 @@ class _Basis:
     newest: int
     signals: tuple[Signal, ...]
     covered: frozenset[str]
+    known_work: tuple[KnownWork, ...]
     seen_before: bool
 
 
@@ -161,6 +163,7 @@ def _not_stopped(context: dg.AssetExecutionContext, stopped: Mapping[str, str], 
 
 def _basis(ledger: "Ledger", repository: str, settings: Settings) -> _Basis:
     from squire_pipelines.ledger import collections, plan_retries, plans
+    from squire_pipelines.ledger.known_work import known_work
     from squire_pipelines.planning.digest import settings_digest, signals_digest
 
     with ledger.read() as tx:
@@ -171,6 +174,7 @@ def _basis(ledger: "Ledger", repository: str, settings: Settings) -> _Basis:
             max((row.id for row in collections.latest(tx, [repository])), default=0),
             signals,
             plans.answered(tx, repository, signals, times=settings.planner.max_tasks_per_fact),
+            known_work(tx, repository, days=settings.planner.duplicate_days),
             latest is not None
             and latest.plan.signals_digest == signals_digest(signals)
             and latest.plan.settings_digest in {None, settings_digest(settings, repository)}
@@ -201,6 +205,7 @@ async def _plan_one(
             on_call=account.settle,
             reserve=account.reserve,
             shared=SharedAnswers(ledger, settings.planner, fresh=fresh),
+            known_work=basis.known_work,
         )
     except SquireError as error:
         return error
@@ -261,7 +266,8 @@ def _plan_metadata(saved: "SavedPlan", basis: _Basis, trace_id: str) -> dict[str
         "steps": preview(("step",), ((str(step),) for step in plan.steps)),
         "left_out": len(plan.left_out),
         "left_out_preview": preview(
-            ("task", "title", "reason", "why"), ((t.key, t.title, t.reason, t.message) for t in plan.left_out)
+            ("task", "title", "reason", "duplicate of", "why"),
+            ((t.key, t.title, t.reason, t.duplicate_of or "", t.message) for t in plan.left_out),
         ),
         "preview": preview(
             ("task", "title", "kind", "priority", "answers"),
@@ -325,6 +331,7 @@ def _admit(context: dg.AssetExecutionContext, ledger: "Ledger", settings: Settin
                 approval=approval_rule(effective),
                 max_attempts=effective.dispatch.max_attempts,
                 max_tasks_per_fact=planner.max_tasks_per_fact,
+                duplicate_days=planner.duplicate_days,
             )
             rows = [tasks.get(tx, task_id) for task_id in created]
             limits, rules = effective.budgets_for(repository), effective.dispatch.queue_rules

@@ -47,10 +47,14 @@ DEFAULT_BOUNDS = SizeBounds()
 
 
 def leave_out(plan: Plan, omissions: Iterable[LeftOutTask]) -> Plan:
-    """Return the plan without these tasks, and without those that depend on one of them, directly or not."""
+    """Return the plan without these tasks, and without those that depend on one of them, directly or not.
+
+    What depends on one for which a task of the ledger stands is kept.
+    """
     left_out = {omission.key: omission for omission in omissions}
     while True:
-        further = [_after(task, left_out) for task in plan.tasks if task.key not in left_out]
+        missing = {omission.key for omission in left_out.values() if omission.task_id is None}
+        further = [_after(task, missing) for task in plan.tasks if task.key not in left_out]
         if not (added := {omission.key: omission for omission in further if omission is not None}):
             break
         left_out |= added
@@ -66,9 +70,19 @@ def _after(task: TaskSpec, left_out: Collection[str]) -> LeftOutTask | None:
     return omit(task, LeftOutReason.DEPENDENCY, message)
 
 
-def omit(task: TaskSpec, reason: LeftOutReason, message: str) -> LeftOutTask:
+def omit(
+    task: TaskSpec, reason: LeftOutReason, message: str, *, duplicate_of: str | None = None, task_id: str | None = None
+) -> LeftOutTask:
     """Return what is kept of a task that is left out."""
-    return LeftOutTask(key=task.key, title=task.title, signals=task.signals, reason=reason, message=message)
+    return LeftOutTask(
+        key=task.key,
+        title=task.title,
+        signals=task.signals,
+        reason=reason,
+        message=message,
+        duplicate_of=duplicate_of,
+        task_id=task_id,
+    )
 
 
 def leave_out_large(plan: Plan, bounds: SizeBounds) -> Plan:
@@ -88,12 +102,13 @@ def check_keys(plan: Plan) -> Iterator[PlanFinding]:
 
 
 def check_dependencies(plan: Plan) -> Iterator[PlanFinding]:
-    """Check that dependencies name tasks of this plan and form no cycle."""
+    """Check that dependencies name tasks of this plan, or of the ledger by what it left out, and form no cycle."""
     keys = {task.key for task in plan.tasks}
+    repeated = {omission.key for omission in plan.left_out if omission.task_id is not None}
     graph: dict[str, set[str]] = {}
     for task in plan.tasks:
         for dependency in task.depends_on:
-            if dependency not in keys:
+            if dependency not in keys | repeated:
                 yield PlanFinding("dependencies", task.key, f"depends on {dependency!r}, which is no task of this plan")
         graph[task.key] = set(task.depends_on) & keys
     try:

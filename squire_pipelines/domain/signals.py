@@ -113,7 +113,7 @@ class CollectionStatus(StrEnum):
 
 
 class OpenPullRequest(FrozenModel):
-    """An open pull request."""
+    """An open pull request; `closes` are the issues of its repository that its text says it closes."""
 
     kind: Literal[SignalKind.OPEN_PR] = SignalKind.OPEN_PR
     number: int
@@ -126,6 +126,7 @@ class OpenPullRequest(FrozenModel):
     ci_state: str | None = None
     unresolved_threads: int = 0
     from_fork: bool = False
+    closes: tuple[int, ...] = ()
 
 
 class FailedCheck(FrozenModel):

@@ -166,17 +166,24 @@ class LeftOutReason(StrEnum):
     """Why a task that a planner proposed is not in its plan."""
 
     TOO_LARGE = "too_large"
+    DUPLICATE = "duplicate"
     DEPENDENCY = "dependency"
 
 
 class LeftOutTask(FrozenModel):
-    """A task that a planner proposed and that is not in its plan; `message` says why, for people."""
+    """A task that a planner proposed and that is not in its plan; `message` says why, for people.
+
+    `duplicate_of` is the work that it repeats: the id of a task, `#` and a pull request's number, or the key of an
+    earlier task of the plan. `task_id` is the task of the ledger that stands for it: what depends on it waits for that.
+    """
 
     key: str
     title: str
     signals: tuple[str, ...] = ()
     reason: LeftOutReason
     message: str
+    duplicate_of: str | None = None
+    task_id: str | None = None
 
 
 class Plan(FrozenModel):

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from squire_pipelines.domain.authority import KnownPermission
+from squire_pipelines.domain.duplicates import KnownWork
 from squire_pipelines.domain.signals import Collection, FurtherSource, Signal, Source, is_from
 from squire_pipelines.execution.second_runs import foresee_reruns
 from squire_pipelines.github.client import GitHubClient
@@ -15,6 +16,7 @@ from squire_pipelines.github.evidence.checks import add_evidence
 from squire_pipelines.github.judging import PermissionStore, Trust
 from squire_pipelines.ledger import collections, decisions, plans
 from squire_pipelines.ledger.collaborators import KeptPermissions
+from squire_pipelines.ledger.known_work import known_work
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.secrets.redact import process_redactor
 from squire_pipelines.settings.model import Settings
@@ -94,6 +96,7 @@ class Foresight:
     readings: tuple[Collection, ...]
     signals: tuple[Signal, ...]
     covered: frozenset[str]
+    known_work: tuple[KnownWork, ...]
 
 
 async def foresee(client: GitHubClient, settings: Settings, ledger: Ledger, repository: str) -> Foresight:
@@ -117,4 +120,5 @@ async def foresee(client: GitHubClient, settings: Settings, ledger: Ledger, repo
         left = (signal for signal in before if not any(is_from(signal, source) for source in replaced))
         signals = (*left, *(signal for reading in judged for signal in reading.signals))
         covered = plans.answered(tx, repository, signals, times=settings.planner.max_tasks_per_fact)
-    return Foresight(tuple(judged), signals, covered)
+        known = known_work(tx, repository, days=settings.planner.duplicate_days)
+    return Foresight(tuple(judged), signals, covered, known)

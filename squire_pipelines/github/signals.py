@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from squire_pipelines.domain.authority import ActorKind, Approval, Author, Provenance, kind_of
+from squire_pipelines.domain.duplicates import closed_issues
 from squire_pipelines.domain.evidence import SignalEvidence
 from squire_pipelines.domain.failures import CheckHistory, CheckRecord, classify, histories, ignored_by, is_own_event
 from squire_pipelines.domain.outcomes import ChecksState
@@ -81,6 +82,7 @@ def open_pull_request(repository: str, pull: PullRequest, *, checks_known: bool)
             ci_state=state.value if state else None,
             unresolved_threads=sum(1 for thread in threads if not thread.is_resolved and not thread.is_outdated),
             from_fork=pull.is_cross_repository,
+            closes=closed_issues(pull.body),
         ),
     )
 

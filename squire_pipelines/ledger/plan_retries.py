@@ -13,6 +13,9 @@ from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import plans, task_dependencies, task_events, task_signals, tasks
 from squire_pipelines.ledger.tasks import cancel
 
+REPLACED = "replaced:"
+"""What the fingerprint of a task begins with whose place another plan's took."""
+
 
 def newest() -> ColumnElement[bool]:
     """Return the condition of the rows that are their repository's newest plan."""
@@ -124,5 +127,5 @@ def replace_tasks(tx: Transaction, task_ids: Iterable[str], *, plan_id: str, act
         except StateConflictError:  # dispatch was faster: the fact is being worked on
             continue
         freed = update(tasks).where(tasks.c.id == task_id)
-        tx.execute(freed.values(fingerprint=f"replaced:{task_id}", updated_at=tx.now))
+        tx.execute(freed.values(fingerprint=f"{REPLACED}{task_id}", updated_at=tx.now))
         tx.execute(delete(task_signals).where(task_signals.c.task_id == task_id))

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Row, insert, select, update
 
+from squire_pipelines.domain.duplicates import leave_out_duplicates
 from squire_pipelines.domain.identity import new_id
 from squire_pipelines.domain.plan_making import PlanUse, RetryWaits
 from squire_pipelines.domain.plans import ApprovalRule, PlanFinding
@@ -15,6 +16,7 @@ from squire_pipelines.domain.tasks import Plan
 from squire_pipelines.errors import NotFoundError
 from squire_pipelines.ledger import plan_answers
 from squire_pipelines.ledger.collections import active_signals
+from squire_pipelines.ledger.known_work import known_work
 from squire_pipelines.ledger.plan_retries import newest, replace_tasks, replaceable_tasks
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.stored_json import read_json
@@ -148,12 +150,19 @@ def unadmitted(tx: Transaction, *, limit: int = 500) -> tuple[str, ...]:
 
 
 def admit(
-    tx: Transaction, plan_id: str, *, approval: ApprovalRule, max_attempts: int, max_tasks_per_fact: int = 1
+    tx: Transaction,
+    plan_id: str,
+    *,
+    approval: ApprovalRule,
+    max_attempts: int,
+    max_tasks_per_fact: int = 1,
+    duplicate_days: float = 30,
 ) -> tuple[str, ...]:
     """Create the tasks of a plan that passed its checks, once. Returns the ids of the new tasks.
 
     A plan with findings is never admitted: nothing is created and nothing is returned. One that a model made replaces
-    what provisional plans proposed and nobody has begun.
+    what provisional plans proposed and nobody has begun. What repeats a task that came into the ledger since the plan
+    was made is left out, and stored as such.
     """
     tx.exclusive("admit")
     saved = get(tx, plan_id)
@@ -163,9 +172,10 @@ def admit(
         replaced = replaceable_tasks(tx, saved.plan.repository)
         replace_tasks(tx, replaced, plan_id=plan_id, actor=f"planner:{saved.plan.planner}")
     versions = {signal.ref: signal.version for signal in active_signals(tx, saved.plan.repository)}
+    plan = leave_out_duplicates(saved.plan, known_work(tx, saved.plan.repository, days=duplicate_days))
     created = create_from_plan(
         tx,
-        saved.plan,
+        plan,
         plan_id=plan_id,
         versions=versions,
         approval=approval,
@@ -176,6 +186,6 @@ def admit(
     tx.execute(
         update(plans)
         .where(plans.c.id == plan_id)
-        .values(admitted_at=tx.now, tasks_created=len(created), updated_at=tx.now)
+        .values(plan=plan.model_dump(mode="json"), admitted_at=tx.now, tasks_created=len(created), updated_at=tx.now)
     )
     return created

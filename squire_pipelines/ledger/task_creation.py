@@ -47,9 +47,8 @@ def create_from_plan(
     """
     earlier = task_signals.rounds(tx, plan.repository, versions, times=max_tasks_per_fact)
     marked = {ref: f"{version}#{earlier[ref]}" if ref in earlier else version for ref, version in versions.items()}
-    ids: dict[str, str] = {}
+    ids, archived = _repeated(tx, plan)
     created: dict[str, str] = {}
-    archived: dict[str, TaskStatus] = {}
     for spec in plan.tasks:
         spec_fingerprint = fingerprint(plan.repository, spec, marked)
         known = find_by_fingerprint(tx, plan.repository, spec_fingerprint)
@@ -84,6 +83,15 @@ def create_from_plan(
         cancel(tx, task_id, actor="dispatch", reason=dependency_ended(other, archived[other]))
     _close_requests(tx, plan.repository, (ref for spec in plan.tasks for ref in spec.signals), trace_id=trace_id)
     return tuple(created.values())
+
+
+def _repeated(tx: Transaction, plan: Plan) -> tuple[dict[str, str], dict[str, TaskStatus]]:
+    """Return the tasks that stand for those which the plan left out, by key, and how those in the archive ended."""
+    ids = {omission.key: omission.task_id for omission in plan.left_out if omission.task_id is not None}
+    live = set(tx.execute(select(tasks.c.id).where(tasks.c.id.in_(ids.values()))).scalars())
+    rows = tx.execute(select(archived_tasks.c.id, archived_tasks.c.status).where(archived_tasks.c.id.in_(ids.values())))
+    archived = {row.id: TaskStatus(row.status) for row in rows if row.id not in live}
+    return {key: task_id for key, task_id in ids.items() if task_id in live or task_id in archived}, archived
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ provisional, and the model is asked again later.
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
+from squire_pipelines.domain.duplicates import KnownWork, leave_out_duplicates, open_pull_requests
 from squire_pipelines.domain.plan_making import MAX_STEPS, PlanStep, StepKind
 from squire_pipelines.domain.signals import Signal
 from squire_pipelines.domain.tasks import Plan
@@ -38,12 +39,14 @@ async def make_plan(
     on_call: Callable[[ModelCall], None],
     reserve: Callable[[ModelProvider], int | None],
     shared: SharedAnswers | None = None,
+    known_work: Sequence[KnownWork] = (),
 ) -> Plan:
     """Plan one repository with the planner that the settings name.
 
     `auto` asks a model when one is set. A model is not asked when there is nothing to plan: no signal that may become
     a task, and no goals. When it gives no usable plan the rules plan instead, and the plan's first note says why; the
-    plan is provisional when the model did not come to answer.
+    plan is provisional when the model did not come to answer. Whoever planned, a task that repeats known work or an
+    open pull request is left out.
 
     Args:
         settings: `planner`, and the repository's overrides.
@@ -56,6 +59,7 @@ async def make_plan(
         reserve: Called before each. Gives the most tokens that it may use, None for any number; raises PlanBudgetError
             when the budget has no room for it.
         shared: Has the answers to questions that were asked before, and knows who asks now; None asks always.
+        known_work: Tasks of the repository that a new one must not repeat.
     """
     planner = settings.planner
     inputs = PlanInputs(
@@ -68,10 +72,25 @@ async def make_plan(
         settings.filters_for(repository).rules,
         planner.task_bounds,
     )
-    by_rules = plan_by_rules(inputs).model_copy(update={"settings_digest": settings_digest(settings, repository)})
+    plan = await _plan(settings, inputs, find_key=find_key, on_call=on_call, reserve=reserve, shared=shared)
+    return leave_out_duplicates(plan, (*known_work, *open_pull_requests(signals)))
+
+
+async def _plan(
+    settings: Settings,
+    inputs: PlanInputs,
+    *,
+    find_key: Callable[[str], Secret | None],
+    on_call: Callable[[ModelCall], None],
+    reserve: Callable[[ModelProvider], int | None],
+    shared: SharedAnswers | None,
+) -> Plan:
+    planner = settings.planner
+    digest = settings_digest(settings, inputs.repository)
+    by_rules = plan_by_rules(inputs).model_copy(update={"settings_digest": digest})
     if planner.kind == "rules" or planner.model is None:
         return by_rules
-    if default_branch is None or not (select(inputs).candidates or planner.goals.strip()):
+    if inputs.default_branch is None or not (select(inputs).candidates or planner.goals.strip()):
         return by_rules
     record = PlanRecord()
 

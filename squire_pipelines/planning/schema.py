@@ -30,7 +30,7 @@ class PlanDraft(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    tasks: tuple[TaskDraft, ...] = ()
+    tasks: tuple[TaskDraft, ...]  # an answer without them is broken; one without work has an empty list
     notes: tuple[str, ...] = Field(default=(), max_length=20)
 
 

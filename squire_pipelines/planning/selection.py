@@ -7,6 +7,7 @@
 - A failed check whose second run is waited for is left out with a note.
 - A bot's remark about older code is left out with a note: it judges anew what is there now.
 - A failed check on a draft, or on a pull request that Squire opened itself, is left out: its author is at work on it.
+- An issue that an open pull request says it closes is left out with a note, unless somebody released it.
 - An open pull request is background, not work.
 """
 
@@ -109,9 +110,21 @@ class _Rules:
             return None, reason
         if (filter_name := left_out_by(signal, self.inputs.filters, self.pulls)) is not None:
             return None, f"by filters.{filter_name} of the settings"
+        if (linked := self._linked(signal)) is not None:
+            return None, linked
         if not 0 < len(base) <= MAX_BRANCH_CHARS:
             return None, "a branch whose name cannot be used"
         return base, ""
+
+    def _linked(self, signal: Signal) -> str | None:
+        """Return why an issue is left to an open pull request; None where there is none, or somebody released it."""
+        issue = signal.details
+        if not isinstance(issue, OpenIssue) or (signal.verdict is not None and signal.verdict.released):
+            return None
+        numbers = sorted(number for number, pull in self.pulls.by_number.items() if issue.number in pull.closes)
+        if not numbers:
+            return None
+        return f"issue #{issue.number}, since the open pull request #{numbers[0]} says that it closes it"
 
 
 def select(inputs: PlanInputs) -> Selection:

@@ -154,6 +154,7 @@ def preview(
             on_call=account.settle,
             reserve=account.reserve,
             shared=SharedAnswers(ledger, effective.planner),
+            known_work=foresight.known_work,
         )
         return made, foresight.readings
 

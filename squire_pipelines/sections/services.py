@@ -65,6 +65,9 @@ class PlannerSettings(SettingsSection):
     max_task_files: int = Field(default=5, ge=1, le=10_000, description="by a model's estimate; it splits larger tasks")
     max_task_lines: int = Field(default=500, ge=1, le=1_000_000, description="likewise, added and removed")
     max_tasks_per_fact: int = Field(default=1, ge=1, le=10, description="whatever became of them")
+    duplicate_days: float = Field(
+        default=30, ge=0, le=3650, description="how long ended tasks are compared with what goals ask for"
+    )
     issue_labels: tuple[Label, ...] = ("squire",)
     approve: Literal["auto", "manual"] = "auto"
     min_confidence: float = Field(default=0.6, ge=0, le=1)

@@ -73,7 +73,7 @@ def finding(thread: str = "T1", *, pull_request: int = 3, body: str = "this leak
     return signal(thread, details, **fields)
 
 
-def open_pr(number: int = 3, *, is_draft: bool = False) -> Signal:
+def open_pr(number: int = 3, *, is_draft: bool = False, closes: tuple[int, ...] = ()) -> Signal:
     """An open pull request."""
     details = OpenPullRequest(
         number=number,
@@ -82,6 +82,7 @@ def open_pr(number: int = 3, *, is_draft: bool = False) -> Signal:
         head_ref=f"feature-{number}",
         head_sha=SHA,
         base_ref="main",
+        closes=closes,
     )
     return signal(str(number), details)
 

@@ -18,6 +18,7 @@ from squire_pipelines.sensors.planning import plan_follows_signals
 from tests.support.ledgers import collect, issue, list_tasks, spec
 from tests.support.model_server import Call, ModelServer, Turn
 from tests.support.pipeline import ALL, HANDBOOK, LEDGERLIB, QUIET, TRACE, WEBSHOP, Pipeline, checks, materialized
+from tests.support.task_drafts import task_draft
 
 
 def made(done: dg.ExecuteInProcessResult, asset: str) -> dict[str | None, Any]:
@@ -193,7 +194,7 @@ def _ask_model(pipeline: Pipeline, url: str, more: str = "") -> None:
 
 
 def _answer(key: str, *signals: str, base: str = "main") -> Turn:
-    task = {"key": key, "title": key, "prompt": "Do it.", "base_branch": base, "signals": list(signals)}
+    task = task_draft(key=key, title=key, base_branch=base, signals=list(signals), evidence=list(signals))
     return Turn(calls=(Call("final_result", {"tasks": [task]}),), prompt_tokens=1000, completion_tokens=50)
 
 
@@ -281,3 +282,29 @@ def test_a_person_decides_what_starts_work_until_a_stranger_changes_the_text(
         stored = decisions.find(tx, strangers.ref)
         decisions.decide(tx, stored, release=True, actor="cli:noor", reason="", trace_id=TRACE)
     assert strangers.ref in refs()
+
+
+@pytest.mark.slow
+def test_a_second_wording_of_a_goal_makes_no_second_task_and_is_named_as_such(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def turn(title: str) -> Turn:
+        task = task_draft(title=title, prompt=f"{title}.", kind="other", signals=[], evidence=[])
+        return Turn(calls=(Call("final_result", {"tasks": [task]}),))
+
+    monkeypatch.setenv("SQUIRE_MODEL_KEY", "sk-" + "t" * 30)
+    titles = ("Write a tutorial for plugin authors", "Plugin authors need a tutorial")
+    with ModelServer([turn(title) for title in titles]) as server:
+        text = (pipeline.home / "config.toml").read_text(encoding="utf-8")
+        llm = f'kind = "llm"\nmodel = "scripted"\nbase_url = "{server.url}"\ngoals = "Help plugin authors."'
+        (pipeline.home / "config.toml").write_text(text.replace('kind = "rules"', llm), encoding="utf-8")
+        pipeline.collect(QUIET)
+        first = pipeline.plan(QUIET)
+        second = pipeline.plan(QUIET, again=True)
+    assert made(first, "tasks")[QUIET]["created"].value == 1
+    ((_, task_id),) = all_tasks(pipeline)
+    metadata = made(second, "task_plan")[QUIET]
+    assert (metadata["tasks"].value, metadata["left_out"].value) == (0, 1)
+    (row,) = metadata["left_out_preview"].records
+    assert (row.data["title"], row.data["reason"], row.data["duplicate of"]) == (titles[1], "duplicate", task_id)
+    assert [name for _, name in all_tasks(pipeline)] == [task_id]

@@ -24,13 +24,14 @@ from tests.support.forked import processes
 from tests.support.ledgers import new_sqlite_ledger
 from tests.support.model_server import Call, ModelServer, Turn
 from tests.support.signal_samples import issue
+from tests.support.task_drafts import task_draft
 
 DOWN = Turn(status=503, headers={"x-should-retry": "false"})
 
 
 def answer(key: str = "fix") -> Turn:
-    task = {"key": key, "title": key, "prompt": "Do it.", "base_branch": "main", "signals": ["open_issue:10"]}
-    return Turn(calls=(Call("final_result", {"tasks": [task], "notes": ["easy"]}),), prompt_tokens=1000)
+    form = {"tasks": [task_draft(key=key, title=key)], "notes": ["easy"]}
+    return Turn(calls=(Call("final_result", form),), prompt_tokens=1000)
 
 
 @pytest.fixture

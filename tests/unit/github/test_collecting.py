@@ -180,6 +180,7 @@ async def test_details_of_the_signals(client_of: ClientOf) -> None:
             pull_request(
                 1,
                 author=None,
+                body="Fixes #10.",
                 isCrossRepository=True,
                 threads=page([thread(author={"login": "greptile-apps", "__typename": "Bot"}), thread("T2", path=None)]),
                 head=commit([check_run("lint", "TIMED_OUT", checkSuite=None, detailsUrl=None, completedAt=None)]),
@@ -193,6 +194,7 @@ async def test_details_of_the_signals(client_of: ClientOf) -> None:
     assert isinstance(pr, OpenPullRequest)
     assert (pr.author, pr.ci_state, pr.unresolved_threads, pr.from_fork) == ("ghost", "failed", 2, True)
     assert (pr.head_ref, pr.head_sha, pr.base_ref, pr.labels) == ("feature-1", SHA, "main", ("bug",))
+    assert pr.closes == (10,)
     on_branch, on_pr = (signal for signal in collections[Source.FAILED_CI].signals)
     assert isinstance(on_branch.details, FailedCheck)
     assert isinstance(on_pr.details, FailedCheck)

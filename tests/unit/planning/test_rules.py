@@ -298,3 +298,14 @@ def test_the_agent_that_a_person_ordered_is_the_tasks() -> None:
     ordered = request.model_copy(update={"details": request.details.model_copy(update={"agent": order})})
     assert [task.agent for task in plan(ordered, issue(10)).tasks if task.kind is TaskKind.MANUAL] == [order]
     assert [task.agent for task in plan(request).tasks] == [None]
+
+
+def test_an_issue_that_an_open_pull_request_closes_is_left_to_it_with_a_note() -> None:
+    got = plan(issue(10), issue(11), open_pr(40, closes=(10,)), open_pr(3, closes=(10, 12)))
+    assert [task.signals for task in got.tasks] == [("open_issue:11",)]
+    assert got.notes == ("left out 1: issue #10, since the open pull request #3 says that it closes it",)
+
+
+def test_an_issue_that_somebody_released_is_planned_whatever_a_pull_request_says() -> None:
+    released = issue(10, verdict=StartVerdict(may_start=True, reason="@ada released it", released=True))
+    assert len(plan(released, open_pr(40, closes=(10,))).tasks) == 1

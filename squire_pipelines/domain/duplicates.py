@@ -1,0 +1,123 @@
+"""Which planned task is work that is known already: under way, finished lately, or in an open pull request. Pure.
+
+| rule | what is compared | tasks that it is for |
+|---|---|---|
+| same signal | what the task answers, with what unfinished work answers | all |
+| near-same text | title and text, see `similar_text` | those that rest on goals or on a package's fact |
+
+An issue that an open pull request says it closes is not planned at all: `planning.selection` leaves it out.
+
+A failed check and a remark are known by themselves: the next failure has the same words and is new work. What a person
+asked for, by a label or a request, is never left out for its words, since a person's word is final; the plan's notes
+name what it resembles.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from squire_pipelines.domain.plans import leave_out, omit
+from squire_pipelines.domain.signals import OpenPullRequest, Signal, SignalKind
+from squire_pipelines.domain.similar_text import WorkText, is_same_work
+from squire_pipelines.domain.tasks import LeftOutReason, LeftOutTask, Plan, TaskSpec, TaskStatus
+
+_QUOTED = re.compile(r"<data [0-9a-f]{16}>\n(.*?)\n</data ", re.DOTALL)
+_HEADERS = re.compile(r"^(?:title|author|url|seen by): .*$", re.MULTILINE)
+_PERSONS = (f"{SignalKind.OPEN_ISSUE}:", f"{SignalKind.MANUAL_TASK}:")
+_BY_THEMSELVES = (f"{SignalKind.FAILED_CI}:", f"{SignalKind.REVIEW_FINDING}:")
+MAX_CLOSED_ISSUES = 20
+_CLOSING = re.compile(r"\b(?:close[sd]?|fix(?:e[sd])?|resolve[sd]?):?\s+#(\d{1,9})\b", re.IGNORECASE)
+
+
+def closed_issues(text: str) -> tuple[int, ...]:
+    """Return the issues of the same repository that a pull request's text says it closes.
+
+    The words are GitHub's:
+    https://docs.github.com/en/issues/tracking-your-work-with-issues/using-issues/linking-a-pull-request-to-an-issue
+    """
+    numbers = dict.fromkeys(int(match) for match in _CLOSING.findall(text))
+    return tuple(numbers)[:MAX_CLOSED_ISSUES]
+
+
+@dataclass(frozen=True)
+class KnownWork:
+    """Some work that a new task must not repeat.
+
+    Args:
+        name: The id of a task, or `#` and the number of a pull request, or the key of a task of the same plan.
+        text: Its title and what is said of it.
+        state: Of a task in the ledger; None for other work.
+        signals: The refs that it answers, while it is unfinished or its pull request is open.
+        branch: That of a pull request; None for a task.
+    """
+
+    name: str
+    text: WorkText
+    state: TaskStatus | None = None
+    signals: frozenset[str] = frozenset()
+    branch: str | None = None
+
+    def __str__(self) -> str:
+        kind = "the task" if self.branch is None else "the open pull request"
+        state = "" if self.state is None else f" ({self.state})"
+        return f"{kind} {self.name} {self.text.title!r}{state}"
+
+
+def text_of(spec: TaskSpec) -> WorkText:
+    """Return a task's own words: its title, and its text without what rules put around quoted facts."""
+    quoted = "\n".join(_QUOTED.findall(spec.prompt))
+    return WorkText(spec.title, _HEADERS.sub("", quoted) if quoted else spec.prompt)
+
+
+def open_pull_requests(signals: Iterable[Signal]) -> tuple[KnownWork, ...]:
+    """Return the open pull requests among a repository's signals, whoever opened them."""
+    return tuple(
+        KnownWork(f"#{signal.details.number}", WorkText(signal.title), branch=signal.details.head_ref)
+        for signal in signals
+        if isinstance(signal.details, OpenPullRequest)
+    )
+
+
+def leave_out_duplicates(plan: Plan, known: Sequence[KnownWork]) -> Plan:
+    """Return the plan without tasks that repeat known work or an earlier task of the plan; `left_out` names which.
+
+    What depends on a task that repeats one of the ledger waits for that one; what depends on another repeated task is
+    left out too.
+    """
+    works = list(known)
+    omissions: list[LeftOutTask] = []
+    notes: list[str] = []
+    for task in plan.tasks:
+        match = next(_matches(task, works), None)
+        if match is None:
+            notes += _resemblances(task, works)
+            works.append(KnownWork(task.key, text_of(task)))
+            continue
+        work, reason = match
+        task_id = None if work.state is None else work.name
+        message = f"{reason} {work}"
+        omissions.append(omit(task, LeftOutReason.DUPLICATE, message, duplicate_of=work.name, task_id=task_id))
+    plan = plan.model_copy(update={"notes": tuple(dict.fromkeys((*plan.notes, *notes)))}) if notes else plan
+    return leave_out(plan, omissions) if omissions else plan
+
+
+def _matches(task: TaskSpec, works: Iterable[KnownWork]) -> Iterator[tuple[KnownWork, str]]:
+    """Yield the works that a task repeats, each with the words that say why."""
+    by_text = not any(ref.startswith((*_PERSONS, *_BY_THEMSELVES)) for ref in task.signals)
+    text = text_of(task)
+    for work in works:
+        if shared := sorted(work.signals.intersection(task.signals)):
+            yield work, f"it answers {shared[0]}, as does"
+        elif by_text and work.branch != task.base_branch and is_same_work(text, work.text):
+            yield work, "it says nearly the same as"
+
+
+def _resemblances(task: TaskSpec, works: Iterable[KnownWork]) -> Iterator[str]:
+    """Yield a note where what a person asked for says nearly the same as other work."""
+    if not any(ref.startswith(_PERSONS) for ref in task.signals):
+        return
+    text = text_of(task)
+    for work in works:
+        if work.branch != task.base_branch and is_same_work(text, work.text):
+            yield f"{task.key} says nearly the same as {work}; it is kept, since a person asked for it"
+            return
