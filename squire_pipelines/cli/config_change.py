@@ -152,6 +152,12 @@ def edit(context: CliContext) -> None:
             _forget(draft)
             write_line("nothing was changed")
             return
+        if (content or b"").strip() and not draft.read_bytes().strip():  # as what runs refuses a file that was emptied
+            _forget(draft)
+            raise SettingError(
+                "the editor left an empty file, and nothing was written",
+                hint=f"do it again; for the defaults leave a comment in it, or remove {context.config_path}",
+            )
         try:
             text = read_settings_file(draft).text
             check_text(draft, text)
@@ -164,8 +170,11 @@ def edit(context: CliContext) -> None:
                 hint=f"correct it, and copy it to {context.config_path}",
             ) from error
         break
-    with settings_locked(context.config_path, context.home):
-        replace_settings(context.config_path, content, text)
+    try:
+        with settings_locked(context.config_path, context.home):
+            replace_settings(context.config_path, content, text)
+    except SettingError as error:
+        raise SettingError(f"{error.message}; your text is kept in {draft}", hint=error.hint) from error
     _forget(draft)
     record_settings(context, _changed_keys(context.config_path, content, text))
     write_line(f"wrote {context.config_path}")

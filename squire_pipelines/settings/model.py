@@ -16,7 +16,7 @@ from squire_pipelines.domain.agent_choice import AgentChoice, ChoiceRules, possi
 from squire_pipelines.domain.authority import TrustRules
 from squire_pipelines.domain.budgets import BudgetLimits
 from squire_pipelines.domain.provider_order import names_of, order_providers
-from squire_pipelines.errors import ConfigError, SettingError
+from squire_pipelines.errors import ConfigError
 from squire_pipelines.gateway.model import Protocol
 from squire_pipelines.home import Home, named_config, no_file_hint
 from squire_pipelines.secrets.sources import SecretSources
@@ -62,7 +62,7 @@ from squire_pipelines.settings.providers import (
     check_place,
     resolve_provider,
 )
-from squire_pipelines.settings.variables import refuse_unknown_sections, renamed_settings
+from squire_pipelines.settings.variables import no_json_error, refuse_unknown_sections, renamed_settings
 
 _SectionT = TypeVar("_SectionT", bound=BaseModel)
 _SQLITE = "sqlite:///"
@@ -392,9 +392,7 @@ def settings_of(file: SettingsFile) -> Settings:
     except ValidationError as error:
         raise in_file(config_error(Settings, error), file) from error
     except SettingsError as error:
-        raise SettingError(
-            f"environment: {error}", hint='lists and tables are written as JSON, for example ["owner/name"]'
-        ) from error
+        raise no_json_error(error) from error
     except ConfigError as error:
         raise in_file(error, file) from error
     return settings

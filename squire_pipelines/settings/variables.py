@@ -1,5 +1,6 @@
 """The environment variables that begin with SQUIRE_: which set a setting, by its name or an old one; which do not."""
 
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -55,6 +56,7 @@ WITHOUT_SETTING: Mapping[str, str] = MappingProxyType(
 """The old product's variables that nothing here stands for, each with the reason."""
 
 _MAX_SKILLS = 100
+_FIELD = re.compile(r'for field "([a-z_]{1,60})"')
 
 
 def renamed_settings(settings: type[BaseSettings]) -> InitSettingsSource:
@@ -144,6 +146,33 @@ def refuse_unknown_sections(settings: type[BaseModel]) -> None:
                 f"environment: {name} names the section {section.lower()!r}, which does not exist",
                 hint=f"{known}; `squire config show --defaults` lists every key with its default",
             )
+
+
+def no_json_error(error: Exception) -> SettingError:
+    """Return the refusal of a variable whose list or table is no JSON, with its name.
+
+    Args:
+        error: Of pydantic-settings, which names the setting's section alone.
+    """
+    section = _FIELD.search(str(error))
+    start = variable_of((section[1],)) if section is not None else PREFIX
+    set_here = (name for name in sorted(os.environ) if name.upper() == start or name.upper().startswith(f"{start}__"))
+    names = [name for name in set_here if not _is_json(os.environ[name])]
+    where, key = " or ".join(("environment", *names)), section[1] if section is not None else "a setting"
+    if len(names) == 1:
+        where, key = f"environment variable {names[0]}", names[0][len(PREFIX) :].lower().replace("__", ".")
+    return SettingError(
+        f"{where}: {key} is no JSON, as which lists and tables are written",
+        hint='write it like ["owner/name"], or unset the variable',
+    )
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def unknown_variables(settings: type[BaseModel]) -> Iterator[str]:

@@ -187,6 +187,31 @@ def test_edit_writes_what_is_valid(squire: Squire, tmp_path: Path, monkeypatch: 
     assert [path.name for path in (squire.home / "run").iterdir() if path.name.startswith("edit-")] == []
 
 
+def test_edit_takes_no_file_that_was_emptied(squire: Squire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = squire.config(CONFIG)
+    editor(tmp_path, monkeypatch, "\n", "# the defaults\n")
+    assert "left an empty file, and nothing was written" in squire.fails(3, "config", "edit")
+    assert path.read_text() == CONFIG
+    assert list((squire.home / "run").glob("edit-*")) == []
+    assert "wrote" in squire.ok("config", "edit")
+
+
+def test_edit_keeps_the_text_where_the_file_has_changed_meanwhile(
+    squire: Squire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = squire.config(CONFIG)
+    script = tmp_path / "editor.sh"
+    script.write_text(f'#!/bin/sh\necho "# theirs" >> {path}\necho "# mine" >> "$1"\n')
+    script.chmod(0o700)
+    monkeypatch.setenv("VISUAL", str(script))
+    error = squire.fails(3, "config", "edit")
+    assert "has changed meanwhile, and nothing was written; your text is kept in " in error
+    (draft,) = (squire.home / "run").glob("edit-*/config.toml")
+    assert str(draft) in error
+    assert draft.read_text().endswith("# mine\n")
+    assert path.read_text().endswith("# theirs\n")
+
+
 def test_edit_keeps_a_wrong_text_and_writes_nothing(
     squire: Squire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

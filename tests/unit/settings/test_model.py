@@ -205,6 +205,20 @@ def test_what_is_no_file_is_not_taken_for_settings_that_say_nothing(config: Path
         load_settings()
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "key"),
+    [
+        ("SQUIRE_REPOSITORIES", "acme/shop", "repositories"),
+        ("SQUIRE_FILTERS__SOURCES", '["open_prs"', "filters.sources"),
+    ],
+)
+def test_a_variable_that_is_no_json_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, key: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=f"environment variable {name}: {key} is no JSON") as caught:
+        load_settings()
+    assert "unset the variable" in caught.value.hint
+
+
 def test_a_tilde_in_the_variable_is_the_users_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("SQUIRE_CONFIG", "~/mine.toml")
