@@ -105,7 +105,8 @@ def _leftovers(home: Home, now: float) -> Iterator[Fix]:
     for record in sorted(home.run.glob("*.pid"))[:_MAX_FILES]:
         if recorded_process(record) is None:
             yield Fix(f"remove {record}, whose process has ended", partial(record.unlink, missing_ok=True))
-    for folder in dict.fromkeys((home.config, home.data, home.state, home.run)):
+    own = (home.run, home.settings_state, home.migrations)
+    for folder in dict.fromkeys((home.config, home.data, home.state, *own)):
         for path in _files_in(folder):
             if _PART.fullmatch(path.name) and now - path.lstat().st_mtime > _PART_AGE_S:
                 action = f"remove {path}, which a killed process never finished"

@@ -35,9 +35,10 @@ def neglected(squire: Squire) -> Squire:
     (squire.home / "run").mkdir()
     (squire.home / "run").chmod(0o755)
     (squire.home / "run" / "receiver.pid").write_text(json.dumps({"pid": 2**22, "birth": "never"}))
-    part = squire.home / ".config.toml.a1b2c3d4.part"
-    part.write_text("half")
-    os.utime(part, (0, 0))
+    (squire.home / "settings").mkdir(mode=0o700)
+    for part in (squire.home / ".config.toml.a1b2c3d4.part", squire.home / "settings/.last-good-1.toml.a1b2c3d4.part"):
+        part.write_text("half")
+        os.utime(part, (0, 0))
     (squire.home / ".notes.part").write_text("mine")
     (squire.home / "notes.txt").write_text("mine")
     (squire.home / "notes.txt").chmod(0o644)
@@ -61,6 +62,7 @@ def test_permissions_leftovers_and_folders_are_repaired_and_nothing_of_the_users
     assert (mode(home / "config.toml"), mode(home / "run")) == (0o600, 0o700)
     assert not (home / "run" / "receiver.pid").exists()
     assert not (home / ".config.toml.a1b2c3d4.part").exists()
+    assert list((home / "settings").iterdir()) == []
     assert (home / "cache").is_dir()
     assert all(line.startswith("done: ") for line in messages)
     assert (home / "config.toml").read_text() == '# mine\nrepositories = ["acme/shop"]\n'
