@@ -55,6 +55,14 @@ def close_to_others(path: Path) -> None:
         path.chmod(stat.S_IMODE(status.st_mode) & ~_OTHERS)
 
 
+def user_home() -> Path | None:
+    """Return the home of this process's user; None for one that has none, such as any number in a container."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
+
+
 def path_in(variable: str) -> Path | None:
     """Return the path in an environment variable from the root, None when it is not set. Raises ConfigError.
 
@@ -128,12 +136,18 @@ class Home:
         import platformdirs  # noqa: PLC0415 - not needed where SQUIRE_HOME is set, and the command's start counts
 
         dirs = platformdirs.PlatformDirs("squire", appauthor=False)
-        return cls(
-            config=dirs.user_config_path,
-            data=dirs.user_data_path,
-            cache=dirs.user_cache_path,
-            state=dirs.user_state_path,
-        )
+        try:
+            return cls(
+                config=dirs.user_config_path,
+                data=dirs.user_data_path,
+                cache=dirs.user_cache_path,
+                state=dirs.user_state_path,
+            )
+        except RuntimeError as error:
+            raise ConfigError(
+                "environment: HOME is not set, and the system knows no home of this user",
+                hint="set SQUIRE_HOME to a folder for Squire's files, or HOME",
+            ) from error
 
     @property
     def config_file(self) -> Path:

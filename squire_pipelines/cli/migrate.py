@@ -16,6 +16,7 @@ from squire_pipelines.cli.secret_places import secret_places
 from squire_pipelines.cli.text import counted
 from squire_pipelines.cli.unlock import open_or_create_store
 from squire_pipelines.errors import ConfigError
+from squire_pipelines.home import user_home
 from squire_pipelines.ledger.importing import import_tasks
 from squire_pipelines.migration.mapping import AI_GATEWAY_KEY, SECRET_VARIABLES
 from squire_pipelines.migration.places import OldPlaces
@@ -101,7 +102,7 @@ class _Migration:
         self.takeover = Takeover(context.home, self.sources, self.records)
         self.config_path = Path(os.path.abspath(context.config_path))  # noqa: PTH100 - the record may be used elsewhere
         self.config = SettingsFile(self.config_path, exists=False)
-        self.places = OldPlaces(folder.absolute(), Path.home(), dict(os.environ))
+        self.places = OldPlaces(folder.absolute(), user_home() or folder.absolute(), dict(os.environ))
 
     def plan(self) -> MigrationPlan:
         """Return what is to be done with the settings as they are now. Raises ConfigError."""

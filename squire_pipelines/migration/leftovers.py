@@ -8,6 +8,7 @@ from pathlib import Path
 
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.home import Home
+from squire_pipelines.home import user_home as home_of_user
 from squire_pipelines.migration.places import OldPlaces
 from squire_pipelines.settings.file import SettingsFile
 
@@ -29,9 +30,9 @@ def find_leftovers(home: Home, folder: Path, config: SettingsFile, *, user_home:
         home: Of Squire's files.
         folder: Where the old product was started, as a rule the working directory.
         config: The settings' file as it was read.
-        user_home: The user's; by default that of this process's user.
+        user_home: The user's; by default that of this process's user, if there is one.
     """
-    places = OldPlaces(folder=folder, user_home=Path.home() if user_home is None else user_home, environment={})
+    places = OldPlaces(folder=folder, user_home=user_home or home_of_user() or folder, environment={})
     if places.is_empty and not home.migrations.is_dir():
         return []
     # Reading YAML and what was sealed takes longer than all else that checks settings, who seldom have any of it.

@@ -1,10 +1,14 @@
 """Where Squire's files lie."""
 
+import pwd
 from pathlib import Path
 
 import pytest
 
-from squire_pipelines.home import Home
+from squire_pipelines.errors import ConfigError
+from squire_pipelines.home import Home, user_home
+from squire_pipelines.migration.leftovers import find_leftovers
+from squire_pipelines.settings.file import SettingsFile
 from squire_pipelines.settings.model import Settings
 
 
@@ -46,3 +50,21 @@ def test_without_it_the_xdg_directories_are_used(
     assert home.mirrors == tmp_path / "cache" / "squire" / "mirrors"
     assert home.dagster == tmp_path / "state" / "squire" / "dagster"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_user_without_a_home_is_told_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(_number: int) -> None:
+        raise KeyError("no such user")
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    for name in ("HOME", "SQUIRE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ConfigError, match="the system knows no home of this user") as refusal:
+        Home.from_environment()
+    assert "SQUIRE_HOME" in refusal.value.hint
+    assert user_home() is None
+    monkeypatch.setenv("SQUIRE_HOME", str(tmp_path))
+    home = Home.from_environment()
+    (tmp_path / ".env").write_text("GITHUB_TOKEN=a-token-of-mine\n")
+    (leftover,) = find_leftovers(home, tmp_path, SettingsFile(tmp_path / "config.toml", exists=False))
+    assert ".env has secrets" in leftover.message
