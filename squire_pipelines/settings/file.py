@@ -165,7 +165,7 @@ def read_settings_file(path: Path) -> SettingsFile:
 
 def _refuse_other_than_file(path: Path) -> None:
     """Refuse what is in the place of a file, which would say nothing: the defaults are laxer than many a file."""
-    if not os.path.lexists(path):
+    if not os.path.lexists(path) or path.is_file():  # it may have come meanwhile; the next look reads it
         return
     if path.is_dir():
         reason = "is a folder"
