@@ -16,6 +16,9 @@ from squire_pipelines.settings.file import read_settings_file
 NAME = "plaintext"
 _MAX_FILE_BYTES = 2**20
 _MAX_LINES = 20
+_MAX_COPIES = 20
+_SETTINGS_STEP = "run `squire secrets set NAME`, take it out of the file, and replace it where it was made"
+_COPY_STEP = "remove this copy when the settings' file has no secret any more, and replace the secret where it was made"
 _URL_VARIABLE = "SQUIRE_LEDGER_URL"
 _URL_STEP = "leave it out of the URL, and write it into ~/.pgpass or the file that PGPASSFILE names, with mode 0600"
 
@@ -26,6 +29,7 @@ def check_plaintext(context: CliContext) -> Iterator[Diagnosis]:
     rows = [
         *judge_environment(names, os.environ, is_container=in_container()),
         *judge_settings_text(context.config_path, read_bounded(context.config_path)),
+        *(row for path in earlier_copies(context) for row in judge_settings_text(path, read_bounded(path), _COPY_STEP)),
         *_old_product(context),
     ]
     yield from rows
@@ -59,17 +63,23 @@ def judge_environment(
         yield Diagnosis(NAME, "warn", f"the variable {_URL_VARIABLE} holds a password", _URL_STEP)
 
 
-def judge_settings_text(path: Path, text: str) -> Iterator[Diagnosis]:
+def earlier_copies(context: CliContext) -> Iterator[Path]:
+    """Yield where earlier settings are kept, which may have what was taken out of the file: copies and drafts."""
+    path, home = context.config_path, context.home
+    yield path.with_name(f"{path.name}.bak")
+    yield from sorted(home.settings_state.glob("*.toml"))[:_MAX_COPIES]
+    yield from sorted(home.run.glob("edit-*/config.toml"))[:_MAX_COPIES]
+
+
+def judge_settings_text(path: Path, text: str, step: str = _SETTINGS_STEP) -> Iterator[Diagnosis]:
     """Yield a line for each line of the settings' file that looks as if it held a credential; none is repeated."""
     count = 0
     for number, line in enumerate(text.splitlines(), start=1):
         for kind in find_credentials(line):
             count += 1
             if count <= _MAX_LINES:
-                step = "run `squire secrets set NAME`, take it out of the file, and replace it where it was made"
-                if line.lstrip().startswith("ledger_url"):
-                    step = _URL_STEP
-                yield Diagnosis(NAME, "warn", f"{path}, line {number}, has {kind} in the clear", step)
+                line_step = _URL_STEP if line.lstrip().startswith("ledger_url") else step
+                yield Diagnosis(NAME, "warn", f"{path}, line {number}, has {kind} in the clear", line_step)
             break
 
 

@@ -142,7 +142,7 @@ CHECKS: tuple[DoctorCheck, ...] = (
     DoctorCheck(
         "plaintext",
         "No secret lies in the clear: in environment variables (in containers they are the orchestrator's way), in the "
-        "settings' file, in what the old product left.",
+        "settings' file and its earlier copies, in what the old product left.",
         "the line has the command that seals the secret; replace it where it was made, too",
         check_plaintext,
     ),

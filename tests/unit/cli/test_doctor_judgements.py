@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from squire_pipelines.cli.context import CliContext
 from squire_pipelines.cli.doctor import clock as doctor_clock
 from squire_pipelines.cli.doctor import disk as doctor_disk
 from squire_pipelines.cli.doctor import plaintext as doctor_plaintext
@@ -160,6 +161,24 @@ def test_a_secret_in_the_settings_file_is_told_by_its_line_and_never_repeated() 
     (row,) = doctor_plaintext.judge_settings_text(Path("config.toml"), f'[agent]\noptions = {{a = "{TOKEN}"}}\n')
     assert "line 2" in row.message
     assert TOKEN not in repr(row)
+
+
+def test_a_secret_that_was_taken_out_of_the_settings_is_found_in_their_earlier_copies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SQUIRE_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.toml").write_text("# clean\n")
+    for name in ("config.toml.bak", "settings/previous-1.toml", "run/edit-1/config.toml"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(f"# {TOKEN}\n")
+    rows = [
+        row for row in doctor_plaintext.check_plaintext(CliContext()) if "line 1, has a GitHub token" in row.message
+    ]
+    assert [row.message.partition(",")[0] for row in rows] == [
+        str(tmp_path / name) for name in ("config.toml.bak", "settings/previous-1.toml", "run/edit-1/config.toml")
+    ]
+    assert all(row.next_step.startswith("remove this copy") for row in rows)
 
 
 def test_a_password_in_the_ledgers_url_belongs_into_the_drivers_own_file() -> None:
