@@ -20,6 +20,7 @@ from squire_pipelines.errors import (
     PlanningError,
 )
 from squire_pipelines.planning.answer_reading import MAX_CHARS, ModelAnswer, describe_errors, json_values
+from squire_pipelines.planning.prompt_files import PromptFiles, packaged_prompts
 from squire_pipelines.planning.quoting import one_line
 from squire_pipelines.sections.types import DEFAULT_PROVIDER
 from squire_pipelines.settings.model import Settings
@@ -42,6 +43,7 @@ class ModelOptions:
         provider: Where it is; one without an address is found by the model's name.
         api_key: None where the provider needs none, or where pydantic-ai finds one by itself.
         goals: What the owner wants done beyond the signals; may be empty.
+        prompts: By which a plan is asked for.
         timeout_s: For the whole conversation.
         max_retries: How often a wrong answer is sent back.
         max_tokens: Of the whole conversation, input and output; None for any number.
@@ -51,6 +53,7 @@ class ModelOptions:
     provider: ModelProvider = field(default_factory=lambda: Settings().planner_providers()[0])
     api_key: str | None = field(default=None, repr=False)
     goals: str = ""
+    prompts: PromptFiles = field(default_factory=packaged_prompts)
     timeout_s: float = 120.0
     max_retries: int = 2
     max_tokens: int | None = None

@@ -1,11 +1,14 @@
-"""Digests of what a plan is made from: the signals that a planner saw, and the settings by which it plans. Pure."""
+"""Digests of what a plan is made from: the signals that a planner saw, and the settings by which it plans."""
 
 import hashlib
 import json
 from collections.abc import Iterable
+from pathlib import Path
 
 from squire_pipelines.domain.signals import OpenIssue, Signal
+from squire_pipelines.errors import ConfigError
 from squire_pipelines.planning.prompt import prompt_version
+from squire_pipelines.planning.prompt_files import load_prompts
 from squire_pipelines.settings.model import Settings
 
 
@@ -31,13 +34,21 @@ def settings_digest(settings: Settings, repository: str) -> str:
     basis = {
         "model": planner.model if is_asked else None,
         "providers": [(provider.name, provider.base_url, dict(provider.aliases)) for provider in providers],
-        "prompt": prompt_version() if is_asked else None,
+        "prompt": _prompt(planner.prompts) if is_asked else None,
         "goals": planner.goals.strip() if is_asked else None,
         "max_tasks": planner.max_tasks,
         "labels": sorted(settings.issue_labels_for(repository)),
         "filters": settings.filters_for(repository).model_dump_json(),
     }
     return hashlib.sha256(json.dumps(basis, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _prompt(folder: Path | None) -> str:
+    """Return the prompt's version; of one that cannot be used, which the plan itself reports, why."""
+    try:
+        return prompt_version(load_prompts(folder))
+    except ConfigError as error:
+        return error.message
 
 
 def _labels(signal: Signal) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from squire_pipelines.errors import PlanningError
 from squire_pipelines.planning.answer_reading import ModelAnswer
 from squire_pipelines.planning.conversation import ModelOptions, Question, converse, open_named_model
 from squire_pipelines.planning.digest import signals_digest
-from squire_pipelines.planning.prompt import FEEDBACK, INSTRUCTIONS, describe, prompt_version, validation_problems
+from squire_pipelines.planning.prompt import describe, prompt_version, validation_problems
 from squire_pipelines.planning.protected_paths import requestable
 from squire_pipelines.planning.quoting import one_line
 from squire_pipelines.planning.salvage import salvage
@@ -81,13 +81,14 @@ async def plan_by_model(
 
     record = record or PlanRecord()
     planning = _Planning(inputs, options, select(inputs))
+    prompts = options.prompts
     question = Question(
         planning.question,
         PlanDraft,
-        INSTRUCTIONS,
+        prompts.system,
         planning.objection,
         last_objection=planning.last_objection,
-        feedback=FEEDBACK,
+        feedback=f"{prompts.feedback}\n",
     )
     usage, answers = RunUsage(), list[ModelAnswer]()
     started, failure = time.monotonic(), "interrupted"
@@ -144,7 +145,7 @@ class _Planning:
 
     @property
     def question(self) -> str:
-        return describe(self.inputs, self.selection, goals=self.options.goals)
+        return describe(self.inputs, self.selection, self.options.prompts, goals=self.options.goals)
 
     def as_plan(self, draft: PlanDraft) -> Plan:
         return Plan(
@@ -155,7 +156,7 @@ class _Planning:
             notes=(*draft.notes, *self.selection.notes),
             model=self.options.name,
             provider=self.provider,
-            prompt_version=prompt_version(),
+            prompt_version=prompt_version(self.options.prompts),
         )
 
     def check(self, draft: PlanDraft) -> tuple[PlanFinding, ...]:

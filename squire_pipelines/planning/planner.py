@@ -16,6 +16,7 @@ from squire_pipelines.planning.conversation import ModelOptions
 from squire_pipelines.planning.digest import settings_digest, signals_digest
 from squire_pipelines.planning.llm import PlanRecord, plan_by_model
 from squire_pipelines.planning.prompt import describe, prompt_version
+from squire_pipelines.planning.prompt_files import PromptFiles, load_prompts
 from squire_pipelines.planning.quoting import one_line
 from squire_pipelines.planning.rules import plan_by_rules
 from squire_pipelines.planning.schema import ModelCall
@@ -60,6 +61,9 @@ async def make_plan(
             when the budget has no room for it.
         shared: Has the answers to questions that were asked before, and knows who asks now; None asks always.
         known_work: Tasks of the repository that a new one must not repeat.
+
+    Raises:
+        ConfigError: A model is to be asked, and a file of the prompt cannot be used.
     """
     planner = settings.planner
     inputs = PlanInputs(
@@ -99,7 +103,7 @@ async def _plan(
         on_call(call)
 
     try:
-        asking = _Asking(settings, inputs, find_key, count, reserve, record)
+        asking = _Asking(settings, inputs, find_key, count, reserve, record, load_prompts(planner.prompts))
         plan = await (_ask_in_turn(asking) if shared is None else _ask_once(asking, shared))
     except PlanningError as error:
         reason = one_line(str(error), 600)
@@ -132,6 +136,7 @@ class _Asking:
     on_call: Callable[[ModelCall], None]
     reserve: Callable[[ModelProvider], int | None]
     record: PlanRecord
+    prompts: PromptFiles
 
 
 async def _ask_once(asking: _Asking, shared: SharedAnswers) -> Plan:
@@ -140,9 +145,9 @@ async def _ask_once(asking: _Asking, shared: SharedAnswers) -> Plan:
     What the plan says of facts that the model was not offered is said of those of now. Raises as `_ask_in_turn` does.
     """
     inputs, planner, selection = asking.inputs, asking.settings.planner, select(asking.inputs)
-    question = describe(inputs, selection, goals=planner.goals)
+    question = f"{asking.prompts.system}\n{describe(inputs, selection, asking.prompts, goals=planner.goals)}"
     providers = [provider.name for provider in asking.settings.planner_providers()]
-    key = question_key(prompt_version(), planner.model or "", providers, question)
+    key = question_key(prompt_version(asking.prompts), planner.model or "", providers, question)
     own_notes = len(selection.notes)
 
     async def ask() -> Plan:
@@ -204,5 +209,6 @@ async def _ask_one(asking: _Asking, provider: ModelProvider) -> Plan:
         timeout_s=planner.timeout_s,
         max_retries=planner.max_retries,
         max_tokens=asking.reserve(provider),
+        prompts=asking.prompts,
     )
     return await plan_by_model(asking.inputs, options, on_call=asking.on_call, record=asking.record)

@@ -17,11 +17,19 @@ def one_line(text: str, limit: int = 160) -> str:
     return (line if len(line) <= limit else line[: limit - 1].rstrip() + "…") or "?"
 
 
-def quote(text: str, *, limit: int) -> str:
+def quote(text: str, *, limit: int, by: str = "", may: str = "") -> str:
     """Return `text` between marks that carry its own hash, so that it cannot contain the mark that ends it.
 
-    The result has at most `limit` + 60 characters.
+    The result has at most `limit` + 60 characters, and 150 more with who is behind it.
+
+    Args:
+        text: Other people's.
+        limit: Most characters of it.
+        by: Who is behind it, a login; cleaned and cut.
+        may: What they may do, in our own words.
     """
     kept = shorten(text, limit)
     digest = hashlib.sha256(kept.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-    return f"<data {digest}>\n{kept}\n</data {digest}>"
+    author = f' by="{one_line(by.replace(chr(34), ""), 60)}"' if by else ""
+    authority = f' authority="{may}"' if may else ""
+    return f"<data {digest}{author}{authority}>\n{kept}\n</data {digest}>"

@@ -10,6 +10,7 @@ from squire_pipelines.sections.types import (
     AppId,
     BaseUrl,
     Email,
+    Folder,
     GitName,
     Label,
     Name,
@@ -72,6 +73,7 @@ class PlannerSettings(SettingsSection):
     approve: Literal["auto", "manual"] = "auto"
     min_confidence: float = Field(default=0.6, ge=0, le=1)
     max_risk: Literal["low", "medium", "high"] = "medium"
+    prompts: Folder | None = Field(default=None, description="a folder with own files of the prompt")
     goals: str = Field(default="", max_length=20_000)
 
     @property

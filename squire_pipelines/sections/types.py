@@ -322,8 +322,7 @@ def check_file(path: Path) -> Path:
 
 def check_folder(path: Path) -> Path:
     """Return the path of a folder that is there. Raises ValueError."""
-    path = _absolute(path)
-    if not path.is_dir():
+    if not (path := _absolute(path)).is_dir():
         raise ValueError("there is no such folder")
     return path
 
@@ -354,6 +353,7 @@ SecretUrl = Annotated[str, AfterValidator(check_secret_url)]
 BaseUrl = Annotated[str, AfterValidator(check_base_url)]
 LedgerUrl = Annotated[str, AfterValidator(check_ledger_url)]
 SeccompProfile = Annotated[Path, AfterValidator(check_seccomp)]
+Folder = Annotated[Path, AfterValidator(check_folder)]
 Skill = Annotated[Path, AfterValidator(check_skill)]
 Skills = Annotated[tuple[Skill, ...], Field(max_length=MAX_SKILLS), AfterValidator(check_skills)]
 CacheSource = Annotated[str, Field(min_length=1), AfterValidator(check_cache)]

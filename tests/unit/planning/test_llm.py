@@ -1,6 +1,7 @@
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,10 +15,10 @@ from squire_pipelines.domain.evidence import Annotation, JobLog, SignalEvidence
 from squire_pipelines.domain.plans import PlanFinding
 from squire_pipelines.domain.tasks import EstimatedSize, Plan, Priority
 from squire_pipelines.errors import PlanningError
-from squire_pipelines.planning import prompt
 from squire_pipelines.planning.conversation import ModelOptions
 from squire_pipelines.planning.llm import plan_by_model
 from squire_pipelines.planning.prompt import prompt_version, validation_problems
+from squire_pipelines.planning.prompt_files import PromptFiles, packaged_prompts
 from squire_pipelines.planning.schema import ModelCall
 from squire_pipelines.planning.selection import PlanInputs
 from tests.support.signal_samples import failed_check, finding, issue, manual, open_pr
@@ -61,7 +62,7 @@ async def test_valid_answer_becomes_the_plan_and_its_cost_is_told() -> None:
     calls: list[ModelCall] = []
     got = await plan(scripted({"tasks": [task_draft()], "notes": ["easy"]}), calls=calls)
     assert (got.planner, got.repository, got.notes) == ("llm:scripted", "o/r", ("easy",))
-    assert (got.model, got.prompt_version) == ("scripted", prompt_version())
+    assert (got.model, got.prompt_version) == ("scripted", prompt_version(packaged_prompts()))
     assert got.tasks[0].priority is Priority.HIGH
     (call,) = calls
     assert (call.ok, call.error, call.planner, call.model) == (True, "", "llm:scripted", "scripted")
@@ -247,16 +248,13 @@ def test_feedback_names_the_task_where_there_is_one() -> None:
     assert "- task 'k': is wrong" in text
 
 
-def test_the_prompt_has_a_version_that_stays_while_its_text_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = prompt_version()
-    assert before.startswith("planner-")
-    assert len(before) <= 40
-    assert prompt_version() == before
-    monkeypatch.setattr(prompt, "INSTRUCTIONS", "Plan otherwise.")
-    prompt_version.cache_clear()
-    assert prompt_version() != before
-    monkeypatch.undo()
-    prompt_version.cache_clear()
+def test_the_prompt_has_a_version_that_changes_with_any_of_its_files() -> None:
+    files = packaged_prompts()
+    version = prompt_version(files)
+    assert version.startswith("planner-")
+    assert len(version) <= 40
+    others = [replace(files, **{name: getattr(files, name) + " more"}) for name in PromptFiles.__slots__]
+    assert len({version, *map(prompt_version, others)}) == 1 + len(others)
 
 
 async def test_what_a_task_rests_on_is_kept() -> None:

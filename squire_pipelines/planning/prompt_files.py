@@ -1,0 +1,109 @@
+"""The files of the planner's prompt: those of this package in `prompts/`, or an installation's own in their place."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+from squire_pipelines.errors import ConfigError
+from squire_pipelines.planning.quoting import WARNING
+
+MAX_BYTES = 64 * 2**10
+"""Of one file."""
+
+PLACES = frozenset(
+    {"repository", "default_branch", "max_tasks", "max_files", "max_lines", "goals"}
+    | {"shown", "offered", "signals", "background"}
+)
+"""What the question may name as `{{name}}`."""
+
+_NEEDED = "signals"
+_PLACE = re.compile(r"\{\{(\w{1,40})\}\}")
+
+
+@dataclass(frozen=True, slots=True)
+class PromptFiles:
+    """The texts of `NAME.md`, by name.
+
+    Args:
+        instructions: What the model is to do, above the question.
+        examples: Of good and bad tasks, after it.
+        question: With places for a repository's facts, see `PLACES`.
+        feedback: Stands before what is wrong with a plan that is sent back.
+    """
+
+    instructions: str
+    examples: str
+    question: str
+    feedback: str
+
+    @property
+    def system(self) -> str:
+        """What stands above the question; the last sentence is the code's own, whoever wrote the files."""
+        return f"{self.instructions}\n\n{self.examples}\n\n{WARNING}"
+
+    @property
+    def digest(self) -> str:
+        """Return what changes with any word of them."""
+        return hashlib.sha256(f"{self.system}\0{self.question}\0{self.feedback}".encode()).hexdigest()
+
+    def fill(self, values: Mapping[str, str]) -> str:
+        """Return the question with the values in their places; what a value contains is no place."""
+        return _PLACE.sub(lambda match: values[match.group(1)], self.question).strip()
+
+
+NAMES = tuple(f"{field.name}.md" for field in fields(PromptFiles))
+
+
+@cache
+def packaged_prompts() -> PromptFiles:
+    """Return the files of this package."""
+    folder = resources.files("squire_pipelines.planning") / "prompts"
+    return PromptFiles(*((folder / name).read_text(encoding="utf-8").strip() for name in NAMES))
+
+
+def load_prompts(folder: Path | None) -> PromptFiles:
+    """Return the files of an installation's folder, and of the package where it has none of that name.
+
+    Raises:
+        ConfigError: A file cannot be used.
+    """
+    own = packaged_prompts()
+    if folder is None:
+        return own
+    texts = [getattr(own, name.removesuffix(".md")) for name in NAMES]
+    files = PromptFiles(*(_read(folder / name, text) for name, text in zip(NAMES, texts, strict=True)))
+    places = _PLACE.findall(files.question)
+    if unknown := sorted(set(places) - PLACES):
+        raise _unusable(folder / "question.md", f"it names {unknown[0]!r}, and may name {', '.join(sorted(PLACES))}")
+    if _NEEDED not in places:
+        raise _unusable(folder / "question.md", "it has no place {{signals}}, without which there is nothing to plan")
+    return files
+
+
+def _read(path: Path, packaged: str) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        text = content.decode("utf-8").strip()
+    except FileNotFoundError:
+        return packaged
+    except OSError as error:
+        raise _unusable(path, f"it cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise _unusable(path, "it is no UTF-8") from error
+    if len(content) > MAX_BYTES:
+        raise _unusable(path, f"it has more than {MAX_BYTES:,} bytes")
+    if not text:
+        raise _unusable(path, "it is empty")
+    return text
+
+
+def _unusable(path: Path, reason: str) -> ConfigError:
+    return ConfigError(
+        f"the planner's prompt {path} cannot be used: {reason}",
+        hint="correct it, or remove it so that Squire's own is used; see planner.prompts in the guide",
+    )
