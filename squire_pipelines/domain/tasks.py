@@ -2,9 +2,9 @@
 
 import hashlib
 from enum import IntEnum, StrEnum
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, field_serializer, field_validator
+from pydantic import Field, JsonValue, WithJsonSchema, field_serializer, field_validator
 
 from squire_pipelines.domain.agent_choice import AgentOrder
 from squire_pipelines.domain.container_limits import TaskLimits
@@ -54,6 +54,9 @@ class Priority(IntEnum):
     HIGH = 1
     MEDIUM = 2
     LOW = 3
+
+
+_PRIORITY_NAMES: list[JsonValue] = [member.name.lower() for member in Priority]
 
 
 class Risk(StrEnum):
@@ -119,7 +122,7 @@ class PlannedWork(FrozenModel):
     title: str = Field(min_length=1, max_length=200)
     kind: TaskKind = TaskKind.OTHER
     prompt: str = Field(min_length=1, max_length=50_000)
-    priority: Priority = Priority.MEDIUM
+    priority: Annotated[Priority, WithJsonSchema({"enum": _PRIORITY_NAMES})] = Priority.MEDIUM
     risk: Risk = Risk.LOW
     confidence: float = Field(default=1.0, ge=0.0, le=1.0)
     confidence_factors: tuple[str, ...] = Field(default=(), max_length=20)

@@ -22,6 +22,7 @@ from squire_pipelines.errors import (
 from squire_pipelines.planning.answer_reading import MAX_CHARS, ModelAnswer, describe_errors, json_values
 from squire_pipelines.planning.prompt_files import PromptFiles, packaged_prompts
 from squire_pipelines.planning.quoting import one_line
+from squire_pipelines.planning.token_limits import Room, room_for
 from squire_pipelines.sections.types import DEFAULT_PROVIDER
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.settings.providers import ModelProvider
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from pydantic_ai.models import Model
     from pydantic_ai.usage import RunUsage
 
-MAX_OUTPUT_TOKENS = 32_000
 _AnswerT = TypeVar("_AnswerT", bound=BaseModel)
 
 
@@ -47,6 +47,7 @@ class ModelOptions:
         timeout_s: For the whole conversation.
         max_retries: How often a wrong answer is sent back.
         max_tokens: Of the whole conversation, input and output; None for any number.
+        context_tokens: What the model reads and answers together; None where nobody knows it.
     """
 
     model: "str | Model"
@@ -57,11 +58,18 @@ class ModelOptions:
     timeout_s: float = 120.0
     max_retries: int = 2
     max_tokens: int | None = None
+    context_tokens: int | None = None
 
     @property
     def name(self) -> str:
         """The model's name."""
         return self.model if isinstance(self.model, str) else self.model.model_name
+
+    @property
+    def room(self) -> Room:
+        """How long a question and an answer may be."""
+        output = self.provider.limits.max_output
+        return room_for(self.context_tokens, output, instructions_chars=len(self.prompts.system))
 
 
 @asynccontextmanager
@@ -165,7 +173,7 @@ async def converse(
 
     from squire_pipelines.planning.model_answers import EndedAnswers  # noqa: PLC0415 - likewise
 
-    max_output = question.max_output or options.provider.limits.max_output or MAX_OUTPUT_TOKENS
+    max_output = question.max_output or options.room.output_tokens
     agent: Agent[object, _AnswerT] = Agent(
         EndedAnswers(model, answers),
         output_type=question.form,

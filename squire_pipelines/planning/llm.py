@@ -145,7 +145,9 @@ class _Planning:
 
     @property
     def question(self) -> str:
-        return describe(self.inputs, self.selection, self.options.prompts, goals=self.options.goals)
+        options = self.options
+        limit = options.room.question_chars
+        return describe(self.inputs, self.selection, options.prompts, goals=options.goals, limit_chars=limit)
 
     def as_plan(self, draft: PlanDraft) -> Plan:
         return Plan(

@@ -22,6 +22,7 @@ from squire_pipelines.planning.rules import plan_by_rules
 from squire_pipelines.planning.schema import ModelCall
 from squire_pipelines.planning.selection import PlanInputs, select
 from squire_pipelines.planning.shared_answers import SharedAnswers, question_key
+from squire_pipelines.planning.token_limits import known_context
 from squire_pipelines.secrets.secret import Secret
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.settings.providers import ModelProvider
@@ -147,7 +148,7 @@ async def _ask_once(asking: _Asking, shared: SharedAnswers) -> Plan:
     inputs, planner, selection = asking.inputs, asking.settings.planner, select(asking.inputs)
     question = f"{asking.prompts.system}\n{describe(inputs, selection, asking.prompts, goals=planner.goals)}"
     providers = [provider.name for provider in asking.settings.planner_providers()]
-    key = question_key(prompt_version(asking.prompts), planner.model or "", providers, question)
+    key = question_key(prompt_version(asking.prompts), f"{planner.model} {planner.context_tokens}", providers, question)
     own_notes = len(selection.notes)
 
     async def ask() -> Plan:
@@ -210,5 +211,6 @@ async def _ask_one(asking: _Asking, provider: ModelProvider) -> Plan:
         max_retries=planner.max_retries,
         max_tokens=asking.reserve(provider),
         prompts=asking.prompts,
+        context_tokens=planner.context_tokens or known_context(provider.aliases.get(model, model)),
     )
     return await plan_by_model(asking.inputs, options, on_call=asking.on_call, record=asking.record)

@@ -21,21 +21,37 @@ MAX_WITH_EVIDENCE = 30
 """Of so many signals the model sees the evidence too; agents get that of every signal which they work on."""
 
 _LOG_CHARS = 2_500
+_PARTS = (2, 4, 8, 16, 32, 64, 128)
 
 
-def describe(inputs: PlanInputs, selection: Selection, prompts: PromptFiles, *, goals: str) -> str:
-    """Return the question to the model about one repository."""
-    shown = selection.candidates[:MAX_SIGNALS]
+def describe(
+    inputs: PlanInputs, selection: Selection, prompts: PromptFiles, *, goals: str, limit_chars: int | None = None
+) -> str:
+    """Return the question to the model about one repository.
+
+    With `limit_chars` fewer signals are shown, with shorter texts, until it is as short; one signal is always shown.
+    """
+    question = _describe(inputs, selection, prompts, goals=goals, part=1)
+    for part in _PARTS:
+        if limit_chars is None or len(question) <= limit_chars:
+            break
+        question = _describe(inputs, selection, prompts, goals=goals, part=part)
+    return question
+
+
+def _describe(inputs: PlanInputs, selection: Selection, prompts: PromptFiles, *, goals: str, part: int) -> str:
+    """Return the question with a part of all that may be shown: 1 for all of it, 2 for the half."""
+    shown = selection.candidates[: max(MAX_SIGNALS // part, 1)]
     signals = [
         _quoted(
             candidate.signal,
             base_branch=candidate.base_branch,
-            with_evidence=number < MAX_WITH_EVIDENCE,
-            limit=3 * MAX_TEXT_CHARS,
+            with_evidence=number < MAX_WITH_EVIDENCE // part,
+            limit=3 * MAX_TEXT_CHARS // part,
         )
         for number, candidate in enumerate(shown)
     ]
-    background = [_quoted(signal, limit=1_000) for signal in selection.background[:MAX_BACKGROUND]]
+    background = [_quoted(signal, limit=1_000) for signal in selection.background[: MAX_BACKGROUND // part]]
     if background:
         background.insert(0, "Open pull requests, as background (not to be answered):")
     return prompts.fill(
@@ -45,7 +61,7 @@ def describe(inputs: PlanInputs, selection: Selection, prompts: PromptFiles, *, 
             "max_tasks": str(inputs.max_tasks),
             "max_files": str(inputs.bounds.max_files),
             "max_lines": str(inputs.bounds.max_lines),
-            "goals": shorten(goals, MAX_GOALS_CHARS) if goals.strip() else "(none)",
+            "goals": shorten(goals, MAX_GOALS_CHARS // part) if goals.strip() else "(none)",
             "shown": str(len(shown)),
             "offered": str(len(selection.candidates)),
             "signals": "\n\n".join(signals) or "(none)",

@@ -58,6 +58,9 @@ class PlannerSettings(SettingsSection):
     max_retries: int = Field(default=2, ge=0, le=10, description="how often a wrong answer is sent back to the model")
     retry_base_s: Seconds = Field(default=300, description="until a model that did not answer is asked again")
     retry_cap_s: Seconds = Field(default=21_600, description="at most: each wait is thrice as long as the last")
+    context_tokens: int | None = Field(
+        default=None, ge=4_000, le=100_000_000, description="read and answered together; else by the model's name"
+    )
     cache_ttl_s: SecondsOrNone = Field(
         default=86_400, description="how long a model's answer holds for the same question"
     )
