@@ -21,7 +21,7 @@ from squire_pipelines.errors import (
     GitHubUnavailableError,
     SecretMissingError,
 )
-from squire_pipelines.ledger import budgets, collections, decisions, deliveries, repositories
+from squire_pipelines.ledger import budgets, collections, decisions, deliveries, plans, repositories
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import metadata, model_calls
 from squire_pipelines.ledger.tables import tasks as task_table
@@ -174,7 +174,7 @@ def test_a_dry_run_with_a_model_counts_against_the_budget_and_stops_at_it_as_a_p
     answer = Turn(calls=(Call("final_result", {"tasks": []}),), prompt_tokens=700, completion_tokens=50)
     with ModelServer([answer] * 2) as server:
         pipeline.configure("[budgets.plan]\ntokens = 1000\n[budgets.day]\ntokens = 1500\n")
-        planner = f'kind = "llm"\nmodel = "scripted"\nbase_url = "{server.url}"\nmax_retries = 0'
+        planner = f'kind = "llm"\nmodel = "scripted"\nbase_url = "{server.url}"\nmax_retries = 0\ncache_ttl_s = 0'
         path = pipeline.home / "config.toml"
         path.write_text(path.read_text(encoding="utf-8").replace('kind = "rules"', planner), encoding="utf-8")
         texts = []
@@ -191,6 +191,28 @@ def test_a_dry_run_with_a_model_counts_against_the_budget_and_stops_at_it_as_a_p
         (call,) = tx.execute(select(model_calls)).all()
     assert (reservation.repository, reservation.spent.tokens, reservation.state.value) == (HANDBOOK, 750, "settled")
     assert (call.purpose, call.ok, call.input_tokens, call.output_tokens) == ("plan", True, 700, 50)
+
+
+@pytest.mark.slow
+def test_a_cycle_takes_the_plan_that_a_dry_run_was_shown_and_paid_for(
+    pipeline: Pipeline, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SQUIRE_MODEL_KEY", "sk-" + "t" * 30)
+    with ModelServer(
+        [Turn(calls=(Call("final_result", {"tasks": [], "notes": ["nothing is worth doing"]}),))]
+    ) as model:
+        planner = f'kind = "llm"\nmodel = "scripted"\nbase_url = "{model.url}"\nmax_retries = 0'
+        file = pipeline.home / "config.toml"
+        file.write_text(file.read_text(encoding="utf-8").replace('kind = "rules"', planner), encoding="utf-8")
+        one_cycle.preview(pipeline.settings, pipeline.ledger, [HANDBOOK], paper()[0], as_json=True)
+        (shown,) = json.loads(capsys.readouterr().out)
+        pipeline.collect(HANDBOOK)
+        pipeline.plan(HANDBOOK)
+        assert len(model.main_requests) == 1
+    with pipeline.ledger.read() as tx:
+        saved = plans.latest(tx, HANDBOOK)
+    assert saved is not None
+    assert (saved.plan.notes, saved.plan.use and saved.plan.use.cache_hit) == (tuple(shown["notes"]), True)
 
 
 @pytest.mark.slow
