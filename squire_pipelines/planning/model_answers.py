@@ -9,6 +9,7 @@ from typing import Any
 from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletion
 from pydantic import ValidationError
+from pydantic_ai.exceptions import UnexpectedModelBehavior
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.models.openai import OpenAIChatModel
@@ -41,13 +42,20 @@ class CompatibleModel(OpenAIChatModel):
             for number, call in enumerate((choice.message and choice.message.tool_calls) or ()):
                 call.id = call.id or f"call_{number}"
         try:
-            return super()._validate_completion(response)
+            completion = super()._validate_completion(response)
         except ValidationError:
-            if (spent := response.usage) is not None:
-                self._spent.incr(
-                    RequestUsage(input_tokens=spent.prompt_tokens or 0, output_tokens=spent.completion_tokens or 0)
-                )
+            self._count(response)
             raise
+        if not completion.choices:  # pydantic-ai takes the first without a look
+            self._count(response)
+            raise UnexpectedModelBehavior("the answer has no choices")
+        return completion
+
+    def _count(self, response: ChatCompletion) -> None:
+        if (spent := response.usage) is not None:
+            self._spent.incr(
+                RequestUsage(input_tokens=spent.prompt_tokens or 0, output_tokens=spent.completion_tokens or 0)
+            )
 
 
 class EndedAnswers(WrapperModel):
