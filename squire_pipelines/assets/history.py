@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from squire_pipelines.assets.plans import BUDGETS, PULL_REQUESTS, TASK_PLAN, TASKS
+from squire_pipelines.assets.plans import BUDGETS, PULL_REQUESTS, TASK_PLAN
 from squire_pipelines.assets.signals import OWNERS, SOURCES, signal_key
 from squire_pipelines.assets.tables import preview
+from squire_pipelines.assets.task_reports import TASKS
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 from squire_pipelines.traces import run_trace
 

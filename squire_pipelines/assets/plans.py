@@ -15,11 +15,12 @@ import dagster as dg
 from squire_pipelines.assets.concurrency import gather_bounded
 from squire_pipelines.assets.signals import OWNERS, SOURCES, signal_key
 from squire_pipelines.assets.tables import preview
+from squire_pipelines.assets.task_reports import TASKS, report_tasks
 from squire_pipelines.domain.duplicates import KnownWork
 from squire_pipelines.domain.plan_making import RetryWaits
 from squire_pipelines.domain.plans import PLAN_CHECKS, PlanFinding, check_plan
 from squire_pipelines.domain.signals import Signal
-from squire_pipelines.domain.tasks import Plan, TaskStatus
+from squire_pipelines.domain.tasks import Plan
 from squire_pipelines.errors import SquireError
 from squire_pipelines.observability.logging import bound_context
 from squire_pipelines.partitions import repositories
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from squire_pipelines.ledger.store import Ledger
 
 TASK_PLAN = dg.AssetKey(["task_plan"])
-TASKS = dg.AssetKey(["tasks"])
 PULL_REQUESTS = dg.AssetKey(["pull_requests"])
 BUDGETS = dg.AssetKey(["budgets"])
 PLANNED = "planned"
@@ -113,10 +113,13 @@ def plan_tasks(
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Plan for every repository of the run whose signals have changed, then make tasks of the plans that passed."""
     with run_trace(context) as trace_id:
+        names = config.repositories or list(context.partition_keys)
+        # Before the plan: a request waits for no model, and the plan then sees that a task answers it.
+        asked = _take_requests(ledger, settings, names, trace_id) if TASKS in context.selected_asset_keys else {}
         if TASK_PLAN in context.selected_asset_keys:
             asyncio.run(_plan(context, config, settings, ledger, github, trace_id=trace_id))
         if TASKS in context.selected_asset_keys:
-            _admit(context, ledger, settings, config.repositories or list(context.partition_keys))
+            _admit(context, ledger, settings, names, asked, trace_id=trace_id)
     yield from ()  # the events are logged one by one, per partition
 
 
@@ -173,7 +176,13 @@ def _basis(ledger: "Ledger", repository: str, settings: Settings) -> _Basis:
             repository,
             max((row.id for row in collections.latest(tx, [repository])), default=0),
             signals,
-            plans.answered(tx, repository, signals, times=settings.planner.max_tasks_per_fact),
+            plans.answered(
+                tx,
+                repository,
+                signals,
+                times=settings.planner.max_tasks_per_fact,
+                rules=settings.trust_rules_for(repository),
+            ),
             known_work(tx, repository, days=settings.planner.duplicate_days),
             latest is not None
             and latest.plan.signals_digest == signals_digest(signals)
@@ -185,6 +194,7 @@ def _basis(ledger: "Ledger", repository: str, settings: Settings) -> _Basis:
 async def _plan_one(
     settings: Settings, client: "GitHubClient", basis: _Basis, ledger: "Ledger", trace_id: str, *, fresh: bool
 ) -> Plan | SquireError:
+    from squire_pipelines.execution.requests import asked_for
     from squire_pipelines.github.lookup import repository_info
     from squire_pipelines.planning.account import PlanAccount
     from squire_pipelines.planning.planner import make_plan
@@ -200,7 +210,7 @@ async def _plan_one(
             basis.repository,
             basis.signals,
             default_branch=info.default_branch or "",
-            covered=basis.covered,
+            covered=basis.covered | asked_for(settings, basis.repository, basis.signals, basis.covered),
             find_key=partial(find_secret, sources=settings.secret_sources),
             on_call=account.settle,
             reserve=account.reserve,
@@ -308,54 +318,59 @@ def _warning(saved: "SavedPlan") -> str | None:
     return f"{provisional}{next(iter(saved.plan.notes), 'planned by rules')}{again}"
 
 
-def _admit(context: dg.AssetExecutionContext, ledger: "Ledger", settings: Settings, names: list[str]) -> None:
-    """Make tasks of the plans that passed their checks, once each; a plan with findings becomes no task."""
+def _take_requests(ledger: "Ledger", settings: Settings, names: list[str], trace_id: str) -> dict[str, tuple[str, ...]]:
+    """Make tasks of what people ask for by a label or a task file; return the new tasks' ids by repository."""
+    from squire_pipelines.execution.repository_settings import repository_settings
+    from squire_pipelines.execution.requests import take_requests
+
+    own = repository_settings(ledger, settings)
+    asked: dict[str, tuple[str, ...]] = {}
+    for repository in names:
+        if repository not in own.stopped:
+            with ledger.write() as tx:
+                asked[repository] = take_requests(tx, own.of(repository), repository, trace_id=trace_id)
+    return asked
+
+
+def _admit(
+    context: dg.AssetExecutionContext,
+    ledger: "Ledger",
+    settings: Settings,
+    names: list[str],
+    asked: Mapping[str, tuple[str, ...]],
+    *,
+    trace_id: str,
+) -> None:
+    """Make tasks of the plans that passed their checks, once each; a plan with findings becomes no task.
+
+    `asked` are the tasks that were made of people's requests: they are reported with those of the plan.
+    """
     from squire_pipelines.execution.repository_settings import repository_settings
     from squire_pipelines.execution.requests import approval_rule
-    from squire_pipelines.ledger import plans, tasks
+    from squire_pipelines.ledger import plans
 
     own = repository_settings(ledger, settings)
     for repository in _not_stopped(context, own.stopped, names):
         effective = own.of(repository)
-        planner = effective.planner
+        created = asked.get(repository, ())
         with ledger.write() as tx:
             saved = plans.latest(tx, repository)
-            if saved is None or saved.admitted_at is not None:
-                continue
-            if saved.findings:
+            if saved is not None and saved.admitted_at is not None:
+                saved = None
+            if saved is not None and saved.findings:
                 context.log.warning(f"{repository}: plan {saved.id} failed its checks, nothing is admitted")
-                continue
-            created = plans.admit(
-                tx,
-                saved.id,
-                approval=approval_rule(effective),
-                max_attempts=effective.dispatch.max_attempts,
-                max_tasks_per_fact=planner.max_tasks_per_fact,
-                duplicate_days=planner.duplicate_days,
-            )
-            rows = [tasks.get(tx, task_id) for task_id in created]
-            limits, rules = effective.budgets_for(repository), effective.dispatch.queue_rules
-            waits = {row.id: tasks.waiting_reason(tx, row, limits, rules) for row in rows}
-        context.log_event(
-            dg.AssetMaterialization(
-                TASKS,
-                partition=repository,
-                metadata={
-                    "created": len(rows),
-                    "ready": sum(row.status is TaskStatus.READY for row in rows),
-                    "proposed": sum(row.status is TaskStatus.PROPOSED for row in rows),
-                    "plan": saved.id,
-                    "trace_id": saved.trace_id,
-                    "preview": preview(
-                        ("task", "title", "status", "waits for", "branch"),
-                        (
-                            (row.id, row.title, row.status.value, wait.text if wait is not None else "", row.branch)
-                            for row, wait in zip(rows, waits.values(), strict=True)
-                        ),
-                    ),
-                },
-            )
-        )
+                saved = None
+            if saved is not None:
+                created += plans.admit(
+                    tx,
+                    saved.id,
+                    approval=approval_rule(effective),
+                    max_attempts=effective.dispatch.max_attempts,
+                    max_tasks_per_fact=effective.planner.max_tasks_per_fact,
+                    duplicate_days=effective.planner.duplicate_days,
+                )
+        if saved is not None or created:
+            report_tasks(context, ledger, effective, repository, created, saved=saved, trace_id=trace_id)
 
 
 budgets_spec = dg.AssetSpec(

@@ -112,7 +112,13 @@ def _why_left_out(tx: Transaction, settings: Settings, stored: StoredSignal) -> 
         signals=present,
         default_branch=_ANY_BRANCH,
         issue_labels=settings.issue_labels_for(signal.repository),
-        covered=plans.answered(tx, signal.repository, present, times=settings.planner.max_tasks_per_fact),
+        covered=plans.answered(
+            tx,
+            signal.repository,
+            present,
+            times=settings.planner.max_tasks_per_fact,
+            rules=settings.trust_rules_for(signal.repository),
+        ),
         max_tasks=settings.planner.max_tasks,
         filters=settings.filters_for(signal.repository).rules,
     )

@@ -4,7 +4,7 @@ All tasks of one command are changed in one transaction; one that cannot be chan
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,12 +16,16 @@ from squire_pipelines.cli.person import actor, confirm
 from squire_pipelines.cli.task_filters import filter_options
 from squire_pipelines.cli.text import counted
 from squire_pipelines.domain.identity import new_trace_id
+from squire_pipelines.domain.outcomes import PullRequestState
 from squire_pipelines.domain.tasks import Priority, TaskStatus
 from squire_pipelines.errors import ExitCode
 from squire_pipelines.ledger import bulk
 from squire_pipelines.ledger.task_query import TaskQuery
 from squire_pipelines.observability.logging import bound_context
 from squire_pipelines.terminal.output import write_line
+
+if TYPE_CHECKING:
+    from squire_pipelines.ledger.tasks import Task
 
 _SHOWN = 50
 """How many tasks are named one by one; of more, their number is shown."""
@@ -165,5 +169,38 @@ def priority(context: CliContext, /, level: str, **selection: Any) -> None:
 @_selection_options
 @with_context
 def retry(context: CliContext, /, **selection: Any) -> None:
-    """Let failed or cancelled tasks run again, with as many new attempts as the settings allow."""
-    _change(context, bulk.retry(context.settings.dispatch.max_attempts), **selection)
+    """Let failed or cancelled tasks run again, with as many new attempts as the settings allow.
+
+    A named task whose pull request was closed is done again by a new task, with a pull request of its own.
+    """
+    ids: tuple[str, ...] = selection.pop("task_ids")
+    closed = () if selection["select_all"] else _closed_among(context, ids)
+    for task in closed:
+        _do_again(context, task)
+    rest = tuple(task_id for task_id in ids if task_id not in {task.id for task in closed})
+    if rest or not closed:
+        _change(context, bulk.retry(context.settings.dispatch.max_attempts), rest, **selection)
+
+
+def _closed_among(context: CliContext, ids: tuple[str, ...]) -> tuple["Task", ...]:
+    """Return those of the tasks whose pull request was closed and not merged."""
+    from squire_pipelines.ledger import outcomes, tasks  # noqa: PLC0415 - only this command needs them
+
+    with context.ledger.read() as tx:
+        states = {task_id: outcomes.get(tx, task_id) for task_id in dict.fromkeys(ids)}
+        closed = [
+            task_id for task_id, outcome in states.items() if outcome and outcome.state == PullRequestState.CLOSED
+        ]
+        return tuple(task for task_id in closed if (task := tasks.get(tx, task_id)).status is TaskStatus.SUCCEEDED)
+
+
+def _do_again(context: CliContext, task: "Task") -> None:
+    """Make the task that does the same again, once."""
+    from squire_pipelines.execution.repository_settings import settings_in  # noqa: PLC0415 - only this command needs it
+    from squire_pipelines.execution.requests import repeat_task  # noqa: PLC0415 - likewise
+
+    settings = settings_in(context.ledger, context.settings, task.repository)
+    trace_id = new_trace_id()
+    with bound_context(trace_id=trace_id), context.ledger.write() as tx:
+        made = repeat_task(tx, settings, task.id, actor=actor(), trace_id=trace_id)
+    write_line(f"{task.id}: done again as {made.id}" + ("" if made.is_new else ", which was asked for before"))

@@ -16,7 +16,7 @@ from squire_pipelines.domain.agent_choice import AgentOrder
 from squire_pipelines.domain.branches import DEFAULT_BRANCH
 from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.domain.tasks import Priority, TaskStatus
-from squire_pipelines.domain.terminal_text import one_line, plain, without_sequences
+from squire_pipelines.domain.terminal_text import plain, without_sequences
 from squire_pipelines.errors import ConfigError, RefusedError
 from squire_pipelines.execution.repository_settings import settings_in
 from squire_pipelines.execution.requests import create_request
@@ -25,14 +25,12 @@ from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import collections
 from squire_pipelines.ledger.task_creation import RequestedTask
 from squire_pipelines.observability.logging import bound_context
-from squire_pipelines.planning.request_spec import MAX_TEXT_CHARS, MAX_TITLE_CHARS, request_spec
+from squire_pipelines.planning.request_spec import MAX_TEXT_CHARS, MAX_TITLE_CHARS, request_spec, title_from
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.terminal.output import write_line
 
 if TYPE_CHECKING:
     from squire_pipelines.ledger.tasks import Task
-
-_TITLE_FROM_TEXT = 80
 
 
 def _checked(text: str, noun: str, most: int) -> str:
@@ -73,7 +71,7 @@ def title_of(title: str | None, text: str) -> str:
     """Return the title, or else the text's first line, cut. Raises BadParameter."""
     if title is not None:
         return _checked(" ".join(plain(title).split()), "title", MAX_TITLE_CHARS)
-    return one_line(next(line for line in text.splitlines() if line.strip()), limit=_TITLE_FROM_TEXT) or "A request"
+    return title_from(text)
 
 
 def _known_repository(context: CliContext, tx: Transaction, repository: str) -> str:

@@ -1,6 +1,9 @@
-"""Who asked for a task in their own words: a person at a terminal, or on GitHub. Pure."""
+"""Who asked for a task: a person at a terminal, on GitHub, or in a task file. Pure."""
 
-_PEOPLE = ("cli:", "github:")
+FILE_ACTOR = "file:"
+"""What stands before the author of a task file, who may be nobody but the file."""
+
+_PEOPLE = ("cli:", "github:", FILE_ACTOR)
 """What the names of people begin with in a task's history, by where they speak; others are parts of Squire."""
 
 

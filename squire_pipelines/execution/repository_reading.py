@@ -119,6 +119,12 @@ async def foresee(client: GitHubClient, settings: Settings, ledger: Ledger, repo
         judged = decisions.with_decisions(tx, readings, settings.trust_rules_for)
         left = (signal for signal in before if not any(is_from(signal, source) for source in replaced))
         signals = (*left, *(signal for reading in judged for signal in reading.signals))
-        covered = plans.answered(tx, repository, signals, times=settings.planner.max_tasks_per_fact)
+        covered = plans.answered(
+            tx,
+            repository,
+            signals,
+            times=settings.planner.max_tasks_per_fact,
+            rules=settings.trust_rules_for(repository),
+        )
         known = known_work(tx, repository, days=settings.planner.duplicate_days)
     return Foresight(tuple(judged), signals, covered, known)

@@ -156,7 +156,7 @@ def parse_delivery(event: str, body: bytes, *, known_as: str | None = None) -> P
     Raises:
         DeliveryError: The body is no JSON object, or lacks what GitHub always sends for this event.
     """
-    data = _object(body)
+    data = delivered_object(body)
     try:
         envelope = _Envelope.model_validate(data)
         repository = (known_as or envelope.repository.full_name) if envelope.repository else None
@@ -189,7 +189,8 @@ def parse_delivery(event: str, body: bytes, *, known_as: str | None = None) -> P
     )
 
 
-def _object(body: bytes) -> dict[str, object]:
+def delivered_object(body: bytes) -> dict[str, object]:
+    """Return the object that a delivery's body holds, as JSON or as a form. Raises DeliveryError."""
     try:
         text = body.decode("utf-8")
         if text.startswith("payload="):

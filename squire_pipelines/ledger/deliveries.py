@@ -201,6 +201,22 @@ def take_for_collection(
     return tuple(_pending(row) for row in taken)
 
 
+def among(tx: Transaction, ids: Sequence[int], *, event: str, action: str) -> tuple[PendingDelivery, ...]:
+    """Return those of `ids` that are of one event and action and whose collection was not made, as they arrived."""
+    rows = tx.execute(
+        select(deliveries)
+        .where(
+            deliveries.c.id.in_(ids),
+            deliveries.c.event == event,
+            deliveries.c.action == action,
+            deliveries.c.source != COMMAND,
+            deliveries.c.collected_at.is_(None),
+        )
+        .order_by(deliveries.c.id)
+    )
+    return tuple(_pending(row) for row in rows)
+
+
 def mark_collected(tx: Transaction, ids: Sequence[int], *, unread: Collection[str] = ()) -> None:
     """Record that the collection that these deliveries asked for has been made.
 

@@ -197,6 +197,12 @@ def _of_number(tx: Transaction, repository: str, number: int) -> Row[Any] | None
     return tx.execute(query).one_or_none()
 
 
+def task_of_number(tx: Transaction, repository: str, number: int) -> str | None:
+    """Return the task whose pull request has this number; None when it is none of ours."""
+    row = _of_number(tx, repository, number)
+    return None if row is None else str(row.task_id)
+
+
 def is_ours(tx: Transaction, repository: str, numbers: Collection[int]) -> bool:
     """Return whether one of these pull requests is a task's."""
     query = select(outcomes.c.task_id).where(outcomes.c.repository == repository, outcomes.c.pr_number.in_(numbers))

@@ -20,6 +20,7 @@ from squire_pipelines.ledger.audit import record_audit
 from squire_pipelines.ledger.dependencies import dependency_ended
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import archived_tasks, signals, task_dependencies, tasks
+from squire_pipelines.ledger.tables import task_signals as task_signals_table
 from squire_pipelines.ledger.tasks import by_branch, cancel, get
 from squire_pipelines.ledger.transitions import EventContext, record_event
 
@@ -107,6 +108,7 @@ class RequestedTask:
         versions: The version of each of the spec's signals.
         branch: The task's branch; None for one that is made of its id and title.
         depends_on: Ids of the tasks that it waits for.
+        place: The page where it was asked for; empty at a terminal.
     """
 
     repository: str
@@ -116,6 +118,7 @@ class RequestedTask:
     versions: Mapping[str, str] = field(default_factory=dict)
     branch: str | None = None
     depends_on: tuple[str, ...] = ()
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +166,8 @@ def create_requested(
         max_attempts=max_attempts,
         trace_id=trace_id,
     )
-    reason = "asked for" if ready else "asked for; waits for approval"
+    reason = f"asked for in {request.place}" if request.place else "asked for"
+    reason += "" if ready else "; waits for approval"
     _insert_task(tx, new_task, request.versions, actor=request.actor, reason=reason)
     if request.depends_on:
         pairs = [{"task_id": task_id, "depends_on": other} for other in dict.fromkeys(request.depends_on)]
@@ -172,6 +176,29 @@ def create_requested(
     detail: dict[str, JsonValue] = {"repository": request.repository, "ready": ready}
     record_audit(tx, actor=request.actor, action="tasks.new", subject=task_id, detail=detail, trace_id=trace_id)
     return CreatedTask(task_id, is_new=True)
+
+
+def create_again(
+    tx: Transaction, task_id: str, *, actor: str, place: str = "", ready: bool, max_attempts: int, trace_id: str
+) -> CreatedTask:
+    """Create the task that does again what one did whose pull request was closed: once, however often somebody asks.
+
+    It has a branch and a pull request of its own; for its facts it is the newest task. See `create_requested`.
+
+    Raises:
+        NotFoundError: There is no such task.
+    """
+    task = get(tx, task_id)
+    rows = tx.execute(select(task_signals_table).where(task_signals_table.c.task_id == task_id))
+    request = RequestedTask(
+        task.repository,
+        task.spec,
+        actor,
+        fingerprint=hashlib.sha256(f"again\n{task_id}".encode()).hexdigest()[:32],
+        versions={f"{row.kind}:{row.key}": row.version for row in rows},
+        place=place,
+    )
+    return create_requested(tx, request, ready=ready, max_attempts=max_attempts, trace_id=trace_id)
 
 
 def _check_dependencies(tx: Transaction, ids: Iterable[str]) -> None:

@@ -71,6 +71,20 @@ def tasks_of(tx: Transaction, signal: Signal, *, limit: int = 20) -> tuple[TaskO
     return tuple(TaskOfSignal(row.task_id, row.status, row.at, row.version == signal.version) for row in rows)
 
 
+def newest_task_of(tx: Transaction, repository: str, kind: str, key: str) -> str | None:
+    """Return the newest task that was made of a signal and is not archived; None where there is none."""
+    made = task_signals.c
+    newest = (
+        select(made.task_id)
+        .join(tasks, tasks.c.id == made.task_id)
+        .where(made.repository == repository, made.kind == kind, made.key == key)
+        .order_by(made.at.desc(), made.task_id.desc())
+        .limit(1)
+    )
+    task_id: str | None = tx.execute(newest).scalar_one_or_none()
+    return task_id
+
+
 def _is_in(row: Any, versions: Mapping[str, str]) -> bool:
     return bool(versions.get(f"{row.kind}:{row.key}") == row.version)
 

@@ -1,12 +1,20 @@
 """A person's request as a task: its words as they were given, with no planner in between. Pure."""
 
+from squire_pipelines.domain import terminal_text
 from squire_pipelines.domain.agent_choice import AgentOrder
 from squire_pipelines.domain.tasks import Priority, TaskKind, TaskSpec
 from squire_pipelines.planning.quoting import one_line
 
 MAX_TITLE_CHARS = 200
 MAX_TEXT_CHARS = 50_000
+_TITLE_FROM_TEXT = 80
 _BY_PERSON = "1.0: somebody who may give tasks wrote it"
+
+
+def title_from(text: str) -> str:
+    """Return the title of a request without one: its text's first line, cut."""
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    return terminal_text.one_line(first, limit=_TITLE_FROM_TEXT) or "A request"
 
 
 def request_spec(

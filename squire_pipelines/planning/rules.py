@@ -19,6 +19,7 @@ from collections.abc import Iterable, Sequence
 
 from squire_pipelines.domain.evidence import SignalEvidence, beside_body, describe
 from squire_pipelines.domain.identity import slugify
+from squire_pipelines.domain.refusals import issue_task_title
 from squire_pipelines.domain.signals import (
     FailedCheck,
     ManualTask,
@@ -38,6 +39,7 @@ from squire_pipelines.planning.selection import Candidate, PlanInputs, select
 PLANNER = "rules"
 MAX_FACTS_IN_PROMPT = 40
 _TEXT_BUDGET_CHARS = 30_000
+_ISSUE_BUDGET_CHARS = 45_000  # with what stands around it, a task's prompt may have 50,000
 _CONFIDENCE = 0.8
 _BY_RULE = f"{_CONFIDENCE}: the rules give every task that a fact asks for the same, since they do not read the code"
 _NAMES_IN_NOTE = 10
@@ -46,10 +48,7 @@ _NAMES_IN_NOTE = 10
 def plan_by_rules(inputs: PlanInputs) -> Plan:
     """Plan one repository."""
     selection = select(inputs)
-    groups: dict[tuple[object, ...], list[Candidate]] = defaultdict(list)
-    for candidate in selection.candidates:
-        groups[_group(candidate)].append(candidate)
-    tasks = sorted((_task(group) for group in groups.values()), key=lambda task: (task.priority, task.kind, task.key))
+    tasks = tasks_of(selection.candidates)
     notes = list(selection.notes)
     if rest := tasks[inputs.max_tasks :]:
         names = ", ".join(task.key for task in rest[:_NAMES_IN_NOTE])
@@ -59,8 +58,18 @@ def plan_by_rules(inputs: PlanInputs) -> Plan:
         repository=inputs.repository,
         planner=PLANNER,
         signals_digest=signals_digest(inputs.signals),
-        tasks=tuple(tasks[: inputs.max_tasks]),
+        tasks=tasks[: inputs.max_tasks],
         notes=tuple(notes),
+    )
+
+
+def tasks_of(candidates: Iterable[Candidate]) -> tuple[TaskSpec, ...]:
+    """Return the tasks that the rules make of these signals, the most urgent first."""
+    groups: dict[tuple[object, ...], list[Candidate]] = defaultdict(list)
+    for candidate in candidates:
+        groups[_group(candidate)].append(candidate)
+    return tuple(
+        sorted((_task(group) for group in groups.values()), key=lambda task: (task.priority, task.kind, task.key))
     )
 
 
@@ -163,12 +172,12 @@ def _resolve_issue(candidate: Candidate, issue: OpenIssue) -> TaskSpec:
     fact = f"title: {signal.title}\nauthor: {issue.author}\nurl: {signal.url}\n\n{issue.body}"
     prompt = (
         f"Resolve issue #{issue.number} of this repository: change the code so that what it describes is done, and "
-        f"add a test where the repository has tests.\n\nThe issue:\n\n{_facts([fact])}"
+        f"add a test where the repository has tests.\n\nThe issue:\n\n{_facts([fact], _ISSUE_BUDGET_CHARS)}"
     )
     return TaskSpec(
         # The key of an issue's signal is its number; a source of its own may name its issues otherwise.
         key=f"issue-{signal.key if signal.key == str(issue.number) else _digest(signal.key)}",
-        title=one_line(f"Resolve #{issue.number}: {signal.title}", 200),
+        title=issue_task_title(issue.number, signal.title),
         kind=TaskKind.RESOLVE_ISSUE,
         prompt=prompt,
         risk=Risk.MEDIUM,
@@ -216,10 +225,10 @@ def _answer_fact(candidate: Candidate, fact: PluginFact) -> TaskSpec:
     )
 
 
-def _facts(facts: Sequence[str]) -> str:
+def _facts(facts: Sequence[str], budget_chars: int = _TEXT_BUDGET_CHARS) -> str:
     """Return the first facts as quoted data, each with its share of the room, and how many more there are."""
     shown = facts[:MAX_FACTS_IN_PROMPT]
-    share = _TEXT_BUDGET_CHARS // len(shown)
+    share = budget_chars // len(shown)
     parts = [WARNING, *(quote(fact, limit=share) for fact in shown)]
     if len(facts) > len(shown):
         parts.append(f"… and {len(facts) - len(shown)} more of the same sort.")

@@ -74,7 +74,10 @@ class Selection:
     notes: tuple[str, ...]
 
 
-ANSWERED = "a task of it is under way, its pull request is open, or as many tasks were made of it as may be"
+ANSWERED = (
+    "a task of it is under way, its pull request is open, or as many tasks were made of it as may be; or its pull "
+    "request was closed, and nobody has asked for it since"
+)
 BACKGROUND = "an open pull request is background, and no work by itself"
 NOT_CHOSEN = "it has none of the labels that choose an issue"
 _NOT_WORTH_A_NOTE = frozenset({ANSWERED, BACKGROUND, NOT_CHOSEN})

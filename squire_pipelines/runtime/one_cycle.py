@@ -18,6 +18,7 @@ from squire_pipelines.errors import ConfigError, ExitCode, GitHubError
 from squire_pipelines.execution.repository_file_reading import settings_at_github
 from squire_pipelines.execution.repository_reading import foresee
 from squire_pipelines.execution.repository_settings import missing_consents, repository_settings, settings_in
+from squire_pipelines.execution.requests import request_inputs
 from squire_pipelines.execution.startable import check_agent_of
 from squire_pipelines.github.access import access_from
 from squire_pipelines.github.client import GitHubClient
@@ -30,6 +31,7 @@ from squire_pipelines.ledger.github_limits import LedgerLimits
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.planning.account import PlanAccount
 from squire_pipelines.planning.planner import make_plan
+from squire_pipelines.planning.requests import requested_tasks
 from squire_pipelines.planning.shared_answers import SharedAnswers
 from squire_pipelines.runtime.agent_starts import AgentStarts
 from squire_pipelines.runtime.cycle import CycleState
@@ -144,19 +146,23 @@ def preview(
         _tell_stopped(name, problem)
         foresight = await foresee(client, effective, ledger, name)
         account = PlanAccount(ledger, effective, name, trace_id=trace_id)
+        inputs = request_inputs(
+            effective, name, foresight.signals, foresight.covered, default_branch=info.default_branch
+        )
+        requested = requested_tasks(inputs)
         made = await make_plan(
             effective,
             name,
             foresight.signals,
             default_branch=info.default_branch,
-            covered=foresight.covered,
+            covered=foresight.covered.union(*(task.signals for task in requested)),
             find_key=partial(find_secret, sources=settings.secret_sources),
             on_call=account.settle,
             reserve=account.reserve,
             shared=SharedAnswers(ledger, effective.planner),
             known_work=foresight.known_work,
         )
-        return made, foresight.readings
+        return made.model_copy(update={"tasks": requested + made.tasks}), foresight.readings
 
     async def plan_all() -> tuple[list[tuple[Plan, tuple[Collection, ...]]], dict[str, GitHubError]]:
         async with _client(settings, ledger) as client:

@@ -6,10 +6,10 @@ from dagster import AssetCheckEvaluation
 from sqlalchemy import select
 
 from squire_forge.process import ForgeProcess
-from squire_pipelines.assets.plans import TASKS
-from squire_pipelines.domain.signals import OpenIssue, Signal
+from squire_pipelines.assets.task_reports import TASKS
+from squire_pipelines.domain.signals import OpenIssue, ReviewFinding, Signal, SignalKind
 from squire_pipelines.domain.tasks import Plan, TaskStatus
-from squire_pipelines.ledger import collections, decisions, plans
+from squire_pipelines.ledger import collections, decisions, plans, tasks
 from squire_pipelines.ledger.tables import model_calls
 from squire_pipelines.ledger.tables import plans as plan_table
 from squire_pipelines.planning import planner
@@ -18,7 +18,10 @@ from squire_pipelines.sensors.planning import plan_follows_signals
 from tests.support.ledgers import collect, issue, list_tasks, spec
 from tests.support.model_server import Call, ModelServer, Turn
 from tests.support.pipeline import ALL, HANDBOOK, LEDGERLIB, QUIET, TRACE, WEBSHOP, Pipeline, checks, materialized
+from tests.support.signal_samples import manual
 from tests.support.task_drafts import task_draft
+
+LABELLED = OpenIssue(number=1, author="ann", labels=("squire",))
 
 
 def made(done: dg.ExecuteInProcessResult, asset: str) -> dict[str | None, Any]:
@@ -171,18 +174,18 @@ def test_a_model_that_fails_is_in_the_books_and_the_rules_plan(
         text = (pipeline.home / "config.toml").read_text(encoding="utf-8")
         llm = f'kind = "llm"\nmodel = "scripted"\nbase_url = "{server.url}"\nmax_retries = 0'
         (pipeline.home / "config.toml").write_text(text.replace('kind = "rules"', llm), encoding="utf-8")
-        pipeline.collect(HANDBOOK)
-        done = pipeline.plan(HANDBOOK)
-    metadata = made(done, "task_plan")[HANDBOOK]
+        pipeline.collect(WEBSHOP)
+        done = pipeline.plan(WEBSHOP)
+    metadata = made(done, "task_plan")[WEBSHOP]
     assert metadata["planner"].value == "rules"
     (note, *_) = metadata["notes"].records
     assert "planned by rules, since the model failed" in note.data["note"]
-    assert made(done, "tasks")[HANDBOOK]["created"].value == 1
+    assert made(done, "tasks")[WEBSHOP]["created"].value == 1
     with pipeline.ledger.read() as tx:
         calls = tx.execute(select(model_calls)).all()
     assert calls
     assert {(call.purpose, call.ok, call.repository, call.trace_id) for call in calls} == {
-        ("plan", False, HANDBOOK, TRACE)
+        ("plan", False, WEBSHOP, TRACE)
     }
 
 
@@ -203,25 +206,27 @@ def test_a_model_that_is_down_for_one_cycle_is_used_in_the_next(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SQUIRE_MODEL_KEY", "sk-" + "t" * 30)
-    pipeline.collect(HANDBOOK)
+    pipeline.collect(WEBSHOP)
     with pipeline.ledger.read() as tx:
-        signals = collections.active_signals(tx, HANDBOOK)
-    (ref,) = (one.ref for one in signals if isinstance(one.details, OpenIssue) and "squire" in one.details.labels)
+        signals = collections.active_signals(tx, WEBSHOP)
+    may_start = (one for one in signals if one.verdict is not None and one.verdict.may_start)
+    remarks = {one.ref: one.details for one in may_start if isinstance(one.details, ReviewFinding)}
+    (branch,) = {remark.head_ref for remark in remarks.values()}
     down = Turn(status=503, headers={"x-should-retry": "false"})
-    with ModelServer([down, _answer("better", ref, base="trunk")]) as server:
+    with ModelServer([down, _answer("better", *remarks, base=branch)]) as server:
         _ask_model(pipeline, server.url)
-        first = pipeline.plan(HANDBOOK)
+        first = pipeline.plan(WEBSHOP)
         due = pipeline.sensor(plan_follows_signals).run_requests
-        second = pipeline.plan(HANDBOOK)
+        second = pipeline.plan(WEBSHOP)
         assert len(server.main_requests) == 2
-    warned = verdicts(first)["planned", HANDBOOK]
+    warned = verdicts(first)["planned", WEBSHOP]
     assert (warned.passed, warned.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert "provisional: planned by rules, since the model failed (model_unavailable)" in (warned.description or "")
-    assert made(first, "task_plan")[HANDBOOK]["provisional"].value is True
-    assert made(first, "tasks")[HANDBOOK]["created"].value == 1
-    assert [request.run_config["ops"]["plan_tasks"]["config"] for request in due] == [{"repositories": [HANDBOOK]}]
-    assert verdicts(second)["planned", HANDBOOK].passed
-    metadata = made(second, "task_plan")[HANDBOOK]
+    assert made(first, "task_plan")[WEBSHOP]["provisional"].value is True
+    assert made(first, "tasks")[WEBSHOP]["created"].value == 1
+    assert [request.run_config["ops"]["plan_tasks"]["config"] for request in due] == [{"repositories": [WEBSHOP]}]
+    assert verdicts(second)["planned", WEBSHOP].passed
+    metadata = made(second, "task_plan")[WEBSHOP]
     shown = {name: metadata[name].value for name in ("planner", "model", "asks", "input_tokens", "output_tokens")}
     assert shown == {
         "planner": "llm:scripted",
@@ -253,6 +258,43 @@ def test_edited_goals_change_the_next_plan_though_no_signal_has_changed(
         assert ["Make it fast." in request.text for request in server.main_requests] == [False, True]
     with pipeline.ledger.read() as tx:
         assert {task.title for task in list_tasks(tx)} == {"docs", "speed"}
+
+
+@pytest.mark.slow
+def test_what_people_ask_for_becomes_a_task_that_no_model_is_asked_about(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SQUIRE_MODEL_KEY", "sk-" + "t" * 30)
+    old = manual("m1", title="Tidy up", body="Tidy up\nand more").model_copy(update={"repository": HANDBOOK})
+    with ModelServer([Turn(status=400, text="no such model")]) as server:
+        _ask_model(pipeline, server.url)
+        pipeline.collect(HANDBOOK)
+        with pipeline.ledger.write() as tx:
+            collections.add_manual_signal(tx, old, trace_id=TRACE)
+        done = pipeline.plan(HANDBOOK)
+        assert server.main_requests == []
+    assert made(done, "tasks")[HANDBOOK]["requested"].value == 2
+    assert made(done, "task_plan")[HANDBOOK]["tasks"].value == 0
+    with pipeline.ledger.read() as tx:
+        requested = {task.kind: task for task in list_tasks(tx)}
+        actors = {kind: tasks.events(tx, task.id)[0].actor for kind, task in requested.items()}
+        left = {signal.kind for signal in collections.active_signals(tx, HANDBOOK)}
+    assert requested["manual"].spec.prompt == "Tidy up\nand more"
+    assert requested["resolve_issue"].plan_id is None
+    assert actors["manual"] == "cli:ada"
+    assert actors["resolve_issue"].startswith("github:")
+    assert SignalKind.MANUAL_TASK not in left, "the request of an old ledger is done with"
+    pipeline.plan(HANDBOOK, again=True)
+    assert len(all_tasks(pipeline)) == 2
+
+
+def test_a_plan_that_fails_takes_no_request_with_it(quiet_pipeline: Pipeline) -> None:
+    collect(quiet_pipeline.ledger, issue(repository=QUIET).model_copy(update={"details": LABELLED}), repository=QUIET)
+    done = quiet_pipeline.plan(QUIET)
+    assert not verdicts(done)["planned", QUIET].passed, "GitHub is down"
+    assert made(done, "tasks")[QUIET]["requested"].value == 1
+    ((_, task_id),) = all_tasks(quiet_pipeline)
+    assert quiet_pipeline.read_task(task_id).base_branch == "HEAD"
 
 
 @pytest.mark.slow

@@ -243,8 +243,10 @@ def test_evidence_of_a_failed_check_and_its_second_run_are_shown(squire: Squire,
 
 def test_a_request_by_command_is_shown_as_a_persons_own_word(squire: Squire, samples: SampleData) -> None:
     samples.reading()
-    request = squire.json("tasks", "new", REPOSITORY, "--title", "Tidy up", "--prompt", "Tidy up, please.")
-    shown = squire.ok("signals", "show", request["signal"])
+    # As a ledger has it in which requests were signals.
+    details = ManualTask(author="ann", body="Tidy up, please.")
+    request = record(samples, Source.REPOSITORY_TASKS, "m1", details, title="Tidy up")
+    shown = squire.ok("signals", "show", request.ref)
     assert "yes: a person's own request, given by command" in shown
     assert "Tidy up, please." in shown
 

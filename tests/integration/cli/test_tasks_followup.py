@@ -1,5 +1,7 @@
 """`squire tasks followup`: more work on a task's open pull request."""
 
+from squire_pipelines.domain.endings import Cause
+from squire_pipelines.domain.outcomes import PullRequestReport, PullRequestState
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.ledger import outcomes
 from squire_pipelines.ledger import tasks as task_rows
@@ -39,3 +41,29 @@ def test_the_old_commands_take_the_text_as_their_second_word(squire: Squire, sam
 
 def test_a_task_without_an_open_pull_request_has_no_follow_up(squire: Squire, samples: SampleData) -> None:
     assert "has no open pull request" in squire.fails(5, "tasks", "followup", samples.task("First"), "--prompt", "x")
+
+
+def test_a_task_whose_pull_request_was_closed_is_done_again_by_a_new_one_and_once(
+    squire: Squire, samples: SampleData
+) -> None:
+    squire.config(f'repositories = ["{REPOSITORY}"]\n')
+    task_id = samples.ended(Cause.COMPLETED)
+    assert "only failed and cancelled tasks" in squire.fails(1, "tasks", "retry", task_id), "it is open"
+    with samples.ledger.write() as tx:
+        report = PullRequestReport(
+            repository=REPOSITORY,
+            number=12,
+            url="https://x/12",
+            head_ref="squire/x",
+            head_sha="e" * 40,
+            state=PullRequestState.CLOSED,
+            updated_at=tx.now,
+            closed_at=tx.now,
+        )
+        outcomes.apply_report(tx, report, actor="github")
+    output = squire.ok("tasks", "retry", task_id)
+    again = samples.read(task_rows.get, output.split()[-1])
+    first = samples.read(task_rows.get, task_id)
+    assert (again.spec, again.status, first.status) == (first.spec, TaskStatus.READY, TaskStatus.SUCCEEDED)
+    assert again.branch != first.branch
+    assert f"done again as {again.id}, which was asked for before" in squire.ok("tasks", "retry", task_id)

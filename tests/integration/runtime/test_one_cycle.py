@@ -180,7 +180,7 @@ def test_a_dry_run_with_a_model_counts_against_the_budget_and_stops_at_it_as_a_p
         texts = []
         for _ in range(2):
             console, out = paper()
-            one_cycle.preview(pipeline.settings, pipeline.ledger, [HANDBOOK], console, as_json=False)
+            one_cycle.preview(pipeline.settings, pipeline.ledger, [WEBSHOP], console, as_json=False)
             texts.append(out.getvalue())
         assert len(server.main_requests) == 1
     assert "has no room for a plan" not in texts[0]
@@ -189,7 +189,7 @@ def test_a_dry_run_with_a_model_counts_against_the_budget_and_stops_at_it_as_a_p
     with pipeline.ledger.read() as tx:
         (reservation,) = budgets.reservations(tx)
         (call,) = tx.execute(select(model_calls)).all()
-    assert (reservation.repository, reservation.spent.tokens, reservation.state.value) == (HANDBOOK, 750, "settled")
+    assert (reservation.repository, reservation.spent.tokens, reservation.state.value) == (WEBSHOP, 750, "settled")
     assert (call.purpose, call.ok, call.input_tokens, call.output_tokens) == ("plan", True, 700, 50)
 
 
@@ -204,13 +204,13 @@ def test_a_cycle_takes_the_plan_that_a_dry_run_was_shown_and_paid_for(
         planner = f'kind = "llm"\nmodel = "scripted"\nbase_url = "{model.url}"\nmax_retries = 0'
         file = pipeline.home / "config.toml"
         file.write_text(file.read_text(encoding="utf-8").replace('kind = "rules"', planner), encoding="utf-8")
-        one_cycle.preview(pipeline.settings, pipeline.ledger, [HANDBOOK], paper()[0], as_json=True)
+        one_cycle.preview(pipeline.settings, pipeline.ledger, [WEBSHOP], paper()[0], as_json=True)
         (shown,) = json.loads(capsys.readouterr().out)
-        pipeline.collect(HANDBOOK)
-        pipeline.plan(HANDBOOK)
+        pipeline.collect(WEBSHOP)
+        pipeline.plan(WEBSHOP)
         assert len(model.main_requests) == 1
     with pipeline.ledger.read() as tx:
-        saved = plans.latest(tx, HANDBOOK)
+        saved = plans.latest(tx, WEBSHOP)
     assert saved is not None
     assert (saved.plan.notes, saved.plan.use and saved.plan.use.cache_hit) == (tuple(shown["notes"]), True)
 

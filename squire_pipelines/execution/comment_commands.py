@@ -1,0 +1,207 @@
+"""Does what people ask for in comments on GitHub: `/squire do …` by somebody who may becomes a task, once.
+
+Read with the collection that the comment's delivery asks for. The commands' form is `domain.commands`, and who may give
+them `domain.authority`: whoever may write to the repository (`trust.min_permission`), and never a bot.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pydantic import JsonValue
+
+from squire_pipelines.domain.authority import ActorKind, Author, is_permitted_person, with_permission
+from squire_pipelines.domain.branches import DEFAULT_BRANCH
+from squire_pipelines.domain.commands import CommandName, CommentCommand, parse_commands
+from squire_pipelines.domain.outcomes import PullRequestState
+from squire_pipelines.domain.requests import github_actor
+from squire_pipelines.domain.signals import OpenIssue, OpenPullRequest, Signal, SignalKind
+from squire_pipelines.domain.tasks import TaskSpec, TaskStatus
+from squire_pipelines.errors import DeliveryError, GitHubError
+from squire_pipelines.execution.repository_reading import kept_permissions
+from squire_pipelines.execution.requests import create_request, repeat_task
+from squire_pipelines.github.client import GitHubClient
+from squire_pipelines.github.comments import CREATED, EVENT, IssueComment, parse_comment
+from squire_pipelines.github.judging import ask_permission
+from squire_pipelines.ledger import bulk, collections, deliveries, outcomes, tasks
+from squire_pipelines.ledger.audit import record_audit
+from squire_pipelines.ledger.deliveries import PendingDelivery
+from squire_pipelines.ledger.store import Ledger, Transaction
+from squire_pipelines.ledger.task_creation import RequestedTask
+from squire_pipelines.ledger.task_signals import newest_task_of
+from squire_pipelines.observability.logging import Component, get_logger
+from squire_pipelines.planning.request_spec import MAX_TEXT_CHARS, request_spec, title_from
+from squire_pipelines.planning.rules import tasks_of
+from squire_pipelines.planning.selection import Candidate
+from squire_pipelines.settings.model import Settings
+
+_log = get_logger(Component.PIPELINE)
+
+
+@dataclass(frozen=True, slots=True)
+class _GivenCommand:
+    """A command of somebody who may give it: which of its comment's, and where."""
+
+    repository: str
+    comment: IssueComment
+    place: int
+    command: CommentCommand
+    trace_id: str
+
+    @property
+    def actor(self) -> str:
+        return github_actor(self.comment.author.login)
+
+
+async def obey_comments(
+    client: GitHubClient, ledger: Ledger, settings_of: Callable[[str], Settings], ids: Sequence[int]
+) -> frozenset[str]:
+    """Do what the comments among these deliveries ask for; return the repositories whose comments are to be read again.
+
+    Args:
+        client: Asks GitHub what an author may do.
+        ledger: Has the deliveries, and takes the tasks.
+        settings_of: Gives the settings that hold in a repository.
+        ids: The inbox rows that asked for the collection, after which this is called.
+    """
+    again: set[str] = set()
+    with ledger.read() as tx:
+        pending = deliveries.among(tx, ids, event=EVENT, action=CREATED)
+    for delivery in pending:
+        if delivery.repository is None:
+            continue
+        settings = settings_of(delivery.repository)
+        try:
+            await _obey(client, ledger, settings, delivery)
+        except DeliveryError as error:
+            _log.warning("comment.not_read", delivery=delivery.id, repository=delivery.repository, cause=str(error))
+        except GitHubError as error:
+            # Nothing is lost: the delivery stays open and is taken again, as one whose repository could not be read.
+            _log.warning("comment.not_judged", delivery=delivery.id, repository=delivery.repository, cause=str(error))
+            again.add(delivery.repository)
+    return frozenset(again)
+
+
+async def _obey(client: GitHubClient, ledger: Ledger, settings: Settings, delivery: PendingDelivery) -> None:
+    repository = delivery.repository or ""
+    comment = parse_comment(delivery.body)
+    commands = parse_commands(comment.body) if comment is not None else ()
+    if comment is None or not commands:
+        return
+    author = await _judged(client, ledger, settings, repository, comment.author)
+    may = is_permitted_person(author, settings.trust_rules_for(repository))
+    with ledger.write() as tx:
+        for place, command in enumerate(commands):
+            order = _GivenCommand(repository, comment, place, command, delivery.trace_id)
+            refusal = _do(tx, settings, order) if may else f"@{author.login} may not order work here"
+            if refusal is not None:
+                _refuse(tx, order, refusal)
+
+
+async def _judged(client: GitHubClient, ledger: Ledger, settings: Settings, repository: str, author: Author) -> Author:
+    """Return the author with what GitHub says this person may do, which is kept for a time. Raises GitHubError."""
+    login = author.login.casefold()
+    store = kept_permissions(settings, ledger, repository)
+    known = dict(store.known(repository, [login]))
+    judged = with_permission(author, known) or author
+    if judged.permission is not None or author.kind is not ActorKind.PERSON:
+        return judged
+    known[login] = await ask_permission(client, repository, author.login)
+    store.keep(repository, known)
+    return with_permission(author, known) or author
+
+
+def _do(tx: Transaction, settings: Settings, order: _GivenCommand) -> str | None:
+    """Do what is asked for; return why not where that cannot be."""
+    match order.command.name:
+        case CommandName.DO:
+            return _request(tx, settings, order)
+        case CommandName.RETRY:
+            return _retry(tx, settings, order)
+        case name:
+            return f"`/squire {name}` is not done yet"
+
+
+def _request(tx: Transaction, settings: Settings, order: _GivenCommand) -> str | None:
+    """Make the task of an order; return why not where that cannot be."""
+    text, comment = order.command.text, order.comment
+    if len(text) > MAX_TEXT_CHARS:
+        return f"the order has more than {MAX_TEXT_CHARS} characters"
+    if comment.on_pull_request and not text:
+        return "it does not say what is to be done"
+    signal = _subject(tx, order)
+    base = DEFAULT_BRANCH
+    if signal is not None and isinstance(signal.details, OpenPullRequest):
+        if signal.details.from_fork:
+            return f"the branch of #{comment.number} lies in a fork, where Squire may not write"
+        base = signal.details.head_ref
+    refs = (signal.ref,) if signal is not None else ()
+    spec = request_spec(title_from(text), text, base_branch=base, signals=refs) if text else _issue_spec(tx, order)
+    request = RequestedTask(
+        order.repository,
+        spec,
+        order.actor,
+        fingerprint=_fingerprint(order),
+        versions={signal.ref: signal.version} if signal is not None else {},
+        place=comment.url,
+    )
+    create_request(tx, settings, request, trace_id=order.trace_id)
+    return None
+
+
+def _retry(tx: Transaction, settings: Settings, order: _GivenCommand) -> str | None:
+    """Let the newest task of the issue or pull request run again, or do it again where its pull request was closed."""
+    comment = order.comment
+    if comment.on_pull_request:
+        task_id = outcomes.task_of_number(tx, order.repository, comment.number)
+    else:
+        task_id = newest_task_of(tx, order.repository, SignalKind.OPEN_ISSUE, str(comment.number))
+    if task_id is None:
+        return "there is no task of it"
+    task, outcome = tasks.get(tx, task_id), outcomes.get(tx, task_id)
+    if task.status is TaskStatus.SUCCEEDED and outcome is not None and outcome.state == PullRequestState.CLOSED:
+        repeat_task(tx, settings, task_id, actor=order.actor, place=comment.url, trace_id=order.trace_id)
+        return None
+    change = bulk.retry(settings.dispatch.max_attempts)
+    report = bulk.bulk_update(tx, (task_id,), change, actor=order.actor, trace_id=order.trace_id)
+    return report.unmatched[0].reason if report.unmatched else None
+
+
+def _subject(tx: Transaction, order: _GivenCommand) -> Signal | None:
+    """Return the open issue or pull request that the comment is about; None where none was read."""
+    kind = SignalKind.OPEN_PR if order.comment.on_pull_request else SignalKind.OPEN_ISSUE
+    ref = f"{kind}:{order.comment.number}"
+    return next((signal for signal in collections.active_signals(tx, order.repository) if signal.ref == ref), None)
+
+
+def _issue_spec(tx: Transaction, order: _GivenCommand) -> TaskSpec:
+    """Return the task that resolves the issue as it was when the comment was written: that text is what was read."""
+    comment = order.comment
+    details = OpenIssue(number=comment.number, author=comment.issue_author, labels=comment.labels, body=comment.text)
+    signal = Signal(
+        repository=order.repository,
+        key=str(comment.number),
+        version="",
+        title=comment.title,
+        url=comment.url.partition("#")[0],
+        updated_at=tx.now,
+        details=details,
+    )
+    (spec,) = tasks_of([Candidate(signal, DEFAULT_BRANCH)])
+    return spec
+
+
+def _refuse(tx: Transaction, order: _GivenCommand, reason: str) -> None:
+    """Record that a command was not obeyed, and why."""
+    detail: dict[str, JsonValue] = {"command": order.command.name.value, "url": order.comment.url, "reason": reason}
+    subject = f"{order.repository}#{order.comment.number}"
+    record_audit(
+        tx, actor=order.actor, action="command.refused", subject=subject, detail=detail, trace_id=order.trace_id
+    )
+    _log.warning("command.refused", repository=order.repository, number=order.comment.number, cause=reason)
+
+
+def _fingerprint(order: _GivenCommand) -> str:
+    """Return what makes an order the same one, however often its delivery comes: its place in its comment."""
+    text = f"comment\n{order.repository.casefold()}\n{order.comment.id}\n{order.place}"
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

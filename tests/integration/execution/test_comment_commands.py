@@ -1,0 +1,194 @@
+"""Orders in comments: a delivery of GitHub's, the authority of its author at a forge, and the task that it makes."""
+
+import json
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from squire_forge.process import ForgeProcess
+from squire_pipelines.domain.signals import OpenIssue, OpenPullRequest
+from squire_pipelines.domain.tasks import TaskStatus
+from squire_pipelines.ledger import collections, deliveries, tasks
+from squire_pipelines.ledger.audit import audit_page
+from squire_pipelines.ledger.tables import deliveries as delivery_table
+from squire_pipelines.ledger.tasks import Task
+from tests.support.ledgers import list_tasks
+from tests.support.pipeline import HANDBOOK, WEBSHOP, Pipeline
+
+MAY, MAY_NOT = "mara", "passer-by"
+
+
+def comment(
+    body: str,
+    *,
+    login: str = MAY,
+    kind: str = "User",
+    repository: str = HANDBOOK,
+    number: int = 1,
+    comment_id: int = 77,
+    pull: bool = False,
+    text: str = "Say how it is installed.",
+) -> bytes:
+    """The body of a delivery as GitHub sends it, with what is read of it."""
+    issue: dict[str, Any] = {
+        "number": number,
+        "title": "No word on installing",
+        "body": text,
+        "labels": [{"name": "docs"}],
+        "user": {"login": MAY_NOT, "type": "User"},
+    }
+    if pull:
+        issue["pull_request"] = {"url": f"https://api.github.test/repos/{repository}/pulls/{number}"}
+    page = f"https://github.test/{repository}/issues/{number}#issuecomment-{comment_id}"
+    written = {"id": comment_id, "body": body, "html_url": page, "user": {"login": login, "type": kind}}
+    envelope = {"action": "created", "repository": {"id": 1, "full_name": repository}, "sender": {"login": login}}
+    return json.dumps({**envelope, "issue": issue, "comment": written}).encode()
+
+
+def deliver(pipeline: Pipeline, body: bytes, *, delivery_id: str = "d1", repository: str = HANDBOOK) -> int:
+    """Put a delivery into the inbox and have its repository read."""
+    row = deliveries.record(
+        pipeline.ledger,
+        source="github",
+        delivery_id=delivery_id,
+        event="issue_comment",
+        action=json.loads(body)["action"],
+        repository=repository,
+        body=body,
+    )
+    pipeline.collect(repository, deliveries=[row.id])
+    return row.id
+
+
+def made(pipeline: Pipeline) -> list[Task]:
+    with pipeline.ledger.read() as tx:
+        return list(list_tasks(tx))
+
+
+def issue_number(pipeline: Pipeline) -> int:
+    """Return the number of the issue that the repository has."""
+    with pipeline.ledger.read() as tx:
+        read = [signal.details for signal in collections.active_signals(tx, HANDBOOK)]
+    return next(details.number for details in read if isinstance(details, OpenIssue))
+
+
+@pytest.fixture
+def forge_people(forge: ForgeProcess) -> ForgeProcess:
+    forge.act_as(HANDBOOK, MAY, permission="write")
+    forge.act_as(WEBSHOP, MAY, permission="write")
+    return forge
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("forge_people")
+def test_an_order_of_somebody_who_may_is_one_task_word_for_word(pipeline: Pipeline) -> None:
+    order = "thanks!\n\n/squire do Say it in README.md:\n\n    pip install handbook\n"
+    deliver(pipeline, comment(order))
+    deliver(pipeline, comment(order), delivery_id="sent again")
+    (task,) = made(pipeline)
+    assert task.spec.prompt == "Say it in README.md:\n\n    pip install handbook"
+    assert (task.title, task.status) == ("Say it in README.md:", TaskStatus.READY)
+    assert (task.base_branch, task.plan_id, task.repository) == ("HEAD", None, HANDBOOK)
+    with pipeline.ledger.read() as tx:
+        (event,) = tasks.events(tx, task.id)
+    assert event.actor == f"github:{MAY}"
+    assert event.reason == f"asked for in https://github.test/{HANDBOOK}/issues/1#issuecomment-77"
+    assert task.spec.signals == ("open_issue:1",)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("forge_people")
+def test_two_orders_of_one_comment_are_two_tasks(pipeline: Pipeline) -> None:
+    deliver(pipeline, comment("/squire do First\n/squire do Second\n"))
+    assert sorted(task.spec.prompt for task in made(pipeline)) == ["First", "Second"]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("forge_people")
+def test_an_order_without_words_is_the_issue_as_it_stood(pipeline: Pipeline) -> None:
+    deliver(pipeline, comment("/squire do", text="The text that was read."))
+    (task,) = made(pipeline)
+    assert (task.kind, task.title) == ("resolve_issue", "Resolve #1: No word on installing")
+    assert "The text that was read." in task.spec.prompt
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("forge_people")
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"login": MAY_NOT},
+        {"login": MAY, "kind": "Bot"},
+        {"login": "nobody-there"},
+    ],
+)
+def test_nobody_else_orders_anything_and_the_audit_trail_has_it(pipeline: Pipeline, words: dict[str, Any]) -> None:
+    row = deliver(pipeline, comment("/squire do Delete it", **words))
+    assert made(pipeline) == []
+    with pipeline.ledger.read() as tx:
+        (entry,) = [entry for entry in audit_page(tx, limit=20) if entry.action == "command.refused"]
+        closed = tx.execute(select(delivery_table.c.collected_at).where(delivery_table.c.id == row)).scalar_one()
+    assert entry.actor == f"github:{words['login']}"
+    assert "may not order work here" in str(entry.detail["reason"])
+    assert closed is not None
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("forge_people")
+@pytest.mark.parametrize(
+    "body",
+    [
+        comment("> /squire do Delete it"),
+        comment("Nothing for you"),
+        comment("/squire do Delete it").replace(b'"created"', b'"edited"'),
+        b'{"action": "created", "comment": {}, "issue": {}}',
+        comment("/squire do Add a test", pull=True, number=1).replace(b"Add a test", b""),
+    ],
+)
+def test_what_is_no_order_makes_no_task(pipeline: Pipeline, body: bytes) -> None:
+    deliver(pipeline, body)
+    assert made(pipeline) == []
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("forge_people")
+def test_an_order_on_a_pull_request_goes_into_its_branch(pipeline: Pipeline) -> None:
+    pipeline.collect(WEBSHOP)
+    with pipeline.ledger.read() as tx:
+        read = [signal.details for signal in collections.active_signals(tx, WEBSHOP)]
+    (pull,) = [details for details in read if isinstance(details, OpenPullRequest)]
+    body = comment("/squire do Add a test", repository=WEBSHOP, number=pull.number, pull=True)
+    deliver(pipeline, body, repository=WEBSHOP)
+    (task,) = made(pipeline)
+    assert (task.base_branch, task.spec.prompt) == (pull.head_ref, "Add a test")
+
+
+@pytest.mark.slow
+def test_a_comment_whose_author_github_does_not_tell_of_is_read_again(
+    pipeline: Pipeline, forge_people: ForgeProcess
+) -> None:
+    forge_people.add_fault("permission", status=502, times=1000)
+    row = deliver(pipeline, comment("/squire do Say it"))
+    assert made(pipeline) == []
+    with pipeline.ledger.read() as tx:
+        assert deliveries.still_open(tx, [row]) == (row,)
+    forge_people.clear_faults()
+    pipeline.collect(HANDBOOK, deliveries=[row])
+    assert len(made(pipeline)) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("forge_people")
+def test_a_retry_lets_the_newest_task_of_its_issue_run_again(pipeline: Pipeline) -> None:
+    deliver(pipeline, comment("/squire retry"))
+    number = issue_number(pipeline)
+    deliver(pipeline, comment("/squire do Say it", comment_id=78, number=number), delivery_id="d2")
+    (task,) = made(pipeline)
+    with pipeline.ledger.write() as tx:
+        assert [entry.detail["reason"] for entry in audit_page(tx, limit=5) if entry.action == "command.refused"] == [
+            "there is no task of it"
+        ]
+        tasks.cancel(tx, task.id, actor="cli:ann")
+    deliver(pipeline, comment("/squire retry", comment_id=79, number=number), delivery_id="d3")
+    assert pipeline.read_task(task.id).status is TaskStatus.READY
