@@ -227,6 +227,7 @@ def _own_error(
         last = question.problem_of(answers[-1]) or "it has not the form that was asked for"
         many = f"{len(answers)} answers" if len(answers) > 1 else "its answer"
         return PlanningError(
-            f"{many} could not be taken; the last: {one_line(last, 600)}", hint="take a more capable model"
+            f"{many} could not be taken; the last: {one_line(last.removeprefix('- '), 600)}",
+            hint="take a more capable model",
         )
     return PlanningError("the server's answer cannot be read as one of this interface", hint=hint)

@@ -187,7 +187,7 @@ def _record_asks(
             record.steps.append(PlanStep(kind=StepKind.ASK, taken=True, provider=provider, number=number))
             continue
         problem = question.problem_of(answer) or (error.message if error is not None else "")
-        reason = one_line(problem, 600)
+        reason = one_line(problem.removeprefix("- ").replace("\n- ", "; "), 600)
         record.steps.append(PlanStep(kind=StepKind.ASK, taken=False, reason=reason, provider=provider, number=number))
         record.refused.append(_refused(answer, options, number, reason))
     if error is not None and not answers:

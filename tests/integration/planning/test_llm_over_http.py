@@ -95,7 +95,7 @@ def test_answers_of_which_nothing_can_be_taken_lead_to_the_rules_and_are_an_answ
         assert len(server.main_requests) == 3
     assert (got.planner, got.provisional, got.model_failed) == ("rules", False, True)
     assert [step.kind for step in got.steps] == ["ask", "ask", "ask", "parse", "rules"]
-    assert "3 answers could not be taken; the last: - task 'fix': has the base branch" in got.notes[0]
+    assert "3 answers could not be taken; the last: task 'fix': has the base branch" in got.notes[0]
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
