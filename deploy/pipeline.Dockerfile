@@ -25,7 +25,9 @@ RUN /opt/build/bin/pip --python /opt/python/bin/python install -q --require-hash
         -r /src/requirements.lock \
     # AWS's library describes 400 services in 26 MB: what signs in and gives credentials is all that is asked here.
     && cd "$(echo /opt/python/lib/python3*/site-packages/botocore/data)" \
-    && find . -mindepth 1 -maxdepth 1 -type d ! -name sts ! -name sso ! -name sso-oidc ! -name signin -exec rm -r {} +
+    && find . -mindepth 1 -maxdepth 1 -type d ! -name sts ! -name sso ! -name sso-oidc ! -name signin -exec rm -r {} + \
+    # The tests of these libraries take 20 MB, and nothing imports them.
+    && cd ../.. && find numpy matplotlib google/genai -type d -name tests -prune -exec rm -r {} +
 COPY pyproject.toml dagster.yaml /src/
 COPY worker-image /src/worker-image
 COPY squire_pipelines /src/squire_pipelines
