@@ -1,34 +1,34 @@
 """Does what people ask for in comments on GitHub: `/squire do …` by somebody who may becomes a task, once.
 
+What is decided about work that is there already is `comment_decisions`'.
+
 Read with the collection that the comment's delivery asks for. The commands' form is `domain.commands`, and who may give
 them `domain.authority`: whoever may write to the repository (`trust.min_permission`), and never a bot.
 """
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from pydantic import JsonValue
 
 from squire_pipelines.domain.authority import ActorKind, Author, is_permitted_person, with_permission
 from squire_pipelines.domain.branches import DEFAULT_BRANCH
-from squire_pipelines.domain.commands import CommandName, CommentCommand, parse_commands
-from squire_pipelines.domain.outcomes import PullRequestState
-from squire_pipelines.domain.requests import github_actor
+from squire_pipelines.domain.commands import CommandName, parse_commands
 from squire_pipelines.domain.signals import OpenIssue, OpenPullRequest, Signal, SignalKind
-from squire_pipelines.domain.tasks import TaskSpec, TaskStatus
+from squire_pipelines.domain.tasks import TaskSpec
 from squire_pipelines.errors import DeliveryError, GitHubError
+from squire_pipelines.execution.comment_decisions import decide
+from squire_pipelines.execution.given_command import GivenCommand
 from squire_pipelines.execution.repository_reading import kept_permissions
-from squire_pipelines.execution.requests import create_request, repeat_task
+from squire_pipelines.execution.requests import create_request
 from squire_pipelines.github.client import GitHubClient
-from squire_pipelines.github.comments import CREATED, EVENT, IssueComment, parse_comment
+from squire_pipelines.github.comments import CREATED, EVENT, parse_comment
 from squire_pipelines.github.judging import ask_permission
-from squire_pipelines.ledger import bulk, collections, deliveries, outcomes, tasks
+from squire_pipelines.ledger import collections, deliveries
 from squire_pipelines.ledger.audit import record_audit
 from squire_pipelines.ledger.deliveries import PendingDelivery
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.task_creation import RequestedTask
-from squire_pipelines.ledger.task_signals import newest_task_of
 from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.planning.request_spec import MAX_TEXT_CHARS, request_spec, title_from
 from squire_pipelines.planning.rules import tasks_of
@@ -36,21 +36,6 @@ from squire_pipelines.planning.selection import Candidate
 from squire_pipelines.settings.model import Settings
 
 _log = get_logger(Component.PIPELINE)
-
-
-@dataclass(frozen=True, slots=True)
-class _GivenCommand:
-    """A command of somebody who may give it: which of its comment's, and where."""
-
-    repository: str
-    comment: IssueComment
-    place: int
-    command: CommentCommand
-    trace_id: str
-
-    @property
-    def actor(self) -> str:
-        return github_actor(self.comment.author.login)
 
 
 async def obey_comments(
@@ -92,7 +77,7 @@ async def _obey(client: GitHubClient, ledger: Ledger, settings: Settings, delive
     may = is_permitted_person(author, settings.trust_rules_for(repository))
     with ledger.write() as tx:
         for place, command in enumerate(commands):
-            order = _GivenCommand(repository, comment, place, command, delivery.trace_id)
+            order = GivenCommand(repository, comment, place, command, delivery.trace_id)
             refusal = _do(tx, settings, order) if may else f"@{author.login} may not order work here"
             if refusal is not None:
                 _refuse(tx, order, refusal)
@@ -111,18 +96,14 @@ async def _judged(client: GitHubClient, ledger: Ledger, settings: Settings, repo
     return with_permission(author, known) or author
 
 
-def _do(tx: Transaction, settings: Settings, order: _GivenCommand) -> str | None:
+def _do(tx: Transaction, settings: Settings, order: GivenCommand) -> str | None:
     """Do what is asked for; return why not where that cannot be."""
-    match order.command.name:
-        case CommandName.DO:
-            return _request(tx, settings, order)
-        case CommandName.RETRY:
-            return _retry(tx, settings, order)
-        case name:
-            return f"`/squire {name}` is not done yet"
+    if order.command.name is CommandName.DO:
+        return _request(tx, settings, order)
+    return decide(tx, settings, order)
 
 
-def _request(tx: Transaction, settings: Settings, order: _GivenCommand) -> str | None:
+def _request(tx: Transaction, settings: Settings, order: GivenCommand) -> str | None:
     """Make the task of an order; return why not where that cannot be."""
     text, comment = order.command.text, order.comment
     if len(text) > MAX_TEXT_CHARS:
@@ -149,32 +130,14 @@ def _request(tx: Transaction, settings: Settings, order: _GivenCommand) -> str |
     return None
 
 
-def _retry(tx: Transaction, settings: Settings, order: _GivenCommand) -> str | None:
-    """Let the newest task of the issue or pull request run again, or do it again where its pull request was closed."""
-    comment = order.comment
-    if comment.on_pull_request:
-        task_id = outcomes.task_of_number(tx, order.repository, comment.number)
-    else:
-        task_id = newest_task_of(tx, order.repository, SignalKind.OPEN_ISSUE, str(comment.number))
-    if task_id is None:
-        return "there is no task of it"
-    task, outcome = tasks.get(tx, task_id), outcomes.get(tx, task_id)
-    if task.status is TaskStatus.SUCCEEDED and outcome is not None and outcome.state == PullRequestState.CLOSED:
-        repeat_task(tx, settings, task_id, actor=order.actor, place=comment.url, trace_id=order.trace_id)
-        return None
-    change = bulk.retry(settings.dispatch.max_attempts)
-    report = bulk.bulk_update(tx, (task_id,), change, actor=order.actor, trace_id=order.trace_id)
-    return report.unmatched[0].reason if report.unmatched else None
-
-
-def _subject(tx: Transaction, order: _GivenCommand) -> Signal | None:
+def _subject(tx: Transaction, order: GivenCommand) -> Signal | None:
     """Return the open issue or pull request that the comment is about; None where none was read."""
     kind = SignalKind.OPEN_PR if order.comment.on_pull_request else SignalKind.OPEN_ISSUE
     ref = f"{kind}:{order.comment.number}"
     return next((signal for signal in collections.active_signals(tx, order.repository) if signal.ref == ref), None)
 
 
-def _issue_spec(tx: Transaction, order: _GivenCommand) -> TaskSpec:
+def _issue_spec(tx: Transaction, order: GivenCommand) -> TaskSpec:
     """Return the task that resolves the issue as it was when the comment was written: that text is what was read."""
     comment = order.comment
     details = OpenIssue(number=comment.number, author=comment.issue_author, labels=comment.labels, body=comment.text)
@@ -191,7 +154,7 @@ def _issue_spec(tx: Transaction, order: _GivenCommand) -> TaskSpec:
     return spec
 
 
-def _refuse(tx: Transaction, order: _GivenCommand, reason: str) -> None:
+def _refuse(tx: Transaction, order: GivenCommand, reason: str) -> None:
     """Record that a command was not obeyed, and why."""
     detail: dict[str, JsonValue] = {"command": order.command.name.value, "url": order.comment.url, "reason": reason}
     subject = f"{order.repository}#{order.comment.number}"
@@ -201,7 +164,7 @@ def _refuse(tx: Transaction, order: _GivenCommand, reason: str) -> None:
     _log.warning("command.refused", repository=order.repository, number=order.comment.number, cause=reason)
 
 
-def _fingerprint(order: _GivenCommand) -> str:
+def _fingerprint(order: GivenCommand) -> str:
     """Return what makes an order the same one, however often its delivery comes: its place in its comment."""
     text = f"comment\n{order.repository.casefold()}\n{order.comment.id}\n{order.place}"
     return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -4,9 +4,10 @@ https://docs.github.com/en/webhooks/webhook-events-and-payloads#issue_comment
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import AwareDatetime, Field, ValidationError
 
 from squire_pipelines.domain.authority import Author, kind_of
 from squire_pipelines.errors import DeliveryError
@@ -25,6 +26,7 @@ class IssueComment:
         author: Who wrote it; what this person may do is to be asked.
         body: Its text.
         url: Its page.
+        created_at: When it was written; None where GitHub does not say.
         number: Of the issue or pull request.
         on_pull_request: Which of both it is.
         title: Of the issue or pull request; likewise the next three.
@@ -37,6 +39,7 @@ class IssueComment:
     author: Author
     body: str
     url: str
+    created_at: datetime | None
     number: int
     on_pull_request: bool
     title: str
@@ -54,6 +57,7 @@ class _Comment(GitHubModel):
     id: Annotated[int, Field(ge=1, lt=2**63)]
     body: str | None = None
     html_url: str = ""
+    created_at: AwareDatetime | None = None
     user: _CommentAuthor | None = None
     author_association: str = "NONE"
 
@@ -100,6 +104,7 @@ def parse_comment(body: bytes) -> IssueComment | None:
         ),
         body=comment.body or "",
         url=comment.html_url,
+        created_at=comment.created_at,
         number=issue.number,
         on_pull_request=issue.pull_request is not None,
         title=issue.title,

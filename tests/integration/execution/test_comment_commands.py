@@ -29,6 +29,7 @@ def comment(
     comment_id: int = 77,
     pull: bool = False,
     text: str = "Say how it is installed.",
+    created_at: str | None = "2100-01-01T00:00:00Z",
 ) -> bytes:
     """The body of a delivery as GitHub sends it, with what is read of it."""
     issue: dict[str, Any] = {
@@ -41,7 +42,13 @@ def comment(
     if pull:
         issue["pull_request"] = {"url": f"https://api.github.test/repos/{repository}/pulls/{number}"}
     page = f"https://github.test/{repository}/issues/{number}#issuecomment-{comment_id}"
-    written = {"id": comment_id, "body": body, "html_url": page, "user": {"login": login, "type": kind}}
+    written = {
+        "id": comment_id,
+        "body": body,
+        "html_url": page,
+        "created_at": created_at,
+        "user": {"login": login, "type": kind},
+    }
     envelope = {"action": "created", "repository": {"id": 1, "full_name": repository}, "sender": {"login": login}}
     return json.dumps({**envelope, "issue": issue, "comment": written}).encode()
 
@@ -64,6 +71,11 @@ def deliver(pipeline: Pipeline, body: bytes, *, delivery_id: str = "d1", reposit
 def made(pipeline: Pipeline) -> list[Task]:
     with pipeline.ledger.read() as tx:
         return list(list_tasks(tx))
+
+
+def refusals(pipeline: Pipeline) -> list[str]:
+    with pipeline.ledger.read() as tx:
+        return [str(row.detail["reason"]) for row in audit_page(tx, limit=20) if row.action == "command.refused"]
 
 
 def issue_number(pipeline: Pipeline) -> int:
@@ -185,10 +197,78 @@ def test_a_retry_lets_the_newest_task_of_its_issue_run_again(pipeline: Pipeline)
     number = issue_number(pipeline)
     deliver(pipeline, comment("/squire do Say it", comment_id=78, number=number), delivery_id="d2")
     (task,) = made(pipeline)
+    assert refusals(pipeline) == ["there is no task of it"]
     with pipeline.ledger.write() as tx:
-        assert [entry.detail["reason"] for entry in audit_page(tx, limit=5) if entry.action == "command.refused"] == [
-            "there is no task of it"
-        ]
         tasks.cancel(tx, task.id, actor="cli:ann")
     deliver(pipeline, comment("/squire retry", comment_id=79, number=number), delivery_id="d3")
     assert pipeline.read_task(task.id).status is TaskStatus.READY
+
+
+def issue_number_read(pipeline: Pipeline) -> int:
+    pipeline.collect(HANDBOOK)
+    return issue_number(pipeline)
+
+
+@pytest.fixture
+def proposed(pipeline: Pipeline, forge_people: ForgeProcess, monkeypatch: pytest.MonkeyPatch) -> Task:
+    """A task of the issue that waits for a person's word."""
+    assert forge_people
+    monkeypatch.setenv("SQUIRE_PLANNER__APPROVE", "manual")
+    order = comment("/squire do Say it", number=issue_number_read(pipeline))
+    deliver(pipeline, order, delivery_id="the order")
+    (task,) = made(pipeline)
+    return task
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        ("/squire approve", TaskStatus.READY),
+        ("/squire approve {id} thanks", TaskStatus.READY),
+        ("/squire reject not this way", TaskStatus.CANCELLED),
+        ("/squire stop {id}", TaskStatus.CANCELLED),
+    ],
+)
+def test_a_word_decides_about_a_task_that_waits(
+    pipeline: Pipeline, proposed: Task, words: str, status: TaskStatus
+) -> None:
+    order = comment(words.format(id=proposed.id), comment_id=80, number=issue_number(pipeline))
+    deliver(pipeline, order, delivery_id="the word")
+    assert refusals(pipeline) == []
+    assert pipeline.read_task(proposed.id).status is status
+    with pipeline.ledger.read() as tx:
+        assert tasks.events(tx, proposed.id)[-1].actor == f"github:{MAY}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "changes", "reason"),
+    [
+        ("/squire approve", {"created_at": "2000-01-01T00:00:00Z"}, "came after the comment"),
+        ("/squire approve", {"created_at": None}, "came after the comment"),
+        ("/squire approve", {"login": MAY_NOT}, "may not order work here"),
+        ("/squire approve t1m8k4119aqn24e", {}, "there is no task"),
+        ("/squire release", {}, "squire signals release"),
+    ],
+)
+def test_a_word_that_cannot_count_changes_nothing_and_is_audited(
+    pipeline: Pipeline, proposed: Task, words: str, changes: dict[str, Any], reason: str
+) -> None:
+    order = comment(words, comment_id=80, number=issue_number(pipeline), **changes)
+    deliver(pipeline, order, delivery_id="the word")
+    (refusal,) = refusals(pipeline)
+    assert reason in refusal
+    assert pipeline.read_task(proposed.id).status is TaskStatus.PROPOSED
+
+
+@pytest.mark.slow
+def test_an_issue_on_hold_starts_nothing(pipeline: Pipeline, forge_people: ForgeProcess) -> None:
+    assert forge_people
+    number = issue_number_read(pipeline)
+    deliver(pipeline, comment("/squire hold not now", number=number))
+    assert refusals(pipeline) == []
+    with pipeline.ledger.read() as tx:
+        (signal,) = [s for s in collections.active_signals(tx, HANDBOOK) if s.ref == f"open_issue:{number}"]
+    assert signal.verdict is not None
+    assert not signal.verdict.may_start
