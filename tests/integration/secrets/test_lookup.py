@@ -25,7 +25,7 @@ from squire_pipelines.secrets import (
 )
 from squire_pipelines.secrets import sources as sources_module
 from squire_pipelines.secrets.keychain import find_keychain, is_plaintext
-from squire_pipelines.secrets.lookup import import_plain_file, key_step, locate_secret
+from squire_pipelines.secrets.lookup import check_storable, import_plain_file, key_step, locate_secret
 from squire_pipelines.secrets.passphrase import passphrase_file
 from squire_pipelines.secrets.secret import Secret
 from squire_pipelines.secrets.secret_files import read_secret_file
@@ -447,3 +447,31 @@ def test_a_folder_that_may_not_be_searched_is_told(
     assert sources.store.exists
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "locked"))
     assert passphrase_file() == tmp_path / "locked" / "squire-passphrase"
+
+
+def test_a_trial_shows_whether_a_secret_could_be_kept_and_leaves_nothing(
+    sources: SecretSources, memory: MemoryKeyring
+) -> None:
+    check_storable("github-token", sources)
+    assert memory.values == {}
+    memory.locked = True
+    with pytest.raises(ConfigError, match="github-token") as caught:
+        check_storable("github-token", sources)
+    assert "trial" not in caught.value.message
+    assert "unlock the keychain" in caught.value.hint
+
+
+def test_a_plain_file_that_is_not_there_or_cannot_be_removed_is_told(
+    opened: SecretSources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError, match="no plain file"):
+        import_plain_file("github-token", opened)
+    plain = _write(opened.plain_file("github-token"), "a-token\n")
+
+    def refuse(_path: Path) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(ConfigError, match="cannot be removed: Operation not permitted"):
+        import_plain_file("github-token", opened)
+    assert plain.exists()
