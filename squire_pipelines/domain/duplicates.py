@@ -26,16 +26,17 @@ _HEADERS = re.compile(r"^(?:title|author|url|seen by): .*$", re.MULTILINE)
 _PERSONS = (f"{SignalKind.OPEN_ISSUE}:", f"{SignalKind.MANUAL_TASK}:")
 _BY_THEMSELVES = (f"{SignalKind.FAILED_CI}:", f"{SignalKind.REVIEW_FINDING}:")
 MAX_CLOSED_ISSUES = 20
+_NOT_SHOWN_AS_TEXT = re.compile(r"<!--.*?(?:-->|\Z)|(`{3,}|~{3,}).*?(?:\1|\Z)|`[^`\n]*`", re.DOTALL)
 _CLOSING = re.compile(r"\b(?:close[sd]?|fix(?:e[sd])?|resolve[sd]?):?\s+#(\d{1,9})\b", re.IGNORECASE)
 
 
 def closed_issues(text: str) -> tuple[int, ...]:
     """Return the issues of the same repository that a pull request's text says it closes.
 
-    The words are GitHub's:
+    The words are GitHub's, which reads none in comments and code, where templates explain them:
     https://docs.github.com/en/issues/tracking-your-work-with-issues/using-issues/linking-a-pull-request-to-an-issue
     """
-    numbers = dict.fromkeys(int(match) for match in _CLOSING.findall(text))
+    numbers = dict.fromkeys(int(match) for match in _CLOSING.findall(_NOT_SHOWN_AS_TEXT.sub(" ", text)))
     return tuple(numbers)[:MAX_CLOSED_ISSUES]
 
 

@@ -38,7 +38,8 @@ _MAX_BODY_CHARS = 4_000
 _MAX_BODY_WORDS = 150
 _SPELLING = 80
 """Two words of five letters or more are one word in two spellings from this ratio on: 100 times twice the letters in
-common, by the letters of both."""
+common, by the letters of both. Of words in other scripts one letter may be all that differs, and whole sentences of
+some are one word: these are compared as they are."""
 
 _MIN_SPELLED = 5
 _GENERIC_WEIGHT = 0.35
@@ -146,7 +147,7 @@ def _has(stem: str, others: Collection[str]) -> bool:
     """Return whether a word is among others, in this or in another spelling."""
     if stem in others:
         return True
-    if len(stem) < _MIN_SPELLED:
+    if len(stem) < _MIN_SPELLED or not stem.isascii():
         return False
     return process.extractOne(stem, others, scorer=fuzz.ratio, score_cutoff=_SPELLING) is not None
 

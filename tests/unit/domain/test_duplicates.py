@@ -110,6 +110,8 @@ def test_the_words_that_rules_put_around_a_fact_do_not_count() -> None:
         ("This fixed   #7.", (7,)),
         ("See #12; prefixes #3; fixes o/r#5; fix 6", ()),
         ("", ()),
+        ("<!-- for example: Fixes #1\n -->Fixes #2", (2,)),
+        ("Write `fixes #1`.\n```\nfixes #3\n```\nFixes #4 <!-- fixes #5", (4,)),
         (" ".join(f"fixes #{number}" for number in range(1, 100)), tuple(range(1, MAX_CLOSED_ISSUES + 1))),
     ],
 )

@@ -63,6 +63,19 @@ def test_another_wording_is_the_same_work(first: str, second: str) -> None:
     assert is_same_work(WorkText(first), WorkText(second))
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("为用户设置页面添加深色模式支持", "为用户设置页面添加浅色模式支持"),
+        ("キャッシュを有効にする", "キャッシュを無効にする"),
+        ("\u0412ключить кеш страниц", "\u0412ыключить кеш страниц"),
+    ],
+)
+def test_words_of_other_scripts_are_compared_as_they_are(first: str, second: str) -> None:
+    assert not is_same_work(WorkText(first), WorkText(second))
+    assert is_same_work(WorkText(first), WorkText(first, "?"))
+
+
 def test_a_long_text_with_every_word_in_it_is_not_the_same_work() -> None:
     short = WorkText("Rotate the signing key of webhooks")
     long = WorkText("Write the handbook", "rotate the signing key of webhooks " * 100)
