@@ -46,8 +46,11 @@ class PullRequestUse:
     opened_at: tuple[datetime, ...] = field(default=())
 
     def within(self, now: datetime) -> tuple[datetime, ...]:
-        """Return when those were opened that count at this time."""
-        return tuple(moment for moment in self.opened_at if moment > now - WINDOW)
+        """Return when those were opened that count at this time.
+
+        What lies further ahead than the window was written by a clock that was wrong, and would count until then.
+        """
+        return tuple(moment for moment in self.opened_at if now - WINDOW < moment < now + WINDOW)
 
 
 @dataclass(frozen=True, slots=True)

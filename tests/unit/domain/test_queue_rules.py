@@ -37,6 +37,11 @@ def test_new_ones_of_an_hour_leave_no_room_until_the_oldest_that_counts_is_an_ho
     assert waiting.frees_at is None
 
 
+def test_one_that_a_wrong_clock_opened_tomorrow_does_not_count_until_then() -> None:
+    assert cap_reached(CAPS, use(-24 * 60, -24 * 60), NOW) is None
+    assert cap_reached(CAPS, use(-1, -1), NOW) is not None  # clocks of two machines differ by so much
+
+
 @given(
     ages=_AGES,
     is_open=st.integers(0, 12),
