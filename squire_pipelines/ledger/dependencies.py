@@ -20,6 +20,13 @@ def dependency_ended(task_id: str, status: str, cause: str | None = None) -> str
     return f"the task {task_id}, which it depends on, did not succeed ({how})"
 
 
+def refused_as(tx: Transaction, task_id: str) -> PullRequestState | None:
+    """Return how a task's pull request, or the one that it added to, was refused; None where none was."""
+    states = (case((text(has_pull_request("tasks", state)), 1), else_=0).label(state) for state in _REFUSED)
+    row = tx.execute(select(*states).where(tasks.c.id == task_id)).one_or_none()
+    return None if row is None else next((state for state in _REFUSED if getattr(row, state)), None)
+
+
 def cancel_dependents(tx: Transaction, *, limit: int = 1000) -> tuple[str, ...]:
     """Cancel tasks that wait for one which can no longer be what they wait for. Returns their ids.
 

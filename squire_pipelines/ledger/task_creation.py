@@ -17,7 +17,7 @@ from squire_pipelines.domain.tasks import Plan, TaskSpec, TaskStatus, fingerprin
 from squire_pipelines.errors import RefusedError
 from squire_pipelines.ledger import episodes, task_signals
 from squire_pipelines.ledger.audit import record_audit
-from squire_pipelines.ledger.dependencies import dependency_ended
+from squire_pipelines.ledger.dependencies import dependency_ended, refused_as
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import archived_tasks, signals, task_dependencies, tasks
 from squire_pipelines.ledger.tables import task_signals as task_signals_table
@@ -143,7 +143,8 @@ def create_requested(
 
     Raises:
         NotFoundError: It depends on a task that is not there.
-        RefusedError: It depends on one that has failed or was cancelled, or another task has its branch.
+        RefusedError: It depends on one that has failed or was cancelled, or whose pull request was closed or reverted,
+            or another task has its branch.
     """
     tx.exclusive("admit")
     task_id = new_id("t", tx.now)
@@ -209,6 +210,11 @@ def _check_dependencies(tx: Transaction, ids: Iterable[str]) -> None:
             raise RefusedError(
                 f"the task {task_id} is {status}: what depends on it would be cancelled",
                 hint=f"let it run again with `squire tasks retry {task_id}`, or leave out the dependency",
+            )
+        if status is _DONE and (state := refused_as(tx, task_id)) is not None:
+            raise RefusedError(
+                f"the pull request of the task {task_id} was {state}: what depends on it would be cancelled",
+                hint="name the task that does it again, or leave out the dependency",
             )
 
 

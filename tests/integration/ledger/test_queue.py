@@ -9,11 +9,12 @@ from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.outcomes import PullRequestReport, PullRequestState
 from squire_pipelines.domain.queue_rules import PullRequestCaps, QueueRules
 from squire_pipelines.domain.tasks import Priority, TaskStatus
-from squire_pipelines.errors import StateConflictError
+from squire_pipelines.errors import RefusedError, StateConflictError
 from squire_pipelines.ledger import budgets, bulk, outcomes, task_dispatch, tasks
 from squire_pipelines.ledger.audit import audit_page
 from squire_pipelines.ledger.integrity import history_problems
 from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.ledger.task_creation import RequestedTask, create_requested
 from squire_pipelines.ledger.waiting import Wait, WaitKind
 from tests.support.ledgers import (
     NONE_APPROVED,
@@ -230,6 +231,20 @@ def test_a_refused_pull_request_ends_what_depends_on_it_with_a_reason(
     assert [task.status for task in ended] == [TaskStatus.CANCELLED] * 2
     assert ended[0].message == f"the pull request of the task {first}, which it depends on, was {state}"
     assert ended[1].message == f"the task {second}, which it depends on, did not succeed (cancelled)"
+
+
+@pytest.mark.parametrize("state", [CLOSED, REVERTED])
+def test_a_request_that_would_be_cancelled_for_a_refused_pull_request_is_refused(
+    ledger: Ledger, clock: Clock, state: PullRequestState
+) -> None:
+    (first,) = add_tasks(ledger, spec("a"))
+    start(ledger, QueueRules())
+    end_with_pull_request(ledger, first, 1)
+    clock.forward(1)
+    report(ledger, 1, state)
+    request = RequestedTask(REPOSITORY, spec("b"), "cli:ann", depends_on=(first,))
+    with pytest.raises(RefusedError, match=f"the pull request of the task {first} was {state}"), ledger.write() as tx:
+        create_requested(tx, request, ready=True, max_attempts=1, trace_id=TRACE)
 
 
 def test_each_waiting_task_has_one_reason(ledger: Ledger) -> None:
