@@ -253,18 +253,20 @@ def followup(context: CliContext, /, task_id: str, *, as_json: bool, **options: 
     """Ask for more work on a task's open pull request.
 
     The request becomes a new task at once, whose commits are added to the same branch and pull request; nothing is
-    overwritten.
+    overwritten. Of a task that is a follow-up itself, that is the pull request which it added to.
     """
     request = _RequestOptions(context, **options)  # type: ignore[arg-type] # click parses what `request_options` declares
     with context.ledger.read() as tx:
         task = tasks.get(tx, task_id)
-        outcome = outcomes.of_branch(tx, task.repository, task.branch)
-    if outcome is None:
+        branches = (task.branch, task.base_branch)
+        pulls = {branch: outcomes.of_branch(tx, task.repository, branch) for branch in branches}
+    branch, outcome = next(((name, pull) for name, pull in pulls.items() if pull is not None), (None, None))
+    if branch is None or outcome is None:
         raise RefusedError(
             f"the task {task_id} has no open pull request",
             hint=f"ask for new work with `squire tasks new {task.repository}`",
         )
-    made = request.create(task.repository, base_branch=task.branch)
+    made = request.create(task.repository, base_branch=branch)
     if as_json:
         emit_json({**_as_json(made), "pull_request": outcome.pr_url})
         return

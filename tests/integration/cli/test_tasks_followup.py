@@ -30,6 +30,14 @@ def test_a_follow_up_is_a_task_into_the_first_tasks_branch(squire: Squire, sampl
     assert (more["pull_request"], more["status"]) == ("https://x/7", "proposed")
 
 
+def test_a_follow_up_of_a_follow_up_adds_to_the_same_pull_request(squire: Squire, samples: SampleData) -> None:
+    task_id = published(samples)
+    second = squire.json("tasks", "followup", task_id, "Add a test.")
+    third = squire.json("tasks", "followup", second["id"], "Add another.")
+    assert third["pull_request"] == "https://x/7"
+    assert third["base_branch"] == second["base_branch"] == samples.read(task_rows.get, task_id).branch
+
+
 def test_the_old_commands_take_the_text_as_their_second_word(squire: Squire, samples: SampleData) -> None:
     squire.config(f'repositories = ["{REPOSITORY}"]\n')
     task_id = published(samples)
