@@ -21,7 +21,8 @@ from squire_pipelines.domain.signals import OpenPullRequest, Signal, SignalKind
 from squire_pipelines.domain.similar_text import WorkText, is_same_work
 from squire_pipelines.domain.tasks import LeftOutReason, LeftOutTask, Plan, TaskSpec, TaskStatus
 
-_QUOTED = re.compile(r"<data [0-9a-f]{16}>\n(.*?)\n</data ", re.DOTALL)
+# Without its end a fence reaches as far as the text does: else each further one would be looked through to the end too.
+_QUOTED = re.compile(r"<data [0-9a-f]{16}>\n(.*?)(?:\n</data |\Z)", re.DOTALL)
 _HEADERS = re.compile(r"^(?:title|author|url|seen by): .*$", re.MULTILINE)
 _PERSONS = (f"{SignalKind.OPEN_ISSUE}:", f"{SignalKind.MANUAL_TASK}:")
 _BY_THEMSELVES = (f"{SignalKind.FAILED_CI}:", f"{SignalKind.REVIEW_FINDING}:")

@@ -102,6 +102,12 @@ def test_the_words_that_rules_put_around_a_fact_do_not_count() -> None:
     assert text_of(made).body.split() == ["It", "flickers."]
 
 
+def test_a_fact_whose_end_was_cut_off_reaches_to_the_end_of_the_text() -> None:
+    fence = f"<data {'0' * 16}>\n"
+    cut = task("a", "Resolve #4").model_copy(update={"prompt": f"Read this.\n{fence}title: It flickers\n{fence}Badly."})
+    assert text_of(cut).body.split() == [*fence.split(), "Badly."]
+
+
 @pytest.mark.parametrize(
     ("text", "numbers"),
     [
