@@ -86,7 +86,8 @@ def dispatch(
     queue_rules = {} if rules_of is None else ready_rules(tx, rules_of)
     free.room.update(read_room(tx, queue_rules))
     due = DueRules(
-        without=frozenset((*without, *blocked.repositories)),
+        # A repository without a free slot has no task whose turn it is; its rows would take the place of others'.
+        without=frozenset((*without, *blocked.repositories, *free.taken)),
         changed=changed,
         full=frozenset(name for name, count in free.room.items() if not count),
         merging=frozenset(name for name, rules in queue_rules.items() if rules.wait_for_merge),
@@ -129,12 +130,19 @@ class _Places:
     def has_any(self) -> bool:
         return self.open.total() < self.max_concurrent
 
+    @property
+    def taken(self) -> tuple[str, ...]:
+        """The repositories whose slots are all taken."""
+        return tuple(name for name in self.open if not self._has_slot(name))
+
+    def _has_slot(self, name: str) -> bool:
+        return self.open[name] < min(self.max_per_repository, self.fewer.get(name, self.max_concurrent))
+
     def has_one_for(self, task: Row[*tuple[Any, ...]]) -> bool:
         """Return whether a task may start; the caps let pass what a person has started."""
         name = task.repository
-        slots = min(self.max_per_repository, self.fewer.get(name, self.max_concurrent))
         needs_room = not task.adds_to_open and task.start_requested_at is None
-        return self.open[name] < slots and not (needs_room and self.room.get(name, 1) <= 0)
+        return self._has_slot(name) and not (needs_room and self.room.get(name, 1) <= 0)
 
     def take(self, task: Row[*tuple[Any, ...]]) -> None:
         self.open[task.repository] += 1

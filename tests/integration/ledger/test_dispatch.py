@@ -129,6 +129,23 @@ def test_a_repository_with_a_very_long_queue_does_not_hide_the_others(ledger: Le
     assert next_one.repository == "acme/a"
 
 
+def test_repositories_whose_fewer_slots_are_taken_do_not_hide_the_others(ledger: Ledger) -> None:
+    slots = {"acme/a": 1, "acme/b": 1}
+
+    def start(concurrent: int) -> set[str]:
+        with ledger.write() as tx:
+            started = task_dispatch.dispatch(
+                tx, max_concurrent=concurrent, max_per_repository=3, claim_deadline_s=7200, slots=slots
+            )
+        return {attempt.repository for attempt in started}
+
+    for repository in slots:
+        add_tasks(ledger, *(spec(f"k{number}", priority=Priority.HIGH) for number in range(4)), repository=repository)
+    assert start(2) == set(slots)
+    add_task(ledger, repository="acme/late", priority=Priority.LOW)
+    assert start(5) == {"acme/late"}
+
+
 def test_a_task_waits_until_its_next_try_is_due(ledger: Ledger, clock: Clock) -> None:
     add_task(ledger)
     settled = settle(ledger, claim(ledger, dispatch(ledger)[0].id), Cause.PROVIDER_ERROR)
