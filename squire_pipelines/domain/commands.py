@@ -87,7 +87,7 @@ def _lines(text: str) -> Iterator[tuple[str, bool]]:
                 fence = ""
             yield line, False
         elif hidden:
-            hidden = _HIDDEN_END not in line
+            hidden = _HIDDEN_END not in line or line.rfind(_HIDDEN_START) > line.rfind(_HIDDEN_END)
             yield line, False
         elif _QUOTE.match(line):
             continue

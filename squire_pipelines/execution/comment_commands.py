@@ -112,6 +112,8 @@ def _request(tx: Transaction, settings: Settings, order: GivenCommand) -> str | 
         return "it does not say what is to be done"
     signal = _subject(tx, order)
     base = DEFAULT_BRANCH
+    if signal is None and comment.on_pull_request:
+        return f"#{comment.number} is none of the open pull requests that were read: its branch is not known"
     if signal is not None and isinstance(signal.details, OpenPullRequest):
         if signal.details.from_fork:
             return f"the branch of #{comment.number} lies in a fork, where Squire may not write"

@@ -55,11 +55,11 @@ class _CommentAuthor(GitHubModel):
 
 class _Comment(GitHubModel):
     id: Annotated[int, Field(ge=1, lt=2**63)]
-    body: str | None = None
-    html_url: str = ""
+    body: Text = ""
+    html_url: Text = ""
     created_at: AwareDatetime | None = None
     user: _CommentAuthor | None = None
-    author_association: str = "NONE"
+    author_association: Text = "NONE"
 
 
 class _Label(GitHubModel):
@@ -68,8 +68,8 @@ class _Label(GitHubModel):
 
 class _CommentedIssue(GitHubModel):
     number: Number
-    title: str = ""
-    body: str | None = None
+    title: Text = ""
+    body: Text = ""
     labels: tuple[_Label, ...] = ()
     user: _CommentAuthor | None = None
     pull_request: dict[str, object] | None = None
@@ -102,13 +102,13 @@ def parse_comment(body: bytes) -> IssueComment | None:
         author=Author(
             login=comment.user.login, kind=kind_of(comment.user.type), association=comment.author_association
         ),
-        body=comment.body or "",
+        body=comment.body,
         url=comment.html_url,
         created_at=comment.created_at,
         number=issue.number,
         on_pull_request=issue.pull_request is not None,
         title=issue.title,
-        text=issue.body or "",
+        text=issue.body,
         labels=tuple(label.name for label in issue.labels),
         issue_author=issue.user.login if issue.user is not None else "",
     )

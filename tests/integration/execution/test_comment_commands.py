@@ -1,6 +1,7 @@
 """Orders in comments: a delivery of GitHub's, the authority of its author at a forge, and the task that it makes."""
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from sqlalchemy import select
 from squire_forge.process import ForgeProcess
 from squire_pipelines.domain.signals import OpenIssue, OpenPullRequest
 from squire_pipelines.domain.tasks import TaskStatus
-from squire_pipelines.ledger import collections, deliveries, tasks
+from squire_pipelines.ledger import bulk, collections, decisions, deliveries, tasks
 from squire_pipelines.ledger.audit import audit_page
 from squire_pipelines.ledger.tables import deliveries as delivery_table
 from squire_pipelines.ledger.tasks import Task
@@ -272,3 +273,125 @@ def test_an_issue_on_hold_starts_nothing(pipeline: Pipeline, forge_people: Forge
         (signal,) = [s for s in collections.active_signals(tx, HANDBOOK) if s.ref == f"open_issue:{number}"]
     assert signal.verdict is not None
     assert not signal.verdict.may_start
+
+
+def word(pipeline: Pipeline, words: str, *, comment_id: int = 80, **changes: Any) -> int:
+    """Deliver a command on the issue that was read."""
+    body = comment(words, comment_id=comment_id, number=issue_number(pipeline), **changes)
+    return deliver(pipeline, body, delivery_id=f"word {comment_id}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mark", ["`{id}`", "**{id}**,", "{id}\t", "({upper})"])
+def test_a_task_that_is_named_with_marks_around_it_is_that_one(pipeline: Pipeline, proposed: Task, mark: str) -> None:
+    word(pipeline, "/squire do Another one", comment_id=78)
+    word(pipeline, f"/squire stop {mark.format(id=proposed.id, upper=proposed.id.upper())} not this one")
+    states = {task.id: task.status for task in made(pipeline)}
+    assert states.pop(proposed.id) is TaskStatus.CANCELLED
+    assert list(states.values()) == [TaskStatus.PROPOSED]
+
+
+@pytest.mark.slow
+def test_an_id_that_was_cut_stops_no_other_task(pipeline: Pipeline, proposed: Task) -> None:
+    word(pipeline, f"/squire stop {proposed.id[:8]}")
+    assert pipeline.read_task(proposed.id).status is TaskStatus.PROPOSED
+    assert "there is no task" in refusals(pipeline)[0]
+
+
+@pytest.mark.slow
+def test_a_word_that_is_read_again_does_not_undo_what_came_after_it(
+    pipeline: Pipeline, proposed: Task, forge: ForgeProcess
+) -> None:
+    forge.add_fault("permission", status=502, times=1000)
+    number = issue_number(pipeline)
+    other = comment("/squire do Say more", login="somebody-new", comment_id=90, number=number)
+    other_row = deliveries.record(
+        pipeline.ledger,
+        source="github",
+        delivery_id="of another",
+        event="issue_comment",
+        action="created",
+        repository=HANDBOOK,
+        body=other,
+    )
+    stop = deliveries.record(
+        pipeline.ledger,
+        source="github",
+        delivery_id="the stop",
+        event="issue_comment",
+        action="created",
+        repository=HANDBOOK,
+        body=comment("/squire stop", comment_id=80, number=number),
+    )
+    rows = sorted([stop.id, other_row.id])
+    pipeline.collect(HANDBOOK, deliveries=rows)
+    assert pipeline.read_task(proposed.id).status is TaskStatus.CANCELLED
+    with pipeline.ledger.write() as tx:
+        assert sorted(deliveries.still_open(tx, rows)) == rows
+        bulk.bulk_update(tx, (proposed.id,), bulk.retry(3), actor="github:ann", trace_id="0" * 32)
+    pipeline.collect(HANDBOOK, deliveries=rows)
+    assert pipeline.read_task(proposed.id).status is TaskStatus.READY
+
+
+@pytest.mark.slow
+def test_a_word_that_comes_after_a_decision_at_a_terminal_is_too_late(pipeline: Pipeline, proposed: Task) -> None:
+    with pipeline.ledger.write() as tx:
+        bulk.bulk_update(tx, (proposed.id,), bulk.approve(), actor="cli:ann", trace_id="0" * 32)
+    later = proposed.created_at + timedelta(microseconds=1)
+    word(pipeline, "/squire stop", created_at=later.isoformat())
+    assert pipeline.read_task(proposed.id).status is TaskStatus.READY
+    assert "at a terminal after the comment" in refusals(pipeline)[0]
+
+
+@pytest.mark.slow
+def test_a_hold_that_comes_after_a_release_is_too_late(pipeline: Pipeline, forge_people: ForgeProcess) -> None:
+    assert forge_people
+    number = issue_number_read(pipeline)
+    with pipeline.ledger.write() as tx:
+        stored = decisions.find(tx, f"open_issue:{number}", repository=HANDBOOK)
+        decisions.decide(tx, stored, release=True, actor="cli:ann", reason="", trace_id="0" * 32)
+    word(pipeline, "/squire hold", created_at="2000-01-01T00:00:00Z")
+    with pipeline.ledger.read() as tx:
+        stored = decisions.find(tx, f"open_issue:{number}", repository=HANDBOOK)
+    assert stored.decision is not None
+    assert stored.decision.release
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("forge_people")
+def test_an_order_on_a_pull_request_that_was_not_read_starts_nothing(pipeline: Pipeline) -> None:
+    deliver(pipeline, comment("/squire do Add a test", pull=True, number=4711))
+    assert made(pipeline) == []
+    assert "#4711 is none of the open pull requests" in refusals(pipeline)[0]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("forge_people")
+def test_a_word_on_somebodys_pull_request_is_about_the_task_that_was_ordered_there(pipeline: Pipeline) -> None:
+    pipeline.collect(WEBSHOP)
+    with pipeline.ledger.read() as tx:
+        read = [signal.details for signal in collections.active_signals(tx, WEBSHOP)]
+    (pull,) = [details for details in read if isinstance(details, OpenPullRequest)]
+    for comment_id, words in enumerate(("/squire do Add a test", "/squire stop"), start=80):
+        body = comment(words, repository=WEBSHOP, number=pull.number, pull=True, comment_id=comment_id)
+        deliver(pipeline, body, repository=WEBSHOP, delivery_id=words)
+    (task,) = made(pipeline)
+    assert task.status is TaskStatus.CANCELLED
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("forge_people")
+@pytest.mark.parametrize(
+    "issue",
+    [
+        {"title": "", "body": None, "user": None, "labels": []},
+        {"title": "x" * 5000, "body": "y" * 65_536},
+        {"title": "\x00\ud800\u202e", "body": "\x00\ud800", "user": {"login": "\ud800"}},
+    ],
+)
+def test_an_order_about_an_odd_issue_ends_in_a_task(pipeline: Pipeline, issue: dict[str, Any]) -> None:
+    body = json.loads(comment("/squire do"))
+    body["issue"] |= issue
+    body["comment"]["html_url"] = ""
+    deliver(pipeline, json.dumps(body).encode())
+    assert len(made(pipeline)) == 1

@@ -44,6 +44,7 @@ def test_an_order_has_all_lines_up_to_the_next_command_without_quoted_ones() -> 
         "~~~ text\n```\n/squire approve",
         "`/squire approve`",
         "<!-- \n/squire approve\n-->",
+        "<!-- \n--> <!--\n/squire approve\n-->",
         "/squire approves",
         "/squire",
         "/squires approve",
