@@ -28,6 +28,9 @@ from squire_pipelines.secrets.redact import process_redactor
 MAX_KEPT_CHARS = 20_000
 """Of an answer that could not be taken."""
 
+MAX_NOTE_CHARS = 1_000
+"""Of one note of a model."""
+
 _MAX_SEARCHED = 10 * MAX_KEPT_CHARS
 
 
@@ -79,6 +82,8 @@ async def plan_by_model(
     """
     from pydantic_ai.usage import RunUsage  # noqa: PLC0415 - it takes seconds to import
 
+    from squire_pipelines.planning.model_answers import whole_tokens  # noqa: PLC0415 - likewise
+
     record = record or PlanRecord()
     planning = _Planning(inputs, options, select(inputs))
     prompts = options.prompts
@@ -96,7 +101,7 @@ async def plan_by_model(
         async with open_named_model(options, usage) as model:
             draft = await converse(model, question, options, usage=usage, answers=answers)
     except PlanningError as error:
-        failure = error.message
+        failure = process_redactor().redact(error.message)  # it may quote an answer
         _record_asks(record, question, answers, options, error)
         if (plan := _parse(planning, answers, record)) is not None:
             return plan
@@ -116,8 +121,8 @@ async def plan_by_model(
                 planner=planning.planner,
                 model=options.name,
                 provider=planning.provider,
-                input_tokens=usage.input_tokens,
-                output_tokens=usage.output_tokens,
+                input_tokens=whole_tokens(usage.input_tokens),
+                output_tokens=whole_tokens(usage.output_tokens),
                 cost_usd=float(usage.cost) if usage.cost is not None else None,
                 latency_s=time.monotonic() - started,
                 ok=not failure,
@@ -155,7 +160,7 @@ class _Planning:
             planner=self.planner,
             signals_digest=signals_digest(self.inputs.signals),
             tasks=tuple(_with_permissions(task, self.selection) for task in draft.tasks),
-            notes=(*draft.notes, *self.selection.notes),
+            notes=(*(one_line(note, MAX_NOTE_CHARS) for note in draft.notes), *self.selection.notes),
             model=self.options.name,
             provider=self.provider,
             prompt_version=prompt_version(self.options.prompts),
@@ -187,7 +192,7 @@ def _record_asks(
             record.steps.append(PlanStep(kind=StepKind.ASK, taken=True, provider=provider, number=number))
             continue
         problem = question.problem_of(answer) or (error.message if error is not None else "")
-        reason = one_line(problem.removeprefix("- ").replace("\n- ", "; "), 600)
+        reason = process_redactor().redact(one_line(problem.removeprefix("- ").replace("\n- ", "; "), 600))
         record.steps.append(PlanStep(kind=StepKind.ASK, taken=False, reason=reason, provider=provider, number=number))
         record.refused.append(_refused(answer, options, number, reason))
     if error is not None and not answers:
@@ -213,12 +218,13 @@ def _parse(planning: _Planning, answers: list[ModelAnswer], record: PlanRecord) 
     """Return the plan that the texts of the answers hold, the newest first; None when none holds a task to take."""
     for number, answer in reversed(list(enumerate(answers, start=1))):
         if (parsed := salvage(answer.texts, planning.check)) is not None:
-            reason = "; ".join(parsed.left_out)
+            left_out = tuple(map(process_redactor().redact, parsed.left_out))
+            reason = "; ".join(left_out)
             record.steps.append(
                 PlanStep(kind=StepKind.PARSE, taken=True, reason=reason, provider=planning.provider, number=number)
             )
             plan = planning.as_plan(parsed.draft)
-            return plan.model_copy(update={"notes": (*parsed.left_out, *plan.notes)})
+            return plan.model_copy(update={"notes": (*left_out, *plan.notes)})
     if answers:
         reason = "no task of any answer could be taken"
         record.steps.append(PlanStep(kind=StepKind.PARSE, taken=False, reason=reason, provider=planning.provider))

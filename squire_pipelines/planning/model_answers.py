@@ -4,6 +4,7 @@ It imports pydantic-ai, which takes seconds: import it where it is used.
 """
 
 import json
+from math import isfinite
 from typing import Any
 
 from openai import AsyncOpenAI
@@ -25,6 +26,16 @@ from squire_pipelines.planning.quoting import one_line
 _ENDED = frozenset({"stop", "tool_call"})
 _LENGTH = "length"
 _SERVERS = "error"
+_MAX_TOKENS = 2**31 - 1  # what a column of the ledger takes
+# What libraries raise where an answer is JSON that nests too deeply, or has values that no reader expects.
+_UNREADABLE = (RecursionError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
+
+
+def whole_tokens(stated: object) -> int:
+    """Return a server's count of tokens, from 0 to what the ledger takes; 0 for what is no count."""
+    if not isinstance(stated, int | float) or not isfinite(stated):
+        return 0
+    return min(max(int(stated), 0), _MAX_TOKENS)
 
 
 class CompatibleModel(OpenAIChatModel):
@@ -54,7 +65,9 @@ class CompatibleModel(OpenAIChatModel):
     def _count(self, response: ChatCompletion) -> None:
         if (spent := response.usage) is not None:
             self._spent.incr(
-                RequestUsage(input_tokens=spent.prompt_tokens or 0, output_tokens=spent.completion_tokens or 0)
+                RequestUsage(
+                    input_tokens=whole_tokens(spent.prompt_tokens), output_tokens=whole_tokens(spent.completion_tokens)
+                )
             )
 
 
@@ -74,12 +87,20 @@ class EndedAnswers(WrapperModel):
         model_settings: ModelSettings | None,
         model_request_parameters: ModelRequestParameters,
     ) -> ModelResponse:
-        """Ask, unless the last answer was cut or broken off. Raises PlanningError."""
+        """Ask, unless the last answer was cut or broken off.
+
+        Raises:
+            PlanningError: It was.
+            AgentRunError: As the model does, also where a library fails at reading the answer.
+        """
         if self._answers and (cut_short := self._answers[-1].cut_short):
             if self._answers[-1].is_servers:
                 raise ModelUnavailableError(cut_short, hint="see the server's log, and check `planner.model`")
             raise PlanningError(cut_short, hint="lower `planner.max_tasks`, or let the server answer at more length")
-        response = await super().request(messages, model_settings, model_request_parameters)
+        try:
+            response = await super().request(messages, model_settings, model_request_parameters)
+        except _UNREADABLE as error:
+            raise UnexpectedModelBehavior("the answer cannot be read") from error
         self._answers.append(_read_answer(response))
         return response
 

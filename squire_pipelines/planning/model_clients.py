@@ -25,6 +25,10 @@ _OPENAI_PREFIXES = ("openai:", "openai-chat:")
 _TAKE_CLIENTS = frozenset({"openai", "openai-chat", "openai-responses", "anthropic", "google", "google-gla"})
 _FIRST_ERROR = 400
 _CONNECT_S = 10.0
+MAX_BYTES = 32 * 2**20
+"""Of one answer."""
+
+_MAX_ENCODED_BYTES = 2**20  # what is packed may become a thousand times as long, and was not asked for
 _NO_KEY = "no-key"  # where a provider needs none; without one, its library would look for another's in the environment
 
 
@@ -46,7 +50,9 @@ async def open_model(
         ConfigError, NotReachableError: A cloud's credentials are not there.
     """
     timeout = httpx2.Timeout(timeout_s, connect=_CONNECT_S)
-    async with httpx2.AsyncClient(timeout=timeout, event_hooks={"response": [_mark_final]}) as client:
+    hooks = {"response": [_bound, _mark_final]}
+    headers = {"accept-encoding": "identity"}
+    async with httpx2.AsyncClient(timeout=timeout, event_hooks=hooks, headers=headers) as client:
         if provider.cloud is not None:
             from squire_pipelines.planning.cloud_models import cloud_model  # noqa: PLC0415 - where it is needed
 
@@ -57,6 +63,31 @@ async def open_model(
         else:
             key = api_key or _NO_KEY
             yield _BUILDERS[provider.protocol or Protocol.OPENAI](model, provider.base_url, key, client, usage)
+
+
+class _BoundedStream(httpx2.AsyncByteStream):
+    """An answer's bytes, which break off where there are too many: an endless one would fill the memory."""
+
+    def __init__(self, stream: httpx2.AsyncByteStream, limit: int) -> None:
+        self._stream = stream
+        self._left = limit
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for part in self._stream:
+            self._left -= len(part)
+            if self._left < 0:
+                raise httpx2.ReadError("the answer is too long")
+            yield part
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+async def _bound(response: httpx2.Response) -> None:
+    """Take no more of an answer than any plan needs."""
+    if isinstance(response.stream, httpx2.AsyncByteStream):
+        limit = _MAX_ENCODED_BYTES if "content-encoding" in response.headers else MAX_BYTES
+        response.stream = _BoundedStream(response.stream, limit)
 
 
 async def _mark_final(response: httpx2.Response) -> None:

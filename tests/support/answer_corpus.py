@@ -128,6 +128,15 @@ CONTENTS: Mapping[str, Content] = {
     "no choices": Content(GOOD, change=_without_choices),
     "no message": Content(GOOD, change=_null_message),
     "an error in a 200": Content(change=lambda _: {"error": {"message": "overloaded", "type": "server_error"}}),
+    "deeply nested body": Content(change=lambda _: b'{"a":' * 100_000),
+    "made at no time": Content(GOOD, is_taken=None, change=lambda whole: {**whole, "created": 10**18}),
+    "half a token": Content(
+        GOOD, is_taken=None, change=lambda whole: {**whole, "usage": {"prompt_tokens": 7, "completion_tokens": 1.5}}
+    ),
+    "tokens without end": Content(
+        GOOD, is_taken=None, change=lambda whole: {**whole, "usage": {"prompt_tokens": 10**30, "completion_tokens": 1}}
+    ),
+    "10 MB of a note": Content(form(task_draft(), notes=["x" * 10_000_000]), is_taken=True),
     "a page in a 200": Content(change=lambda _: b"<html><body>502</body></html>"),
     "nothing in a 200": Content(change=lambda _: b""),
     "broken off by an error": Content(GOOD, finish="error", is_taken=None),

@@ -4,13 +4,15 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
 
 from squire_pipelines.errors import PlanningError
+from squire_pipelines.planning import model_clients
 from squire_pipelines.planning.conversation import ModelOptions
-from squire_pipelines.planning.llm import MAX_KEPT_CHARS, plan_by_model
+from squire_pipelines.planning.llm import MAX_KEPT_CHARS, MAX_NOTE_CHARS, plan_by_model
 from squire_pipelines.planning.planner import make_plan
 from squire_pipelines.planning.schema import ModelCall
 from squire_pipelines.planning.selection import PlanInputs
@@ -18,6 +20,7 @@ from squire_pipelines.secrets.secret import Secret
 from squire_pipelines.sections.services import PlannerSettings
 from squire_pipelines.settings.model import Settings
 from tests.support.model_server import Call, ModelServer, Turn
+from tests.support.provider import serve_upstream
 from tests.support.signal_samples import issue
 from tests.support.task_drafts import task_draft
 
@@ -132,6 +135,44 @@ def test_answers_that_were_not_taken_come_with_the_plan_without_secrets_and_cut(
     assert KEY not in refused.text
     assert len(refused.text) <= MAX_KEPT_CHARS < refused.chars
     assert "refused" not in got.model_dump()
+
+
+def test_a_secret_in_an_answer_is_in_no_reason_why_it_was_not_taken() -> None:
+    calls: list[ModelCall] = []
+    wrong_field = answer(**{KEY: 1, "base_branch": "x"})
+    with ModelServer([answer(base_branch=KEY), answer(base_branch=KEY), wrong_field]) as server:
+        got = plan(settings(server.url), calls)
+    assert (got.planner, got.steps[2].reason) == ("rules", "tasks.0.[redacted]: is no field of the form")
+    assert KEY not in f"{got.model_dump_json()} {got.refused} {calls}"
+
+
+def test_a_long_note_is_cut() -> None:
+    form = {"tasks": [task_draft()], "notes": ["x\x1b[2J" * 1_000]}
+    with ModelServer([Turn(calls=(Call("final_result", form),))]) as server:
+        (note,) = plan(settings(server.url), []).notes
+    assert len(note) <= MAX_NOTE_CHARS
+    assert note.isprintable()
+
+
+def test_an_answer_without_end_is_broken_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_clients, "MAX_BYTES", 100_000)
+    block, most, sent = b" " * 2**20, 256, []
+
+    def endless(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("content-type", "application/json")
+        handler.send_header("x-should-retry", "false")
+        handler.end_headers()
+        for _ in range(most):
+            handler.wfile.write(block)
+            sent.append(len(block))
+
+    with serve_upstream() as server:
+        server.answer = endless
+        got = plan(settings(server.url), [])
+    assert len(sent) < most
+    assert (got.planner, got.provisional) == ("rules", True)
+    assert "broke the connection off" in got.notes[0]
 
 
 def test_two_plans_in_two_event_loops_of_one_process_both_work() -> None:
