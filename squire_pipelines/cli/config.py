@@ -190,7 +190,7 @@ def diff(context: CliContext, other: Path | None, *, as_json: bool) -> None:
 )
 @with_context
 def validate(context: CliContext, *, repository: str | None, repository_file: Path | None) -> None:
-    """Check the settings, with those of each repository and of each agent. Opens nothing.
+    """Check the settings, with those of each repository and of each agent, and the planner's own prompt files.
 
     The exit code is 3 when they cannot be used; the message has the key, its line in the file and what to do. Files
     that the old product left are told, with the command that takes them over.
@@ -212,6 +212,10 @@ def validate(context: CliContext, *, repository: str | None, repository_file: Pa
         settings = context.settings
         refuse_hidden(file)
         check_usable(settings, file)
+        if settings.planner.prompts is not None:
+            from squire_pipelines.planning.prompt_files import load_prompts  # noqa: PLC0415 - seldom there
+
+            load_prompts(settings.planner.prompts)
     except ConfigError:
         # Also what is wrong may be for a move from the old product that was not made; no plan fits a wrong file.
         _tell_leftovers(context, SettingsFile(path, exists=False))

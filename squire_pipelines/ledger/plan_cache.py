@@ -16,6 +16,9 @@ from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.stored_json import read_json
 from squire_pipelines.ledger.tables import plan_cache
 
+_CLOCK_STEP = timedelta(minutes=1)
+"""A row that is as much younger than now was written before the clock was set back, and would hold for as long."""
+
 _COLUMNS = ("model", "provider", "prompt_version")
 
 
@@ -38,7 +41,11 @@ class CacheEntry:
 
 def look_up(tx: Transaction, key: str) -> CacheEntry | None:
     """Return what is known of a question's answer; None when it is nothing, or over."""
-    row = tx.execute(select(plan_cache).where(plan_cache.c.key == key, plan_cache.c.until > tx.now)).one_or_none()
+    row = tx.execute(
+        select(plan_cache).where(
+            plan_cache.c.key == key, plan_cache.c.until > tx.now, plan_cache.c.updated_at <= tx.now + _CLOCK_STEP
+        )
+    ).one_or_none()
     if row is None:
         return None
     state = CacheState(row.state)

@@ -146,7 +146,10 @@ async def _ask_once(asking: _Asking, shared: SharedAnswers) -> Plan:
     What the plan says of facts that the model was not offered is said of those of now. Raises as `_ask_in_turn` does.
     """
     inputs, planner, selection = asking.inputs, asking.settings.planner, select(asking.inputs)
-    question = f"{asking.prompts.system}\n{describe(inputs, selection, asking.prompts, goals=planner.goals)}"
+    # An installation's own question may leave these out, and the answer is checked by them.
+    basis = (inputs.repository, inputs.default_branch, inputs.max_tasks, inputs.bounds, planner.goals)
+    asked = describe(inputs, selection, asking.prompts, goals=planner.goals)
+    question = f"{asking.prompts.system}\n{asked}\n{basis}"
     providers = [provider.name for provider in asking.settings.planner_providers()]
     key = question_key(prompt_version(asking.prompts), f"{planner.model} {planner.context_tokens}", providers, question)
     own_notes = len(selection.notes)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -16,11 +17,12 @@ from squire_pipelines.planning.selection import Candidate, PlanInputs, Selection
 MAX_SIGNALS = 150
 MAX_TEXT_CHARS = 3_000
 MAX_BACKGROUND = 50
-MAX_GOALS_CHARS = 10_000
+MAX_GOALS_CHARS = 20_000
 MAX_WITH_EVIDENCE = 30
 """Of so many signals the model sees the evidence too; agents get that of every signal which they work on."""
 
 _LOG_CHARS = 2_500
+_MARK = re.compile(r"<(?=\s*/?\s*data\b)", re.IGNORECASE)
 _PARTS = (2, 4, 8, 16, 32, 64, 128)
 
 
@@ -106,7 +108,8 @@ def _fact(signal: Signal, *, base_branch: str | None = None, with_evidence: bool
     if with_evidence and signal.evidence is not None:
         parts = parts_of(beside_body(signal.evidence, with_conversation=True), log_chars=_LOG_CHARS)
         fact["evidence"] = {heading: shorten(text, MAX_TEXT_CHARS) for heading, text in parts}
-    return json.dumps(fact, ensure_ascii=False)
+    # Another spelling of the same JSON, so that no text within looks like the end of its quotation and a new one.
+    return _MARK.sub(r"\\u003c", json.dumps(fact, ensure_ascii=False))
 
 
 @lru_cache(maxsize=8)

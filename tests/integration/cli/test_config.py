@@ -63,6 +63,18 @@ def test_validate_reads_the_repositories_own_settings_too(squire: Squire) -> Non
     assert "the ledger's URL looks like" in squire.fails(3, "config", "validate")
 
 
+def test_validate_reads_the_files_of_the_planners_prompt(squire: Squire, tmp_path: Path) -> None:
+    prompts = tmp_path / "prompts"
+    prompts.mkdir()
+    squire.config(f'[planner]\nprompts = "{prompts}"\n')
+    squire.ok("config", "validate")
+    (prompts / "question.md").write_text("Plan.", encoding="utf-8")
+    assert "question.md cannot be used: it has no place {{signals}}" in squire.fails(3, "config", "validate")
+    (prompts / "question.md").unlink()
+    (prompts / "question.md").mkdir()
+    assert "question.md cannot be used: it cannot be read" in squire.fails(3, "config", "validate")
+
+
 def test_validate_says_what_step_containers_would_not_see(
     squire: Squire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,28 +9,23 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from squire_pipelines.domain.signals import Signal
 from squire_pipelines.domain.tasks import Plan
 from squire_pipelines.errors import ModelUnavailableError, PlanningError
-from squire_pipelines.ledger.store import Ledger, open_ledger
+from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import plan_cache
-from squire_pipelines.planning.planner import make_plan
 from squire_pipelines.planning.schema import ModelCall
 from squire_pipelines.planning.shared_answers import SharedAnswers
 from squire_pipelines.sections.services import PlannerSettings
-from squire_pipelines.settings.model import Settings
-from tests.support.forked import processes
 from tests.support.ledgers import new_sqlite_ledger
 from tests.support.model_server import Call, ModelServer, Turn
+from tests.support.shared_questions import Asker, answer, ask_in_processes, keys
 from tests.support.signal_samples import issue
-from tests.support.task_drafts import task_draft
 
 DOWN = Turn(status=503, headers={"x-should-retry": "false"})
 
 
-def answer(key: str = "fix") -> Turn:
-    form = {"tasks": [task_draft(key=key, title=key)], "notes": ["easy"]}
-    return Turn(calls=(Call("final_result", form),), prompt_tokens=1000)
+def empty() -> Turn:
+    return Turn(calls=(Call("final_result", {"tasks": []}),))
 
 
 @pytest.fixture
@@ -39,34 +33,6 @@ def store(tmp_path: Path) -> Iterator[Ledger]:
     ledger = new_sqlite_ledger(tmp_path / "ledger.sqlite")
     yield ledger
     ledger.close()
-
-
-@dataclass
-class Asker:
-    """Asks for one plan as any process of one ledger does."""
-
-    ledger: Ledger
-    url: str
-
-    async def plan(
-        self, *signals: Signal, fresh: bool = False, calls: list[ModelCall] | None = None, **own: Any
-    ) -> Plan:
-        planner = PlannerSettings(model="local-model", base_url=self.url, timeout_s=20, **own)
-        return await make_plan(
-            Settings(planner=planner),
-            "o/r",
-            signals or [issue(10)],
-            default_branch="main",
-            covered=frozenset(),
-            find_key=lambda _name: None,
-            on_call=(calls if calls is not None else []).append,
-            reserve=lambda _provider: None,
-            shared=SharedAnswers(self.ledger, planner, fresh=fresh),
-        )
-
-
-def keys(plan: Plan) -> list[str]:
-    return [task.key for task in plan.tasks]
 
 
 def test_the_same_question_is_answered_from_what_is_kept(store: Ledger) -> None:
@@ -104,6 +70,20 @@ def test_whatever_changes_the_question_is_asked_anew(store: Ledger, change: dict
         assert keys(asyncio.run(asker.plan(**change))) == ["again"]
     with ModelServer([answer("other")]) as server:
         assert keys(asyncio.run(Asker(store, server.url).plan(issue(10, body="another text")))) == ["other"]
+
+
+def test_a_question_that_names_no_repository_is_answered_for_each_of_them(store: Ledger, tmp_path: Path) -> None:
+    (tmp_path / "question.md").write_text("Plan {{signals}}.", encoding="utf-8")
+    own: dict[str, Any] = {"prompts": tmp_path, "goals": "Be quick."}
+    asked: list[tuple[str, dict[str, Any]]] = [("o/r", {}), ("o/other", {}), ("o/other", {"max_tasks": 1})]
+    with ModelServer([empty(), empty(), empty()]) as server:
+        asker = Asker(store, server.url)
+        made = [
+            asyncio.run(asker.plan(issue(11, labels=()), repository=name, **own, **more))
+            for name, more in (*asked, ("o/other", {}))
+        ]
+        assert len(server.main_requests) == 3
+    assert [plan.repository for plan in made] == ["o/r", "o/other", "o/other", "o/other"]
 
 
 def test_those_who_ask_at_once_wait_for_one_answer(store: Ledger) -> None:
@@ -172,26 +152,10 @@ def test_of_many_answers_the_newest_are_kept(store: Ledger) -> None:
         assert keys(asyncio.run(asker.plan(goals="a"))) == ["anew"]
 
 
-def _ask_in_a_process(ledger_url: str, url: str, results: Any) -> None:
-    ledger = open_ledger(ledger_url)
-    plan = asyncio.run(Asker(ledger, url).plan())
-    results.put((keys(plan), plan.use is not None and plan.use.cache_hit))
-
-
 @pytest.mark.slow
 @pytest.mark.usefixtures("store")
 def test_sixteen_processes_with_one_question_make_one_call(tmp_path: Path) -> None:
-    results = processes.Queue()
-    with ModelServer([answer()], delay_s=1) as server:
-        url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
-        children = [
-            processes.Process(target=_ask_in_a_process, args=(url, server.url, results), daemon=True) for _ in range(16)
-        ]
-        for child in children:
-            child.start()
-        made = [results.get(timeout=120) for _ in children]
-        for child in children:
-            child.join(timeout=60)
-        assert len(server.main_requests) == 1
-    assert [tasks for tasks, _ in made] == [["fix"]] * 16
-    assert sorted(hit for _, hit in made) == [False, *[True] * 15]
+    made = ask_in_processes(f"sqlite:///{tmp_path / 'ledger.sqlite'}", 16)
+    assert made.calls == 1
+    assert made.tasks == [["fix"]] * 16
+    assert sorted(made.hits) == [False, *[True] * 15]
