@@ -44,7 +44,7 @@ def _checked(text: str, noun: str, most: int) -> str:
 def _as_written(text: str) -> str:
     """Return the text without what is no writing: a terminal's control sequences, and empty lines around it."""
     text = without_sequences(text.replace("\r\n", "\n"))
-    no_writing = {char for char in set(text) if unicodedata.category(char) in {"Cc", "Cs"} and char not in "\n\t"}
+    no_writing = {char for char in set(text) if unicodedata.category(char) == "Cc" and char not in "\n\t"}
     lines = text.translate(dict.fromkeys(map(ord, no_writing))).split("\n")
     while lines and not lines[0].strip():
         del lines[0]
@@ -56,15 +56,18 @@ def read_text(text: str | None, prompt: str | None) -> str:
 
     Raises:
         UsageError: There is none, or there are two.
-        BadParameter: It is empty or too long.
+        BadParameter: It is empty, too long, or no UTF-8, of which Python makes half characters.
     """
     if (text is None) == (prompt is None):
         raise click.UsageError("say what is to be done, as TEXT or with --prompt; - reads it from standard input")
     words = text if text is not None else prompt or ""
-    # One more than allowed is enough to see that it is too long.
-    return _checked(
-        _as_written(sys.stdin.read(MAX_TEXT_CHARS + 1) if words == "-" else words), "prompt", MAX_TEXT_CHARS
-    )
+    try:
+        if words == "-":
+            words = sys.stdin.read(MAX_TEXT_CHARS + 1)  # one more than allowed is enough to see that it is too long
+        words.encode()
+    except UnicodeError:
+        raise click.BadParameter("the text is no UTF-8: write it as UTF-8, or convert it with `iconv`") from None
+    return _checked(_as_written(words), "prompt", MAX_TEXT_CHARS)
 
 
 def title_of(title: str | None, text: str) -> str:

@@ -1,5 +1,7 @@
+import io
 import string
 
+import click
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -57,6 +59,16 @@ def test_no_printable_text_is_changed_but_for_the_white_space_around_it(before: 
 
 def test_a_terminals_control_sequences_are_no_words() -> None:
     assert read_text("Tidy \x1b[1mup\x1b[0m\x00\r\nnow\r\n", None) == "Tidy up\nnow"
+
+
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
+def test_a_text_that_is_no_utf8_is_refused_and_not_cut(monkeypatch: pytest.MonkeyPatch, errors: str) -> None:
+    latin = "Größe".encode("latin-1")
+    with pytest.raises(click.BadParameter, match="no UTF-8"):
+        read_text(latin.decode(errors="surrogateescape"), None)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(latin), encoding="utf-8", errors=errors))
+    with pytest.raises(click.BadParameter, match="no UTF-8"):
+        read_text("-", None)
 
 
 def test_the_command_names_the_task_and_the_next_step(squire: Squire, samples: SampleData) -> None:
