@@ -97,9 +97,9 @@ def add_archive(connection: duckdb.DuckDBPyConnection, archive: Path, table: str
         f"CREATE OR REPLACE TEMP TABLE staged AS FROM staged "
         f"QUALIFY row_number() OVER (PARTITION BY {', '.join(copy.key)}{order}) = 1"
     )
-    # A row from the ledger is never older than the same row in the archive.
-    older = f"staged.{copy.version} <= {table}.{copy.version}" if copy.version else "TRUE"
-    return _merge(connection, copy, older=older, same="TRUE", parameters=[])
+    # The archive has a row's last state. It has the version of the state before it where both are of one moment.
+    older = f"staged.{copy.version} < {table}.{copy.version}" if copy.version else "TRUE"
+    return _merge(connection, copy, older=older, same=f"staged IS NOT DISTINCT FROM {table}", parameters=[])
 
 
 def derive(connection: duckdb.DuckDBPyConnection) -> None:

@@ -38,6 +38,13 @@ def test_publishing_changes_gives_what_reading_everything_gives(happened: list[t
     assert grown == new
 
 
+@pytest.mark.slow
+def test_a_task_that_changes_and_leaves_for_the_archive_at_the_moment_of_a_publication_has_its_last_state() -> None:
+    happened = [("settle", 1), ("dispatch", 0), ("archive_one", 0)]
+    grown, new = published_as_it_happens(happened)
+    assert grown == new
+
+
 @pytest.fixture
 def world(ledger: Ledger, clock: Clock, warehouse: Path) -> ChangingLedger:
     return ChangingLedger(ledger, clock, warehouse.parent / "archive")
