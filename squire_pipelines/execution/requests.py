@@ -145,7 +145,7 @@ def request_inputs(
     *,
     default_branch: str | None,
 ) -> PlanInputs:
-    """Return what requests are found in; see `PlanInputs`."""
+    """Return the signals of a repository, with what decides which of them are requests; see `PlanInputs`."""
     return PlanInputs(
         repository,
         signals,

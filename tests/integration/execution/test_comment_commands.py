@@ -86,6 +86,15 @@ def issue_number(pipeline: Pipeline) -> int:
     return next(details.number for details in read if isinstance(details, OpenIssue))
 
 
+def read_pull_request(pipeline: Pipeline) -> OpenPullRequest:
+    """Read the web shop and return its pull request."""
+    pipeline.collect(WEBSHOP)
+    with pipeline.ledger.read() as tx:
+        read = [signal.details for signal in collections.active_signals(tx, WEBSHOP)]
+    (pull,) = [details for details in read if isinstance(details, OpenPullRequest)]
+    return pull
+
+
 @pytest.fixture
 def forge_people(forge: ForgeProcess) -> ForgeProcess:
     forge.act_as(HANDBOOK, MAY, permission="write")
@@ -167,10 +176,7 @@ def test_what_is_no_order_makes_no_task(pipeline: Pipeline, body: bytes) -> None
 @pytest.mark.slow
 @pytest.mark.usefixtures("forge_people")
 def test_an_order_on_a_pull_request_goes_into_its_branch(pipeline: Pipeline) -> None:
-    pipeline.collect(WEBSHOP)
-    with pipeline.ledger.read() as tx:
-        read = [signal.details for signal in collections.active_signals(tx, WEBSHOP)]
-    (pull,) = [details for details in read if isinstance(details, OpenPullRequest)]
+    pull = read_pull_request(pipeline)
     body = comment("/squire do Add a test", repository=WEBSHOP, number=pull.number, pull=True)
     deliver(pipeline, body, repository=WEBSHOP)
     (task,) = made(pipeline)
@@ -368,10 +374,7 @@ def test_an_order_on_a_pull_request_that_was_not_read_starts_nothing(pipeline: P
 @pytest.mark.slow
 @pytest.mark.usefixtures("forge_people")
 def test_a_word_on_somebodys_pull_request_is_about_the_task_that_was_ordered_there(pipeline: Pipeline) -> None:
-    pipeline.collect(WEBSHOP)
-    with pipeline.ledger.read() as tx:
-        read = [signal.details for signal in collections.active_signals(tx, WEBSHOP)]
-    (pull,) = [details for details in read if isinstance(details, OpenPullRequest)]
+    pull = read_pull_request(pipeline)
     for comment_id, words in enumerate(("/squire do Add a test", "/squire stop"), start=80):
         body = comment(words, repository=WEBSHOP, number=pull.number, pull=True, comment_id=comment_id)
         deliver(pipeline, body, repository=WEBSHOP, delivery_id=words)
