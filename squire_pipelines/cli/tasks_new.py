@@ -1,200 +1,19 @@
-"""`squire tasks new|followup`: a person's request becomes a task at once, word for word, with no planner in between."""
-
-import sys
-import unicodedata
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+"""`squire tasks new`: a person's request becomes a task at once, word for word, with no planner in between."""
 
 import click
-from sqlalchemy import func, select
 
-from squire_pipelines.cli.context import CliContext, Decorator, emit_json, json_option, with_context
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, with_context
 from squire_pipelines.cli.lazy import command
-from squire_pipelines.cli.parameters import BRANCH, OWN_BRANCH, REPOSITORY, TASK_ID
-from squire_pipelines.cli.person import actor
-from squire_pipelines.domain.agent_choice import AgentOrder
+from squire_pipelines.cli.parameters import BRANCH, OWN_BRANCH, REPOSITORY
+from squire_pipelines.cli.request_options import (
+    RequestOptions,
+    known_repository,
+    next_step,
+    request_options,
+    task_as_json,
+)
 from squire_pipelines.domain.branches import DEFAULT_BRANCH
-from squire_pipelines.domain.identity import new_trace_id
-from squire_pipelines.domain.tasks import Priority, TaskStatus
-from squire_pipelines.domain.terminal_text import plain, without_sequences
-from squire_pipelines.errors import ConfigError, RefusedError
-from squire_pipelines.execution.repository_settings import settings_in
-from squire_pipelines.execution.requests import create_request
-from squire_pipelines.ledger import outcomes, tasks
-from squire_pipelines.ledger.store import Transaction
-from squire_pipelines.ledger.tables import collections
-from squire_pipelines.ledger.task_creation import RequestedTask
-from squire_pipelines.observability.logging import bound_context
-from squire_pipelines.planning.request_spec import MAX_TEXT_CHARS, MAX_TITLE_CHARS, request_spec, title_from
-from squire_pipelines.settings.model import Settings
 from squire_pipelines.terminal.output import write_line
-
-if TYPE_CHECKING:
-    from squire_pipelines.ledger.tasks import Task
-
-
-def _checked(text: str, noun: str, most: int) -> str:
-    if not text:
-        raise click.BadParameter(f"the {noun} is empty", param_hint=f"--{noun}")
-    if len(text) > most:
-        raise click.BadParameter(f"the {noun} has more than {most} characters", param_hint=f"--{noun}")
-    return text
-
-
-def _as_written(text: str) -> str:
-    """Return the text without what is no writing: a terminal's control sequences, and empty lines around it."""
-    text = without_sequences(text.replace("\r\n", "\n"))
-    no_writing = {char for char in set(text) if unicodedata.category(char) == "Cc" and char not in "\n\t"}
-    lines = text.translate(dict.fromkeys(map(ord, no_writing))).split("\n")
-    while lines and not lines[0].strip():
-        del lines[0]
-    return "\n".join(lines).rstrip()
-
-
-def read_text(text: str | None, prompt: str | None) -> str:
-    """Return the request's text, which is the argument or `--prompt`; `-` is standard input.
-
-    Raises:
-        UsageError: There is none, or there are two.
-        BadParameter: It is empty, too long, or no UTF-8, of which Python makes half characters.
-    """
-    if (text is None) == (prompt is None):
-        raise click.UsageError("say what is to be done, as TEXT or with --prompt; - reads it from standard input")
-    words = text if text is not None else prompt or ""
-    try:
-        if words == "-":
-            words = sys.stdin.read(MAX_TEXT_CHARS + 1)  # one more than allowed is enough to see that it is too long
-        words.encode()
-    except UnicodeError:
-        raise click.BadParameter("the text is no UTF-8: write it as UTF-8, or convert it with `iconv`") from None
-    return _checked(_as_written(words), "prompt", MAX_TEXT_CHARS)
-
-
-def title_of(title: str | None, text: str) -> str:
-    """Return the title, or else the text's first line, cut. Raises BadParameter."""
-    if title is not None:
-        return _checked(" ".join(plain(title).split()), "title", MAX_TITLE_CHARS)
-    return title_from(text)
-
-
-def _known_repository(context: CliContext, tx: Transaction, repository: str) -> str:
-    """Return the repository's name as Squire writes it, since GitHub takes any case. Raises ConfigError."""
-    for known in context.settings.repositories:
-        if known.lower() == repository.lower():
-            return known
-    seen = tx.execute(
-        select(collections.c.repository).where(func.lower(collections.c.repository) == repository.lower()).limit(1)
-    ).scalar_one_or_none()
-    if seen is None:
-        raise ConfigError(
-            f"{repository} is not one of Squire's repositories",
-            hint=f"add it to `repositories` in {context.config_path}",
-        )
-    return str(seen)
-
-
-def request_options(callback: Callable[..., object]) -> Callable[..., object]:
-    """Add what every request has: its text, as an argument or an option, and how it is taken."""
-    options: tuple[Decorator, ...] = (
-        click.argument("text", metavar="[TEXT]", required=False),
-        click.option("--prompt", help="Say what is to be done, in place of TEXT; - reads it from standard input."),
-        click.option("--title", help="Name the task in one line; by default the text's first line."),
-        click.option(
-            "--agent", help="Have this agent do it, whatever the settings' rules say: a kind or a table [agents.NAME]."
-        ),
-        click.option("--model", help="Have this model called; its provider's settings must allow it."),
-        click.option(
-            "--depends-on",
-            type=TASK_ID,
-            multiple=True,
-            metavar="ID",
-            help="Wait until this task has succeeded; may be repeated.",
-        ),
-        click.option(
-            "--priority",
-            type=click.Choice([priority.name.lower() for priority in Priority]),
-            default=Priority.HIGH.name.lower(),
-            show_default=True,
-            help="Say how soon it should run.",
-        ),
-        click.option(
-            "--allow-protected",
-            multiple=True,
-            metavar="GLOB",
-            help="Allow a change of this protected path, which a person still approves; may be repeated.",
-        ),
-        click.option("--no-start", is_flag=True, help="Hold the task until `squire tasks start` lets it run."),
-    )
-    for option in reversed(options):
-        callback = option(callback)
-    return callback
-
-
-def _order(settings: Settings, repository: str, agent: str | None, model: str | None) -> AgentOrder | None:
-    """Return which agent a person wants, None for that of the settings. Raises ConfigError for one that cannot be."""
-    if agent is None and model is None:
-        return None
-    from squire_pipelines.execution.startable import check_order  # noqa: PLC0415 - the adapters, only for an order
-
-    order = AgentOrder(agent=agent or settings.choice_rules(repository).default, model=model)
-    check_order(settings, repository, order)
-    return order
-
-
-class _RequestOptions:
-    """What the options of a request say, until it is known where it is made."""
-
-    def __init__(
-        self,
-        context: CliContext,
-        *,
-        text: str | None,
-        prompt: str | None,
-        title: str | None,
-        agent: str | None,
-        model: str | None,
-        depends_on: tuple[str, ...],
-        priority: str,
-        allow_protected: tuple[str, ...],
-        no_start: bool,
-    ) -> None:
-        self._context = context
-        self._text = read_text(text, prompt)
-        self._title = title_of(title, self._text)
-        self._agent, self._model = agent, model
-        self._depends_on = depends_on
-        self._priority = Priority[priority.upper()]
-        self._allow_protected = allow_protected
-        self._hold = no_start
-
-    def create(self, repository: str, *, base_branch: str, branch: str | None = None) -> "Task":
-        """Create the task. Raises ConfigError, NotFoundError, RefusedError; nothing is written then."""
-        context = self._context
-        spec = request_spec(
-            self._title,
-            self._text,
-            base_branch=base_branch,
-            priority=self._priority,
-            allow_protected=self._allow_protected,
-            agent=_order(context.settings, repository, self._agent, self._model),
-        )
-        request = RequestedTask(repository, spec, actor(), branch=branch, depends_on=self._depends_on)
-        settings = settings_in(context.ledger, context.settings, repository)
-        trace_id = new_trace_id()
-        with bound_context(trace_id=trace_id), context.ledger.write() as tx:
-            created = create_request(tx, settings, request, trace_id=trace_id, hold=self._hold)
-            return tasks.get(tx, created.id)
-
-
-def _as_json(task: "Task") -> dict[str, str]:
-    names = ("id", "repository", "title", "status", "branch", "base_branch", "trace_id")
-    return {name: getattr(task, name) for name in names}
-
-
-def _next_step(task: "Task") -> str:
-    if task.status is TaskStatus.PROPOSED:
-        return f"Next: `squire tasks start {task.id}` lets it run."
-    return f"Next: `squire dev` or `squire run` starts it; `squire tasks show {task.id}` says how far it is."
 
 
 @command(
@@ -230,48 +49,12 @@ def new(
     The request becomes a task at once, word for word: no planner and no model stands in between. It starts as
     `planner.approve` says, and with --no-start when you say so.
     """
-    request = _RequestOptions(context, **options)  # type: ignore[arg-type] # click parses what `request_options` declares
+    request = RequestOptions(context, **options)  # type: ignore[arg-type] # click parses what `request_options` declares
     with context.ledger.read() as tx:
-        name = _known_repository(context, tx, repository)
+        name = known_repository(context, tx, repository)
     task = request.create(name, base_branch=base or DEFAULT_BRANCH, branch=branch)
     if as_json:
-        emit_json(_as_json(task))
+        emit_json(task_as_json(task))
         return
     write_line(f"{task.id}: {task.status}")
-    write_line(_next_step(task))
-
-
-@command(
-    "followup",
-    examples=(
-        'squire tasks followup t0m1e2x3a4m5p6l "Add a test for the empty list."',
-        "squire tasks followup t0m1e2x3a4m5p6l - < remarks.md",
-    ),
-)
-@click.argument("task_id", metavar="ID", type=TASK_ID)
-@request_options
-@json_option
-@with_context
-def followup(context: CliContext, /, task_id: str, *, as_json: bool, **options: object) -> None:
-    """Ask for more work on a task's open pull request.
-
-    The request becomes a new task at once, whose commits are added to the same branch and pull request; nothing is
-    overwritten. Of a task that is a follow-up itself, that is the pull request which it added to.
-    """
-    request = _RequestOptions(context, **options)  # type: ignore[arg-type] # click parses what `request_options` declares
-    with context.ledger.read() as tx:
-        task = tasks.get(tx, task_id)
-        branches = (task.branch, task.base_branch)
-        pulls = {branch: outcomes.of_branch(tx, task.repository, branch) for branch in branches}
-    branch, outcome = next(((name, pull) for name, pull in pulls.items() if pull is not None), (None, None))
-    if branch is None or outcome is None:
-        raise RefusedError(
-            f"the task {task_id} has no open pull request",
-            hint=f"ask for new work with `squire tasks new {task.repository}`",
-        )
-    made = request.create(task.repository, base_branch=branch)
-    if as_json:
-        emit_json({**_as_json(made), "pull_request": outcome.pr_url})
-        return
-    write_line(f"{made.id}: {made.status}, for pull request #{outcome.pr_number} of {task.repository}")
-    write_line(_next_step(made))
+    write_line(next_step(task))

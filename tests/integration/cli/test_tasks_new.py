@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from squire_pipelines.cli.tasks_new import read_text
+from squire_pipelines.cli.request_options import read_text
 from squire_pipelines.domain.agent_choice import AgentOrder
 from squire_pipelines.domain.tasks import Priority, TaskKind, TaskStatus
 from squire_pipelines.ledger import collections, tasks
