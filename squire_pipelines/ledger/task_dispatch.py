@@ -28,7 +28,7 @@ from squire_pipelines.ledger.task_traits import ChooseAgent, traits_of
 from squire_pipelines.ledger.transitions import change_task, record_attempt_event
 
 _LOOK_AHEAD = (1, 8, 64)
-"""How far beyond the tasks whose turn it is others are looked for, while those wait for their agent."""
+"""How far beyond the tasks whose turn it is others are looked for, while those wait for an agent or its providers."""
 
 
 PRIORITY_STEP_S = 21_600.0
@@ -37,14 +37,6 @@ PRIORITY_STEP_S = 21_600.0
 NO_SLOTS: Mapping[str, int] = MappingProxyType({})
 DayLimitsOf = Callable[[str, AgentChoice | None, str | None], DayLimits]
 """Takes the repository, the agent's choice and the attempt's id."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Limits:
-    """Says what attempts may cost: by repository, and by provider."""
-
-    budgets: budgets.LimitsOf | None
-    days: DayLimitsOf | None
 
 
 def dispatch(
@@ -72,7 +64,7 @@ def dispatch(
     only the user can change, but for `changed`: it has been.
     `choose` says which agent each attempt gets, which is recorded with it; a task for which it names none waits, and
     those behind it are looked at instead. `day_limits_of` gives the limits of a day of an attempt's providers, of which
-    it reserves its share; a task waits while none of its providers has room.
+    it reserves its share; a task waits while none of its providers has room, and those behind it are looked at too.
     `rules_of` says what a repository's tasks wait for besides: an attempt that may open a pull request counts towards
     the caps from its start, so that no two dispatchers pass them together; one that adds to an open one needs no room.
     """
@@ -93,26 +85,19 @@ def dispatch(
         merging=frozenset(name for name, rules in queue_rules.items() if rules.wait_for_merge),
         moments=ageing_moments(tx.now, priority_step_s),
     )
-    limits = _Limits(limits_of, day_limits_of)
+    starting = _Starting(tx, claim_deadline_s, limits_of, choose, day_limits_of)
     started: list[Attempt] = []
-    passed_over = set(blocked.tasks)
     for times in _LOOK_AHEAD:
-        waiting: set[str] = set()
+        waiting = len(starting.waiting)
         most = {"per_repository": max_per_repository * times, "limit": max_concurrent * times}
-        for task in read_due(tx, due, **most, without_tasks=passed_over):
+        for task in read_due(tx, due, **most, without_tasks=(*blocked.tasks, *starting.waiting)):
             if not free.has_any:
                 return tuple(started)
-            if not free.has_one_for(task):
-                continue
-            choice = _choose(tx, task, choose)
-            if choice is None and choose is not None:
-                waiting.add(task.id)
-            elif (attempt := _reserve_and_start(tx, task, claim_deadline_s, limits, choice)) is not None:
+            if free.has_one_for(task) and (attempt := starting.start(task)) is not None:
                 started.append(attempt)
                 free.take(task)
-        if not waiting:
+        if len(starting.waiting) == waiting:
             break
-        passed_over |= waiting
     return tuple(started)
 
 
@@ -155,51 +140,81 @@ def _count_open(tx: Transaction) -> Counter[str]:
     return Counter({row[0]: row[1] for row in tx.execute(open_attempts.group_by(attempts.c.repository))})
 
 
-def _reserve_and_start(
-    tx: Transaction,
-    task: Row[*tuple[Any, ...]],
-    claim_deadline_s: float,
-    limits: _Limits,
-    choice: AgentChoice | None,
-) -> Attempt | None:
-    """Return a task's new attempt; None when its budget has no room, or somebody has just cancelled it."""
-    if not _reserve(tx, task, limits, choice):
-        return None
-    try:
-        return _start(tx, task, claim_deadline_s, choice)
-    except StateConflictError:
-        # Cancelled at this very moment, by a transaction that ended before ours.
-        budgets.release(tx, id_of_attempt(task.id, task.attempts + 1))
-        return None
+@dataclass(frozen=True, slots=True)
+class _DayShare:
+    """What an attempt may spend, in US dollars, at each of its providers; their limits of the day are `limits`."""
+
+    limits: tuple[tuple[str, float | None], ...]
+    usd: float
 
 
-def _choose(tx: Transaction, task: Row[*tuple[Any, ...]], choose: ChooseAgent | None) -> AgentChoice | None:
-    return None if choose is None else choose(traits_of(tx, task.id, task.repository, task.kind, task.spec))
+@dataclass(frozen=True, slots=True)
+class _Starting:
+    """Starts attempts in one dispatch; `waiting` are the tasks whose agent, or its providers, have no room now."""
 
+    tx: Transaction
+    claim_deadline_s: float
+    limits_of: budgets.LimitsOf | None
+    choose: ChooseAgent | None
+    day_limits_of: DayLimitsOf | None
+    waiting: set[str] = field(default_factory=set)
+    without_room: set[_DayShare] = field(default_factory=set)
 
-def _reserve(tx: Transaction, task: Row[*tuple[Any, ...]], limits_of: _Limits, choice: AgentChoice | None) -> bool:
-    attempt = id_of_attempt(task.id, task.attempts + 1)
-    limits = limits_of.budgets(task.repository) if limits_of.budgets is not None else BudgetLimits()
-    shortage = budgets.reserve(
-        tx,
-        attempt,
-        Purpose.ATTEMPT,
-        limits,
-        repository=task.repository,
-        task_id=task.id,
-        attempt_id=attempt,
-        trace_id=task.trace_id,
-    )
-    if shortage is not None:
+    def start(self, task: Row[*tuple[Any, ...]]) -> Attempt | None:
+        """Return a task's new attempt; None when it has to wait, or somebody has just cancelled it."""
+        choice = None
+        if self.choose is not None:
+            choice = self.choose(traits_of(self.tx, task.id, task.repository, task.kind, task.spec))
+            if choice is None:
+                self.waiting.add(task.id)
+                return None
+        if not self._reserve(task, choice):
+            return None
+        try:
+            return _start(self.tx, task, self.claim_deadline_s, choice)
+        except StateConflictError:
+            # Cancelled at this very moment, by a transaction that ended before ours.
+            budgets.release(self.tx, id_of_attempt(task.id, task.attempts + 1))
+            return None
+
+    def _reserve(self, task: Row[*tuple[Any, ...]], choice: AgentChoice | None) -> bool:
+        """Reserve what the attempt may cost; return whether there was room."""
+        attempt = id_of_attempt(task.id, task.attempts + 1)
+        limits = BudgetLimits() if self.limits_of is None else self.limits_of(task.repository)
+        share = self._share(task.repository, attempt, limits, choice)
+        if share in self.without_room:
+            self.waiting.add(task.id)
+            return False
+        shortage = budgets.reserve(
+            self.tx,
+            attempt,
+            Purpose.ATTEMPT,
+            limits,
+            repository=task.repository,
+            task_id=task.id,
+            attempt_id=attempt,
+            trace_id=task.trace_id,
+        )
+        if shortage is not None:
+            return False
+        if share is None or self._reserve_at_providers(attempt, share):
+            return True
+        self.without_room.add(share)
+        self.waiting.add(task.id)
+        budgets.release(self.tx, attempt)
         return False
-    day = limits_of.days(task.repository, choice, attempt) if limits_of.days is not None else {}
-    usd = share_of_day(limits.cap(Purpose.ATTEMPT), day)
-    if usd is None or not limited(day):
-        return True
-    if not no_room(day, reserve_at_providers(tx, attempt, limited(day), usd).values()):
-        return True
-    budgets.release(tx, attempt)
-    return False
+
+    def _share(
+        self, repository: str, attempt: str, limits: BudgetLimits, choice: AgentChoice | None
+    ) -> _DayShare | None:
+        """Return the attempt's share; None where no provider of its agent has a limit of the day."""
+        day = self.day_limits_of(repository, choice, attempt) if self.day_limits_of is not None else {}
+        usd = share_of_day(limits.cap(Purpose.ATTEMPT), day)
+        return None if usd is None or not limited(day) else _DayShare(tuple(day.items()), usd)
+
+    def _reserve_at_providers(self, attempt: str, share: _DayShare) -> bool:
+        day = dict(share.limits)
+        return not no_room(day, reserve_at_providers(self.tx, attempt, limited(day), share.usd).values())
 
 
 def _start(

@@ -5,24 +5,33 @@ from datetime import timedelta
 
 from squire_pipelines.domain.budgets import Amount, BudgetLimits, Limit, Purpose
 from squire_pipelines.domain.endings import Cause
+from squire_pipelines.domain.tasks import Priority
 from squire_pipelines.ledger import attempts, budgets, provider_budgets, task_dispatch
 from squire_pipelines.ledger.model_calls import ModelCallRow, record_model_call
 from squire_pipelines.ledger.store import Ledger
 from tests.support.ledgers import REPOSITORY, TRACE, Clock, add_tasks, claim, settle, spec
 
+OTHER = "acme/other"
 LIMITS = BudgetLimits(attempt=Limit(usd=2))
 DAY: Mapping[str, float | None] = {"claude": 5.0}
 
 
-def start(ledger: Ledger, day: Mapping[str, float | None] = DAY) -> tuple[attempts.Attempt, ...]:
+def start(
+    ledger: Ledger,
+    day: Mapping[str, float | None] = DAY,
+    *,
+    days: Mapping[str, Mapping[str, float | None]] | None = None,
+    slots: int = 100,
+) -> tuple[attempts.Attempt, ...]:
+    """Dispatch where all repositories' providers have the limits `day`, or each those of `days`."""
     with ledger.write() as tx:
         return task_dispatch.dispatch(
             tx,
-            max_concurrent=100,
-            max_per_repository=100,
+            max_concurrent=slots,
+            max_per_repository=slots,
             claim_deadline_s=60,
             limits_of=lambda _: LIMITS,
-            day_limits_of=lambda *_: day,
+            day_limits_of=lambda repository, *_: day if days is None else days[repository],
         )
 
 
@@ -61,6 +70,18 @@ def test_no_more_attempts_start_than_their_shares_leave_room_for(ledger: Ledger,
     call(ledger, second, 1.0)
     clock.now += timedelta(days=1)
     assert used(ledger) == 1.0 + 2.0, "work under way keeps its share, less what is spent"
+
+
+def test_tasks_of_a_provider_without_room_take_no_others_turn(ledger: Ledger) -> None:
+    add_tasks(ledger, spec("first"), repository=OTHER)
+    (first,) = start(ledger, {"claude": 2.0})
+    claimed = claim(ledger, first.id)
+    call(ledger, first, 2.0)
+    settle(ledger, claimed, Cause.COMPLETED)  # the day of claude is spent
+    add_tasks(ledger, *(spec(f"k{number}") for number in range(5)))
+    add_tasks(ledger, spec("second", priority=Priority.LOW), repository=OTHER)
+    started = start(ledger, days={REPOSITORY: {"claude": 2.0}, OTHER: {"spare": 5.0}}, slots=1)
+    assert [attempt.repository for attempt in started] == [OTHER]
 
 
 def test_a_provider_with_room_is_enough_and_each_ones_share_is_its_own(ledger: Ledger) -> None:
