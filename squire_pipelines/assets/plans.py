@@ -5,9 +5,7 @@ Here: who is asked for a plan and what is reported. Not here: planning, its chec
 
 import asyncio
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -16,10 +14,8 @@ from squire_pipelines.assets.concurrency import gather_bounded
 from squire_pipelines.assets.signals import OWNERS, SOURCES, signal_key
 from squire_pipelines.assets.tables import preview
 from squire_pipelines.assets.task_reports import TASKS, report_tasks
-from squire_pipelines.domain.duplicates import KnownWork
 from squire_pipelines.domain.plan_making import RetryWaits
 from squire_pipelines.domain.plans import PLAN_CHECKS, PlanFinding, check_plan
-from squire_pipelines.domain.signals import Signal
 from squire_pipelines.domain.tasks import Plan
 from squire_pipelines.errors import SquireError
 from squire_pipelines.observability.logging import bound_context
@@ -30,6 +26,7 @@ from squire_pipelines.settings.model import Settings
 from squire_pipelines.traces import run_trace
 
 if TYPE_CHECKING:
+    from squire_pipelines.execution.planning import PlanBasis
     from squire_pipelines.github.client import GitHubClient
     from squire_pipelines.github.connection import GitHub
     from squire_pipelines.ledger.plans import SavedPlan
@@ -56,18 +53,6 @@ class PlanConfig(dg.Config):
 
     repositories: list[str] = []
     again: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Basis:
-    """What a plan is made from, as the ledger had it at one moment."""
-
-    repository: str
-    newest: int
-    signals: tuple[Signal, ...]
-    covered: frozenset[str]
-    known_work: tuple[KnownWork, ...]
-    seen_before: bool
 
 
 @dg.multi_asset(
@@ -132,6 +117,7 @@ async def _plan(
     *,
     trace_id: str,
 ) -> None:
+    from squire_pipelines.execution.planning import plan_basis
     from squire_pipelines.execution.repository_settings import repository_settings
     from squire_pipelines.ledger import collections
 
@@ -143,15 +129,17 @@ async def _plan(
 
         async def plan(repository: str) -> None:
             effective = own.of(repository)
-            basis = _basis(ledger, repository, effective)
-            if basis.seen_before and not again:
+            with ledger.read() as tx:
+                newest = max((row.id for row in collections.latest(tx, [repository])), default=0)
+                basis = plan_basis(tx, effective, repository, collections.active_signals(tx, repository))
+            if basis.is_planned and not again:
                 context.log.info(f"{repository}: nothing has changed since its last plan")
                 with ledger.write() as tx:
-                    collections.mark_planned(tx, repository, basis.newest)
+                    collections.mark_planned(tx, repository, newest)
                 return
             with bound_context(repository=repository):
                 outcome = await _plan_one(effective, client, basis, ledger, trace_id, fresh=config.again)
-            _record(context, ledger, basis, outcome, effective.planner, trace_id=trace_id)
+            _record(context, ledger, basis, outcome, effective.planner, newest=newest, trace_id=trace_id)
 
         await gather_bounded(names, plan, limit=settings.collection.max_concurrent_repositories)
 
@@ -164,58 +152,16 @@ def _not_stopped(context: dg.AssetExecutionContext, stopped: Mapping[str, str], 
     return [name for name in names if name not in stopped]
 
 
-def _basis(ledger: "Ledger", repository: str, settings: Settings) -> _Basis:
-    from squire_pipelines.ledger import collections, plan_retries, plans
-    from squire_pipelines.ledger.known_work import known_work
-    from squire_pipelines.planning.digest import settings_digest, signals_digest
-
-    with ledger.read() as tx:
-        signals = collections.active_signals(tx, repository)
-        latest = plans.latest(tx, repository)
-        return _Basis(
-            repository,
-            max((row.id for row in collections.latest(tx, [repository])), default=0),
-            signals,
-            plans.answered(
-                tx,
-                repository,
-                signals,
-                times=settings.planner.max_tasks_per_fact,
-                rules=settings.trust_rules_for(repository),
-            ),
-            known_work(tx, repository, days=settings.planner.duplicate_days),
-            latest is not None
-            and latest.plan.signals_digest == signals_digest(signals)
-            and latest.plan.settings_digest in {None, settings_digest(settings, repository)}
-            and not plan_retries.is_due(latest.ask_again_at, tx.now),
-        )
-
-
 async def _plan_one(
-    settings: Settings, client: "GitHubClient", basis: _Basis, ledger: "Ledger", trace_id: str, *, fresh: bool
+    settings: Settings, client: "GitHubClient", basis: "PlanBasis", ledger: "Ledger", trace_id: str, *, fresh: bool
 ) -> Plan | SquireError:
-    from squire_pipelines.execution.requests import asked_for
+    from squire_pipelines.execution.planning import plan_repository
     from squire_pipelines.github.lookup import repository_info
-    from squire_pipelines.planning.account import PlanAccount
-    from squire_pipelines.planning.planner import make_plan
-    from squire_pipelines.planning.shared_answers import SharedAnswers
-    from squire_pipelines.secrets.lookup import find_secret
-
-    account = PlanAccount(ledger, settings, basis.repository, trace_id=trace_id)
 
     try:
         info = await repository_info(client, basis.repository)
-        return await make_plan(
-            settings,
-            basis.repository,
-            basis.signals,
-            default_branch=info.default_branch or "",
-            covered=basis.covered | asked_for(settings, basis.repository, basis.signals, basis.covered),
-            find_key=partial(find_secret, sources=settings.secret_sources),
-            on_call=account.settle,
-            reserve=account.reserve,
-            shared=SharedAnswers(ledger, settings.planner, fresh=fresh),
-            known_work=basis.known_work,
+        return await plan_repository(
+            settings, ledger, basis, default_branch=info.default_branch, trace_id=trace_id, fresh=fresh
         )
     except SquireError as error:
         return error
@@ -224,10 +170,11 @@ async def _plan_one(
 def _record(
     context: dg.AssetExecutionContext,
     ledger: "Ledger",
-    basis: _Basis,
+    basis: "PlanBasis",
     outcome: Plan | SquireError,
     planner: PlannerSettings,
     *,
+    newest: int,
     trace_id: str,
 ) -> None:
     from squire_pipelines.ledger import collections, plan_retries, plans
@@ -236,7 +183,7 @@ def _record(
         context.log.error(f"{basis.repository}: no plan: {outcome}")
         findings = [PlanFinding(PLANNED, None, str(outcome))]
         with ledger.write() as tx:
-            collections.mark_planned(tx, basis.repository, basis.newest)
+            collections.mark_planned(tx, basis.repository, newest)
             plan_retries.put_off(tx, basis.repository, timedelta(seconds=planner.retry_base_s))
         _report_checks(context, basis.repository, findings, None)
     else:
@@ -245,7 +192,7 @@ def _record(
         with ledger.write() as tx:
             waits = RetryWaits(planner.retry_base_s, planner.retry_cap_s)
             saved = plans.save(tx, outcome, findings, trace_id=trace_id, run_id=context.run.run_id, waits=waits)
-            collections.mark_planned(tx, basis.repository, basis.newest)
+            collections.mark_planned(tx, basis.repository, newest)
         context.log_event(
             dg.AssetMaterialization(
                 TASK_PLAN, partition=basis.repository, metadata=_plan_metadata(saved, basis, trace_id)
@@ -254,7 +201,7 @@ def _record(
         _report_checks(context, basis.repository, findings, saved)
 
 
-def _plan_metadata(saved: "SavedPlan", basis: _Basis, trace_id: str) -> dict[str, Any]:
+def _plan_metadata(saved: "SavedPlan", basis: "PlanBasis", trace_id: str) -> dict[str, Any]:
     plan, use = saved.plan, saved.plan.use
     made: dict[str, Any] = {
         "provider": plan.provider,

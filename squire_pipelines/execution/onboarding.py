@@ -163,10 +163,10 @@ async def _foreseen(
     plan = plan_by_rules(
         PlanInputs(
             repository,
-            foresight.signals,
+            foresight.basis.signals,
             info.default_branch,
             settings.issue_labels_for(repository),
-            foresight.covered,
+            foresight.basis.covered,
             settings.planner.max_tasks,
             settings.filters_for(repository).rules,
         )

@@ -7,16 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from squire_pipelines.domain.authority import KnownPermission
-from squire_pipelines.domain.duplicates import KnownWork
-from squire_pipelines.domain.signals import Collection, FurtherSource, Signal, Source, is_from
+from squire_pipelines.domain.signals import Collection, FurtherSource, Source, is_from
+from squire_pipelines.execution.planning import PlanBasis, plan_basis
 from squire_pipelines.execution.second_runs import foresee_reruns
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.collecting import collect_repository, utc_now
 from squire_pipelines.github.evidence.checks import add_evidence
 from squire_pipelines.github.judging import PermissionStore, Trust
-from squire_pipelines.ledger import collections, decisions, plans
+from squire_pipelines.ledger import collections, decisions
 from squire_pipelines.ledger.collaborators import KeptPermissions
-from squire_pipelines.ledger.known_work import known_work
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.secrets.redact import process_redactor
 from squire_pipelines.settings.model import Settings
@@ -94,9 +93,7 @@ class Foresight:
     """What a plan would be made from if a cycle were run now."""
 
     readings: tuple[Collection, ...]
-    signals: tuple[Signal, ...]
-    covered: frozenset[str]
-    known_work: tuple[KnownWork, ...]
+    basis: PlanBasis
 
 
 async def foresee(client: GitHubClient, settings: Settings, ledger: Ledger, repository: str) -> Foresight:
@@ -119,12 +116,5 @@ async def foresee(client: GitHubClient, settings: Settings, ledger: Ledger, repo
         judged = decisions.with_decisions(tx, readings, settings.trust_rules_for)
         left = (signal for signal in before if not any(is_from(signal, source) for source in replaced))
         signals = (*left, *(signal for reading in judged for signal in reading.signals))
-        covered = plans.answered(
-            tx,
-            repository,
-            signals,
-            times=settings.planner.max_tasks_per_fact,
-            rules=settings.trust_rules_for(repository),
-        )
-        known = known_work(tx, repository, days=settings.planner.duplicate_days)
-    return Foresight(tuple(judged), signals, covered, known)
+        basis = plan_basis(tx, settings, repository, signals)
+    return Foresight(tuple(judged), basis)

@@ -129,14 +129,6 @@ def repeat_task(
     )
 
 
-def asked_for(
-    settings: Settings, repository: str, signals: Sequence[Signal], covered: frozenset[str]
-) -> frozenset[str]:
-    """Return the refs of the signals by which people ask for work: no planner is asked about them."""
-    inputs = request_inputs(settings, repository, signals, covered, default_branch=DEFAULT_BRANCH)
-    return frozenset(ref for spec in requested_tasks(inputs) for ref in spec.signals)
-
-
 def request_inputs(
     settings: Settings,
     repository: str,

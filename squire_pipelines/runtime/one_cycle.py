@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
-from functools import partial
 
 from rich.table import Table
 from rich.text import Text
@@ -15,10 +14,10 @@ from squire_pipelines.domain.identity import new_trace_id, parse_repository
 from squire_pipelines.domain.signals import Collection
 from squire_pipelines.domain.tasks import Plan, TaskStatus
 from squire_pipelines.errors import ConfigError, ExitCode, GitHubError
+from squire_pipelines.execution.planning import plan_repository, requests_in, unadmitted_plan
 from squire_pipelines.execution.repository_file_reading import settings_at_github
 from squire_pipelines.execution.repository_reading import foresee
 from squire_pipelines.execution.repository_settings import missing_consents, repository_settings, settings_in
-from squire_pipelines.execution.requests import request_inputs
 from squire_pipelines.execution.startable import check_agent_of
 from squire_pipelines.github.access import access_from
 from squire_pipelines.github.client import GitHubClient
@@ -29,17 +28,12 @@ from squire_pipelines.ledger import deliveries, repositories
 from squire_pipelines.ledger.audit_sealing import seal
 from squire_pipelines.ledger.github_limits import LedgerLimits
 from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.planning.account import PlanAccount
-from squire_pipelines.planning.planner import make_plan
-from squire_pipelines.planning.requests import requested_tasks
-from squire_pipelines.planning.shared_answers import SharedAnswers
 from squire_pipelines.runtime.agent_starts import AgentStarts
 from squire_pipelines.runtime.cycle import CycleState
 from squire_pipelines.runtime.follow import Follower
 from squire_pipelines.runtime.processes import interruptible
 from squire_pipelines.runtime.report import cycle_table, failures, remarks
 from squire_pipelines.runtime.services import AlreadyRunningError, Services
-from squire_pipelines.secrets.lookup import find_secret
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.terminal.console import CleanConsole
 from squire_pipelines.terminal.output import write_json, write_labelled
@@ -135,39 +129,32 @@ def preview(
 ) -> ExitCode:
     """Read as a cycle would, plan in memory and show the tasks; nothing is stored or run.
 
+    Where a cycle would plan nothing, nothing is: a repository is stopped, or nothing has changed since its last plan.
     Only what GitHub says of its limits is kept, which every process obeys, and what a model that was asked for a plan
     has answered and cost. FAILED when a repository cannot be used. Raises GitHubError when none can, ConfigError.
     """
     trace_id = new_trace_id()
-    _tell_not_started(missing_consents(ledger, names))
+    unasked = missing_consents(ledger, names)
+    _tell_not_started(unasked)
 
-    async def plan(client: GitHubClient, name: str, info: RepositoryInfo) -> tuple[Plan, tuple[Collection, ...]]:
+    async def plan(client: GitHubClient, name: str, info: RepositoryInfo) -> tuple[Plan, tuple[Collection, ...]] | None:
         effective, problem = await settings_at_github(client, settings, name)
         _tell_stopped(name, problem)
+        if problem is not None or name in unasked:
+            return None
         foresight = await foresee(client, effective, ledger, name)
-        account = PlanAccount(ledger, effective, name, trace_id=trace_id)
-        inputs = request_inputs(
-            effective, name, foresight.signals, foresight.covered, default_branch=info.default_branch
-        )
-        requested = requested_tasks(inputs)
-        made = await make_plan(
-            effective,
-            name,
-            foresight.signals,
-            default_branch=info.default_branch,
-            covered=foresight.covered.union(*(task.signals for task in requested)),
-            find_key=partial(find_secret, sources=settings.secret_sources),
-            on_call=account.settle,
-            reserve=account.reserve,
-            shared=SharedAnswers(ledger, effective.planner),
-            known_work=foresight.known_work,
+        basis, branch = foresight.basis, info.default_branch
+        requested = requests_in(effective, basis, default_branch=branch)
+        made = unadmitted_plan(basis) or await plan_repository(
+            effective, ledger, basis, default_branch=branch, trace_id=trace_id
         )
         return made.model_copy(update={"tasks": requested + made.tasks}), foresight.readings
 
     async def plan_all() -> tuple[list[tuple[Plan, tuple[Collection, ...]]], dict[str, GitHubError]]:
         async with _client(settings, ledger) as client:
             usable, refused = await _ask_about(client, ledger, names)
-            return [await plan(client, name, usable[name]) for name in names if name in usable], refused
+            made = [await plan(client, name, usable[name]) for name in names if name in usable]
+            return [one for one in made if one is not None], refused
 
     done, refused = asyncio.run(plan_all())
     _tell_refused(refused)

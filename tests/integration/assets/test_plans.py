@@ -9,10 +9,10 @@ from squire_forge.process import ForgeProcess
 from squire_pipelines.assets.task_reports import TASKS
 from squire_pipelines.domain.signals import OpenIssue, ReviewFinding, Signal, SignalKind
 from squire_pipelines.domain.tasks import Plan, TaskStatus
+from squire_pipelines.execution import planning
 from squire_pipelines.ledger import collections, decisions, plans, tasks
 from squire_pipelines.ledger.tables import model_calls
 from squire_pipelines.ledger.tables import plans as plan_table
-from squire_pipelines.planning import planner
 from squire_pipelines.planning.digest import signals_digest
 from squire_pipelines.sensors.planning import plan_follows_signals
 from tests.support.ledgers import collect, issue, list_tasks, spec
@@ -87,7 +87,7 @@ def test_unchanged_signals_are_not_planned_again(pipeline: Pipeline) -> None:
 
 @pytest.mark.slow
 def test_a_plan_that_fails_a_check_becomes_no_task(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planner, "make_plan", _two_of_a_kind)
+    monkeypatch.setattr(planning, "make_plan", _two_of_a_kind)
     pipeline.collect(QUIET)
     done = pipeline.plan(QUIET)
     seen = verdicts(done)

@@ -5,6 +5,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select
@@ -32,7 +33,9 @@ from squire_pipelines.terminal.console import CleanConsole, open_console
 from tests.support.ledgers import rows_as_stored
 from tests.support.model_server import Call, ModelServer, Turn
 from tests.support.pipeline import ALL, HANDBOOK, LEDGERLIB, QUIET, TRACE, WEBSHOP, Pipeline
+from tests.support.pusher import FilePusher
 from tests.support.signal_samples import manual
+from tests.support.task_drafts import task_draft
 
 
 def paper() -> tuple[CleanConsole, io.StringIO]:
@@ -213,6 +216,37 @@ def test_a_cycle_takes_the_plan_that_a_dry_run_was_shown_and_paid_for(
         saved = plans.latest(tx, WEBSHOP)
     assert saved is not None
     assert (saved.plan.notes, saved.plan.use and saved.plan.use.cache_hit) == (tuple(shown["notes"]), True)
+
+
+@pytest.mark.slow
+def test_a_dry_run_asks_no_model_and_shows_no_task_where_a_cycle_would_make_none(
+    pipeline: Pipeline,
+    forge: ForgeProcess,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("SQUIRE_MODEL_KEY", "sk-" + "t" * 30)
+    draft = task_draft(title="Write a manual", kind="other", signals=[], evidence=[])
+    with ModelServer([Turn(calls=(Call("final_result", {"tasks": [draft]}),))]) as model:
+        planner = (
+            f'kind = "llm"\nmodel = "scripted"\nbase_url = "{model.url}"\nmax_retries = 0\ngoals = "A manual."\n'
+            "cache_ttl_s = 0"
+        )
+        file = pipeline.home / "config.toml"
+        file.write_text(file.read_text(encoding="utf-8").replace('kind = "rules"', planner), encoding="utf-8")
+        pipeline.collect(QUIET)
+        pipeline.plan(QUIET)
+        console, out = paper()
+        one_cycle.preview(pipeline.settings, pipeline.ledger, [QUIET], console, as_json=False)
+        assert "nothing has changed since the plan p" in out.getvalue()
+        assert "Write a manual" not in out.getvalue()
+        FilePusher(forge, WEBSHOP, tmp_path / "clone").push(".github/squire.toml", "[wrong]\n")
+        console, out = paper()
+        one_cycle.preview(pipeline.settings, pipeline.ledger, [WEBSHOP], console, as_json=False)
+        assert WEBSHOP not in out.getvalue()
+        assert f"stopped: {WEBSHOP}: nothing would be planned before this is right" in plain(capsys.readouterr().err)
+        assert len(model.main_requests) == 1
 
 
 @pytest.mark.slow

@@ -1,0 +1,128 @@
+"""Plans one repository: what a plan is made from, and the plan. The asset, dry runs and commands have this one way.
+
+Nothing is saved here but what a model that is asked costs, and its answer; whether the plan may become tasks is the
+caller's to check.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from squire_pipelines.domain.duplicates import KnownWork
+from squire_pipelines.domain.signals import Signal
+from squire_pipelines.domain.tasks import Plan, TaskSpec
+from squire_pipelines.execution.requests import request_inputs
+from squire_pipelines.ledger import plan_retries, plans
+from squire_pipelines.ledger.known_work import known_work
+from squire_pipelines.ledger.plans import SavedPlan
+from squire_pipelines.ledger.store import Ledger, Transaction
+from squire_pipelines.planning.account import PlanAccount
+from squire_pipelines.planning.digest import settings_digest, signals_digest
+from squire_pipelines.planning.planner import make_plan
+from squire_pipelines.planning.requests import requested_tasks
+from squire_pipelines.planning.shared_answers import SharedAnswers
+from squire_pipelines.secrets.lookup import find_secret
+from squire_pipelines.settings.model import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class PlanBasis:
+    """What a plan of one repository is made from, as the ledger had it at one moment.
+
+    Args:
+        repository: `owner/name`.
+        signals: All that are there now.
+        covered: Refs of those that need no task, see `ledger.plans.answered`.
+        known_work: Tasks that a new one must not repeat.
+        latest: The repository's newest plan.
+        is_planned: Whether that plan was made from the same signals and settings, and is not to be made again.
+    """
+
+    repository: str
+    signals: tuple[Signal, ...]
+    covered: frozenset[str]
+    known_work: tuple[KnownWork, ...]
+    latest: SavedPlan | None
+    is_planned: bool
+
+
+def plan_basis(tx: Transaction, settings: Settings, repository: str, signals: Sequence[Signal]) -> PlanBasis:
+    """Return what a plan is made from.
+
+    Args:
+        tx: Reads.
+        settings: Those that hold in the repository.
+        repository: `owner/name`.
+        signals: All of the repository, with people's decisions.
+    """
+    planner, latest = settings.planner, plans.latest(tx, repository)
+    rules = settings.trust_rules_for(repository)
+    return PlanBasis(
+        repository,
+        tuple(signals),
+        plans.answered(tx, repository, signals, times=planner.max_tasks_per_fact, rules=rules),
+        known_work(tx, repository, days=planner.duplicate_days),
+        latest,
+        latest is not None
+        and latest.plan.signals_digest == signals_digest(signals)
+        and latest.plan.settings_digest in {None, settings_digest(settings, repository)}
+        and not plan_retries.is_due(latest.ask_again_at, tx.now),
+    )
+
+
+def requests_in(settings: Settings, basis: PlanBasis, *, default_branch: str | None) -> tuple[TaskSpec, ...]:
+    """Return the tasks of the signals by which people ask for work: they are made without a planner."""
+    inputs = request_inputs(settings, basis.repository, basis.signals, basis.covered, default_branch=default_branch)
+    return requested_tasks(inputs)
+
+
+def unadmitted_plan(basis: PlanBasis) -> Plan | None:
+    """Return what a cycle would go by where it makes no new plan: the last one, with the tasks that are not made yet.
+
+    None where it would make a new plan.
+    """
+    if not basis.is_planned or (latest := basis.latest) is None:
+        return None
+    note = f"nothing has changed since the plan {latest.id}, so that no new one is made"
+    is_to_be_admitted = latest.admitted_at is None and not latest.findings
+    tasks = latest.plan.tasks if is_to_be_admitted else ()
+    return latest.plan.model_copy(update={"tasks": tasks, "notes": (note,), "left_out": ()})
+
+
+async def plan_repository(
+    settings: Settings,
+    ledger: Ledger,
+    basis: PlanBasis,
+    *,
+    default_branch: str | None,
+    trace_id: str,
+    fresh: bool = False,
+) -> Plan:
+    """Plan what nobody has asked for as a task of its own; a model that is asked is paid for from the budgets.
+
+    Args:
+        settings: Those that hold in the repository.
+        ledger: Has the budgets and the answers to what was asked before.
+        basis: What the plan is made from.
+        default_branch: None for an empty repository.
+        trace_id: Of the run or command.
+        fresh: Whether a model is asked though it has answered the same before.
+
+    Raises:
+        ConfigError: A model is to be asked, and a file of the prompt cannot be used.
+        LedgerError: The ledger cannot be written.
+    """
+    account = PlanAccount(ledger, settings, basis.repository, trace_id=trace_id)
+    requests = requests_in(settings, basis, default_branch=default_branch)
+    return await make_plan(
+        settings,
+        basis.repository,
+        basis.signals,
+        default_branch=default_branch,
+        covered=basis.covered.union(*(request.signals for request in requests)),
+        find_key=partial(find_secret, sources=settings.secret_sources),
+        on_call=account.settle,
+        reserve=account.reserve,
+        shared=SharedAnswers(ledger, settings.planner, fresh=fresh),
+        known_work=basis.known_work,
+    )
