@@ -5,6 +5,7 @@ itself. The SQL is the same, so that this is about speed and never about correct
 """
 
 import hashlib
+import json
 import os
 import sqlite3
 import tomllib
@@ -16,6 +17,7 @@ from pathlib import Path
 from squire_pipelines import __version__
 from squire_pipelines.cli.task_rows import TaskPage, read_page, read_rows
 from squire_pipelines.domain.queue_rules import PullRequestCaps, cap_reached
+from squire_pipelines.errors import SquireError
 from squire_pipelines.home import Home, make_folder, named_config
 from squire_pipelines.ledger import HEAD_REVISION
 from squire_pipelines.ledger.list_sql import read_ids_like
@@ -25,6 +27,7 @@ from squire_pipelines.ledger.task_query import QueryRunner, TaskQuery
 BUSY_TIMEOUT_S = 5.0
 _STAMP = "settings-checked"
 _URL = "SQUIRE_LEDGER_URL"
+_REPOSITORIES = "SQUIRE_REPOSITORIES"
 _NO_SETTINGS = {"SQUIRE_HOME", "SQUIRE_CONFIG", _URL}
 _OF_TESTS = "SQUIRE_TEST_"
 _PREFIX = "sqlite:///"
@@ -183,6 +186,21 @@ def _query_runner(path: Path) -> Iterator[QueryRunner]:
         if db.execute("SELECT version_num FROM alembic_version").fetchone()["version_num"] != HEAD_REVISION:
             raise sqlite3.NotSupportedError
         yield QueryRunner(lambda sql, values: db.execute(sql, values).fetchall(), is_sqlite=True)
+
+
+def complete_repositories(config: Path | None, incomplete: str, *, limit: int = 50) -> list[str]:
+    """Return names of repositories that begin with `incomplete`, in any case; none on any difficulty.
+
+    They are those of the settings' file, or of the variable in its place.
+    """
+    try:
+        variable = next((value for name, value in os.environ.items() if name.upper() == _REPOSITORIES), None)
+        text = _config_path(config, Home.from_environment())[0].read_text(encoding="utf-8") if variable is None else ""
+        names = tomllib.loads(text).get("repositories") if variable is None else json.loads(variable)
+    except (OSError, ValueError, SquireError):
+        return []
+    listed = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+    return [name for name in listed if name.casefold().startswith(incomplete.casefold())][:limit]
 
 
 def complete_task_ids(config: Path | None, incomplete: str, *, limit: int = 50) -> list[tuple[str, str]]:

@@ -74,7 +74,27 @@ class TaskIdType(click.ParamType[str]):
         return [CompletionItem(task_id, help=one_line(title, limit=60)) for task_id, title in tasks]
 
 
-REPOSITORY = ParsedType("owner/name", parse_repository)
+class RepositoryType(ParsedType[str]):
+    """A repository's name or URL, completed from the settings."""
+
+    def __init__(self) -> None:
+        super().__init__("owner/name", parse_repository)
+
+    def shell_complete(
+        self,
+        ctx: click.Context,
+        param: click.Parameter,  # noqa: ARG002 - the library's signature
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        """Return the names of the settings' repositories."""
+        from squire_pipelines.cli.fast_list import complete_repositories  # noqa: PLC0415 - only completion needs it
+
+        return [
+            CompletionItem(name) for name in complete_repositories(ctx.find_root().params.get("config"), incomplete)
+        ]
+
+
+REPOSITORY = RepositoryType()
 TASK_ID = TaskIdType()
 BRANCH = ParsedType("branch", parse_branch)
 OWN_BRANCH = ParsedType("branch", parse_own_branch)

@@ -3,6 +3,7 @@
 import sys
 import unicodedata
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -17,7 +18,7 @@ from squire_pipelines.domain.tasks import Priority, TaskStatus
 from squire_pipelines.domain.terminal_text import plain, without_sequences
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.execution.repository_settings import settings_in
-from squire_pipelines.execution.requests import create_request
+from squire_pipelines.execution.requests import create_request, resembled_by
 from squire_pipelines.ledger import tasks
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import collections
@@ -25,8 +26,10 @@ from squire_pipelines.ledger.task_creation import RequestedTask
 from squire_pipelines.observability.logging import bound_context
 from squire_pipelines.planning.request_spec import MAX_TEXT_CHARS, MAX_TITLE_CHARS, request_spec, title_from
 from squire_pipelines.settings.model import Settings
+from squire_pipelines.terminal.output import write_labelled
 
 if TYPE_CHECKING:
+    from squire_pipelines.domain.duplicates import KnownWork
     from squire_pipelines.ledger.tasks import Task
 
 
@@ -138,6 +141,34 @@ def _order(settings: Settings, repository: str, agent: str | None, model: str | 
     return order
 
 
+@dataclass(frozen=True, slots=True)
+class MadeTask:
+    """A request's task.
+
+    Args:
+        row: As it was made.
+        resembles: What it says nearly the same as.
+    """
+
+    row: "Task"
+    resembles: tuple["KnownWork", ...] = ()
+
+    def as_json(self) -> dict[str, object]:
+        """Return what a command says of it."""
+        names = ("id", "repository", "title", "status", "branch", "base_branch", "trace_id")
+        resembles = [
+            {"kind": work.kind, "name": work.name, "title": work.text.title, "status": work.state}
+            for work in self.resembles
+        ]
+        return {**{name: getattr(self.row, name) for name in names}, "resembles": resembles}
+
+    def warn(self) -> None:
+        """Tell the person what it resembles."""
+        for work in self.resembles:
+            message = f"this says nearly the same as {work}; `squire tasks cancel {self.row.id}` takes it back"
+            write_labelled("warning", message, color="yellow")
+
+
 class RequestOptions:
     """What the options of a request say, until it is known where it is made."""
 
@@ -164,8 +195,11 @@ class RequestOptions:
         self._allow_protected = allow_protected
         self._hold = no_start
 
-    def create(self, repository: str, *, base_branch: str, branch: str | None = None) -> "Task":
-        """Create the task. Raises ConfigError, NotFoundError, RefusedError; nothing is written then."""
+    def create(self, repository: str, *, base_branch: str, branch: str | None = None, compare: bool = True) -> MadeTask:
+        """Create the task. Raises ConfigError, NotFoundError, RefusedError; nothing is written then.
+
+        With `compare` it is said what the request resembles.
+        """
         context = self._context
         spec = request_spec(
             self._title,
@@ -179,14 +213,9 @@ class RequestOptions:
         settings = settings_in(context.ledger, context.settings, repository)
         trace_id = new_trace_id()
         with bound_context(trace_id=trace_id), context.ledger.write() as tx:
+            resembles = resembled_by(tx, settings, repository, spec) if compare else ()
             created = create_request(tx, settings, request, trace_id=trace_id, hold=self._hold)
-            return tasks.get(tx, created.id)
-
-
-def task_as_json(task: "Task") -> dict[str, str]:
-    """Return what a command says of the task that it has made."""
-    names = ("id", "repository", "title", "status", "branch", "base_branch", "trace_id")
-    return {name: getattr(task, name) for name in names}
+            return MadeTask(tasks.get(tx, created.id), resembles)
 
 
 def next_step(task: "Task") -> str:

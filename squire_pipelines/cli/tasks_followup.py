@@ -5,7 +5,7 @@ import click
 from squire_pipelines.cli.context import CliContext, emit_json, json_option, with_context
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import TASK_ID
-from squire_pipelines.cli.request_options import RequestOptions, next_step, request_options, task_as_json
+from squire_pipelines.cli.request_options import RequestOptions, next_step, request_options
 from squire_pipelines.errors import RefusedError
 from squire_pipelines.ledger import outcomes, tasks
 from squire_pipelines.terminal.output import write_line
@@ -39,9 +39,9 @@ def followup(context: CliContext, /, task_id: str, *, as_json: bool, **options: 
             f"the task {task_id} has no open pull request",
             hint=f"ask for new work with `squire tasks new {task.repository}`",
         )
-    made = request.create(task.repository, base_branch=branch)
+    made = request.create(task.repository, base_branch=branch, compare=False)
     if as_json:
-        emit_json({**task_as_json(made), "pull_request": outcome.pr_url})
+        emit_json({**made.as_json(), "pull_request": outcome.pr_url})
         return
-    write_line(f"{made.id}: {made.status}, for pull request #{outcome.pr_number} of {task.repository}")
-    write_line(next_step(made))
+    write_line(f"{made.row.id}: {made.row.status}, for pull request #{outcome.pr_number} of {task.repository}")
+    write_line(next_step(made.row))

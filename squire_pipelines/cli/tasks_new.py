@@ -10,7 +10,6 @@ from squire_pipelines.cli.request_options import (
     known_repository,
     next_step,
     request_options,
-    task_as_json,
 )
 from squire_pipelines.domain.branches import DEFAULT_BRANCH
 from squire_pipelines.terminal.output import write_line
@@ -47,14 +46,16 @@ def new(
     """Ask for a piece of work in your own words.
 
     The request becomes a task at once, word for word: no planner and no model stands in between. It starts as
-    `planner.approve` says, and with --no-start when you say so.
+    `planner.approve` says, and with --no-start when you say so. A task, or an open pull request, that says nearly the
+    same is named; yours is made all the same.
     """
     request = RequestOptions(context, **options)  # type: ignore[arg-type] # click parses what `request_options` declares
     with context.ledger.read() as tx:
         name = known_repository(context, tx, repository)
-    task = request.create(name, base_branch=base or DEFAULT_BRANCH, branch=branch)
+    made = request.create(name, base_branch=base or DEFAULT_BRANCH, branch=branch)
+    made.warn()
     if as_json:
-        emit_json(task_as_json(task))
+        emit_json(made.as_json())
         return
-    write_line(f"{task.id}: {task.status}")
-    write_line(next_step(task))
+    write_line(f"{made.row.id}: {made.row.status}")
+    write_line(next_step(made.row))

@@ -15,6 +15,7 @@ name what it resembles.
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from squire_pipelines.domain.plans import leave_out, omit
 from squire_pipelines.domain.signals import OpenPullRequest, Signal, SignalKind
@@ -59,10 +60,14 @@ class KnownWork:
     signals: frozenset[str] = frozenset()
     branch: str | None = None
 
+    @property
+    def kind(self) -> str:
+        """What it is, in words."""
+        return "task" if self.branch is None else "open pull request"
+
     def __str__(self) -> str:
-        kind = "the task" if self.branch is None else "the open pull request"
         state = "" if self.state is None else f" ({self.state})"
-        return f"{kind} {self.name} {self.text.title!r}{state}"
+        return f"the {self.kind} {self.name} {self.text.title!r}{state}"
 
 
 def text_of(spec: TaskSpec) -> WorkText:
@@ -78,6 +83,11 @@ def open_pull_requests(signals: Iterable[Signal]) -> tuple[KnownWork, ...]:
         for signal in signals
         if isinstance(signal.details, OpenPullRequest)
     )
+
+
+def resembling(text: WorkText, works: Iterable[KnownWork], *, base_branch: str) -> Iterator[KnownWork]:
+    """Yield the works that say nearly the same; a pull request whose branch the work goes into is none."""
+    return (work for work in works if work.branch != base_branch and is_same_work(text, work.text))
 
 
 def leave_out_duplicates(plan: Plan, known: Sequence[KnownWork]) -> Plan:
@@ -118,8 +128,5 @@ def _resemblances(task: TaskSpec, works: Iterable[KnownWork]) -> Iterator[str]:
     """Yield a note where what a person asked for says nearly the same as other work."""
     if not any(ref.startswith(_PERSONS) for ref in task.signals):
         return
-    text = text_of(task)
-    for work in works:
-        if work.branch != task.base_branch and is_same_work(text, work.text):
-            yield f"{task.key} says nearly the same as {work}; it is kept, since a person asked for it"
-            return
+    for work in islice(resembling(text_of(task), works, base_branch=task.base_branch), 1):
+        yield f"{task.key} says nearly the same as {work}; it is kept, since a person asked for it"

@@ -4,12 +4,15 @@ What such a task says is `planning.request_spec` and `planning.requests`; its ro
 """
 
 from collections.abc import Sequence
+from itertools import islice
 
 from squire_pipelines.domain.branches import DEFAULT_BRANCH
+from squire_pipelines.domain.duplicates import KnownWork, open_pull_requests, resembling, text_of
 from squire_pipelines.domain.plans import ApprovalRule
 from squire_pipelines.domain.signals import ManualTask, OpenIssue, Signal
-from squire_pipelines.domain.tasks import Risk, fingerprint
+from squire_pipelines.domain.tasks import Risk, TaskSpec, fingerprint
 from squire_pipelines.ledger import collections, plans, task_signals
+from squire_pipelines.ledger.known_work import known_work
 from squire_pipelines.ledger.refusals import asked_again
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.task_creation import CreatedTask, RequestedTask, create_again, create_requested
@@ -17,6 +20,9 @@ from squire_pipelines.ledger.tasks import get
 from squire_pipelines.planning.requests import asked_by, requested_tasks
 from squire_pipelines.planning.selection import PlanInputs
 from squire_pipelines.settings.model import Settings
+
+MAX_RESEMBLED = 5
+"""A person is told of so many works that a request resembles."""
 
 
 def approval_rule(settings: Settings) -> ApprovalRule:
@@ -42,6 +48,17 @@ def create_request(
     """
     ready = not hold and approval_rule(settings).covers(request.spec)
     return create_requested(tx, request, ready=ready, max_attempts=settings.dispatch.max_attempts, trace_id=trace_id)
+
+
+def resembled_by(tx: Transaction, settings: Settings, repository: str, spec: TaskSpec) -> tuple[KnownWork, ...]:
+    """Return what a request says nearly the same as, at most `MAX_RESEMBLED`.
+
+    Compared are the repository's tasks, those that ended within `planner.duplicate_days` too, and its open pull
+    requests as they were read last. The request is made all the same: a person's word is final.
+    """
+    known = known_work(tx, repository, days=settings.planner.duplicate_days)
+    pulls = open_pull_requests(collections.active_signals(tx, repository))
+    return tuple(islice(resembling(text_of(spec), (*known, *pulls), base_branch=spec.base_branch), MAX_RESEMBLED))
 
 
 def take_requests(tx: Transaction, settings: Settings, repository: str, *, trace_id: str) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from squire_pipelines.domain.tasks import Plan, Risk, TaskSpec
 from squire_pipelines.ledger import attempts, collections, outcomes, plans, task_dispatch
 from squire_pipelines.ledger.attempts import Attempt, AttemptFacts, RetryRule
 from squire_pipelines.ledger.store import Ledger
+from tests.support.signal_samples import open_pr
 
 REPOSITORY = "acme/shop"
 TRACE = "cd" * 16
@@ -145,6 +146,21 @@ class SampleData:
             signals=() if error or source is not Source.OPEN_ISSUES else (signal,),
             error_code="github" if error else None,
             error=error,
+        )
+        with self.ledger.write() as tx:
+            collections.record(tx, collection, trace_id=TRACE, run_id="run-1")
+
+    def open_pull_request(self, title: str, number: int) -> None:
+        """Record a reading of the open pull requests: one of somebody's, from the branch `feature-NUMBER`."""
+        signal = open_pr(number).model_copy(update={"title": title, "repository": REPOSITORY})
+        moment = signal.updated_at
+        collection = Collection(
+            repository=REPOSITORY,
+            source=Source.OPEN_PRS,
+            status=CollectionStatus.FRESH,
+            started_at=moment,
+            ended_at=moment,
+            signals=(signal,),
         )
         with self.ledger.write() as tx:
             collections.record(tx, collection, trace_id=TRACE, run_id="run-1")

@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from squire_pipelines.cli.request_options import read_text
 from squire_pipelines.domain.agent_choice import AgentOrder
+from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.tasks import Priority, TaskKind, TaskStatus
 from squire_pipelines.ledger import collections, tasks
 from squire_pipelines.ledger.audit import audit_page
@@ -129,6 +130,46 @@ def test_two_requests_of_the_same_words_are_two(squire: Squire) -> None:
     squire.config(SETTINGS)
     ids = {squire.json("tasks", "new", REPOSITORY, "Again")["id"] for _ in range(2)}
     assert len(ids) == 2
+
+
+def test_a_second_wording_is_named_as_such_and_made_all_the_same(squire: Squire, samples: SampleData) -> None:
+    squire.config(SETTINGS)
+    finished = samples.ended(Cause.COMPLETED, "Drop support for Python 3.9")
+    again = squire("tasks", "new", REPOSITORY, "Remove Python 3.9 support")
+    assert again.exit_code == 0, again.output
+    warning = " ".join(again.stderr.split())
+    assert f"says nearly the same as the task {finished} 'Drop support for Python 3.9' (succeeded)" in warning
+    (first, second) = squire.json("tasks", "list")
+    assert finished == second["id"]
+    assert f"`squire tasks cancel {first['id']}` takes it back" in warning
+    made = squire.json("tasks", "new", REPOSITORY, "Drop Python 3.9 support")
+    assert made["resembles"] == [
+        {"kind": "task", "name": first["id"], "title": "Remove Python 3.9 support", "status": "ready"},
+        {"kind": "task", "name": finished, "title": "Drop support for Python 3.9", "status": "succeeded"},
+    ]
+
+
+def test_other_work_is_not_named(squire: Squire, samples: SampleData) -> None:
+    squire.config(SETTINGS)
+    samples.ended(Cause.COMPLETED, "Drop support for Python 3.9")
+    samples.task("Rename the package", repository="acme/other")
+    for words in ("Drop support for Python 3.10", "Enable the linter in CI", "Rename the package"):
+        assert squire.json("tasks", "new", REPOSITORY, words)["resembles"] == []
+
+
+def test_an_open_pull_request_of_anybody_is_named(squire: Squire, samples: SampleData) -> None:
+    squire.config(SETTINGS)
+    samples.open_pull_request("Speed up the CSV parser", number=31)
+    made = squire.json("tasks", "new", REPOSITORY, "Make the CSV parser faster", "--base", "feature-31")
+    assert made["resembles"] == []
+    made = squire.json("tasks", "new", REPOSITORY, "Speed up parsing of CSV")
+    named = {work["name"]: work for work in made["resembles"]}
+    assert named["#31"] == {
+        "kind": "open pull request",
+        "name": "#31",
+        "title": "Speed up the CSV parser",
+        "status": None,
+    }
 
 
 def test_no_two_tasks_have_one_branch(squire: Squire, samples: SampleData) -> None:
