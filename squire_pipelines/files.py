@@ -82,10 +82,24 @@ def open_untrusted(path: Path | str, *, dir_fd: int | None = None) -> BinaryIO:
     Raises:
         OSError: It cannot be opened, or is no regular file.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=dir_fd)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    return _open_regular(path, os.O_NOFOLLOW, dir_fd)
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file of the user's for reading: a symlink is followed, no pipe is waited for.
+
+    Raises:
+        OSError: It cannot be opened, or is no regular file.
+    """
+    return _open_regular(path, 0, None)
+
+
+def _open_regular(path: Path | str, flags: int, dir_fd: int | None) -> BinaryIO:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags, dir_fd=dir_fd)
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
         os.close(descriptor)
-        raise OSError(errno.EINVAL, "it is no regular file")
+        raise OSError(errno.EINVAL, "it is a folder" if stat.S_ISDIR(mode) else "it is no regular file")
     return os.fdopen(descriptor, "rb")
 
 

@@ -7,13 +7,16 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from squire_pipelines.errors import ConfigError, SettingError
 from squire_pipelines.execution.agent_checks import check_agents
+from squire_pipelines.planning.goal_files import read_goals
 from squire_pipelines.settings.errors import config_error, in_file, refuse_parameters, variable_at
 from squire_pipelines.settings.file import SettingsFile, key_text, parse_settings
+from squire_pipelines.settings.goal_paths import with_goal_paths
+from squire_pipelines.settings.goals import all_goals
 from squire_pipelines.settings.model import Settings, settings_of
 
 
 def check_usable(settings: Settings, file: SettingsFile) -> None:
-    """Check that each agent can start with the settings, and step containers where they are asked for.
+    """Check that each agent can start with the settings, and step containers where they are asked for; read the goals.
 
     No engine, no provider and no GitHub is asked; `squire doctor` asks them.
 
@@ -26,6 +29,8 @@ def check_usable(settings: Settings, file: SettingsFile) -> None:
     """
     try:
         check_agents(settings)
+        for goals in all_goals(settings):
+            read_goals(goals)
         if settings.pipeline.executor == "docker":
             from squire_pipelines.execution.step_executor import check_settings  # noqa: PLC0415 - Docker's client
 
@@ -103,4 +108,4 @@ def _settings_of_file(file: SettingsFile) -> Settings:
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             return (init_settings,)
 
-    return SettingsOfFile(**file.values)
+    return SettingsOfFile(**with_goal_paths(file.values, file.folder))

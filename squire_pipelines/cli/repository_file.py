@@ -15,6 +15,7 @@ from squire_pipelines.repository_files.parsing import (
 from squire_pipelines.repository_files.tightening import effects_missing, tightened
 from squire_pipelines.sections.repositories import RepositoryOverrides
 from squire_pipelines.settings.file import SettingsFile
+from squire_pipelines.settings.goals import goals_for
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.terminal.output import write_line
 
@@ -116,6 +117,7 @@ def _sections(settings: Settings, name: str) -> dict[str, object]:
     """Return the sections that differ by repository, as they hold in this one."""
     return {
         "issue_labels": settings.issue_labels_for(name),
+        "goals": goals_for(settings, name).goals,
         "ci": settings.ci_for(name),
         "filters": settings.filters_for(name),
         "trust": settings.trust_for(name),
@@ -135,7 +137,7 @@ def _origin(
     if (isinstance(section, dict) and path[1:2] and path[1] in section) or (len(path) == 1 and section is not None):
         rows = [row for row in general.values() if row.path[: 2 + len(path)] == ("repository", name, *path)]
         return (rows[0].origin, rows[0].line) if rows else ("file", None)
-    known = general.get(("planner", *path) if path == ("issue_labels",) else path)
+    known = general.get(("planner", *path) if path in {("issue_labels",), ("goals",)} else path)
     return ("default", None) if known is None else (known.origin, known.line)
 
 

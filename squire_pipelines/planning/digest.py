@@ -7,8 +7,10 @@ from pathlib import Path
 
 from squire_pipelines.domain.signals import OpenIssue, Signal
 from squire_pipelines.errors import ConfigError
+from squire_pipelines.planning.goal_files import goals_or_reason
 from squire_pipelines.planning.prompt import prompt_version
 from squire_pipelines.planning.prompt_files import load_prompts
+from squire_pipelines.settings.goals import goals_for
 from squire_pipelines.settings.model import Settings
 
 
@@ -35,8 +37,9 @@ def settings_digest(settings: Settings, repository: str) -> str:
         "model": planner.model if is_asked else None,
         "providers": [(provider.name, provider.base_url, dict(provider.aliases)) for provider in providers],
         "prompt": _prompt(planner.prompts) if is_asked else None,
-        "goals": planner.goals.strip() if is_asked else None,
+        "goals": goals_or_reason(goals_for(settings, repository)) if is_asked else None,
         "max_tasks": planner.max_tasks,
+        "bounds": (planner.max_task_files, planner.max_task_lines, planner.context_tokens) if is_asked else None,
         "labels": sorted(settings.issue_labels_for(repository)),
         "filters": settings.filters_for(repository).model_dump_json(),
     }

@@ -14,6 +14,7 @@ from squire_pipelines.domain.tasks import Plan
 from squire_pipelines.errors import ModelRefusedError, ModelUnavailableError, PlanBudgetError, PlanningError
 from squire_pipelines.planning.conversation import ModelOptions
 from squire_pipelines.planning.digest import settings_digest, signals_digest
+from squire_pipelines.planning.goal_files import read_goals
 from squire_pipelines.planning.llm import PlanRecord, plan_by_model
 from squire_pipelines.planning.prompt import describe, prompt_version
 from squire_pipelines.planning.prompt_files import PromptFiles, load_prompts
@@ -24,6 +25,7 @@ from squire_pipelines.planning.selection import PlanInputs, select
 from squire_pipelines.planning.shared_answers import SharedAnswers, question_key
 from squire_pipelines.planning.token_limits import known_context
 from squire_pipelines.secrets.secret import Secret
+from squire_pipelines.settings.goals import goals_for
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.settings.providers import ModelProvider
 
@@ -64,7 +66,7 @@ async def make_plan(
         known_work: Tasks of the repository that a new one must not repeat.
 
     Raises:
-        ConfigError: A model is to be asked, and a file of the prompt cannot be used.
+        ConfigError: A model is to be asked, and a file of the prompt or of goals cannot be used.
     """
     planner = settings.planner
     inputs = PlanInputs(
@@ -95,7 +97,10 @@ async def _plan(
     by_rules = plan_by_rules(inputs).model_copy(update={"settings_digest": digest})
     if planner.kind == "rules" or planner.model is None:
         return by_rules
-    if inputs.default_branch is None or not (select(inputs).candidates or planner.goals.strip()):
+    if inputs.default_branch is None:
+        return by_rules
+    goals = read_goals(goals_for(settings, inputs.repository))
+    if not (select(inputs).candidates or goals):
         return by_rules
     record = PlanRecord()
 
@@ -104,7 +109,7 @@ async def _plan(
         on_call(call)
 
     try:
-        asking = _Asking(settings, inputs, find_key, count, reserve, record, load_prompts(planner.prompts))
+        asking = _Asking(settings, inputs, goals, find_key, count, reserve, record, load_prompts(planner.prompts))
         plan = await (_ask_in_turn(asking) if shared is None else _ask_once(asking, shared))
     except PlanningError as error:
         reason = one_line(str(error), 600)
@@ -133,6 +138,7 @@ class _Asking:
 
     settings: Settings
     inputs: PlanInputs
+    goals: str
     find_key: Callable[[str], Secret | None]
     on_call: Callable[[ModelCall], None]
     reserve: Callable[[ModelProvider], int | None]
@@ -147,8 +153,8 @@ async def _ask_once(asking: _Asking, shared: SharedAnswers) -> Plan:
     """
     inputs, planner, selection = asking.inputs, asking.settings.planner, select(asking.inputs)
     # An installation's own question may leave these out, and the answer is checked by them.
-    basis = (inputs.repository, inputs.default_branch, inputs.max_tasks, inputs.bounds, planner.goals)
-    asked = describe(inputs, selection, asking.prompts, goals=planner.goals)
+    basis = (inputs.repository, inputs.default_branch, inputs.max_tasks, inputs.bounds, asking.goals)
+    asked = describe(inputs, selection, asking.prompts, goals=asking.goals)
     question = f"{asking.prompts.system}\n{asked}\n{basis}"
     providers = [provider.name for provider in asking.settings.planner_providers()]
     key = question_key(prompt_version(asking.prompts), f"{planner.model} {planner.context_tokens}", providers, question)
@@ -209,7 +215,7 @@ async def _ask_one(asking: _Asking, provider: ModelProvider) -> Plan:
         provider.aliases.get(model, model),
         provider=provider,
         api_key=key.reveal() if key is not None else None,
-        goals=planner.goals,
+        goals=asking.goals,
         timeout_s=planner.timeout_s,
         max_retries=planner.max_retries,
         max_tokens=asking.reserve(provider),

@@ -13,11 +13,11 @@ from squire_pipelines.domain.text import shorten
 from squire_pipelines.planning.prompt_files import PromptFiles
 from squire_pipelines.planning.quoting import quote
 from squire_pipelines.planning.selection import Candidate, PlanInputs, Selection
+from squire_pipelines.sections.goals import MAX_GOALS_CHARS
 
 MAX_SIGNALS = 150
 MAX_TEXT_CHARS = 3_000
 MAX_BACKGROUND = 50
-MAX_GOALS_CHARS = 20_000
 MAX_WITH_EVIDENCE = 30
 """Of so many signals the model sees the evidence too; agents get that of every signal which they work on."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.planning.quoting import WARNING
+from squire_pipelines.planning.text_files import read_text_file
 
 MAX_BYTES = 64 * 2**10
 """Of one file."""
@@ -86,20 +87,10 @@ def load_prompts(folder: Path | None) -> PromptFiles:
 
 def _read(path: Path, packaged: str) -> str:
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-        text = content.decode("utf-8").strip()
-    except FileNotFoundError:
-        return packaged
-    except OSError as error:
-        raise _unusable(path, f"it cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise _unusable(path, "it is no UTF-8") from error
-    if len(content) > MAX_BYTES:
-        raise _unusable(path, f"it has more than {MAX_BYTES:,} bytes")
-    if not text:
-        raise _unusable(path, "it is empty")
-    return text
+        text = read_text_file(path, max_bytes=MAX_BYTES)
+    except ValueError as error:
+        raise _unusable(path, str(error)) from error
+    return packaged if text is None else text
 
 
 def _unusable(path: Path, reason: str) -> ConfigError:

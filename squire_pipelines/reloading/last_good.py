@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -61,11 +61,11 @@ class LastGood:
 
     def read(self) -> SettingsCopy | None:
         """Return the last valid copy, None where there is none that can be read."""
-        return _read(self.path)
+        return self._read(self.path)
 
     def read_previous(self) -> SettingsCopy | None:
         """Return the copy before the last valid one, None where there is none that can be read."""
-        return _read(self._before)
+        return self._read(self._before)
 
     def keep(self, file: SettingsFile, *, is_current: Callable[[], bool]) -> None:
         """Keep a valid file as the last good one: whole or not at all.
@@ -90,10 +90,10 @@ class LastGood:
                 write_atomically(self._before, known.file.text.encode())
             write_atomically(self.path, file.text.encode())
 
-
-def _read(path: Path) -> SettingsCopy | None:
-    try:
-        file = read_settings_file(path)
-        return SettingsCopy(file, datetime.fromtimestamp(path.stat().st_mtime, UTC)) if file.exists else None
-    except (SettingError, OSError):
-        return None  # no copy helps whom it was to help
+    def _read(self, path: Path) -> SettingsCopy | None:
+        try:
+            file = read_settings_file(path)
+            moment = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        except (SettingError, OSError):
+            return None  # no copy helps whom it was to help
+        return SettingsCopy(replace(file, copy_of=self._config), moment) if file.exists else None

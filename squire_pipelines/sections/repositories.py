@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
+from squire_pipelines.sections.goals import Goals
 from squire_pipelines.sections.types import Label, SettingsSection
 
 
@@ -20,6 +21,7 @@ class RepositoryOverrides(SettingsSection):
     gateway: dict[str, Any] = Field(default_factory=dict)
     budgets: dict[str, Any] = Field(default_factory=dict)
     issue_labels: tuple[Label, ...] | None = None
+    goals: Goals | None = Field(default=None, description="instead of the planner's; an empty text for none")
 
     @field_validator("budgets")
     @classmethod

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, model_validator
 
 from squire_pipelines.domain.plans import SizeBounds
+from squire_pipelines.sections.goals import Goals
 from squire_pipelines.sections.types import (
     AppId,
     BaseUrl,
@@ -77,7 +78,7 @@ class PlannerSettings(SettingsSection):
     min_confidence: float = Field(default=0.6, ge=0, le=1)
     max_risk: Literal["low", "medium", "high"] = "medium"
     prompts: Folder | None = Field(default=None, description="a folder with own files of the prompt")
-    goals: str = Field(default="", max_length=20_000)
+    goals: Goals = Field(default="", description="a text, or files; a path is from the settings' folder")
 
     @property
     def task_bounds(self) -> SizeBounds:

@@ -314,15 +314,14 @@ def check_listen_host(text: str) -> str:
 
 def check_file(path: Path) -> Path:
     """Return the path of a file that is there. Raises ValueError."""
-    path = _absolute(path)
-    if not path.is_file():
+    if not (path := absolute_path(path)).is_file():
         raise ValueError("there is no such file")
     return path
 
 
 def check_folder(path: Path) -> Path:
     """Return the path of a folder that is there. Raises ValueError."""
-    if not (path := _absolute(path)).is_dir():
+    if not (path := absolute_path(path)).is_dir():
         raise ValueError("there is no such folder")
     return path
 
@@ -336,7 +335,8 @@ def check_cache(source: str) -> str:
     return source
 
 
-def _absolute(path: Path) -> Path:
+def absolute_path(path: Path) -> Path:
+    """Return a path with the user's home in it, which is from the root. Raises ValueError for any other."""
     try:
         path = path.expanduser()
     except RuntimeError:

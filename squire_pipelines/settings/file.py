@@ -93,12 +93,21 @@ class Statement:
 
 @dataclass(frozen=True)
 class SettingsFile:
-    """What a settings' file says; one that is not there says nothing."""
+    """What a settings' file says; one that is not there says nothing.
+
+    `copy_of` is the file in whose folder a copy's paths begin.
+    """
 
     path: Path
     text: str = ""
     values: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     exists: bool = True
+    copy_of: Path | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The folder from which the paths of goals in it are."""
+        return (self.copy_of or self.path).absolute().parent
 
     @cached_property
     def statements(self) -> tuple[Statement, ...]:

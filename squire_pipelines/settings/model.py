@@ -45,6 +45,7 @@ from squire_pipelines.sections.types import LedgerUrl, RepositoryName, SourceNam
 from squire_pipelines.settings.default_models import with_default_model
 from squire_pipelines.settings.errors import config_error, in_file, refuse_parameters, setting_context, table_name
 from squire_pipelines.settings.file import SettingsFile, read_settings_file
+from squire_pipelines.settings.goal_paths import with_goal_paths
 from squire_pipelines.settings.keys import SettingValueError
 from squire_pipelines.settings.named_agents import (
     check_command,
@@ -387,7 +388,7 @@ def settings_of(file: SettingsFile) -> Settings:
     refuse_unknown_sections(Settings)
     refuse_parameters(file)
     try:
-        settings = Settings(**file.values)
+        settings = Settings(**with_goal_paths(file.values, file.folder))
         settings.check_overrides()
     except ValidationError as error:
         raise in_file(config_error(Settings, error), file) from error

@@ -261,6 +261,30 @@ def test_edited_goals_change_the_next_plan_though_no_signal_has_changed(
 
 
 @pytest.mark.slow
+def test_a_file_of_goals_is_read_anew_for_each_plan_and_a_wrong_one_makes_none(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SQUIRE_MODEL_KEY", "sk-" + "t" * 30)
+    pipeline.collect(QUIET)
+    file = pipeline.home / "goals.md"
+    with ModelServer([_answer("docs"), _answer("speed")]) as server:
+        _ask_model(pipeline, server.url, 'goals = ["./goals.md"]')
+        missing = verdicts(pipeline.plan(QUIET))["planned", QUIET]
+        assert server.main_requests == []
+        file.write_text("Write docs.", encoding="utf-8")
+        pipeline.plan(QUIET)
+        assert pipeline.sensor(plan_follows_signals).run_requests == []
+        file.write_text("Make it fast.", encoding="utf-8")
+        assert len(pipeline.sensor(plan_follows_signals).run_requests) == 1
+        pipeline.plan(QUIET)
+        assert ["Make it fast." in request.text for request in server.main_requests] == [False, True]
+    assert not missing.passed
+    assert f"the file {file} cannot be used: there is no such file" in (missing.description or "")
+    with pipeline.ledger.read() as tx:
+        assert {task.title for task in list_tasks(tx)} == {"docs", "speed"}
+
+
+@pytest.mark.slow
 def test_what_people_ask_for_becomes_a_task_that_no_model_is_asked_about(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -72,7 +72,25 @@ def test_validate_reads_the_files_of_the_planners_prompt(squire: Squire, tmp_pat
     assert "question.md cannot be used: it has no place {{signals}}" in squire.fails(3, "config", "validate")
     (prompts / "question.md").unlink()
     (prompts / "question.md").mkdir()
-    assert "question.md cannot be used: it cannot be read" in squire.fails(3, "config", "validate")
+    assert "question.md cannot be used: it cannot be read: it is a folder" in squire.fails(3, "config", "validate")
+
+
+def test_validate_reads_the_files_of_goals_and_names_the_line(squire: Squire, tmp_path: Path) -> None:
+    own = '[repository."o/r"]\ngoals = ["own.md"]\n'
+    path = squire.config(f'repositories = ["o/r"]\nagent.model = "m"\n[planner]\ngoals = ["./all.md"]\n{own}')
+    assert "line 4: planner.goals: the file" in squire.fails(3, "config", "validate")
+    (path.parent / "all.md").write_text("Ship it.", encoding="utf-8")
+    refused = squire.fails(3, "config", "validate")
+    assert (
+        f'line 6: repository."o/r".goals: the file {path.parent}/own.md cannot be used: there is no such file'
+        in refused
+    )
+    assert "correct the file" in refused
+    (path.parent / "own.md").write_text("Be own.", encoding="utf-8")
+    squire.ok("config", "validate")
+    assert f"{path.parent}/own.md" in squire.ok("config", "show", "--repository", "o/r")
+    assert f"{path.parent}/all.md" in squire.ok("config", "show", "--json")
+    assert tmp_path in path.parents
 
 
 def test_validate_says_what_step_containers_would_not_see(

@@ -21,3 +21,9 @@ def test_what_a_model_plans_by_changes_the_digest() -> None:
 def test_goals_are_nothing_to_the_rules() -> None:
     assert digest(goals="Write docs.") == digest()
     assert digest(**LOCAL) != digest()
+
+
+def test_the_bounds_of_a_models_tasks_change_the_digest() -> None:
+    bounds = [{}, {"max_task_files": 9}, {"max_task_lines": 9}, {"context_tokens": 9_000}]
+    assert len({digest(**LOCAL, **own) for own in bounds}) == len(bounds)
+    assert len({digest(**own) for own in bounds}) == 1

@@ -1,4 +1,5 @@
 import json
+import os
 import re
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from squire_pipelines.planning.prompt import describe
 from squire_pipelines.planning.prompt_files import MAX_BYTES, NAMES, load_prompts, packaged_prompts
 from squire_pipelines.planning.quoting import WARNING, quote
 from squire_pipelines.planning.selection import PlanInputs, select
+from squire_pipelines.sections.goals import MAX_GOALS_CHARS
 from squire_pipelines.sections.services import PlannerSettings
 from squire_pipelines.settings.model import Settings
 from tests.support.signal_samples import issue, open_pr
@@ -48,8 +50,7 @@ def test_no_text_imitates_the_end_of_its_quotation_and_an_author_with_authority(
 
 
 def test_the_longest_goals_are_told_whole() -> None:
-    (longest,) = (part.max_length for part in PlannerSettings.model_fields["goals"].metadata)
-    goals = "g" * longest
+    goals = "g" * MAX_GOALS_CHARS
     assert goals in ask(issue(10), goals=goals)
 
 
@@ -94,7 +95,13 @@ def test_a_file_that_cannot_be_used_is_named_with_the_reason(
 
 def test_a_folder_in_the_place_of_a_file_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "feedback.md").mkdir()
-    with pytest.raises(ConfigError, match="it cannot be read"):
+    with pytest.raises(ConfigError, match="it is a folder"):
+        load_prompts(tmp_path)
+
+
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "feedback.md")
+    with pytest.raises(ConfigError, match="it is no regular file"):
         load_prompts(tmp_path)
 
 

@@ -56,6 +56,14 @@ def test_a_wrong_file_is_refused_with_its_reason_and_the_old_one_holds(lab: Sett
     assert len(lab.taken) == 1
 
 
+def test_a_copy_names_files_of_goals_from_the_folder_of_the_original(lab: SettingsLab) -> None:
+    lab.write('[planner]\ngoals = ["./goals.md"]\n')
+    lab.start()
+    lab.write(WRONG)
+    settings = lab.start().settings
+    assert settings.planner.goals == (lab.path.parent / "goals.md",)
+
+
 def test_a_removed_file_is_refused_and_a_moment_without_one_is_not_seen(lab: SettingsLab) -> None:
     lab.write(VALID.format(3))
     in_force = lab.start()

@@ -1,0 +1,33 @@
+"""Which goals hold where: those of `[planner]`, or a repository's own. `planning.goal_files` reads their files."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from squire_pipelines.sections.goals import Goals
+from squire_pipelines.settings.file import KeyPath
+from squire_pipelines.settings.model import Settings
+
+_KEY = "goals"
+
+
+@dataclass(frozen=True, slots=True)
+class SetGoals:
+    """Goals, and the name of the setting that has them."""
+
+    key: KeyPath
+    goals: Goals
+
+
+def goals_for(settings: Settings, repository: str) -> SetGoals:
+    """Return the goals of one repository: its own, else those of all."""
+    name = settings.spelling_of(repository) or repository
+    own = settings.repository.get(name)
+    if own is None or own.goals is None:
+        return SetGoals(("planner", _KEY), settings.planner.goals)
+    return SetGoals(("repository", name, _KEY), own.goals)
+
+
+def all_goals(settings: Settings) -> Iterator[SetGoals]:
+    """Yield all goals of the settings."""
+    yield SetGoals(("planner", _KEY), settings.planner.goals)
+    yield from (goals_for(settings, name) for name, own in settings.repository.items() if own.goals is not None)
