@@ -4,7 +4,7 @@ Here: who is asked for a plan and what is reported. Not here: planning, its chec
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +14,12 @@ from squire_pipelines.assets.concurrency import gather_bounded
 from squire_pipelines.assets.signals import OWNERS, SOURCES, signal_key
 from squire_pipelines.assets.tables import preview
 from squire_pipelines.assets.task_reports import TASKS, report_tasks
-from squire_pipelines.domain.plan_making import RetryWaits
-from squire_pipelines.domain.plans import PLAN_CHECKS, PlanFinding, check_plan
-from squire_pipelines.domain.tasks import Plan
+from squire_pipelines.domain.plans import PLAN_CHECKS, uncertain_tasks
+from squire_pipelines.domain.tasks import Plan, TaskSpec
 from squire_pipelines.errors import SquireError
 from squire_pipelines.observability.logging import bound_context
 from squire_pipelines.partitions import repositories
 from squire_pipelines.resources.parameters import GitHubParam, LedgerParam, SettingsParam
-from squire_pipelines.sections.services import PlannerSettings
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.traces import run_trace
 
@@ -36,12 +34,13 @@ TASK_PLAN = dg.AssetKey(["task_plan"])
 PULL_REQUESTS = dg.AssetKey(["pull_requests"])
 BUDGETS = dg.AssetKey(["budgets"])
 PLANNED = "planned"
+CONFIDENCE = "confidence"
 _CHECKS = {
     PLANNED: "A planner gave a plan, and a model its own where one is set (else a warning).",
-    "unique_keys": "Every task of the plan has a name of its own.",
-    "dependencies": "Dependencies name tasks of the plan and form no cycle.",
-    "known_signals": "Tasks answer facts that were seen.",
-    "size": "The plan has no more tasks than the settings allow.",
+    "schema": "Tasks have names of their own, and depend on tasks of the plan without a cycle.",
+    "rules": "Tasks answer facts that were seen, no task is too large for one, and no plan has too many.",
+    "budget": "The model used no more than a plan may (`budgets.plan`).",
+    "duplicates": "No task repeats another one, known work or an open pull request, and no fact is answered twice.",
 }
 
 
@@ -84,6 +83,13 @@ class PlanConfig(dg.Config):
             name, asset=TASK_PLAN, blocking=True, description=f"{text} A plan that fails becomes no task."
         )
         for name, text in _CHECKS.items()
+    ]
+    + [
+        dg.AssetCheckSpec(
+            CONFIDENCE,
+            asset=TASK_PLAN,
+            description="Warns of tasks of which the planner is less sure than `planner.min_confidence`: they wait.",
+        )
     ],
     partitions_def=repositories,
     backfill_policy=dg.BackfillPolicy.single_run(),
@@ -117,7 +123,7 @@ async def _plan(
     *,
     trace_id: str,
 ) -> None:
-    from squire_pipelines.execution.planning import plan_basis
+    from squire_pipelines.execution.planning import recorded_basis
     from squire_pipelines.execution.repository_settings import repository_settings
     from squire_pipelines.ledger import collections
 
@@ -130,16 +136,15 @@ async def _plan(
         async def plan(repository: str) -> None:
             effective = own.of(repository)
             with ledger.read() as tx:
-                newest = max((row.id for row in collections.latest(tx, [repository])), default=0)
-                basis = plan_basis(tx, effective, repository, collections.active_signals(tx, repository))
+                basis = recorded_basis(tx, effective, repository)
             if basis.is_planned and not again:
                 context.log.info(f"{repository}: nothing has changed since its last plan")
                 with ledger.write() as tx:
-                    collections.mark_planned(tx, repository, newest)
+                    collections.mark_planned(tx, repository, basis.newest)
                 return
             with bound_context(repository=repository):
                 outcome = await _plan_one(effective, client, basis, ledger, trace_id, fresh=config.again)
-            _record(context, ledger, basis, outcome, effective.planner, newest=newest, trace_id=trace_id)
+            _record(context, ledger, basis, outcome, effective, trace_id=trace_id)
 
         await gather_bounded(names, plan, limit=settings.collection.max_concurrent_repositories)
 
@@ -172,33 +177,25 @@ def _record(
     ledger: "Ledger",
     basis: "PlanBasis",
     outcome: Plan | SquireError,
-    planner: PlannerSettings,
+    settings: Settings,
     *,
-    newest: int,
     trace_id: str,
 ) -> None:
-    from squire_pipelines.ledger import collections, plan_retries, plans
+    from squire_pipelines.execution.planning import save_plan
+    from squire_pipelines.ledger import collections, plan_retries
 
     if isinstance(outcome, SquireError):
         context.log.error(f"{basis.repository}: no plan: {outcome}")
-        findings = [PlanFinding(PLANNED, None, str(outcome))]
         with ledger.write() as tx:
-            collections.mark_planned(tx, basis.repository, newest)
-            plan_retries.put_off(tx, basis.repository, timedelta(seconds=planner.retry_base_s))
-        _report_checks(context, basis.repository, findings, None)
-    else:
-        known = {signal.ref for signal in basis.signals}
-        findings = list(check_plan(outcome, known_signals=known, max_tasks=planner.max_tasks))
-        with ledger.write() as tx:
-            waits = RetryWaits(planner.retry_base_s, planner.retry_cap_s)
-            saved = plans.save(tx, outcome, findings, trace_id=trace_id, run_id=context.run.run_id, waits=waits)
-            collections.mark_planned(tx, basis.repository, newest)
-        context.log_event(
-            dg.AssetMaterialization(
-                TASK_PLAN, partition=basis.repository, metadata=_plan_metadata(saved, basis, trace_id)
-            )
-        )
-        _report_checks(context, basis.repository, findings, saved)
+            collections.mark_planned(tx, basis.repository, basis.newest)
+            plan_retries.put_off(tx, basis.repository, timedelta(seconds=settings.planner.retry_base_s))
+        _report_check(context, basis.repository, PLANNED, [(None, str(outcome))])
+        return
+    with ledger.write() as tx:
+        saved = save_plan(tx, settings, basis, outcome, trace_id=trace_id, run_id=context.run.run_id)
+    metadata = _plan_metadata(saved, basis, trace_id)
+    context.log_event(dg.AssetMaterialization(TASK_PLAN, partition=basis.repository, metadata=metadata))
+    _report_checks(context, settings, saved)
 
 
 def _plan_metadata(saved: "SavedPlan", basis: "PlanBasis", trace_id: str) -> dict[str, Any]:
@@ -227,34 +224,55 @@ def _plan_metadata(saved: "SavedPlan", basis: "PlanBasis", trace_id: str) -> dic
             ((t.key, t.title, t.reason, t.duplicate_of or "", t.message) for t in plan.left_out),
         ),
         "preview": preview(
-            ("task", "title", "kind", "priority", "answers"),
-            ((t.key, t.title, t.kind, t.priority.name.lower(), ", ".join(t.signals)) for t in plan.tasks),
+            ("task", "title", "kind", "priority", "risk", "confidence", "size", "depends on", "answers", "rests on"),
+            map(_task_cells, plan.tasks),
         ),
     }
 
 
-def _report_checks(
-    context: dg.AssetExecutionContext, repository: str, findings: list[PlanFinding], saved: "SavedPlan | None"
+def _task_cells(task: TaskSpec) -> tuple[object, ...]:
+    rests_on = "; ".join(task.confidence_factors)
+    lists = (", ".join(task.depends_on), ", ".join(task.signals), rests_on)
+    return (task.key, task.title, task.kind, task.priority.name.lower(), task.risk, task.confidence, task.size, *lists)
+
+
+def _report_checks(context: dg.AssetExecutionContext, settings: Settings, saved: "SavedPlan") -> None:
+    """Report each check; two warn: where the rules planned since a model gave no plan, and of what is not sure."""
+    repository, warning = saved.plan.repository, _warning(saved)
+    _report_check(context, repository, PLANNED, [(None, warning)] if warning is not None else [], warns=True)
+    for name in PLAN_CHECKS:
+        problems = [(finding.task, finding.message) for finding in saved.findings if finding.check == name]
+        _report_check(context, repository, name, problems)
+    least = settings.planner.min_confidence
+    unsure = [
+        (task.key, f"{task.confidence:.2f} is less than {least:.2f}: {'; '.join(task.confidence_factors)}")
+        for task in uncertain_tasks(saved.plan, least)
+    ]
+    _report_check(context, repository, CONFIDENCE, unsure, warns=True, blocking=False)
+
+
+def _report_check(
+    context: dg.AssetExecutionContext,
+    repository: str,
+    name: str,
+    problems: Sequence[tuple[str | None, str]],
+    *,
+    warns: bool = False,
+    blocking: bool = True,
 ) -> None:
-    """Report each check; `planned` warns where the rules planned since a model gave no plan."""
-    for name in (PLANNED, *PLAN_CHECKS) if saved is not None else (PLANNED,):
-        failures = [finding for finding in findings if finding.check == name]
-        warning = _warning(saved) if name == PLANNED and saved is not None else None
-        context.log_event(
-            dg.AssetCheckEvaluation(
-                asset_key=TASK_PLAN,
-                check_name=name,
-                passed=not failures and warning is None,
-                severity=dg.AssetCheckSeverity.WARN if warning is not None else dg.AssetCheckSeverity.ERROR,
-                partition=repository,
-                blocking=True,
-                description=warning or "; ".join(finding.message for finding in failures) or None,
-                metadata={
-                    "findings": len(failures),
-                    "preview": preview(("task", "why"), ((f.task, f.message) for f in failures)),
-                },
-            )
+    """Report one check of a repository's plan, with its problems: a task, or None for the whole plan, and why."""
+    context.log_event(
+        dg.AssetCheckEvaluation(
+            asset_key=TASK_PLAN,
+            check_name=name,
+            passed=not problems,
+            severity=dg.AssetCheckSeverity.WARN if warns and problems else dg.AssetCheckSeverity.ERROR,
+            partition=repository,
+            blocking=blocking,
+            description="; ".join(message for _, message in problems) or None,
+            metadata={"findings": len(problems), "preview": preview(("task", "why"), problems)},
         )
+    )
 
 
 def _warning(saved: "SavedPlan") -> str | None:
@@ -292,8 +310,8 @@ def _admit(
 
     `asked` are the tasks that were made of people's requests: they are reported with those of the plan.
     """
+    from squire_pipelines.execution.planning import admit_plan
     from squire_pipelines.execution.repository_settings import repository_settings
-    from squire_pipelines.execution.requests import approval_rule
     from squire_pipelines.ledger import plans
 
     own = repository_settings(ledger, settings)
@@ -308,14 +326,7 @@ def _admit(
                 context.log.warning(f"{repository}: plan {saved.id} failed its checks, nothing is admitted")
                 saved = None
             if saved is not None:
-                created += plans.admit(
-                    tx,
-                    saved.id,
-                    approval=approval_rule(effective),
-                    max_attempts=effective.dispatch.max_attempts,
-                    max_tasks_per_fact=effective.planner.max_tasks_per_fact,
-                    duplicate_days=effective.planner.duplicate_days,
-                )
+                created += admit_plan(tx, effective, saved)
         if saved is not None or created:
             report_tasks(context, ledger, effective, repository, created, saved=saved, trace_id=trace_id)
 

@@ -13,11 +13,11 @@ name what it resembles.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from squire_pipelines.domain.plans import leave_out, omit
+from squire_pipelines.domain.plans import DUPLICATES, PlanFinding, leave_out, omit
 from squire_pipelines.domain.signals import OpenPullRequest, Signal, SignalKind
 from squire_pipelines.domain.similar_text import WorkText, is_same_work
 from squire_pipelines.domain.tasks import LeftOutReason, LeftOutTask, Plan, TaskSpec, TaskStatus
@@ -111,6 +111,26 @@ def leave_out_duplicates(plan: Plan, known: Sequence[KnownWork]) -> Plan:
         omissions.append(omit(task, LeftOutReason.DUPLICATE, message, duplicate_of=work.name, task_id=task_id))
     plan = plan.model_copy(update={"notes": tuple(dict.fromkeys((*plan.notes, *notes)))}) if notes else plan
     return leave_out(plan, omissions) if omissions else plan
+
+
+def check_duplicates(plan: Plan, known: Sequence[KnownWork], covered: Collection[str]) -> Iterator[PlanFinding]:
+    """Check that no task of a plan repeats another one, or known work, or answers a fact that needs no task.
+
+    Args:
+        plan: After `leave_out_duplicates`.
+        known: Work that a task must not repeat.
+        covered: Refs of the facts that need no task.
+    """
+    answered: dict[str, str] = {}
+    for task in plan.tasks:
+        for ref in task.signals:
+            if ref in covered:
+                yield PlanFinding(DUPLICATES, task.key, f"answers {ref!r}, which needs no task")
+            elif (other := answered.setdefault(ref, task.key)) != task.key:
+                yield PlanFinding(DUPLICATES, task.key, f"answers {ref!r}, as the task {other!r} does")
+    for omission in leave_out_duplicates(plan, known).left_out[len(plan.left_out) :]:
+        if omission.reason is LeftOutReason.DUPLICATE:
+            yield PlanFinding(DUPLICATES, omission.key, omission.message)
 
 
 def _matches(task: TaskSpec, works: Iterable[KnownWork]) -> Iterator[tuple[KnownWork, str]]:

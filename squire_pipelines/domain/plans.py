@@ -4,12 +4,16 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
+from squire_pipelines.domain.budgets import Amount, Limit
 from squire_pipelines.domain.tasks import EstimatedSize, LeftOutReason, LeftOutTask, Plan, Risk, TaskSpec
+
+SCHEMA, RULES, BUDGET, DUPLICATES = PLAN_CHECKS = ("schema", "rules", "budget", "duplicates")
+"""What a plan that becomes tasks must pass; what each holds is said where it is checked."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlanFinding:
-    """One problem of a plan: which check, which task, and why."""
+    """One problem of a plan: which check of `PLAN_CHECKS`, which task, and why."""
 
     check: str
     task: str | None
@@ -97,7 +101,7 @@ def check_keys(plan: Plan) -> Iterator[PlanFinding]:
     seen: set[str] = set()
     for task in plan.tasks:
         if task.key in seen:
-            yield PlanFinding("unique_keys", task.key, f"two tasks have the key {task.key!r}")
+            yield PlanFinding(SCHEMA, task.key, f"two tasks have the key {task.key!r}")
         seen.add(task.key)
 
 
@@ -109,13 +113,13 @@ def check_dependencies(plan: Plan) -> Iterator[PlanFinding]:
     for task in plan.tasks:
         for dependency in task.depends_on:
             if dependency not in keys | repeated:
-                yield PlanFinding("dependencies", task.key, f"depends on {dependency!r}, which is no task of this plan")
+                yield PlanFinding(SCHEMA, task.key, f"depends on {dependency!r}, which is no task of this plan")
         graph[task.key] = set(task.depends_on) & keys
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         cycle = " -> ".join(error.args[1])
-        yield PlanFinding("dependencies", None, f"the dependencies form a cycle: {cycle}")
+        yield PlanFinding(SCHEMA, None, f"the dependencies form a cycle: {cycle}")
 
 
 def check_signals(plan: Plan, known: Collection[str]) -> Iterator[PlanFinding]:
@@ -123,23 +127,50 @@ def check_signals(plan: Plan, known: Collection[str]) -> Iterator[PlanFinding]:
     for task in plan.tasks:
         for ref in task.signals:
             if ref not in known:
-                yield PlanFinding("known_signals", task.key, f"answers the signal {ref!r}, which was not seen")
+                yield PlanFinding(RULES, task.key, f"answers the signal {ref!r}, which was not seen")
 
 
 def check_size(plan: Plan, *, max_tasks: int) -> Iterator[PlanFinding]:
     """Check that a plan has at most `max_tasks` tasks."""
     if len(plan.tasks) > max_tasks:
-        yield PlanFinding("size", None, f"{len(plan.tasks)} tasks, the limit is {max_tasks}")
+        yield PlanFinding(RULES, None, f"{len(plan.tasks)} tasks, the limit is {max_tasks}")
 
 
-PLAN_CHECKS = ("unique_keys", "dependencies", "known_signals", "size")
+def check_bounds(plan: Plan, bounds: SizeBounds) -> Iterator[PlanFinding]:
+    """Check that no task is estimated at more than one task may change."""
+    for task in plan.tasks:
+        if (excess := bounds.excess(task.size)) is not None:
+            yield PlanFinding(RULES, task.key, excess)
+
+
+def check_use(plan: Plan, cap: Limit) -> Iterator[PlanFinding]:
+    """Check that the model used no more than a plan may, for each provider that was asked."""
+    if plan.use is None:
+        return
+    asked = len({step.provider for step in plan.steps if step.provider is not None}) or 1
+    used = Amount(plan.use.cost_usd or 0.0, plan.use.input_tokens + plan.use.output_tokens)
+    most = Limit(
+        usd=None if cap.usd is None else cap.usd * asked, tokens=None if cap.tokens is None else cap.tokens * asked
+    )
+    if not used.fits(most):
+        limits = (f"{most.usd:.4f} USD" if most.usd is not None else "", f"{most.tokens} tokens" if most.tokens else "")
+        message = (
+            f"the model used {used.usd:.4f} USD and {used.tokens} tokens for it, and may use "
+            f"{' and '.join(filter(None, limits))}: raise `budgets.plan`, or take a model that needs less"
+        )
+        yield PlanFinding(BUDGET, None, message)
 
 
 def check_plan(plan: Plan, *, known_signals: Collection[str], max_tasks: int) -> tuple[PlanFinding, ...]:
-    """Return all findings of all checks, in the order of `PLAN_CHECKS`."""
+    """Return what is wrong with a plan by itself, whoever made it: its schema first, then the rules."""
     return (
         *check_keys(plan),
         *check_dependencies(plan),
         *check_signals(plan, known_signals),
         *check_size(plan, max_tasks=max_tasks),
     )
+
+
+def uncertain_tasks(plan: Plan, min_confidence: float) -> tuple[TaskSpec, ...]:
+    """Return the tasks of which the planner is less sure than those must be that start without a person."""
+    return tuple(task for task in plan.tasks if task.confidence < min_confidence)

@@ -1,18 +1,21 @@
 """Plans one repository: what a plan is made from, and the plan. The asset, dry runs and commands have this one way.
 
-Nothing is saved here but what a model that is asked costs, and its answer; whether the plan may become tasks is the
-caller's to check.
+To plan saves nothing but what a model that is asked costs, and its answer; to save the plan and to make its tasks are
+steps of their own.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from squire_pipelines.domain.duplicates import KnownWork
+from squire_pipelines.domain.budgets import Purpose
+from squire_pipelines.domain.duplicates import KnownWork, check_duplicates, open_pull_requests
+from squire_pipelines.domain.plan_making import RetryWaits
+from squire_pipelines.domain.plans import PlanFinding, check_bounds, check_plan, check_use
 from squire_pipelines.domain.signals import Signal
 from squire_pipelines.domain.tasks import Plan, TaskSpec
-from squire_pipelines.execution.requests import request_inputs
-from squire_pipelines.ledger import plan_retries, plans
+from squire_pipelines.execution.requests import approval_rule, request_inputs
+from squire_pipelines.ledger import collections, plan_retries, plans
 from squire_pipelines.ledger.known_work import known_work
 from squire_pipelines.ledger.plans import SavedPlan
 from squire_pipelines.ledger.store import Ledger, Transaction
@@ -36,6 +39,7 @@ class PlanBasis:
         known_work: Tasks that a new one must not repeat.
         latest: The repository's newest plan.
         is_planned: Whether that plan was made from the same signals and settings, and is not to be made again.
+        newest: The reading that the signals are of, which the plan answers; 0 where they were not recorded.
     """
 
     repository: str
@@ -44,9 +48,12 @@ class PlanBasis:
     known_work: tuple[KnownWork, ...]
     latest: SavedPlan | None
     is_planned: bool
+    newest: int = 0
 
 
-def plan_basis(tx: Transaction, settings: Settings, repository: str, signals: Sequence[Signal]) -> PlanBasis:
+def plan_basis(
+    tx: Transaction, settings: Settings, repository: str, signals: Sequence[Signal], *, newest: int = 0
+) -> PlanBasis:
     """Return what a plan is made from.
 
     Args:
@@ -54,6 +61,7 @@ def plan_basis(tx: Transaction, settings: Settings, repository: str, signals: Se
         settings: Those that hold in the repository.
         repository: `owner/name`.
         signals: All of the repository, with people's decisions.
+        newest: See `PlanBasis`.
     """
     planner, latest = settings.planner, plans.latest(tx, repository)
     rules = settings.trust_rules_for(repository)
@@ -67,7 +75,14 @@ def plan_basis(tx: Transaction, settings: Settings, repository: str, signals: Se
         and latest.plan.signals_digest == signals_digest(signals)
         and latest.plan.settings_digest in {None, settings_digest(settings, repository)}
         and not plan_retries.is_due(latest.ask_again_at, tx.now),
+        newest,
     )
+
+
+def recorded_basis(tx: Transaction, settings: Settings, repository: str) -> PlanBasis:
+    """Return what a plan is made from, as the repository was read last."""
+    newest = max((row.id for row in collections.latest(tx, [repository])), default=0)
+    return plan_basis(tx, settings, repository, collections.active_signals(tx, repository), newest=newest)
 
 
 def requests_in(settings: Settings, basis: PlanBasis, *, default_branch: str | None) -> tuple[TaskSpec, ...]:
@@ -125,4 +140,48 @@ async def plan_repository(
         reserve=account.reserve,
         shared=SharedAnswers(ledger, settings.planner, fresh=fresh),
         known_work=basis.known_work,
+    )
+
+
+def find_problems(settings: Settings, basis: PlanBasis, plan: Plan) -> tuple[PlanFinding, ...]:
+    """Return why a plan may not become tasks, in the order of `PLAN_CHECKS`; nothing where it may."""
+    planner = settings.planner
+    known = {signal.ref for signal in basis.signals}
+    return (
+        *check_plan(plan, known_signals=known, max_tasks=planner.max_tasks),
+        *check_bounds(plan, planner.task_bounds),
+        *check_use(plan, settings.budgets_for(basis.repository).cap(Purpose.PLAN)),
+        *check_duplicates(plan, (*basis.known_work, *open_pull_requests(basis.signals)), basis.covered),
+    )
+
+
+def save_plan(
+    tx: Transaction, settings: Settings, basis: PlanBasis, plan: Plan, *, trace_id: str, run_id: str | None
+) -> SavedPlan:
+    """Store a plan with what is wrong with it, which keeps it from becoming tasks.
+
+    Args:
+        tx: Writes.
+        settings: Those that hold in the repository.
+        basis: What the plan was made from.
+        plan: Whoever made it.
+        trace_id: Of the run or command.
+        run_id: Of Dagster's run; None for a command.
+    """
+    waits = RetryWaits(settings.planner.retry_base_s, settings.planner.retry_cap_s)
+    saved = plans.save(tx, plan, find_problems(settings, basis, plan), trace_id=trace_id, run_id=run_id, waits=waits)
+    collections.mark_planned(tx, basis.repository, basis.newest)
+    return saved
+
+
+def admit_plan(tx: Transaction, settings: Settings, saved: SavedPlan) -> tuple[str, ...]:
+    """Make the tasks of a plan that passed its checks, once; return the ids of the new ones."""
+    planner = settings.planner
+    return plans.admit(
+        tx,
+        saved.id,
+        approval=approval_rule(settings),
+        max_attempts=settings.dispatch.max_attempts,
+        max_tasks_per_fact=planner.max_tasks_per_fact,
+        duplicate_days=planner.duplicate_days,
     )

@@ -1,3 +1,4 @@
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import dagster as dg
@@ -7,8 +8,9 @@ from sqlalchemy import select
 
 from squire_forge.process import ForgeProcess
 from squire_pipelines.assets.task_reports import TASKS
+from squire_pipelines.domain.plan_making import PlanUse
 from squire_pipelines.domain.signals import OpenIssue, ReviewFinding, Signal, SignalKind
-from squire_pipelines.domain.tasks import Plan, TaskStatus
+from squire_pipelines.domain.tasks import Plan, TaskSpec, TaskStatus
 from squire_pipelines.execution import planning
 from squire_pipelines.ledger import collections, decisions, plans, tasks
 from squire_pipelines.ledger.tables import model_calls
@@ -44,14 +46,26 @@ def count_plans(pipeline: Pipeline, repository: str) -> int:
         return len(tx.execute(select(plan_table.c.id).where(plan_table.c.repository == repository)).all())
 
 
-async def _two_of_a_kind(_settings: object, repository: str, signals: list[Signal], **_: object) -> Plan:
-    """No planner of ours makes such a plan; one from elsewhere may."""
-    return Plan(
-        repository=repository,
-        planner="elsewhere",
-        signals_digest=signals_digest(signals),
-        tasks=(spec("a"), spec("a", title="Again | and [again](x)")),
-    )
+def plan_from_elsewhere(*specs: TaskSpec, **fields: Any) -> Callable[..., Coroutine[Any, Any, Plan]]:
+    """A planner that makes this plan, whatever it is asked. No planner of ours makes a wrong one."""
+
+    async def make(_settings: object, repository: str, signals: Sequence[Signal], **_: object) -> Plan:
+        digest = signals_digest(signals)
+        return Plan(repository=repository, planner="elsewhere", signals_digest=digest, tasks=specs, **fields)
+
+    return make
+
+
+TOO_MUCH = PlanUse(input_tokens=2_000, output_tokens=1)
+WRONG_PLANS = {
+    "schema": (plan_from_elsewhere(spec("a"), spec("a", title="Again | and [again](x)")), "two tasks have the key 'a'"),
+    "rules": (plan_from_elsewhere(spec("a", signals=("open_issue:9",))), "which was not seen"),
+    "budget": (plan_from_elsewhere(spec("a"), use=TOO_MUCH), "2001 tokens for it, and may use 2000 tokens"),
+    "duplicates": (
+        plan_from_elsewhere(spec("a", title="Write a tutorial"), spec("b", title="Write the tutorial")),
+        "it says nearly the same as the task a",
+    ),
+}
 
 
 @pytest.mark.slow
@@ -86,23 +100,45 @@ def test_unchanged_signals_are_not_planned_again(pipeline: Pipeline) -> None:
 
 
 @pytest.mark.slow
-def test_a_plan_that_fails_a_check_becomes_no_task(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planning, "make_plan", _two_of_a_kind)
+@pytest.mark.parametrize("check", WRONG_PLANS)
+def test_a_plan_that_fails_a_check_becomes_no_task(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, check: str
+) -> None:
+    make, problem = WRONG_PLANS[check]
+    monkeypatch.setattr(planning, "make_plan", make)
+    pipeline.configure("[budgets.plan]\ntokens = 2000\n")
     pipeline.collect(QUIET)
     done = pipeline.plan(QUIET)
     seen = verdicts(done)
-    assert {check for (check, _), verdict in seen.items() if not verdict.passed} == {"unique_keys"}
-    failed = seen["unique_keys", QUIET]
+    assert {name for (name, _), verdict in seen.items() if not verdict.passed} == {check}
+    failed = seen[check, QUIET]
     assert failed.blocking
-    assert "two tasks have the key 'a'" in (failed.description or "")
+    assert failed.severity is dg.AssetCheckSeverity.ERROR
+    assert problem in (failed.description or "")
     assert made(done, "tasks") == {}
-    assert "[again]" in str(made(done, "task_plan")[QUIET]["preview"].records)
+    assert "a" in str(made(done, "task_plan")[QUIET]["preview"].records)
     assert all_tasks(pipeline) == []
     with pipeline.ledger.read() as tx:
         saved = plans.latest(tx, QUIET)
     assert saved is not None
     assert saved.findings
     assert saved.admitted_at is None
+
+
+@pytest.mark.slow
+def test_a_task_that_the_planner_is_not_sure_of_is_warned_of_and_waits_for_a_person(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unsure = spec("a", confidence=0.4, confidence_factors=("the log is cut",))
+    monkeypatch.setattr(planning, "make_plan", plan_from_elsewhere(unsure))
+    pipeline.collect(QUIET)
+    done = pipeline.plan(QUIET)
+    seen = verdicts(done)
+    assert [name for (name, _), verdict in seen.items() if not verdict.passed] == ["confidence"]
+    warned = seen["confidence", QUIET]
+    assert (warned.blocking, warned.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert warned.description == "0.40 is less than 0.60: the log is cut"
+    assert made(done, "tasks")[QUIET]["proposed"].value == 1
 
 
 @pytest.mark.slow
@@ -114,7 +150,7 @@ def test_a_repository_that_cannot_be_asked_about_keeps_the_others_from_nothing(p
     assert seen["planned", HANDBOOK].passed
     assert not seen["planned", "demo/none"].passed
     assert "there is no repository demo/none" in (seen["planned", "demo/none"].description or "")
-    assert ("size", "demo/none") not in seen  # there is no plan that could be judged
+    assert ("rules", "demo/none") not in seen  # there is no plan that could be judged
     assert [repository for repository, _ in all_tasks(pipeline)] == [HANDBOOK]
     with pipeline.ledger.read() as tx:
         assert collections.unplanned(tx) == {}  # the next reading asks again, not a loop

@@ -138,7 +138,7 @@ def test_an_admitted_plan_becomes_tasks_once(ledger: Ledger, clock: Clock) -> No
 
 
 def test_a_plan_with_findings_is_never_admitted(ledger: Ledger) -> None:
-    plan_id = save(ledger, spec("a"), findings=(PlanFinding("known_signals", "a", "invented"),))
+    plan_id = save(ledger, spec("a"), findings=(PlanFinding("rules", "a", "invented"),))
     assert admit(ledger, plan_id) == ()
     with ledger.read() as tx:
         assert plans.get(tx, plan_id).admitted_at is None

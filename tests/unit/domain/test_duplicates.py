@@ -5,6 +5,7 @@ import pytest
 from squire_pipelines.domain.duplicates import (
     MAX_CLOSED_ISSUES,
     KnownWork,
+    check_duplicates,
     closed_issues,
     leave_out_duplicates,
     open_pull_requests,
@@ -37,6 +38,18 @@ def test_a_second_wording_of_a_finished_task_is_left_out_and_named_as_such() -> 
     assert omission.message == (
         "it says nearly the same as the task t1 'Write a tutorial for plugin authors' (succeeded)"
     )
+
+
+def test_a_plan_that_repeats_something_fails_its_check_and_what_was_left_out_of_it_does_not_count() -> None:
+    repeated = plan(
+        task("a", AGAIN), task("b", "Rotate the signing keys", "failed_ci:1"), task("c", "x", "failed_ci:1")
+    )
+    findings = list(check_duplicates(repeated, [TUTORIAL], ["failed_ci:2"]))
+    assert {(finding.check, finding.task) for finding in findings} == {("duplicates", "a"), ("duplicates", "c")}
+    covered = plan(task("a", "Repair the build", "failed_ci:2"))
+    (finding,) = check_duplicates(covered, [], ["failed_ci:2"])
+    assert finding.message == "answers 'failed_ci:2', which needs no task"
+    assert list(check_duplicates(leave_out_duplicates(plan(task("a", AGAIN)), [TUTORIAL]), [TUTORIAL], [])) == []
 
 
 def test_a_pull_request_of_anybody_is_known_work_except_for_tasks_that_go_into_its_branch() -> None:

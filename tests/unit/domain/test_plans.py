@@ -7,7 +7,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from squire_pipelines.domain.plans import PLAN_CHECKS, PlanFinding, SizeBounds, check_plan, leave_out, omit
+from squire_pipelines.domain.budgets import Limit
+from squire_pipelines.domain.plan_making import PlanStep, PlanUse, StepKind
+from squire_pipelines.domain.plans import (
+    BUDGET,
+    RULES,
+    SCHEMA,
+    PlanFinding,
+    SizeBounds,
+    check_bounds,
+    check_plan,
+    check_use,
+    leave_out,
+    omit,
+    uncertain_tasks,
+)
 from squire_pipelines.domain.tasks import EstimatedSize, LeftOutReason, Plan, TaskSpec
 
 
@@ -34,15 +48,15 @@ def test_a_good_plan_has_no_findings() -> None:
 @pytest.mark.parametrize(
     ("tasks", "finding"),
     [
-        ((task("a"), task("a")), PlanFinding("unique_keys", "a", "two tasks have the key 'a'")),
+        ((task("a"), task("a")), PlanFinding("schema", "a", "two tasks have the key 'a'")),
         (
             (task("a", ["x"]),),
-            PlanFinding("dependencies", "a", "depends on 'x', which is no task of this plan"),
+            PlanFinding("schema", "a", "depends on 'x', which is no task of this plan"),
         ),
-        ((task("a", ["a"]),), PlanFinding("dependencies", None, "the dependencies form a cycle: a -> a")),
+        ((task("a", ["a"]),), PlanFinding("schema", None, "the dependencies form a cycle: a -> a")),
         (
             (task("a", signals=["open_issue:9"]),),
-            PlanFinding("known_signals", "a", "answers the signal 'open_issue:9', which was not seen"),
+            PlanFinding("rules", "a", "answers the signal 'open_issue:9', which was not seen"),
         ),
     ],
     ids=["key twice", "unknown dependency", "itself", "invented signal"],
@@ -54,12 +68,49 @@ def test_what_is_wrong_is_said_once_with_the_task(tasks: tuple[TaskSpec, ...], f
 def test_a_plan_may_have_as_many_tasks_as_the_limit_and_not_one_more() -> None:
     tasks = [task(str(number)) for number in range(4)]
     assert check(*tasks, max_tasks=4) == ()
-    assert check(*tasks, max_tasks=3) == (PlanFinding("size", None, "4 tasks, the limit is 3"),)
+    assert check(*tasks, max_tasks=3) == (PlanFinding("rules", None, "4 tasks, the limit is 3"),)
 
 
 def test_all_findings_come_in_the_order_of_the_checks() -> None:
     findings = check(task("a", ["x"], ["s"]), task("a", ["a"]), max_tasks=1)
-    assert list(dict.fromkeys(finding.check for finding in findings)) == list(PLAN_CHECKS)
+    assert list(dict.fromkeys(finding.check for finding in findings)) == [SCHEMA, RULES]
+
+
+def test_a_task_that_is_estimated_above_the_bounds_breaks_the_rules() -> None:
+    large = task("a").model_copy(update={"size": EstimatedSize(files=6, lines=10)})
+    assert list(check_bounds(plan(task("b"), large), SizeBounds(5, 500))) == [
+        PlanFinding(RULES, "a", "it is estimated at 6 files, 10 lines; the limit is 5 files, 500 lines")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("use", "cap", "problem"),
+    [
+        (PlanUse(input_tokens=900, output_tokens=100, cost_usd=0.5), Limit(usd=0.5, tokens=1000), None),
+        (PlanUse(input_tokens=900, output_tokens=101, cost_usd=0.1), Limit(tokens=1000), "may use 1000 tokens"),
+        (PlanUse(cost_usd=0.51), Limit(usd=0.5), "may use 0.5000 USD"),
+        (PlanUse(input_tokens=10**9, cost_usd=None), Limit(usd=0.5), None),
+        (None, Limit(usd=0.1, tokens=1), None),
+    ],
+)
+def test_a_plan_whose_model_used_more_than_it_may_fails_by_the_budget(
+    use: PlanUse | None, cap: Limit, problem: str | None
+) -> None:
+    findings = list(check_use(plan().model_copy(update={"use": use}), cap))
+    assert [finding.check for finding in findings] == ([BUDGET] if problem else [])
+    assert all((problem or "") in finding.message for finding in findings)
+
+
+def test_each_provider_that_was_asked_may_use_as_much() -> None:
+    steps = tuple(PlanStep(kind=StepKind.ASK, taken=False, provider=name) for name in ("one", "two", "two"))
+    asked = plan().model_copy(update={"steps": steps, "use": PlanUse(cost_usd=0.9)})
+    assert list(check_use(asked, Limit(usd=0.5))) == []
+    assert len(list(check_use(asked, Limit(usd=0.4)))) == 1
+
+
+def test_tasks_below_the_confidence_are_named() -> None:
+    sure, unsure = (task(key).model_copy(update={"confidence": value}) for key, value in (("a", 0.6), ("b", 0.59)))
+    assert uncertain_tasks(plan(sure, unsure), 0.6) == (unsure,)
 
 
 @st.composite
@@ -87,7 +138,7 @@ def test_a_cycle_is_always_found_and_shown(tasks: list[TaskSpec], data: st.DataO
         for planned in tasks
     ]
     (finding,) = check(*with_ring)
-    assert finding.check == "dependencies"
+    assert finding.check == "schema"
     shown = finding.message.partition(": ")[2].split(" -> ")
     assert shown[0] == shown[-1]
     depends = {planned.key: planned.depends_on for planned in with_ring}
