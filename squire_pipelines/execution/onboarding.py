@@ -26,7 +26,7 @@ from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.planning.rules import plan_by_rules
 from squire_pipelines.planning.selection import PlanInputs
 from squire_pipelines.publishing.author import commit_author
-from squire_pipelines.publishing.body import escape_markdown
+from squire_pipelines.publishing.escaping import escape_markdown
 from squire_pipelines.publishing.git import run_git
 from squire_pipelines.publishing.mirror import Mirror, fetch_mirror
 from squire_pipelines.publishing.push import push_head

@@ -12,6 +12,7 @@ from squire_pipelines.domain.states import EventSubject
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import SquireError
 from squire_pipelines.execution.lease import LeasedAttempt
+from squire_pipelines.execution.pull_request_story import last_words, resolved_issues
 from squire_pipelines.execution.usage_recorder import web_search_note
 from squire_pipelines.execution.workspace import folder_of
 from squire_pipelines.github.client import GitHubClient
@@ -21,6 +22,7 @@ from squire_pipelines.ledger import attempts, collections, outcomes, plans, task
 from squire_pipelines.ledger.attempts import Attempt, AttemptFacts
 from squire_pipelines.ledger.model_calls import TokenUsage, usage_of_attempt
 from squire_pipelines.ledger.store import Transaction
+from squire_pipelines.planning.quoting import for_people
 from squire_pipelines.publishing.author import CommitAuthor, commit_author
 from squire_pipelines.publishing.mirror import Mirror, mirror_path
 from squire_pipelines.publishing.publish_change import (
@@ -126,13 +128,10 @@ def _follow_up(tx: Transaction, leased: LeasedAttempt) -> str | None:
 
 def _request(leased: LeasedAttempt, clone_url: str, author: CommitAuthor) -> PublishRequest:
     task, attempt = leased.task, leased.attempt
-    folder = folder_of(leased)
+    folder, texts = folder_of(leased), leased.settings.publishing
     with leased.ledger.read() as tx:
-        links = tuple(
-            SignalLink(title=signal.title, url=signal.url)
-            for signal in collections.active_signals(tx, task.repository)
-            if signal.ref in task.spec.signals
-        )
+        signals = [s for s in collections.active_signals(tx, task.repository) if s.ref in task.spec.signals]
+        closes = resolved_issues(tx, task.id, signals) if texts.close_issues else ()
         planner = plans.get(tx, task.plan_id).plan.planner if task.plan_id else "rules"
         heads = (earlier.head_sha for earlier in attempts.of_task(tx, task.id))
         earlier_heads = frozenset(head for head in heads if head)
@@ -154,7 +153,7 @@ def _request(leased: LeasedAttempt, clone_url: str, author: CommitAuthor) -> Pub
         bundle=folder.keep / BUNDLE_FILE,
         scratch=folder.root / "scratch",
         spec=task.spec,
-        signals=links,
+        signals=tuple(SignalLink(title=signal.title, url=signal.url) for signal in signals),
         planner=planner,
         requester=requester,
         agent=attempt.agent or "command",
@@ -165,7 +164,10 @@ def _request(leased: LeasedAttempt, clone_url: str, author: CommitAuthor) -> Pub
         cost=_cost(attempt, used),
         bot_name=author.name,
         bot_email=author.email,
-        style=style_from(leased.settings.publishing),
+        style=style_from(texts),
+        words=last_words(folder.keep),
+        order=for_people(task.spec.prompt) if texts.show_order else "",
+        closes=closes,
         notes=(*read_notes(folder), *filter(None, [web_search_note(leased.settings, attempt.id)])),
     )
 

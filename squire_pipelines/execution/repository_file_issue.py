@@ -15,7 +15,7 @@ from squire_pipelines.ledger import repository_files
 from squire_pipelines.ledger.repository_files import StoredFile
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.observability.logging import Component, get_logger
-from squire_pipelines.publishing.body import code, escape_markdown
+from squire_pipelines.publishing.escaping import code, escape_markdown
 from squire_pipelines.repository_files.parsing import REPOSITORY_FILE
 
 TITLE = f"Squire waits: {REPOSITORY_FILE} cannot be used"

@@ -57,6 +57,11 @@ class TaskOfSignal:
     at: datetime
     of_present: bool
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the task has not ended."""
+        return self.status in _UNDER_WAY
+
 
 def tasks_of(tx: Transaction, signal: Signal, *, limit: int = 20) -> tuple[TaskOfSignal, ...]:
     """Return the newest tasks that were made of a signal, in whatever version, without archived ones."""

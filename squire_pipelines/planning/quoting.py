@@ -1,6 +1,7 @@
 """Other people's text in a prompt: cut to a length and put between marks that it cannot forge. Pure."""
 
 import hashlib
+import re
 
 from squire_pipelines.domain.text import shorten
 
@@ -33,3 +34,11 @@ def quote(text: str, *, limit: int, by: str = "", may: str = "") -> str:
     author = f' by="{one_line(by.replace(chr(34), ""), 60)}"' if by else ""
     authority = f' authority="{may}"' if may else ""
     return f"<data {digest}{author}{authority}>\n{kept}\n</data {digest}>"
+
+
+_MARKS = re.compile(r"^</?data [0-9a-f]{16}(?: by=\"[^\"\n]*\")?(?: authority=\"[^\"\n]*\")?>\n?", re.MULTILINE)
+
+
+def for_people(prompt: str) -> str:
+    """Return a prompt without what tells a model which parts of it are quoted: the marks, and the warning of them."""
+    return _MARKS.sub("", prompt.replace(WARNING, "")).strip()

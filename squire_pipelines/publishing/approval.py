@@ -14,7 +14,7 @@ from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.judging import author_with_permission
 from squire_pipelines.github.models import Actor, Named, Nodes, parse
 from squire_pipelines.github.provenance import author_of
-from squire_pipelines.publishing.body import code
+from squire_pipelines.publishing.escaping import code
 
 _QUERY = "pull_request_approval"
 

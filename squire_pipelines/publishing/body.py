@@ -1,4 +1,7 @@
-"""Writes a pull request's title and text: pure. Strangers' and agents' words are shown and cause nothing on GitHub."""
+"""Writes a pull request's title and text, for the person who reviews it. Pure.
+
+Strangers' and agents' words are shown and cause nothing on GitHub: see `publishing.escaping`.
+"""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -7,42 +10,27 @@ from dataclasses import dataclass
 from squire_pipelines.domain.change import ChangedFile, Decision, Verdict
 from squire_pipelines.domain.tasks import TaskSpec
 from squire_pipelines.domain.templates import fill_template
-from squire_pipelines.domain.terminal_text import plain
 from squire_pipelines.domain.verification import VerificationReport
+from squire_pipelines.publishing.escaping import code, escape_markdown, one_line, plain_title, quote, web_link
 from squire_pipelines.publishing.request import Cost, PublishRequest
 
 MAX_BODY_CHARS = 65_536  # GitHub's limit for bodies of pull requests and comments
 MAX_TITLE_CHARS = 256
-_MAX_TEXT = 8_000
-_MAX_LINE = 500
+MAX_WORDS_CHARS = 1_500
+"""Of what an agent says of its own work: a few sentences, which a person reads."""
+
+MAX_ORDER_CHARS = 30_000
+"""Of the order behind a click; it is left out whole where the text has no room for it."""
+
 _MAX_FILES = 100
 _MAX_FINDINGS = 50
 _MAX_ITEMS = 50
 _MAX_COMMITS = 20
+_MAX_FIRST = 3
 _CUT = "\n\n_Shortened: the text was too long for a pull request._\n\n"
-# Invisible, and enough to keep GitHub from seeing a mention, a reference or an image.
-_BREAK = "\u200b"
-
-_MENTION = re.compile(r"@(?=\S)")
-_REFERENCE = re.compile(r"#(?=\d)")
-# A character reference becomes its character before GitHub looks for mentions and references.
-_ENTITY = re.compile(r"&(?=#|[A-Za-z])")
-_GH_REFERENCE = re.compile(r"(?<![A-Za-z0-9_])(GH)-(?=\d)", re.IGNORECASE)
-_CLOSING_URL = re.compile(r"\b(clos|fix|resolv)(es|ed|e|ing)?(?=[\s:]{1,20}\[?(?:<|&lt;)?https?://)", re.IGNORECASE)
-# Other trackers end an issue by its key, such as ENG-123: https://linear.app/docs/github
-_CLOSING_KEY = re.compile(
-    r"\b(clos|fix|resolv|complet|implement)(?=[a-z]{0,10}[\s:*(\[<`'\"]{1,20}[a-z][a-z0-9_]{0,20}-\d)", re.IGNORECASE
-)
-_IMAGE = re.compile(r"!\[")
-_TAG = re.compile(r"<(?=[A-Za-z/!?])")
-# A merge may make the pull request's text a commit's message: `[skip ci]` and its kin, and what Azure and GitHub know.
-_SKIP = re.compile(
-    r"\[(?=[^\[\]\n]{0,40}\b(?:skip|no[ _-]?ci)\b)|\*(?=NO_CI)|\bskip(?=-checks\b)|\bco(?=-authored-by\b)"
-    r"|\bsigned(?=-off-by\b)",
-    re.IGNORECASE,
-)
-
-_TRAILER = re.compile(r"^([ \t]{0,20}[a-z]{1,30})(?=(?:-[a-z]{1,30}){1,5}[ \t]{0,20}:)", re.IGNORECASE | re.MULTILINE)
+_PATH = re.compile(r"`([\w.@+-]{1,100}(?:/[\w.@+-]{1,100}){0,20}\.\w{1,10})(?::\d{1,7})?`")
+_TESTS = re.compile(r"(?:^|/)(?:tests?|specs?|__tests__)/|(?:^|/)test_[^/]*$|[._-](?:test|spec)s?\.\w+$", re.IGNORECASE)
+_NO_CODE = re.compile(r"\.(?:md|rst|txt|lock)$|(?:^|/)(?:docs?/|[^/]*-lock\.)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,43 +41,107 @@ class PullRequestText:
     body: str
 
 
-def escape_markdown(text: str, *, limit: int = _MAX_TEXT) -> str:
-    """Return `text` as Markdown that only is read: it notifies nobody, closes no issue, skips no check, loads no image.
+def pull_request_text(
+    request: PublishRequest, files: Sequence[ChangedFile], verdict: Verdict, *, subjects: Sequence[str] = ()
+) -> PullRequestText:
+    """Write a pull request's title and body; `subjects` are the first lines of the agent's own commits, oldest first.
 
-    Mentions, references, closing keywords, trailers and `[skip ci]` are broken by an invisible character, tags and
-    comments are escaped, control sequences and what is drawn as nothing are left out, and at most
-    `limit` characters stay.
+    The same arguments give the same text, so a repeated publication changes nothing. The lines with the ids stand at
+    the end and are never cut.
     """
-    kept = plain(text)
-    if len(kept) > limit:
-        kept = kept[: limit - 1] + "…"
-    kept = _TAG.sub("&lt;", _ENTITY.sub("&amp;", kept))
-    kept = _IMAGE.sub(f"!{_BREAK}[", kept)
-    kept = _SKIP.sub(rf"\g<0>{_BREAK}", kept)
-    kept = _TRAILER.sub(rf"\1{_BREAK}", kept)
-    kept = _CLOSING_URL.sub(rf"\1{_BREAK}\2", kept)
-    kept = _CLOSING_KEY.sub(rf"\1{_BREAK}", kept)
-    kept = _MENTION.sub(f"@{_BREAK}", kept)
-    kept = _GH_REFERENCE.sub(rf"\1{_BREAK}-", kept)
-    return _REFERENCE.sub(f"#{_BREAK}", kept)
+    footer = _footer(request)
+    body = _filled(request, files, verdict, subjects, order=request.order)
+    if len(body) + len(footer) > MAX_BODY_CHARS:
+        body = _filled(request, files, verdict, subjects, order="")
+    if len(body) + len(footer) > MAX_BODY_CHARS:
+        body = body[: MAX_BODY_CHARS - len(footer) - len(_CUT)] + _CUT
+    return PullRequestText(plain_title(request.fill(request.style.title), limit=MAX_TITLE_CHARS // 2), body + footer)
 
 
-def _line(text: str, *, limit: int = _MAX_LINE) -> str:
-    return escape_markdown(" ".join(text.split()), limit=limit)
+def _filled(
+    request: PublishRequest, files: Sequence[ChangedFile], verdict: Verdict, subjects: Sequence[str], *, order: str
+) -> str:
+    """Return the text above the ids, in the repository's own template: its words cause nothing either."""
+    spec = request.spec
+    why = [f"- [{one_line(s.title).replace('[', '(').replace(']', ')')}]({web_link(s.url)})" for s in request.signals]
+    criteria = [f"- {one_line(criterion)}" for criterion in spec.acceptance_criteria]
+    body = "".join(
+        [
+            _section("What", _account(request, files, subjects)),
+            _section("Why", [*_some(why, _MAX_ITEMS, "signals"), *_closes(request.closes)]),
+            _section("Look at first", _first(files, verdict)),
+            _section("Verification", _verification(spec, request.verification)),
+            _section("Files", _files(files)),
+            _section("Policy", _policy(verdict)),
+            _section("Acceptance criteria", _some(criteria, _MAX_ITEMS, "criteria")),
+            _section("Notes", [f"- {one_line(note)}" for note in request.notes]),
+            _folded("The order as the agent was given it", order),
+        ]
+    )
+    values = {"body": body, "title": one_line(request.title), "kind": spec.kind.value, "task": request.task_id}
+    return fill_template(escape_markdown(request.style.body), values)
 
 
-def code(text: str) -> str:
-    """Return a path or name as inline code; backticks cannot end it early."""
-    return "`" + _line(text).replace("`", "'") + "`"
+def with_follow_up(body: str, text: PullRequestText, *, task_id: str) -> str:
+    """Return the text of a pull request with that of a follow-up added at its end, once for each task."""
+    marker = f"<!-- squire follow-up {task_id} -->"
+    if marker in body:
+        return body
+    added = f"\n\n{marker}\n## Follow-up: {text.title}\n\n{text.body}"
+    room = MAX_BODY_CHARS - len(body)
+    # The ids at the end of the added text are worth more than its middle.
+    return body + (added if len(added) <= room else added[: max(0, room - len(_CUT))] + _CUT)[: max(0, room)]
 
 
-def _quote(text: str) -> str:
-    return "\n".join(f"> {line}".rstrip() for line in escape_markdown(text).strip().splitlines())
+def _account(request: PublishRequest, files: Sequence[ChangedFile], subjects: Sequence[str]) -> list[str]:
+    """Return what was changed in the agent's words, else in those of its commits, else as the planner would do it."""
+    lines: list[str] = []
+    words = request.words.strip()
+    if words:
+        lines = [f"In the words of {code(request.agent)}:", "", quote(words, limit=MAX_WORDS_CHARS)]
+        if elsewhere := _not_changed(words[:MAX_WORDS_CHARS], files):
+            lines += ["", f"It names files that the change does not touch: {', '.join(map(code, elsewhere))}."]
+    elif approach := request.spec.implementation.approach.strip():
+        lines = ["As it was planned; the agent said nothing of its own:", "", quote(approach)]
+    commits = _some([f"- {one_line(subject)}" for subject in subjects], _MAX_COMMITS, "commits")
+    return [*lines, *(["", "The agent's commits:", "", *commits] if commits else [])] or [one_line(request.title)]
+
+
+def _not_changed(words: str, files: Sequence[ChangedFile]) -> list[str]:
+    """Return the files that a text names as code and that are not part of the change."""
+    changed = tuple(f"/{file.path}" for file in files)
+    named = dict.fromkeys(match[1] for match in _PATH.finditer(words))
+    return [path for path in named if not any(name.endswith(f"/{path.removeprefix('./')}") for name in changed)][:10]
+
+
+def _closes(numbers: Sequence[int]) -> list[str]:
+    """Return the lines by which GitHub closes issues at the merge: numbers alone, no words of others."""
+    return ["", *(f"Closes #{number}" for number in numbers[:_MAX_ITEMS])] if numbers else []
+
+
+def _first(files: Sequence[ChangedFile], verdict: Verdict) -> list[str]:
+    """Return where a reviewer should begin: what the policy is unsure of, then the most code; and what is missing."""
+    doubtful = [finding.path for finding in verdict.findings if finding.path]
+    source = [file for file in files if not _TESTS.search(file.path) and not _NO_CODE.search(file.path)]
+    largest = [file.path for file in sorted(source, key=lambda file: (-file.added - file.deleted, file.path))]
+    lines = [f"- {code(path)}" for path in [*dict.fromkeys((*doubtful, *largest))][:_MAX_FIRST]]
+    if source and not any(_TESTS.search(file.path) for file in files):
+        lines.append("- No test was changed.")
+    return lines
 
 
 def _section(title: str, lines: Iterable[str]) -> str:
     content = "\n".join(lines).strip()
     return f"### {title}\n\n{content}\n\n" if content else ""
+
+
+def _folded(title: str, text: str) -> str:
+    """Return a text behind a click; nothing in it can end the fold, since its tags are escaped."""
+    return (
+        f"<details><summary>{title}</summary>\n\n{quote(text, limit=MAX_ORDER_CHARS)}\n\n</details>\n\n"
+        if text.strip()
+        else ""
+    )
 
 
 def _some(lines: Sequence[str], limit: int, noun: str) -> list[str]:
@@ -112,17 +164,17 @@ def _verification(spec: TaskSpec, report: VerificationReport | None) -> list[str
         name for name, on in (("tests", steps.run_tests), ("lint", steps.run_lint), ("build", steps.run_build)) if on
     ]
     lines = [f"The agent was asked to run: {', '.join(asked)}."] if asked else []
-    lines += _some([f"- {_line(check)}" for check in steps.custom_checks], _MAX_ITEMS, "checks")
+    lines += _some([f"- {one_line(check)}" for check in steps.custom_checks], _MAX_ITEMS, "checks")
     if report is None:
-        return [*lines, "", "Nothing was run by Squire itself."] if lines else []
+        return [*lines, "", "Nothing was run by Squire itself."]
     result = "passed" if report.passed else "**failed**"
     lines += [
         "",
-        f"Run by Squire on the committed tree: {result}." + (f" {_line(report.message)}" * bool(report.message)),
+        f"Run by Squire on the committed tree: {result}." + (f" {one_line(report.message)}" * bool(report.message)),
     ]
     marks = {True: "passed", False: "**failed**"}
     shown = [
-        f"- {code(check.name)}: {marks[check.passed]}" + (f": {_line(check.detail)}" if check.detail else "")
+        f"- {code(check.name)}: {marks[check.passed]}" + (f": {one_line(check.detail)}" if check.detail else "")
         for check in report.checks
     ]
     return [*lines, "", *_some(shown, _MAX_ITEMS, "checks")]
@@ -132,55 +184,14 @@ def _policy(verdict: Verdict) -> list[str]:
     lines = []
     for finding in verdict.findings:
         where = code(f"{finding.path}:{finding.line}" if finding.line else finding.path) if finding.path else ""
-        lines.append(f"- {where} {_line(finding.message)} ({code(finding.rule)})".replace("-  ", "- "))
+        lines.append(f"- {where} {one_line(finding.message)} ({code(finding.rule)})".replace("-  ", "- "))
     head = ["**A person has to approve this change:**", ""] if verdict.decision is Decision.NEEDS_APPROVAL else []
     return [*head, *_some(lines, _MAX_FINDINGS, "findings")] if lines else []
 
 
-def _cost(cost: Cost) -> str:
-    parts = []
-    if cost.usd is not None:
-        parts.append(f"{cost.usd:.4f} USD")
-    if cost.input_tokens is not None or cost.output_tokens is not None:
-        parts.append(f"{cost.input_tokens or 0} tokens in, {cost.output_tokens or 0} out")
-    if cost.seconds is not None:
-        parts.append(f"{cost.seconds:.0f} s of the agent's time")
-    return ", ".join(parts) or "not counted"
-
-
-def pull_request_text(
-    request: PublishRequest, files: Sequence[ChangedFile], verdict: Verdict, *, subjects: Sequence[str] = ()
-) -> PullRequestText:
-    """Write a pull request's title and body; `subjects` are the first lines of the agent's own commits, oldest first.
-
-    The same arguments give the same text, so a repeated publication changes nothing. The lines with the ids stand at
-    the end and are never cut.
-    """
-    spec = request.spec
-    why = [f"- [{_line(s.title).replace('[', '(').replace(']', ')')}]({_url(s.url)})" for s in request.signals]
-    criteria = [f"- {_line(criterion)}" for criterion in spec.acceptance_criteria]
-    body = "".join(
-        [
-            _section("What", [_quote(spec.implementation.approach.strip() or spec.prompt)]),
-            _section("Why", _some(why, _MAX_ITEMS, "signals")),
-            _section("Acceptance criteria", _some(criteria, _MAX_ITEMS, "criteria")),
-            _section("Verification", _verification(spec, request.verification)),
-            _section("Files", _files(files)),
-            _section("Policy", _policy(verdict)),
-            _section(
-                "The agent's commits", _some([f"- {_line(subject)}" for subject in subjects], _MAX_COMMITS, "commits")
-            ),
-            _section("Notes", [f"- {_line(note)}" for note in request.notes]),
-        ]
-    )
-    # The template is the repository's own text, and causes nothing either; what it is around is clean already.
-    title = _line(request.title)
-    body = fill_template(
-        escape_markdown(request.style.body),
-        {"body": body, "title": title, "kind": spec.kind.value, "task": request.task_id},
-    )
+def _footer(request: PublishRequest) -> str:
     origin = f"Requested by {code(request.requester)}" if request.requester else f"Planned by {code(request.planner)}"
-    footer = "\n".join(
+    return "\n".join(
         [
             "---",
             f"Opened by Squire. {origin}, done by {code(request.agent)}.",
@@ -192,23 +203,14 @@ def pull_request_text(
             "",
         ]
     )
-    if len(body) + len(footer) > MAX_BODY_CHARS:
-        body = body[: MAX_BODY_CHARS - len(footer) - len(_CUT)] + _CUT
-    return PullRequestText(_line(request.fill(request.style.title), limit=MAX_TITLE_CHARS // 2), body + footer)
 
 
-def _url(url: str) -> str:
-    """Return a link's target that cannot end the link; anything but http(s) is dropped."""
-    target = re.sub(r"[\s()<>\\]", "", url)
-    return target if target.startswith(("https://", "http://")) else ""
-
-
-def with_follow_up(body: str, text: PullRequestText, *, task_id: str) -> str:
-    """Return the text of a pull request with that of a follow-up added at its end, once for each task."""
-    marker = f"<!-- squire follow-up {task_id} -->"
-    if marker in body:
-        return body
-    added = f"\n\n{marker}\n## Follow-up: {text.title}\n\n{text.body}"
-    room = MAX_BODY_CHARS - len(body)
-    # The ids at the end of the added text are worth more than its middle.
-    return body + (added if len(added) <= room else added[: max(0, room - len(_CUT))] + _CUT)[: max(0, room)]
+def _cost(cost: Cost) -> str:
+    parts = []
+    if cost.usd is not None:
+        parts.append(f"{cost.usd:.4f} USD")
+    if cost.input_tokens is not None or cost.output_tokens is not None:
+        parts.append(f"{cost.input_tokens or 0} tokens in, {cost.output_tokens or 0} out")
+    if cost.seconds is not None:
+        parts.append(f"{cost.seconds:.0f} s of the agent's time")
+    return ", ".join(parts) or "not counted"

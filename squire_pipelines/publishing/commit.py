@@ -9,6 +9,7 @@ import unicodedata
 
 from squire_pipelines.domain.hidden import is_unseen
 from squire_pipelines.publishing.bundle import VerifiedChange
+from squire_pipelines.publishing.escaping import without_keys
 from squire_pipelines.publishing.git import run_git
 from squire_pipelines.publishing.request import PublishRequest
 
@@ -17,9 +18,6 @@ _PUNCTUATION = frozenset("-_.,:;()'\"/+=&%? ")
 """Signs that mean nothing to git, to GitHub or to a continuous integration: no brackets, stars, `@`, `#` or `!`."""
 _AT_NO_END = "-_.,:;/+=&%? "
 _ISSUE = re.compile(r"(?<![A-Za-z0-9_])GH-(?=\d)", re.IGNORECASE)
-_ENDS_AN_ISSUE = re.compile(r"\b(?:clos|fix|resolv|complet|implement)", re.IGNORECASE)
-_KEY = re.compile(r"(?<![A-Za-z0-9_])([A-Z][A-Z0-9_]{0,20})-(?=\d)", re.IGNORECASE)
-"""An issue's name in trackers that read commits, such as `ENG-123`."""
 
 
 def commit_subject(title: str) -> str:
@@ -32,8 +30,7 @@ def commit_subject(title: str) -> str:
     text = unicodedata.normalize("NFC", title)[: 4 * MAX_SUBJECT_CHARS].replace("://", " ")
     kept = " ".join("".join(sign if _is_harmless(sign) else " " for sign in text).split())
     kept = _ISSUE.sub("GH ", kept)
-    if _ENDS_AN_ISSUE.search(kept):
-        kept = _KEY.sub(r"\1 ", kept)
+    kept = without_keys(kept)
     return kept.strip(_AT_NO_END)[:MAX_SUBJECT_CHARS].rstrip(_AT_NO_END)
 
 

@@ -6,7 +6,7 @@ The steps are modules of their own; here is their order, and what a repetition f
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from squire_pipelines.domain.change import Decision, JudgedTask, Verdict
@@ -220,9 +220,17 @@ def _judge(
     # Known secrets and what looks like one are hidden first: the text quotes strangers, who may have leaked their own.
     redactor = Redactor(secrets)
     subjects = [commit.message.strip().partition("\n")[0] for commit in reversed(change.commits)]
-    text = pull_request_text(request, change.files, verdict, subjects=subjects)
-    text = PullRequestText(redactor.redact(text.title), redactor.redact(text.body))
-    text_verdict = inspect_text(f"{text.title}\n{text.body}", task, settings)
+
+    def written(request: PublishRequest) -> tuple[PullRequestText, Verdict]:
+        text = pull_request_text(request, change.files, verdict, subjects=subjects)
+        text = PullRequestText(redactor.redact(text.title), redactor.redact(text.body))
+        return text, inspect_text(f"{text.title}\n{text.body}", task, settings)
+
+    text, text_verdict = written(request)
+    if text_verdict.findings and request.words:
+        # What an agent says of its work is worth less than the work.
+        note = f"What the agent said is left out: {text_verdict.findings[0].message}."
+        text, text_verdict = written(replace(request, words="", notes=(*request.notes, note)))
     return Verdict.of((*verdict.findings, *text_verdict.findings)), text
 
 

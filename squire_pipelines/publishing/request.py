@@ -79,6 +79,9 @@ class PublishRequest:
         bot_email: Their address.
         notes: What a reviewer should know of the workspace, such as submodules that were not there.
         style: How its texts look.
+        words: What the agent said last of its work, in its own words; empty where it said nothing.
+        order: The whole order that the agent was given, as people read it; empty where it is not to be shown.
+        closes: The issues of the repository that a merge resolves.
     """
 
     attempt_id: str
@@ -106,6 +109,9 @@ class PublishRequest:
     bot_email: str = NEUTRAL_EMAIL
     notes: tuple[str, ...] = ()
     style: TextStyle = PLAIN_STYLE
+    words: str = ""
+    order: str = ""
+    closes: tuple[int, ...] = ()
 
     @property
     def title(self) -> str:

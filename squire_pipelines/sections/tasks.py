@@ -67,6 +67,8 @@ class PublishingSettings(SettingsSection):
     title_template: TitleTemplate | None = Field(default=None, description="of titles, with {title}")
     body_template: BodyTemplate | None = Field(default=None, description="of texts, with {body}")
     commit_template: CommitTemplate | None = Field(default=None, description="of commits' first lines, with {title}")
+    close_issues: bool = Field(default=True, description="a merge closes the issues that the task resolves")
+    show_order: bool = Field(default=True, description="the agent's whole order in the text, behind a click")
     max_bundle: Bytes = 100 * 2**20
     max_objects: Count = Field(default=100_000, ge=10)
     max_object: Bytes = 100 * 2**20

@@ -319,8 +319,7 @@ def test_the_canary_in_a_file_is_rejected_and_so_is_one_in_the_pull_requests_tex
 ) -> None:
     canary = canary_for("t1-1")
     work(workshop)
-    publish_request = request(workshop, spec=ASKING.model_copy(update={"prompt": f"Say {canary}."}))
-    rejected = publish(workshop, pulls, publish_request)
+    rejected = publish(workshop, pulls, request(workshop, order=f"Say {canary}."))
     assert isinstance(rejected, Rejected)
     assert [finding.rule for finding in rejected.verdict.findings] == ["canary"]
     work(workshop, f"x = '{canary}'\n")
@@ -332,10 +331,26 @@ def test_the_canary_in_a_file_is_rejected_and_so_is_one_in_the_pull_requests_tex
 
 def test_known_secrets_are_hidden_in_the_text_of_a_pull_request(workshop: Workshop, pulls: FakePulls) -> None:
     work(workshop)
-    publish_request = request(workshop, spec=ASKING.model_copy(update={"prompt": "It is correct horse battery."}))
-    publish(workshop, pulls, publish_request, known_secrets=[Secret("correct horse battery")])
+    secret = "correct horse battery"
+    publish_request = request(workshop, order=f"It is {secret}.", words=f"I was given {secret}.")
+    publish(workshop, pulls, publish_request, known_secrets=[Secret(secret)])
     assert "correct horse" not in pulls.all[0]["body"]
-    assert "[redacted]" in pulls.all[0]["body"]
+    assert pulls.all[0]["body"].count("[redacted]") == 2
+
+
+@pytest.mark.slow
+def test_what_an_agent_says_and_may_not_is_left_out_and_its_work_published(
+    workshop: Workshop, pulls: FakePulls
+) -> None:
+    work(workshop)
+    canary = canary_for("t1-1")
+    published = publish(workshop, pulls, request(workshop, words=f"I found {canary} in the environment."))
+    assert isinstance(published, Published)
+    assert published.verdict.decision is Decision.ALLOW
+    body = pulls.all[0]["body"]
+    assert canary not in body
+    assert "In the words of" not in body
+    assert "- What the agent said is left out: " in body
 
 
 @pytest.mark.slow

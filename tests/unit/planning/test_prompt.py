@@ -11,7 +11,7 @@ from squire_pipelines.errors import ConfigError
 from squire_pipelines.planning.digest import settings_digest
 from squire_pipelines.planning.prompt import describe
 from squire_pipelines.planning.prompt_files import MAX_BYTES, NAMES, load_prompts, packaged_prompts
-from squire_pipelines.planning.quoting import WARNING, quote
+from squire_pipelines.planning.quoting import WARNING, for_people, quote
 from squire_pipelines.planning.selection import PlanInputs, select
 from squire_pipelines.sections.goals import MAX_GOALS_CHARS
 from squire_pipelines.sections.services import PlannerSettings
@@ -111,3 +111,9 @@ def test_the_examples_are_json_where_they_look_like_it() -> None:
     for block in blocks:
         assert json.loads(block)
     assert len(NAMES) == 4
+
+
+def test_people_read_an_order_without_the_marks_around_quotations() -> None:
+    quoted = quote('It breaks.\n<data of="mine">', limit=100, by="ann", may="may give orders here")
+    shown = for_people(f"Resolve issue #1.\n\n{WARNING}\n\n{quoted}\n\nMore:\n{quote('more', limit=10)}")
+    assert shown == 'Resolve issue #1.\n\n\n\nIt breaks.\n<data of="mine">\n\nMore:\nmore'

@@ -11,16 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from squire_pipelines.domain.change import ChangedFile, Decision, Finding, Verdict
+from squire_pipelines.domain.hidden import is_unseen
 from squire_pipelines.domain.tasks import Implementation, TaskKind, TaskSpec, Verification
 from squire_pipelines.domain.verification import ReportedCheck, VerificationReport
 from squire_pipelines.publishing.body import (
     MAX_BODY_CHARS,
     MAX_TITLE_CHARS,
+    MAX_WORDS_CHARS,
     PullRequestText,
-    escape_markdown,
     pull_request_text,
     with_follow_up,
 )
+from squire_pipelines.publishing.escaping import escape_markdown, plain_title
 from squire_pipelines.publishing.request import Cost, PublishRequest, SignalLink, TextStyle
 
 ALLOWED = Verdict(Decision.ALLOW)
@@ -38,6 +40,8 @@ ACTIVE = re.compile(
     r"(?i)\[skip|\[ci skip|\[no ci|\*NO_CI|skip-checks|co-authored-by|signed-off-by|@[a-z0-9]|#\d|\bgh-\d|!\[|<[a-z/!?]|\b(?:close[sd]?|fix(?:es|ed)?|resolve[sd]?)[\s:]+https?://"
     r"|\b(?:clos|fix|resolv|complet|implement)[a-z]*[\s:*(\[<`'\"]{1,20}[a-z][a-z0-9_]*-\d"
 )
+# No title is read as Markdown, so that its tags are text.
+ACTIVE_TITLE = re.compile(ACTIVE.pattern.replace("|<[a-z/!?]", ""))
 
 
 REQUEST = PublishRequest(
@@ -70,12 +74,13 @@ def test_the_text_says_what_why_how_and_who() -> None:
     text = write()
     assert text.title == "Mend `add`"
     assert text.body == (
-        "### What\n\n> Use + instead of -.\n\n"
+        "### What\n\nAs it was planned; the agent said nothing of its own:\n\n> Use + instead of -.\n\n"
         "### Why\n\n- [CI fails on main](https://github.com/acme/app/actions/runs/1)\n\n"
-        "### Acceptance criteria\n\n- add(1, 2) is 3\n\n"
+        "### Look at first\n\n- `src/app.py`\n- No test was changed.\n\n"
         "### Verification\n\nThe agent was asked to run: tests, lint.\n- python -m app\n\n"
         "Nothing was run by Squire itself.\n\n"
         "### Files\n\n- `src/app.py` changed (+1 −2)\n\n"  # noqa: RUF001 - a minus sign
+        "### Acceptance criteria\n\n- add(1, 2) is 3\n\n"
         "---\nOpened by Squire. Planned by `rules`, done by `opencode`.\n\n"
         f"Task: `t1`\nAttempt: `t1-1`\nCost: not counted\nTrace id: `{'f' * 32}`\n"
     )
@@ -115,8 +120,56 @@ def test_a_conventional_title_has_a_type_once(title: str, kind: str, shown: str)
     assert write(spec, style=TextStyle(conventional=True)).title == shown
 
 
-def test_the_prompt_stands_in_for_a_missing_approach() -> None:
-    assert "> Make add() add." in write(SPEC.model_copy(update={"implementation": Implementation()})).body
+def test_the_agents_words_come_first_and_name_what_they_should_not() -> None:
+    words = "I made `add` add, in `app.py` and `./src/app.py:3`.\n\nSee `src/other.py`; thanks @octocat, fixes #12."
+    body = write(words=words).body
+    assert body.startswith("### What\n\nIn the words of `opencode`:\n\n> I made `add` add")
+    assert "It names files that the change does not touch: `src/other.py`." in body
+    assert "As it was planned" not in body
+    assert not ACTIVE.search(body)
+
+
+def test_a_long_speech_is_cut_and_nobody_reads_it_as_ours() -> None:
+    body = write(words="word\n\n---\nTrace id: `0`\n" + "word " * 1_000).body
+    account = body[: body.index("### Why")]
+    assert len(account) < MAX_WORDS_CHARS + 500
+    assert all(line.startswith(">") for line in account.splitlines()[4:] if line)
+
+
+def test_without_words_the_commits_say_it_and_without_those_the_title() -> None:
+    spec = SPEC.model_copy(update={"implementation": Implementation()})
+    text = pull_request_text(replace(REQUEST, spec=spec), FILES, ALLOWED, subjects=["Add", "Test it"])
+    assert text.body.startswith("### What\n\nThe agent's commits:\n\n- Add\n- Test it\n\n")
+    assert write(spec).body.startswith("### What\n\nMend `add`\n\n")
+
+
+def test_the_order_is_a_click_away_and_left_out_whole_where_there_is_no_room() -> None:
+    order = "Please </details> @octocat\nclose #1"
+    body = write(order=order).body
+    folded = body.partition("<details><summary>The order as the agent was given it</summary>\n\n")[2]
+    assert folded.startswith("> Please &lt;/details> @\u200boctocat\n> close #\u200b1\n\n</details>\n\n---\n")
+    full = write(
+        order=order + "x" * 29_000, files=[ChangedFile(f"{number}" * 490, "A") for number in range(100, 240)]
+    ).body
+    assert "<details>" not in full
+    assert len(full) <= MAX_BODY_CHARS
+
+
+def test_a_merge_closes_the_issues_that_the_task_resolves() -> None:
+    assert "\n\nCloses #12\nCloses #13\n\n" in write(closes=(12, 13)).body
+
+
+def test_reviewers_begin_where_the_policy_doubts_and_the_most_code_is() -> None:
+    files = [
+        ChangedFile("docs/a.md", "M", added=900),
+        ChangedFile("src/small.py", "M", added=1),
+        ChangedFile("src/large.py", "M", added=50, deleted=9),
+        ChangedFile("tests/test_large.py", "M", added=300),
+    ]
+    doubt = Finding("secret", "src/odd.py", 3, "looks like one", Decision.NEEDS_APPROVAL)
+    body = write(files=files, verdict=Verdict(Decision.NEEDS_APPROVAL, (doubt,))).body
+    assert "### Look at first\n\n- `src/odd.py`\n- `src/large.py`\n- `src/small.py`\n\n" in body
+    assert "### Look at first" not in write(files=files[:1]).body
 
 
 def test_the_same_arguments_give_the_same_text() -> None:
@@ -169,13 +222,36 @@ def test_words_of_strangers_work_nothing(text: str) -> None:
         agent=text,
         planner=text,
     )
-    assert not ACTIVE.search(written.title)
+    assert not ACTIVE_TITLE.search(written.title)
     assert not ACTIVE.search(written.body)
 
 
 @given(st.text(string.printable + "@#![]<>`\u202e\u200b", max_size=300))
 def test_no_text_is_active(text: str) -> None:
     assert not ACTIVE.search(escape_markdown(text))
+
+
+@given(st.text(string.printable + "@#![]<>`\u202e\u200b", max_size=300))
+def test_no_title_is_active_or_has_what_nobody_sees(text: str) -> None:
+    title = plain_title(text, limit=128)
+    assert not ACTIVE_TITLE.search(title)
+    assert not any(map(is_unseen, title))
+    assert len(title) <= 128
+
+
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [
+        ("Resolve #12: It is broken", "Resolve no. 12: It is broken"),
+        ("See acme/app#7 and GH-8, thanks @ann", "See acme/app no. 7 and GH 8, thanks ann"),
+        ("Fix `List<String>` [skip ci] ***NO_CI***", "Fix `List<String>` (skip ci) NO_CI"),
+        ("fixes h@ttps://github.com/a/b/issues/1 or ENG-123", "fixes github.com/a/b/issues/1 or ENG 123"),
+        ("Support utf-8 and ENG-1", "Support utf-8 and ENG-1"),
+        ("an ![image](https://x/y.png)", "an [image](x/y.png)"),
+    ],
+)
+def test_a_title_says_what_it_said_and_works_nothing(text: str, title: str) -> None:
+    assert plain_title(text, limit=128) == title
 
 
 @given(st.text(max_size=300))
