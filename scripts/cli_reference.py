@@ -22,7 +22,8 @@ and errors to standard error. Exit codes: 0 done, 1 failed, 2 usage, 3 configura
 policy or budget, 130 interrupted.
 
 Completion: `eval "$(_SQUIRE_COMPLETE=bash_source squire)"` in bash, `eval "$(_SQUIRE_COMPLETE=zsh_source squire)"` in
-zsh, `_SQUIRE_COMPLETE=fish_source squire | source` in fish. Task ids are completed as well.
+zsh, `_SQUIRE_COMPLETE=fish_source squire | source` in fish. Ids of tasks and names of
+repositories and templates are completed as well.
 """
 
 

@@ -155,6 +155,11 @@ class Home:
         return self.config / "config.toml"
 
     @property
+    def task_templates(self) -> Path:
+        """This installation's own templates of tasks, one file each."""
+        return self.config / "templates"
+
+    @property
     def answers(self) -> Path:
         """What GitHub answered, with its tags, one file each; it may be removed."""
         return self.cache / "github-answers"

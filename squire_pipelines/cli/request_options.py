@@ -25,6 +25,7 @@ from squire_pipelines.ledger.tables import collections
 from squire_pipelines.ledger.task_creation import RequestedTask
 from squire_pipelines.observability.logging import bound_context
 from squire_pipelines.planning.request_spec import MAX_TEXT_CHARS, MAX_TITLE_CHARS, request_spec, title_from
+from squire_pipelines.planning.task_templates import FilledTemplate
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.terminal.output import write_labelled
 
@@ -67,6 +68,11 @@ def read_text(text: str | None, prompt: str | None) -> str:
         words.encode()
     except UnicodeError:
         raise click.BadParameter("the text is no UTF-8: write it as UTF-8, or convert it with `iconv`") from None
+    return as_request(words)
+
+
+def as_request(words: str) -> str:
+    """Return a request's text without what is no writing. Raises BadParameter when it is empty or too long."""
     return _checked(_as_written(words), "prompt", MAX_TEXT_CHARS)
 
 
@@ -178,6 +184,7 @@ class RequestOptions:
         *,
         text: str | None,
         prompt: str | None,
+        template: FilledTemplate | None = None,
         title: str | None,
         agent: str | None,
         model: str | None,
@@ -187,8 +194,11 @@ class RequestOptions:
         no_start: bool,
     ) -> None:
         self._context = context
-        self._text = read_text(text, prompt)
-        self._title = title_of(title, self._text)
+        if template is not None and (text, prompt) != (None, None):
+            raise click.UsageError("say what is to be done by --template, or as TEXT or with --prompt, and not twice")
+        self._text = read_text(text, prompt) if template is None else as_request(template.text)
+        self._title = title_of(title if template is None else title or template.title, self._text)
+        self._template = template.label if template is not None else ""
         self._agent, self._model = agent, model
         self._depends_on = depends_on
         self._priority = Priority[priority.upper()]
@@ -209,7 +219,9 @@ class RequestOptions:
             allow_protected=self._allow_protected,
             agent=_order(context.settings, repository, self._agent, self._model),
         )
-        request = RequestedTask(repository, spec, actor(), branch=branch, depends_on=self._depends_on)
+        request = RequestedTask(
+            repository, spec, actor(), branch=branch, depends_on=self._depends_on, template=self._template
+        )
         settings = settings_in(context.ledger, context.settings, repository)
         trace_id = new_trace_id()
         with bound_context(trace_id=trace_id), context.ledger.write() as tx:

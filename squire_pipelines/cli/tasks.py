@@ -33,6 +33,7 @@ tasks = LazyGroup(
         "list": Lazy(f"{_CLI}.tasks:list_tasks", "List tasks, newest first."),
         "show": Lazy(f"{_CLI}.tasks_show:show", "Show a task with its attempts, history and outcome."),
         "new": Lazy(f"{_CLI}.tasks_new:new", "Ask for a piece of work in your own words."),
+        "templates": Lazy(f"{_CLI}.tasks_templates:templates", "List, show and check templates of requests."),
         "followup": Lazy(f"{_CLI}.tasks_followup:followup", "Ask for more work on a task's open pull request."),
         "approve": Lazy(f"{_CLI}.tasks_change:approve", "Let proposed tasks run."),
         "reject": Lazy(f"{_CLI}.tasks_change:reject", "Reject proposed tasks."),

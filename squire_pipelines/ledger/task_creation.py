@@ -109,6 +109,7 @@ class RequestedTask:
         branch: The task's branch; None for one that is made of its id and title.
         depends_on: Ids of the tasks that it waits for.
         place: The page where it was asked for; empty at a terminal.
+        template: What names the template that its text is from, and that one's version; empty without one.
     """
 
     repository: str
@@ -119,6 +120,7 @@ class RequestedTask:
     branch: str | None = None
     depends_on: tuple[str, ...] = ()
     place: str = ""
+    template: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +170,7 @@ def create_requested(
         trace_id=trace_id,
     )
     reason = f"asked for in {request.place}" if request.place else "asked for"
+    reason += f" by the template {request.template}" if request.template else ""
     reason += "" if ready else "; waits for approval"
     _insert_task(tx, new_task, request.versions, actor=request.actor, reason=reason)
     if request.depends_on:
@@ -175,6 +178,8 @@ def create_requested(
         tx.execute(insert(task_dependencies), pairs)
     _close_requests(tx, request.repository, request.spec.signals, trace_id=trace_id)
     detail: dict[str, JsonValue] = {"repository": request.repository, "ready": ready}
+    if request.template:
+        detail["template"] = request.template
     record_audit(tx, actor=request.actor, action="tasks.new", subject=task_id, detail=detail, trace_id=trace_id)
     return CreatedTask(task_id, is_new=True)
 

@@ -11,18 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml  # type: ignore[import-untyped] # no stubs are installed
 from pydantic import AfterValidator, Field, ValidationError
 
 from squire_pipelines.domain.frozen import FrozenModel
 from squire_pipelines.domain.identity import parse_repository
 from squire_pipelines.errors import SourceError
+from squire_pipelines.sources.front_matter import load_yaml, split_block
 from squire_pipelines.sources.protocol import MAX_BODY, MAX_FACTS, Branch, SourceFact
 
 SUFFIXES = (".md", ".yaml", ".yml")
 MAX_FILES = 200
 MAX_FILE_BYTES = 256 * 2**10
-_BLOCK = re.compile(r"\A---\n(.*?)\n---[ \t]*(?:\n(.*))?\Z", re.DOTALL)
 _ITEM = re.compile(r"[-*+] (?:\[(?P<box>[ xX])\] )?(?P<text>\S.*)")
 _HEADING = re.compile(r"#{1,6} +(?P<text>.*\S)")
 _DONE = frozenset({"done", "completed", "finished"})
@@ -130,23 +129,16 @@ def entries_of(file: TaskFile) -> list[TaskEntry]:
     """Return the tasks of a file. Raises SourceError for one that has another form."""
     try:
         if not file.name.endswith(".md"):
-            return [TaskEntry.model_validate(value) for value in _list_of(_load_yaml(file.text))]
-        block = _BLOCK.match(file.text)
-        if block is None:
+            return [TaskEntry.model_validate(value) for value in _list_of(load_yaml(file.text))]
+        parts = split_block(file.text)
+        if parts is None:
             return list(_items(file.text))
-        return [_one_task(file.name, _load_yaml(block[1]), (block[2] or "").strip())]
+        return [_one_task(file.name, load_yaml(parts[0]), parts[1])]
     except (ValidationError, ValueError) as error:
         reason = error.errors()[0] if isinstance(error, ValidationError) else None
         where = ".".join(str(part) for part in reason["loc"]) if reason else ""
         text = f"{where}: {reason['msg']}" if reason else str(error)
         raise SourceError(f"{file.name}: {text}", hint="docs/reference/sources.md shows the forms") from error
-
-
-def _load_yaml(text: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ValueError(f"it is no YAML: {' '.join(str(error).split())[:300]}") from error
 
 
 def _list_of(value: Any) -> list[Any]:

@@ -1,0 +1,142 @@
+"""`--template` and `--param`: a request in the words of a template, with values that the person gives."""
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+from click.shell_completion import CompletionItem
+
+from squire_pipelines.cli.context import CliContext
+from squire_pipelines.cli.unlock import unlock_store
+from squire_pipelines.errors import ConfigError
+from squire_pipelines.planning.task_templates import FilledTemplate, TaskTemplate, fill
+
+if TYPE_CHECKING:
+    from squire_pipelines.execution.task_templates import TemplateLibrary
+    from squire_pipelines.github.client import GitHubClient
+
+
+class _TemplateName(click.ParamType[str]):
+    """A template's name, completed from the files on this machine."""
+
+    name = "name"
+
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - the library's signature
+        param: click.Parameter,  # noqa: ARG002 - likewise
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        """Return the names of this installation's templates and of Squire's."""
+        from squire_pipelines.home import Home  # noqa: PLC0415 - only completion needs it
+        from squire_pipelines.planning.template_files import folder_templates, packaged_templates  # noqa: PLC0415 - likewise
+
+        try:
+            own = folder_templates(Home.from_environment().task_templates)
+        except ConfigError:
+            own = ()
+        names = dict.fromkeys(template.name for template in (*own, *packaged_templates()))
+        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+TEMPLATE_NAME = _TemplateName()
+
+
+class _ParamType(click.ParamType[tuple[str, str]]):
+    """A parameter's name and its value, with `=` between them."""
+
+    name = "name=value"
+
+    def convert(
+        self, value: str | tuple[str, str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """Return the name and the value. Raises click.BadParameter."""
+        if isinstance(value, tuple):
+            return value
+        name, sign, text = value.partition("=")
+        if not sign or not name:
+            self.fail(f"{value!r} is not NAME=VALUE", param, ctx)
+        try:
+            text.encode()
+        except UnicodeError:
+            self.fail(f"the value of {name!r} is no UTF-8", param, ctx)
+        return name, text
+
+
+def params_option(callback: Callable[..., object]) -> Callable[..., object]:
+    """Add `--param`, as `params`."""
+    return click.option(
+        "--param",
+        "params",
+        type=_ParamType(),
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="Put this value into the template; may be repeated.",
+    )(callback)
+
+
+def template_options(callback: Callable[..., object]) -> Callable[..., object]:
+    """Add `--template` and `--param`."""
+    option = click.option(
+        "--template",
+        type=TEMPLATE_NAME,
+        metavar="NAME",
+        help="Ask in the words of this template: see `squire tasks templates list`.",
+    )
+    return option(params_option(callback))
+
+
+def open_library(context: CliContext, repository: str | None) -> "TemplateLibrary":
+    """Return the templates of this installation, and by which settings those of a repository count."""
+    from squire_pipelines.execution.repository_settings import settings_in  # noqa: PLC0415 - SQLAlchemy
+    from squire_pipelines.execution.task_templates import TemplateLibrary  # noqa: PLC0415 - the client, seldom needed
+    from squire_pipelines.github.access import access_from  # noqa: PLC0415 - likewise
+    from squire_pipelines.github.client import GitHubClient  # noqa: PLC0415 - likewise
+
+    settings = context.settings if repository is None else settings_in(context.ledger, context.settings, repository)
+
+    def open_client() -> "GitHubClient":
+        unlock_store(context, settings.secret_sources)
+        return GitHubClient(settings.github, access_from(settings, required=True))
+
+    return TemplateLibrary(settings, context.home.task_templates, open_client)
+
+
+def find_template(context: CliContext, name: str, repository: str | None) -> TaskTemplate:
+    """Return the template that counts by this name. Raises as `TemplateLibrary.find` does."""
+    return asyncio.run(open_library(context, repository).find(name, repository))
+
+
+def values_of(params: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    """Return the values by name. Raises BadParameter for a name that is given twice."""
+    values: dict[str, str] = {}
+    for name, value in params:
+        if name in values:
+            raise click.BadParameter(f"{name!r} is given twice", param_hint="--param")
+        values[name] = value
+    return values
+
+
+def fill_template(template: TaskTemplate, params: tuple[tuple[str, str], ...]) -> FilledTemplate:
+    """Return the request that a template becomes. Raises BadParameter."""
+    try:
+        return fill(template, values_of(params))
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--param") from error
+
+
+def filled_template(
+    context: CliContext, name: str | None, params: tuple[tuple[str, str], ...], *, repository: str
+) -> FilledTemplate | None:
+    """Return the request in a template's words; None where no template is named.
+
+    Raises:
+        UsageError: A value is missing or wrong, or there are values without a template.
+        ConfigError, RefusedError, GitHubError: See `TemplateLibrary.find`.
+    """
+    if name is None:
+        if params:
+            raise click.UsageError("--param is for a template: name it with --template")
+        return None
+    return fill_template(find_template(context, name, repository), params)
