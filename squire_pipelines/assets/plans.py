@@ -165,9 +165,7 @@ async def _plan_one(
 
     try:
         info = await repository_info(client, basis.repository)
-        return await plan_repository(
-            settings, ledger, basis, default_branch=info.default_branch, trace_id=trace_id, fresh=fresh
-        )
+        return await plan_repository(settings, ledger, basis, info=info, trace_id=trace_id, fresh=fresh)
     except SquireError as error:
         return error
 

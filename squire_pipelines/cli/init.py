@@ -284,3 +284,5 @@ def _tell_what_is_left(
         write_line(f"The agent has an image of its own: `squire agents build {kind}`.")
     if not app.github_app:
         write_line("Next: `squire doctor`, then `squire run --dry-run`.")
+    if repositories:
+        write_line(f"`squire plans context {repositories[0]}` offers commands for `verification`, which has none yet.")

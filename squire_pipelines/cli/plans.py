@@ -14,7 +14,7 @@ from squire_pipelines.cli.context import (
     table_of,
     with_context,
 )
-from squire_pipelines.cli.lazy import LazyGroup
+from squire_pipelines.cli.lazy import Lazy, LazyGroup
 from squire_pipelines.cli.parameters import repository_option
 from squire_pipelines.cli.text import instant
 from squire_pipelines.domain.plan_making import RefusedAnswer
@@ -25,7 +25,13 @@ from squire_pipelines.ledger import plans as plan_rows
 from squire_pipelines.ledger.plans import SavedPlan
 from squire_pipelines.terminal.output import write_line
 
-plans = LazyGroup(name="plans", help="List and show the plans that planners made.")
+plans = LazyGroup(
+    name="plans",
+    help="List and show the plans that planners made.",
+    lazy={
+        "context": Lazy("squire_pipelines.cli.plans_context:context", "Show what planners are told of a repository."),
+    },
+)
 
 
 @plans.command("list", examples=("squire plans list --repository owner/name",))

@@ -16,6 +16,7 @@ _MAX_GROWTHS = 20
 class StepKind(StrEnum):
     """What was tried for a plan."""
 
+    CONTEXT = "context"
     CACHE = "cache"
     ASK = "ask"
     PARSE = "parse"
@@ -23,6 +24,7 @@ class StepKind(StrEnum):
 
 
 _NAMES = {
+    StepKind.CONTEXT: "read the code",
     StepKind.CACHE: "looked up",
     StepKind.ASK: "asked",
     StepKind.PARSE: "parsed",
@@ -39,7 +41,9 @@ class CacheState(StrEnum):
 
 
 class PlanStep(FrozenModel):
-    """One step towards a plan: `taken` says whether the plan came from it, `reason` why or why not, in our own words.
+    """One step towards a plan: `taken` says whether the plan came from it or rests on it.
+
+    `reason` says why or why not, in our own words.
 
     `provider` is whose model was asked, and `number` which of its answers it was, from 1; both only for `ask` and
     `parse`.

@@ -14,7 +14,9 @@ from squire_pipelines.domain.plan_making import RetryWaits
 from squire_pipelines.domain.plans import PlanFinding, check_bounds, check_plan, check_use
 from squire_pipelines.domain.signals import Signal
 from squire_pipelines.domain.tasks import Plan, TaskSpec
+from squire_pipelines.execution.repository_context import RepositoryReader
 from squire_pipelines.execution.requests import approval_rule, request_inputs
+from squire_pipelines.github.lookup import RepositoryInfo
 from squire_pipelines.ledger import collections, plan_retries, plans
 from squire_pipelines.ledger.known_work import known_work
 from squire_pipelines.ledger.plans import SavedPlan
@@ -109,7 +111,7 @@ async def plan_repository(
     ledger: Ledger,
     basis: PlanBasis,
     *,
-    default_branch: str | None,
+    info: RepositoryInfo,
     trace_id: str,
     fresh: bool = False,
 ) -> Plan:
@@ -119,7 +121,7 @@ async def plan_repository(
         settings: Those that hold in the repository.
         ledger: Has the budgets and the answers to what was asked before.
         basis: What the plan is made from.
-        default_branch: None for an empty repository.
+        info: What GitHub says that the repository is; its code is read when a model is asked.
         trace_id: Of the run or command.
         fresh: Whether a model is asked though it has answered the same before.
 
@@ -128,18 +130,20 @@ async def plan_repository(
         LedgerError: The ledger cannot be written.
     """
     account = PlanAccount(ledger, settings, basis.repository, trace_id=trace_id)
-    requests = requests_in(settings, basis, default_branch=default_branch)
+    requests = requests_in(settings, basis, default_branch=info.default_branch)
+    reader = RepositoryReader(settings, ledger, basis.repository, info)
     return await make_plan(
         settings,
         basis.repository,
         basis.signals,
-        default_branch=default_branch,
+        default_branch=info.default_branch,
         covered=basis.covered.union(*(request.signals for request in requests)),
         find_key=partial(find_secret, sources=settings.secret_sources),
         on_call=account.settle,
         reserve=account.reserve,
         shared=SharedAnswers(ledger, settings.planner, fresh=fresh),
         known_work=basis.known_work,
+        read_context=reader.read if settings.planner.context_bytes else None,
     )
 
 

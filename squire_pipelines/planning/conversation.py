@@ -20,6 +20,7 @@ from squire_pipelines.errors import (
     PlanningError,
 )
 from squire_pipelines.planning.answer_reading import MAX_CHARS, ModelAnswer, describe_errors, json_values
+from squire_pipelines.planning.plan_context import PlanContext
 from squire_pipelines.planning.prompt_files import PromptFiles, packaged_prompts
 from squire_pipelines.planning.quoting import one_line
 from squire_pipelines.planning.token_limits import Room, room_for
@@ -43,6 +44,7 @@ class ModelOptions:
         provider: Where it is; one without an address is found by the model's name.
         api_key: None where the provider needs none, or where pydantic-ai finds one by itself.
         goals: What the owner wants done beyond the signals; may be empty.
+        context: What is known of the repository beside its signals.
         prompts: By which a plan is asked for.
         timeout_s: For the whole conversation.
         max_retries: How often a wrong answer is sent back.
@@ -54,6 +56,7 @@ class ModelOptions:
     provider: ModelProvider = field(default_factory=lambda: Settings().planner_providers()[0])
     api_key: str | None = field(default=None, repr=False)
     goals: str = ""
+    context: PlanContext | None = None
     prompts: PromptFiles = field(default_factory=packaged_prompts)
     timeout_s: float = 120.0
     max_retries: int = 2

@@ -152,7 +152,14 @@ class _Planning:
     def question(self) -> str:
         options = self.options
         limit = options.room.question_chars
-        return describe(self.inputs, self.selection, options.prompts, goals=options.goals, limit_chars=limit)
+        return describe(
+            self.inputs,
+            self.selection,
+            options.prompts,
+            goals=options.goals,
+            context=options.context,
+            limit_chars=limit,
+        )
 
     def as_plan(self, draft: PlanDraft) -> Plan:
         return Plan(

@@ -16,6 +16,7 @@ from squire_pipelines.planning.conversation import ModelOptions
 from squire_pipelines.planning.digest import settings_digest, signals_digest
 from squire_pipelines.planning.goal_files import read_goals
 from squire_pipelines.planning.llm import PlanRecord, plan_by_model
+from squire_pipelines.planning.plan_context import ContextReader, PlanContext
 from squire_pipelines.planning.prompt import describe, prompt_version
 from squire_pipelines.planning.prompt_files import PromptFiles, load_prompts
 from squire_pipelines.planning.quoting import one_line
@@ -44,6 +45,7 @@ async def make_plan(
     reserve: Callable[[ModelProvider], int | None],
     shared: SharedAnswers | None = None,
     known_work: Sequence[KnownWork] = (),
+    read_context: ContextReader | None = None,
 ) -> Plan:
     """Plan one repository with the planner that the settings name.
 
@@ -64,6 +66,8 @@ async def make_plan(
             when the budget has no room for it.
         shared: Has the answers to questions that were asked before, and knows who asks now; None asks always.
         known_work: Tasks of the repository that a new one must not repeat.
+        read_context: Reads what is known of the repository; called once, and only when a model is asked. What it cannot
+            read keeps nobody from planning.
 
     Raises:
         ConfigError: A model is to be asked, and a file of the prompt or of goals cannot be used.
@@ -79,7 +83,15 @@ async def make_plan(
         settings.filters_for(repository).rules,
         planner.task_bounds,
     )
-    plan = await _plan(settings, inputs, find_key=find_key, on_call=on_call, reserve=reserve, shared=shared)
+    plan = await _plan(
+        settings,
+        inputs,
+        find_key=find_key,
+        on_call=on_call,
+        reserve=reserve,
+        shared=shared,
+        read_context=read_context,
+    )
     return leave_out_duplicates(plan, (*known_work, *open_pull_requests(signals)))
 
 
@@ -91,6 +103,7 @@ async def _plan(
     on_call: Callable[[ModelCall], None],
     reserve: Callable[[ModelProvider], int | None],
     shared: SharedAnswers | None,
+    read_context: ContextReader | None,
 ) -> Plan:
     planner = settings.planner
     digest = settings_digest(settings, inputs.repository)
@@ -109,7 +122,9 @@ async def _plan(
         on_call(call)
 
     try:
-        asking = _Asking(settings, inputs, goals, find_key, count, reserve, record, load_prompts(planner.prompts))
+        prompts = load_prompts(planner.prompts)
+        context = await _read(read_context, record)
+        asking = _Asking(settings, inputs, goals, find_key, count, reserve, record, prompts, context)
         plan = await (_ask_in_turn(asking) if shared is None else _ask_once(asking, shared))
     except PlanningError as error:
         reason = one_line(str(error), 600)
@@ -132,6 +147,17 @@ async def _plan(
     )
 
 
+async def _read(read_context: ContextReader | None, record: PlanRecord) -> PlanContext | None:
+    """Read what is known of the repository, with a step that says which commit that is of, or why there is none."""
+    if read_context is None:
+        return None
+    context = await read_context()
+    code, why_not = context.repository.code, one_line(context.repository.why_no_code, 600)
+    reason = f"{code.branch} at {code.sha[:12]}" if code is not None else why_not
+    record.steps.append(PlanStep(kind=StepKind.CONTEXT, taken=code is not None, reason=reason))
+    return context
+
+
 @dataclass(frozen=True, slots=True)
 class _Asking:
     """What the providers are asked with; see `make_plan`."""
@@ -144,6 +170,7 @@ class _Asking:
     reserve: Callable[[ModelProvider], int | None]
     record: PlanRecord
     prompts: PromptFiles
+    context: PlanContext | None
 
 
 async def _ask_once(asking: _Asking, shared: SharedAnswers) -> Plan:
@@ -153,8 +180,10 @@ async def _ask_once(asking: _Asking, shared: SharedAnswers) -> Plan:
     """
     inputs, planner, selection = asking.inputs, asking.settings.planner, select(asking.inputs)
     # An installation's own question may leave these out, and the answer is checked by them.
-    basis = (inputs.repository, inputs.default_branch, inputs.max_tasks, inputs.bounds, asking.goals)
-    asked = describe(inputs, selection, asking.prompts, goals=asking.goals)
+    code = asking.context.repository.code if asking.context is not None else None
+    head = code.sha if code is not None else None
+    basis = (inputs.repository, inputs.default_branch, head, inputs.max_tasks, inputs.bounds, asking.goals)
+    asked = describe(inputs, selection, asking.prompts, goals=asking.goals, context=asking.context)
     question = f"{asking.prompts.system}\n{asked}\n{basis}"
     providers = [provider.name for provider in asking.settings.planner_providers()]
     key = question_key(prompt_version(asking.prompts), f"{planner.model} {planner.context_tokens}", providers, question)
@@ -216,6 +245,7 @@ async def _ask_one(asking: _Asking, provider: ModelProvider) -> Plan:
         provider=provider,
         api_key=key.reveal() if key is not None else None,
         goals=asking.goals,
+        context=asking.context,
         timeout_s=planner.timeout_s,
         max_retries=planner.max_retries,
         max_tokens=asking.reserve(provider),

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -10,8 +9,9 @@ from squire_pipelines.domain.evidence import beside_body, parts_of
 from squire_pipelines.domain.plans import PlanFinding
 from squire_pipelines.domain.signals import ManualTask, Signal
 from squire_pipelines.domain.text import shorten
+from squire_pipelines.planning.plan_context import SAMPLE, PlanContext
 from squire_pipelines.planning.prompt_files import PromptFiles
-from squire_pipelines.planning.quoting import quote
+from squire_pipelines.planning.quoting import quote, without_marks
 from squire_pipelines.planning.selection import Candidate, PlanInputs, Selection
 from squire_pipelines.sections.goals import MAX_GOALS_CHARS
 
@@ -22,26 +22,39 @@ MAX_WITH_EVIDENCE = 30
 """Of so many signals the model sees the evidence too; agents get that of every signal which they work on."""
 
 _LOG_CHARS = 2_500
-_MARK = re.compile(r"<(?=\s*/?\s*data\b)", re.IGNORECASE)
 _PARTS = (2, 4, 8, 16, 32, 64, 128)
 
 
 def describe(
-    inputs: PlanInputs, selection: Selection, prompts: PromptFiles, *, goals: str, limit_chars: int | None = None
+    inputs: PlanInputs,
+    selection: Selection,
+    prompts: PromptFiles,
+    *,
+    goals: str,
+    context: PlanContext | None = None,
+    limit_chars: int | None = None,
 ) -> str:
     """Return the question to the model about one repository.
 
     With `limit_chars` fewer signals are shown, with shorter texts, until it is as short; one signal is always shown.
     """
-    question = _describe(inputs, selection, prompts, goals=goals, part=1)
+    question = _describe(inputs, selection, prompts, goals=goals, context=context, part=1)
     for part in _PARTS:
         if limit_chars is None or len(question) <= limit_chars:
             break
-        question = _describe(inputs, selection, prompts, goals=goals, part=part)
+        question = _describe(inputs, selection, prompts, goals=goals, context=context, part=part)
     return question
 
 
-def _describe(inputs: PlanInputs, selection: Selection, prompts: PromptFiles, *, goals: str, part: int) -> str:
+def _describe(
+    inputs: PlanInputs,
+    selection: Selection,
+    prompts: PromptFiles,
+    *,
+    goals: str,
+    context: PlanContext | None,
+    part: int,
+) -> str:
     """Return the question with a part of all that may be shown: 1 for all of it, 2 for the half."""
     shown = selection.candidates[: max(MAX_SIGNALS // part, 1)]
     signals = [
@@ -68,6 +81,7 @@ def _describe(inputs: PlanInputs, selection: Selection, prompts: PromptFiles, *,
             "offered": str(len(selection.candidates)),
             "signals": "\n\n".join(signals) or "(none)",
             "background": "\n\n".join(background),
+            "context": context.text(context.max_bytes // part) if context is not None else "(not known)",
         }
     )
 
@@ -109,7 +123,7 @@ def _fact(signal: Signal, *, base_branch: str | None = None, with_evidence: bool
         parts = parts_of(beside_body(signal.evidence, with_conversation=True), log_chars=_LOG_CHARS)
         fact["evidence"] = {heading: shorten(text, MAX_TEXT_CHARS) for heading, text in parts}
     # Another spelling of the same JSON, so that no text within looks like the end of its quotation and a new one.
-    return _MARK.sub(r"\\u003c", json.dumps(fact, ensure_ascii=False))
+    return without_marks(json.dumps(fact, ensure_ascii=False), r"\u003c")
 
 
 @lru_cache(maxsize=8)
@@ -126,7 +140,7 @@ def prompt_version(prompts: PromptFiles) -> str:
     )
     inputs = PlanInputs("o/r", (signal,), "b", (), (), max_tasks=1)
     selection = Selection((Candidate(signal, "b"),), background=(signal,), notes=())
-    question = describe(inputs, selection, prompts, goals="g")
+    question = describe(inputs, selection, prompts, goals="g", context=SAMPLE)
     problems = validation_problems((PlanFinding("c", "t", "m"),))
     text = f"{prompts.digest}\n{question}\n{problems}"
     return f"planner-{hashlib.sha256(text.encode()).hexdigest()[:12]}"

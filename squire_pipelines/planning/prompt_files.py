@@ -17,7 +17,7 @@ MAX_BYTES = 64 * 2**10
 
 PLACES = frozenset(
     {"repository", "default_branch", "max_tasks", "max_files", "max_lines", "goals"}
-    | {"shown", "offered", "signals", "background"}
+    | {"shown", "offered", "signals", "background", "context"}
 )
 """What the question may name as `{{name}}`."""
 

@@ -7,7 +7,7 @@ Submodules and Git LFS are not followed: a submodule's folder is empty for the a
 import contextlib
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from squire_pipelines.errors import GitError, RepositoryError
@@ -156,7 +156,7 @@ def _is_sound(path: Path) -> bool:
     return True
 
 
-def _fetch(path: Path, remote: Remote) -> None:
+def _fetch(path: Path, remote: Remote, limits: GitLimits) -> None:
     # Wanting any commit by its id is how a base that its branch has left is still found.
     if not (path / "HEAD").is_file():
         run_git(["init", "--quiet", "--bare", "--template=", "--initial-branch=main", str(path)])
@@ -166,16 +166,16 @@ def _fetch(path: Path, remote: Remote) -> None:
         git_dir=path,
         remote=remote,
         config=_FSCK,
-        limits=_LIMITS,
+        limits=limits,
     )
 
 
-def _fetch_from_scratch(path: Path, remote: Remote) -> None:
+def _fetch_from_scratch(path: Path, remote: Remote, limits: GitLimits) -> None:
     """Fetch into a folder beside, which takes the mirror's place when it is whole."""
     fresh = path.with_suffix(".new")
     shutil.rmtree(fresh, ignore_errors=True)
     try:
-        _fetch(fresh, remote)
+        _fetch(fresh, remote, limits)
         if path.exists():
             shutil.rmtree(path)
         fresh.rename(path)
@@ -190,6 +190,7 @@ def fetch_mirror(
     token: Secret | None,
     *,
     lock_timeout_s: float = LOCK_TIMEOUT_S,
+    timeout_s: float = _LIMITS.timeout_s,
     max_packs: int = MAX_PACKS,
 ) -> Mirror:
     """Bring the mirror of a repository up to date, making it first when there is none.
@@ -200,6 +201,7 @@ def fetch_mirror(
         clone_url: See `Remote.parse`; it is not kept.
         token: Offered to the server when it asks.
         lock_timeout_s: How long to wait for others who fetch the same repository.
+        timeout_s: How long one fetch may take.
         max_packs: With more packs than these, the mirror is repacked.
 
     Raises:
@@ -210,19 +212,20 @@ def fetch_mirror(
     """
     remote = Remote.parse(clone_url, token)
     mirror = Mirror(mirror_path(home, repository), repository)
+    limits = replace(_LIMITS, timeout_s=timeout_s)
     with _locked(mirror.lock_path, shared=False, timeout_s=lock_timeout_s):
         try:
             if mirror.path.exists():
                 _clear_leftovers(mirror.path)
                 try:
-                    _fetch(mirror.path, remote)
+                    _fetch(mirror.path, remote, limits)
                 except GitError as error:
                     if classify_failure(error, remote) is not error or _is_sound(mirror.path):
                         raise
                     _log.warning("mirror is damaged, fetching it again", repository=repository, error=error.message)
-                    _fetch_from_scratch(mirror.path, remote)
+                    _fetch_from_scratch(mirror.path, remote, limits)
             else:
-                _fetch_from_scratch(mirror.path, remote)
+                _fetch_from_scratch(mirror.path, remote, limits)
         except GitError as error:
             failure = classify_failure(error, remote)
             failure.context = {**failure.context, "repository": repository}

@@ -143,11 +143,9 @@ def preview(
         if problem is not None or name in unasked:
             return None
         foresight = await foresee(client, effective, ledger, name)
-        basis, branch = foresight.basis, info.default_branch
-        requested = requests_in(effective, basis, default_branch=branch)
-        made = unadmitted_plan(basis) or await plan_repository(
-            effective, ledger, basis, default_branch=branch, trace_id=trace_id
-        )
+        basis = foresight.basis
+        requested = requests_in(effective, basis, default_branch=info.default_branch)
+        made = unadmitted_plan(basis) or await plan_repository(effective, ledger, basis, info=info, trace_id=trace_id)
         return made.model_copy(update={"tasks": requested + made.tasks}), foresight.readings
 
     async def plan_all() -> tuple[list[tuple[Plan, tuple[Collection, ...]]], dict[str, GitHubError]]:

@@ -7,6 +7,7 @@ from typing import Any
 from squire_pipelines.domain.signals import Signal
 from squire_pipelines.domain.tasks import Plan
 from squire_pipelines.ledger.store import Ledger, open_ledger
+from squire_pipelines.planning.plan_context import ContextReader
 from squire_pipelines.planning.planner import make_plan
 from squire_pipelines.planning.schema import ModelCall
 from squire_pipelines.planning.shared_answers import SharedAnswers
@@ -32,6 +33,7 @@ class Asker:
 
     ledger: Ledger
     url: str
+    read_context: ContextReader | None = None
 
     async def plan(
         self,
@@ -53,6 +55,7 @@ class Asker:
             on_call=(calls if calls is not None else []).append,
             reserve=lambda _provider: None,
             shared=SharedAnswers(self.ledger, planner, fresh=fresh),
+            read_context=self.read_context,
         )
 
 

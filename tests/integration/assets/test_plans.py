@@ -1,4 +1,5 @@
 from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -20,6 +21,7 @@ from squire_pipelines.sensors.planning import plan_follows_signals
 from tests.support.ledgers import collect, issue, list_tasks, spec
 from tests.support.model_server import Call, ModelServer, Turn
 from tests.support.pipeline import ALL, HANDBOOK, LEDGERLIB, QUIET, TRACE, WEBSHOP, Pipeline, checks, materialized
+from tests.support.pusher import FilePusher
 from tests.support.signal_samples import manual
 from tests.support.task_drafts import task_draft
 
@@ -410,3 +412,23 @@ def test_a_second_wording_of_a_goal_makes_no_second_task_and_is_named_as_such(
     (row,) = metadata["left_out_preview"].records
     assert (row.data["title"], row.data["reason"], row.data["duplicate of"]) == (titles[1], "duplicate", task_id)
     assert [name for _, name in all_tasks(pipeline)] == [task_id]
+
+
+@pytest.mark.slow
+def test_a_model_is_told_of_the_code_and_a_push_alone_makes_no_new_plan(
+    pipeline: Pipeline, forge: ForgeProcess, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SQUIRE_MODEL_KEY", "sk-" + "t" * 30)
+    with ModelServer([_answer("docs")]) as server:
+        _ask_model(pipeline, server.url, 'goals = "Write docs."')
+        pipeline.collect(QUIET)
+        done = pipeline.plan(QUIET)
+        assert "The code at its head:" in server.main_requests[0].text
+        FilePusher(forge, QUIET, tmp_path / "person").push("NEW.md", "Something new.\n")
+        pipeline.collect(QUIET)
+        pipeline.plan(QUIET)
+        assert pipeline.sensor(plan_follows_signals).run_requests == []
+        assert len(server.main_requests) == 1
+    steps = [row.data["step"] for row in made(done, "task_plan")[QUIET]["steps"].records]
+    assert steps[0].startswith("read the code: taken: main at ")
+    assert count_plans(pipeline, QUIET) == 1

@@ -1,0 +1,86 @@
+"""`squire plans context`: what a planner is told of a repository, and the commands that its files name."""
+
+import asyncio
+
+import click
+
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, with_context
+from squire_pipelines.cli.lazy import command
+from squire_pipelines.cli.parameters import REPOSITORY
+from squire_pipelines.cli.unlock import unlock_store
+from squire_pipelines.domain.repository_facts import CommandPurpose, FoundCommand, RepositoryContext
+from squire_pipelines.domain.terminal_text import one_line
+from squire_pipelines.errors import ConfigError, ExitCode
+from squire_pipelines.execution.repository_context import RepositoryReader
+from squire_pipelines.execution.repository_settings import repository_settings
+from squire_pipelines.github.connection import GitHub
+from squire_pipelines.github.lookup import repository_info
+from squire_pipelines.planning.context_text import describe_context
+from squire_pipelines.settings.file import key_text, toml_text
+from squire_pipelines.settings.model import Settings
+from squire_pipelines.terminal.output import write_labelled, write_line
+
+
+@command("context", examples=("squire plans context owner/name", "squire plans context owner/name --json"))
+@click.argument("repository", type=REPOSITORY)
+@json_option
+@with_context
+def context(context: CliContext, repository: str, *, as_json: bool) -> None:
+    """Show what a planner is told of a repository beside its signals, as a model reads it.
+
+    What the repository's files, its people and agents wrote stands between marks. Commands that its files name are
+    offered for `verification`: read them before you set one. Nothing of the repository is run.
+    """
+    name = context.settings.spelling_of(repository)
+    if name is None:
+        raise ConfigError(
+            f"{repository}: not among the repositories of the settings",
+            hint="add it: `squire config set repositories …`",
+        )
+    unlock_store(context, context.settings.secret_sources)
+    settings = repository_settings(context.ledger, context.settings).of(name)
+    known = asyncio.run(_read(context, settings, name))
+    text = describe_context(known, max_bytes=settings.planner.context_bytes)
+    commands = _commands_to_offer(known, settings)
+    if as_json:
+        size = len(text.encode("utf-8", "surrogatepass"))
+        verification = {purpose: command.model_dump(mode="json") for purpose, command in commands.items()}
+        emit_json({**known.model_dump(mode="json"), "verification": verification, "prompt": text, "bytes": size})
+    else:
+        _write(known, text, commands)
+    if known.code is None:
+        write_labelled("not read", known.why_no_code, color="red")
+        raise SystemExit(ExitCode.FAILED)
+
+
+async def _read(context: CliContext, settings: Settings, name: str) -> RepositoryContext:
+    async with GitHub(settings, context.ledger).client() as client:
+        info = await repository_info(client, name)
+    return await RepositoryReader(settings, context.ledger, name, info).context()
+
+
+def _commands_to_offer(known: RepositoryContext, settings: Settings) -> dict[CommandPurpose, FoundCommand]:
+    """Return the commands for what the settings have none."""
+    rules = settings.verification_for(known.repository)
+    defaults = known.code.defaults() if known.code is not None else {}
+    return {purpose: command for purpose, command in defaults.items() if getattr(rules, purpose) is None}
+
+
+def _write(known: RepositoryContext, text: str, commands: dict[CommandPurpose, FoundCommand]) -> None:
+    write_line(text)
+    if pulls := known.history.pull_requests:
+        write_line()
+        write_line("Open pull requests, which a planner sees with the signals:")
+        for pull in pulls:
+            draft = ", a draft" if pull.draft else ""
+            write_line(f"  #{pull.number} {one_line(pull.title)} (by {one_line(pull.author)}{draft})")
+    if commands:
+        write_line()
+        write_line("For the settings, which have no such command. Whoever may write to the repository can change what")
+        write_line(
+            "its files say: read each before you take it, since Squire runs it on each change. It runs none now."
+        )
+        write_line()
+        write_line(f"[{key_text(('repository', known.repository, 'verification'))}]")
+        for purpose, command in commands.items():
+            write_line(f"{purpose} = {toml_text(command.command)}  # {one_line(command.source)}")
