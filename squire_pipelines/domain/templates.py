@@ -7,13 +7,6 @@ import re
 from collections.abc import Iterable, Mapping
 
 _NAME = re.compile(r"\{([A-Za-z_]{0,40})\}")
-CONVENTIONAL_TYPES: Mapping[str, str] = {"fix_ci": "fix", "address_review": "fix", "resolve_issue": "fix"}
-"""The type of Conventional Commits by the kind of a task; `chore` for any other.
-
-https://www.conventionalcommits.org/en/v1.0.0/
-"""
-
-_HAS_TYPE = re.compile(r"[a-z]{2,12}(?:\([^()\n]{1,40}\))?!?: \S")
 
 
 def check_template(text: str, *, required: str, known: Iterable[str]) -> str:
@@ -31,10 +24,3 @@ def check_template(text: str, *, required: str, known: Iterable[str]) -> str:
 def fill_template(text: str, values: Mapping[str, str]) -> str:
     """Return a template with its names replaced, each once: a name within a value stays as it is."""
     return _NAME.sub(lambda match: values.get(match[1], match[0]), text)
-
-
-def conventional_title(title: str, kind: str) -> str:
-    """Return a title as Conventional Commits have it; one that has a type already stays as it is."""
-    if _HAS_TYPE.match(title):
-        return title
-    return f"{CONVENTIONAL_TYPES.get(kind, 'chore')}: {title}"

@@ -11,12 +11,14 @@ from enum import StrEnum
 
 from squire_pipelines.domain.change import Decision, JudgedTask, Verdict
 from squire_pipelines.domain.policy import WORKFLOWS, Policy
+from squire_pipelines.domain.title_styles import CONVENTIONAL_TITLES, PLAIN_TITLES
 from squire_pipelines.errors import GitHubError, GitHubPermissionError, GitHubValidationError, PublishRefusedError
 from squire_pipelines.github.pulls import PullRequestRef, is_without_drafts
 from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.publishing.body import PullRequestText, pull_request_text, with_follow_up
 from squire_pipelines.publishing.bundle import VerifiedChange
 from squire_pipelines.publishing.commit import commit_change
+from squire_pipelines.publishing.history import with_own_titles
 from squire_pipelines.publishing.inspection import inspect_bundle, inspect_change, inspect_text
 from squire_pipelines.publishing.mirror import Mirror
 from squire_pipelines.publishing.pull_requests import PullRequests
@@ -27,6 +29,7 @@ from squire_pipelines.secrets import Redactor, Secret
 from squire_pipelines.sections.tasks import PolicySettings, PublishingSettings
 
 _log = get_logger(Component.PUBLISHER)
+_TITLES = {"plain": PLAIN_TITLES, "conventional": CONVENTIONAL_TITLES, None: None}
 
 
 class PublicationStep(StrEnum):
@@ -89,7 +92,7 @@ def policy_from(settings: PolicySettings) -> Policy:
 def style_from(settings: PublishingSettings) -> TextStyle:
     """Return how the settings have pull requests' texts look."""
     return TextStyle(
-        conventional=settings.title_convention == "conventional",
+        titles=_TITLES[settings.title_convention],
         title=settings.title_template or "{title}",
         body=settings.body_template or "{body}",
         commit=settings.commit_template or "{title}",
@@ -137,6 +140,7 @@ async def publish_change(
         settings=settings,
     )
     on_step(PublicationStep.VERIFIED, change.head_sha)
+    request = await asyncio.to_thread(with_own_titles, request, change)
     secrets = (*known_secrets, *([token] if token else []))
     verdict, text = await asyncio.to_thread(_judge, request, change, policy, secrets, settings)
     on_step(PublicationStep.JUDGED, verdict.decision)

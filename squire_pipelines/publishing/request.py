@@ -5,7 +5,8 @@ from datetime import datetime
 from pathlib import Path
 
 from squire_pipelines.domain.tasks import TaskSpec
-from squire_pipelines.domain.templates import conventional_title, fill_template
+from squire_pipelines.domain.templates import fill_template
+from squire_pipelines.domain.title_styles import PLAIN_TITLES, TitleStyle, styled_title
 from squire_pipelines.domain.verification import VerificationReport
 from squire_pipelines.publishing.author import NEUTRAL_EMAIL, NEUTRAL_NAME
 
@@ -36,13 +37,13 @@ class TextStyle:
     """How titles, texts and commits' first lines look: conventions and templates of the settings.
 
     Args:
-        conventional: Whether a title begins with a type, as Conventional Commits have it.
+        titles: How a title begins; None where the repository's history says it.
         title: A template with `{title}`; likewise the others.
         body: With `{body}`.
         commit: With `{title}`.
     """
 
-    conventional: bool = False
+    titles: TitleStyle | None = PLAIN_TITLES
     title: str = "{title}"
     body: str = "{body}"
     commit: str = "{title}"
@@ -116,8 +117,7 @@ class PublishRequest:
     @property
     def title(self) -> str:
         """The task's title by the convention, before any template."""
-        title = self.spec.title
-        return conventional_title(title, self.spec.kind) if self.style.conventional else title
+        return styled_title(self.spec.title, self.spec.kind, self.style.titles or PLAIN_TITLES)
 
     def fill(self, template: str, **values: str) -> str:
         """Return a template of the style with its names replaced."""

@@ -62,7 +62,7 @@ class PublishingSettings(SettingsSection):
     labels: Labels = Field(default=(), description="of each pull request")
     reviewers: Reviewers = Field(default=(), description="asked for a review: logins, or owner/team")
     title_convention: Literal["plain", "conventional"] | None = Field(
-        default=None, description="conventional: fix: and the like before the title; plain when not set"
+        default=None, description="conventional: fix: and the like before the title; as its history has it when not set"
     )
     title_template: TitleTemplate | None = Field(default=None, description="of titles, with {title}")
     body_template: BodyTemplate | None = Field(default=None, description="of texts, with {body}")

@@ -1,11 +1,15 @@
 """All that a test about publishing one attempt needs."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+from squire_pipelines.domain.tasks import TaskSpec
 from squire_pipelines.home import Home
 from squire_pipelines.publishing.bundle import VerifiedChange, verify_bundle
-from squire_pipelines.publishing.mirror import Mirror
+from squire_pipelines.publishing.mirror import Mirror, fetch_mirror
+from squire_pipelines.publishing.request import PublishRequest
 from squire_pipelines.sections.tasks import PublishingSettings
 from tests.support.git_repository import Checkout
 
@@ -41,3 +45,25 @@ class Workshop:
             scratch=self.root / "scratch",
             settings=settings,
         )
+
+    def fetch(self) -> None:
+        """Bring the mirror up to date with what people pushed."""
+        fetch_mirror(self.home, "acme/app", str(self.upstream), None)
+
+    def request(self, **more: Any) -> PublishRequest:
+        """What is to be published of the agent's work, with further fields."""
+        plain = {
+            "attempt_id": "t1-1",
+            "task_id": "t1",
+            "trace_id": "f" * 32,
+            "queued_at": datetime(2026, 1, 2, tzinfo=UTC),
+            "repository": "acme/app",
+            "clone_url": str(self.upstream),
+            "base_ref": "main",
+            "base_sha": self.base_sha,
+            "branch": self.branch,
+            "bundle": self.root / "result.bundle",
+            "scratch": self.root / "scratch",
+            "spec": TaskSpec(key="k", title="Mend add", prompt="Mend it.", base_branch="main"),
+        }
+        return PublishRequest(**{**plain, **more})

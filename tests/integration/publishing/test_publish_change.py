@@ -3,7 +3,6 @@ import json
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from squire_pipelines.publishing.publish_change import (
     Rejected,
     policy_from,
     publish_change,
+    style_from,
 )
 from squire_pipelines.publishing.push import push_head, remote_head
 from squire_pipelines.publishing.remote import Remote
@@ -54,21 +54,7 @@ def pulls(workshop: Workshop) -> FakePulls:
 
 
 def request(workshop: Workshop, **more: Any) -> PublishRequest:
-    plain = PublishRequest(
-        attempt_id="t1-1",
-        task_id="t1",
-        trace_id="f" * 32,
-        queued_at=datetime(2026, 1, 2, tzinfo=UTC),
-        repository="acme/app",
-        clone_url=str(workshop.upstream),
-        base_ref="main",
-        base_sha=workshop.base_sha,
-        branch=workshop.branch,
-        bundle=workshop.root / "result.bundle",
-        scratch=workshop.root / "scratch",
-        spec=TaskSpec(key="k", title="Mend add", prompt="Mend it.", base_branch="main"),
-    )
-    return replace(plain, **more)
+    return workshop.request(**more)
 
 
 def publish(
@@ -93,6 +79,24 @@ def content(workshop: Workshop, commit: str) -> str:
 
 def there(workshop: Workshop, branch: str | None = None) -> str | None:
     return remote_head(Remote.parse(str(workshop.upstream)), branch or workshop.branch)
+
+
+@pytest.mark.slow
+def test_a_pull_request_is_titled_as_the_repositorys_history_is(workshop: Workshop, pulls: FakePulls) -> None:
+    for number in range(5):
+        workshop.agent.write("src/app.py", f"x = {number}\n")
+        workshop.agent.git("commit", "--quiet", "--all", "--author", "Ann <ann@example.org>", "-m", f"fix: go {number}")
+    workshop.base_sha = workshop.agent.head()
+    workshop.agent.git("push", "--quiet", "origin", "HEAD:main")
+    workshop.fetch()
+    work(workshop)
+    own = request(workshop, style=style_from(PublishingSettings()))
+    published = publish(workshop, pulls, own)
+    assert isinstance(published, Published)
+    assert [pull["title"] for pull in pulls.all] == ["chore: mend add"]
+    assert git(workshop.upstream, "log", "-1", "--format=%s", published.head_sha) == "chore: mend add"
+    publish(workshop, pulls, own)
+    assert len(pulls.all) == 1
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from squire_pipelines.domain.change import ChangedFile, Decision, Finding, Verdict
 from squire_pipelines.domain.hidden import is_unseen
 from squire_pipelines.domain.tasks import Implementation, TaskKind, TaskSpec, Verification
+from squire_pipelines.domain.title_styles import CONVENTIONAL_TITLES
 from squire_pipelines.domain.verification import ReportedCheck, VerificationReport
 from squire_pipelines.publishing.body import (
     MAX_BODY_CHARS,
@@ -94,7 +95,7 @@ def test_what_a_person_asked_for_names_the_person_and_notifies_nobody() -> None:
 
 def test_a_template_is_around_the_text_and_works_nothing_itself() -> None:
     style = TextStyle(
-        conventional=True,
+        titles=CONVENTIONAL_TITLES,
         title="[{kind}] {title}",
         body="For @acme/core, closes #1 {unknown}\n\n{body}- [ ] seen ({task})\n",
     )
@@ -117,7 +118,7 @@ def test_a_template_is_around_the_text_and_works_nothing_itself() -> None:
 )
 def test_a_conventional_title_has_a_type_once(title: str, kind: str, shown: str) -> None:
     spec = SPEC.model_copy(update={"title": title, "kind": TaskKind(kind)})
-    assert write(spec, style=TextStyle(conventional=True)).title == shown
+    assert write(spec, style=TextStyle(titles=CONVENTIONAL_TITLES)).title == shown
 
 
 def test_the_agents_words_come_first_and_name_what_they_should_not() -> None:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from squire_pipelines.domain.tasks import TaskSpec
+from squire_pipelines.domain.title_styles import CONVENTIONAL_TITLES
 from squire_pipelines.publishing.commit import MAX_SUBJECT_CHARS, commit_message, commit_subject
 from squire_pipelines.publishing.request import PublishRequest, TextStyle
 from tests.support.hostile_text import hidden_characters
@@ -96,5 +97,5 @@ def test_a_message_without_a_word_of_the_title_names_the_task() -> None:
 
 
 def test_a_template_of_commits_is_cleaned_with_the_title() -> None:
-    request = replace(REQUEST, style=TextStyle(conventional=True, commit="[skip ci] {title} ({kind})"))
+    request = replace(REQUEST, style=TextStyle(titles=CONVENTIONAL_TITLES, commit="[skip ci] {title} ({kind})"))
     assert commit_message(request).partition("\n")[0] == "skip ci chore: Mend add (other)"
