@@ -1,10 +1,5 @@
 """`squire config set` and `edit`: changes of the settings' file that are checked as a whole before they are written."""
 
-import contextlib
-import os
-import shlex
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_origin
@@ -15,11 +10,11 @@ from squire_pipelines.cli.audited import record_settings
 from squire_pipelines.cli.config_check import check_text, what_is_missing
 from squire_pipelines.cli.config_values import shown
 from squire_pipelines.cli.context import CliContext, with_context
+from squire_pipelines.cli.editor import forget_draft, named_editor, new_draft, run_editor
 from squire_pipelines.cli.failures import note, report
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.run import hand_on_config
 from squire_pipelines.errors import ConfigError, SettingError
-from squire_pipelines.home import make_folder
 from squire_pipelines.ledger.settings_changes import flatten
 from squire_pipelines.settings.edits import read_if_there, replace_settings, settings_locked, with_value, without_value
 from squire_pipelines.settings.errors import variable_at
@@ -132,28 +127,25 @@ def edit(context: CliContext) -> None:
 
     On a terminal a wrong copy may be edited again; else it is kept, and the exit code is 3.
     """
-    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
-    if not editor:
+    editor = named_editor()
+    if editor is None:
         path = context.config_path
         raise SettingError("no editor is named", hint=f"set the variable EDITOR, or open {path} yourself")
     hand_on_config(context)
     content = _content(context.config_path)
-    folder = Path(tempfile.mkdtemp(dir=make_folder(context.home.run), prefix="edit-"))
-    draft = folder / "config.toml"
-    draft.write_bytes(content or b"")
-    draft.chmod(0o600)
+    draft = new_draft(context.home.run, "config.toml", content or b"")
     while True:
-        _run_editor(editor, draft, before=content or b"")
+        run_editor(editor, draft, before=content or b"")
         if not draft.is_file():
             raise SettingError(
                 f"the editor left no file at {draft}, and nothing was written", hint="do it again with another editor"
             )
         if draft.read_bytes() == (content or b""):
-            _forget(draft)
+            forget_draft(draft)
             write_line("nothing was changed")
             return
         if (content or b"").strip() and not draft.read_bytes().strip():  # as what runs refuses a file that was emptied
-            _forget(draft)
+            forget_draft(draft)
             raise SettingError(
                 "the editor left an empty file, and nothing was written",
                 hint=f"do it again; for the defaults leave a comment in it, or remove {context.config_path}",
@@ -175,7 +167,7 @@ def edit(context: CliContext) -> None:
             replace_settings(context.config_path, content, text)
     except SettingError as error:
         raise SettingError(f"{error.message}; your text is kept in {draft}", hint=error.hint) from error
-    _forget(draft)
+    forget_draft(draft)
     record_settings(context, _changed_keys(context.config_path, content, text))
     write_line(f"wrote {context.config_path}")
     _tell_what_is_missing(context.config_path, text)
@@ -198,29 +190,3 @@ def _content(path: Path) -> bytes | None:
         raise SettingError(
             f"{path} cannot be read: {error.strerror}", hint="check the file's owner and mode"
         ) from error
-
-
-def _forget(draft: Path) -> None:
-    draft.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # an editor may have left a copy of its own beside it
-        draft.parent.rmdir()
-
-
-def _run_editor(editor: str, draft: Path, *, before: bytes) -> None:
-    """Run the person's editor, which has no time limit. Raises SettingError, and keeps the draft if it was changed."""
-    try:
-        words = shlex.split(editor)
-        done = subprocess.run([*words, str(draft)], check=False)
-    except (OSError, ValueError) as error:
-        _forget(draft)
-        raise SettingError(
-            f"the editor {editor!r} does not start: {error}", hint="set EDITOR to a program that is installed"
-        ) from error
-    if done.returncode != 0:
-        is_changed = draft.is_file() and draft.read_bytes() != before
-        if not is_changed:
-            _forget(draft)
-        raise SettingError(
-            f"the editor {editor!r} ended with {done.returncode}, and nothing was written",
-            hint=f"your text is kept in {draft}" if is_changed else "do it again",
-        )

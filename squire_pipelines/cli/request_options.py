@@ -2,7 +2,7 @@
 
 import sys
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from squire_pipelines.cli.parameters import TASK_ID
 from squire_pipelines.cli.person import actor
 from squire_pipelines.domain.agent_choice import AgentOrder
 from squire_pipelines.domain.identity import new_trace_id
-from squire_pipelines.domain.tasks import Priority, TaskStatus
+from squire_pipelines.domain.tasks import Priority, TaskSpec, TaskStatus
 from squire_pipelines.domain.terminal_text import plain, without_sequences
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.execution.repository_settings import settings_in
@@ -170,9 +170,13 @@ class MadeTask:
 
     def warn(self) -> None:
         """Tell the person what it resembles."""
-        for work in self.resembles:
-            message = f"this says nearly the same as {work}; `squire tasks cancel {self.row.id}` takes it back"
-            write_labelled("warning", message, color="yellow")
+        warn_of(self.resembles, f"; `squire tasks cancel {self.row.id}` takes it back")
+
+
+def warn_of(resembles: Iterable["KnownWork"], way_back: str = "") -> None:
+    """Tell the person what a request says nearly the same as."""
+    for work in resembles:
+        write_labelled("warning", f"this says nearly the same as {work}{way_back}", color="yellow")
 
 
 class RequestOptions:
@@ -205,20 +209,34 @@ class RequestOptions:
         self._allow_protected = allow_protected
         self._hold = no_start
 
+    @property
+    def depends_on(self) -> tuple[str, ...]:
+        """Ids of the tasks that it waits for."""
+        return self._depends_on
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it waits for a person to let it run."""
+        return self._hold
+
+    def spec(self, repository: str, *, base_branch: str) -> TaskSpec:
+        """Return what is asked for. Raises ConfigError for an agent that cannot be."""
+        return request_spec(
+            self._title,
+            self._text,
+            base_branch=base_branch,
+            priority=self._priority,
+            allow_protected=self._allow_protected,
+            agent=_order(self._context.settings, repository, self._agent, self._model),
+        )
+
     def create(self, repository: str, *, base_branch: str, branch: str | None = None, compare: bool = True) -> MadeTask:
         """Create the task. Raises ConfigError, NotFoundError, RefusedError; nothing is written then.
 
         With `compare` it is said what the request resembles.
         """
         context = self._context
-        spec = request_spec(
-            self._title,
-            self._text,
-            base_branch=base_branch,
-            priority=self._priority,
-            allow_protected=self._allow_protected,
-            agent=_order(context.settings, repository, self._agent, self._model),
-        )
+        spec = self.spec(repository, base_branch=base_branch)
         request = RequestedTask(
             repository, spec, actor(), branch=branch, depends_on=self._depends_on, template=self._template
         )

@@ -1,10 +1,14 @@
 """`squire tasks new`: a person's request becomes a task at once, word for word, with no planner in between."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import click
 
 from squire_pipelines.cli.context import CliContext, emit_json, json_option, with_context
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import BRANCH, OWN_BRANCH, REPOSITORY
+from squire_pipelines.cli.request_dialogue import RequestDialogue, may_ask
 from squire_pipelines.cli.request_options import (
     RequestOptions,
     known_repository,
@@ -13,6 +17,7 @@ from squire_pipelines.cli.request_options import (
 )
 from squire_pipelines.cli.template_options import filled_template, template_options
 from squire_pipelines.domain.branches import DEFAULT_BRANCH
+from squire_pipelines.planning.task_templates import FilledTemplate
 from squire_pipelines.terminal.output import write_line
 
 
@@ -22,11 +27,12 @@ from squire_pipelines.terminal.output import write_line
         'squire tasks new owner/name "Remove the code for Python 3.9."',
         "squire tasks new https://github.com/owner/name --title 'Drop Python 3.9' - < request.md",
         "squire tasks new owner/name --template fix-ci --param check=lint --param branch=main",
+        "squire tasks new   # asks where and what, on a terminal",
         'squire tasks new owner/name "Speed up the parser." --agent claude-code --model claude-opus-4-5',
         'squire tasks new owner/name "Use the new parser." --depends-on t0m1e2x3a4m5p6l --priority low --no-start',
     ),
 )
-@click.argument("repository", type=REPOSITORY)
+@click.argument("repository", type=REPOSITORY, required=False)
 @request_options
 @template_options
 @click.option(
@@ -46,29 +52,58 @@ from squire_pipelines.terminal.output import write_line
 def new(
     context: CliContext,
     /,
-    repository: str,
+    repository: str | None,
     *,
     template: str | None,
     params: tuple[tuple[str, str], ...],
     branch: str | None,
     base: str | None,
     as_json: bool,
-    **options: object,
+    **options: Any,
 ) -> None:
     """Ask for a piece of work in your own words, or in those of a template.
 
     The request becomes a task at once, word for word: no planner and no model stands in between. It starts as
     `planner.approve` says, and with --no-start when you say so. A task, or an open pull request, that says nearly the
-    same is named; yours is made all the same.
+    same is named; yours is made all the same. On a terminal, what is not said is asked for: the repository, what is to
+    be done, what a template needs. The task is then shown and made when you agree.
     """
-    with context.ledger.read() as tx:
-        name = known_repository(context, tx, repository)
-    filled = filled_template(context, template, params, repository=name)
-    request = RequestOptions(context, template=filled, **options)  # type: ignore[arg-type] # click parses what `request_options` declares
-    made = request.create(name, base_branch=base or DEFAULT_BRANCH, branch=branch)
-    made.warn()
+    dialogue = RequestDialogue(context) if may_ask(context, as_json=as_json) else None
+    name = _repository(context, repository, dialogue)
+    if dialogue is not None and template is None and (options["text"], options["prompt"]) == (None, None):
+        options["text"] = dialogue.ask_text()
+    filled = filled_template(context, template, params, repository=name, dialogue=dialogue)
+    request = _request(context, options, filled)
+    base = base or DEFAULT_BRANCH
+    if dialogue is not None and dialogue.has_asked:
+        request = dialogue.confirm(
+            request,
+            lambda text: _request(context, {**options, "text": text, "prompt": None}, None),
+            name,
+            base_branch=base,
+            branch=branch,
+            further={},
+        )
+    made = request.create(name, base_branch=base, branch=branch)
+    if dialogue is None or not dialogue.has_asked:
+        made.warn()
     if as_json:
         emit_json(made.as_json())
         return
     write_line(f"{made.row.id}: {made.row.status}")
     write_line(next_step(made.row))
+
+
+def _repository(context: CliContext, repository: str | None, dialogue: RequestDialogue | None) -> str:
+    """Return the repository as Squire writes it. Raises UsageError, ConfigError, Abort."""
+    if repository is None:
+        if dialogue is None:
+            raise click.UsageError("name the repository and say what is to be done: owner/name TEXT")
+        return dialogue.ask_repository()
+    with context.ledger.read() as tx:
+        return known_repository(context, tx, repository)
+
+
+def _request(context: CliContext, options: Mapping[str, Any], template: FilledTemplate | None) -> RequestOptions:
+    """Return the request that the options of `request_options` describe. Raises UsageError, BadParameter."""
+    return RequestOptions(context, template=template, **options)

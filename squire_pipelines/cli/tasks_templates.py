@@ -15,6 +15,7 @@ from squire_pipelines.cli.template_options import (
     find_template,
     open_library,
     params_option,
+    values_of,
 )
 from squire_pipelines.errors import ConfigError, ExitCode
 from squire_pipelines.execution.task_templates import ListedTemplate, why_no_repository_templates
@@ -72,7 +73,7 @@ def show(
     NAME may begin with where the template is from: installation:NAME, repository:NAME or squire:NAME.
     """
     template = find_template(context, name, _known(context, repository))
-    filled = fill_template(template, params) if params else None
+    filled = fill_template(template, values_of(params)) if params else None
     title, text = (template.title, template.body) if filled is None else (filled.title, filled.text)
     if as_json:
         emit_json({**_head(template), "title": title, "text": text, "parameters": _parameters(template)})

@@ -1,13 +1,14 @@
 """`--template` and `--param`: a request in the words of a template, with values that the person gives."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import CompletionItem
 
 from squire_pipelines.cli.context import CliContext
+from squire_pipelines.cli.request_dialogue import RequestDialogue
 from squire_pipelines.cli.unlock import unlock_store
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.planning.task_templates import FilledTemplate, TaskTemplate, fill
@@ -118,18 +119,25 @@ def values_of(params: tuple[tuple[str, str], ...]) -> dict[str, str]:
     return values
 
 
-def fill_template(template: TaskTemplate, params: tuple[tuple[str, str], ...]) -> FilledTemplate:
+def fill_template(template: TaskTemplate, values: Mapping[str, str]) -> FilledTemplate:
     """Return the request that a template becomes. Raises BadParameter."""
     try:
-        return fill(template, values_of(params))
+        return fill(template, values)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--param") from error
 
 
 def filled_template(
-    context: CliContext, name: str | None, params: tuple[tuple[str, str], ...], *, repository: str
+    context: CliContext,
+    name: str | None,
+    params: tuple[tuple[str, str], ...],
+    *,
+    repository: str,
+    dialogue: RequestDialogue | None,
 ) -> FilledTemplate | None:
     """Return the request in a template's words; None where no template is named.
+
+    With a dialogue, the person is asked for values that are missing.
 
     Raises:
         UsageError: A value is missing or wrong, or there are values without a template.
@@ -139,4 +147,6 @@ def filled_template(
         if params:
             raise click.UsageError("--param is for a template: name it with --template")
         return None
-    return fill_template(find_template(context, name, repository), params)
+    template = find_template(context, name, repository)
+    values = values_of(params)
+    return fill_template(template, values if dialogue is None else dialogue.ask_values(template, values))
