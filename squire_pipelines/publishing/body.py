@@ -4,10 +4,11 @@ Strangers' and agents' words are shown and cause nothing on GitHub: see `publish
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from squire_pipelines.domain.change import ChangedFile, Decision, Verdict
+from squire_pipelines.domain.pull_request_templates import MAX_TEMPLATE_CHARS, part_for, template_sections
 from squire_pipelines.domain.tasks import TaskSpec
 from squire_pipelines.domain.templates import fill_template
 from squire_pipelines.domain.verification import VerificationReport
@@ -27,6 +28,7 @@ _MAX_FINDINGS = 50
 _MAX_ITEMS = 50
 _MAX_COMMITS = 20
 _MAX_FIRST = 3
+_NOT_FILLED = "_Squire has nothing to say here._"
 _CUT = "\n\n_Shortened: the text was too long for a pull request._\n\n"
 _PATH = re.compile(r"`([\w.@+-]{1,100}(?:/[\w.@+-]{1,100}){0,20}\.\w{1,10})(?::\d{1,7})?`")
 _TESTS = re.compile(r"(?:^|/)(?:tests?|specs?|__tests__)/|(?:^|/)test_[^/]*$|[._-](?:test|spec)s?\.\w+$", re.IGNORECASE)
@@ -65,19 +67,18 @@ def _filled(
     spec = request.spec
     why = [f"- [{one_line(s.title).replace('[', '(').replace(']', ')')}]({web_link(s.url)})" for s in request.signals]
     criteria = [f"- {one_line(criterion)}" for criterion in spec.acceptance_criteria]
-    body = "".join(
-        [
-            _section("What", _account(request, files, subjects)),
-            _section("Why", [*_some(why, _MAX_ITEMS, "signals"), *_closes(request.closes)]),
-            _section("Look at first", _first(files, verdict)),
-            _section("Verification", _verification(spec, request.verification)),
-            _section("Files", _files(files)),
-            _section("Policy", _policy(verdict)),
-            _section("Acceptance criteria", _some(criteria, _MAX_ITEMS, "criteria")),
-            _section("Notes", [f"- {one_line(note)}" for note in request.notes]),
-            _folded("The order as the agent was given it", order),
-        ]
-    )
+    parts = {
+        "What": _account(request, files, subjects),
+        "Why": [*_some(why, _MAX_ITEMS, "signals"), *_closes(request.closes)],
+        "Look at first": _first(files, verdict),
+        "Verification": _verification(spec, request.verification),
+        "Files": _files(files),
+        "Policy": _policy(verdict),
+        "Acceptance criteria": _some(criteria, _MAX_ITEMS, "criteria"),
+        "Notes": [f"- {one_line(note)}" for note in request.notes],
+    }
+    texts = {title: text for title, lines in parts.items() if (text := "\n".join(lines).strip())}
+    body = _in_template(request.style.template or "", texts) + _folded("The order as the agent was given it", order)
     values = {"body": body, "title": one_line(request.title), "kind": spec.kind.value, "task": request.task_id}
     return fill_template(escape_markdown(request.style.body), values)
 
@@ -130,9 +131,21 @@ def _first(files: Sequence[ChangedFile], verdict: Verdict) -> list[str]:
     return lines
 
 
-def _section(title: str, lines: Iterable[str]) -> str:
-    content = "\n".join(lines).strip()
-    return f"### {title}\n\n{content}\n\n" if content else ""
+def _in_template(template: str, texts: Mapping[str, str]) -> str:
+    """Return the parts of our text in the sections of the repository's template that ask for them, the others after.
+
+    A section keeps its boxes, none of them ticked: what they ask is for people to say.
+    """
+    left = dict(texts)
+    written = []
+    for section in template_sections(template):
+        part = part_for(section.heading, left)
+        own = section.boxes if part else section.text
+        text = left.pop(part) if part else "" if own or not section.heading else _NOT_FILLED
+        shown = (escape_markdown(section.heading), text, escape_markdown(own, limit=MAX_TEMPLATE_CHARS))
+        written.append("\n\n".join(filter(None, shown)))
+    written += [f"### {title}\n\n{text}" for title, text in left.items()]
+    return "".join(f"{text}\n\n" for text in written)
 
 
 def _folded(title: str, text: str) -> str:

@@ -18,9 +18,9 @@ from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.publishing.body import PullRequestText, pull_request_text, with_follow_up
 from squire_pipelines.publishing.bundle import VerifiedChange
 from squire_pipelines.publishing.commit import commit_change
-from squire_pipelines.publishing.history import with_own_titles
 from squire_pipelines.publishing.inspection import inspect_bundle, inspect_change, inspect_text
 from squire_pipelines.publishing.mirror import Mirror
+from squire_pipelines.publishing.own_style import with_own_style
 from squire_pipelines.publishing.pull_requests import PullRequests
 from squire_pipelines.publishing.push import push_head
 from squire_pipelines.publishing.remote import Remote
@@ -95,6 +95,7 @@ def style_from(settings: PublishingSettings) -> TextStyle:
         titles=_TITLES[settings.title_convention],
         title=settings.title_template or "{title}",
         body=settings.body_template or "{body}",
+        template=None if settings.fill_template and settings.body_template is None else "",
         commit=settings.commit_template or "{title}",
     )
 
@@ -140,7 +141,7 @@ async def publish_change(
         settings=settings,
     )
     on_step(PublicationStep.VERIFIED, change.head_sha)
-    request = await asyncio.to_thread(with_own_titles, request, change)
+    request = await asyncio.to_thread(with_own_style, request, change)
     secrets = (*known_secrets, *([token] if token else []))
     verdict, text = await asyncio.to_thread(_judge, request, change, policy, secrets, settings)
     on_step(PublicationStep.JUDGED, verdict.decision)
@@ -234,7 +235,12 @@ def _judge(
     if text_verdict.findings and request.words:
         # What an agent says of its work is worth less than the work.
         note = f"What the agent said is left out: {text_verdict.findings[0].message}."
-        text, text_verdict = written(replace(request, words="", notes=(*request.notes, note)))
+        request = replace(request, words="", notes=(*request.notes, note))
+        text, text_verdict = written(request)
+    if text_verdict.findings and request.style.template:
+        note = f"The repository's template is left out: {text_verdict.findings[0].message}."
+        style = replace(request.style, template="")
+        text, text_verdict = written(replace(request, style=style, notes=(*request.notes, note)))
     return Verdict.of((*verdict.findings, *text_verdict.findings)), text
 
 

@@ -41,12 +41,15 @@ class TextStyle:
         title: A template with `{title}`; likewise the others.
         body: With `{body}`.
         commit: With `{title}`.
+        template: The repository's own template of pull requests, which is filled; empty for none, None where the
+            repository is to be asked for it.
     """
 
     titles: TitleStyle | None = PLAIN_TITLES
     title: str = "{title}"
     body: str = "{body}"
     commit: str = "{title}"
+    template: str | None = ""
 
 
 PLAIN_STYLE = TextStyle()

@@ -87,6 +87,46 @@ def test_the_text_says_what_why_how_and_who() -> None:
     )
 
 
+TEMPLATE = """---
+name: A change
+---
+<!-- Read CONTRIBUTING.md
+first. -->
+Thanks, @acme/core!
+
+## Description
+Please say what you changed. Fixes #123
+- [x] I read it
+
+## How was it tested?
+
+## Type of change
+- [X] Bug fix ![x](https://x.example/x.png)
+
+## Screenshots
+<!-- if any -->
+"""
+
+
+def test_the_repositorys_template_is_filled_and_what_it_does_not_ask_for_comes_after() -> None:
+    text = write(style=TextStyle(template=TEMPLATE), closes=(7,))
+    assert text.body.startswith(
+        "Thanks, @\u200bacme/core!\n\n"
+        "## Description\n\nAs it was planned; the agent said nothing of its own:\n\n> Use + instead of -.\n\n"
+        "- [ ] I read it\n\n"
+        "## How was it tested?\n\nThe agent was asked to run: tests, lint.\n- python -m app\n\n"
+        "Nothing was run by Squire itself.\n\n"
+        "## Type of change\n\n- [ ] Bug fix !\u200b[x](https://x.example/x.png)\n\n"
+        "## Screenshots\n\n_Squire has nothing to say here._\n\n"
+        "### Why\n\n- [CI fails on main]"
+    )
+    assert text.body.count("Use + instead of -.") == 1
+    assert "### What" not in text.body
+    assert "Closes #7" in text.body
+    assert not ACTIVE.search(text.body.replace("Closes #7", ""))
+    assert write(style=TextStyle(template="<!-- nothing -->")) == write()
+
+
 def test_what_a_person_asked_for_names_the_person_and_notifies_nobody() -> None:
     text = write(requester="@ann")
     assert "Opened by Squire. Requested by `@\u200bann`, done by `opencode`." in text.body
