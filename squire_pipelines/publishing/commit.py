@@ -42,10 +42,15 @@ def _is_harmless(sign: str) -> bool:
 
 
 def commit_message(request: PublishRequest) -> str:
-    """Return the message of the commit: what was asked for, and which attempt did it."""
+    """Return the message of the commit: what was asked for, which attempt did it, and its author's sign-off if set.
+
+    Checks of the Developer Certificate of Origin compare the sign-off with the commit's author:
+    https://github.com/dcoapp/app#how-it-works
+    """
     subject = commit_subject(request.fill(request.style.commit)) or f"Work on task {request.task_id}"
     made_by = f"Made by task {request.task_id}, attempt {request.attempt_id}, under the trace id {request.trace_id}."
-    return f"{subject}\n\n{made_by}\n"
+    sign_off = f"\nSigned-off-by: {request.bot_name} <{request.bot_email}>\n" if request.style.is_signed_off else ""
+    return f"{subject}\n\n{made_by}\n{sign_off}"
 
 
 def commit_change(change: VerifiedChange, request: PublishRequest) -> str:

@@ -95,6 +95,7 @@ def style_from(settings: PublishingSettings) -> TextStyle:
         titles=_TITLES[settings.title_convention],
         title=settings.title_template or "{title}",
         body=settings.body_template or "{body}",
+        is_signed_off=settings.sign_off,
         template=None if settings.fill_template and settings.body_template is None else "",
         commit=settings.commit_template or "{title}",
     )

@@ -41,6 +41,7 @@ class TextStyle:
         title: A template with `{title}`; likewise the others.
         body: With `{body}`.
         commit: With `{title}`.
+        is_signed_off: Whether the commit's message ends with its author's `Signed-off-by`.
         template: The repository's own template of pull requests, which is filled; empty for none, None where the
             repository is to be asked for it.
     """
@@ -49,6 +50,7 @@ class TextStyle:
     title: str = "{title}"
     body: str = "{body}"
     commit: str = "{title}"
+    is_signed_off: bool = False
     template: str | None = ""
 
 

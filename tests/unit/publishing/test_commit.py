@@ -11,6 +11,7 @@ from squire_pipelines.domain.tasks import TaskSpec
 from squire_pipelines.domain.title_styles import CONVENTIONAL_TITLES
 from squire_pipelines.publishing.commit import MAX_SUBJECT_CHARS, commit_message, commit_subject
 from squire_pipelines.publishing.request import PublishRequest, TextStyle
+from tests.support.git_repository import git
 from tests.support.hostile_text import hidden_characters
 
 SPEC = TaskSpec(key="k", title="Mend add", prompt="Mend it.", base_branch="main")
@@ -99,3 +100,12 @@ def test_a_message_without_a_word_of_the_title_names_the_task() -> None:
 def test_a_template_of_commits_is_cleaned_with_the_title() -> None:
     request = replace(REQUEST, style=TextStyle(titles=CONVENTIONAL_TITLES, commit="[skip ci] {title} ({kind})"))
     assert commit_message(request).partition("\n")[0] == "skip ci chore: Mend add (other)"
+
+
+def test_a_sign_off_is_the_authors_own_trailer_and_only_where_it_is_set() -> None:
+    request = replace(REQUEST, bot_name="Ann Roe", bot_email="ann@example.org")
+    assert "Signed-off-by" not in commit_message(request)
+    message = commit_message(replace(request, style=TextStyle(is_signed_off=True)))
+    trailers = git(Path("/"), "interpret-trailers", "--parse", stdin=message.encode())
+    assert trailers == "Signed-off-by: Ann Roe <ann@example.org>"
+    assert message.startswith(commit_message(request))
