@@ -18,7 +18,8 @@ from squire_pipelines.cli.lazy import Lazy, LazyGroup
 from squire_pipelines.cli.parameters import repository_option
 from squire_pipelines.cli.text import instant
 from squire_pipelines.domain.plan_making import RefusedAnswer
-from squire_pipelines.domain.tasks import Plan
+from squire_pipelines.domain.plans import unasked
+from squire_pipelines.domain.tasks import Plan, TaskSpec
 from squire_pipelines.domain.terminal_text import one_line, plain
 from squire_pipelines.ledger import plan_answers
 from squire_pipelines.ledger import plans as plan_rows
@@ -122,8 +123,16 @@ def _write_tasks(context: CliContext, plan: Plan) -> None:
     for task in plan.tasks:
         for factor in task.confidence_factors:
             write_line(f"{one_line(task.key)}: confidence {one_line(factor)}")
+        if task.protected_paths:
+            write_line(
+                f"{one_line(task.key)}: changes protected {one_line(', '.join(task.protected_paths))}{_waits(task)}"
+            )
         if task.evidence:
             write_line(f"{one_line(task.key)}: evidence {one_line(', '.join(task.evidence))}")
+
+
+def _waits(task: TaskSpec) -> str:
+    return ", which it may not: it waits for approval" if unasked(task) else ", which it asks for"
 
 
 def _write_making(saved: SavedPlan) -> None:

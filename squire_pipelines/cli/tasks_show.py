@@ -60,6 +60,7 @@ _SPEC: Columns = {
     "size": lambda spec: spec.size,
     "answers": lambda spec: ", ".join(spec.signals),
     "evidence": lambda spec: ", ".join(spec.evidence),
+    "protected": lambda spec: ", ".join(spec.protected_paths),
     "depends on": lambda spec: ", ".join(spec.depends_on),
     "files to read": lambda spec: ", ".join(spec.context.files_to_read),
     "approach": lambda spec: spec.implementation.approach,

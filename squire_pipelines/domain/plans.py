@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
 from squire_pipelines.domain.budgets import Amount, Limit
+from squire_pipelines.domain.globs import matches
 from squire_pipelines.domain.tasks import EstimatedSize, LeftOutReason, LeftOutTask, Plan, Risk, TaskSpec
 
 SCHEMA, RULES, BUDGET, DUPLICATES = PLAN_CHECKS = ("schema", "rules", "budget", "duplicates")
@@ -22,7 +23,10 @@ class PlanFinding:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalRule:
-    """When a planned task may start without a person: its confidence is high enough and its risk low enough."""
+    """When a planned task may start without a person: its confidence is high enough and its risk low enough.
+
+    One that is to change a protected path which it may not ask for waits for a person, since its work would be refused.
+    """
 
     automatic: bool
     min_confidence: float
@@ -30,7 +34,13 @@ class ApprovalRule:
 
     def covers(self, spec: TaskSpec) -> bool:
         """Return whether `spec` is ready at once; otherwise it is proposed and waits for a person."""
-        return self.automatic and spec.confidence >= self.min_confidence and spec.risk.rank <= self.max_risk.rank
+        is_sure = spec.confidence >= self.min_confidence and spec.risk.rank <= self.max_risk.rank
+        return self.automatic and is_sure and not unasked(spec)
+
+
+def unasked(spec: TaskSpec) -> tuple[str, ...]:
+    """Return the protected paths that a task is to change and does not ask for by name."""
+    return tuple(path for path in spec.protected_paths if matches(path, spec.allow_protected) is None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,7 +173,7 @@ def _check_protected(file: ChangedFile, policy: Policy, asked: Sequence[str], li
 def _protect(file: ChangedFile, name: str, policy: Policy, asked: Sequence[str]) -> Finding | None:
     """Return what protects a file by one of its names."""
     is_asked = matches(name, asked) is not None
-    pattern = _protecting(name, (*policy.protected_paths, *WORKFLOWS, *OWN_SETTINGS))
+    pattern = protecting_pattern(name, policy.protected_paths)
     if pattern is None:
         return _check_manifest(file, name, is_asked=is_asked)
     needs_approval = is_asked or (policy.hold_unasked and matches(name, WORKFLOWS) is None)
@@ -181,6 +181,11 @@ def _protect(file: ChangedFile, name: str, policy: Policy, asked: Sequence[str])
     message = f"is protected{also} by `{pattern}`, and the task {'asks' if is_asked else 'does not ask'} for it"
     decision = Decision.NEEDS_APPROVAL if needs_approval else Decision.REJECT
     return Finding("protected_path", file.path, None, message, decision)
+
+
+def protecting_pattern(path: str, protected_paths: Sequence[str]) -> str | None:
+    """Return the pattern that protects a path, of those of the settings and those that always do; None for others."""
+    return _protecting(path, (*protected_paths, *WORKFLOWS, *OWN_SETTINGS))
 
 
 def _protecting(path: str, patterns: Sequence[str]) -> str | None:

@@ -157,10 +157,12 @@ class TaskSpec(PlannedWork):
 
     `limits` are where its container needs more or less than the repository's limits; the settings bound them.
     `allow_protected` names protected paths (globs) that the work needs; a change of them still needs a person's
-    approval. `agent` is the one that a person wants for it.
+    approval. `protected_paths` are those that a planner says the task changes, as they are named; they are for people,
+    and allow nothing. `agent` is the one that a person wants for it.
     """
 
     allow_protected: tuple[str, ...] = ()
+    protected_paths: tuple[str, ...] = ()
     limits: TaskLimits | None = None
     agent: AgentOrder | None = None
 

@@ -5,6 +5,7 @@ alone is kept beside the mirror until the branch has another head. What cannot b
 """
 
 import asyncio
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from pydantic import ValidationError
 from squire_pipelines import __version__
 from squire_pipelines.domain.frozen import FrozenModel
 from squire_pipelines.domain.repository_facts import CodeFacts, InstructionFile, RepositoryContext
-from squire_pipelines.errors import SquireError
+from squire_pipelines.errors import GitError, SquireError
 from squire_pipelines.files import write_atomically
 from squire_pipelines.github.connection import GitHub
 from squire_pipelines.github.lookup import RepositoryInfo
@@ -24,7 +25,7 @@ from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.planning.code_overview import folder_lines, languages_of
 from squire_pipelines.planning.found_commands import INSTRUCTIONS, files_to_read, find_commands, package_managers
 from squire_pipelines.planning.plan_context import PlanContext
-from squire_pipelines.publishing.code_reading import committed_at, hot_files, list_files, read_texts
+from squire_pipelines.publishing.code_reading import committed_at, existing_paths, hot_files, list_files, read_texts
 from squire_pipelines.publishing.mirror import Mirror, fetch_mirror
 from squire_pipelines.secrets import Secret
 from squire_pipelines.secrets.redact import process_redactor
@@ -65,23 +66,26 @@ class RepositoryReader:
 
     async def read(self) -> PlanContext:
         """Return what is known; see `ContextReader`. Raises LedgerError."""
-        context = await self.context()
-        return PlanContext(context, self.settings.planner.context_bytes)
+        context, paths = await self._read()
+        return PlanContext(context, self.settings.planner.context_bytes, paths.existing if paths is not None else None)
 
     async def context(self) -> RepositoryContext:
         """Return what is known, with the reason where the code could not be read. Raises LedgerError."""
+        return (await self._read())[0]
+
+    async def _read(self) -> tuple[RepositoryContext, "MirrorPaths | None"]:
         with self.ledger.read() as tx:
             history = work_history(tx, self.repository)
         try:
             token = await GitHub(self.settings, self.ledger).git_token(self.info.name)
-            code = await asyncio.to_thread(self._read_code, token)
+            code, paths = await asyncio.to_thread(self._read_code, token)
         except (SquireError, OSError) as error:
             reason = str(error) if isinstance(error, SquireError) else f"its files cannot be kept: {error.strerror}"
             _log.warning("the code was not read for a plan", repository=self.repository, reason=reason)
-            return RepositoryContext(repository=self.repository, why_no_code=reason, history=history)
-        return RepositoryContext(repository=self.repository, code=code, history=history)
+            return RepositoryContext(repository=self.repository, why_no_code=reason, history=history), None
+        return RepositoryContext(repository=self.repository, code=code, history=history), paths
 
-    def _read_code(self, token: Secret | None) -> CodeFacts:
+    def _read_code(self, token: Secret | None) -> tuple[CodeFacts, "MirrorPaths"]:
         limit_s = self.settings.planner.context_timeout_s
         mirror = fetch_mirror(
             self.settings.home,
@@ -92,14 +96,38 @@ class RepositoryReader:
             timeout_s=limit_s,
         )
         branch = self.info.default_branch or ""
-        sha = mirror.resolve(branch)
+        sha, heads = mirror.resolve(branch), mirror.heads()
         kept = mirror.path.with_suffix(".context.json")
         facts = _read_kept(kept)
         if facts is None or (facts.sha, facts.branch) != (sha, branch):
             facts = read_code_facts(mirror, branch, sha)
             content = KeptFacts(version=__version__, facts=facts).model_dump_json().encode()
             write_atomically(kept, content, durable=False)
-        return facts
+        return facts, MirrorPaths(mirror, {**heads, branch: sha})
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorPaths:
+    """Says which paths branches have, at the heads that they had when the repository was read.
+
+    Args:
+        mirror: Has the commits.
+        heads: Of the branches.
+    """
+
+    mirror: Mirror
+    heads: Mapping[str, str]
+
+    def existing(self, branch: str, paths: Sequence[str]) -> Collection[str] | None:
+        """See `PathLookup`: None for a branch that was not there, or when git cannot say."""
+        sha = self.heads.get(branch)
+        if sha is None or not paths:
+            return None if sha is None else ()
+        try:
+            return existing_paths(self.mirror, sha, paths)
+        except GitError as error:
+            _log.warning("paths of a plan were not checked", repository=self.mirror.repository, reason=error.message)
+            return None
 
 
 def read_code_facts(mirror: Mirror, branch: str, sha: str) -> CodeFacts:
@@ -120,7 +148,7 @@ def read_code_facts(mirror: Mirror, branch: str, sha: str) -> CodeFacts:
         commands=find_commands(texts, there),
         instructions=_instructions(texts),
         folders=folder_lines(paths),
-        hot_files=hot_files(mirror, sha, until=made_at),
+        hot_files=hot_files(mirror, sha, until=made_at, there=there if listing.complete else None),
     )
 
 

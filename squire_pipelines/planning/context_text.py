@@ -20,6 +20,7 @@ _WRITERS = "may write to this repository"
 _NOT_KNOWN = "not known"
 _MORE = "… {} more"
 _LINE_CHARS = 400
+_FOLDERS_SHARE = 0.22
 _UNDONE = frozenset({"failed", "cancelled"})
 
 
@@ -37,7 +38,8 @@ class _Section:
 def describe_context(context: RepositoryContext, *, max_bytes: int = MAX_CONTEXT_BYTES) -> str:
     """Return what is known of a repository, in at most `max_bytes` bytes of UTF-8.
 
-    Each section has a share, and instruction files have what the others leave. What does not fit is counted.
+    Each section has a share. Instruction files have what the others leave, and folders what these leave. What does
+    not fit is counted.
     """
     text = _BoundedText(max_bytes)
     if context.code is None:
@@ -49,7 +51,9 @@ def describe_context(context: RepositoryContext, *, max_bytes: int = MAX_CONTEXT
     for section in _sections_of_history(context.history):
         text.add_section(section)
     if context.code is not None:
-        text.add_instructions(context.code.instructions)
+        text.add_instructions(context.code.instructions, leave=int(_FOLDERS_SHARE * max_bytes))
+        heading = "Its folders with their files, those near the root first:"
+        text.add_section(_Section(heading, context.code.folders, 1))
     return text.whole
 
 
@@ -58,7 +62,6 @@ def _sections_of_code(code: CodeFacts) -> Iterable[_Section]:
     hot = code.hot_files or ()
     heading = "Files that changed most often in the 90 days before that commit, with the number of commits:"
     yield _Section(heading, [f"{file.commits} {file.path}" for file in hot], 0.06)
-    yield _Section("Its folders with their files, those near the root first:", code.folders, 0.22)
 
 
 def _facts(code: CodeFacts) -> Iterable[str]:
@@ -129,18 +132,21 @@ class _BoundedText:
         if text := _fitting(lines, budget - _size(as_part(""))):
             self.add(as_part(text), budget)
 
-    def add_instructions(self, files: Sequence[InstructionFile]) -> None:
-        """Add the beginnings of instruction files; what one of them leaves is the next one's."""
+    def add_instructions(self, files: Sequence[InstructionFile], *, leave: int) -> None:
+        """Add the beginnings of instruction files and `leave` so many bytes; what one leaves is the next one's."""
+        cleaned = [without_marks(plain(file.text)).strip() for file in files]
+        empty = [_instruction_part(file, "") for file in files]
+        needs = [_size(part) + _size(text) + len("\n\n") for part, text in zip(empty, cleaned, strict=True)]
+        fair = max(self._left - leave, 0) // max(len(files), 1)
         for number, file in enumerate(files):
-            budget = self._left // (len(files) - number)
-            heading = f"{_clean_line(file.path)}{', its beginning' if file.cut else ''}:"
+            later = sum(min(need, fair) for need in needs[number + 1 :])
+            budget = max(self._left - leave - later, 0)
+            if text := _cut(cleaned[number], budget - _size(empty[number])):
+                self.add(_instruction_part(file, text), budget)
 
-            def as_part(text: str, heading: str = heading) -> str:
-                return f"{heading}\n{_quote(text, may=_WRITERS)}"
 
-            text = _cut(without_marks(plain(file.text)).strip(), budget - _size(as_part("")))
-            if text:
-                self.add(as_part(text), budget)
+def _instruction_part(file: InstructionFile, text: str) -> str:
+    return f"{_clean_line(file.path)}{', its beginning' if file.cut else ''}:\n{_quote(text, may=_WRITERS)}"
 
 
 def _clean_line(line: str) -> str:

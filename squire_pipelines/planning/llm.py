@@ -5,7 +5,7 @@ the conversation in `conversation`.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from squire_pipelines.domain.plan_making import PlanStep, PlanUse, RefusedAnswer, StepKind
@@ -17,6 +17,7 @@ from squire_pipelines.errors import PlanningError
 from squire_pipelines.planning.answer_reading import ModelAnswer
 from squire_pipelines.planning.conversation import ModelOptions, Question, converse, open_named_model
 from squire_pipelines.planning.digest import signals_digest
+from squire_pipelines.planning.named_paths import protected_among
 from squire_pipelines.planning.prompt import describe, prompt_version, validation_problems
 from squire_pipelines.planning.protected_paths import requestable
 from squire_pipelines.planning.quoting import one_line
@@ -166,7 +167,7 @@ class _Planning:
             repository=self.inputs.repository,
             planner=self.planner,
             signals_digest=signals_digest(self.inputs.signals),
-            tasks=tuple(_with_permissions(task, self.selection) for task in draft.tasks),
+            tasks=tuple(_with_permissions(task, self.selection, self.inputs.protected_paths) for task in draft.tasks),
             notes=(*(one_line(note, MAX_NOTE_CHARS) for note in draft.notes), *self.selection.notes),
             model=self.options.name,
             provider=self.provider,
@@ -174,7 +175,9 @@ class _Planning:
         )
 
     def check(self, draft: PlanDraft) -> tuple[PlanFinding, ...]:
-        return check_draft(self.as_plan(draft), self.inputs, self.selection, free=bool(self.options.goals.strip()))
+        free, context = bool(self.options.goals.strip()), self.options.context
+        existing = context.existing if context is not None else None
+        return check_draft(self.as_plan(draft), self.inputs, self.selection, free=free, existing=existing)
 
     def objection(self, draft: PlanDraft) -> str | None:
         findings = self.check(draft)
@@ -238,9 +241,13 @@ def _parse(planning: _Planning, answers: list[ModelAnswer], record: PlanRecord) 
     return None
 
 
-def _with_permissions(task: TaskDraft, selection: Selection) -> TaskSpec:
+def _with_permissions(task: TaskDraft, selection: Selection, protected_paths: Sequence[str]) -> TaskSpec:
     """Return the task with the protected paths and the agent of its facts: the model has read strangers' texts."""
     facts = [candidate.signal.details for candidate in selection.candidates if candidate.signal.ref in task.signals]
     orders = (fact.agent for fact in facts if isinstance(fact, ManualTask) and fact.agent is not None)
-    permissions = {"allow_protected": requestable(task.kind, facts), "agent": next(orders, None)}
+    permissions = {
+        "allow_protected": requestable(task.kind, facts),
+        "protected_paths": protected_among(task, protected_paths),
+        "agent": next(orders, None),
+    }
     return TaskSpec.model_validate({**task.model_dump(), **permissions})

@@ -19,6 +19,7 @@ from squire_pipelines.domain.repository_facts import (
     WorkHistory,
 )
 from squire_pipelines.planning.context_text import MAX_CONTEXT_BYTES, describe_context
+from squire_pipelines.planning.named_paths import PathLookup
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +29,12 @@ class PlanContext:
     Args:
         repository: What is known.
         max_bytes: Of the text in the prompt.
+        existing: Says which paths there are at the heads that the repository was read at.
     """
 
     repository: RepositoryContext
     max_bytes: int = MAX_CONTEXT_BYTES
+    existing: PathLookup | None = None
 
     def text(self, max_bytes: int) -> str:
         """Return what the model reads, in at most `max_bytes` bytes."""

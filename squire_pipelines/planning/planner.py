@@ -82,6 +82,7 @@ async def make_plan(
         planner.max_tasks,
         settings.filters_for(repository).rules,
         planner.task_bounds,
+        settings.policy_for(repository).protected_paths,
     )
     plan = await _plan(
         settings,
@@ -182,7 +183,15 @@ async def _ask_once(asking: _Asking, shared: SharedAnswers) -> Plan:
     # An installation's own question may leave these out, and the answer is checked by them.
     code = asking.context.repository.code if asking.context is not None else None
     head = code.sha if code is not None else None
-    basis = (inputs.repository, inputs.default_branch, head, inputs.max_tasks, inputs.bounds, asking.goals)
+    basis = (
+        inputs.repository,
+        inputs.default_branch,
+        head,
+        inputs.max_tasks,
+        inputs.bounds,
+        asking.goals,
+        inputs.protected_paths,
+    )
     asked = describe(inputs, selection, asking.prompts, goals=asking.goals, context=asking.context)
     question = f"{asking.prompts.system}\n{asked}\n{basis}"
     providers = [provider.name for provider in asking.settings.planner_providers()]

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from squire_pipelines.domain.plans import PlanFinding, check_plan
 from squire_pipelines.domain.tasks import EstimatedSize, Plan, PlannedWork
+from squire_pipelines.planning.named_paths import PathLookup, check_paths
 from squire_pipelines.planning.selection import PlanInputs, Selection
 
 TASK_SIZE = "task_size"
@@ -54,7 +55,9 @@ class ModelCall:
     asks: int = 0
 
 
-def check_draft(plan: Plan, inputs: PlanInputs, selection: Selection, *, free: bool) -> tuple[PlanFinding, ...]:
+def check_draft(
+    plan: Plan, inputs: PlanInputs, selection: Selection, *, free: bool, existing: PathLookup | None = None
+) -> tuple[PlanFinding, ...]:
     """Return everything that is wrong with a model's plan.
 
     Args:
@@ -62,6 +65,7 @@ def check_draft(plan: Plan, inputs: PlanInputs, selection: Selection, *, free: b
         inputs: What the plan is made from.
         selection: What the model was offered of it.
         free: Whether a task may answer no signal, because the goals ask for work.
+        existing: Says which paths there are; None where nobody knows.
     """
     known = {candidate.signal.ref for candidate in selection.candidates}
     return (
@@ -70,6 +74,7 @@ def check_draft(plan: Plan, inputs: PlanInputs, selection: Selection, *, free: b
         *_check_answers(plan, free=free),
         *_check_evidence(plan, selection),
         *_check_task_sizes(plan, inputs),
+        *(check_paths(plan, existing) if existing is not None else ()),
     )
 
 

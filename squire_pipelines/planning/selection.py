@@ -45,6 +45,7 @@ class PlanInputs:
         max_tasks: Most tasks in the plan.
         filters: What the settings leave out.
         bounds: How large the change of one task may be.
+        protected_paths: Globs of what a task may not change unasked.
     """
 
     repository: str
@@ -55,6 +56,7 @@ class PlanInputs:
     max_tasks: int
     filters: SignalFilters = NO_FILTERS
     bounds: SizeBounds = DEFAULT_BOUNDS
+    protected_paths: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

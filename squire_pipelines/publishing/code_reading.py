@@ -4,7 +4,7 @@ What the texts mean is `planning`'s. Nothing is run and nothing is checked out.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -15,6 +15,7 @@ from squire_pipelines.publishing.mirror import Mirror
 
 HOT_DAYS = 90
 MAX_HOT_FILES = 25
+_PATHS_AT_ONCE = 500
 _MAX_COMMITS = 5_000
 MAX_TREE_BYTES = 32 * 2**20
 _MAX_LOG_BYTES = 32 * 2**20
@@ -55,13 +56,16 @@ def committed_at(mirror: Mirror, sha: str) -> datetime:
         return datetime.fromtimestamp(0, UTC)
 
 
-def hot_files(mirror: Mirror, sha: str, *, until: datetime) -> tuple[HotFile, ...] | None:
+def hot_files(
+    mirror: Mirror, sha: str, *, until: datetime, there: Collection[str] | None = None
+) -> tuple[HotFile, ...] | None:
     """Return the files that most commits changed in the `HOT_DAYS` days before; None when git takes too long.
 
     Args:
         mirror: Has the history.
         sha: The newest commit.
         until: When it was made: the answer follows from the commit, whenever it is asked for.
+        there: The files that it has; those that were removed since are left out. None where they are not known.
     """
     since = int((until - timedelta(days=HOT_DAYS)).timestamp())
     options = ["--format=", "--name-only", "-z", "--no-renames", "--no-merges", f"--max-count={_MAX_COMMITS}"]
@@ -73,16 +77,43 @@ def hot_files(mirror: Mirror, sha: str, *, until: datetime) -> tuple[HotFile, ..
         if error.context.get("timed_out"):
             return None
         raise
-    counts = Counter(name for name in out.split(b"\0")[:-1] if name)
+    names = (name.decode(errors="replace").strip("\n") for name in out.split(b"\0")[:-1])
+    counts = Counter(name for name in names if name and (there is None or name in there))
     ordered = sorted(counts.items(), key=lambda count: (-count[1], count[0]))
-    return tuple(
-        HotFile(path=name.decode(errors="replace").strip("\n"), commits=count)
-        for name, count in ordered[:MAX_HOT_FILES]
-        if count > 1
-    )
+    return tuple(HotFile(path=name, commits=count) for name, count in ordered[:MAX_HOT_FILES] if count > 1)
 
 
 def read_texts(mirror: Mirror, sha: str, paths: Iterable[str], *, max_bytes: int) -> dict[str, str]:
     """Return the beginnings of regular files, by path; a link and what is not there are left out. Raises GitError."""
     contents = ((path, mirror.read_file(sha, path, max_bytes)) for path in paths)
     return {path: content.decode(errors="replace") for path, content in contents if content is not None}
+
+
+def existing_paths(mirror: Mirror, sha: str, paths: Sequence[str]) -> frozenset[str]:
+    """Return those of `paths` that a commit has, as files or folders.
+
+    What lies behind a submodule or a link counts too: nobody here can look there. Raises GitError.
+
+    Args:
+        mirror: Has the commit.
+        sha: The commit.
+        paths: Relative, with `/`, without `.` and `..`.
+    """
+    parents = {path: [path[:end] for end in _ends(path)] for path in paths}
+    names = sorted({name for path, folders in parents.items() for name in (path, *folders)})
+    there: set[str] = set()
+    opaque: set[str] = set()
+    for start in range(0, len(names), _PATHS_AT_ONCE):
+        chunk = [f":(top,literal){name}" for name in names[start : start + _PATHS_AT_ONCE]]
+        out = run_git(["ls-tree", "-t", "-z", sha, "--", *chunk], git_dir=mirror.path, limits=_listing())
+        for entry in out.split(b"\0")[:-1]:
+            head, _, name = entry.partition(b"\t")
+            path = name.decode(errors="replace")
+            there.add(path)
+            if head.startswith((b"120000", b"160000")):
+                opaque.add(path)
+    return frozenset(path for path, folders in parents.items() if path in there or not opaque.isdisjoint(folders))
+
+
+def _ends(path: str) -> list[int]:
+    return [place for place, sign in enumerate(path) if sign == "/"]

@@ -78,6 +78,14 @@ class Mirror:
         out = run_git(["for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads"], git_dir=self.path)
         return tuple(out.decode(errors="replace").split("\n")[:-1])  # names may hold other ends of lines
 
+    def heads(self) -> dict[str, str]:
+        """Return the commit of each branch."""
+        listing = run_git(
+            ["for-each-ref", "--format=%(objectname) %(refname:lstrip=2)", "refs/heads"], git_dir=self.path
+        )
+        pairs = (line.partition(" ") for line in listing.decode(errors="replace").split("\n")[:-1])
+        return {name: sha for sha, _, name in pairs}
+
     def resolve(self, ref: str) -> str:
         """Return the commit at the head of the branch `ref`.
 

@@ -1,5 +1,6 @@
 import re
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -97,6 +98,18 @@ def test_plans_are_listed_and_shown_with_their_tasks(squire: Squire, samples: Sa
     assert "Second" in shown
     assert "note: a note" in shown
     assert [task["key"] for task in squire.json("plans", "show", plan_id)["tasks"]] == ["a", "b"]
+
+
+def test_a_protected_path_that_a_task_is_to_change_is_shown_and_holds_it(squire: Squire, samples: SampleData) -> None:
+    paths: dict[str, Any] = {"protected_paths": ("uv.lock", "AGENTS.md")}
+    plan_id, (flagged, permitted) = samples.plan(
+        spec("Held", key="a", **paths), spec("Free", key="b", allow_protected=("**/uv.lock", "AGENTS.md"), **paths)
+    )
+    shown = squire.ok("plans", "show", plan_id)
+    assert "a: changes protected uv.lock, AGENTS.md, which it may not: it waits for approval" in shown
+    assert "b: changes protected uv.lock, AGENTS.md, which it asks for" in shown
+    assert "uv.lock, AGENTS.md" in squire.ok("tasks", "show", flagged)
+    assert [squire.json("tasks", "show", task)["status"] for task in (flagged, permitted)] == ["proposed", "ready"]
 
 
 def test_what_a_plan_judged_by_is_shown(squire: Squire, samples: SampleData) -> None:

@@ -1,6 +1,7 @@
 """What a planner is told of a repository: read from a mirror of real git, kept by its head, and never a hindrance."""
 
 import asyncio
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -121,3 +122,29 @@ def test_a_fetch_that_takes_too_long_is_given_up_and_removes_no_mirror(ledger: L
     assert context.code is None
     assert "did not answer in time" in context.why_no_code
     assert context_of(ledger, person).code is not None
+
+
+def test_paths_are_those_of_each_branch_at_the_head_that_was_read(ledger: Ledger, person: Checkout) -> None:
+    person.git("checkout", "--quiet", "-b", "topic")
+    person.write("only-here.py", "1")
+    person.commit()
+    person.git("push", "--quiet", "origin", "topic")
+    context = asyncio.run(reader(ledger, person.git("remote", "get-url", "origin")).read())
+    existing = context.existing
+    assert existing is not None
+    person.git("checkout", "--quiet", "main")
+    person.write("later.py", "1")
+    push(person)
+    asyncio.run(reader(ledger, person.git("remote", "get-url", "origin")).read())
+    assert set(existing("topic", ["only-here.py", "README.md", "gone"]) or ()) == {"only-here.py", "README.md"}
+    assert set(existing("main", ["only-here.py", "later.py", "README.md"]) or ()) == {"README.md"}
+    assert existing("main", []) == ()
+    assert existing("no-such-branch", ["README.md"]) is None
+
+
+def test_paths_of_a_mirror_that_is_gone_are_not_known(ledger: Ledger, person: Checkout) -> None:
+    context = asyncio.run(reader(ledger, person.git("remote", "get-url", "origin")).read())
+    (mirror,) = Settings().home.mirrors.glob("*.git")
+    shutil.rmtree(mirror)
+    assert context.existing is not None
+    assert context.existing("main", ["README.md"]) is None

@@ -7,7 +7,7 @@ import pytest
 from squire_pipelines.domain.repository_facts import HotFile
 from squire_pipelines.home import Home
 from squire_pipelines.publishing import code_reading
-from squire_pipelines.publishing.code_reading import committed_at, hot_files, list_files, read_texts
+from squire_pipelines.publishing.code_reading import committed_at, existing_paths, hot_files, list_files, read_texts
 from squire_pipelines.publishing.git import GitLimits
 from squire_pipelines.publishing.mirror import Mirror, fetch_mirror
 from tests.support.git_repository import Checkout
@@ -81,3 +81,36 @@ def test_a_history_that_takes_too_long_is_not_known(
     mirror, head = pushed(home, upstream, person)
     monkeypatch.setattr(code_reading, "HISTORY", GitLimits(timeout_s=0.000_001))
     assert hot_files(mirror, head, until=MADE) is None
+
+
+def test_files_that_are_gone_are_not_hot(home: Home, upstream: Path, person: Checkout) -> None:
+    for text in ("1", "2"):
+        person.write("src/gone.py", text)
+        person.write("kept.txt", text)
+        person.commit()
+    (person.path / "src/gone.py").unlink()
+    mirror, head = pushed(home, upstream, person)
+    there = {path for path, _ in list_files(mirror, head).files}
+    assert hot_files(mirror, head, until=MADE, there=there) == (HotFile(path="kept.txt", commits=2),)
+
+
+def test_paths_that_a_commit_has_are_told_from_others(home: Home, upstream: Path, person: Checkout) -> None:
+    person.write("a [x]/*.txt", "1")
+    (person.path / "link").symlink_to("src")
+    person.git("update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},modules/lib")
+    person.write("many/deep/er/file", "1")
+    person.git("add", "many", "link", "a [x]")
+    person.git("commit", "--quiet", "-m", "More")
+    person.git("push", "--quiet", "origin", "main")
+    mirror = fetch_mirror(home, "acme/app", str(upstream), None)
+    there = ["src", "src/app.py", "a [x]/*.txt", "many/deep", "many/deep/er/file", "link", "link/app.py"]
+    there += ["modules/lib", "modules/lib/inside.c", "many"]
+    gone = ["src/gone.py", "src/app.py/x", "a [x]/1.txt", "SRC", "modules/other", "many/file", ":(glob)**"]
+    assert existing_paths(mirror, person.head(), [*there, *gone]) == set(there)
+    assert mirror.heads() == {"main": person.head()}
+
+
+def test_very_many_paths_are_asked_for(home: Home, upstream: Path, person: Checkout) -> None:
+    mirror, head = pushed(home, upstream, person)
+    paths = [f"some/folder-{number}/file.py" for number in range(700)]
+    assert existing_paths(mirror, head, [*paths, "README.md"]) == {"README.md"}
