@@ -28,7 +28,7 @@ COMMANDS = {
     "doctor": Lazy(f"{_CLI}.doctor.command:doctor", "Check what Squire needs, and show the next step for each."),
     "tasks": Lazy(f"{_CLI}.tasks:tasks", "List, show, approve, cancel, retry and watch tasks."),
     "signals": Lazy(f"{_CLI}.signals:signals", "Read the repositories, and list the signals that were seen."),
-    "plans": Lazy(f"{_CLI}.plans:plans", "List and show the plans that planners made."),
+    "plans": Lazy(f"{_CLI}.plans:plans", "Make, list, show and compare plans."),
     "budgets": Lazy(f"{_CLI}.budgets:budgets", "Show what work costs, and what it may cost."),
     "webhooks": Lazy(f"{_CLI}.webhooks:webhooks", "List webhook deliveries and other requests to read a repository."),
     "history": Lazy(f"{_CLI}.history:history", "Query, report, export and publish the warehouse."),
