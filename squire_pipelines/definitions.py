@@ -34,6 +34,7 @@ from squire_pipelines.sensors.outcomes import outcomes
 from squire_pipelines.sensors.planning import plan_follows_signals
 from squire_pipelines.sensors.reaper import reaper, recovery
 from squire_pipelines.sensors.settings import follow_settings
+from squire_pipelines.sensors.task_schedules import task_schedules
 from squire_pipelines.sensors.warm_pool import warm_pool
 from squire_pipelines.sensors.webhooks import collection_run, webhooks
 from squire_pipelines.settings.model import Settings
@@ -167,6 +168,7 @@ def build_defs(
         sensors=[
             webhooks,
             plan_follows_signals,
+            task_schedules,
             dispatch,
             reaper,
             recovery,

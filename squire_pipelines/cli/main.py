@@ -27,6 +27,7 @@ COMMANDS = {
     "dev": Lazy(f"{_CLI}.dev:dev", "Run Dagster's UI and daemon and the webhook receiver, until Ctrl-C."),
     "doctor": Lazy(f"{_CLI}.doctor.command:doctor", "Check what Squire needs, and show the next step for each."),
     "tasks": Lazy(f"{_CLI}.tasks:tasks", "List, show, approve, cancel, retry and watch tasks."),
+    "schedules": Lazy(f"{_CLI}.schedules:schedules", "List, show, pause, resume and remove schedules of requests."),
     "signals": Lazy(f"{_CLI}.signals:signals", "Read the repositories, and list the signals that were seen."),
     "plans": Lazy(f"{_CLI}.plans:plans", "Make, list, show and compare plans."),
     "budgets": Lazy(f"{_CLI}.budgets:budgets", "Show what work costs, and what it may cost."),

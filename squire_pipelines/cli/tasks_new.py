@@ -15,6 +15,7 @@ from squire_pipelines.cli.request_options import (
     next_step,
     request_options,
 )
+from squire_pipelines.cli.schedule_options import ScheduleOptions, schedule_options
 from squire_pipelines.cli.template_options import filled_template, template_options
 from squire_pipelines.domain.branches import DEFAULT_BRANCH
 from squire_pipelines.planning.task_templates import FilledTemplate
@@ -30,6 +31,8 @@ from squire_pipelines.terminal.output import write_line
         "squire tasks new   # asks where and what, on a terminal",
         'squire tasks new owner/name "Speed up the parser." --agent claude-code --model claude-opus-4-5',
         'squire tasks new owner/name "Use the new parser." --depends-on t0m1e2x3a4m5p6l --priority low --no-start',
+        'squire tasks new owner/name "Update the dependencies." --every "0 3 * * 1" --timezone Europe/Berlin',
+        'squire tasks new owner/name "Remove the old flag." --at 2027-01-15T09:00 --timezone America/New_York',
     ),
 )
 @click.argument("repository", type=REPOSITORY, required=False)
@@ -47,6 +50,7 @@ from squire_pipelines.terminal.output import write_line
     metavar="NAME",
     help="Name the branch that its pull request goes into; by default the default branch, as it is at the start.",
 )
+@schedule_options
 @json_option
 @with_context
 def new(
@@ -58,6 +62,9 @@ def new(
     params: tuple[tuple[str, str], ...],
     branch: str | None,
     base: str | None,
+    every: str | None,
+    at: str | None,
+    timezone: str | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -66,8 +73,10 @@ def new(
     The request becomes a task at once, word for word: no planner and no model stands in between. It starts as
     `planner.approve` says, and with --no-start when you say so. A task, or an open pull request, that says nearly the
     same is named; yours is made all the same. On a terminal, what is not said is asked for: the repository, what is to
-    be done, what a template needs. The task is then shown and made when you agree.
+    be done, what a template needs. The task is then shown and made when you agree. With --every or --at it is kept as
+    a schedule, which makes such a task at each of its times.
     """
+    schedule = ScheduleOptions.parse(every, at, timezone)
     dialogue = RequestDialogue(context) if may_ask(context, as_json=as_json) else None
     name = _repository(context, repository, dialogue)
     if dialogue is not None and template is None and (options["text"], options["prompt"]) == (None, None):
@@ -82,8 +91,11 @@ def new(
             name,
             base_branch=base,
             branch=branch,
-            further={},
+            further=schedule.described() if schedule is not None else {},
         )
+    if schedule is not None:
+        schedule.create(context, request, name, base_branch=base, branch=branch, as_json=as_json)
+        return
     made = request.create(name, base_branch=base, branch=branch)
     if dialogue is None or not dialogue.has_asked:
         made.warn()

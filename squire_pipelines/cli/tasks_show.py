@@ -176,6 +176,7 @@ def _write_task(task: Task, waiting: str | None) -> None:
         "attempts": lambda task: f"{task.attempts} of {task.max_attempts}",
         "branch": lambda task: f"{task.branch} into {base_name(task.base_branch)}",
         "plan": "plan_id",
+        "schedule": "schedule_id",
         "trace": "trace_id",
         "created": "created_at",
         "ended": "ended_at",

@@ -14,12 +14,13 @@ from squire_pipelines.traces import run_trace
 @dg.op(name="archive_and_delete", description="Archive rows as Parquet, then delete them from the ledger.")
 def archive_and_delete(context: dg.OpExecutionContext, settings: SettingsParam, ledger: LedgerParam) -> None:
     """Tasks that something still holds stay."""
-    from squire_pipelines.ledger import plan_answers
+    from squire_pipelines.ledger import plan_answers, schedules
     from squire_pipelines.warehouse.archive import archive_old_rows, retention_from
 
     with run_trace(context):
         with ledger.write() as tx:
             forgotten = plan_answers.forget(tx, timedelta(days=settings.retention.plan_answers_days))
+            ended = schedules.forget(tx, timedelta(days=settings.retention.schedules_days))
         result = archive_old_rows(
             ledger,
             settings.home.archive,
@@ -31,6 +32,7 @@ def archive_and_delete(context: dg.OpExecutionContext, settings: SettingsParam, 
         {
             **{f"archived/{table}": count for table, count in result.rows.items()},
             "forgotten/plan_answers": forgotten,
+            "forgotten/schedules": ended,
             **{f"kept/{reason}": count for reason, count in result.kept.items()},
             "files": len(result.files),
             "bytes": result.bytes,

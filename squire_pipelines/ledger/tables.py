@@ -32,6 +32,7 @@ from squire_pipelines.ledger.audit_tables import audit, audit_batches, settings_
 from squire_pipelines.ledger.columns import CleanText, UtcDateTime, metadata, names_in_sql, one_of
 from squire_pipelines.ledger.plan_tables import plan_answers, plan_cache, plans
 from squire_pipelines.ledger.repository_file_tables import onboardings, repository_files
+from squire_pipelines.ledger.schedule_tables import schedule_runs, schedules
 from squire_pipelines.ledger.signal_tables import check_reruns, signal_episodes, signal_events, task_signals
 from squire_pipelines.ledger.words import words_of
 
@@ -58,6 +59,8 @@ __all__ = [
     "plans",
     "repositories",
     "repository_files",
+    "schedule_runs",
+    "schedules",
     "settings_seen",
     "signal_episodes",
     "signal_events",
@@ -197,6 +200,7 @@ tasks = Table(
     Column("updated_at", UtcDateTime, nullable=False),
     Column("title_words", Text, nullable=False, default=_split_title),
     Column("start_requested_at", UtcDateTime),
+    Column("schedule_id", String(32)),
     one_of("status", TaskStatus),
     UniqueConstraint("repository", "fingerprint"),
     Index(None, "created_at", "id"),

@@ -132,6 +132,7 @@ class RequestedTask:
         depends_on: Ids of the tasks that it waits for.
         place: The page where it was asked for; empty at a terminal.
         template: What names the template that its text is from, and that one's version; empty without one.
+        schedule_id: The schedule whose time has come; None for a task that is asked for now.
     """
 
     repository: str
@@ -143,6 +144,7 @@ class RequestedTask:
     depends_on: tuple[str, ...] = ()
     place: str = ""
     template: str = ""
+    schedule_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +192,7 @@ def create_requested(
         ready=ready,
         max_attempts=max_attempts,
         trace_id=trace_id,
+        schedule_id=request.schedule_id,
     )
     reason = f"asked for in {request.place}" if request.place else "asked for"
     reason += f" by the template {request.template}" if request.template else ""
@@ -202,6 +205,8 @@ def create_requested(
     detail: dict[str, JsonValue] = {"repository": request.repository, "ready": ready}
     if request.template:
         detail["template"] = request.template
+    if request.schedule_id is not None:
+        detail["schedule"] = request.schedule_id
     record_audit(tx, actor=request.actor, action="tasks.new", subject=task_id, detail=detail, trace_id=trace_id)
     return CreatedTask(task_id, is_new=True)
 
@@ -225,6 +230,7 @@ def create_again(
         fingerprint=hashlib.sha256(f"again\n{task_id}".encode()).hexdigest()[:32],
         versions={f"{row.kind}:{row.key}": row.version for row in rows},
         place=place,
+        schedule_id=task.schedule_id,
     )
     return create_requested(tx, request, ready=ready, max_attempts=max_attempts, trace_id=trace_id)
 
@@ -258,6 +264,7 @@ class _NewTask:
     max_attempts: int
     trace_id: str
     plan_id: str | None = None
+    schedule_id: str | None = None
 
 
 def _insert_task(tx: Transaction, task: _NewTask, versions: Mapping[str, str], *, actor: str, reason: str) -> None:
@@ -276,6 +283,7 @@ def _insert_task(tx: Transaction, task: _NewTask, versions: Mapping[str, str], *
         "branch": task.branch,
         "base_branch": spec.base_branch,
         "plan_id": task.plan_id,
+        "schedule_id": task.schedule_id,
         "max_attempts": task.max_attempts,
         "trace_id": task.trace_id,
         "created_at": tx.now,

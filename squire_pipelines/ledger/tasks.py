@@ -53,6 +53,7 @@ class Task:
     ended_at: datetime | None
     updated_at: datetime
     start_requested_at: datetime | None
+    schedule_id: str | None
 
 
 @dataclass(frozen=True, slots=True)

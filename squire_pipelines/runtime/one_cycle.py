@@ -18,6 +18,7 @@ from squire_pipelines.execution.planning import plan_repository, requests_in, un
 from squire_pipelines.execution.repository_file_reading import settings_at_github
 from squire_pipelines.execution.repository_reading import foresee
 from squire_pipelines.execution.repository_settings import missing_consents, repository_settings, settings_in
+from squire_pipelines.execution.schedules import take_due_times
 from squire_pipelines.execution.startable import check_agent_of
 from squire_pipelines.github.access import access_from
 from squire_pipelines.github.client import GitHubClient
@@ -213,6 +214,8 @@ def run(
         with ledger.write() as tx:
             since = tx.now
             requests = deliveries.request_collection(tx, names, source=deliveries.COMMAND, trace_id=new_trace_id())
+        for taken in take_due_times(ledger, settings):  # so that what is due now is a part of this cycle
+            say(f"schedule {taken}")
         if services is not None:
             say("starting Dagster's daemon")
             services.start_daemon()

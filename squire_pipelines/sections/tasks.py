@@ -20,6 +20,7 @@ class DispatchSettings(SettingsSection):
     max_attempts: int = Field(default=3, ge=1, le=10)
     max_open_pull_requests: int = Field(default=10, ge=1, le=1000, description="of Squire's, of one repository")
     max_new_pull_requests_per_hour: int = Field(default=2, ge=1, le=1000, description="likewise")
+    max_schedules: int = Field(default=50, ge=1, le=1000, description="active and paused ones of one repository")
     dependencies: Literal["success", "merge"] = Field(
         default="success", description="merge: a task waits until the pull request of what it depends on is merged"
     )

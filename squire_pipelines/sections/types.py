@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from squire_pipelines.domain.container_limits import LONGEST_S
+from squire_pipelines.domain.cron_times import check_cron
 from squire_pipelines.domain.frozen import FrozenModel
 from squire_pipelines.domain.identity import parse_repository
 from squire_pipelines.domain.provider_order import MAX_WEIGHT, ProviderChoice
@@ -30,7 +31,6 @@ SKILL_FILE = "SKILL.md"
 
 _HOST = re.compile(r"[A-Za-z0-9._~-]+|[0-9A-Fa-f:.]+")
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*")
-_CRON_FIELDS = 5
 _SKILL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _MAX_PROFILE_BYTES = 2**20
 _MAX_PORT = 65535
@@ -56,24 +56,6 @@ class SettingsSection(FrozenModel):
     """A table of settings: it does not change, and has no key but its own."""
 
     model_config = ConfigDict(allow_inf_nan=False)  # every wait has an end
-
-
-def check_cron(text: str) -> str:
-    """Return a schedule as it is. Raises ValueError for one that Dagster refuses or whose time never comes."""
-    # Dagster has the same version of this parser in itself. Imported only where a schedule is set.
-    from croniter.croniter import CroniterBadDateError, CroniterError, croniter  # noqa: PLC0415
-
-    fields = "a schedule has five fields: minute, hour, day of month, month, day of week, for example */10 * * * *"
-    try:
-        if len(croniter.expand(text)[0]) != _CRON_FIELDS:
-            raise ValueError(fields)
-        croniter(text).get_next()
-    except CroniterBadDateError:
-        raise ValueError("the schedule names a time that never comes") from None
-    except CroniterError as error:
-        reason = "" if "columns" in str(error) else f" ({error})"  # it speaks of columns that Dagster does not take
-        raise ValueError(f"{fields}{reason}") from error
-    return text
 
 
 def check_time_zone(text: str) -> str:

@@ -38,6 +38,8 @@ def full_metadata() -> MetaData:
         ):
             is_known = tasks.c[known].is_not(None)
             Index(None, *(tasks.c[column] for column in names), sqlite_where=is_known, postgresql_where=is_known)
+        is_scheduled = tasks.c.schedule_id.is_not(None)
+        Index(None, tasks.c.schedule_id, sqlite_where=is_scheduled, postgresql_where=is_scheduled)
         # Hardly any: a task changes for the last time as it ends.
         late = tasks.c.updated_at != tasks.c.ended_at
         columns = (tasks.c.updated_at, tasks.c.id)

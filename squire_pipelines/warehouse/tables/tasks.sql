@@ -20,7 +20,8 @@ CREATE TABLE tasks (
     created_at TIMESTAMPTZ NOT NULL,
     ready_at TIMESTAMPTZ,
     ended_at TIMESTAMPTZ,
-    updated_at TIMESTAMPTZ NOT NULL
+    updated_at TIMESTAMPTZ NOT NULL,
+    schedule_id VARCHAR
 );
 COMMENT ON TABLE tasks IS 'One piece of work per row, as it stands now.';
 COMMENT ON COLUMN tasks.id IS 'The task''s id; sorts by time of creation.';
@@ -45,3 +46,4 @@ COMMENT ON COLUMN tasks.created_at IS 'When it was planned.';
 COMMENT ON COLUMN tasks.ready_at IS 'When it became ready the last time; task_overview.ready_at has the first.';
 COMMENT ON COLUMN tasks.ended_at IS 'When it succeeded, failed or was cancelled.';
 COMMENT ON COLUMN tasks.updated_at IS 'When its row changed last.';
+COMMENT ON COLUMN tasks.schedule_id IS 'The schedule that made it; squire schedules show has it.';

@@ -19,6 +19,7 @@ from squire_pipelines.sensors.outcomes import outcomes
 from squire_pipelines.sensors.planning import plan_follows_signals
 from squire_pipelines.sensors.reaper import reaper, recovery
 from squire_pipelines.sensors.settings import follow_settings
+from squire_pipelines.sensors.task_schedules import task_schedules
 from squire_pipelines.sensors.warm_pool import warm_pool
 from squire_pipelines.sensors.webhooks import webhooks
 from tests.integration.sensors.test_dispatch import lost_attempt
@@ -89,6 +90,7 @@ READERS = (
 )
 WRITERS = (
     Case(dispatch, have_task),
+    Case(task_schedules, have_task),
     Case(webhooks, have_delivery),
     Case(seal_audit, have_audit_row),
     Case(follow_settings, have_audit_row),

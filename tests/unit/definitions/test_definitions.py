@@ -22,6 +22,7 @@ from squire_pipelines.settings.model import Settings
 SENSORS = {
     "webhooks",
     "plan_follows_signals",
+    "task_schedules",
     "dispatch",
     "reaper",
     "recovery",
@@ -145,6 +146,7 @@ def test_sensors_and_schedules_run_by_default_and_have_their_job(defs: dg.Defini
         "warm_pool": {"tend_warm_pool"},
         "settings": {"send_alert"},
         "seal_audit": set(),  # it seals by itself
+        "task_schedules": set(),  # likewise it makes tasks by itself
     }
 
 

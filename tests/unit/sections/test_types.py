@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pydantic import AfterValidator, BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from squire_pipelines.domain.cron_times import check_cron
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.sections import types as setting_types
@@ -74,7 +75,7 @@ def test_every_schedule_url_and_path_has_its_checked_type() -> None:
     assert len(SCHEDULES) >= 2
     assert len(URLS) >= 7
     for name in SCHEDULES:
-        assert setting_types.check_cron in checks(FIELDS[name]), name
+        assert check_cron in checks(FIELDS[name]), name
     for name in URLS:
         assert checks(FIELDS[name]) & urls, name
     for name in set(PATHS) - GOALS:
@@ -280,7 +281,7 @@ _FIELD = st.sampled_from(["*", "0", "5", "29", "31", "61", "2", "*/7", "1-5", "m
 @given(st.lists(_FIELD, min_size=4, max_size=7).map(" ".join))
 def test_dagster_takes_every_schedule_that_the_settings_take(text: str) -> None:
     try:
-        setting_types.check_cron(text)
+        check_cron(text)
     except ValueError as error:
         refusal = str(error)
     else:

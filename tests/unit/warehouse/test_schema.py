@@ -34,6 +34,8 @@ def test_every_table_of_the_ledger_is_published() -> None:
         "plan_cache",
         "repositories",
         "repository_files",
+        "schedule_runs",
+        "schedules",
         "settings_seen",
         "task_signals",
     }  # what processes of ours tell each other
