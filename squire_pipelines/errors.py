@@ -174,9 +174,8 @@ class ProviderBudgetError(RefusedError):
 class PublishRefusedError(RefusedError):
     """The branch cannot be pushed or the pull request not be opened; `reason` names why.
 
-    `branch_taken`, `branch_moved`: it holds somebody else's commits. `archived`, `protected_branch`, `ruleset`,
-    `secret_scanning`, `large_file`, `hook`: GitHub refuses the push. `permission`, `validation`: it refuses the pull
-    request.
+    `branch_taken`, `branch_moved`: it holds somebody else's commits. `permission`, `validation`: GitHub refuses the
+    pull request. Those of a push are in `publishing.git_answers`.
     """
 
     code = "publish_refused"

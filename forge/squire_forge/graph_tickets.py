@@ -40,8 +40,8 @@ def _ticket_url(ticket: Ticket, context: Context) -> str:
 
 
 @on("PullRequest", "isCrossRepository")
-def _is_cross_repository(_: Pull, __: Context) -> bool:
-    return False
+def _is_cross_repository(pull: Pull, _: Context) -> bool:
+    return pull.fork is not None
 
 
 @on("PullRequest", "mergeable")

@@ -137,7 +137,7 @@ def create_pull(
     if base is None:
         raise UnprocessableError({"resource": "PullRequest", "field": "base", "code": "invalid"})
     for other in store.pulls(view.con, repository, state="open"):
-        if (other.head_ref, other.base_ref) == (branch, request.base):
+        if (other.head_ref, other.base_ref, other.fork) == (branch, request.base, None):
             text = f"A pull request already exists for {repository.owner.login}:{branch}."
             raise UnprocessableError({"resource": "PullRequest", "code": "custom", "message": text})
     if git.merge_base(base, tip) is None:
@@ -149,24 +149,29 @@ def create_pull(
     number = insert_ticket(
         view, repository, title=request.title, body=request.body or "", author=author, pull=True, made=made
     )
-    ticket_id = view.con.execute(
-        "SELECT id FROM tickets WHERE repository_id = ? AND number = ?", (repository.id, number)
-    ).fetchone()["id"]
-    store.insert(
-        view.con,
-        "pulls",
-        ticket_id=ticket_id,
+    pull = insert_pull(
+        view,
+        repository,
+        number,
         head_ref=branch,
         head_sha=tip,
         base_ref=request.base,
         base_sha=base,
         draft=request.draft,
     )
-    git.update_ref(f"refs/pull/{number}/head", tip)
-    pull = _pull(view, repository, number)
     if announce:
         events.emit_pull(view, "opened", pull, author)
     return pull
+
+
+def insert_pull(view: View, repository: Repository, number: int, *, head_sha: str, **columns: object) -> Pull:
+    """Insert what a pull request has beyond the ticket `number`."""
+    ticket_id = view.con.execute(
+        "SELECT id FROM tickets WHERE repository_id = ? AND number = ?", (repository.id, number)
+    ).fetchone()["id"]
+    store.insert(view.con, "pulls", ticket_id=ticket_id, head_sha=head_sha, **columns)
+    view.git(repository).update_ref(f"refs/pull/{number}/head", head_sha)
+    return _pull(view, repository, number)
 
 
 def edit_pull(view: View, pull: Pull, edit: PullEdit) -> Pull:

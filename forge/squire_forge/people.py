@@ -20,11 +20,21 @@ class NewRemark(BaseModel):
     body: str = Field(min_length=1)
 
 
+class ForkBranch(BaseModel):
+    """A branch of a fork, `repository`, at a commit that the hosted repository has, too."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    repository: str = Field(pattern="^[^/]+/[^/]+$")
+    branch: str = Field(min_length=1)
+    sha: str = Field(pattern="^[0-9a-f]{40}$")
+
+
 class PersonAct(BaseModel):
     """The body of `POST /_forge/people`: `login` gets `permission`, or acts on issue or pull request `number`.
 
-    `kind` is what a new account is. With `title` and without `number` it opens an issue. `at` is when it
-    happens, now by default.
+    `kind` is what a new account is. With `title` and without `number` it opens an issue, with `fork` a pull request
+    from there. `at` is when it happens, now by default.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -40,6 +50,7 @@ class PersonAct(BaseModel):
     remove_label: str | None = None
     remark: NewRemark | None = None
     edit_remark: str | None = None
+    fork: ForkBranch | None = None
     at: str | None = Field(default=None, pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
     review: Literal["APPROVED", "CHANGES_REQUESTED", "COMMENTED"] | None = None
 
@@ -57,7 +68,7 @@ def act_as(world: World, act: PersonAct) -> None:
             store_labels.set_permission(con, repository, person, act.permission)
         if act.number == 0:
             if act.title is not None:
-                _open_issue(view, repository, person, act)
+                _open(view, repository, person, act)
             return
         ticket = store.ticket(con, repository, act.number)
         if ticket is None:
@@ -65,10 +76,25 @@ def act_as(world: World, act: PersonAct) -> None:
         _act_on(view, ticket, person, act)
 
 
-def _open_issue(view: View, repository: Repository, person: Account, act: PersonAct) -> None:
+def _open(view: View, repository: Repository, person: Account, act: PersonAct) -> None:
     number = operations.insert_ticket(
-        view, repository, title=act.title or "", body=act.body or "", author=person, pull=False
+        view, repository, title=act.title or "", body=act.body or "", author=person, pull=act.fork is not None
     )
+    if act.fork is not None:
+        base = repository.default_branch
+        pull = operations.insert_pull(
+            view,
+            repository,
+            number,
+            head_ref=act.fork.branch,
+            head_sha=act.fork.sha,
+            fork=act.fork.repository,
+            base_ref=base,
+            base_sha=view.git(repository).branch(base) or act.fork.sha,
+            draft=False,
+        )
+        events.emit_pull(view, "opened", pull, person)
+        return
     ticket = store.ticket(view.con, repository, number)
     if ticket is not None:
         events.emit_issue(view, "opened", ticket, person)

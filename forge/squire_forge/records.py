@@ -56,10 +56,14 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class Pull(Ticket):
-    """A pull request. `base_sha` is the base branch's tip when the head last changed."""
+    """A pull request. `base_sha` is the base branch's tip when the head last changed.
+
+    `fork` is the repository that the head is in, `owner/name`; None for the pull request's own.
+    """
 
     head_ref: str
     head_sha: str
+    fork: str | None
     base_ref: str
     base_sha: str
     draft: bool

@@ -143,11 +143,11 @@ def _pulls(request: Request, world: World, _: object) -> Response:
     with world.database.reading() as con:
         view = View(world, con)
         repository = _find(view, request)
-        owner = repository.owner.login
+        head = query.get("head")
         pulls = [
             pull
             for pull in store.pulls(con, repository, state=None if state == "all" else state)
-            if query.get("head") in {None, f"{owner}:{pull.head_ref}"} and query.get("base") in {None, pull.base_ref}
+            if head in {None, shapes.head_label(pull)} and query.get("base") in {None, pull.base_ref}
         ]
         key = "updated_at" if query.get("sort") == "updated" else "created_at"
         direction = query.get("direction", "desc" if "sort" not in query or key == "created_at" else "asc")

@@ -52,6 +52,8 @@ CREATE TABLE pulls (
     ticket_id INTEGER PRIMARY KEY REFERENCES tickets (id),
     head_ref TEXT NOT NULL,
     head_sha TEXT NOT NULL,
+    -- The fork that the head is in, `owner/name`.
+    fork TEXT,
     base_ref TEXT NOT NULL,
     base_sha TEXT NOT NULL,
     draft INTEGER NOT NULL,

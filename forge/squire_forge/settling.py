@@ -101,7 +101,7 @@ def _record_push(world: World, repository: Repository, name: str, before: str | 
         fresh = store.repository(con, repository.id)
         events.emit_push(view, fresh, name, before, after, pusher=pusher)
         for pull in store.pulls(con, fresh, state="open"):
-            if pull.head_ref != name:
+            if pull.head_ref != name or pull.fork is not None:
                 continue
             if after is None:
                 store.touch_ticket(con, pull.id, now, state="closed", closed_at=now)
@@ -231,7 +231,7 @@ def _merge_one(world: World, repository_id: int) -> bool:
             suite = store_checks.suite(con, repository, pull.head_sha)
             green = suite.conclusion == "success" if suite else not has_checks
             tip = store.branches(con, repository_id).get(pull.base_ref)
-            may_merge = pull.head_ref.startswith(prefix) and not pull.draft
+            may_merge = pull.head_ref.startswith(prefix) and not pull.draft and pull.fork is None
             if may_merge and green and tip and world.git(repository).merged_tree(tip, pull.head_sha):
                 due = pull
                 break

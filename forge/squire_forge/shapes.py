@@ -7,6 +7,7 @@ from squire_forge.urls import pull_urls, repository_urls, user_urls
 from squire_forge.world import View, World, node_id
 
 JsonObject = dict[str, object]
+_FIRST_FORK = 1_000_000
 
 
 def api_url(world: World) -> str:
@@ -129,6 +130,12 @@ def pull_commits(git: GitDirectory, pull: Pull) -> tuple[str, ...]:
     return git.commits_between(pull.base_sha, pull.head_sha)
 
 
+def head_label(pull: Pull) -> str:
+    """Return how lists name the pull request's branch, `owner:branch`."""
+    owner = pull.repository.owner.login if pull.fork is None else pull.fork.partition("/")[0]
+    return f"{owner}:{pull.head_ref}"
+
+
 def _side(view: View, pull: Pull, ref: str, sha: str) -> JsonObject:
     owner = account_shape(view, pull.repository.owner)
     repo = {
@@ -146,6 +153,16 @@ def _side(view: View, pull: Pull, ref: str, sha: str) -> JsonObject:
         "merge_commit_title": "MERGE_MESSAGE",
     }
     return {"label": f"{pull.repository.owner.login}:{ref}", "ref": ref, "sha": sha, "user": owner, "repo": repo}
+
+
+def _head(view: View, pull: Pull) -> JsonObject:
+    side = _side(view, pull, pull.head_ref, pull.head_sha)
+    repo = side["repo"]
+    if pull.fork is None or not isinstance(repo, dict):
+        return side
+    urls = repository_urls(view.world.config.web_url, api_url(view.world), pull.fork)
+    of_fork = {"id": _FIRST_FORK + pull.repository.id, "full_name": pull.fork, "name": pull.fork.partition("/")[2]}
+    return {**side, "label": head_label(pull), "repo": {**repo, **of_fork, "fork": True, **urls}}
 
 
 def simple_pull_shape(view: View, pull: Pull) -> JsonObject:
@@ -173,7 +190,7 @@ def simple_pull_shape(view: View, pull: Pull) -> JsonObject:
         "labels": [label_shape(view, pull.repository, label) for label in store.labels(view.con, pull.id)],
         "milestone": None,
         "draft": pull.draft,
-        "head": _side(view, pull, pull.head_ref, pull.head_sha),
+        "head": _head(view, pull),
         "base": _side(view, pull, pull.base_ref, pull.base_sha),
         "author_association": pull.association,
         "auto_merge": None,

@@ -125,6 +125,7 @@ def _pull(con: sqlite3.Connection, row: sqlite3.Row, repo: Repository) -> Pull:
         **{name: getattr(ticket, name) for name in Ticket.__slots__},
         head_ref=row["head_ref"],
         head_sha=row["head_sha"],
+        fork=row["fork"],
         base_ref=row["base_ref"],
         base_sha=row["base_sha"],
         draft=bool(row["draft"]),

@@ -25,8 +25,8 @@ from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.planning.quoting import for_people
 from squire_pipelines.publishing.author import CommitAuthor, commit_author
 from squire_pipelines.publishing.mirror import Mirror, mirror_path
+from squire_pipelines.publishing.publication_steps import PublicationStep
 from squire_pipelines.publishing.publish_change import (
-    PublicationStep,
     Published,
     Rejected,
     policy_from,

@@ -43,6 +43,7 @@ _NOT_FOUND_HINT = "check the name, and that the token may see it: GitHub hides w
 _NO_API_HINT = "check `github.api_url`: that of GitHub Enterprise Server ends in /api/v3"
 _LIMITS_REQUEST = "GET /rate_limit"
 _BROKEN_HINT = "GitHub has a problem: https://www.githubstatus.com"
+_TOO_QUICK = "was submitted too quickly"  # with 422, in the place of a limit's status
 _SECONDARY_MESSAGES = ("secondary rate limit", "abuse detection", "submitted too quickly")
 _PRIMARY_MESSAGES = ("api rate limit exceeded", "api rate limit already exceeded")
 _LIMIT_TYPES = frozenset({"RATE_LIMIT", "RATE_LIMITED"})
@@ -209,7 +210,7 @@ def error_of(status: int, headers: Mapping[str, str], body: bytes, *, request: s
     if request_id := headers.get("x-github-request-id"):
         context["request_id"] = request_id
     text = f"GitHub answered {request} with {status}" + (f": {message}" if message else "")
-    if status == _TOO_MANY or (status == _FORBIDDEN and _is_limit(headers, message)):
+    if status == _TOO_MANY or (status == _FORBIDDEN and _is_limit(headers, message)) or _TOO_QUICK in message:
         return _limited(text, headers, context, now)
     if status == _FORBIDDEN:
         return GitHubPermissionError(text, hint=_permission_hint(headers), context=context)

@@ -11,12 +11,13 @@ from urllib.parse import quote
 
 from pydantic import AliasPath, Field
 
-from squire_pipelines.errors import GitHubNotFoundError, GitHubValidationError
+from squire_pipelines.errors import GitHubNotFoundError, GitHubUnavailableError, GitHubValidationError
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.models import GitHubModel, GraphQLModel, Text, parse
 
 _ALREADY_EXISTS = "already exists"
 _NOTHING_TO_MERGE = "No commits between"
+_UNKNOWN_HEAD = "PullRequest.head invalid"
 _MAX_TITLE_CHARS = 256
 _MAX_BODY_CHARS = 65_536
 
@@ -35,9 +36,14 @@ class PullRequestRef:
     body: str = ""
 
 
+class _RestRepository(GitHubModel):
+    id: int
+
+
 class _RestBranch(GitHubModel):
     ref: Text
     sha: str
+    repo: _RestRepository | None = None
 
 
 class _RestPullRequest(GitHubModel):
@@ -50,6 +56,11 @@ class _RestPullRequest(GitHubModel):
     body: Text | None = None
     head: _RestBranch
     base: _RestBranch
+
+    @property
+    def is_from_fork(self) -> bool:
+        """Whether its branch is in another repository, or in one that is gone. A name tells nothing: forks have any."""
+        return self.base.repo is not None and self.head.repo != self.base.repo
 
 
 class _DraftState(GraphQLModel):
@@ -74,11 +85,11 @@ async def find_pull_request(client: GitHubClient, repository: str, head_branch: 
         "head": f"{owner}:{head_branch}",
         "sort": "created",
         "direction": "desc",
-        "per_page": 10,
+        "per_page": 100,
     }
     listed = parse(_PullRequestList, {"items": await client.get(path, params)}, request=f"GET {path}").items
     # GitHub ignores a `head` that it cannot read and lists everything: trust only what carries the branch.
-    ours = [pull for pull in listed if pull.head.ref == head_branch]
+    ours = [pull for pull in listed if pull.head.ref == head_branch and not pull.is_from_fork]
     return _ref(max(ours, key=lambda pull: pull.number)) if ours else None
 
 
@@ -93,6 +104,7 @@ async def create_pull_request(
     Raises:
         GitHubValidationError: Refused, for example because there are no commits between the branches.
         GitHubPermissionError: The token lacks Pull requests (write).
+        GitHubUnavailableError: The branch is not known to GitHub, or not yet; or GitHub cannot be reached.
         GitHubError: Anything else.
     """
     path = f"/repos/{repository}/pulls"
@@ -111,6 +123,11 @@ async def create_pull_request(
             state = "open"
         elif _NOTHING_TO_MERGE in error.message:
             state = "merged"
+        elif _UNKNOWN_HEAD in str(error.context.get("message")).split("; "):
+            # A branch that was just pushed is not known at once to all of GitHub.
+            raise GitHubUnavailableError(
+                f"GitHub does not know the branch {head} of {repository} yet", hint="try again", context=error.context
+            ) from error
         else:
             raise
         existing = await find_pull_request(client, repository, head)

@@ -19,7 +19,7 @@ from squire_pipelines.publishing.remote import Remote
 from squire_pipelines.secrets import Redactor
 
 DEFAULT_MAX_MEMORY = 2 * 2**30
-_STDERR_LINES = 20
+_STDERR_LINES = 40  # GitHub's report of a rule's violations is long
 _PASSED_ON = (
     "PATH",
     "TMPDIR",

@@ -15,7 +15,8 @@ from squire_pipelines.files import lock
 from squire_pipelines.home import Home
 from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.publishing.git import GitLimits, run_git
-from squire_pipelines.publishing.remote import Remote, classify_failure
+from squire_pipelines.publishing.git_answers import classify_failure
+from squire_pipelines.publishing.remote import Remote
 from squire_pipelines.secrets import Secret
 
 _log = get_logger(Component.PUBLISHER)
@@ -228,14 +229,14 @@ def fetch_mirror(
                 try:
                     _fetch(mirror.path, remote, limits)
                 except GitError as error:
-                    if classify_failure(error, remote) is not error or _is_sound(mirror.path):
+                    if classify_failure(error, remote.url) is not error or _is_sound(mirror.path):
                         raise
                     _log.warning("mirror is damaged, fetching it again", repository=repository, error=error.message)
                     _fetch_from_scratch(mirror.path, remote, limits)
             else:
                 _fetch_from_scratch(mirror.path, remote, limits)
         except GitError as error:
-            failure = classify_failure(error, remote)
+            failure = classify_failure(error, remote.url)
             failure.context = {**failure.context, "repository": repository}
             raise failure from error
         if sum(1 for _ in (mirror.path / "objects" / "pack").glob("*.pack")) > max_packs:

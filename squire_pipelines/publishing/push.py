@@ -13,7 +13,8 @@ from pathlib import Path
 
 from squire_pipelines.errors import GitError, PublishRefusedError
 from squire_pipelines.publishing.git import GitLimits, run_git
-from squire_pipelines.publishing.remote import Remote, classify_failure
+from squire_pipelines.publishing.git_answers import classify_failure
+from squire_pipelines.publishing.remote import Remote
 
 LIMITS = GitLimits(timeout_s=300.0)
 _OPTIONS = ("--quiet", "--no-verify", "--no-signed", "--no-follow-tags", "--recurse-submodules=no")
@@ -24,7 +25,7 @@ def remote_head(remote: Remote, branch: str) -> str | None:
     try:
         out = run_git(["ls-remote", "--quiet", "--", remote.url, f"refs/heads/{branch}"], remote=remote, limits=LIMITS)
     except GitError as error:
-        raise classify_failure(error, remote) from error
+        raise classify_failure(error, remote.url) from error
     for line in out.decode(errors="replace").split("\n"):
         sha, _, name = line.partition("\t")
         # The pattern matches the tails of names, too.
@@ -84,13 +85,5 @@ def push_head(
         # The connection may have broken after the push was taken.
         if remote_head(remote, branch) == head_sha:
             return True
-        lines = error.context.get("last_lines")
-        if isinstance(lines, tuple) and any("[rejected]" in line for line in lines):
-            raise PublishRefusedError(
-                f"the branch {branch} was changed by somebody else while it was being pushed",
-                reason="branch_moved",
-                hint="retry the task",
-                context=error.context,
-            ) from error
-        raise classify_failure(error, remote) from error
+        raise classify_failure(error, remote.url) from error
     return True

@@ -72,6 +72,9 @@ class PublishingSettings(SettingsSection):
     fill_template: bool = Field(default=True, description="the repository's own template of pull requests is filled")
     close_issues: bool = Field(default=True, description="a merge closes the issues that the task resolves")
     show_order: bool = Field(default=True, description="the agent's whole order in the text, behind a click")
+    tries: int = Field(default=5, ge=1, le=20, description="of one publication, when GitHub refuses in passing")
+    retry_base_s: Seconds = Field(default=2, description="before the second try; each further wait is twice as long")
+    retry_cap_s: Seconds = Field(default=60, description="of such waits, and of GitHub's limits that are waited for")
     max_bundle: Bytes = 100 * 2**20
     max_objects: Count = Field(default=100_000, ge=10)
     max_object: Bytes = 100 * 2**20

@@ -14,7 +14,8 @@ from typing import Any
 
 from squire_pipelines.domain.tasks import TaskSpec
 from squire_pipelines.publishing.mirror import Mirror
-from squire_pipelines.publishing.publish_change import PublicationStep, Published, policy_from, publish_change
+from squire_pipelines.publishing.publication_steps import PublicationStep
+from squire_pipelines.publishing.publish_change import Published, policy_from, publish_change
 from squire_pipelines.publishing.request import PublishRequest
 from squire_pipelines.sections.tasks import PolicySettings
 from tests.support.fake_pulls import FakePulls

@@ -81,6 +81,7 @@ def test_the_agent_is_told_what_is_protected_and_given_a_canary(pipeline: Pipeli
     [
         ({"status": 403, "body": '{"message": "Repository was archived so is read-only."}'}, "archived"),
         ({"status": 403, "body": '{"message": "Resource not accessible by personal access token"}'}, "permission"),
+        ({"status": 403, "body": '{"message": "The team archived may not do this"}'}, "permission"),
         (
             {"status": 422, "body": '{"message": "Validation Failed", "errors": [{"message": "head is protected"}]}'},
             "validation",

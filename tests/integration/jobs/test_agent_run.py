@@ -233,7 +233,8 @@ def test_a_change_that_the_policy_refuses_is_not_pushed(pipeline: Pipeline, forg
 def test_github_that_fails_while_publishing_is_tried_again_and_ends_in_one_pull_request(
     pipeline: Pipeline, forge: ForgeProcess, match: str, lost: dict[str, bool]
 ) -> None:
-    use(pipeline, CHANGE, "[dispatch]\nretry_base_s = 0.001\nretry_cap_s = 0.001\n")
+    bounds = "retry_base_s = 0.001\nretry_cap_s = 0.001\n"
+    use(pipeline, CHANGE, f"[dispatch]\n{bounds}[publishing]\n{bounds}")
     attempt = pipeline.attempt()
     forge.add_fault(match, status=502, times=1000, **lost)
     pipeline.agent_run(attempt, fails=True)

@@ -20,8 +20,8 @@ from squire_pipelines.errors import (
     PublishRefusedError,
 )
 from squire_pipelines.publishing.mirror import fetch_mirror
+from squire_pipelines.publishing.publication_steps import PublicationStep
 from squire_pipelines.publishing.publish_change import (
-    PublicationStep,
     Published,
     Rejected,
     policy_from,

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,7 +13,13 @@ import pytest
 
 from squire_forge.process import ForgeProcess
 from squire_pipelines.domain.tasks import TaskSpec
-from squire_pipelines.errors import GitHubAuthError, GitHubError, GitHubNotFoundError, GitHubUnavailableError
+from squire_pipelines.errors import (
+    GitHubAuthError,
+    GitHubError,
+    GitHubNotFoundError,
+    GitHubUnavailableError,
+    PublishRefusedError,
+)
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.home import Home
 from squire_pipelines.publishing.mirror import fetch_mirror
@@ -28,7 +35,7 @@ from squire_pipelines.publishing.remote import Remote
 from squire_pipelines.publishing.request import PublishRequest
 from squire_pipelines.secrets import Secret
 from squire_pipelines.sections.services import GitHubSettings
-from squire_pipelines.sections.tasks import PolicySettings
+from squire_pipelines.sections.tasks import PolicySettings, PublishingSettings
 from tests.support.forked import ForkedForge
 from tests.support.git_repository import Checkout
 from tests.support.workshop import BRANCH, Workshop
@@ -63,7 +70,13 @@ def work(workshop: Workshop, name: str = "src/app.py", text: str = "def add(a, b
     return head
 
 
-def publish(pair: Pair, *, token: str | None = None, **more: Any) -> Published | Rejected:
+ONCE = PublishingSettings(tries=1)
+PATIENT = PublishingSettings(tries=4, retry_base_s=0.001, retry_cap_s=5)
+
+
+def publish(
+    pair: Pair, *, token: str | None = None, settings: PublishingSettings = ONCE, **more: Any
+) -> Published | Rejected:
     forge, workshop = pair
     request = PublishRequest(
         attempt_id="t1-1",
@@ -90,6 +103,7 @@ def publish(pair: Pair, *, token: str | None = None, **more: Any) -> Published |
                 pulls=PullRequests(client),
                 token=Secret(token or forge.token),
                 policy=policy_from(PolicySettings()),
+                settings=settings,
             )
 
     return asyncio.run(go())
@@ -168,6 +182,110 @@ def test_a_push_that_fails_can_be_tried_again(forge_workshop: Pair) -> None:
         publish(forge_workshop)
     assert pull_requests(forge) == []
     assert isinstance(publish(forge_workshop), Published)
+
+
+def _packet(text: str) -> str:
+    return f"{len(text) + 4:04x}{text}"
+
+
+def refused_by_git(status: str | None, words: str) -> dict[str, Any]:
+    """Return the fault by which a server takes a push and says `words` and, of the branch, `status`.
+
+    https://git-scm.com/docs/pack-protocol#_report_status
+    """
+    report = _packet("unpack ok\n") + (_packet(f"ng refs/heads/{BRANCH} {status}\n") if status else "") + "0000"
+    body = _packet(f"\x02{words}\n") + _packet(f"\x01{report}") + "0000"
+    return {"status": 200, "body": body, "headers": {"content-type": "application/x-git-receive-pack-result"}}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "fault",
+    [
+        refused_by_git("Internal Server Error", "Internal Server Error"),
+        refused_by_git("failure", "fatal error in commit_refs"),
+        refused_by_git(None, "Internal Server Error"),
+        {"status": 502},
+    ],
+    ids=["Internal Server Error", "commit_refs", "failed to report status", "502"],
+)
+def test_a_push_that_is_refused_in_passing_is_tried_again_at_once(forge_workshop: Pair, fault: dict[str, Any]) -> None:
+    forge, workshop = forge_workshop
+    work(workshop)
+    forge.add_fault(PUSH, times=3, **fault)
+    published = publish(forge_workshop, settings=PATIENT)
+    assert isinstance(published, Published)
+    assert published.created
+    assert len(pull_requests(forge)) == 1
+
+
+@pytest.mark.slow
+def test_a_push_that_is_refused_in_passing_for_too_long_is_given_up(forge_workshop: Pair) -> None:
+    forge, workshop = forge_workshop
+    work(workshop)
+    forge.add_fault(PUSH, times=4, **refused_by_git("Internal Server Error", "Internal Server Error"))
+    with pytest.raises(GitHubUnavailableError):
+        publish(forge_workshop, settings=PATIENT)
+    assert isinstance(publish(forge_workshop), Published), "no fault is left: the push was tried four times"
+
+
+@pytest.mark.slow
+def test_a_push_that_a_rule_refuses_is_not_tried_again(forge_workshop: Pair) -> None:
+    forge, workshop = forge_workshop
+    work(workshop)
+    words = "error: GH013: Repository rule violations found for refs/heads/squire/x."
+    forge.add_fault(PUSH, times=1, **refused_by_git("push declined due to repository rule violations", words))
+    with pytest.raises(PublishRefusedError) as caught:
+        publish(forge_workshop, settings=PATIENT)
+    assert caught.value.reason == "ruleset"
+
+
+def unprocessable(**error: str) -> str:
+    return json.dumps({"message": "Validation Failed", "errors": [{"resource": "PullRequest", **error}]})
+
+
+HEAD_INVALID = unprocessable(field="head", code="invalid")
+TOO_QUICK = unprocessable(code="custom", message="was submitted too quickly")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 422, "body": HEAD_INVALID},
+        {"status": 422, "body": TOO_QUICK, "headers": {"retry-after": "0"}},
+        {"status": 502},
+        {"status": 502, "after": True},
+        {"truncate": True, "status": 201, "after": True},
+    ],
+    ids=["head invalid", "too quickly", "502", "502 after it was made", "an answer that breaks off"],
+)
+def test_a_pull_request_that_is_refused_in_passing_is_opened_once(forge_workshop: Pair, fault: dict[str, Any]) -> None:
+    forge, workshop = forge_workshop
+    work(workshop)
+    forge.add_fault(OPEN, **fault)
+    published = publish(forge_workshop, settings=PATIENT)
+    assert isinstance(published, Published)
+    assert published.created, "reviewers are asked for it all the same"
+    (pull,) = pull_requests(forge)
+    assert (pull["number"], pull["head_sha"]) == (published.pull_request.number, published.head_sha)
+
+
+@pytest.mark.slow
+def test_a_forks_pull_request_with_our_branchs_name_is_not_taken_for_ours(forge_workshop: Pair) -> None:
+    forge, workshop = forge_workshop
+    fork_head = workshop.agent.commit("Another change")
+    address = forge.git_url(REPOSITORY).replace("://", f"://x:{forge.token}@")
+    workshop.agent.git("push", "--quiet", address, "HEAD:refs/heads/theirs")
+    workshop.agent.git("reset", "--quiet", "--hard", workshop.base_sha)
+    work(workshop)
+    fork = {"repository": "acme/app-copy", "branch": BRANCH, "sha": fork_head}
+    forge.act_as(REPOSITORY, "mallory", title="Mend add", fork=fork)
+    published = publish(forge_workshop, settings=PATIENT)
+    assert isinstance(published, Published)
+    of_fork, own = pull_requests(forge)
+    assert published.created
+    assert published.pull_request.number == own["number"] != of_fork["number"]
 
 
 @pytest.mark.slow

@@ -222,6 +222,13 @@ def test_a_limit_in_an_answer_of_status_200_is_one_however_it_is_spelled(
     assert caught.value.is_secondary is secondary
 
 
+def test_what_was_submitted_too_quickly_is_a_limit_whatever_the_status() -> None:
+    content = {"message": "Validation Failed", "errors": [{"code": "custom", "message": "was submitted too quickly"}]}
+    with pytest.raises(GitHubRateLimitError) as caught:
+        read(422, content)
+    assert (caught.value.retry_after_s, caught.value.is_secondary) == (60.0, True)
+
+
 def test_a_refusal_that_names_a_wait_while_quota_is_left_is_a_secondary_limit() -> None:
     with pytest.raises(GitHubRateLimitError) as caught:
         read(403, {"message": "slow down"}, retry_after="9", x_ratelimit_remaining="4000")

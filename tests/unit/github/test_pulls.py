@@ -33,8 +33,8 @@ def pull(number: int = 7, **fields: Any) -> dict[str, Any]:
         "state": "open",
         "merged_at": None,
         "draft": False,
-        "head": {"ref": "squire/x", "sha": SHA},
-        "base": {"ref": "main", "sha": SHA},
+        "head": {"ref": "squire/x", "sha": SHA, "repo": {"id": 11}},
+        "base": {"ref": "main", "sha": SHA, "repo": {"id": 11}},
         **fields,
     }
 
@@ -46,6 +46,21 @@ def refusal(message: str) -> httpx.Response:
 
 def ok(content: object, status: int = 200) -> httpx.Response:
     return httpx.Response(status, json=content)
+
+
+async def test_a_pull_request_from_another_repository_is_never_the_branchs(client_of: ClientOf) -> None:
+    fork = {"ref": "squire/x", "sha": SHA, "repo": {"id": 12}}
+    gone = {"ref": "squire/x", "sha": SHA, "repo": None}
+    fake = FakeGitHub(rest={"GET /repos/o/r/pulls": ok([pull(9, head=gone), pull(8, head=fork), pull(7)])})
+    assert await find_pull_request(client_of(fake), "o/r", "squire/x") == REF
+
+
+async def test_a_branch_that_github_does_not_know_yet_may_be_tried_again(client_of: ClientOf) -> None:
+    errors = [{"resource": "PullRequest", "field": "head", "code": "invalid"}]
+    answer = httpx.Response(422, json={"message": "Validation Failed", "errors": errors})
+    fake = FakeGitHub(rest={"POST /repos/o/r/pulls": answer})
+    with pytest.raises(GitHubUnavailableError, match="does not know the branch squire/x of o/r yet"):
+        await create_pull_request(client_of(fake), "o/r", **NEW)  # type: ignore[arg-type]
 
 
 async def test_newest_pull_request_of_the_branch_is_found_in_any_state(client_of: ClientOf) -> None:
