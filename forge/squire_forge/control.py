@@ -156,7 +156,13 @@ def _repository_state(view: View, repository: Repository) -> dict[str, object]:
                 "labels": [label.name for label in store.labels(con, pull.id)],
                 "comments": [comment.body for comment in store.comments(con, pull)],
                 "threads": [
-                    {"path": thread.path, "line": thread.line, "resolved": thread.resolved, "outdated": thread.outdated}
+                    {
+                        "path": thread.path,
+                        "line": thread.line,
+                        "resolved": thread.resolved,
+                        "outdated": thread.outdated,
+                        "comments": [comment.body for comment in store.thread_comments(con, thread)],
+                    }
                     for thread in store.threads(con, pull)
                 ],
             }

@@ -1,5 +1,6 @@
 """GraphQL resolvers of pull requests, issues, their comments, reviews and review threads."""
 
+from dataclasses import replace
 from typing import Any
 
 from squire_forge import operations, store, store_edits, store_labels
@@ -18,7 +19,7 @@ from squire_forge.records import (
     TicketEdit,
 )
 from squire_forge.shapes import mergeable, pull_commits, ticket_page
-from squire_forge.world import node_id
+from squire_forge.world import VIEWER_LOGIN, node_id
 
 _HUNK_LINES = 4
 
@@ -52,6 +53,11 @@ def _mergeable(pull: Pull, context: Context) -> str:
 @on("PullRequest", "mergeCommit")
 def _merge_commit(pull: Pull, _: Context) -> Commit | None:
     return Commit(pull.repository, pull.merge_sha) if pull.merge_sha else None
+
+
+@on("PullRequest", "mergeStateStatus")
+def _merge_state(pull: Pull, context: Context) -> str:
+    return {True: "CLEAN", False: "DIRTY", None: "UNKNOWN"}[mergeable(context.view, pull)]
 
 
 @on("PullRequest", "reviewDecision")
@@ -232,6 +238,28 @@ def _never_edited(_: Comment | Review, __: Context) -> None:
 @on("IssueComment", "isMinimized")
 def _is_minimized(_: Comment, __: Context) -> bool:
     return False
+
+
+@on("IssueComment", "viewerDidAuthor")
+@on("PullRequestReviewComment", "viewerDidAuthor")
+def _viewer_did_author(comment: Comment | ThreadComment, _: Context) -> bool:
+    return comment.author.login == VIEWER_LOGIN
+
+
+@on("PullRequestReviewThread", "viewerCanResolve")
+def _viewer_can_resolve(thread: Thread, _: Context) -> bool:
+    return not thread.resolved
+
+
+@on("Mutation", "resolveReviewThread")
+def _resolve_thread(_: Any, context: Context, *, input: dict[str, Any]) -> dict[str, Any]:  # noqa: A002 - GitHub's name
+    con = context.view.con
+    for pull in (pull for repository in store.repositories(con) for pull in store.pulls(con, repository)):
+        for thread in store.threads(con, pull):
+            if node_id("PullRequestReviewThread", thread.id) == input["threadId"]:
+                store_edits.resolve(con, thread)
+                return {"thread": replace(thread, resolved=True), "client_mutation_id": input.get("clientMutationId")}
+    raise NotFoundError(f"Could not resolve to a node with the global id of '{input['threadId']}'.")
 
 
 @on("PullRequestReviewThread", "diffSide")

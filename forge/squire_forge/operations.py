@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from squire_forge import events, settling, store, store_edits, store_labels
 from squire_forge.errors import RefusedError
-from squire_forge.records import Account, Comment, Pull, Repository, Ticket
+from squire_forge.records import Account, Comment, Pull, Repository, Thread, ThreadComment, Ticket
 from squire_forge.world import VIEWER_LOGIN, View, World
 
 _MAX_BODY = 65_536
@@ -315,6 +315,23 @@ def open_thread(view: View, pull: Pull, author: Account, body: str, *, path: str
         updated_at=now,
     )
     store.touch_ticket(view.con, pull.id, now)
+
+
+def answer_thread(view: View, thread: Thread, author: Account, body: str) -> ThreadComment:
+    """Add a comment to a review thread."""
+    now = view.world.now()
+    store.insert(
+        view.con,
+        "thread_comments",
+        thread_id=thread.id,
+        author_id=author.id,
+        body=body,
+        commit_sha=thread.commit_sha,
+        created_at=now,
+        updated_at=now,
+    )
+    store.touch_ticket(view.con, thread.pull.id, now)
+    return store.thread_comments(view.con, thread)[-1]
 
 
 def add_comment(view: View, ticket: Ticket, body: str, author: Account, made: str | None = None) -> Comment:

@@ -12,6 +12,7 @@ from starlette.routing import Route
 from squire_forge import (
     actions,
     answers,
+    conversations,
     issues,
     operations,
     repository_routes,
@@ -70,6 +71,7 @@ class Rest:
             ("GET", f"{hook}/{{delivery:int}}", _delivery),
             ("POST", f"{hook}/{{delivery:int}}/attempts", _redeliver),
             *repository_routes.ROUTES,
+            *conversations.ROUTES,
         ]
         return [Route(path, self._endpoint(handler), methods=[method]) for method, path, handler in table]
 

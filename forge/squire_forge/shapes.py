@@ -2,7 +2,7 @@
 
 from squire_forge import store
 from squire_forge.git import GitDirectory
-from squire_forge.records import Account, CheckRun, Comment, Label, Pull, Repository, Ticket
+from squire_forge.records import Account, CheckRun, Comment, Label, Pull, Repository, ThreadComment, Ticket
 from squire_forge.urls import pull_urls, repository_urls, user_urls
 from squire_forge.world import View, World, node_id
 
@@ -272,6 +272,35 @@ def comment_shape(view: View, comment: Comment) -> JsonObject:
         "issue_url": f"{base}/issues/{comment.ticket.number}",
         "author_association": "CONTRIBUTOR",
         "performed_via_github_app": None,
+    }
+
+
+def remark_shape(view: View, comment: ThreadComment, *, in_reply_to: ThreadComment) -> JsonObject:
+    """Return a comment of a review thread, which answers another."""
+    thread = comment.thread
+    pull = f"{api_url(view.world)}/repos/{thread.pull.repository.full_name}/pulls/{thread.pull.number}"
+    return {
+        "id": comment.id,
+        "node_id": node_id("PullRequestReviewComment", comment.id),
+        "url": f"{pull.rpartition('/')[0]}/comments/{comment.id}",
+        "html_url": f"{ticket_page(view.world, thread.pull)}#discussion_r{comment.id}",
+        "pull_request_url": pull,
+        "pull_request_review_id": None,
+        "body": comment.body,
+        "path": thread.path,
+        "diff_hunk": "",
+        "commit_id": comment.commit_sha,
+        "original_commit_id": thread.commit_sha,
+        "in_reply_to_id": in_reply_to.id,
+        "user": account_shape(view, comment.author),
+        "created_at": comment.created_at,
+        "updated_at": comment.updated_at,
+        "author_association": "CONTRIBUTOR",
+        "_links": {
+            "self": {"href": f"{pull.rpartition('/')[0]}/comments/{comment.id}"},
+            "html": {"href": f"{ticket_page(view.world, thread.pull)}#discussion_r{comment.id}"},
+            "pull_request": {"href": pull},
+        },
     }
 
 

@@ -3,7 +3,7 @@
 import sqlite3
 
 from squire_forge import store
-from squire_forge.records import Account, ThreadComment, Ticket, TicketEdit
+from squire_forge.records import Account, Comment, Thread, ThreadComment, Ticket, TicketEdit
 
 
 def record_body(con: sqlite3.Connection, ticket: Ticket, body: str, editor: Account, now: str) -> None:
@@ -40,6 +40,16 @@ def edit_comment(con: sqlite3.Connection, comment: ThreadComment, body: str, edi
         "UPDATE thread_comments SET body = ?, editor_id = ?, edited_at = ?, updated_at = ? WHERE id = ?",
         (body, editor.id, now, now, comment.id),
     )
+
+
+def rewrite_comment(con: sqlite3.Connection, comment: Comment, body: str, now: str) -> None:
+    """Give a comment below an issue or a pull request a new text."""
+    con.execute("UPDATE comments SET body = ?, updated_at = ? WHERE id = ?", (body, now, comment.id))
+
+
+def resolve(con: sqlite3.Connection, thread: Thread) -> None:
+    """Resolve a review thread."""
+    con.execute("UPDATE threads SET resolved = 1 WHERE id = ?", (thread.id,))
 
 
 def _insert(con: sqlite3.Connection, ticket: Ticket, editor: Account, now: str, **values: str) -> None:

@@ -87,7 +87,10 @@ _ATTEMPT: Columns = {
 _OUTCOME: Columns = {
     "pull request": "pr_url",
     "state": "state",
+    "stands": lambda outcome: ": ".join(filter(None, (outcome.follow_state, outcome.follow_reason))),
     "checks": "checks",
+    "merging": "mergeability",
+    "reviews": "review_decision",
     "opened": "opened_at",
     "merged": "merged_at",
 }

@@ -19,6 +19,9 @@ from squire_pipelines.domain.authority import (
 from squire_pipelines.domain.evidence import MAX_COMMENTS, Comment
 from squire_pipelines.domain.signals import Signal
 
+OWN_ANSWER = "<!-- squire answers by "
+"""How Squire's own answers in a thread begin: they ask for nothing, and make no remark new."""
+
 
 def judge_conversation(signal: Signal, rules: TrustRules, known: Mapping[str, KnownPermission]) -> Signal:
     """Return a remark with the version of its thread, and with what is kept of its thread and conversation.
@@ -53,8 +56,12 @@ def _judge(comment: Comment, rules: TrustRules, known: Mapping[str, KnownPermiss
 def _version(thread: Sequence[Comment]) -> str:
     """Return the version of a thread; the first remark is judged as the signal itself."""
     first, *answers = thread
-    heard = [first.digest, *(answer.digest for answer in answers if answer.may_ask)]
+    heard = [first.digest, *(answer.digest for answer in answers if answer.may_ask and not _is_own(answer))]
     return hashlib.sha256("\x00".join(heard).encode()).hexdigest()[:16]
+
+
+def _is_own(comment: Comment) -> bool:
+    return comment.body.startswith(OWN_ANSWER)
 
 
 def _most_telling(thread: Sequence[Comment]) -> list[Comment]:

@@ -44,8 +44,29 @@ def review_after(review: ReviewState, state: PullRequestState) -> ReviewState:
     return ReviewState.REJECTED if state is PullRequestState.CLOSED else ReviewState.NEEDS_APPROVAL
 
 
+class Mergeability(StrEnum):
+    """What GitHub says of merging: `unknown` while it has not worked it out, `behind` where the base wants it newer."""
+
+    MERGEABLE = "mergeable"
+    BEHIND = "behind"
+    CONFLICTING = "conflicting"
+    UNKNOWN = "unknown"
+
+
+class ReviewDecision(StrEnum):
+    """What the reviews that the base branch asks for say together."""
+
+    NONE = "none"
+    REVIEW_REQUIRED = "review_required"
+    APPROVED = "approved"
+    CHANGES_REQUESTED = "changes_requested"
+
+
 class PullRequestReport(FrozenModel):
-    """What GitHub said of a pull request at `updated_at`, in a delivery or in an answer."""
+    """What GitHub said of a pull request at `updated_at`, in a delivery or in an answer.
+
+    What a delivery does not tell is None.
+    """
 
     repository: str
     number: int
@@ -57,6 +78,9 @@ class PullRequestReport(FrozenModel):
     merged_at: datetime | None = None
     closed_at: datetime | None = None
     checks: ChecksState | None = None
+    mergeability: Mergeability | None = None
+    review_decision: ReviewDecision | None = None
+    draft: bool | None = None
 
 
 PR_TRANSITIONS: Mapping[PullRequestState, frozenset[PullRequestState]] = MappingProxyType(

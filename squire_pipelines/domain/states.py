@@ -10,7 +10,8 @@ from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
 class EventSubject(StrEnum):
     """What a row of a task's history is about.
 
-    The task's state, one of its attempts, a fact of its pull request, or its place in the queue.
+    The task's state, one of its attempts, a fact of its pull request, its place in the queue, or where its pull request
+    stands.
     """
 
     TASK = "task"
@@ -19,6 +20,7 @@ class EventSubject(StrEnum):
     CHECKS = "checks"
     REVIEW = "review"
     QUEUE = "queue"
+    FOLLOW = "follow"
 
 
 TASK_TRANSITIONS: Mapping[TaskStatus, frozenset[TaskStatus]] = MappingProxyType(

@@ -109,6 +109,20 @@ class EstimatedSize(FrozenModel):
         return f"{files}, {self.lines} line{'' if self.lines == 1 else 's'}"
 
 
+class FollowUpKind(StrEnum):
+    """The work that Squire does on its own pull request without being asked."""
+
+    CHECKS = "checks"
+    REMARKS = "remarks"
+
+
+class FollowUp(FrozenModel):
+    """What a task does on a pull request of ours, by itself, and the head that it was made for."""
+
+    kind: FollowUpKind
+    head_sha: str
+
+
 class PlannedWork(FrozenModel):
     """What a planner says of one piece of work.
 
@@ -158,13 +172,15 @@ class TaskSpec(PlannedWork):
     `limits` are where its container needs more or less than the repository's limits; the settings bound them.
     `allow_protected` names protected paths (globs) that the work needs; a change of them still needs a person's
     approval. `protected_paths` are those that a planner says the task changes, as they are named; they are for people,
-    and allow nothing. `agent` is the one that a person wants for it.
+    and allow nothing. `agent` is the one that a person wants for it. `follow_up` says what it does on a pull request of
+    ours.
     """
 
     allow_protected: tuple[str, ...] = ()
     protected_paths: tuple[str, ...] = ()
     limits: TaskLimits | None = None
     agent: AgentOrder | None = None
+    follow_up: FollowUp | None = None
 
 
 class LeftOutReason(StrEnum):
@@ -173,7 +189,6 @@ class LeftOutReason(StrEnum):
     TOO_LARGE = "too_large"
     DUPLICATE = "duplicate"
     DEPENDENCY = "dependency"
-    OVER_LIMIT = "over_limit"
 
 
 class LeftOutTask(FrozenModel):

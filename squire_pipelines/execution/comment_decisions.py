@@ -15,7 +15,7 @@ from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import NotFoundError, RefusedError
 from squire_pipelines.execution.given_command import GivenCommand
 from squire_pipelines.execution.requests import repeat_task
-from squire_pipelines.ledger import bulk, decisions, outcomes, tasks
+from squire_pipelines.ledger import bulk, decisions, followed_pulls, outcomes, tasks
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.task_signals import newest_task_of
 from squire_pipelines.ledger.tasks import Task, TaskEvent
@@ -59,6 +59,8 @@ def _change(
         case _:
             if task.status is TaskStatus.SUCCEEDED and _is_closed(tx, task.id):
                 return _repeat(tx, settings, order, task)
+            if _take_up(tx, order):
+                return None
             change = bulk.retry(settings.dispatch.max_attempts)
     change = replace(change, reason=f"{change.reason} (asked for in {order.comment.url})")
     # A delivery may be read twice, and what came of the task in between is not what the comment was about.
@@ -71,6 +73,18 @@ def _change(
 def _is_closed(tx: Transaction, task_id: str) -> bool:
     outcome = outcomes.get(tx, task_id)
     return outcome is not None and outcome.state == PullRequestState.CLOSED
+
+
+def _take_up(tx: Transaction, order: GivenCommand) -> bool:
+    """Follow the comment's pull request again where it was left to people; return whether it was."""
+    comment = order.comment
+    owner = outcomes.task_of_number(tx, order.repository, comment.number) if comment.on_pull_request else None
+    if owner is None:
+        return False
+    reason = f"asked for in {comment.url}"
+    # A delivery may be read twice, and the pull request may have been left to people once more since.
+    done = any((event.actor, event.reason) == (order.actor, reason) for event in tasks.events(tx, owner))
+    return done or followed_pulls.take_up(tx, owner, actor=order.actor, reason=reason)
 
 
 def _repeat(tx: Transaction, settings: Settings, order: GivenCommand, task: Task) -> str | None:

@@ -65,7 +65,7 @@ _REVERTS = re.compile(r"^Reverts (?:(?P<repository>[\w.-]+/[\w.-]+))?#(?P<number
 class ChecksReport(GitHubModel):
     """What one check, suite, workflow run or status says of a commit.
 
-    `failed` holds for the commit as a whole. `passed` speaks of this one alone: `lookup.pull_request_reports` finds
+    `failed` holds for the commit as a whole. `passed` speaks of this one alone: `pull_request_reports` finds
     out whether all have passed.
     """
 

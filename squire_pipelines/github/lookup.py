@@ -1,23 +1,14 @@
-"""Questions about a repository and its pull requests: what it is, and what became of them. Reads only.
+"""Questions about a repository: what it is, and what its branches are called now. Reads only."""
 
-A repository's signals are read by `collecting`; pull requests are written by `pulls`.
-"""
-
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from squire_pipelines.domain.outcomes import PullRequestReport, PullRequestState
 from squire_pipelines.errors import GitHubNotFoundError, GitHubPermissionError
 from squire_pipelines.github.client import GitHubClient
-from squire_pipelines.github.models import GitHubModel, GraphQLModel, ReportedPullRequest, Text, parse
-from squire_pipelines.github.query_texts import load_query
+from squire_pipelines.github.models import GitHubModel, GraphQLModel, Text, parse
 from squire_pipelines.github.readings import repository_of
-from squire_pipelines.github.signals import checks_state
 
-REPORTS_PER_QUERY = 50
 _MAY_PUSH = frozenset({"ADMIN", "MAINTAIN", "WRITE"})
-_STATES = {"OPEN": PullRequestState.OPEN, "CLOSED": PullRequestState.CLOSED, "MERGED": PullRequestState.MERGED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,49 +99,3 @@ async def renamed_branch(client: GitHubClient, repository: str, branch: str) -> 
         return parse(_Branch, await client.get(path), request=f"GET {path}").name
     except GitHubNotFoundError:
         return None
-
-
-async def pull_request_reports(
-    client: GitHubClient, repository: str, numbers: Iterable[int]
-) -> Mapping[int, PullRequestReport]:
-    """Return what GitHub says of many pull requests of one repository, by number, in one request for each 50.
-
-    Numbers that do not exist are left out. Raises GitHubError for any other missing part.
-    """
-    owner, _, name = repository.partition("/")
-    unique = sorted(set(numbers))
-    reports: dict[int, PullRequestReport] = {}
-    for start in range(0, len(unique), REPORTS_PER_QUERY):
-        chunk = unique[start : start + REPORTS_PER_QUERY]
-        request = f"the query for {len(chunk)} pull requests"
-        answer = await client.execute(batch_query(chunk), {"owner": owner, "name": name}, request=request)
-        for failed in answer.errors:
-            if not (isinstance(failed.error, GitHubNotFoundError) and len(failed.path) > 1):
-                raise failed.error
-        fields = answer.data.get("repository") or {}
-        for number in chunk:
-            if (data := fields.get(f"pr{number}")) is not None:
-                reports[number] = _report(repository, parse(ReportedPullRequest, data, request=request))
-    return reports
-
-
-def batch_query(numbers: Sequence[int]) -> str:
-    """Return one GraphQL document that asks for several pull requests, each under the alias `pr<number>`."""
-    fields = "\n".join(f"    pr{int(number)}: pullRequest(number: {int(number)}) {{ ...Report }}" for number in numbers)
-    head = "query PullRequestReports($owner: String!, $name: String!) {\n  repository(owner: $owner, name: $name) {\n"
-    return f"{head}{fields}\n  }}\n}}\n{load_query('report')}"
-
-
-def _report(repository: str, pull: ReportedPullRequest) -> PullRequestReport:
-    return PullRequestReport(
-        repository=repository,
-        number=pull.number,
-        url=pull.url,
-        head_ref=pull.head_ref_name,
-        head_sha=pull.head_ref_oid,
-        state=_STATES[pull.state],
-        updated_at=pull.updated_at,
-        merged_at=pull.merged_at,
-        closed_at=pull.closed_at,
-        checks=checks_state(pull.head.status_check_rollup if pull.head else None),
-    )

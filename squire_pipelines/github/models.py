@@ -190,7 +190,9 @@ class _CommitNode(GraphQLModel):
     commit: Commit
 
 
-class _WithHead(GraphQLModel):
+class WithHead(GraphQLModel):
+    """A pull request whose newest commit was asked for."""
+
     commits: Nodes[_CommitNode] | None = None
 
     @property
@@ -283,7 +285,7 @@ class ReviewThread(GraphQLModel):
     comments: _ReviewComments
 
 
-class PullRequest(_WithHead):
+class PullRequest(WithHead):
     """An open pull request with its head's checks and its review threads."""
 
     number: int
@@ -343,7 +345,7 @@ class DefaultBranch(GraphQLModel):
     target: Commit | None = None
 
 
-class PullRequestPart(_WithHead):
+class PullRequestPart(WithHead):
     """A further page of a pull request's checks or remarks, or its newest labels, oldest first."""
 
     review_threads: Page[ReviewThread] | None = None
@@ -374,19 +376,6 @@ class RepositoryAnswer(GraphQLModel):
     pull_request: PullRequestPart | None = None
     issues: Page[Issue] | None = None
     issue: IssuePart | None = None
-
-
-class ReportedPullRequest(_WithHead):
-    """A pull request in any state, as it is followed."""
-
-    number: int
-    url: str
-    state: Literal["OPEN", "CLOSED", "MERGED"]
-    head_ref_name: Text
-    head_ref_oid: str
-    updated_at: datetime
-    merged_at: datetime | None = None
-    closed_at: datetime | None = None
 
 
 def parse(model: type[_ModelT], data: object, *, request: str) -> _ModelT:

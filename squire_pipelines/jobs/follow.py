@@ -2,11 +2,15 @@
 
 import dagster as dg
 
+from squire_pipelines.assets.tables import preview
 from squire_pipelines.resources.parameters import GitHubParam, LedgerParam, SettingsParam
 from squire_pipelines.traces import run_trace
 
 
-@dg.op(description="Apply deliveries to our pull requests, ask GitHub about the others, settle approvals.")
+@dg.op(
+    description="Apply deliveries to our pull requests, ask GitHub about the others, settle approvals; then take the "
+    "next step on each: mend checks, answer remarks, or leave it to people."
+)
 async def follow_pull_requests(
     context: dg.OpExecutionContext,
     settings: SettingsParam,
@@ -14,25 +18,37 @@ async def follow_pull_requests(
     github: GitHubParam,
 ) -> None:
     """Take one look; repeating it is harmless, since what was recorded already changes nothing."""
+    from squire_pipelines.execution.follow_telling import tell
+    from squire_pipelines.execution.following import take_steps
     from squire_pipelines.execution.repository_settings import repository_settings
     from squire_pipelines.publishing import follow as following
 
     with run_trace(context):
-        own = repository_settings(ledger, settings).of_all
-        summary = await following.follow(ledger, own, github, context.log)
+        own = repository_settings(ledger, settings)
+        summary = await following.follow(ledger, own.of_all, github, context.log)
+        steps = take_steps(ledger, own.of)
+        async with github.client() as client:
+            pulls_told = await tell(ledger, client, own.of, context.log)
     context.add_output_metadata(
         {
             "deliveries": summary.deliveries,
             "asked": summary.asked,
             "waiting_for_approval": summary.waiting,
             "approved": summary.approved,
+            "steps": len(steps),
+            "told": pulls_told,
+            "steps_preview": preview(
+                ("pull request", "state", "waits for", "task"),
+                ((f"{s.repository}#{s.number}", s.step.state.value, s.step.reason, s.task_id or "") for s in steps),
+            ),
         }
     )
 
 
 @dg.job(
     name="follow",
-    description="Record what became of our pull requests, from deliveries and, where none comes, by asking GitHub.",
+    description="Record what became of our pull requests, from deliveries and, where none comes, by asking GitHub; "
+    "mend their checks, answer their remarks, and leave to people what that does not settle.",
     executor_def=dg.in_process_executor,
     tags={"dagster/max_runtime": "300", "squire/part": "follow"},
 )

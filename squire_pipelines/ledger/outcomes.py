@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Row, Select, delete, insert, or_, select, update
 
+from squire_pipelines.domain.following import JUST_OPENED
 from squire_pipelines.domain.outcomes import (
     ChecksState,
     PullRequestReport,
@@ -45,6 +46,18 @@ class Outcome:
     opened_at: datetime
     merged_at: datetime | None
     review_state: ReviewState = ReviewState.NONE
+    follow_state: str | None = None
+    follow_reason: str | None = None
+    checks_since: datetime | None = None
+    mergeability: str | None = None
+    review_decision: str | None = None
+    draft: bool | None = None
+    landed: bool | None = None
+    handed_over: str | None = None
+    told_reason: str | None = None
+    answered: str | None = None
+    taken_up_at: datetime | None = None
+    taken_up_head: str | None = None
 
 
 def record_opened(
@@ -76,6 +89,9 @@ def record_opened(
             pr_url=pr_url,
             head_sha=head_sha,
             opened_at=tx.now,
+            follow_state=JUST_OPENED.state,
+            follow_reason=JUST_OPENED.reason,
+            follow_since=tx.now,
             # GitHub's clock, not ours, orders reports: any report of GitHub's is later than this.
             forge_updated_at=tx.now - timedelta(days=1),
             updated_at=tx.now,
@@ -95,7 +111,10 @@ def renew_head(tx: Transaction, *, task_id: str, head_sha: str, review: ReviewSt
     row = tx.execute(select(outcomes).where(outcomes.c.task_id == task_id)).one_or_none()
     if row is None:
         return
-    columns = {"review_state": review} if review is not ReviewState.NONE else {}
+    columns: dict[str, Any] = {"review_state": review} if review is not ReviewState.NONE else {}
+    if row.head_sha != head_sha:
+        # What was known belongs to the earlier head.
+        columns |= {"checks": None, "checks_since": tx.now, "mergeability": None, "review_decision": None}
     _change(tx, row, actor="publisher", reason="a new head", head_sha=head_sha, **columns)
 
 
@@ -127,13 +146,26 @@ def apply_report(tx: Transaction, report: PullRequestReport, *, actor: str) -> s
             state=report.state,
             review_state=review_after(_review_of(row), report.state),
             head_sha=report.head_sha,
-            # The checks belong to a commit: those of an earlier head say nothing of this one.
-            checks=report.checks or (row.checks if row.head_sha == report.head_sha else None),
+            **_facts_of_head(row, report, tx.now),
             merged_at=report.merged_at or row.merged_at,
             closed_at=report.closed_at,
             forge_updated_at=report.updated_at,
         )
     return str(row.task_id)
+
+
+def _facts_of_head(row: Row[Any], report: PullRequestReport, now: datetime) -> dict[str, Any]:
+    """Return the columns that belong to a commit: those of an earlier head say nothing of this one."""
+    same_head = row.head_sha == report.head_sha
+    checks = report.checks or (row.checks if same_head else None)
+    kept = {name: getattr(row, name) if same_head else None for name in ("mergeability", "review_decision")}
+    return {
+        "checks": checks,
+        "checks_since": row.checks_since if same_head and checks == row.checks and row.checks_since else now,
+        "mergeability": report.mergeability or kept["mergeability"],
+        "review_decision": report.review_decision or kept["review_decision"],
+        "draft": row.draft if report.draft is None else report.draft,
+    }
 
 
 def record_revert(tx: Transaction, repository: str, number: int, *, at: datetime, by: int, actor: str) -> str | None:
@@ -175,13 +207,13 @@ def record_failed_checks(tx: Transaction, repository: str, head_sha: str, *, act
     rows = tx.execute(_of_head(repository, head_sha)).all()
     for row in rows:
         if row.checks != ChecksState.FAILED:
-            _change(tx, row, actor=actor, reason="a check failed", checks=ChecksState.FAILED)
-    return tuple(_outcome(row) for row in rows)
+            _change(tx, row, actor=actor, reason="a check failed", checks=ChecksState.FAILED, checks_since=tx.now)
+    return tuple(outcome_of(row) for row in rows)
 
 
 def of_head(tx: Transaction, repository: str, head_sha: str) -> tuple[Outcome, ...]:
     """Return the outcomes of open pull requests whose head is this commit."""
-    return tuple(_outcome(row) for row in tx.execute(_of_head(repository, head_sha)))
+    return tuple(outcome_of(row) for row in tx.execute(_of_head(repository, head_sha)))
 
 
 def _of_head(repository: str, head_sha: str) -> Select[Any]:
@@ -236,7 +268,7 @@ def _review_of(row: Row[Any] | None) -> ReviewState:
 def get(tx: Transaction, task_id: str) -> Outcome | None:
     """Return a task's outcome, None when it has no pull request."""
     row = tx.execute(select(outcomes).where(outcomes.c.task_id == task_id)).one_or_none()
-    return None if row is None else _outcome(row)
+    return None if row is None else outcome_of(row)
 
 
 def of_branch(tx: Transaction, repository: str, branch: str) -> Outcome | None:
@@ -246,7 +278,7 @@ def of_branch(tx: Transaction, repository: str, branch: str) -> Outcome | None:
         .join(tasks, tasks.c.id == outcomes.c.task_id)
         .where(tasks.c.repository == repository, tasks.c.branch == branch, outcomes.c.state == PullRequestState.OPEN)
     ).one_or_none()
-    return None if row is None else _outcome(row)
+    return None if row is None else outcome_of(row)
 
 
 def awaiting_approval(tx: Transaction, task_ids: Collection[str]) -> tuple[Outcome, ...]:
@@ -260,7 +292,7 @@ def awaiting_approval(tx: Transaction, task_ids: Collection[str]) -> tuple[Outco
         )
         .order_by(outcomes.c.task_id)
     )
-    return tuple(_outcome(row) for row in rows)
+    return tuple(outcome_of(row) for row in rows)
 
 
 def to_poll(tx: Transaction, *, not_since_s: float, limit: int = 100) -> tuple[Outcome, ...]:
@@ -278,7 +310,7 @@ def to_poll(tx: Transaction, *, not_since_s: float, limit: int = 100) -> tuple[O
         .order_by(outcomes.c.polled_at.nulls_first(), outcomes.c.task_id)
         .limit(limit)
     )
-    return tuple(_outcome(row) for row in rows)
+    return tuple(outcome_of(row) for row in rows)
 
 
 def mark_polled(tx: Transaction, task_ids: tuple[str, ...]) -> None:
@@ -286,6 +318,7 @@ def mark_polled(tx: Transaction, task_ids: tuple[str, ...]) -> None:
     tx.execute(update(outcomes).where(outcomes.c.task_id.in_(task_ids)).values(polled_at=tx.now, updated_at=tx.now))
 
 
-def _outcome(row: Row[Any]) -> Outcome:
+def outcome_of(row: Row[Any]) -> Outcome:
+    """Return an outcome of a row that has all its columns."""
     values = {name: getattr(row, name) for name in Outcome.__slots__}
     return Outcome(**values | {"state": PullRequestState(row.state), "review_state": _review_of(row)})

@@ -6,7 +6,8 @@
 - A failed check or a remark on a pull request from a fork is left out with a note: its branch is not ours to build on.
 - A failed check whose second run is waited for is left out with a note.
 - A bot's remark about older code is left out with a note: it judges anew what is there now.
-- A failed check on a draft, or on a pull request that Squire opened itself, is left out: its author is at work on it.
+- A failed check on a draft is left out: its author is at work on it.
+- Failed checks and remarks on a pull request that Squire opened are left out: it is followed, see `domain.following`.
 - An issue that an open pull request says it closes is left out with a note, unless somebody released it.
 - An open pull request is background, not work.
 """
@@ -46,6 +47,8 @@ class PlanInputs:
         filters: What the settings leave out.
         bounds: How large the change of one task may be.
         protected_paths: Globs of what a task may not change unasked.
+        own_branch: The branch of an open pull request of ours whose facts are asked for; those of all others of ours
+            are left out, and without it those of all.
     """
 
     repository: str
@@ -57,6 +60,7 @@ class PlanInputs:
     filters: SignalFilters = NO_FILTERS
     bounds: SizeBounds = DEFAULT_BOUNDS
     protected_paths: Sequence[str] = ()
+    own_branch: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,6 @@ ANSWERED = (
 )
 BACKGROUND = "an open pull request is background, and no work by itself"
 NOT_CHOSEN = "it has none of the labels that choose an issue"
-HELD = "held, see `squire signals show`"
 _NOT_WORTH_A_NOTE = frozenset({ANSWERED, BACKGROUND, NOT_CHOSEN})
 
 
@@ -110,7 +113,11 @@ class _Rules:
         if signal.ref in self.inputs.covered:
             return None, ANSWERED
         base, reason = _choose(
-            signal, default_branch=self.inputs.default_branch, labels=self.labels, drafts=self.drafts
+            signal,
+            default_branch=self.inputs.default_branch,
+            labels=self.labels,
+            drafts=self.drafts,
+            own_branch=self.inputs.own_branch,
         )
         if base is None:
             return None, reason
@@ -160,23 +167,21 @@ def why_left_out(inputs: PlanInputs, signal: Signal) -> str | None:
     return reason if base is None else None
 
 
-def all_left_out(inputs: PlanInputs) -> dict[str, str]:
-    """Return, for each signal of which a plan would make no task, why, by ref; open pull requests are none to plan."""
-    rules = _Rules.of(inputs, inputs.signals)
-    decided = {signal.ref: rules.decide(signal) for signal in inputs.signals}
-    return {ref: reason for ref, (base, reason) in decided.items() if base is None and reason != BACKGROUND}
-
-
 def _choose(
-    signal: Signal, *, default_branch: str | None, labels: frozenset[str], drafts: frozenset[int]
+    signal: Signal,
+    *,
+    default_branch: str | None,
+    labels: frozenset[str],
+    drafts: frozenset[int],
+    own_branch: str | None,
 ) -> tuple[str | None, str]:
     """Return the base branch, or None with the reason."""
     base, reason = default_branch, "the repository has no default branch, that is, no commit yet"
     match signal.details:
         case FailedCheck() as check:
-            base, reason = _choose_check(check, drafts)
+            base, reason = _choose_check(check, drafts, own_branch)
         case ReviewFinding() as finding:
-            base, reason = _choose_remark(finding)
+            base, reason = _choose_remark(finding, own_branch)
         case OpenIssue() as issue if not _is_chosen(issue, signal, labels):
             return None, NOT_CHOSEN
         case OpenPullRequest():
@@ -186,7 +191,7 @@ def _choose(
         case _:
             pass
     if base is not None and not _may_start(signal):
-        return None, f"{HELD}: {signal.kind}"
+        return None, f"held, see `squire signals show`: {signal.kind}"
     return base, reason
 
 
@@ -203,24 +208,28 @@ def _may_start(signal: Signal) -> bool:
     return signal.verdict.may_start
 
 
-def _choose_remark(finding: ReviewFinding) -> tuple[str | None, str]:
+def _choose_remark(finding: ReviewFinding, own_branch: str | None) -> tuple[str | None, str]:
     reason = ""
     if finding.from_fork:
         reason = f"remark on #{finding.pull_request}, whose branch lies in a fork"
+    elif finding.head_ref.startswith(OWN_BRANCHES) and finding.head_ref != own_branch:
+        reason = f"remark on #{finding.pull_request}, which Squire opened and follows"
     elif finding.is_bot and finding.outdated:
         reason = f"remark of a bot on #{finding.pull_request} that is about older code"
     return (None, reason) if reason else (finding.head_ref, "")
 
 
-def _choose_check(check: FailedCheck, drafts: frozenset[int]) -> tuple[str | None, str]:
+def _choose_check(check: FailedCheck, drafts: frozenset[int], own_branch: str | None) -> tuple[str | None, str]:
     reason = ""
     if check.waits_until is not None:
         reason = f"failed check that runs again first, since {check.failure_reason}"
     elif not check.on_default_branch:
         if check.from_fork:
             reason = f"failed check on #{check.pull_request}, whose branch lies in a fork"
+        elif check.branch == own_branch:
+            pass  # also on a draft: its author is at work on it, and that is us
         elif check.branch.startswith(OWN_BRANCHES):
-            reason = f"failed check on #{check.pull_request}, which Squire opened"
+            reason = f"failed check on #{check.pull_request}, which Squire opened and follows"
         elif check.pull_request in drafts:
             reason = f"failed check on #{check.pull_request}, which is a draft"
     return (None, reason) if reason else (check.branch, "")

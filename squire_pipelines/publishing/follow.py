@@ -18,7 +18,7 @@ from squire_pipelines.errors import SquireError
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.connection import GitHub
 from squire_pipelines.github.events import ParsedDelivery, parse_delivery
-from squire_pipelines.github.lookup import pull_request_reports
+from squire_pipelines.github.pull_request_reports import pull_request_reports
 from squire_pipelines.ledger import deliveries, outcomes
 from squire_pipelines.ledger.deliveries import PendingDelivery
 from squire_pipelines.ledger.outcomes import Outcome

@@ -22,9 +22,18 @@ def outcomes(
     context: dg.SensorEvaluationContext, settings: SettingsParam, ledger: LedgerParam
 ) -> dg.RunRequest | dg.SkipReason:
     """Request one look at a time."""
+    from squire_pipelines.execution.follow_telling import has_to_tell
+    from squire_pipelines.execution.following import due_steps
+    from squire_pipelines.execution.repository_settings import repository_settings
     from squire_pipelines.publishing import follow as following
 
     reason = following.due(ledger, settings)
+    if reason is None:
+        own = repository_settings(ledger, settings)
+        if steps := due_steps(ledger, own.of):
+            reason = f"{len(steps)} pull requests have a step to take"
+        elif has_to_tell(ledger, own.of):
+            reason = "there is something to say on our pull requests"
     if reason is None:
         return dg.SkipReason("nothing was told of our pull requests, and all were asked about recently")
     wait = reason_to_wait(context.instance, follow.name, retry_after_s=settings.pipeline.redelivery_s)

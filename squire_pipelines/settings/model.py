@@ -21,6 +21,7 @@ from squire_pipelines.gateway.model import Protocol
 from squire_pipelines.home import Home, named_config, no_file_hint
 from squire_pipelines.secrets.sources import SecretSources
 from squire_pipelines.sections.agents import AgentSettings, NamedAgents, NamedAgentSettings
+from squire_pipelines.sections.following import FollowSettings
 from squire_pipelines.sections.gateway import GatewaySettings
 from squire_pipelines.sections.operation import (
     AlertSettings,
@@ -87,6 +88,7 @@ class Settings(BaseSettings):
     dispatch: DispatchSettings = DispatchSettings()
     policy: PolicySettings = PolicySettings()
     publishing: PublishingSettings = PublishingSettings()
+    follow: FollowSettings = FollowSettings()
     trust: TrustSettings = TrustSettings()
     verification: VerificationSettings = VerificationSettings()
     webhooks: WebhookSettings = WebhookSettings()
@@ -362,7 +364,6 @@ class Settings(BaseSettings):
         return Path(url.removeprefix(_SQLITE)) if url.startswith(_SQLITE) else None
 
 
-# Every section that a repository's table can override.
 _OVERRIDABLE = tuple(name for name in RepositoryOverrides.model_fields if name in {*Settings.model_fields} - {"agents"})
 
 

@@ -94,6 +94,19 @@ LEFT_OUT: Mapping[str, frozenset[str]] = MappingProxyType(
         # What the ledger's index of titles is made of.
         # A person's word about the queue is in task_events.
         "tasks": frozenset({"title_words", "start_requested_at"}),
+        # How far what is said on GitHub has come, and from where it is followed; task_events has the steps.
+        "outcomes": frozenset(
+            {
+                "checks_since",
+                "draft",
+                "landed",
+                "handed_over",
+                "told_reason",
+                "answered",
+                "taken_up_at",
+                "taken_up_head",
+            }
+        ),
         # What the ledger's hash chain is made of; it comes after the row was published.
         "audit": frozenset({"batch"}),
     }

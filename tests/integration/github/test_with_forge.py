@@ -29,8 +29,9 @@ from squire_pipelines.github.collecting import collect_repository
 from squire_pipelines.github.events import ParsedDelivery, parse_delivery
 from squire_pipelines.github.evidence.checks import add_evidence
 from squire_pipelines.github.kept_answers import KeptAnswers
-from squire_pipelines.github.lookup import pull_request_reports, repository_info
+from squire_pipelines.github.lookup import repository_info
 from squire_pipelines.github.protocol import parse_delivery_headers, verify_signature
+from squire_pipelines.github.pull_request_reports import pull_request_reports
 from squire_pipelines.github.pulls import (
     PullRequestRef,
     add_labels,

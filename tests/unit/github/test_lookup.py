@@ -6,16 +6,16 @@ from urllib.parse import unquote
 import httpx
 import pytest
 
-from squire_pipelines.domain.outcomes import ChecksState, PullRequestState
+from squire_pipelines.domain.outcomes import ChecksState, Mergeability, PullRequestState, ReviewDecision
 from squire_pipelines.errors import GitHubNotFoundError, GitHubPermissionError, GitHubUnavailableError
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.lookup import (
     RepositoryInfo,
     Viewer,
-    pull_request_reports,
     renamed_branch,
     repository_info,
 )
+from squire_pipelines.github.pull_request_reports import pull_request_reports
 from tests.support.github_json import SHA, FakeGitHub, answer, repository
 
 pytestmark = pytest.mark.anyio
@@ -120,6 +120,31 @@ async def test_repository_that_the_token_may_not_read_names_the_permissions(clie
 async def test_report_tells_what_the_checks_say(client_of: ClientOf, rollup: str | None, checks: ChecksState) -> None:
     fake = FakeGitHub({"PullRequestReports": answer({"repository": {"pr5": report(state=rollup)}})})
     assert (await pull_request_reports(client_of(fake), "o/r", [5]))[5].checks is checks
+
+
+@pytest.mark.parametrize(
+    ("fields", "mergeability", "review"),
+    [
+        ({"mergeable": "MERGEABLE", "mergeStateStatus": "CLEAN"}, Mergeability.MERGEABLE, ReviewDecision.NONE),
+        (
+            {"mergeable": "MERGEABLE", "mergeStateStatus": "BEHIND", "reviewDecision": "REVIEW_REQUIRED"},
+            Mergeability.BEHIND,
+            ReviewDecision.REVIEW_REQUIRED,
+        ),
+        (
+            {"mergeable": "CONFLICTING", "mergeStateStatus": "DIRTY", "reviewDecision": "APPROVED"},
+            Mergeability.CONFLICTING,
+            ReviewDecision.APPROVED,
+        ),
+        ({"mergeable": "NEW_WORD", "reviewDecision": "NEW_WORD"}, Mergeability.UNKNOWN, ReviewDecision.NONE),
+    ],
+)
+async def test_report_tells_whether_it_merges_and_what_reviews_say(
+    client_of: ClientOf, fields: dict[str, str], mergeability: Mergeability, review: ReviewDecision
+) -> None:
+    fake = FakeGitHub({"PullRequestReports": answer({"repository": {"pr5": report(isDraft=True) | fields}})})
+    pull = (await pull_request_reports(client_of(fake), "o/r", [5]))[5]
+    assert (pull.mergeability, pull.review_decision, pull.draft) == (mergeability, review, True)
 
 
 async def test_report_of_a_merged_pull_request(client_of: ClientOf) -> None:

@@ -6,7 +6,7 @@ import pytest
 from graphql import GraphQLSchema, build_schema, parse, validate
 
 from squire_pipelines.github.looking import batch_query as look_query
-from squire_pipelines.github.lookup import batch_query
+from squire_pipelines.github.pull_request_reports import batch_query
 from squire_pipelines.github.query_texts import load_query
 from squire_pipelines.github.repository_tasks import files_query
 from tests.support.github_schemas import schema_file

@@ -62,7 +62,7 @@ def test_failed_checks_on_squires_own_drafts_and_forks_are_left_out_with_a_note(
     )
     assert got.tasks == ()
     assert [note.partition(": ")[2] for note in got.notes] == [
-        "failed check on #3, which Squire opened",
+        "failed check on #3, which Squire opened and follows",
         "failed check on #4, whose branch lies in a fork",
         "failed check on #5, which is a draft",
     ]

@@ -1,0 +1,224 @@
+"""What becomes of an open pull request of ours next: one state machine, from what GitHub and the ledger say. Pure.
+
+The state follows from the facts as they are now. So a fact that comes late or twice changes nothing, and a step that
+was lost in a crash is decided again.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from types import MappingProxyType
+
+from squire_pipelines.domain.outcomes import ChecksState, Mergeability, PullRequestState, ReviewDecision
+from squire_pipelines.domain.tasks import FollowUpKind
+
+
+class FollowState(StrEnum):
+    """What a pull request of ours waits for, or how it ended."""
+
+    WAITING_FOR_CI = "waiting_for_ci"
+    FIXING = "fixing"
+    WAITING_FOR_REVIEW = "waiting_for_review"
+    ANSWERING = "answering"
+    WAITING_FOR_MERGE = "waiting_for_merge"
+    HANDED_OVER = "handed_over"
+    MERGED = "merged"
+    LANDED_ELSEWHERE = "landed_elsewhere"
+    CLOSED = "closed"
+    REVERTED = "reverted"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the pull request has ended; one that was closed may be opened again all the same."""
+        return self in _FINAL
+
+
+_FINAL = frozenset({FollowState.MERGED, FollowState.LANDED_ELSEWHERE, FollowState.CLOSED, FollowState.REVERTED})
+
+FOLLOW_TRANSITIONS: Mapping[FollowState, frozenset[FollowState]] = MappingProxyType(
+    {
+        # Between two looks anything may have happened to an open pull request: no state in between is needed.
+        **dict.fromkeys(set(FollowState) - _FINAL, frozenset(FollowState)),
+        FollowState.CLOSED: frozenset(FollowState),
+        FollowState.LANDED_ELSEWHERE: frozenset(FollowState) - {FollowState.CLOSED},
+        FollowState.MERGED: frozenset({FollowState.REVERTED}),
+        FollowState.REVERTED: frozenset(),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FollowRules:
+    """How much Squire does on a pull request of its own before it hands over to a person.
+
+    Args:
+        max_fixes: Tries at failed checks, of the pull request as a whole.
+        max_fixes_of_head: Of one head.
+        max_answers: Rounds of answers to remarks.
+        settling_s: Seconds for which the checks of a head must have stayed as they are, since others may still run.
+        unread_s: Seconds after which a failure of which nothing is read counts as no work for an agent.
+        checks: Whether an agent mends failed checks; where it does not, people do.
+        remarks: Whether an agent answers remarks.
+    """
+
+    max_fixes: int = 3
+    max_fixes_of_head: int = 2
+    max_answers: int = 5
+    settling_s: float = 30.0
+    unread_s: float = 600.0
+    checks: bool = True
+    remarks: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class FollowedPull:
+    """What is known of a pull request of ours.
+
+    Args:
+        state: By GitHub.
+        landed: Whether its change is in the base although it was closed.
+        checks: Of its head; None where nothing is known.
+        checks_since: When the checks came to say so.
+        failed_checks: How many facts there are from which a task could mend the checks of this head.
+        remarks: How many open remarks wait for an answer.
+        mergeability: By GitHub.
+        review: What its reviews say.
+        needs_approval: Whether the policy holds it for a person's approval.
+        draft: Whether it is a draft.
+        people_pushed: Whether its head has commits that are not ours.
+        under_way: The work on it that has not ended.
+        fixes: How often Squire tried to mend checks.
+        fixes_of_head: Of these, on the present head.
+        answers: How many rounds of remarks Squire answered.
+        handed_over: Why Squire has left it to people; None while it has not.
+    """
+
+    state: PullRequestState
+    landed: bool = False
+    checks: ChecksState | None = None
+    checks_since: datetime | None = None
+    failed_checks: int = 0
+    remarks: int = 0
+    mergeability: Mergeability = Mergeability.UNKNOWN
+    review: ReviewDecision = ReviewDecision.NONE
+    needs_approval: bool = False
+    draft: bool = False
+    people_pushed: bool = False
+    under_way: FollowUpKind | None = None
+    fixes: int = 0
+    fixes_of_head: int = 0
+    answers: int = 0
+    handed_over: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NextStep:
+    """Where a pull request stands, in words what it waits for, and the work to begin, if any.
+
+    `hand_over` says that it is now left to people; `reason` then says why.
+    """
+
+    state: FollowState
+    reason: str = ""
+    begin: FollowUpKind | None = None
+    hand_over: bool = False
+
+
+_UNDER_WAY: Mapping[FollowUpKind, NextStep] = MappingProxyType(
+    {
+        FollowUpKind.CHECKS: NextStep(FollowState.FIXING, "an agent mends its checks"),
+        FollowUpKind.REMARKS: NextStep(FollowState.ANSWERING, "an agent answers its remarks"),
+    }
+)
+
+
+JUST_OPENED = NextStep(FollowState.WAITING_FOR_CI, "its checks are not known yet")
+"""Where a pull request stands when it was opened."""
+
+
+def next_step(pull: FollowedPull, rules: FollowRules, now: datetime) -> NextStep:
+    """Return where a pull request stands, and what Squire does next.
+
+    Args:
+        pull: What is known of it.
+        rules: How much Squire does by itself.
+        now: The time by which checks have settled.
+    """
+    if pull.state is not PullRequestState.OPEN:
+        return NextStep(_ended(pull))
+    if pull.handed_over is not None:
+        return NextStep(FollowState.HANDED_OVER, pull.handed_over)
+    if pull.people_pushed:
+        return _hand_over("somebody else has pushed to its branch")
+    if pull.under_way is not None:
+        return _UNDER_WAY[pull.under_way]
+    return _mend(pull, rules, now) or _answer(pull, rules) or _wait(pull)
+
+
+def _ended(pull: FollowedPull) -> FollowState:
+    if pull.state is PullRequestState.CLOSED:
+        return FollowState.LANDED_ELSEWHERE if pull.landed else FollowState.CLOSED
+    return FollowState.MERGED if pull.state is PullRequestState.MERGED else FollowState.REVERTED
+
+
+def _mend(pull: FollowedPull, rules: FollowRules, now: datetime) -> NextStep | None:
+    """Return the step that failed checks ask for; None where none has failed."""
+    if pull.checks is not ChecksState.FAILED or not rules.checks:
+        return None
+    since = pull.checks_since or now
+    if now < since + timedelta(seconds=rules.settling_s):
+        return NextStep(FollowState.WAITING_FOR_CI, "a check has failed; others may still run")
+    if (spent := _spent(pull, rules)) is not None:
+        return _hand_over(spent)
+    if pull.failed_checks:
+        return NextStep(FollowState.FIXING, "its checks fail", begin=FollowUpKind.CHECKS)
+    if now < since + timedelta(seconds=rules.unread_s):
+        return NextStep(FollowState.WAITING_FOR_CI, "a check has failed, and what it says is not read yet")
+    return _hand_over("a check fails that is no work for an agent")
+
+
+def _spent(pull: FollowedPull, rules: FollowRules) -> str | None:
+    """Return which bound the tries have reached; None while there are some left."""
+    if pull.fixes >= rules.max_fixes:
+        return f"its checks fail after {_times(pull.fixes)} to mend them"
+    if pull.fixes_of_head >= rules.max_fixes_of_head:
+        return f"its checks fail, and {_times(pull.fixes_of_head)} changed nothing"
+    return None
+
+
+def _times(count: int) -> str:
+    return "one try" if count == 1 else f"{count} tries"
+
+
+def _answer(pull: FollowedPull, rules: FollowRules) -> NextStep | None:
+    """Return the step that open remarks ask for; None where there are none."""
+    if not pull.remarks or not rules.remarks:
+        return None
+    count = f"{pull.remarks} remark{'' if pull.remarks == 1 else 's'}"
+    if pull.answers >= rules.max_answers:
+        return _hand_over(f"{count} came after {pull.answers} rounds of answers")
+    return NextStep(FollowState.ANSWERING, f"{count} to answer", begin=FollowUpKind.REMARKS)
+
+
+def _wait(pull: FollowedPull) -> NextStep:
+    if pull.checks is None:
+        return JUST_OPENED
+    if pull.checks is ChecksState.PENDING:
+        return NextStep(FollowState.WAITING_FOR_CI, "its checks run")
+    waits = (
+        (pull.checks is ChecksState.FAILED, "its checks fail, which the settings leave to people"),
+        (pull.mergeability is Mergeability.CONFLICTING, "it conflicts with its base, which a person resolves"),
+        (pull.needs_approval, "the policy wants a person's approval"),
+        (pull.review is ReviewDecision.CHANGES_REQUESTED, "a reviewer has asked for changes"),
+        (pull.review is ReviewDecision.REVIEW_REQUIRED, "the base branch wants an approving review"),
+        (pull.draft, "it is a draft"),
+    )
+    for holds, reason in waits:
+        if holds:
+            return NextStep(FollowState.WAITING_FOR_REVIEW, reason)
+    return NextStep(FollowState.WAITING_FOR_MERGE, "nothing but its merge")
+
+
+def _hand_over(reason: str) -> NextStep:
+    return NextStep(FollowState.HANDED_OVER, reason, hand_over=True)

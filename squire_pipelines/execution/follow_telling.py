@@ -1,0 +1,141 @@
+"""Tells people on GitHub what Squire did on its own pull requests: answers to remarks, and that it leaves one to them.
+
+What is told is recorded afterwards: a crash in between tells it again, which GitHub's own record of us prevents.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from squire_pipelines.agents.model import AttemptFolder
+from squire_pipelines.domain.change import JudgedTask
+from squire_pipelines.domain.conversations import OWN_ANSWER
+from squire_pipelines.domain.outcomes import PullRequestState
+from squire_pipelines.domain.tasks import FollowUpKind, TaskStatus
+from squire_pipelines.errors import SquireError
+from squire_pipelines.execution.following import SettingsOf
+from squire_pipelines.execution.pull_request_story import last_words
+from squire_pipelines.github.client import GitHubClient
+from squire_pipelines.github.own_comments import RemarkAnswer, answer_remarks, put_comment
+from squire_pipelines.ledger import attempts, followed_pulls, tasks
+from squire_pipelines.ledger.followed_pulls import Followed, OwnWork
+from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.observability.run_log import RunLog
+from squire_pipelines.publishing.follow_words import ReplyToRemark, WorkDone, answers, left_to_people
+from squire_pipelines.publishing.inspection import inspect_text
+from squire_pipelines.secrets import Redactor, Secret
+from squire_pipelines.secrets.lookup import all_secrets
+from squire_pipelines.settings.model import Settings
+
+_PREFIX = "review_finding:"
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What is to be told of one pull request: the rounds of remarks to answer, and why it is left to people."""
+
+    followed: Followed
+    rounds: tuple[OwnWork, ...]
+    left_to_people: str | None
+
+
+def has_to_tell(ledger: Ledger, settings_of: SettingsOf) -> bool:
+    """Return whether there is anything to tell on GitHub. Changes nothing."""
+    return next(_to_tell(ledger, settings_of), None) is not None
+
+
+async def tell(ledger: Ledger, client: GitHubClient, settings_of: SettingsOf, log: RunLog) -> int:
+    """Tell all that is to be told; return of how many pull requests. What fails is told at the next look."""
+    pulls = 0
+    for news in list(_to_tell(ledger, settings_of)):
+        outcome = news.followed.outcome
+        try:
+            await _tell(ledger, client, settings_of(outcome.repository), news)
+            pulls += 1
+        except SquireError as error:
+            log.warning("%s#%d: nothing could be said there: %s", outcome.repository, outcome.pr_number, error)
+    return pulls
+
+
+def _to_tell(ledger: Ledger, settings_of: SettingsOf) -> Iterator[_Told]:
+    with ledger.read() as tx:
+        followed_ones = followed_pulls.read_followed(tx)
+    for followed in followed_ones:
+        outcome = followed.outcome
+        if outcome.state is not PullRequestState.OPEN:
+            continue
+        rounds = tuple(
+            work
+            for work in followed.work
+            if work.follow_up is not None
+            and work.follow_up.kind is FollowUpKind.REMARKS
+            and work.status.is_final
+            and work.task_id > (outcome.answered or "")
+        )
+        comments = settings_of(outcome.repository).follow.comment
+        reason = outcome.handed_over if comments and outcome.handed_over != outcome.told_reason else None
+        if rounds or reason is not None:
+            yield _Told(followed, rounds, reason)
+
+
+async def _tell(ledger: Ledger, client: GitHubClient, settings: Settings, news: _Told) -> None:
+    outcome = news.followed.outcome
+    for work in news.rounds:
+        await _answer(ledger, client, settings, news.followed, work)
+        with ledger.write() as tx:
+            followed_pulls.record_answered(tx, outcome.task_id, work.task_id)
+    if news.left_to_people is not None:
+        tried = [_done(ledger, settings, work) for work in news.followed.work if work.follow_up is not None]
+        marker = f"<!-- squire follows {outcome.task_id} -->"
+        text = left_to_people(news.left_to_people, tried)
+        await put_comment(client, outcome.repository, outcome.pr_number, marker, _published(settings, text))
+        with ledger.write() as tx:
+            followed_pulls.record_told(tx, outcome.task_id, news.left_to_people)
+
+
+async def _answer(ledger: Ledger, client: GitHubClient, settings: Settings, followed: Followed, work: OwnWork) -> None:
+    """Answer each remark that had a thread, in the order in which the agent was given them."""
+    if work.status is TaskStatus.CANCELLED:
+        return  # a person's word: nobody has to hear of it
+    with ledger.read() as tx:
+        refs = tasks.get(tx, work.task_id).spec.signals
+    done = _done(ledger, settings, work)
+    resolves = settings.follow.resolve_threads
+    replies = tuple(
+        RemarkAnswer(ref.removeprefix(_PREFIX), _checked(settings, done, answer), resolves and answer.settled)
+        for ref, answer in zip(refs, answers(done, len(refs)), strict=True)
+    )
+    outcome = followed.outcome
+    marker = f"{OWN_ANSWER}{work.task_id} -->"
+    await answer_remarks(client, outcome.repository, outcome.pr_number, marker, replies)
+
+
+def _done(ledger: Ledger, settings: Settings, work: OwnWork) -> WorkDone:
+    """Return how a round of work ended, with what its agent said where the folder of its attempt is still there."""
+    with ledger.read() as tx:
+        tried = attempts.of_task(tx, work.task_id)
+    if not tried:
+        return WorkDone(work.task_id, None, None, f"it was {work.status}", "")
+    last = tried[-1]
+    # The cause alone: a message may name folders of the host.
+    failure = f"{last.cause or work.status}" if work.status is not TaskStatus.SUCCEEDED else None
+    pushed = last.head_sha if last.pr_number is not None else None
+    words = last_words(AttemptFolder(settings.home.attempts / last.id).keep)
+    return WorkDone(work.task_id, last.id, pushed, failure, words)
+
+
+def _checked(settings: Settings, work: WorkDone, answer: ReplyToRemark) -> str:
+    """Return an answer that passes what a pull request's text passes; without the agent's words where they do not."""
+    text = _published(settings, answer.text)
+    task = JudgedTask(attempt_id=work.attempt_id, known_secrets=tuple(secret.reveal() for secret in _secrets(settings)))
+    if not inspect_text(text, task, settings.publishing).findings:
+        return text
+    (plain,) = answers(replace(work, failure=None, words=""), 1)
+    return plain.text
+
+
+def _published(settings: Settings, text: str) -> str:
+    return Redactor(_secrets(settings)).redact(text)
+
+
+def _secrets(settings: Settings) -> tuple[Secret, ...]:
+    return tuple(all_secrets(settings.secret_sources, settings.provider_secrets))

@@ -1,0 +1,165 @@
+"""Takes the next step on each open pull request of ours: records where it stands, and makes the task that mends it.
+
+What the step is, `domain.following` decides; what GitHub says was recorded before, by `publishing.follow`. Nothing is
+asked or told here.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from squire_pipelines.domain.following import FollowedPull, FollowRules, FollowState, NextStep, next_step
+from squire_pipelines.domain.outcomes import ChecksState, Mergeability, ReviewDecision, ReviewState
+from squire_pipelines.domain.signals import Signal
+from squire_pipelines.domain.tasks import FollowUpKind
+from squire_pipelines.execution.requests import create_request, request_inputs
+from squire_pipelines.ledger import collections, followed_pulls, plans
+from squire_pipelines.ledger.followed_pulls import Followed
+from squire_pipelines.ledger.store import Ledger, Transaction
+from squire_pipelines.ledger.task_creation import RequestedTask
+from squire_pipelines.planning.follow_ups import OwnFacts, OwnPull, follow_up_task, own_facts
+from squire_pipelines.planning.selection import PlanInputs
+from squire_pipelines.settings.model import Settings
+
+ACTOR = "follow"
+SettingsOf = Callable[[str], Settings]
+"""Gives the settings that hold in a repository."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepTaken:
+    """What was recorded of one pull request: where it stands, and the task that was made, if any."""
+
+    repository: str
+    number: int
+    step: NextStep
+    task_id: str | None = None
+
+
+def due_steps(ledger: Ledger, settings_of: SettingsOf) -> tuple[str, ...]:
+    """Return the tasks whose pull requests have a step to take. Changes nothing."""
+    with ledger.read() as tx:
+        look = _Look(tx, settings_of)
+        return tuple(
+            followed.outcome.task_id
+            for followed in followed_pulls.read_followed(tx)
+            if _is_news(followed, look.step_of(followed)[0])
+        )
+
+
+def take_steps(ledger: Ledger, settings_of: SettingsOf) -> tuple[StepTaken, ...]:
+    """Take the step of each pull request for which there is one, each in a transaction of its own.
+
+    Repeating it takes none twice: the task of a step is made once for each head and round, and covers its facts.
+    """
+    taken = []
+    for task_id in due_steps(ledger, settings_of):
+        with ledger.write() as tx:
+            tx.exclusive("follow")
+            look = _Look(tx, settings_of)
+            # Decided anew within the lock: another process may have taken it.
+            for followed in followed_pulls.read_followed(tx, task_ids=[task_id]):
+                step, facts = look.step_of(followed)
+                if _is_news(followed, step):
+                    taken.append(_take(tx, settings_of(followed.outcome.repository), followed, step, facts))
+    return tuple(taken)
+
+
+def _is_news(followed: Followed, step: NextStep) -> bool:
+    outcome = followed.outcome
+    return step.begin is not None or (outcome.follow_state, outcome.follow_reason or "") != (step.state, step.reason)
+
+
+class _Look:
+    """Decides the steps of many pull requests in one transaction; what a repository has is read once."""
+
+    def __init__(self, tx: Transaction, settings_of: SettingsOf) -> None:
+        self._tx = tx
+        self._settings_of = settings_of
+        self._signals: dict[str, tuple[Signal, ...]] = {}
+        self._inputs: dict[tuple[str, int], PlanInputs] = {}
+
+    def step_of(self, followed: Followed) -> tuple[NextStep, OwnFacts]:
+        """Return the step of a pull request, and what there is to do on it."""
+        rules = self._settings_of(followed.outcome.repository).follow.rules
+        facts = self._facts(followed, rules)
+        return next_step(_followed_pull(followed, facts), rules, self._tx.now), facts
+
+    def _facts(self, followed: Followed, rules: FollowRules) -> OwnFacts:
+        """Return the checks that may still be tried on this head, and the remarks that no task has dealt with."""
+        repository, number = followed.outcome.repository, followed.outcome.pr_number
+        if repository not in self._signals:
+            self._signals[repository] = collections.active_signals(self._tx, repository)
+        if not any(getattr(signal.details, "pull_request", None) == number for signal in self._signals[repository]):
+            return OwnFacts((), ())
+        pull = _own_pull(followed)
+        return OwnFacts(
+            checks=own_facts(self._inputs_of(repository, rules.max_fixes_of_head), pull).checks,
+            remarks=own_facts(self._inputs_of(repository, 1), pull).remarks,
+        )
+
+    def _inputs_of(self, repository: str, times: int) -> PlanInputs:
+        """Return the repository's facts, of which those are covered for which so many tasks were made."""
+        if (repository, times) not in self._inputs:
+            settings, signals = self._settings_of(repository), self._signals[repository]
+            trust = settings.trust_rules_for(repository)
+            covered = plans.answered(self._tx, repository, signals, times=times, rules=trust)
+            inputs = request_inputs(settings, repository, signals, covered, default_branch=None)
+            self._inputs[repository, times] = inputs
+        return self._inputs[repository, times]
+
+
+def _own_pull(followed: Followed) -> OwnPull:
+    return OwnPull(followed.outcome.pr_number, followed.branch, followed.outcome.head_sha)
+
+
+def _followed_pull(followed: Followed, facts: OwnFacts) -> FollowedPull:
+    outcome = followed.outcome
+    return FollowedPull(
+        state=outcome.state,
+        landed=bool(outcome.landed),
+        checks=ChecksState(outcome.checks) if outcome.checks else None,
+        checks_since=outcome.checks_since,
+        failed_checks=len(facts.checks),
+        remarks=len(facts.remarks),
+        mergeability=Mergeability(outcome.mergeability or Mergeability.UNKNOWN),
+        review=ReviewDecision(outcome.review_decision or ReviewDecision.NONE),
+        needs_approval=outcome.review_state is ReviewState.NEEDS_APPROVAL,
+        draft=bool(outcome.draft),
+        # Of a pull request from before heads were recorded, nobody knows.
+        people_pushed=bool(followed.own_heads) and outcome.head_sha not in followed.own_heads,
+        under_way=followed.under_way,
+        fixes=followed.count(FollowUpKind.CHECKS),
+        fixes_of_head=followed.count(FollowUpKind.CHECKS, head_sha=outcome.head_sha),
+        answers=followed.count(FollowUpKind.REMARKS),
+        handed_over=outcome.handed_over,
+    )
+
+
+def _take(tx: Transaction, settings: Settings, followed: Followed, step: NextStep, facts: OwnFacts) -> StepTaken:
+    outcome = followed.outcome
+    task_id = None
+    if step.begin is not None:
+        task_id = _begin(tx, settings, followed, step.begin, facts)
+    left_to_people = step.state is FollowState.HANDED_OVER
+    followed_pulls.record_state(
+        tx, followed, step.state, step.reason, handed_over=step.reason if left_to_people else None
+    )
+    return StepTaken(outcome.repository, outcome.pr_number, step, task_id)
+
+
+def _begin(tx: Transaction, settings: Settings, followed: Followed, kind: FollowUpKind, facts: OwnFacts) -> str:
+    """Make the task of a step; it starts as the settings let tasks of its confidence and risk start."""
+    outcome, candidates = followed.outcome, facts.checks if kind is FollowUpKind.CHECKS else facts.remarks
+    spec = follow_up_task(kind, _own_pull(followed), candidates)
+    # The same step makes the same task, however often it is taken; the next round is another.
+    basis = f"follow\n{outcome.task_id}\n{kind}\n{outcome.head_sha}\n{followed.count(kind)}"
+    request = RequestedTask(
+        outcome.repository,
+        spec,
+        ACTOR,
+        fingerprint=hashlib.sha256(basis.encode()).hexdigest()[:32],
+        versions={candidate.signal.ref: candidate.signal.version for candidate in candidates},
+        place=outcome.pr_url,
+    )
+    return create_request(tx, settings, request, trace_id=followed.trace_id).id

@@ -1,0 +1,173 @@
+"""Where the open pull requests of ours stand: read with their tasks and the work on them, written step by step."""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import or_, select, update
+
+from squire_pipelines.domain.following import FollowState
+from squire_pipelines.domain.outcomes import PullRequestState
+from squire_pipelines.domain.states import EventSubject
+from squire_pipelines.domain.tasks import FollowUp, FollowUpKind, TaskStatus
+from squire_pipelines.ledger.outcomes import Outcome, outcome_of
+from squire_pipelines.ledger.store import Transaction
+from squire_pipelines.ledger.tables import attempts, outcomes, tasks
+from squire_pipelines.ledger.transitions import EventContext, record_event
+
+MAX_FOLLOWED = 500
+"""So many open pull requests are followed in one look, those first that have waited longest for one."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnWork:
+    """A task that adds to a pull request of ours: by itself, or, without `follow_up`, since a person asked for it."""
+
+    task_id: str
+    status: TaskStatus
+    follow_up: FollowUp | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """A pull request of ours with its task's branch, the work on it, and the heads that we gave it."""
+
+    outcome: Outcome
+    branch: str
+    trace_id: str
+    work: tuple[OwnWork, ...]
+    own_heads: frozenset[str]
+
+    @property
+    def under_way(self) -> FollowUpKind | None:
+        """The work on it that has not ended; a person's request counts as an answer to a remark."""
+        for work in self.work:
+            if not work.status.is_final:
+                return work.follow_up.kind if work.follow_up is not None else FollowUpKind.REMARKS
+        return None
+
+    def count(self, kind: FollowUpKind, *, head_sha: str | None = None) -> int:
+        """Return how much work of a kind Squire gave itself, in all or for one head; what was cancelled is none.
+
+        It counts from when a person had Squire take the pull request up again.
+        """
+        since = self.outcome.taken_up_at
+        made = [
+            work.follow_up
+            for work in self.work
+            if work.follow_up and work.status is not TaskStatus.CANCELLED and (since is None or work.created_at > since)
+        ]
+        return sum(one.kind is kind and head_sha in {None, one.head_sha} for one in made)
+
+
+_OPEN = [state for state in FollowState if not state.is_final]
+
+
+def read_followed(
+    tx: Transaction, *, task_ids: Collection[str] | None = None, limit: int = MAX_FOLLOWED
+) -> tuple[Followed, ...]:
+    """Return the open pull requests of ours, those first that were changed the longest ago, and those just ended.
+
+    With `task_ids`, only those of these tasks.
+    """
+    is_followed = or_(outcomes.c.state == PullRequestState.OPEN, outcomes.c.follow_state.in_(_OPEN))
+    query = (
+        select(outcomes, tasks.c.branch, tasks.c.trace_id.label("task_trace"))
+        .join(tasks, tasks.c.id == outcomes.c.task_id)
+        .where(is_followed, *([outcomes.c.task_id.in_(task_ids)] if task_ids is not None else []))
+        .order_by(outcomes.c.updated_at, outcomes.c.task_id)
+        .limit(limit)
+    )
+    rows = tx.execute(query).all()
+    work = _work_on(tx, {(row.repository, row.branch) for row in rows})
+    heads = _heads_of(tx, [row.task_id for row in rows] + [one.task_id for works in work.values() for one in works])
+    followed = []
+    for row in rows:
+        on_it = work.get((row.repository, row.branch), ())
+        own = {head for task_id in (row.task_id, *(one.task_id for one in on_it)) for head in heads[task_id]}
+        own |= {row.taken_up_head} - {None}
+        followed.append(Followed(outcome_of(row), row.branch, row.task_trace, tuple(on_it), frozenset(own)))
+    return tuple(followed)
+
+
+def _work_on(tx: Transaction, branches: set[tuple[str, str]]) -> Mapping[tuple[str, str], Sequence[OwnWork]]:
+    """Return the tasks whose commits go to these branches, oldest first, by repository and branch."""
+    branches_of: dict[str, set[str]] = defaultdict(set)
+    for repository, branch in branches:
+        branches_of[repository].add(branch)
+    by_branch: dict[tuple[str, str], list[OwnWork]] = defaultdict(list)
+    for repository, names in branches_of.items():
+        query = select(tasks.c.id, tasks.c.status, tasks.c.spec, tasks.c.base_branch, tasks.c.created_at).where(
+            tasks.c.repository == repository, tasks.c.base_branch.in_(names)
+        )
+        for row in tx.execute(query.order_by(tasks.c.id)):
+            stored = row.spec.get("follow_up")
+            follow_up = FollowUp.model_validate(stored) if stored else None
+            by_branch[repository, row.base_branch].append(
+                OwnWork(row.id, TaskStatus(row.status), follow_up, row.created_at)
+            )
+    return by_branch
+
+
+def _heads_of(tx: Transaction, task_ids: Sequence[str]) -> Mapping[str, set[str]]:
+    """Return the commits that the tasks' attempts pushed, or were about to push."""
+    heads: dict[str, set[str]] = defaultdict(set)
+    query = select(attempts.c.task_id, attempts.c.head_sha).where(
+        attempts.c.task_id.in_(task_ids), attempts.c.head_sha.is_not(None)
+    )
+    for row in tx.execute(query):
+        heads[row.task_id].add(row.head_sha)
+    return heads
+
+
+def record_state(
+    tx: Transaction, followed: Followed, state: FollowState, reason: str, *, handed_over: str | None = None
+) -> bool:
+    """Record where a pull request stands; return False, and change nothing, where that is known."""
+    outcome = followed.outcome
+    if (outcome.follow_state, outcome.follow_reason or "") == (state, reason) and handed_over == outcome.handed_over:
+        return False
+    columns: dict[str, Any] = {"follow_state": state, "follow_reason": reason, "handed_over": handed_over}
+    if outcome.follow_state != state:
+        columns["follow_since"] = tx.now
+        event = EventContext(task_id=outcome.task_id, actor="follow", reason=reason, trace_id=followed.trace_id)
+        record_event(tx, EventSubject.FOLLOW, outcome.follow_state, state, event)
+    _set(tx, outcome.task_id, columns)
+    return True
+
+
+def record_told(tx: Transaction, task_id: str, reason: str) -> None:
+    """Record that people were told on GitHub why a pull request is left to them."""
+    _set(tx, task_id, {"told_reason": reason})
+
+
+def record_answered(tx: Transaction, task_id: str, work_id: str) -> None:
+    """Record that the remarks which a task dealt with were answered, and those of earlier ones."""
+    _set(tx, task_id, {"answered": work_id})
+
+
+def take_up(tx: Transaction, task_id: str, *, actor: str, reason: str) -> bool:
+    """Follow a pull request again that was left to people, from its present head; return whether it was left to them.
+
+    Its tries count from now on, and what people pushed to it is built upon.
+    """
+    row = tx.execute(
+        select(outcomes, tasks.c.trace_id.label("task_trace"))
+        .join(tasks, tasks.c.id == outcomes.c.task_id)
+        .where(outcomes.c.task_id == task_id, outcomes.c.handed_over.is_not(None))
+    ).one_or_none()
+    if row is None:
+        return False
+    columns = {"handed_over": None, "told_reason": None, "taken_up_at": tx.now, "taken_up_head": row.head_sha}
+    state = FollowState.WAITING_FOR_CI
+    _set(tx, task_id, {**columns, "follow_state": state, "follow_reason": "taken up again", "follow_since": tx.now})
+    event = EventContext(task_id=task_id, actor=actor, reason=reason, trace_id=row.task_trace)
+    record_event(tx, EventSubject.FOLLOW, row.follow_state, state, event)
+    return True
+
+
+def _set(tx: Transaction, task_id: str, columns: Mapping[str, Any]) -> None:
+    tx.execute(update(outcomes).where(outcomes.c.task_id == task_id).values(**columns, updated_at=tx.now))

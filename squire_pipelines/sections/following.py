@@ -1,0 +1,31 @@
+"""The section `follow`: what Squire does on its own pull requests before it leaves them to people."""
+
+from pydantic import Field
+
+from squire_pipelines.domain.following import FollowRules
+from squire_pipelines.sections.types import Seconds, SettingsSection
+
+
+class FollowSettings(SettingsSection):
+    """What Squire does on a pull request of its own, by itself, before it leaves it to people."""
+
+    checks: bool = Field(default=True, description="an agent mends checks that fail on it")
+    remarks: bool = Field(default=True, description="an agent answers remarks of people who may ask, and of bots")
+    max_fixes: int = Field(default=3, ge=0, le=20, description="tries at the checks of one pull request")
+    max_fixes_of_head: int = Field(default=2, ge=1, le=20, description="of these, on one head")
+    max_answers: int = Field(default=5, ge=0, le=50, description="rounds of answers to remarks")
+    settling_s: Seconds = Field(default=30, description="how long failed checks must have stayed as they are")
+    resolve_threads: bool = Field(default=True, description="threads that were dealt with are resolved")
+    comment: bool = Field(default=True, description="a comment says what was tried when it is left to people")
+
+    @property
+    def rules(self) -> FollowRules:
+        """How much is done by itself."""
+        return FollowRules(
+            max_fixes=self.max_fixes,
+            max_fixes_of_head=self.max_fixes_of_head,
+            max_answers=self.max_answers,
+            settling_s=self.settling_s,
+            checks=self.checks,
+            remarks=self.remarks,
+        )

@@ -1,0 +1,155 @@
+"""Our own pull requests: failed checks are mended, remarks answered; what that does not settle is left to people."""
+
+import json
+from typing import Any
+
+import pytest
+
+from squire_forge.process import ForgeProcess
+from squire_pipelines.agents.adapters.session import FILE as TRANSCRIPT
+from squire_pipelines.agents.adapters.transcript import ModelText, dump
+from squire_pipelines.domain.following import FollowState
+from squire_pipelines.domain.tasks import FollowUpKind, TaskStatus
+from squire_pipelines.execution.following import take_steps
+from squire_pipelines.ledger import followed_pulls, outcomes, tasks
+from squire_pipelines.ledger.attempts import Attempt
+from squire_pipelines.ledger.tables import outcomes as outcome_table
+from tests.support.ledgers import dispatch, list_tasks
+from tests.support.pipeline import LEDGERLIB, Pipeline
+
+pytestmark = pytest.mark.slow
+_SHARES = "[share + (i < total % parts) for i in range(parts)]"
+MENDED = f"sed -i 's/return \\[share\\] \\* parts/return {_SHARES}/' ledgerlib/money.py"
+AT_ONCE = "[follow]\nsettling_s = 0.001\n[pipeline]\noutcome_poll_s = 0.001"
+LEFT = "[follow]\nchecks = false\n[pipeline]\noutcome_poll_s = 0.001"
+
+
+def our_pull(forge: ForgeProcess) -> dict[str, Any]:
+    (hosted,) = [hosted for hosted in forge.state()["repositories"] if hosted["name"] == LEDGERLIB]
+    (pull,) = [pull for pull in hosted["pull_requests"] if pull["head"].startswith("squire/")]
+    return dict(pull)
+
+
+def use(pipeline: Pipeline, command: str, more: str = AT_ONCE) -> None:
+    pipeline.commands = {LEDGERLIB: ("sh", "-c", command)}
+    pipeline.configure(more)
+
+
+def open_one(pipeline: Pipeline, forge: ForgeProcess) -> Attempt:
+    """A pull request of ours whose checks fail, since its base's do."""
+    use(pipeline, "echo one >> NOTES.md")
+    attempt = pipeline.attempt(signals=())
+    pipeline.agent_run(attempt)
+    forge.settle()
+    return pipeline.read_attempt(attempt.id)
+
+
+def look(pipeline: Pipeline) -> None:
+    """Read the signals, then GitHub's word on our pull requests, and take steps; twice, since one brings another."""
+    pipeline.collect(LEDGERLIB)
+    pipeline.run("follow")
+    pipeline.run("follow")
+
+
+def state_of(pipeline: Pipeline, task_id: str) -> tuple[str | None, str | None]:
+    with pipeline.ledger.read() as tx:
+        outcome = outcomes.get(tx, task_id)
+    assert outcome is not None
+    return outcome.follow_state, outcome.follow_reason
+
+
+def work_on(pipeline: Pipeline, task_id: str) -> list[tuple[str, FollowUpKind | None, TaskStatus]]:
+    with pipeline.ledger.read() as tx:
+        (followed,) = followed_pulls.read_followed(tx, task_ids=[task_id])
+    return [(w.task_id, w.follow_up.kind if w.follow_up else None, w.status) for w in followed.work]
+
+
+def run_next(pipeline: Pipeline) -> Attempt:
+    (attempt,) = dispatch(pipeline.ledger)
+    pipeline.agent_run(attempt)
+    return pipeline.read_attempt(attempt.id)
+
+
+def test_failed_checks_are_mended_on_the_same_branch_and_pull_request(pipeline: Pipeline, forge: ForgeProcess) -> None:
+    first = open_one(pipeline, forge)
+    look(pipeline)
+    assert state_of(pipeline, first.task_id) == (FollowState.FIXING, "an agent mends its checks")
+    ((work, kind, status),) = work_on(pipeline, first.task_id)
+    assert (kind, status) == (FollowUpKind.CHECKS, TaskStatus.READY)
+    with pipeline.ledger.read() as tx:
+        prompt = tasks.get(tx, work).spec.prompt
+    assert "test_no_cent_is_lost" in prompt, "the failure's own words"
+    use(pipeline, MENDED)
+    second = run_next(pipeline)
+    forge.settle()
+    assert (second.task_id, second.pr_number) == (work, first.pr_number)
+    assert our_pull(forge)["head_sha"] == second.head_sha != first.head_sha
+    look(pipeline)
+    assert state_of(pipeline, first.task_id) == (FollowState.MERGED, "")
+    with pipeline.ledger.read() as tx:
+        assert len(list_tasks(tx)) == 2
+
+
+def test_checks_that_stay_red_are_left_to_people_with_one_comment_and_taken_up_when_asked(
+    pipeline: Pipeline, forge: ForgeProcess
+) -> None:
+    first = open_one(pipeline, forge)
+    for number in range(3):
+        look(pipeline)
+        use(pipeline, f"echo try {number} >> NOTES.md")
+        run_next(pipeline)
+        forge.settle()
+    look(pipeline)
+    look(pipeline)
+    reason = "its checks fail after 3 tries to mend them"
+    assert state_of(pipeline, first.task_id) == (FollowState.HANDED_OVER, reason)
+    (comment,) = our_pull(forge)["comments"]
+    assert f"Squire leaves this pull request to people: {reason}." in comment
+    assert comment.count("\n- task `") == 3
+    assert str(pipeline.home) not in comment
+    assert dispatch(pipeline.ledger) == ()
+    with pipeline.ledger.write() as tx:
+        assert followed_pulls.take_up(tx, first.task_id, actor="github:ann", reason="asked for")
+    look(pipeline)
+    assert len(work_on(pipeline, first.task_id)) == 4
+
+
+def test_a_persons_commit_on_the_branch_ends_our_work_there(pipeline: Pipeline, forge: ForgeProcess) -> None:
+    first = open_one(pipeline, forge)
+    with pipeline.ledger.write() as tx:
+        tx.execute(outcome_table.update().values(head_sha="f" * 40))
+    pipeline.collect(LEDGERLIB)
+    (taken,) = take_steps(pipeline.ledger, lambda _: pipeline.settings)
+    assert (taken.step.state, taken.task_id) == (FollowState.HANDED_OVER, None)
+    assert taken.step.reason == "somebody else has pushed to its branch"
+    assert work_on(pipeline, first.task_id) == []
+
+
+def test_remarks_are_answered_in_their_threads_once_and_resolved_when_done(
+    pipeline: Pipeline, forge: ForgeProcess
+) -> None:
+    first = open_one(pipeline, forge)
+    use(pipeline, "echo then >> NOTES.md", LEFT)  # checks that fail keep the forge from merging it
+    forge.act_as(LEDGERLIB, "mara", permission="write")
+    for line, body in ((1, "Say when."), (2, "This is wrong.")):
+        remark = {"path": "NOTES.md", "line": line, "body": body}
+        forge.act_as(LEDGERLIB, "mara", number=first.pr_number, remark=remark)
+    look(pipeline)
+    assert state_of(pipeline, first.task_id)[0] == FollowState.ANSWERING
+    work = work_on(pipeline, first.task_id)[-1]
+    assert work[1:] == (FollowUpKind.REMARKS, TaskStatus.READY)
+    (attempt,) = dispatch(pipeline.ledger)
+    keep = pipeline.settings.home.attempts / attempt.id / "keep"
+    pipeline.agent_run(attempt)
+    done = pipeline.read_attempt(attempt.id)
+    words = ModelText(text="I looked at both.\nRemark 1: done: it says when\nRemark 2: declined: it is right")
+    (keep / TRANSCRIPT).write_text(f"{dump(words)}\n")
+    look(pipeline)
+    look(pipeline)
+    threads = our_pull(forge)["threads"]
+    assert [thread["resolved"] for thread in threads].count(True) == 1
+    replies = [comment for thread in threads for comment in thread["comments"][1:]]
+    assert len(replies) == 2, json.dumps(threads)
+    assert any(f"Done in {done.head_sha}: it says when" in text for text in replies)
+    assert any("Not changed: it is right" in text for text in replies)
+    assert len(work_on(pipeline, first.task_id)) == 1, "our own answers ask for nothing"

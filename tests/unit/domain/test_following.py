@@ -1,0 +1,150 @@
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from squire_pipelines.domain.following import FOLLOW_TRANSITIONS, FollowedPull, FollowRules, FollowState, next_step
+from squire_pipelines.domain.outcomes import ChecksState, Mergeability, PullRequestState, ReviewDecision
+from squire_pipelines.domain.tasks import FollowUpKind
+
+NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
+RULES = FollowRules()
+OPEN = FollowedPull(PullRequestState.OPEN, checks=ChecksState.PASSED)
+FAILED = replace(OPEN, checks=ChecksState.FAILED, checks_since=NOW - timedelta(minutes=5), failed_checks=2)
+
+PULLS = st.builds(
+    FollowedPull,
+    state=st.sampled_from(PullRequestState),
+    landed=st.booleans(),
+    checks=st.none() | st.sampled_from(ChecksState),
+    checks_since=st.none() | st.integers(0, 5_000).map(lambda seconds: NOW - timedelta(seconds=seconds)),
+    failed_checks=st.integers(0, 3),
+    remarks=st.integers(0, 3),
+    mergeability=st.sampled_from(Mergeability),
+    review=st.sampled_from(ReviewDecision),
+    needs_approval=st.booleans(),
+    draft=st.booleans(),
+    people_pushed=st.booleans(),
+    under_way=st.none() | st.sampled_from(FollowUpKind),
+    fixes=st.integers(0, 5),
+    fixes_of_head=st.integers(0, 3),
+    answers=st.integers(0, 7),
+    handed_over=st.none() | st.just("somebody said so"),
+)
+
+
+@pytest.mark.parametrize(
+    ("pull", "state", "reason"),
+    [
+        (replace(OPEN, checks=None), "waiting_for_ci", "its checks are not known yet"),
+        (replace(OPEN, checks=ChecksState.PENDING), "waiting_for_ci", "its checks run"),
+        (OPEN, "waiting_for_merge", "nothing but its merge"),
+        (replace(OPEN, checks=ChecksState.NONE), "waiting_for_merge", "nothing but its merge"),
+        (replace(OPEN, draft=True), "waiting_for_review", "it is a draft"),
+        (replace(OPEN, needs_approval=True), "waiting_for_review", "the policy wants a person's approval"),
+        (
+            replace(OPEN, review=ReviewDecision.CHANGES_REQUESTED),
+            "waiting_for_review",
+            "a reviewer has asked for changes",
+        ),
+        (
+            replace(OPEN, mergeability=Mergeability.CONFLICTING),
+            "waiting_for_review",
+            "it conflicts with its base, which a person resolves",
+        ),
+        (
+            replace(FAILED, checks_since=NOW - timedelta(seconds=29)),
+            "waiting_for_ci",
+            "a check has failed; others may still run",
+        ),
+        (
+            replace(FAILED, failed_checks=0),
+            "waiting_for_ci",
+            "a check has failed, and what it says is not read yet",
+        ),
+        (replace(FAILED, under_way=FollowUpKind.CHECKS), "fixing", "an agent mends its checks"),
+        (replace(OPEN, under_way=FollowUpKind.REMARKS), "answering", "an agent answers its remarks"),
+        (replace(OPEN, handed_over="it is theirs"), "handed_over", "it is theirs"),
+        (replace(OPEN, state=PullRequestState.MERGED), "merged", ""),
+        (replace(OPEN, state=PullRequestState.CLOSED), "closed", ""),
+        (replace(OPEN, state=PullRequestState.CLOSED, landed=True), "landed_elsewhere", ""),
+        (replace(FAILED, state=PullRequestState.REVERTED), "reverted", ""),
+    ],
+)
+def test_a_pull_request_stands_where_its_facts_say(pull: FollowedPull, state: str, reason: str) -> None:
+    step = next_step(pull, RULES, NOW)
+    assert (step.state, step.reason, step.begin, step.hand_over) == (state, reason, None, False)
+
+
+def test_failed_checks_are_mended_until_the_bounds_are_reached() -> None:
+    assert next_step(FAILED, RULES, NOW).begin is FollowUpKind.CHECKS
+    same_head = next_step(replace(FAILED, fixes=2, fixes_of_head=2), RULES, NOW)
+    assert (same_head.hand_over, same_head.reason) == (True, "its checks fail, and 2 tries changed nothing")
+    in_all = next_step(replace(FAILED, fixes=3, fixes_of_head=1), RULES, NOW)
+    assert (in_all.hand_over, in_all.reason) == (True, "its checks fail after 3 tries to mend them")
+
+
+def test_a_failure_that_is_no_work_for_an_agent_is_left_to_people_in_the_end() -> None:
+    unread = replace(FAILED, failed_checks=0, checks_since=NOW - timedelta(seconds=RULES.unread_s))
+    step = next_step(unread, RULES, NOW)
+    assert (step.state, step.hand_over) == (FollowState.HANDED_OVER, True)
+
+
+def test_remarks_come_after_the_checks_and_end_after_so_many_rounds() -> None:
+    assert next_step(replace(FAILED, remarks=2), RULES, NOW).begin is FollowUpKind.CHECKS
+    step = next_step(replace(OPEN, remarks=2), RULES, NOW)
+    assert (step.begin, step.reason) == (FollowUpKind.REMARKS, "2 remarks to answer")
+    assert next_step(replace(OPEN, remarks=1, answers=5), RULES, NOW).hand_over
+
+
+def test_what_the_settings_leave_to_people_waits_for_them() -> None:
+    rules = FollowRules(checks=False, remarks=False)
+    step = next_step(replace(FAILED, remarks=1), rules, NOW)
+    assert (step.state, step.begin) == (FollowState.WAITING_FOR_REVIEW, None)
+    assert next_step(replace(OPEN, remarks=1), rules, NOW).begin is None
+
+
+def test_a_persons_commit_ends_our_work_there() -> None:
+    step = next_step(replace(FAILED, remarks=1, people_pushed=True), RULES, NOW)
+    assert (step.hand_over, step.begin) == (True, None)
+
+
+@given(PULLS)
+def test_no_step_is_taken_beyond_a_bound_or_against_a_persons_word(pull: FollowedPull) -> None:
+    step = next_step(pull, RULES, NOW)
+    assert step == next_step(pull, RULES, NOW)
+    assert step.state.is_final is (pull.state is not PullRequestState.OPEN)
+    assert not (step.begin and step.hand_over)
+    if step.begin is not None:
+        assert pull.handed_over is None
+        assert not pull.people_pushed
+        assert pull.under_way is None
+    if step.begin is FollowUpKind.CHECKS:
+        assert pull.fixes < RULES.max_fixes
+        assert pull.fixes_of_head < RULES.max_fixes_of_head
+        assert pull.failed_checks
+    if step.begin is FollowUpKind.REMARKS:
+        assert pull.answers < RULES.max_answers
+        assert pull.remarks
+
+
+@given(PULLS, PULLS)
+def test_every_change_of_github_is_a_change_that_is_allowed(before: FollowedPull, after: FollowedPull) -> None:
+    states = (next_step(before, RULES, NOW).state, next_step(after, RULES, NOW).state)
+    possible = after.state is before.state or before.state in {PullRequestState.OPEN, PullRequestState.CLOSED}
+    possible |= (before.state, after.state) == (PullRequestState.MERGED, PullRequestState.REVERTED)
+    if possible and states[0] is not states[1] and not (before.landed and not after.landed):
+        assert states[1] in FOLLOW_TRANSITIONS[states[0]]
+
+
+@given(st.integers(0, 20), st.integers(1, 3), st.booleans())
+def test_checks_that_never_pass_end_with_a_person(max_fixes: int, max_fixes_of_head: int, pushes: bool) -> None:  # noqa: FBT001 - drawn
+    rules = FollowRules(max_fixes=max_fixes, max_fixes_of_head=max_fixes_of_head)
+    pull, rounds = FAILED, 0
+    while (step := next_step(pull, rules, NOW)).begin is not None:
+        rounds += 1
+        pull = replace(pull, fixes=pull.fixes + 1, fixes_of_head=0 if pushes else pull.fixes_of_head + 1)
+    assert step.hand_over
+    assert rounds == (max_fixes if pushes else min(max_fixes, max_fixes_of_head))
