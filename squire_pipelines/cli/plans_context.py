@@ -67,7 +67,7 @@ def _commands_to_offer(known: RepositoryContext, settings: Settings) -> dict[Com
 
 
 def _write(known: RepositoryContext, text: str, commands: dict[CommandPurpose, FoundCommand]) -> None:
-    write_line(text)
+    write_line(text or "planner.context_bytes is 0: a planner is told nothing of a repository.")
     if pulls := known.history.pull_requests:
         write_line()
         write_line("Open pull requests, which a planner sees with the signals:")

@@ -1,7 +1,10 @@
 """Which paths a planned task names: whether they are there, and which of those that it changes are protected. Pure."""
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import PurePosixPath
 from typing import TypeAlias
 
 from squire_pipelines.domain.plans import PlanFinding
@@ -14,7 +17,7 @@ PATHS = "paths"
 PathLookup: TypeAlias = Callable[[str, Sequence[str]], Collection[str] | None]
 """Returns which of the paths a branch has at the planned head; None where nobody can say. It raises nothing."""
 
-_MAX_NAMED = 300
+MAX_NAMED = 2_000
 _MAX_PATH_CHARS = 1_000
 _MAX_TEXT_CHARS = 1_100
 _MAX_SHOWN = 5
@@ -35,26 +38,37 @@ def path_of(text: str) -> str:
 def check_paths(plan: Plan, existing: PathLookup) -> Iterator[PlanFinding]:
     """Find tasks that name files to read or to modify which are neither there nor said to be created.
 
-    What a task creates is there for those that depend on it.
+    What a task creates is there for those that depend on it. Of one branch `MAX_NAMED` paths are
+    judged.
 
     Args:
         plan: A model's.
-        existing: Says what there is.
+        existing: Says what there is; asked once for each branch.
     """
     by_key = {task.key: task for task in plan.tasks}
-    for task in plan.tasks:
-        created = frozenset(_created_before(task, by_key))
-        named = {
-            "context.files_to_read": _not_created(task.context.files_to_read, created),
-            "implementation.files_to_modify": _not_created(task.implementation.files_to_modify, created),
-        }
-        paths = list(dict.fromkeys(path for names in named.values() for path in names))[:_MAX_NAMED]
-        there = existing(task.base_branch, [path for path in paths if _is_ordinary(path)])
-        if there is not None:
-            missing = frozenset(paths).difference(there)
-            for field, names in named.items():
-                if wrong := [path for path in names if path in missing]:
-                    yield PlanFinding(PATHS, task.key, _message(field, wrong, task.base_branch))
+    named = [(task, _needed(task, by_key)) for task in plan.tasks]
+    asked: dict[str, dict[str, None]] = defaultdict(dict)
+    for task, fields in named:
+        asked[task.base_branch] |= dict.fromkeys(chain.from_iterable(fields.values()))
+    missing = {branch: _missing(branch, list(paths)[:MAX_NAMED], existing) for branch, paths in asked.items()}
+    for task, fields in named:
+        for field, paths in fields.items():
+            if wrong := [path for path in paths if path in missing[task.base_branch]]:
+                yield PlanFinding(PATHS, task.key, _message(field, wrong, task.base_branch))
+
+
+def _needed(task: TaskSpec, by_key: Mapping[str, TaskSpec]) -> dict[str, tuple[str, ...]]:
+    """Return what must be there for a task, by the field that names it."""
+    created = frozenset(_created_before(task, by_key))
+    return {
+        "context.files_to_read": _not_created(task.context.files_to_read, created),
+        "implementation.files_to_modify": _not_created(task.implementation.files_to_modify, created),
+    }
+
+
+def _missing(branch: str, paths: Sequence[str], existing: PathLookup) -> frozenset[str]:
+    there = existing(branch, [path for path in paths if _is_ordinary(path)])
+    return frozenset() if there is None else frozenset(paths).difference(there)
 
 
 def _message(field: str, wrong: Sequence[str], branch: str) -> str:
@@ -82,24 +96,25 @@ def _paths(texts: Sequence[str]) -> tuple[str, ...]:
 
 
 def _created_before(task: TaskSpec, by_key: Mapping[str, TaskSpec]) -> Iterator[str]:
-    """Yield what a task creates, and what those create on which it depends, directly or not."""
+    """Yield what a task creates, with its folders, and what those create on which it depends, directly or not."""
     waiting, seen = [task.key], set[str]()
     while waiting:
         key = waiting.pop()
         if key not in seen and key in by_key:
             seen.add(key)
             waiting += by_key[key].depends_on
-            yield from _paths(by_key[key].implementation.files_to_create)
+            for path in _paths(by_key[key].implementation.files_to_create):
+                yield path
+                yield from map(str, PurePosixPath(path[:_MAX_PATH_CHARS]).parents)
 
 
 def _not_created(texts: Sequence[str], created: Collection[str]) -> tuple[str, ...]:
-    """Return the paths that no task makes: neither by its name nor as a folder of what it makes."""
+    """Return the paths that may be looked for, since no task makes them."""
     return tuple(
         path
         for path in _paths(texts)
         if _GLOB.isdisjoint(path)  # of a pattern nobody can say whether it is there
         and path not in created
-        and not any(name.startswith(f"{path}/") for name in created)
     )
 
 

@@ -19,6 +19,7 @@ _PATHS_AT_ONCE = 500
 _MAX_COMMITS = 5_000
 MAX_TREE_BYTES = 32 * 2**20
 _MAX_LOG_BYTES = 32 * 2**20
+_NAMED = GitLimits(timeout_s=10.0, max_memory=None)  # an answer of a model waits for it
 HISTORY = GitLimits(timeout_s=30.0, max_output=_MAX_LOG_BYTES, truncate=True, max_memory=None)
 
 
@@ -105,7 +106,7 @@ def existing_paths(mirror: Mirror, sha: str, paths: Sequence[str]) -> frozenset[
     opaque: set[str] = set()
     for start in range(0, len(names), _PATHS_AT_ONCE):
         chunk = [f":(top,literal){name}" for name in names[start : start + _PATHS_AT_ONCE]]
-        out = run_git(["ls-tree", "-t", "-z", sha, "--", *chunk], git_dir=mirror.path, limits=_listing())
+        out = run_git(["ls-tree", "-t", "-z", sha, "--", *chunk], git_dir=mirror.path, limits=_NAMED)
         for entry in out.split(b"\0")[:-1]:
             head, _, name = entry.partition(b"\t")
             path = name.decode(errors="replace")

@@ -131,8 +131,9 @@ def preview(
     """Read as a cycle would, plan in memory and show the tasks; nothing is stored or run.
 
     Where a cycle would plan nothing, nothing is: a repository is stopped, or nothing has changed since its last plan.
-    Only what GitHub says of its limits is kept, which every process obeys, and what a model that was asked for a plan
-    has answered and cost. FAILED when a repository cannot be used. Raises GitHubError when none can, ConfigError.
+    Only what GitHub says of its limits is kept, which every process obeys, and of a model that was asked for a plan
+    what it answered and cost, with the mirror of the code that it was told of. FAILED when a repository cannot be used.
+    Raises GitHubError when none can, ConfigError.
     """
     trace_id = new_trace_id()
     unasked = missing_consents(ledger, names)

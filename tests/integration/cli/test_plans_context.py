@@ -42,6 +42,13 @@ def test_a_command_that_the_settings_have_is_not_offered(configured: Squire) -> 
     assert "tests" not in configured.json("plans", "context", REPOSITORY)["verification"]
 
 
+@pytest.mark.slow
+def test_a_planner_that_is_told_nothing_says_so(configured: Squire) -> None:
+    file = configured.home / "config.toml"
+    file.write_text(file.read_text() + "[planner]\ncontext_bytes = 0\n")
+    assert configured.ok("plans", "context", REPOSITORY).startswith("planner.context_bytes is 0: ")
+
+
 def test_a_repository_that_the_settings_do_not_name_is_refused(configured: Squire) -> None:
     assert "not among the repositories" in configured.fails(3, "plans", "context", "demo/none")
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from squire_pipelines.domain.plans import ApprovalRule, unasked
 from squire_pipelines.domain.protected import DEFAULT_PROTECTED
 from squire_pipelines.domain.tasks import Plan, Risk, TaskSpec
-from squire_pipelines.planning.named_paths import check_paths, path_of, protected_among
+from squire_pipelines.planning.named_paths import MAX_NAMED, check_paths, path_of, protected_among
 
 THERE = frozenset({"src", "src/app.py", "README.md", "app/(shop)/page.tsx"})
 AUTOMATIC = ApprovalRule(automatic=True, min_confidence=0.5, max_risk=Risk.MEDIUM)
@@ -91,6 +91,20 @@ def test_what_can_be_no_path_is_missing_and_git_is_not_asked(text: str) -> None:
 def test_many_wrong_paths_are_counted() -> None:
     (finding,) = problems(task(read=[f"gone-{number}" for number in range(9)]))
     assert "'gone-4' and 4 more in" in finding[1]
+
+
+def test_each_branch_is_asked_for_once_and_what_is_too_much_is_not_judged() -> None:
+    asked: list[tuple[str, int]] = []
+
+    def nothing(branch: str, paths: Sequence[str]) -> Collection[str]:
+        asked.append((branch, len(paths)))
+        return ()
+
+    tasks = [task(f"t{number}", read=[f"gone-{number}-{path}" for path in range(30)]) for number in range(100)]
+    plan = Plan(repository="o/r", planner="p", signals_digest="d", tasks=(*tasks, task("b", base_branch="x")))
+    wrong = {finding.task for finding in check_paths(plan, nothing)}
+    assert asked == [("main", MAX_NAMED), ("x", 0)]
+    assert 0 < len(wrong) < 100
 
 
 def test_a_long_text_is_read_in_no_time() -> None:
