@@ -33,8 +33,8 @@ SquireError
 ├── RepositoryError        a local path cannot be used as a repository                exit 2
 ├── PlanningError          a planner gave no usable plan
 │   ├── ModelRefusedError  the model's provider refuses what only the user can change     exit 3
-│   ├── PlanBudgetError    a budget has no room for a plan
-│   └── ModelUnavailableError the model's provider did not begin to answer         retryable
+│   ├── PlanBudgetError    a budget has no room for a plan                                exit 5
+│   └── ModelUnavailableError the model's provider did not begin to answer         retryable, exit 4
 ├── WorkspaceError         an attempt's workspace could not be written or read
 ├── BuildFailedError       an agent's image could not be built from what was downloaded
 ├── ImageMissingError      the worker image is not on the engine                      exit 3
@@ -245,10 +245,9 @@ class GitHubNotFoundError(GitHubError):
 
 
 class GitHubRateLimitError(GitHubError):
-    """A primary or secondary rate limit; `retry_after_s` says how long to wait.
+    """A primary or secondary rate limit; `retry_after_s` says how long to wait, longer each time unless `is_stated`.
 
-    `is_stated` tells whether GitHub named that time; without one, each further wait is longer. `is_secondary` tells
-    whether it is about how requests are made, and not about the quota of their kind.
+    `is_secondary` tells whether it is about how requests are made, and not about the quota of their kind.
     """
 
     code = "github_rate_limit"
@@ -266,8 +265,7 @@ class GitHubRateLimitError(GitHubError):
     ) -> None:
         super().__init__(message, hint=hint, context=context)
         self.retry_after_s = retry_after_s
-        self.is_stated = is_stated
-        self.is_secondary = is_secondary
+        self.is_stated, self.is_secondary = is_stated, is_secondary
 
 
 class GitHubValidationError(GitHubError):
@@ -341,6 +339,7 @@ class PlanBudgetError(PlanningError):
     """A budget has no room for a conversation about a plan."""
 
     code = "budget"
+    exit_code = ExitCode.REFUSED
 
 
 class ModelRefusedError(PlanningError):
@@ -355,6 +354,7 @@ class ModelUnavailableError(PlanningError):
 
     code = "model_unavailable"
     retryable = True
+    exit_code = ExitCode.NOT_REACHABLE
 
 
 class WorkspaceError(SquireError):

@@ -29,7 +29,7 @@ COMMANDS = {
     "tasks": Lazy(f"{_CLI}.tasks:tasks", "List, show, approve, cancel, retry and watch tasks."),
     "schedules": Lazy(f"{_CLI}.schedules:schedules", "List, show, pause, resume and remove schedules of requests."),
     "signals": Lazy(f"{_CLI}.signals:signals", "Read the repositories, and list the signals that were seen."),
-    "plans": Lazy(f"{_CLI}.plans:plans", "List and show the plans that planners made."),
+    "plans": Lazy(f"{_CLI}.plans:plans", "Make, list, show and compare plans."),
     "budgets": Lazy(f"{_CLI}.budgets:budgets", "Show what work costs, and what it may cost."),
     "webhooks": Lazy(f"{_CLI}.webhooks:webhooks", "List webhook deliveries and other requests to read a repository."),
     "history": Lazy(f"{_CLI}.history:history", "Query, report, export and publish the warehouse."),

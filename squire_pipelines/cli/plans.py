@@ -26,11 +26,14 @@ from squire_pipelines.ledger import plans as plan_rows
 from squire_pipelines.ledger.plans import SavedPlan
 from squire_pipelines.terminal.output import write_line
 
+_CLI = "squire_pipelines.cli"
+
 plans = LazyGroup(
     name="plans",
-    help="List and show the plans that planners made.",
+    help="Make, list, show and compare plans.",
     lazy={
-        "context": Lazy("squire_pipelines.cli.plans_context:context", "Show what planners are told of a repository."),
+        "make": Lazy(f"{_CLI}.plans_make:make", "Plan repositories now, or show what would be planned."),
+        "context": Lazy(f"{_CLI}.plans_context:context", "Show what planners are told of a repository."),
     },
 )
 

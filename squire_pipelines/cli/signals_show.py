@@ -23,7 +23,8 @@ from squire_pipelines.domain.signals import (
 )
 from squire_pipelines.domain.terminal_text import plain
 from squire_pipelines.execution.repository_settings import repository_settings
-from squire_pipelines.ledger import collections, decisions, episodes, plans, task_signals
+from squire_pipelines.ledger import collections, decisions, episodes, task_signals
+from squire_pipelines.ledger.covered_facts import covered_facts
 from squire_pipelines.ledger.decisions import StoredSignal
 from squire_pipelines.ledger.episodes import EpisodeEvent
 from squire_pipelines.ledger.store import Transaction
@@ -112,7 +113,7 @@ def _why_left_out(tx: Transaction, settings: Settings, stored: StoredSignal) -> 
         signals=present,
         default_branch=_ANY_BRANCH,
         issue_labels=settings.issue_labels_for(signal.repository),
-        covered=plans.answered(
+        covered=covered_facts(
             tx,
             signal.repository,
             present,

@@ -112,7 +112,8 @@ def choose_agent(task: TaskTraits, rules: ChoiceRules) -> AgentChoice:
         return AgentChoice(
             agent=order.agent, model=order.model, names_model=order.model is not None, reason=ChoiceReason.ORDER
         )
-    choice = next(_fitting(task, rules.rules), AgentChoice(agent=rules.default))
+    number, rule = next(_fitting(task, rules.rules), (0, None))
+    choice = AgentChoice(agent=rules.default) if rule is None else _by_rule(number, rule, draw(task.id, rule.weights))
     others = _others(choice.agent, rules)
     place = min(task.agent_failures // rules.fallback_after, len(others))
     if place == 0:
@@ -120,6 +121,14 @@ def choose_agent(task: TaskTraits, rules: ChoiceRules) -> AgentChoice:
     before = (choice.agent, *others)[place - 1]
     tried = f"{task.agent_failures} attempt{'s' if task.agent_failures > 1 else ''} failed, with {before} at last"
     return AgentChoice(agent=others[place - 1], reason=ChoiceReason.FALLBACK, detail=tried)
+
+
+def first_choices(task: TaskTraits, rules: ChoiceRules) -> tuple[AgentChoice, ...]:
+    """Return each agent that the first attempt of a task may get whose id, by which weights are drawn, is not known."""
+    number, rule = next(_fitting(task, rules.rules), (0, None))
+    if task.order is not None or rule is None:
+        return (choose_agent(task, rules),)
+    return tuple(_by_rule(number, rule, name) for name in rule.weights)
 
 
 def has_next_agent(first: str, failures: int, rules: ChoiceRules) -> bool:
@@ -142,12 +151,12 @@ def _others(name: str, rules: ChoiceRules) -> tuple[str, ...]:
     return tuple(other for other in dict.fromkeys(rules.fallback) if other != name)
 
 
-def _fitting(task: TaskTraits, rules: tuple[ChoiceRule, ...]) -> Iterator[AgentChoice]:
+def _fitting(task: TaskTraits, rules: tuple[ChoiceRule, ...]) -> Iterator[tuple[int, ChoiceRule]]:
     labels = {label.casefold() for label in task.labels}
     for number, rule in enumerate(rules, 1):
         rule_labels = {label.casefold() for label in rule.labels}
         if (not rule.kinds or task.kind in rule.kinds) and (not rule_labels or rule_labels & labels):
-            yield _by_rule(number, rule, draw(task.id, rule.weights))
+            yield number, rule
 
 
 def _by_rule(number: int, rule: ChoiceRule, name: str) -> AgentChoice:

@@ -189,6 +189,7 @@ class LeftOutReason(StrEnum):
     TOO_LARGE = "too_large"
     DUPLICATE = "duplicate"
     DEPENDENCY = "dependency"
+    OVER_LIMIT = "over_limit"
 
 
 class LeftOutTask(FrozenModel):

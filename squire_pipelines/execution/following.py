@@ -13,7 +13,8 @@ from squire_pipelines.domain.outcomes import ChecksState, Mergeability, ReviewDe
 from squire_pipelines.domain.signals import Signal
 from squire_pipelines.domain.tasks import FollowUpKind
 from squire_pipelines.execution.requests import create_request, request_inputs
-from squire_pipelines.ledger import collections, followed_pulls, plans
+from squire_pipelines.ledger import collections, followed_pulls
+from squire_pipelines.ledger.covered_facts import covered_facts
 from squire_pipelines.ledger.followed_pulls import Followed
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.task_creation import RequestedTask
@@ -103,7 +104,7 @@ class _Look:
         if (repository, times) not in self._inputs:
             settings, signals = self._settings_of(repository), self._signals[repository]
             trust = settings.trust_rules_for(repository)
-            covered = plans.answered(self._tx, repository, signals, times=times, rules=trust)
+            covered = covered_facts(self._tx, repository, signals, times=times, rules=trust)
             inputs = request_inputs(settings, repository, signals, covered, default_branch=None)
             self._inputs[repository, times] = inputs
         return self._inputs[repository, times]

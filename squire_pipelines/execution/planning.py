@@ -4,11 +4,12 @@ To plan saves nothing but what a model that is asked costs, and its answer; to s
 steps of their own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from squire_pipelines.domain.budgets import Purpose
+from squire_pipelines.domain.covered import CoveredFact
 from squire_pipelines.domain.duplicates import KnownWork, check_duplicates, open_pull_requests
 from squire_pipelines.domain.plan_making import RetryWaits
 from squire_pipelines.domain.plans import PlanFinding, check_bounds, check_plan, check_use
@@ -18,6 +19,7 @@ from squire_pipelines.execution.repository_context import RepositoryReader
 from squire_pipelines.execution.requests import approval_rule, request_inputs
 from squire_pipelines.github.lookup import RepositoryInfo
 from squire_pipelines.ledger import collections, plan_retries, plans
+from squire_pipelines.ledger.covered_facts import covered_facts
 from squire_pipelines.ledger.known_work import known_work
 from squire_pipelines.ledger.plans import SavedPlan
 from squire_pipelines.ledger.store import Ledger, Transaction
@@ -37,7 +39,7 @@ class PlanBasis:
     Args:
         repository: `owner/name`.
         signals: All that are there now.
-        covered: Refs of those that need no task, see `ledger.plans.answered`.
+        covered: Those that need no task, by ref, and why.
         known_work: Tasks that a new one must not repeat.
         latest: The repository's newest plan.
         is_planned: Whether that plan was made from the same signals and settings, and is not to be made again.
@@ -46,7 +48,7 @@ class PlanBasis:
 
     repository: str
     signals: tuple[Signal, ...]
-    covered: frozenset[str]
+    covered: Mapping[str, CoveredFact]
     known_work: tuple[KnownWork, ...]
     latest: SavedPlan | None
     is_planned: bool
@@ -70,7 +72,7 @@ def plan_basis(
     return PlanBasis(
         repository,
         tuple(signals),
-        plans.answered(tx, repository, signals, times=planner.max_tasks_per_fact, rules=rules),
+        covered_facts(tx, repository, signals, times=planner.max_tasks_per_fact, rules=rules),
         known_work(tx, repository, days=planner.duplicate_days),
         latest,
         latest is not None
@@ -114,6 +116,7 @@ async def plan_repository(
     info: RepositoryInfo,
     trace_id: str,
     fresh: bool = False,
+    fall_back: bool = True,
 ) -> Plan:
     """Plan what nobody has asked for as a task of its own; a model that is asked is paid for from the budgets.
 
@@ -124,9 +127,11 @@ async def plan_repository(
         info: What GitHub says that the repository is; its code is read when a model is asked.
         trace_id: Of the run or command.
         fresh: Whether a model is asked though it has answered the same before.
+        fall_back: Whether the rules plan when a model gives no usable plan.
 
     Raises:
         ConfigError: A model is to be asked, and a file of the prompt cannot be used.
+        PlanningError: A model gave no usable plan, and the rules are not to plan in its place.
         LedgerError: The ledger cannot be written.
     """
     account = PlanAccount(ledger, settings, basis.repository, trace_id=trace_id)
@@ -137,13 +142,14 @@ async def plan_repository(
         basis.repository,
         basis.signals,
         default_branch=info.default_branch,
-        covered=basis.covered.union(*(request.signals for request in requests)),
+        covered=frozenset(basis.covered).union(*(request.signals for request in requests)),
         find_key=partial(find_secret, sources=settings.secret_sources),
         on_call=account.settle,
         reserve=account.reserve,
         shared=SharedAnswers(ledger, settings.planner, fresh=fresh),
         known_work=basis.known_work,
         read_context=reader.read if settings.planner.context_bytes else None,
+        fall_back=fall_back,
     )
 
 

@@ -3,7 +3,7 @@
 What such a task says is `planning.request_spec` and `planning.requests`; its rows are `ledger.task_creation`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import islice
 
 from squire_pipelines.domain.branches import DEFAULT_BRANCH
@@ -11,7 +11,8 @@ from squire_pipelines.domain.duplicates import KnownWork, open_pull_requests, re
 from squire_pipelines.domain.plans import ApprovalRule
 from squire_pipelines.domain.signals import ManualTask, OpenIssue, Signal
 from squire_pipelines.domain.tasks import Risk, TaskSpec, fingerprint
-from squire_pipelines.ledger import collections, plans, task_signals
+from squire_pipelines.ledger import collections, task_signals
+from squire_pipelines.ledger.covered_facts import covered_facts
 from squire_pipelines.ledger.known_work import known_work
 from squire_pipelines.ledger.refusals import asked_again
 from squire_pipelines.ledger.store import Transaction
@@ -73,7 +74,7 @@ def take_requests(tx: Transaction, settings: Settings, repository: str, *, trace
     times = settings.planner.max_tasks_per_fact
     signals = collections.active_signals(tx, repository)
     rules = settings.trust_rules_for(repository)
-    covered = plans.answered(tx, repository, signals, times=times, rules=rules)
+    covered = covered_facts(tx, repository, signals, times=times, rules=rules)
     inputs = request_inputs(settings, repository, signals, covered, default_branch=DEFAULT_BRANCH)
     by_ref = {signal.ref: signal for signal in signals}
     versions = {ref: signal.version for ref, signal in by_ref.items()}
@@ -150,7 +151,7 @@ def request_inputs(
     settings: Settings,
     repository: str,
     signals: Sequence[Signal],
-    covered: frozenset[str],
+    covered: Collection[str],
     *,
     default_branch: str | None,
 ) -> PlanInputs:

@@ -7,41 +7,23 @@ from typing import Any
 
 from sqlalchemy import Row, insert, select, update
 
-from squire_pipelines.domain.authority import TrustRules
 from squire_pipelines.domain.duplicates import leave_out_duplicates
 from squire_pipelines.domain.identity import new_id
 from squire_pipelines.domain.plan_making import PlanUse, RetryWaits
 from squire_pipelines.domain.plans import ApprovalRule, PlanFinding
-from squire_pipelines.domain.signals import Signal
 from squire_pipelines.domain.tasks import Plan
 from squire_pipelines.errors import NotFoundError
 from squire_pipelines.ledger import plan_answers
 from squire_pipelines.ledger.collections import active_signals
 from squire_pipelines.ledger.known_work import known_work
 from squire_pipelines.ledger.plan_retries import newest, replace_tasks, replaceable_tasks
-from squire_pipelines.ledger.refusals import asked_again
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.stored_json import read_json
 from squire_pipelines.ledger.tables import plans
 from squire_pipelines.ledger.task_creation import create_from_plan
-from squire_pipelines.ledger.task_signals import worked_on
-from squire_pipelines.ledger.tasks import covered_signals
 
 _WAITS = RetryWaits()
 _PLAN_COLUMNS = ("model", "provider", "prompt_version", "provisional", "settings_digest")
-
-
-def answered(
-    tx: Transaction, repository: str, signals: Sequence[Signal], *, times: int, rules: TrustRules
-) -> frozenset[str]:
-    """Return the refs of signals that need no task: one is under way, no more may be made, or a no stands.
-
-    A task that the next plan of a model replaces does not count. `rules` say who may ask again after a no.
-    """
-    without = replaceable_tasks(tx, repository)
-    covered = covered_signals(tx, repository, without=without)
-    waiting, _ = asked_again(tx, repository, signals, rules)
-    return covered | worked_on(tx, repository, signals, times=times, without=without) | waiting.keys()
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,8 +46,7 @@ def create_from_plan(
     (`manual_task`) is done with when a task of the plan answers it. With more than one task per fact, the fingerprint
     of a later one has the number of those that ended before it.
     """
-    earlier = task_signals.rounds(tx, plan.repository, versions, times=max_tasks_per_fact)
-    marked = {ref: f"{version}#{earlier[ref]}" if ref in earlier else version for ref, version in versions.items()}
+    marked = _marked(tx, plan.repository, versions, times=max_tasks_per_fact)
     ids, archived = _repeated(tx, plan)
     created: dict[str, str] = {}
     for spec in plan.tasks:
@@ -84,6 +83,29 @@ def create_from_plan(
         cancel(tx, task_id, actor="dispatch", reason=dependency_ended(other, archived[other]))
     _close_requests(tx, plan.repository, (ref for spec in plan.tasks for ref in spec.signals), trace_id=trace_id)
     return tuple(created.values())
+
+
+def made_before(tx: Transaction, plan: Plan, versions: Mapping[str, str], *, times: int) -> dict[str, str]:
+    """Return those tasks of a plan of which no new one would be created, by key, with the task that stands for each.
+
+    Args:
+        tx: Reads.
+        plan: Of one repository.
+        versions: Of its signals, by ref.
+        times: How many tasks may be made of one fact as it is.
+    """
+    marked = _marked(tx, plan.repository, versions, times=times)
+    matches = {
+        spec.key: find_by_fingerprint(tx, plan.repository, fingerprint(plan.repository, spec, marked))
+        for spec in plan.tasks
+    }
+    return {key: match.id for key, match in matches.items() if match is not None}
+
+
+def _marked(tx: Transaction, repository: str, versions: Mapping[str, str], *, times: int) -> dict[str, str]:
+    """Return the versions of signals, with the number of tasks that ended before where more than one may be made."""
+    earlier = task_signals.rounds(tx, repository, versions, times=times)
+    return {ref: f"{version}#{earlier[ref]}" if ref in earlier else version for ref, version in versions.items()}
 
 
 def _repeated(tx: Transaction, plan: Plan) -> tuple[dict[str, str], dict[str, TaskStatus]]:

@@ -71,14 +71,14 @@ class TaskEvent:
     at: datetime
 
 
-def covered_signals(tx: Transaction, repository: str, *, without: Sequence[str] = ()) -> frozenset[str]:
-    """Return the refs of signals that a task under way, or an open pull request of ours, already answers.
+def answering_tasks(tx: Transaction, repository: str, *, without: Sequence[str] = ()) -> dict[str, str]:
+    """Return the refs of signals that a task under way, or an open pull request of ours, already answers, with its id.
 
     The tasks of `without` do not count.
     """
     under_way = tasks.c.status.in_([status for status in TaskStatus if not status.is_final])
     rows = tx.execute(
-        select(tasks.c.spec)
+        select(tasks.c.id, tasks.c.spec)
         .select_from(tasks.outerjoin(outcomes, outcomes.c.task_id == tasks.c.id))
         .where(
             tasks.c.repository == repository,
@@ -86,7 +86,7 @@ def covered_signals(tx: Transaction, repository: str, *, without: Sequence[str] 
             tasks.c.id.not_in(without),
         )
     )
-    return frozenset(ref for spec in rows.scalars() for ref in spec.get("signals", ()))
+    return {ref: row.id for row in rows for ref in row.spec.get("signals", ())}
 
 
 def by_branch(tx: Transaction, repository: str, branch: str) -> Task | None:

@@ -46,6 +46,7 @@ async def make_plan(
     shared: SharedAnswers | None = None,
     known_work: Sequence[KnownWork] = (),
     read_context: ContextReader | None = None,
+    fall_back: bool = True,
 ) -> Plan:
     """Plan one repository with the planner that the settings name.
 
@@ -68,9 +69,11 @@ async def make_plan(
         known_work: Tasks of the repository that a new one must not repeat.
         read_context: Reads what is known of the repository; called once, and only when a model is asked. What it cannot
             read keeps nobody from planning.
+        fall_back: Whether the rules plan when a model gives no usable plan.
 
     Raises:
         ConfigError: A model is to be asked, and a file of the prompt or of goals cannot be used.
+        PlanningError: A model gave no usable plan, and the rules are not to plan in its place.
     """
     planner = settings.planner
     inputs = PlanInputs(
@@ -92,6 +95,7 @@ async def make_plan(
         reserve=reserve,
         shared=shared,
         read_context=read_context,
+        fall_back=fall_back,
     )
     return leave_out_duplicates(plan, (*known_work, *open_pull_requests(signals)))
 
@@ -105,6 +109,7 @@ async def _plan(
     reserve: Callable[[ModelProvider], int | None],
     shared: SharedAnswers | None,
     read_context: ContextReader | None,
+    fall_back: bool,
 ) -> Plan:
     planner = settings.planner
     digest = settings_digest(settings, inputs.repository)
@@ -128,6 +133,8 @@ async def _plan(
         asking = _Asking(settings, inputs, goals, find_key, count, reserve, record, prompts, context)
         plan = await (_ask_in_turn(asking) if shared is None else _ask_once(asking, shared))
     except PlanningError as error:
+        if not fall_back:
+            raise
         reason = one_line(str(error), 600)
         note = f"planned by rules, since the model failed ({error.code}): {reason}"
         record.steps.append(PlanStep(kind=StepKind.RULES, taken=True, reason=reason))

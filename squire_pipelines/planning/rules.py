@@ -19,6 +19,7 @@ from collections.abc import Iterable, Sequence
 
 from squire_pipelines.domain.evidence import SignalEvidence, beside_body, describe
 from squire_pipelines.domain.identity import slugify
+from squire_pipelines.domain.plans import omit
 from squire_pipelines.domain.refusals import issue_task_title
 from squire_pipelines.domain.signals import (
     FailedCheck,
@@ -29,7 +30,16 @@ from squire_pipelines.domain.signals import (
     Signal,
     SignalKind,
 )
-from squire_pipelines.domain.tasks import Plan, Priority, Risk, TaskContext, TaskKind, TaskSpec, Verification
+from squire_pipelines.domain.tasks import (
+    LeftOutReason,
+    Plan,
+    Priority,
+    Risk,
+    TaskContext,
+    TaskKind,
+    TaskSpec,
+    Verification,
+)
 from squire_pipelines.planning.digest import signals_digest
 from squire_pipelines.planning.protected_paths import requestable
 from squire_pipelines.planning.quoting import WARNING, one_line, quote
@@ -38,6 +48,9 @@ from squire_pipelines.planning.selection import Candidate, PlanInputs, select
 
 PLANNER = "rules"
 MAX_FACTS_IN_PROMPT = 40
+MAX_LEFT_OUT = 100
+"""Of the tasks above the limit, so many are in the plan by name; its notes say how many there are."""
+
 _TEXT_BUDGET_CHARS = 30_000
 _ISSUE_BUDGET_CHARS = 45_000  # with what stands around it, a task's prompt may have 50,000
 _CONFIDENCE = 0.8
@@ -50,16 +63,19 @@ def plan_by_rules(inputs: PlanInputs) -> Plan:
     selection = select(inputs)
     tasks = tasks_of(selection.candidates)
     notes = list(selection.notes)
-    if rest := tasks[inputs.max_tasks :]:
+    rest = tasks[inputs.max_tasks :]
+    if rest:
         names = ", ".join(task.key for task in rest[:_NAMES_IN_NOTE])
         more = f" and {len(rest) - _NAMES_IN_NOTE} more" if len(rest) > _NAMES_IN_NOTE else ""
         notes.append(f"{len(tasks)} tasks, the limit is {inputs.max_tasks}; left for the next plan: {names}{more}")
+    over = f"a plan has at most {inputs.max_tasks} tasks (`planner.max_tasks`), and these are more urgent"
     return Plan(
         repository=inputs.repository,
         planner=PLANNER,
         signals_digest=signals_digest(inputs.signals),
         tasks=tasks[: inputs.max_tasks],
         notes=tuple(notes),
+        left_out=tuple(omit(task, LeftOutReason.OVER_LIMIT, over) for task in rest[:MAX_LEFT_OUT]),
     )
 
 

@@ -86,6 +86,7 @@ ANSWERED = (
 )
 BACKGROUND = "an open pull request is background, and no work by itself"
 NOT_CHOSEN = "it has none of the labels that choose an issue"
+HELD = "held, see `squire signals show`"
 _NOT_WORTH_A_NOTE = frozenset({ANSWERED, BACKGROUND, NOT_CHOSEN})
 
 
@@ -167,6 +168,13 @@ def why_left_out(inputs: PlanInputs, signal: Signal) -> str | None:
     return reason if base is None else None
 
 
+def all_left_out(inputs: PlanInputs) -> dict[str, str]:
+    """Return, for each signal of which a plan would make no task, why, by ref; open pull requests are none to plan."""
+    rules = _Rules.of(inputs, inputs.signals)
+    decided = {signal.ref: rules.decide(signal) for signal in inputs.signals}
+    return {ref: reason for ref, (base, reason) in decided.items() if base is None and reason != BACKGROUND}
+
+
 def _choose(
     signal: Signal,
     *,
@@ -191,7 +199,7 @@ def _choose(
         case _:
             pass
     if base is not None and not _may_start(signal):
-        return None, f"held, see `squire signals show`: {signal.kind}"
+        return None, f"{HELD}: {signal.kind}"
     return base, reason
 
 

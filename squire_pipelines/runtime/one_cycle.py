@@ -65,11 +65,12 @@ def repositories_of_cycle(settings: Settings, named: Sequence[str]) -> tuple[str
     return tuple(dict.fromkeys(filter(None, parsed.values()))) or settings.repositories
 
 
-def _client(settings: Settings, ledger: Ledger) -> GitHubClient:
+def open_client(settings: Settings, ledger: Ledger) -> GitHubClient:
+    """Return a client of GitHub that obeys what the ledger has of its limits. Raises SecretMissingError."""
     return GitHubClient(settings.github, access_from(settings, required=True), limits=LedgerLimits(ledger))
 
 
-async def _ask_about(
+async def ask_about(
     client: GitHubClient, ledger: Ledger, names: Sequence[str]
 ) -> tuple[dict[str, RepositoryInfo], dict[str, GitHubError]]:
     """Return what each repository is, and why others cannot be used. Raises the first reason when none is left."""
@@ -103,8 +104,8 @@ def check_access(settings: Settings, ledger: Ledger, names: Sequence[str]) -> di
     """
 
     async def ask() -> dict[str, GitHubError]:
-        async with _client(settings, ledger) as client:
-            return (await _ask_about(client, ledger, names))[1]
+        async with open_client(settings, ledger) as client:
+            return (await ask_about(client, ledger, names))[1]
 
     return asyncio.run(ask())
 
@@ -151,8 +152,8 @@ def preview(
         return made.model_copy(update={"tasks": requested + made.tasks}), foresight.readings
 
     async def plan_all() -> tuple[list[tuple[Plan, tuple[Collection, ...]]], dict[str, GitHubError]]:
-        async with _client(settings, ledger) as client:
-            usable, refused = await _ask_about(client, ledger, names)
+        async with open_client(settings, ledger) as client:
+            usable, refused = await ask_about(client, ledger, names)
             made = [await plan(client, name, usable[name]) for name in names if name in usable]
             return [one for one in made if one is not None], refused
 

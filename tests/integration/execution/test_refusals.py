@@ -9,7 +9,8 @@ from squire_pipelines.domain.outcomes import PullRequestReport, PullRequestState
 from squire_pipelines.domain.signals import OpenIssue, Signal, Source
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.execution.requests import take_requests
-from squire_pipelines.ledger import outcomes, plans, tasks
+from squire_pipelines.ledger import outcomes, tasks
+from squire_pipelines.ledger.covered_facts import covered_facts
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import tasks as task_table
 from squire_pipelines.settings.model import Settings
@@ -63,7 +64,7 @@ def close(
 
 def answered(ledger: Ledger, *signals: Signal) -> frozenset[str]:
     with ledger.read() as tx:
-        return plans.answered(tx, REPOSITORY, signals, times=1, rules=RULES)
+        return frozenset(covered_facts(tx, REPOSITORY, signals, times=1, rules=RULES))
 
 
 def check(version: str) -> Signal:

@@ -173,7 +173,7 @@ def test_a_wish_stays_through_readings_until_a_task_answers_it(ledger: Ledger) -
     add_tasks(ledger, spec("a", signals=("manual_task:w1",)))
     assert known(ledger) == ["w2@v1"]
     with ledger.read() as tx:
-        assert tasks.covered_signals(tx, REPOSITORY) == {"manual_task:w1"}
+        assert set(tasks.answering_tasks(tx, REPOSITORY)) == {"manual_task:w1"}
 
 
 def test_a_readings_trace_can_be_found(ledger: Ledger) -> None:

@@ -8,6 +8,7 @@ from squire_pipelines.domain.plan_making import PlanUse, RetryWaits
 from squire_pipelines.domain.plans import ApprovalRule
 from squire_pipelines.domain.tasks import Plan, Risk, TaskSpec, TaskStatus
 from squire_pipelines.ledger import bulk, collections, plan_retries, plans, tasks
+from squire_pipelines.ledger.covered_facts import covered_facts
 from squire_pipelines.ledger.store import Ledger
 from tests.support.ledgers import (
     ALL_APPROVED,
@@ -47,7 +48,7 @@ def due(ledger: Ledger, digest: str = "d") -> tuple[str, ...]:
 
 def answered(ledger: Ledger) -> frozenset[str]:
     with ledger.read() as tx:
-        return plans.answered(tx, REPOSITORY, [issue(7)], times=1, rules=TrustRules())
+        return frozenset(covered_facts(tx, REPOSITORY, [issue(7)], times=1, rules=TrustRules()))
 
 
 def statuses(ledger: Ledger, *ids: str) -> list[TaskStatus]:

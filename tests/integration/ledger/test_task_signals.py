@@ -31,7 +31,8 @@ def cycle(ledger: Ledger, *remarks: Signal, times: int = 1) -> list[tuple[str, .
     collect(ledger, *remarks, source=Source.REVIEW_FINDINGS)
     with ledger.read() as tx:
         present = collections.active_signals(tx, REPOSITORY)
-        covered = tasks.covered_signals(tx, REPOSITORY) | task_signals.worked_on(tx, REPOSITORY, present, times=times)
+        answered = task_signals.worked_on(tx, REPOSITORY, present, times=times)
+        covered = answered.union(tasks.answering_tasks(tx, REPOSITORY))
     plan: Plan = plan_by_rules(PlanInputs(REPOSITORY, present, "main", (), covered, max_tasks=20))
     with ledger.write() as tx:
         saved = plans.save(tx, plan, (), trace_id=TRACE, run_id=None)

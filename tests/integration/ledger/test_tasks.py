@@ -76,7 +76,7 @@ def test_a_specification_of_another_version_is_read_without_what_is_unknown(ledg
     assert get(ledger, task_id).spec == planned
     write_spec(ledger, task_id, {name: value for name, value in odd.items() if name != "signals"})
     with ledger.read() as tx:
-        assert tasks.covered_signals(tx, REPOSITORY) == frozenset()
+        assert tasks.answering_tasks(tx, REPOSITORY) == {}
 
 
 def test_a_specification_without_its_prompt_is_a_damaged_ledger(ledger: Ledger) -> None:
@@ -259,7 +259,7 @@ def test_signals_are_covered_while_a_task_is_under_way_or_its_pull_request_is_op
 
     def covered() -> frozenset[str]:
         with ledger.read() as tx:
-            return tasks.covered_signals(tx, REPOSITORY)
+            return frozenset(tasks.answering_tasks(tx, REPOSITORY))
 
     assert covered() == {"open_issue:1", "open_issue:2"}
     settle(ledger, attempt, Cause.COMPLETED)
