@@ -41,7 +41,7 @@ FOLLOW_TRANSITIONS: Mapping[FollowState, frozenset[FollowState]] = MappingProxyT
         # Between two looks anything may have happened to an open pull request: no state in between is needed.
         **dict.fromkeys(set(FollowState) - _FINAL, frozenset(FollowState)),
         FollowState.CLOSED: frozenset(FollowState),
-        FollowState.LANDED_ELSEWHERE: frozenset(FollowState) - {FollowState.CLOSED},
+        FollowState.LANDED_ELSEWHERE: frozenset({FollowState.REVERTED}),
         FollowState.MERGED: frozenset({FollowState.REVERTED}),
         FollowState.REVERTED: frozenset(),
     }
@@ -77,7 +77,7 @@ class FollowedPull:
 
     Args:
         state: By GitHub.
-        landed: Whether its change is in the base although it was closed.
+        landed: Whether it counts as merged since its change is in the base, although GitHub calls it closed.
         checks: Of its head; None where nothing is known.
         checks_since: When the checks came to say so.
         failed_checks: How many facts there are from which a task could mend the checks of this head.
@@ -157,9 +157,9 @@ def next_step(pull: FollowedPull, rules: FollowRules, now: datetime) -> NextStep
 
 
 def _ended(pull: FollowedPull) -> FollowState:
-    if pull.state is PullRequestState.CLOSED:
-        return FollowState.LANDED_ELSEWHERE if pull.landed else FollowState.CLOSED
-    return FollowState.MERGED if pull.state is PullRequestState.MERGED else FollowState.REVERTED
+    if pull.state is PullRequestState.MERGED:
+        return FollowState.LANDED_ELSEWHERE if pull.landed else FollowState.MERGED
+    return FollowState.CLOSED if pull.state is PullRequestState.CLOSED else FollowState.REVERTED
 
 
 def _mend(pull: FollowedPull, rules: FollowRules, now: datetime) -> NextStep | None:

@@ -20,14 +20,16 @@ async def follow_pull_requests(
     """Take one look; repeating it is harmless, since what was recorded already changes nothing."""
     from squire_pipelines.execution.follow_telling import tell
     from squire_pipelines.execution.following import take_steps
+    from squire_pipelines.execution.landings import judge_closed
     from squire_pipelines.execution.repository_settings import repository_settings
     from squire_pipelines.publishing import follow as following
 
     with run_trace(context):
         own = repository_settings(ledger, settings)
         summary = await following.follow(ledger, own.of_all, github, context.log)
-        steps = take_steps(ledger, own.of)
         async with github.client() as client:
+            landed = await judge_closed(ledger, github, client, own.of, context.log)
+            steps = take_steps(ledger, own.of)
             pulls_told = await tell(ledger, client, own.of, context.log)
     context.add_output_metadata(
         {
@@ -35,6 +37,7 @@ async def follow_pull_requests(
             "asked": summary.asked,
             "waiting_for_approval": summary.waiting,
             "approved": summary.approved,
+            "landed_elsewhere": landed,
             "steps": len(steps),
             "told": pulls_told,
             "steps_preview": preview(

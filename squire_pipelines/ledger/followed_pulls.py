@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import and_, or_, select, update
 
 from squire_pipelines.domain.following import FollowState
 from squire_pipelines.domain.outcomes import PullRequestState
@@ -63,6 +63,7 @@ class Followed:
         return sum(one.kind is kind and head_sha in {None, one.head_sha} for one in made)
 
 
+_TAKEN = (FollowState.MERGED, FollowState.LANDED_ELSEWHERE)
 _OPEN = [state for state in FollowState if not state.is_final]
 
 
@@ -73,7 +74,13 @@ def read_followed(
 
     With `task_ids`, only those of these tasks.
     """
-    is_followed = or_(outcomes.c.state == PullRequestState.OPEN, outcomes.c.follow_state.in_(_OPEN))
+    is_followed = or_(
+        outcomes.c.state == PullRequestState.OPEN,
+        outcomes.c.follow_state.in_(_OPEN),
+        # What has landed, and what was reverted, after it had ended.
+        and_(outcomes.c.state == PullRequestState.MERGED, outcomes.c.follow_state == FollowState.CLOSED),
+        and_(outcomes.c.state == PullRequestState.REVERTED, outcomes.c.follow_state.in_(_TAKEN)),
+    )
     query = (
         select(outcomes, tasks.c.branch, tasks.c.trace_id.label("task_trace"))
         .join(tasks, tasks.c.id == outcomes.c.task_id)

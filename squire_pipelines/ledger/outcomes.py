@@ -18,9 +18,10 @@ from squire_pipelines.domain.outcomes import (
 )
 from squire_pipelines.domain.states import EventSubject
 from squire_pipelines.ledger.store import Transaction
-from squire_pipelines.ledger.tables import outcomes, tasks
+from squire_pipelines.ledger.tables import attempts, outcomes, tasks
 from squire_pipelines.ledger.transitions import EventContext, record_event
 
+_JUDGED_DAYS = 7
 UNKNOWN = "unknown"
 """How an event says that nothing is known of a head's checks."""
 
@@ -149,6 +150,7 @@ def apply_report(tx: Transaction, report: PullRequestReport, *, actor: str) -> s
             **_facts_of_head(row, report, tx.now),
             merged_at=report.merged_at or row.merged_at,
             closed_at=report.closed_at,
+            landed=row.landed if report.state == row.state else None,
             forge_updated_at=report.updated_at,
         )
     return str(row.task_id)
@@ -197,6 +199,62 @@ def record_revert(tx: Transaction, repository: str, number: int, *, at: datetime
             forge_updated_at=max(row.forge_updated_at, at),
         )
     return str(row.task_id)
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedPull:
+    """A pull request that was closed, with the commits from and to which its change goes."""
+
+    task_id: str
+    repository: str
+    number: int
+    base_branch: str
+    base_sha: str
+    head_sha: str
+
+
+def closed_unjudged(tx: Transaction, *, limit: int = 20) -> tuple[ClosedPull, ...]:
+    """Return pull requests closed within a week of which nobody has found out whether their change is in the base."""
+    first_base = (
+        select(attempts.c.base_sha)
+        .where(attempts.c.task_id == outcomes.c.task_id, attempts.c.base_sha.is_not(None))
+        .order_by(attempts.c.number.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    rows = tx.execute(
+        select(outcomes, tasks.c.base_branch, first_base.label("base_sha"))
+        .join(tasks, tasks.c.id == outcomes.c.task_id)
+        .where(
+            outcomes.c.state == PullRequestState.CLOSED,
+            outcomes.c.landed.is_(None),
+            outcomes.c.closed_at > tx.now - timedelta(days=_JUDGED_DAYS),
+            first_base.is_not(None),
+        )
+        .order_by(outcomes.c.closed_at)
+        .limit(limit)
+    )
+    return tuple(
+        ClosedPull(row.task_id, row.repository, row.pr_number, row.base_branch, row.base_sha, row.head_sha)
+        for row in rows
+    )
+
+
+def record_landing(tx: Transaction, task_id: str, *, landed: bool) -> bool:
+    """Record whether the change of a closed pull request is in the base; return it, and False where it is not closed.
+
+    One that is there counts as merged: it was taken, whoever closed the pull request.
+    """
+    row = tx.execute(
+        select(outcomes).where(outcomes.c.task_id == task_id, outcomes.c.state == PullRequestState.CLOSED)
+    ).one_or_none()
+    if row is None:
+        return False
+    merged = PullRequestState.MERGED
+    columns = {"state": merged, "merged_at": row.closed_at, "review_state": review_after(_review_of(row), merged)}
+    reason = f"the change of pull request #{row.pr_number} is in the base"
+    _change(tx, row, actor="follow", reason=reason, landed=landed, **(columns if landed else {}))
+    return landed
 
 
 def record_failed_checks(tx: Transaction, repository: str, head_sha: str, *, actor: str) -> tuple[Outcome, ...]:

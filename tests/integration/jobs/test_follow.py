@@ -1,19 +1,23 @@
 """Our own pull requests: failed checks are mended, remarks answered; what that does not settle is left to people."""
 
 import json
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from squire_forge.process import ForgeProcess
 from squire_pipelines.agents.adapters.session import FILE as TRANSCRIPT
 from squire_pipelines.agents.adapters.transcript import ModelText, dump
 from squire_pipelines.domain.following import FollowState
+from squire_pipelines.domain.outcomes import PullRequestState
 from squire_pipelines.domain.tasks import FollowUpKind, TaskStatus
 from squire_pipelines.execution.following import take_steps
 from squire_pipelines.ledger import followed_pulls, outcomes, tasks
 from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.ledger.tables import outcomes as outcome_table
+from tests.support.git_repository import git
 from tests.support.ledgers import dispatch, list_tasks
 from tests.support.pipeline import LEDGERLIB, Pipeline
 
@@ -153,3 +157,38 @@ def test_remarks_are_answered_in_their_threads_once_and_resolved_when_done(
     assert any(f"Done in {done.head_sha}: it says when" in text for text in replies)
     assert any("Not changed: it is right" in text for text in replies)
     assert len(work_on(pipeline, first.task_id)) == 1, "our own answers ask for nothing"
+
+
+def close(forge: ForgeProcess, number: int) -> None:
+    answer = httpx.patch(
+        f"{forge.api_url}/repos/{LEDGERLIB}/pulls/{number}",
+        json={"state": "closed"},
+        headers={"Authorization": f"Bearer {forge.token}"},
+        timeout=30,
+    )
+    answer.raise_for_status()
+
+
+def test_a_closed_pull_request_whose_change_is_in_the_base_has_landed(
+    pipeline: Pipeline, forge: ForgeProcess, tmp_path: Path
+) -> None:
+    first = open_one(pipeline, forge)
+    url = forge.git_url(LEDGERLIB).replace("://", f"://x-access-token:{forge.token}@")
+    git(tmp_path, "clone", "--quiet", url, "person")
+    person = tmp_path / "person"
+    git(person, "merge", "--quiet", "--squash", f"origin/{our_pull(forge)['head']}")
+    close(forge, first.pr_number or 0)
+    look(pipeline)
+    assert state_of(pipeline, first.task_id) == (FollowState.CLOSED, "")
+    git(person, "commit", "--quiet", "-m", "Squashed by hand")
+    git(person, "push", "--quiet", "origin", "HEAD:main")
+    look(pipeline)
+    assert state_of(pipeline, first.task_id)[0] == FollowState.CLOSED, "judged once: what comes later is another change"
+    with pipeline.ledger.write() as tx:
+        tx.execute(outcome_table.update().values(landed=None))
+    look(pipeline)
+    assert state_of(pipeline, first.task_id) == (FollowState.LANDED_ELSEWHERE, "")
+    with pipeline.ledger.read() as tx:
+        outcome = outcomes.get(tx, first.task_id)
+    assert outcome is not None
+    assert outcome.state is PullRequestState.MERGED
