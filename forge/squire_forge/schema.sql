@@ -121,6 +121,15 @@ CREATE TABLE comments (
 );
 CREATE INDEX comments_by_ticket ON comments (ticket_id);
 
+CREATE TABLE reactions (
+    id INTEGER PRIMARY KEY,
+    comment_id INTEGER NOT NULL REFERENCES comments (id),
+    author_id INTEGER NOT NULL REFERENCES accounts (id),
+    content TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    UNIQUE (comment_id, author_id, content)
+);
+
 CREATE TABLE threads (
     id INTEGER PRIMARY KEY,
     ticket_id INTEGER NOT NULL REFERENCES tickets (id),

@@ -252,6 +252,22 @@ def test_a_comment_is_added(api: Any, local_forge: ForgeClient) -> None:
     assert pull["comments"][-1] == "Hello <b>"
 
 
+def test_a_reaction_is_added_once(api: Any) -> None:
+    comment = api.rest("POST", f"{WEBSHOP}/issues/1/comments", {"body": "Hello"}).json()
+    path = f"{WEBSHOP}/issues/comments/{comment['id']}/reactions"
+    first, again = (api.rest("POST", path, {"content": "eyes"}) for _ in range(2))
+    assert (first.status_code, again.status_code) == (201, 200)
+    conforms(first, "POST", f"{REPO}/issues/comments/{{comment_id}}/reactions")
+    listed = api.rest("GET", path)
+    conforms(listed, "GET", f"{REPO}/issues/comments/{{comment_id}}/reactions")
+    assert [reaction["content"] for reaction in listed.json()] == ["eyes"]
+    assert api.rest("POST", path, {"content": "wink"}).status_code == 422
+    assert (
+        api.rest("POST", f"{LEDGERLIB}/issues/comments/{comment['id']}/reactions", {"content": "eyes"}).status_code
+        == 404
+    )
+
+
 def test_a_body_that_is_no_json_is_400_and_one_that_is_too_large_413(api: Any) -> None:
     path = f"{api.forge.api_url}{WEBSHOP}/issues/1/comments"
     assert api.http.post(path, content=b"{").json()["message"] == "Problems parsing JSON"

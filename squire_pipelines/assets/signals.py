@@ -120,7 +120,7 @@ async def _collect(
     *,
     trace_id: str,
 ) -> None:
-    from squire_pipelines.execution.comment_commands import obey_comments
+    from squire_pipelines.execution.issue_labels import obey_people
     from squire_pipelines.execution.repository_file_reading import CollectedSettings
     from squire_pipelines.execution.repository_reading import read_from_github
     from squire_pipelines.execution.second_runs import awaited, decide_reruns
@@ -206,7 +206,7 @@ async def _collect(
         due = [*cycle.to_read, *changed_meanwhile]
         await gather_bounded(due, read, limit=settings.collection.max_concurrent_repositories)
         # After the readings: an order is about the issue or pull request that was read just now.
-        unread |= await obey_comments(client, ledger, own.of, config.deliveries)
+        unread |= await obey_people(client, ledger, own.of, config.deliveries, names, trace_id=trace_id)
 
     await _collect_further(context, settings, ledger, names, reports_all=config.reads_all, trace_id=trace_id)
     _finish(context, config, settings, ledger, unread)

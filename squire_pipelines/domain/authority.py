@@ -17,6 +17,8 @@ DEFAULT_BOTS = ("greptile-apps", "coderabbitai", "cursor", "copilot-pull-request
 
 MAX_APPROVALS = 100
 DEFAULT_RELEASE_LABEL = "squire:release"
+DEFAULT_APPROVE_LABEL = "squire:approve"
+DEFAULT_REJECT_LABEL = "squire:reject"
 _BOT_SUFFIX = "[bot]"  # REST appends it to an App's login, GraphQL does not
 
 

@@ -11,19 +11,19 @@ from collections.abc import Callable, Sequence
 
 from pydantic import JsonValue
 
-from squire_pipelines.domain.authority import ActorKind, Author, is_permitted_person, with_permission
+from squire_pipelines.domain.authority import is_permitted_person
 from squire_pipelines.domain.branches import DEFAULT_BRANCH
-from squire_pipelines.domain.commands import CommandName, parse_commands
+from squire_pipelines.domain.commands import CommandName, CommentCommand, parse_commands
 from squire_pipelines.domain.signals import OpenIssue, OpenPullRequest, Signal, SignalKind
 from squire_pipelines.domain.tasks import TaskSpec
 from squire_pipelines.errors import DeliveryError, GitHubError
 from squire_pipelines.execution.comment_decisions import decide
 from squire_pipelines.execution.given_command import GivenCommand
-from squire_pipelines.execution.repository_reading import kept_permissions
+from squire_pipelines.execution.people import judged_author
 from squire_pipelines.execution.requests import create_request
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.comments import CREATED, EVENT, parse_comment
-from squire_pipelines.github.judging import ask_permission
+from squire_pipelines.github.issues import Reaction, react
 from squire_pipelines.ledger import collections, deliveries
 from squire_pipelines.ledger.audit import record_audit
 from squire_pipelines.ledger.deliveries import PendingDelivery
@@ -73,27 +73,33 @@ async def _obey(client: GitHubClient, ledger: Ledger, settings: Settings, delive
     commands = parse_commands(comment.body) if comment is not None else ()
     if comment is None or not commands:
         return
-    author = await _judged(client, ledger, settings, repository, comment.author)
+    author = await judged_author(client, ledger, settings, repository, comment.author)
     may = is_permitted_person(author, settings.trust_rules_for(repository))
+    is_refused = False
     with ledger.write() as tx:
         for place, command in enumerate(commands):
             order = GivenCommand(repository, comment, place, command, delivery.trace_id)
             refusal = _do(tx, settings, order) if may else f"@{author.login} may not order work here"
             if refusal is not None:
+                is_refused = True
                 _refuse(tx, order, refusal)
+    # A stranger's comment is left alone: nobody can have Squire write by writing to it.
+    if may and settings.publishing.reactions:
+        await _react(client, repository, comment.id, _reaction(commands, is_refused=is_refused))
 
 
-async def _judged(client: GitHubClient, ledger: Ledger, settings: Settings, repository: str, author: Author) -> Author:
-    """Return the author with what GitHub says this person may do, which is kept for a time. Raises GitHubError."""
-    login = author.login.casefold()
-    store = kept_permissions(settings, ledger, repository)
-    known = dict(store.known(repository, [login]))
-    judged = with_permission(author, known) or author
-    if judged.permission is not None or author.kind is not ActorKind.PERSON:
-        return judged
-    known[login] = await ask_permission(client, repository, author.login)
-    store.keep(repository, known)
-    return with_permission(author, known) or author
+def _reaction(commands: Sequence[CommentCommand], *, is_refused: bool) -> Reaction:
+    if is_refused:
+        return Reaction.REFUSED
+    return Reaction.SEEN if any(command.name is CommandName.DO for command in commands) else Reaction.DONE
+
+
+async def _react(client: GitHubClient, repository: str, comment_id: int, reaction: Reaction) -> None:
+    """Show that a comment was read. What it asks for is done already, so that a failure is only logged."""
+    try:
+        await react(client, repository, comment_id, reaction)
+    except GitHubError as error:
+        _log.warning("comment.no_reaction", repository=repository, comment=comment_id, cause=str(error))
 
 
 def _do(tx: Transaction, settings: Settings, order: GivenCommand) -> str | None:

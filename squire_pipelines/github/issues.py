@@ -1,5 +1,6 @@
-"""Writing issues: find one of ours by a mark in its text, open, change, close. Each can be repeated."""
+"""Writing issues: find one of ours by its mark, open, change, close, react to a comment. Each can be repeated."""
 
+from enum import StrEnum
 from typing import Literal
 
 from squire_pipelines.github.client import GitHubClient
@@ -40,6 +41,23 @@ async def find_issue(client: GitHubClient, repository: str, marker: str, *, auth
 def _is_marked(issue: _Issue, marker: str, author: str) -> bool:
     is_by_author = issue.user is not None and issue.user.login.casefold() == author.casefold()
     return is_by_author and issue.pull_request is None and marker in (issue.body or "")
+
+
+class Reaction(StrEnum):
+    """What is put under a comment, by GitHub's word for it."""
+
+    SEEN = "eyes"
+    DONE = "+1"
+    REFUSED = "-1"
+
+
+async def react(client: GitHubClient, repository: str, comment_id: int, reaction: Reaction) -> None:
+    """Put a reaction under a comment on an issue or pull request; the same one again is the same. Raises GitHubError.
+
+    https://docs.github.com/en/rest/reactions/reactions#create-reaction-for-an-issue-comment
+    """
+    path = f"/repos/{repository}/issues/comments/{comment_id}/reactions"
+    await client.post(path, {"content": reaction.value}, repeatable=True)
 
 
 async def create_issue(client: GitHubClient, repository: str, *, title: str, body: str) -> int:

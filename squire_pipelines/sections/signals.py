@@ -8,7 +8,12 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, JsonValue, model_validator
 
-from squire_pipelines.domain.authority import DEFAULT_BOTS, DEFAULT_RELEASE_LABEL
+from squire_pipelines.domain.authority import (
+    DEFAULT_APPROVE_LABEL,
+    DEFAULT_BOTS,
+    DEFAULT_REJECT_LABEL,
+    DEFAULT_RELEASE_LABEL,
+)
 from squire_pipelines.domain.failures import DEFAULT_IGNORED
 from squire_pipelines.domain.filters import SignalFilters
 from squire_pipelines.domain.reading_times import parse_quiet_hours, seconds_until_due
@@ -142,6 +147,10 @@ class TrustSettings(SettingsSection):
     release_label: Label = Field(
         default=DEFAULT_RELEASE_LABEL, description="set by such a person, it releases what is held"
     )
+    approve_label: Label = Field(
+        default=DEFAULT_APPROVE_LABEL, description="set by such a person on an issue, it approves its proposed tasks"
+    )
+    reject_label: Label = Field(default=DEFAULT_REJECT_LABEL, description="likewise, it rejects them")
     permission_ttl_s: Seconds = Field(default=3600, description="how long GitHub's word on a person is kept")
     max_kept_permissions: int = Field(default=10_000, ge=100, le=1_000_000)
     max_questions: int = Field(default=50, ge=1, le=1000, description="people asked about in one reading")

@@ -61,6 +61,7 @@ class PublishingSettings(SettingsSection):
     draft: Literal["always", "untrusted", "never"] = "untrusted"
     label: Label = "squire:needs-approval"
     labels: Labels = Field(default=(), description="of each pull request")
+    reactions: bool = Field(default=True, description="under a comment with a command: that it was read and obeyed")
     reviewers: Reviewers = Field(default=(), description="asked for a review: logins, or owner/team")
     title_convention: Literal["plain", "conventional"] | None = Field(
         default=None, description="conventional: fix: and the like before the title; as its history has it when not set"

@@ -11,7 +11,7 @@ import pytest
 
 from squire_pipelines.github.branch_rules import rules_of_branch
 from squire_pipelines.github.client import GitHubClient
-from squire_pipelines.github.issues import create_issue, find_issue, update_issue
+from squire_pipelines.github.issues import Reaction, create_issue, find_issue, react, update_issue
 from squire_pipelines.github.pulls import add_comment, remove_label
 from squire_pipelines.github.webhook_state import Webhook, our_webhooks, ping
 from tests.support.github_json import FakeGitHub
@@ -25,6 +25,7 @@ ANSWERS: dict[str, Any] = {
     "POST /repos/o/r/issues": httpx.Response(201, json=ISSUE),
     "PATCH /repos/o/r/issues/3": httpx.Response(200, json=ISSUE),
     "POST /repos/o/r/issues/3/comments": httpx.Response(201, json={}),
+    "POST /repos/o/r/issues/comments/7/reactions": httpx.Response(201, json={}),
     "DELETE /repos/o/r/issues/3/labels/squire": httpx.Response(200, json=[]),
     "GET /repos/o/r/rules/branches/squire/x": httpx.Response(200, json=[]),
     "GET /repos/o/r/hooks": httpx.Response(200, json=[]),
@@ -75,6 +76,8 @@ async def test_every_request_about_issues_rules_and_webhooks_is_githubs(
     await update_issue(client, "o/r", 3, state="open", title="t", body="b")
     await update_issue(client, "o/r", 3, state="closed")
     await add_comment(client, "o/r", 3, "b")
+    for reaction in Reaction:
+        await react(client, "o/r", 7, reaction)
     await remove_label(client, "o/r", 3, "squire")
     await rules_of_branch(client, "o/r", "squire/x")
     await our_webhooks(client, "o/r")

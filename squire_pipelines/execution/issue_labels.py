@@ -1,0 +1,139 @@
+"""Obeys the labels by which people approve or reject, on an issue, the tasks that are proposed for it.
+
+Who set a label, and when, is GitHub's own record, read with the issue. A label is about what its author could see: a
+task that was proposed later stays as it is. Once a task is decided about, a label has nothing more to say of it, so
+that this may be repeated at each collection, and is: a question that GitHub did not answer is asked at the next.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from sqlalchemy import select
+
+from squire_pipelines.domain.authority import Approval, is_permitted_person
+from squire_pipelines.domain.requests import github_actor
+from squire_pipelines.domain.signals import SignalKind
+from squire_pipelines.domain.tasks import TaskStatus
+from squire_pipelines.errors import GitHubError
+from squire_pipelines.execution.comment_commands import obey_comments
+from squire_pipelines.execution.people import judged_author
+from squire_pipelines.github.client import GitHubClient
+from squire_pipelines.ledger import bulk, collections
+from squire_pipelines.ledger.store import Ledger, Transaction
+from squire_pipelines.ledger.tables import task_signals, tasks
+from squire_pipelines.observability.logging import Component, get_logger
+from squire_pipelines.settings.model import Settings
+
+_PER_REPOSITORY = 100
+
+_log = get_logger(Component.PIPELINE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Decision:
+    """A label on an issue that decides about a proposed task."""
+
+    task_id: str
+    number: str
+    approval: Approval
+    approves: bool
+
+
+async def obey_people(
+    client: GitHubClient,
+    ledger: Ledger,
+    settings_of: Callable[[str], Settings],
+    delivery_ids: Sequence[int],
+    repositories: Iterable[str],
+    *,
+    trace_id: str,
+) -> frozenset[str]:
+    """Do what people say in comments and by labels; return the repositories whose comments are to be read again.
+
+    See `obey_comments` and `obey_labels`.
+    """
+    again = await obey_comments(client, ledger, settings_of, delivery_ids)
+    await obey_labels(client, ledger, settings_of, repositories, trace_id=trace_id)
+    return again
+
+
+async def obey_labels(
+    client: GitHubClient,
+    ledger: Ledger,
+    settings_of: Callable[[str], Settings],
+    repositories: Iterable[str],
+    *,
+    trace_id: str,
+) -> None:
+    """Approve and reject the proposed tasks of issues as the labels on these say, which were read before.
+
+    Args:
+        client: Asks GitHub what who set a label may do.
+        ledger: Has the issues and the tasks.
+        settings_of: Gives the settings that hold in a repository.
+        repositories: Those of the collection.
+        trace_id: Of the collection.
+    """
+    for repository in repositories:
+        settings = settings_of(repository)
+        with ledger.read() as tx:
+            decisions = _decisions(tx, settings, repository)
+        for decision in decisions:
+            try:
+                await _obey(client, ledger, settings, repository, decision, trace_id=trace_id)
+            except GitHubError as error:
+                _log.warning("label.not_judged", repository=repository, task=decision.task_id, cause=str(error))
+
+
+async def _obey(
+    client: GitHubClient, ledger: Ledger, settings: Settings, repository: str, decision: _Decision, *, trace_id: str
+) -> None:
+    approval = decision.approval
+    author = await judged_author(client, ledger, settings, repository, approval.by) if approval.by else None
+    if author is None or not is_permitted_person(author, settings.trust_rules_for(repository)):
+        who = author.login if author is not None else "nobody known"
+        _log.warning("label.refused", repository=repository, number=decision.number, label=approval.label, by=who)
+        return
+    where = f"the label {approval.label} on #{decision.number}"
+    change = bulk.approve() if decision.approves else bulk.reject(f"rejected by {where}")
+    if decision.approves:
+        change = replace(change, reason=f"{change.reason} by {where}")
+    with ledger.write() as tx:
+        # One that somebody decided about meanwhile is not proposed any more, and stays as it is.
+        bulk.bulk_update(tx, (decision.task_id,), change, actor=github_actor(author.login), trace_id=trace_id)
+
+
+def _decisions(tx: Transaction, settings: Settings, repository: str) -> list[_Decision]:
+    """Return what labels on open issues say of the tasks that are proposed for them."""
+    proposed = tx.execute(
+        select(tasks.c.id, tasks.c.created_at, task_signals.c.key)
+        .join(task_signals, task_signals.c.task_id == tasks.c.id)
+        .where(
+            tasks.c.repository == repository,
+            tasks.c.status == TaskStatus.PROPOSED,
+            task_signals.c.kind == SignalKind.OPEN_ISSUE,
+        )
+        .order_by(tasks.c.id)
+        .limit(_PER_REPOSITORY)
+    ).all()
+    if not proposed:
+        return []
+    trust = settings.trust_for(repository)
+    meanings = {trust.approve_label.casefold(): True, trust.reject_label.casefold(): False}
+    issues = {
+        signal.key: signal.provenance.approvals
+        for signal in collections.active_signals(tx, repository)
+        if signal.kind is SignalKind.OPEN_ISSUE and signal.provenance is not None
+    }
+    decisions = []
+    for row in proposed:
+        newest = _newest(issues.get(row.key, ()), meanings)
+        if newest is not None and newest.at > row.created_at:
+            decisions.append(_Decision(row.id, row.key, newest, meanings[newest.label.casefold()]))
+    return sorted(decisions, key=lambda decision: decision.approves)  # of two about one task, the no counts
+
+
+def _newest(approvals: Sequence[Approval], meanings: dict[str, bool]) -> Approval | None:
+    """Return the label that was set last among those that decide; of two at once, the one that rejects."""
+    deciding = [approval for approval in approvals if approval.label.casefold() in meanings]
+    return max(deciding, key=lambda approval: (approval.at, not meanings[approval.label.casefold()]), default=None)
