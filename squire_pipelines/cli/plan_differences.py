@@ -1,16 +1,29 @@
-"""How the differences between two plans are shown: for `squire plans make --diff` and `squire plans replay`."""
+"""How two plans are shown beside one another, and what they cost: for `squire plans make` and `squire plans replay`."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from squire_pipelines.cli.text import counted
 from squire_pipelines.domain.plan_comparison import Difference, TaskComparison
+from squire_pipelines.domain.plan_making import PlanUse
 from squire_pipelines.domain.terminal_text import one_line
 from squire_pipelines.terminal.output import write_line
 
 _MARKS = {Difference.SAME: "=", Difference.CHANGED: "~", Difference.ADDED: "+", Difference.REMOVED: "-"}
 _MAX_VALUE = 120
+
+
+def describe_use(use: PlanUse | None) -> str:
+    """Return what a plan's conversations used, as the end of a line; empty where no model was asked."""
+    if use is None:
+        return ""
+    if use.cache_hit:
+        return "; the same was asked before: nothing was asked and paid"
+    cost = f"{use.cost_usd:.4f} USD" if use.cost_usd is not None else "at a price that is not known"
+    tokens = f"{use.input_tokens} tokens in, {use.output_tokens} out"
+    return f"; {counted(use.asks, 'request')}, {tokens}, {cost}, {use.latency_s:.1f} s"
 
 
 def differences_as_json(

@@ -33,6 +33,7 @@ plans = LazyGroup(
     help="Make, list, show and compare plans.",
     lazy={
         "make": Lazy(f"{_CLI}.plans_make:make", "Plan repositories now, or show what would be planned."),
+        "replay": Lazy(f"{_CLI}.plans_replay:replay", "Plan again by another model or prompt, and compare."),
         "context": Lazy(f"{_CLI}.plans_context:context", "Show what planners are told of a repository."),
     },
 )

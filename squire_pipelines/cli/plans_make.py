@@ -17,12 +17,11 @@ from squire_pipelines.cli.context import (
 )
 from squire_pipelines.cli.failures import fail, note
 from squire_pipelines.cli.lazy import command
-from squire_pipelines.cli.plan_differences import differences_as_json, write_differences
+from squire_pipelines.cli.plan_differences import describe_use, differences_as_json, write_differences
 from squire_pipelines.cli.run import hand_on_config, show_retries
 from squire_pipelines.cli.text import counted, instant
 from squire_pipelines.domain.cost_prediction import CostHistory
 from squire_pipelines.domain.plan_comparison import compare_plans
-from squire_pipelines.domain.plan_making import PlanUse
 from squire_pipelines.domain.terminal_text import one_line
 from squire_pipelines.errors import ExitCode, SquireError
 from squire_pipelines.terminal.output import write_line
@@ -183,7 +182,7 @@ def _write(context: CliContext, one: "MadePlan", *, dry_run: bool, diff: bool) -
     plan = preview.plan
     result = "would be made (dry run: nothing was changed)" if dry_run else "in the plan"
     by = one_line(plan.planner)
-    write_line(f"{one.repository}: {counted(len(preview.tasks), 'task')} {result}, by {by}{_use(plan.use)}")
+    write_line(f"{one.repository}: {counted(len(preview.tasks), 'task')} {result}, by {by}{describe_use(plan.use)}")
     for remark in (*one.remarks, *plan.notes):
         write_line(f"note: {one_line(remark)}")
     _write_tasks(context, preview)
@@ -204,16 +203,6 @@ def _write(context: CliContext, one: "MadePlan", *, dry_run: bool, diff: bool) -
 
 def _reasons(preview: "PlanPreview") -> dict[str, str]:
     return {one.name: one.message for one in preview.left_out}
-
-
-def _use(use: PlanUse | None) -> str:
-    if use is None:
-        return ""
-    if use.cache_hit:
-        return "; the same was asked before: nothing was asked and paid"
-    cost = f"{use.cost_usd:.4f} USD" if use.cost_usd is not None else "at a price that is not known"
-    tokens = f"{use.input_tokens} tokens in, {use.output_tokens} out"
-    return f"; {counted(use.asks, 'request')}, {tokens}, {cost}, {use.latency_s:.1f} s"
 
 
 def _write_tasks(context: CliContext, preview: "PlanPreview") -> None:

@@ -10,6 +10,7 @@ from squire_pipelines.domain.agent_choice import AgentOrder
 from squire_pipelines.domain.container_limits import TaskLimits
 from squire_pipelines.domain.frozen import FrozenModel
 from squire_pipelines.domain.plan_making import PlanStep, PlanUse, RefusedAnswer
+from squire_pipelines.domain.recorded_inputs import RecordedInputs
 
 
 class TaskStatus(StrEnum):
@@ -216,8 +217,8 @@ class Plan(FrozenModel):
     `model`, `provider` (whose model it is) and `prompt_version` are None for rules. `steps` led to it. `model_failed`
     says that a model was to plan and gave no plan; `provisional` that it did not come to answer, so that it is asked
     again. `use` is what the conversations used, None where no model was asked, `refused` are the answers that were not
-    taken, and `settings_digest` is of what the plan was made by beside the signals. What the plan's row, or another
-    table, has is not in its JSON.
+    taken, `settings_digest` is of what the plan was made by beside the signals, and `inputs` are what its planner saw.
+    What the plan's row, or another table, has is not in its JSON.
     """
 
     repository: str
@@ -235,6 +236,7 @@ class Plan(FrozenModel):
     use: PlanUse | None = Field(default=None, exclude=True)
     refused: tuple[RefusedAnswer, ...] = Field(default=(), exclude=True)
     settings_digest: str | None = Field(default=None, exclude=True)
+    inputs: RecordedInputs | None = Field(default=None, exclude=True)
 
 
 def fingerprint(repository: str, spec: TaskSpec, versions: dict[str, str]) -> str:

@@ -14,13 +14,14 @@ from squire_pipelines.traces import run_trace
 @dg.op(name="archive_and_delete", description="Archive rows as Parquet, then delete them from the ledger.")
 def archive_and_delete(context: dg.OpExecutionContext, settings: SettingsParam, ledger: LedgerParam) -> None:
     """Tasks that something still holds stay."""
-    from squire_pipelines.ledger import plan_answers, schedules
+    from squire_pipelines.ledger import plan_answers, plan_inputs, schedules
     from squire_pipelines.warehouse.archive import archive_old_rows, retention_from
 
     with run_trace(context):
         with ledger.write() as tx:
-            forgotten = plan_answers.forget(tx, timedelta(days=settings.retention.plan_answers_days))
-            ended = schedules.forget(tx, timedelta(days=settings.retention.schedules_days))
+            keep = timedelta(days=settings.retention.plan_answers_days)
+            forgotten = {"plan_answers": plan_answers.forget(tx, keep), "plan_inputs": plan_inputs.forget(tx, keep)}
+            forgotten["schedules"] = schedules.forget(tx, timedelta(days=settings.retention.schedules_days))
         result = archive_old_rows(
             ledger,
             settings.home.archive,
@@ -31,8 +32,7 @@ def archive_and_delete(context: dg.OpExecutionContext, settings: SettingsParam, 
     context.add_output_metadata(
         {
             **{f"archived/{table}": count for table, count in result.rows.items()},
-            "forgotten/plan_answers": forgotten,
-            "forgotten/schedules": ended,
+            **{f"forgotten/{table}": count for table, count in forgotten.items()},
             **{f"kept/{reason}": count for reason, count in result.kept.items()},
             "files": len(result.files),
             "bytes": result.bytes,

@@ -56,6 +56,15 @@ plan_answers = Table(
     Index(None, "created_at"),
 )
 
+plan_inputs = Table(
+    "plan_inputs",
+    metadata,
+    Column("plan_id", String(32), primary_key=True),
+    Column("inputs", CleanText, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index(None, "created_at"),
+)
+
 plan_cache = Table(
     "plan_cache",
     metadata,

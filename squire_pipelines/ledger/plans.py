@@ -13,7 +13,7 @@ from squire_pipelines.domain.plan_making import PlanUse, RetryWaits
 from squire_pipelines.domain.plans import ApprovalRule, PlanFinding
 from squire_pipelines.domain.tasks import Plan
 from squire_pipelines.errors import NotFoundError
-from squire_pipelines.ledger import plan_answers
+from squire_pipelines.ledger import plan_answers, plan_inputs
 from squire_pipelines.ledger.collections import active_signals
 from squire_pipelines.ledger.known_work import known_work
 from squire_pipelines.ledger.plan_retries import newest, replace_tasks, replaceable_tasks
@@ -82,6 +82,8 @@ def save(
         )
     )
     plan_answers.record(tx, plan_id, plan.refused)
+    if plan.inputs is not None:
+        plan_inputs.record(tx, plan_id, plan.inputs)
     return SavedPlan(plan_id, plan, tuple(findings), trace_id, tx.now, None, failures, ask_again_at)
 
 

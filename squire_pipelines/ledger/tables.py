@@ -30,7 +30,7 @@ from squire_pipelines.domain.tasks import AttemptStatus, TaskKind, TaskStatus
 from squire_pipelines.ledger.accounting_tables import archived_tasks, archives, budgets, github_limits, repositories
 from squire_pipelines.ledger.audit_tables import audit, audit_batches, settings_seen
 from squire_pipelines.ledger.columns import CleanText, UtcDateTime, metadata, names_in_sql, one_of
-from squire_pipelines.ledger.plan_tables import plan_answers, plan_cache, plans
+from squire_pipelines.ledger.plan_tables import plan_answers, plan_cache, plan_inputs, plans
 from squire_pipelines.ledger.repository_file_tables import onboardings, repository_files
 from squire_pipelines.ledger.schedule_tables import schedule_runs, schedules
 from squire_pipelines.ledger.signal_tables import check_reruns, signal_episodes, signal_events, task_signals
@@ -56,6 +56,7 @@ __all__ = [
     "outcomes",
     "plan_answers",
     "plan_cache",
+    "plan_inputs",
     "plans",
     "repositories",
     "repository_files",

@@ -9,12 +9,16 @@ from dataclasses import dataclass
 
 from squire_pipelines.domain.duplicates import KnownWork, leave_out_duplicates, open_pull_requests
 from squire_pipelines.domain.plan_making import MAX_STEPS, PlanStep, StepKind
+from squire_pipelines.domain.recorded_inputs import RecordedInputs
+from squire_pipelines.domain.repository_facts import RepositoryContext
 from squire_pipelines.domain.signals import Signal
 from squire_pipelines.domain.tasks import Plan
 from squire_pipelines.errors import ModelRefusedError, ModelUnavailableError, PlanBudgetError, PlanningError
+from squire_pipelines.planning.context_text import MAX_CONTEXT_BYTES
 from squire_pipelines.planning.conversation import ModelOptions
 from squire_pipelines.planning.digest import settings_digest, signals_digest
 from squire_pipelines.planning.goal_files import read_goals
+from squire_pipelines.planning.input_recording import inputs_again, record_inputs, with_facts
 from squire_pipelines.planning.llm import PlanRecord, plan_by_model
 from squire_pipelines.planning.plan_context import ContextReader, PlanContext
 from squire_pipelines.planning.prompt import describe, prompt_version
@@ -87,49 +91,77 @@ async def make_plan(
         planner.task_bounds,
         settings.policy_for(repository).protected_paths,
     )
-    plan = await _plan(
-        settings,
-        inputs,
-        find_key=find_key,
-        on_call=on_call,
-        reserve=reserve,
-        shared=shared,
-        read_context=read_context,
-        fall_back=fall_back,
-    )
+    sources = _Sources(find_key, on_call, reserve, shared, read_context)
+    plan = await _plan(settings, inputs, sources, fall_back=fall_back)
     return leave_out_duplicates(plan, (*known_work, *open_pull_requests(signals)))
 
 
-async def _plan(
+async def plan_again(
     settings: Settings,
-    inputs: PlanInputs,
+    recorded: RecordedInputs,
     *,
     find_key: Callable[[str], Secret | None],
     on_call: Callable[[ModelCall], None],
     reserve: Callable[[ModelProvider], int | None],
-    shared: SharedAnswers | None,
-    read_context: ContextReader | None,
-    fall_back: bool,
+    shared: SharedAnswers | None = None,
 ) -> Plan:
-    planner = settings.planner
-    digest = settings_digest(settings, inputs.repository)
-    by_rules = plan_by_rules(inputs).model_copy(update={"settings_digest": digest})
+    """Have the model of the settings plan from what an earlier plan was made from; see `make_plan`.
+
+    Raises:
+        ConfigError: A file of the prompt cannot be used.
+        PlanningError: The model gave no usable plan.
+    """
+
+    async def read_context() -> PlanContext:
+        known = recorded.context or RepositoryContext(repository=recorded.repository, why_no_code="it was not recorded")
+        return PlanContext(known, settings.planner.context_bytes or MAX_CONTEXT_BYTES)
+
+    inputs = inputs_again(recorded)
+    sources = _Sources(find_key, on_call, reserve, shared, read_context if recorded.context else None)
+    by_rules = plan_by_rules(inputs).model_copy(update={"inputs": recorded})
+    plan = await _ask_model(settings, inputs, by_rules, sources, goals=recorded.goals, fall_back=False)
+    return leave_out_duplicates(plan, open_pull_requests(recorded.signals))
+
+
+@dataclass(frozen=True, slots=True)
+class _Sources:
+    """Where keys, room in budgets, answers and the repository's context come from; see `make_plan`."""
+
+    find_key: Callable[[str], Secret | None]
+    on_call: Callable[[ModelCall], None]
+    reserve: Callable[[ModelProvider], int | None]
+    shared: SharedAnswers | None
+    read_context: ContextReader | None
+
+
+async def _plan(settings: Settings, inputs: PlanInputs, sources: _Sources, *, fall_back: bool) -> Plan:
+    planner, selection = settings.planner, select(inputs)
+    made_by = {"settings_digest": settings_digest(settings, inputs.repository)}
+    by_rules = plan_by_rules(inputs).model_copy(update={**made_by, "inputs": record_inputs(inputs, selection)})
     if planner.kind == "rules" or planner.model is None:
         return by_rules
     if inputs.default_branch is None:
         return by_rules
     goals = read_goals(goals_for(settings, inputs.repository))
-    if not (select(inputs).candidates or goals):
+    if not (selection.candidates or goals):
         return by_rules
-    record = PlanRecord()
+    return await _ask_model(settings, inputs, by_rules, sources, goals=goals, fall_back=fall_back)
+
+
+async def _ask_model(
+    settings: Settings, inputs: PlanInputs, by_rules: Plan, sources: _Sources, *, goals: str, fall_back: bool
+) -> Plan:
+    """Have a model plan, and the rules where it gives no plan and they may. Raises PlanningError."""
+    record, context = PlanRecord(), None
 
     def count(call: ModelCall) -> None:
         record.calls.append(call)
-        on_call(call)
+        sources.on_call(call)
 
     try:
-        prompts = load_prompts(planner.prompts)
-        context = await _read(read_context, record)
+        prompts = load_prompts(settings.planner.prompts)
+        context = await _read(sources.read_context, record)
+        find_key, reserve, shared = sources.find_key, sources.reserve, sources.shared
         asking = _Asking(settings, inputs, goals, find_key, count, reserve, record, prompts, context)
         plan = await (_ask_in_turn(asking) if shared is None else _ask_once(asking, shared))
     except PlanningError as error:
@@ -151,6 +183,7 @@ async def _plan(
             "use": record.use(),
             "refused": tuple(record.refused[:MAX_STEPS]),
             "settings_digest": by_rules.settings_digest,
+            "inputs": with_facts(by_rules.inputs, goals, context.repository if context is not None else None),
         }
     )
 

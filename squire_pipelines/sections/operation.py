@@ -61,7 +61,7 @@ class RetentionSettings(SettingsSection):
     collections_days: float = Field(default=7, gt=0, le=3650, description="but for the newest of each source")
     signals_days: float = Field(default=30, gt=0, le=3650, description="after they were gone")
     plans_days: float = Field(default=30, gt=0, le=3650, description="when no task of theirs is left")
-    plan_answers_days: float = Field(default=7, gt=0, le=365, description="of models, that became no plan")
+    plan_answers_days: float = Field(default=7, gt=0, le=365, description="of models, and what plans were made from")
     schedules_days: float = Field(default=30, gt=0, le=3650, description="after they were done or removed")
     model_calls_days: float = Field(default=30, gt=0, le=3650, description="of planners; others go with their task")
     budgets_days: float = Field(default=62, ge=32, le=3650)

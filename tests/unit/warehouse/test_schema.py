@@ -32,6 +32,7 @@ def test_every_table_of_the_ledger_is_published() -> None:
         "onboardings",
         "plan_answers",
         "plan_cache",
+        "plan_inputs",
         "repositories",
         "repository_files",
         "schedule_runs",

@@ -1,0 +1,92 @@
+"""Records what a plan is made from, and makes it the inputs of another plan again. Pure but for the redactor."""
+
+from collections.abc import Callable
+from typing import Any
+
+from squire_pipelines.domain.plans import SizeBounds
+from squire_pipelines.domain.recorded_inputs import RecordedInputs
+from squire_pipelines.domain.repository_facts import RepositoryContext
+from squire_pipelines.domain.signals import Signal
+from squire_pipelines.planning.prompt import MAX_BACKGROUND, MAX_SIGNALS
+from squire_pipelines.planning.selection import PlanInputs, Selection
+from squire_pipelines.secrets.redact import process_redactor
+
+MAX_CHARS = 400_000
+"""Of all recorded signals of one plan, as JSON."""
+
+
+def record_inputs(inputs: PlanInputs, selection: Selection) -> RecordedInputs:
+    """Return what a planner sees of these inputs: the first signals whole, others without evidence or not at all."""
+    candidates = [candidate.signal for candidate in selection.candidates]
+    shown = [*candidates[:MAX_SIGNALS], *selection.background[:MAX_BACKGROUND]]
+    signals, cut = _within(shown, MAX_CHARS)
+    redact = process_redactor().redact
+    return RecordedInputs.model_validate(
+        _redacted(
+            {
+                "repository": inputs.repository,
+                "default_branch": inputs.default_branch,
+                "signals": [signal.model_dump(mode="json") for signal in signals],
+                "is_whole": not cut and len(shown) == len(candidates) + len(selection.background),
+                "issue_labels": list(inputs.issue_labels),
+                "protected_paths": list(inputs.protected_paths),
+                "max_tasks": inputs.max_tasks,
+                "max_files": inputs.bounds.max_files,
+                "max_lines": inputs.bounds.max_lines,
+            },
+            redact,
+        )
+    )
+
+
+def with_facts(recorded: RecordedInputs | None, goals: str, context: RepositoryContext | None) -> RecordedInputs | None:
+    """Return recorded inputs with the goals, and with what is known of the repository, as a model was told them."""
+    if recorded is None:
+        return None
+    redact = process_redactor().redact
+    known = context.model_dump(mode="json") if context is not None else None
+    facts = RepositoryContext.model_validate(_redacted(known, redact)) if known is not None else None
+    return recorded.model_copy(update={"goals": redact(goals), "context": facts})
+
+
+def inputs_again(recorded: RecordedInputs) -> PlanInputs:
+    """Return the inputs of a plan that is made from recorded ones: all of their signals may be planned."""
+    return PlanInputs(
+        recorded.repository,
+        recorded.signals,
+        recorded.default_branch,
+        recorded.issue_labels,
+        (),
+        recorded.max_tasks,
+        bounds=SizeBounds(recorded.max_files, recorded.max_lines),
+        protected_paths=recorded.protected_paths,
+    )
+
+
+def _within(signals: list[Signal], room: int) -> tuple[list[Signal], bool]:
+    """Return the first signals that have room, without evidence where that is too long, and whether any is cut."""
+    kept: list[Signal] = []
+    cut = False
+    for signal in signals:
+        bare = signal.model_copy(update={"evidence": None})
+        for candidate in (signal, bare):
+            chars = len(candidate.model_dump_json())
+            if chars <= room:
+                kept.append(candidate)
+                room -= chars
+                cut |= candidate is not signal and signal.evidence is not None
+                break
+        else:
+            cut = True
+    return kept, cut
+
+
+def _redacted(value: Any, redact: Callable[[str], str]) -> Any:
+    """Return a JSON value with each of its texts redacted, before they are written with escapes."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, dict):
+        return {name: _redacted(part, redact) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_redacted(part, redact) for part in value]
+    return value
