@@ -36,11 +36,13 @@ class ModelAnswer:
         texts: What it gave as the form, and what it wrote.
         cut_short: Why it did not end by itself; empty where it did.
         is_servers: The server broke it off by an error of its own.
+        cost_usd: What it cost with its question, in US dollars; None where nobody knows the price.
     """
 
     texts: tuple[str, ...]
     cut_short: str = ""
     is_servers: bool = False
+    cost_usd: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from squire_pipelines.errors import (
     NotReachableError,
     PlanningError,
 )
+from squire_pipelines.gateway.prices import Price
 from squire_pipelines.planning.answer_reading import MAX_CHARS, ModelAnswer, describe_errors, json_values
 from squire_pipelines.planning.plan_context import PlanContext
 from squire_pipelines.planning.prompt_files import PromptFiles, packaged_prompts
@@ -178,7 +179,7 @@ async def converse(
 
     max_output = question.max_output or options.room.output_tokens
     agent: Agent[object, _AnswerT] = Agent(
-        EndedAnswers(model, answers),
+        EndedAnswers(model, answers, _prices(options.provider)),
         output_type=question.form,
         instructions=question.instructions,
         retries=options.max_retries,
@@ -204,6 +205,11 @@ async def converse(
     except (AgentRunError, UserError) as error:
         raise _own_error(error, question, options, answers) from error
     return result.output
+
+
+def _prices(provider: ModelProvider) -> dict[str, Price]:
+    """Return the settings' prices of a provider's models."""
+    return {name: Price(**price.model_dump()) for name, price in provider.prices.items()}
 
 
 def _own_error(

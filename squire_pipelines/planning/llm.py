@@ -124,13 +124,24 @@ async def plan_by_model(
                 provider=planning.provider,
                 input_tokens=whole_tokens(usage.input_tokens),
                 output_tokens=whole_tokens(usage.output_tokens),
-                cost_usd=float(usage.cost) if usage.cost is not None else None,
+                cost_usd=_cost_usd(answers, usage.requests, usage.cost),
                 latency_s=time.monotonic() - started,
                 ok=not failure,
                 error=failure,
                 asks=usage.requests,
             )
         )
+
+
+def _cost_usd(answers: Sequence[ModelAnswer], requests: int, counted: object) -> float | None:
+    """Return what a conversation cost; None where the price of an answer, or of one that nobody could read, is unknown.
+
+    `counted` is what the library that converses has counted, which knows only the addresses of the big providers.
+    """
+    costs = [answer.cost_usd for answer in answers]
+    if len(costs) < requests or None in costs:
+        return float(str(counted)) if counted is not None else None
+    return sum(filter(None, costs)) if costs else None
 
 
 @dataclass(frozen=True, slots=True)

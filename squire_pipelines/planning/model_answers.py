@@ -4,9 +4,13 @@ It imports pydantic-ai, which takes seconds: import it where it is used.
 """
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from math import isfinite
+from types import MappingProxyType
 from typing import Any
 
+from genai_prices import calc_price
 from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletion
 from pydantic import ValidationError
@@ -20,6 +24,8 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import RequestUsage, RunUsage
 
 from squire_pipelines.errors import ModelUnavailableError, PlanningError
+from squire_pipelines.gateway.model import Tokens
+from squire_pipelines.gateway.prices import Price
 from squire_pipelines.planning.answer_reading import ModelAnswer
 from squire_pipelines.planning.quoting import one_line
 
@@ -74,12 +80,15 @@ class CompatibleModel(OpenAIChatModel):
 class EndedAnswers(WrapperModel):
     """Asks a model again only after an answer that it ended by itself: what was cut would be cut again, and is paid.
 
-    `answers` gets what it answered.
+    `answers` gets what it answered, with what that cost by the settings' `prices`, else by those of the price library.
     """
 
-    def __init__(self, wrapped: Model, answers: list[ModelAnswer]) -> None:
+    def __init__(
+        self, wrapped: Model, answers: list[ModelAnswer], prices: Mapping[str, Price] = MappingProxyType({})
+    ) -> None:
         super().__init__(wrapped)
         self._answers = answers
+        self._prices = prices
 
     async def request(
         self,
@@ -101,8 +110,27 @@ class EndedAnswers(WrapperModel):
             response = await super().request(messages, model_settings, model_request_parameters)
         except _UNREADABLE as error:
             raise UnexpectedModelBehavior("the answer cannot be read") from error
-        self._answers.append(_read_answer(response))
+        cost_usd = _cost_of(response, self.model_name, self._prices)
+        self._answers.append(replace(_read_answer(response), cost_usd=cost_usd))
         return response
+
+
+def _cost_of(response: ModelResponse, model: str, prices: Mapping[str, Price]) -> float | None:
+    """Return what an answer cost, in US dollars; None where it reports no tokens, or nobody knows the price."""
+    used = response.usage
+    if not (used.input_tokens or used.output_tokens):
+        return None
+    if (own := prices.get(model)) is not None:
+        tokens = Tokens(used.input_tokens, used.output_tokens, used.cache_read_tokens, used.cache_write_tokens)
+        return own.cost_of(tokens)
+    try:
+        return float(response.cost().total_price)
+    except (LookupError, ValueError, AssertionError):
+        pass  # a server of one's own, whose address the library does not know; below, by the model's name alone
+    try:
+        return float(calc_price(used, model_ref=model, genai_request_timestamp=response.timestamp).total_price)
+    except (LookupError, ValueError):
+        return None
 
 
 def _read_answer(response: ModelResponse) -> ModelAnswer:
