@@ -49,6 +49,7 @@ def run_attempt(paths: Paths, result: Result, termination: Termination) -> int:
         return result.agent_exit_code
     with result.timed("bundle_s"):
         repository.seal()
+        result.left_out = repository.leave_out()
         result.uncommitted_committed = repository.commit_rest()
         result.head_sha = repository.head()
         if result.head_sha:

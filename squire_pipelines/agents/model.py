@@ -71,6 +71,7 @@ class AttemptInputs:
         task_json: The task, whole, as JSON text.
         agent: What reads the output and judges the session; `launch` is how its program is started.
         caches: Package caches that it may read.
+        leftovers: Git's patterns of what tools leave behind, which the change leaves out; see `domain.leftovers`.
         part: Names a container beside the agent's own, such as that of the checks; such a one hands no bundle out.
         attempt_dir: The attempt's folder; see `AttemptFolder`.
     """
@@ -94,6 +95,7 @@ class AttemptInputs:
     image: str
     attempt_dir: Path
     caches: tuple[Cache, ...] = ()
+    leftovers: tuple[str, ...] = ()
     part: str = ""
 
     @property
@@ -111,7 +113,8 @@ class AttemptInputs:
         fields = {name: getattr(self, name) for name in _ATTEMPT_FIELDS}
         agent = {"kind": self.agent.name, **self.launch.document()}
         schema = _NEW_WORKER_SCHEMA if self.launch.needs_new_worker else SCHEMA
-        return json.dumps({"schema": schema, **fields, "hands_out": not self.part, "agent": agent}, indent=2)
+        more = {"hands_out": not self.part, "leftovers": self.leftovers, "agent": agent}
+        return json.dumps({"schema": schema, **fields, **more}, indent=2)
 
 
 class ResultStatus(StrEnum):
@@ -150,6 +153,7 @@ class AgentResult(_Parsed):
     head_sha: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")
     commits: int = Field(default=0, ge=0, le=1_000_000)
     uncommitted_committed: bool = False
+    left_out: tuple[Annotated[PrintableText, Field(max_length=300)], ...] = Field(default=(), max_length=30)
     error: ResultError | None = None
     timings: ResultTimings = ResultTimings()
     agent_version: Annotated[PrintableText, Field(max_length=200)] | None = None

@@ -20,7 +20,7 @@ from squire_pipelines.agents.failure_hints import failure_hint
 from squire_pipelines.agents.logs import DEFAULT_OUTPUT, LogSink, OutputOptions
 from squire_pipelines.agents.model import AgentResult, AttemptInputs, ResultStatus, ResultTimings, RunResult
 from squire_pipelines.agents.program_locks import tried_version
-from squire_pipelines.domain.endings import Cause, Ending, Evidence
+from squire_pipelines.domain.endings import LEFT_OUT_FACT, Cause, Ending, Evidence
 from squire_pipelines.domain.terminal_text import plain
 from squire_pipelines.errors import SquireError, WorkspaceError
 from squire_pipelines.observability.logging import Component, get_logger
@@ -202,6 +202,8 @@ class RunRecorder:
             self.facts["agent_version"] = result.agent_version
         if result is not None and result.uncommitted_committed:
             self.facts["committed_by_worker"] = True
+        if result is not None and result.left_out:
+            self.facts[LEFT_OUT_FACT] = list(result.left_out)
         # What the worker says is the agent's word: it is never more than what we measured ourselves.
         total = self.timings["total_s"] = round(time.monotonic() - self.began, 3)
         for name, value in (("workspace_in_s", times.clone_s), ("bundle_out_s", times.bundle_s)):

@@ -77,6 +77,9 @@ SETTINGS_MARK = "settings_mark"
 SESSION_FACT = "session"
 """The fact that holds what the agent's session reported."""
 
+LEFT_OUT_FACT = "left_out"
+"""The fact that holds the names of what was left out of the change, as tools leave it behind."""
+
 
 class Evidence(FrozenModel):
     """What was seen when an attempt ended. `log_tail` is bounded and redacted.
@@ -98,6 +101,12 @@ class Evidence(FrozenModel):
         """With which settings and keys the attempt could not go on; None where it was not for these."""
         known = self.facts.get(SETTINGS_MARK)
         return known if isinstance(known, str) else None
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Names of what was left out of the change, as the worker says."""
+        names = self.facts.get(LEFT_OUT_FACT)
+        return tuple(map(str, names)) if isinstance(names, list) else ()
 
     @property
     def session(self) -> Mapping[str, JsonValue]:

@@ -6,6 +6,7 @@ from squire_pipelines.agents.attempt_files import BUNDLE_FILE, read_notes
 from squire_pipelines.agents.model import AttemptFolder
 from squire_pipelines.domain.change import Decision, Verdict
 from squire_pipelines.domain.endings import Cause, Ending, Evidence
+from squire_pipelines.domain.leftovers import leftovers_note
 from squire_pipelines.domain.outcomes import ReviewState
 from squire_pipelines.domain.requests import requester_of
 from squire_pipelines.domain.states import EventSubject
@@ -140,6 +141,7 @@ def _request(leased: LeasedAttempt, clone_url: str, author: CommitAuthor) -> Pub
         attempt = attempts.get(tx, attempt.id)
         used = usage_of_attempt(tx, attempt.id)
         follow_up = _follow_up(tx, leased)
+    left_out = leftovers_note((attempt.evidence or Evidence()).left_out)
     return PublishRequest(
         attempt_id=attempt.id,
         task_id=task.id,
@@ -168,7 +170,7 @@ def _request(leased: LeasedAttempt, clone_url: str, author: CommitAuthor) -> Pub
         words=last_words(folder.keep),
         order=for_people(task.spec.prompt) if texts.show_order else "",
         closes=closes,
-        notes=(*read_notes(folder), *filter(None, [web_search_note(leased.settings, attempt.id)])),
+        notes=(*read_notes(folder), *filter(None, [web_search_note(leased.settings, attempt.id), left_out])),
     )
 
 

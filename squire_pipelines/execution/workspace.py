@@ -1,6 +1,7 @@
 """An attempt's workspace: its folder written from a fresh mirror, and what the agent's run left in it."""
 
 import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,6 +19,8 @@ from squire_pipelines.agents.model import AttemptFolder, AttemptInputs, RunResul
 from squire_pipelines.agents.prompt import PROMPT_VERSION, Instructions, build_prompt, with_notes
 from squire_pipelines.domain.budgets import Purpose
 from squire_pipelines.domain.endings import Cause
+from squire_pipelines.domain.leftovers import leftover_patterns
+from squire_pipelines.domain.tasks import TaskSpec
 from squire_pipelines.domain.timings import Timings
 from squire_pipelines.errors import WorkspaceError
 from squire_pipelines.execution.gateway_session import egress_environment
@@ -136,10 +139,19 @@ def _inputs(
         agent=find(agent.kind),
         launch=launch_of(leased),
         caches=read_caches(agent.caches),
+        leftovers=leftover_patterns(_own_words(task.spec)),
         limits=limits_of(leased.ledger, agent, task, leased.attempt),
         image=agent.worker_image,
         attempt_dir=settings.home.attempts / leased.attempt.id,
     )
+
+
+def _own_words(spec: TaskSpec) -> Iterator[str]:
+    """Yield what a task says of the files that it wants; a prompt with facts in it quotes logs, which name any file."""
+    yield from (spec.title, *spec.acceptance_criteria, *spec.allow_protected)
+    yield from (*spec.implementation.files_to_modify, *spec.implementation.files_to_create)
+    if not spec.signals:
+        yield spec.prompt
 
 
 def _evidence(leased: LeasedAttempt) -> tuple[EvidenceFile, ...]:

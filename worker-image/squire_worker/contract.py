@@ -49,6 +49,7 @@ COMMIT_ID = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 FILE_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)*", re.ASCII)
 _PART = r"(?!\.{1,2}(?:/|\Z))(?!(?i:\.git)(?:/|\Z))"
 DOTTED_NAME = re.compile(rf"{_PART}[\w.-]+(/{_PART}[\w.-]+)*", re.ASCII)
+LEFTOVER = re.compile(r"(?!/|\*/?\Z)[\w.*~#-]{2,100}/?", re.ASCII)
 PATH_PATTERN = re.compile(rf"{_PART}[\w.*-]+(/{_PART}[\w.*-]+)*", re.ASCII)
 
 
@@ -130,6 +131,7 @@ class Attempt:
     home: dict[str, str] = field(default_factory=dict)
     exclude: tuple[str, ...] = ()
     restore: tuple[str, ...] = ()
+    leftovers: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, text: str) -> Attempt:
@@ -151,6 +153,7 @@ class Attempt:
         environment, files = agent.get("environment", {}), agent.get("files", {})
         stdin, home = agent.get("stdin"), agent.get("home", {})
         exclude, restore = agent.get("exclude", []), agent.get("restore", [])
+        leftovers = raw.get("leftovers", [])
         for name in TEXTS:
             if not isinstance(raw.get(name), str) or not raw[name]:
                 fail("input_invalid", f"{name} must be a text that is not empty")
@@ -167,6 +170,7 @@ class Attempt:
             "agent.exclude must be patterns of relative paths": _are_all(PATH_PATTERN, exclude)
             and all(pattern.strip("*/") for pattern in exclude),
             "agent.restore must be relative paths": _are_all(DOTTED_NAME, restore),
+            "leftovers must be patterns of names": _are_all(LEFTOVER, leftovers),
         }
         for message, holds in rules.items():
             if not holds:
@@ -183,6 +187,7 @@ class Attempt:
             home=home,
             exclude=tuple(exclude),
             restore=tuple(restore),
+            leftovers=tuple(leftovers),
             **texts,
         )
 
@@ -202,6 +207,7 @@ class Result:
     head_sha: str | None = None
     commits: int = 0
     uncommitted_committed: bool = False
+    left_out: list[str] = field(default_factory=list)
     error: dict[str, str] | None = None
     timings: dict[str, float | str | None] = field(
         default_factory=lambda: dict.fromkeys(("clone_s", "agent_start", "agent_end", "bundle_s"))

@@ -54,6 +54,12 @@ def capture(command: list[str], env: dict[str, str], cwd: Path, timeout_s: float
     return done.returncode, done.stdout.strip(), done.stderr.strip()
 
 
+def pipe(command: list[str], env: dict[str, str], cwd: Path, timeout_s: float, data: bytes) -> tuple[int, bytes, str]:
+    """Runs a command of ours on `data`: exit code, stdout as it is, stderr stripped."""
+    done = subprocess.run(command, env=env, cwd=cwd, timeout=timeout_s, check=False, input=data, capture_output=True)
+    return done.returncode, done.stdout, done.stderr.decode(errors="replace").strip()
+
+
 def feed(first: list[str], second: list[str], env: dict[str, str], cwd: Path, timeout_s: float) -> tuple[int, str]:
     """Give the whole output of one command of ours to another: the exit code of who failed, or 0, and its stderr."""
     output = b""

@@ -1,7 +1,8 @@
 """Git in the worker: the clone that the agent gets, and the bundle that comes out of it.
 
-Two kinds of paths are never a part of the change: what the agent's program leaves (`exclude`), and what is taken out of
-the clone before the start because the program would obey it (`restore`). In the commit they are as in the base.
+Untracked files that tools left behind are left out of the commit: see `leftovers`. Two kinds of paths are never a part
+of the change: what the agent's program leaves (`exclude`), and what is taken out of the clone before the start because
+the program would obey it (`restore`). In the commit they are as in the base.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from squire_worker.contract import Attempt, FailedError, Paths, clear, fail
-from squire_worker.processes import capture, feed
+from squire_worker.leftovers import added_repositories, further_leftovers, left_out, untracked_patterns, write_exclude
+from squire_worker.processes import capture, feed, pipe
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +27,7 @@ class Repository:
     def __init__(self, paths: Paths, attempt: Attempt) -> None:
         self.paths, self.attempt = paths, attempt
         self._agents, self._config = paths.repo / ".git", b""
+        self._leftovers: tuple[str, ...] = ()
         # Git's path patterns of what is in the commit as in the base.
         self._unchanged = [f":(top,literal){path}" for path in attempt.restore]
         for pattern in attempt.exclude:
@@ -51,6 +54,16 @@ class Repository:
         if code not in ok:
             fail("git_failed", f"git {arguments[0]} exited with {code}: {errors[-2000:]}")
         return code, output
+
+    def _pipe(self, arguments: list[str], data: bytes) -> bytes:
+        """Git's output on `data`; 1, which is git's word for nothing, is no failure."""
+        try:
+            code, output, errors = pipe(["git", *arguments], self._environment, self.paths.repo, GIT_TIMEOUT_S, data)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            fail("git_failed", f"git {arguments[0]}: {error}")
+        if code not in (0, 1):
+            fail("git_failed", f"git {arguments[0]} exited with {code}: {errors[-2000:]}")
+        return output
 
     def clone(self) -> None:
         """Fetches the base branch out of the bundle and checks `base_sha` out on the new branch.
@@ -93,11 +106,10 @@ class Repository:
             place.rename(taken / str(number))
 
     def _ignore(self) -> None:
-        """Has git leave out what the program leaves; the agent's own commits would take it in otherwise."""
-        if self.attempt.exclude:
-            (self._agents / "info").mkdir()
-            lines = "".join(f"/{pattern}\n" for pattern in self.attempt.exclude)
-            (self._agents / "info" / "exclude").write_text(lines, encoding="utf-8")
+        """Has git leave out what programs and tools leave; the agent's own commits would take it in otherwise."""
+        self._leftovers = untracked_patterns(self._pipe, self.attempt.leftovers)
+        lines = (*(f"/{pattern}" for pattern in self.attempt.exclude), *self._leftovers)
+        write_exclude(self._agents, (line.encode() for line in lines))
 
     def seal(self) -> None:
         """Leaves the agent's git directory: its hooks, filters, index, refs and locks count no more.
@@ -115,6 +127,17 @@ class Repository:
         self.git("symbolic-ref", "HEAD", f"refs/heads/{self.attempt.branch}")
         self.git("update-ref", "HEAD", self.attempt.base_sha if code else tip)
         self.git("read-tree", "HEAD")
+
+    def leave_out(self) -> list[str]:
+        """Has git see nothing of what tools left behind; return what that is, for people."""
+        added = added_repositories(self._pipe, self.attempt.base_sha)
+        if added:
+            self._pipe(["update-index", "--force-remove", "-z", "--stdin"], added)
+        git_dir = self.paths.work / "result.git"
+        by_name = [line.encode() for line in self._leftovers]
+        write_exclude(git_dir, by_name)
+        write_exclude(git_dir, [*by_name, *further_leftovers(self._pipe, self.paths.repo)])
+        return left_out(self._pipe, git_dir)
 
     def commit_rest(self) -> bool:
         """Commits what the agent left uncommitted; True if there was something."""

@@ -133,3 +133,11 @@ def test_a_task_that_was_only_proposed_becomes_a_draft(pipeline: Pipeline, forge
     pipeline.agent_run(pipeline.read_attempt(f"{task_id}-1"))
     (pull,) = our_pulls(forge)
     assert (pull["draft"], pull["labels"]) == (True, [])
+
+
+@pytest.mark.slow
+def test_what_tools_left_behind_is_told_in_the_pull_request(pipeline: Pipeline, forge: ForgeProcess) -> None:
+    use(pipeline, "echo x > notes.md; mkdir node_modules; echo x > node_modules/a.js; git init --quiet inner")
+    pipeline.agent_run(pipeline.attempt())
+    (pull,) = our_pulls(forge)
+    assert "### Notes\n\n- Left out of the change, as tools leave it behind: `inner/`, `node_modules/`." in pull["body"]
