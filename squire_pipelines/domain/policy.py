@@ -81,11 +81,11 @@ def _check_path(file: ChangedFile) -> Iterator[Finding]:
     components = file.path.split("/")
     if any(is_dot_git(component) for component in components):
         yield Finding("git_directory", file.path, None, "lies in a `.git` folder", Decision.REJECT)
-    is_bad = any(component in {"", ".", ".."} for component in components) or len(file.path) > MAX_PATH_LENGTH
+    is_bad = any(component in {"", ".", ".."} for component in components)
     # What is there already has passed others' eyes; only a new name can pretend to be another.
     # A tab or a line break is ordinary within a text, and in no name.
     is_odd = not _CONTROL_OR_BACKSLASH.isdisjoint(file.path) or is_no_text(file.path)
-    is_odd = is_odd or hidden_character(file.path) is not None
+    is_odd = is_odd or len(file.path) > MAX_PATH_LENGTH or hidden_character(file.path) is not None
     if is_bad or (is_odd and file.status == "A"):
         yield Finding("path", file.path, None, "is no ordinary relative path", Decision.REJECT)
     elif file.status == "A" and (reason := unportable(file.path)):

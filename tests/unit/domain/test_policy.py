@@ -126,9 +126,19 @@ def test_ordinary_text_of_all_scripts_passes() -> None:
     lines = ("\ufeffusing System;", family, persian, "x\r")
     assert rules(text("a.md", *lines)) == []
     assert rules(text("__snapshots__/a.test.js.snap", "exports[`x`] = `\x1b[31mred\x1b[39m`;")) == []
-    for existing in ("so\u00adft.md", "back\\slash.md", "aux.py", "a\u200bb.md"):
-        assert rules(replace(text(existing, "x"), status="M", old_mode="100644")) == []
-        assert rules(text(existing, "x")) != []
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["so\u00adft.md", "back\\slash.md", "aux.py", "a\u200bb.md", "a\tb.md", "\\xff.md", "-rf", f"{'a' * 5000}.md"],
+)
+def test_a_path_that_is_there_already_passes_when_it_is_changed_or_removed_and_not_anew(path: str) -> None:
+    existing = replace(text(path, "x"), status="M", old_mode="100644")
+    assert rules(existing) == []
+    assert rules(ChangedFile(path, "D", "100644", "000000", deleted=1)) == []
+    assert {rule for rule, _ in rules(text(path, "x"))} & {"path", "name"}
+    hiding = replace(text(path, "if user == 'adm\u200bin':"), status="M", old_mode="100644")
+    assert rules(hiding) == [("hidden_text", HELD)], "what hides code is found in an old file too"
 
 
 COLORED = "exports[`x`] = `\x1b[1;31mred\x1b[0m`;"
