@@ -28,6 +28,7 @@ class IssueEdit(RequestBody):
     title: str | None = Field(default=None, min_length=1, max_length=256)
     body: str | None = Field(default=None, max_length=65_536)
     state: Literal["open", "closed"] | None = None
+    milestone: int | None = None
 
 
 class ReviewRequest(RequestBody):
@@ -47,6 +48,14 @@ def list_issues(request: Request, world: World, _: object) -> Response:
         return answer(request, [shapes.issue_shape(view, issue) for issue in reversed(issues[-size:])])
 
 
+def issue(request: Request, world: World, _: object) -> Response:
+    """Return one issue."""
+    with world.database.reading() as con:
+        view = View(world, con)
+        ticket = _issue(view, _repository(view, request), request.path_params["number"])
+        return answer(request, shapes.issue_shape(view, ticket))
+
+
 def create_issue(request: Request, world: World, body: object) -> Response:
     """Open an issue as the token's owner."""
     new_issue = parse(NewIssue, body, "Issue")
@@ -63,8 +72,10 @@ def create_issue(request: Request, world: World, body: object) -> Response:
 
 
 def edit_issue(request: Request, world: World, body: object) -> Response:
-    """Change an issue's text or state."""
+    """Change an issue's text or state; this server has no milestones."""
     edit = parse(IssueEdit, body, "Issue")
+    if edit.milestone is not None:
+        raise ApiError(422, "Validation Failed")
     with world.lock, world.database.writing() as con:
         view = View(world, con)
         repository, sender, now = _repository(view, request), operations.viewer(view), world.now()

@@ -57,6 +57,7 @@ class Rest:
             ("POST", f"{repo}/pulls/{{number:int}}/requested_reviewers", issues.request_reviewers),
             ("GET", f"{repo}/issues", issues.list_issues),
             ("POST", f"{repo}/issues", issues.create_issue),
+            ("GET", f"{repo}/issues/{{number:int}}", issues.issue),
             ("PATCH", f"{repo}/issues/{{number:int}}", issues.edit_issue),
             ("POST", f"{repo}/issues/{{number:int}}/labels", _add_labels),
             ("DELETE", f"{repo}/issues/{{number:int}}/labels/{{label}}", _remove_label),

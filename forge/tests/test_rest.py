@@ -242,6 +242,15 @@ def test_labels_are_added_once(api: Any) -> None:
     assert api.rest("POST", path, {"labels": []}).status_code == 422
 
 
+def test_one_issue_is_shown_and_has_no_milestone(api: Any) -> None:
+    number = api.rest("POST", f"{LEDGERLIB}/issues", {"title": "T", "body": "B"}).json()["number"]
+    response = api.rest("GET", f"{LEDGERLIB}/issues/{number}")
+    assert (response.status_code, response.json()["milestone"]) == (200, None)
+    conforms(response, "GET", f"{REPO}/issues/{{issue_number}}")
+    assert api.rest("PATCH", f"{LEDGERLIB}/issues/{number}", {"milestone": 1}).status_code == 422
+    assert api.rest("GET", f"{LEDGERLIB}/issues/{number + 1}").status_code == 404
+
+
 def test_a_comment_is_added(api: Any, local_forge: ForgeClient) -> None:
     response = api.rest("POST", f"{WEBSHOP}/issues/1/comments", {"body": "Hello <b>"})
     assert response.status_code == 201

@@ -1,5 +1,6 @@
 """Writing issues: find one of ours by its mark, open, change, close, react to a comment. Each can be repeated."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Literal
 
@@ -20,6 +21,15 @@ class _Issue(GitHubModel):
     user: _User | None = None  # none: the account is gone
     body: Text | None = None
     pull_request: object = None  # GitHub lists pull requests among the issues
+
+
+class _Milestone(GitHubModel):
+    number: int
+    state: Text = ""
+
+
+class _PlannedIssue(GitHubModel):
+    milestone: _Milestone | None = None
 
 
 class _IssueList(GitHubModel):
@@ -83,3 +93,19 @@ async def update_issue(
     if body is not None:
         content["body"] = body[:_MAX_BODY_CHARS]
     await client.patch(f"/repos/{repository}/issues/{number}", content)
+
+
+async def milestones_of(client: GitHubClient, repository: str, numbers: Sequence[int]) -> frozenset[int]:
+    """Return the numbers of the open milestones that these issues are planned for. Raises GitHubError."""
+    milestones: set[int] = set()
+    for number in numbers:
+        path = f"/repos/{repository}/issues/{number}"
+        milestone = parse(_PlannedIssue, await client.get(path), request=f"GET {path}").milestone
+        if milestone is not None and milestone.state == "open":
+            milestones.add(milestone.number)
+    return frozenset(milestones)
+
+
+async def set_milestone(client: GitHubClient, repository: str, number: int, milestone: int) -> None:
+    """Plan an issue or a pull request for a milestone. Raises GitHubError."""
+    await client.patch(f"/repos/{repository}/issues/{number}", {"milestone": milestone})

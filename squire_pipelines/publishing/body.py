@@ -23,6 +23,9 @@ MAX_WORDS_CHARS = 1_500
 MAX_ORDER_CHARS = 30_000
 """Of the order behind a click; it is left out whole where the text has no room for it."""
 
+MAX_CLOSED = 50
+"""Issues that one pull request closes."""
+
 _MAX_FILES = 100
 _MAX_FINDINGS = 50
 _MAX_ITEMS = 50
@@ -117,7 +120,7 @@ def _not_changed(words: str, files: Sequence[ChangedFile]) -> list[str]:
 
 def _closes(numbers: Sequence[int]) -> list[str]:
     """Return the lines by which GitHub closes issues at the merge: numbers alone, no words of others."""
-    return ["", *(f"Closes #{number}" for number in numbers[:_MAX_ITEMS])] if numbers else []
+    return ["", *(f"Closes #{number}" for number in numbers[:MAX_CLOSED])] if numbers else []
 
 
 def _first(files: Sequence[ChangedFile], verdict: Verdict) -> list[str]:

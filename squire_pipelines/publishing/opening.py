@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from squire_pipelines.errors import GitHubError, GitHubPermissionError, GitHubValidationError, PublishRefusedError
 from squire_pipelines.github.pulls import PullRequestRef, is_without_drafts
 from squire_pipelines.observability.logging import Component, get_logger
-from squire_pipelines.publishing.body import PullRequestText, with_follow_up
+from squire_pipelines.publishing.body import MAX_CLOSED, PullRequestText, with_follow_up
 from squire_pipelines.publishing.publication_steps import OnStep, PublicationStep
 from squire_pipelines.publishing.pull_requests import PullRequests
 from squire_pipelines.publishing.request import PublishRequest
@@ -77,6 +77,7 @@ class Opening:
             await self.pulls.add_labels(repository, pull.number, labels)
         if created:
             await self._ask_for_reviews(pull.number)
+            await self._take_milestone(pull.number)
         if self.needs_approval and pull.state == "open":
             self.on_step(PublicationStep.LABELLED, pull.url)
             if not pull.draft:
@@ -91,6 +92,16 @@ class Opening:
             await self.pulls.request_reviewers(self.request.repository, number, reviewers)
         except GitHubError as error:
             _log.warning("nobody was asked for a review", number=number, reviewers=list(reviewers), reason=str(error))
+
+    async def _take_milestone(self, number: int) -> None:
+        """Plan the pull request as the issues that it closes are. What GitHub refuses loses no work: it is logged."""
+        issues = self.request.closes[:MAX_CLOSED]
+        if not issues or not self.settings.milestone:
+            return
+        try:
+            await self.pulls.take_milestone(self.request.repository, number, issues)
+        except GitHubError as error:
+            _log.warning("the milestone of the issues was not taken over", number=number, reason=str(error))
 
     async def _open(self, existing: PullRequestRef | None) -> PullRequestRef:
         """Return the pull request of the branch, with its text as it is now."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from squire_pipelines.github import pulls
 from squire_pipelines.github.client import GitHubClient
+from squire_pipelines.github.issues import milestones_of, set_milestone
 from squire_pipelines.github.pulls import PullRequestRef
 
 
@@ -46,6 +47,12 @@ class PullRequests:
     async def request_reviewers(self, repository: str, number: int, reviewers: Sequence[str]) -> None:
         """Ask for reviews."""
         await pulls.request_reviewers(self._client, self._name(repository), number, reviewers)
+
+    async def take_milestone(self, repository: str, number: int, issues: Sequence[int]) -> None:
+        """Plan it for the one open milestone that the issues have; do nothing where they have none, or several."""
+        milestones = await milestones_of(self._client, self._name(repository), issues)
+        if len(milestones) == 1:
+            await set_milestone(self._client, self._name(repository), number, min(milestones))
 
     async def set_draft(self, repository: str, number: int, *, draft: bool) -> None:
         """Make it a draft, or no draft; do nothing where it is so already, or where there are no drafts."""

@@ -72,6 +72,7 @@ class PublishingSettings(SettingsSection):
     sign_off: bool = Field(default=False, description="commits end with Signed-off-by, for the DCO")
     fill_template: bool = Field(default=True, description="the repository's own template of pull requests is filled")
     close_issues: bool = Field(default=True, description="a merge closes the issues that the task resolves")
+    milestone: bool = Field(default=True, description="a pull request gets the milestone of the issues that it closes")
     show_order: bool = Field(default=True, description="the agent's whole order in the text, behind a click")
     tries: int = Field(default=5, ge=1, le=20, description="of one publication, when GitHub refuses in passing")
     retry_base_s: Seconds = Field(default=2, description="before the second try; each further wait is twice as long")

@@ -93,6 +93,15 @@ class FakePulls(PullRequests):
         pull["reviewers"] = sorted(reviewers)
         self._save(pulls)
 
+    async def take_milestone(self, repository: str, number: int, issues: Sequence[int]) -> None:
+        """Note whose milestone was asked for."""
+        if self.errors:
+            raise self.errors.pop()
+        pulls = self._load()
+        assert pulls[number - 1]["repository"] == repository
+        pulls[number - 1]["milestone_of"] = sorted(issues)
+        self._save(pulls)
+
     async def set_draft(self, repository: str, number: int, *, draft: bool) -> None:
         """Make a draft of it, or no draft."""
         pulls = self._load()

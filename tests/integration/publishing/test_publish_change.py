@@ -227,6 +227,16 @@ def test_labels_are_set_and_reviewers_asked_and_a_refusal_loses_no_work(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("settings", "closes"), [({}, (3, 7)), ({"milestone": False}, (3, 7)), ({}, ())])
+def test_a_new_pull_request_takes_the_milestone_of_what_it_closes_over(
+    workshop: Workshop, pulls: FakePulls, settings: dict[str, Any], closes: tuple[int, ...]
+) -> None:
+    work(workshop)
+    publish(workshop, pulls, request(workshop, closes=closes), settings=PublishingSettings(**settings))
+    assert pulls.all[0].get("milestone_of") == ([3, 7] if closes and not settings else None)
+
+
+@pytest.mark.slow
 def test_a_change_that_needs_approval_becomes_a_labelled_draft(workshop: Workshop, pulls: FakePulls) -> None:
     workshop.agent.write("Dockerfile", "FROM scratch\n")
     work(workshop)

@@ -11,7 +11,15 @@ import pytest
 
 from squire_pipelines.github.branch_rules import rules_of_branch
 from squire_pipelines.github.client import GitHubClient
-from squire_pipelines.github.issues import Reaction, create_issue, find_issue, react, update_issue
+from squire_pipelines.github.issues import (
+    Reaction,
+    create_issue,
+    find_issue,
+    milestones_of,
+    react,
+    set_milestone,
+    update_issue,
+)
 from squire_pipelines.github.pulls import add_comment, remove_label
 from squire_pipelines.github.webhook_state import Webhook, our_webhooks, ping
 from tests.support.github_json import FakeGitHub
@@ -24,6 +32,7 @@ ANSWERS: dict[str, Any] = {
     "GET /repos/o/r/issues": httpx.Response(200, json=[ISSUE]),
     "POST /repos/o/r/issues": httpx.Response(201, json=ISSUE),
     "PATCH /repos/o/r/issues/3": httpx.Response(200, json=ISSUE),
+    "GET /repos/o/r/issues/3": httpx.Response(200, json={**ISSUE, "milestone": {"number": 4, "state": "open"}}),
     "POST /repos/o/r/issues/3/comments": httpx.Response(201, json={}),
     "POST /repos/o/r/issues/comments/7/reactions": httpx.Response(201, json={}),
     "DELETE /repos/o/r/issues/3/labels/squire": httpx.Response(200, json=[]),
@@ -75,6 +84,8 @@ async def test_every_request_about_issues_rules_and_webhooks_is_githubs(
     await create_issue(client, "o/r", title="t", body="b")
     await update_issue(client, "o/r", 3, state="open", title="t", body="b")
     await update_issue(client, "o/r", 3, state="closed")
+    await set_milestone(client, "o/r", 3, 4)
+    assert await milestones_of(client, "o/r", [3]) == {4}
     await add_comment(client, "o/r", 3, "b")
     for reaction in Reaction:
         await react(client, "o/r", 7, reaction)
@@ -114,3 +125,12 @@ def test_an_apps_code_is_exchanged_where_github_takes_it(openapi: dict[str, Any]
 )
 def test_what_is_not_githubs_is_found(openapi: dict[str, Any], request_: httpx.Request, problem: str) -> None:
     assert any(problem in line for line in problems(openapi, request_))
+
+
+async def test_milestones_that_are_closed_or_not_set_do_not_count(client_of: ClientOf) -> None:
+    answers: list[dict[str, Any] | None] = [None, {"number": 4, "state": "closed"}, {"number": 5, "state": "open"}]
+    rest = {
+        f"GET /repos/o/r/issues/{number}": httpx.Response(200, json={**ISSUE, "milestone": milestone})
+        for number, milestone in enumerate(answers)
+    }
+    assert await milestones_of(client_of(FakeGitHub(rest=rest)), "o/r", [0, 1, 2]) == {5}
