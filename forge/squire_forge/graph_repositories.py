@@ -94,6 +94,11 @@ def _viewer_permission(_: Repository, __: Context) -> str:
     return "WRITE"
 
 
+@on("Repository", "branchProtectionRules")
+def _branch_protection_rules(_: Repository, __: Context, **arguments: Any) -> Any:
+    return page((), "branchProtectionRules", **arguments)
+
+
 @on("Repository", "defaultBranchRef")
 def _default_branch(repository: Repository, context: Context) -> Ref | None:
     sha = store.branches(context.view.con, repository.id).get(repository.default_branch)

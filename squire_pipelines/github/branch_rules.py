@@ -1,4 +1,4 @@
-"""The rules of a repository's rulesets that would refuse what Squire pushes: asking for them, and judging them.
+"""The rules of a repository's branches that would refuse what Squire pushes: asking rulesets for them, judging them.
 
 https://docs.github.com/rest/repos/rules#get-rules-for-a-branch and
 https://docs.github.com/repositories/configuring-branches-and-merges-in-your-repository/managing-rulesets/available-rules-for-rulesets
@@ -6,7 +6,7 @@ https://docs.github.com/repositories/configuring-branches-and-merges-in-your-rep
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
@@ -17,6 +17,7 @@ from squire_pipelines.github.client import GitHubClient
 _PER_PAGE = 100
 _MAX_RULESETS = 20
 _MAX_PATTERN_CHARS = 500
+_MAX_LISTED = 5
 _BYPASSES = frozenset({"always", "exempt"})
 _REFUSING: Mapping[str, str] = MappingProxyType(
     {
@@ -25,6 +26,15 @@ _REFUSING: Mapping[str, str] = MappingProxyType(
         "required_signatures": "asks for signed commits, and Squire's are not signed",
         "pull_request": "asks for a pull request before each push to such branches",
         "required_deployments": "asks for a deployment before each push to such branches",
+        "merge_queue": "lets nothing but a merge queue change such branches",
+    }
+)
+# These refuse a push of a commit that has none of it yet; a rule may let the first push of a branch pass.
+_BEFORE_A_PUSH: Mapping[str, str] = MappingProxyType(
+    {
+        "required_status_checks": "asks for passed checks before each push to such branches",
+        "workflows": "asks for passed workflows before each push to such branches",
+        "code_scanning": "asks for results of code scanning before each push to such branches",
     }
 )
 _PATTERNS: Mapping[str, str] = MappingProxyType(
@@ -39,21 +49,29 @@ _PATTERNS: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class BranchRule:
-    """One active rule of a branch: `kind` is GitHub's type of it, `ruleset` the id of the ruleset that has it."""
+    """One active rule of a branch: `kind` is GitHub's type of it, `ruleset` the id of the ruleset that has it.
+
+    `protection` is the pattern of the branch protection that has it, where it is none of a ruleset's.
+    """
 
     kind: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     ruleset: int | None = None
     is_repositorys: bool = True
+    protection: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PushFacts:
-    """What Squire would push, as far as rules look at it; None for what is not known before a task is."""
+    """What Squire would push, as far as rules look at it; None for what is not known before a task is.
+
+    `max_file_bytes` is the largest file that the policy lets pass.
+    """
 
     branch: str
     message: str
     email: str | None
+    max_file_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +130,22 @@ def obstacles(rules: Sequence[BranchRule], push: PushFacts) -> tuple[Obstacle, .
     return tuple(obstacle for rule in rules if (obstacle := _obstacle(rule, push)) is not None)
 
 
+def merge_obstacles(rules: Sequence[BranchRule], push: PushFacts) -> tuple[Obstacle, ...]:
+    """Return which rules of a base branch may refuse the merge of a pull request of ours: how it is merged decides."""
+    of_commits = {"required_signatures", *_PATTERNS} - {"branch_name_pattern"}
+    refusing = obstacles([rule for rule in rules if rule.kind in of_commits], push)
+    return tuple(replace(obstacle, is_sure=False) for obstacle in refusing)
+
+
 def _obstacle(rule: BranchRule, push: PushFacts) -> Obstacle | None:
     if (reason := _REFUSING.get(rule.kind)) is not None:
         return Obstacle(rule, reason)
+    if (reason := _BEFORE_A_PUSH.get(rule.kind)) is not None:
+        lets_first_pass = rule.parameters.get("do_not_enforce_on_create") is True or rule.protection is not None
+        return Obstacle(rule, reason, is_sure=not lets_first_pass)
     if (thing := _PATTERNS.get(rule.kind)) is None:
-        return None
+        reason = _restriction(rule, push)
+        return Obstacle(rule, reason, is_sure=False) if reason else None
     # A message is made of the task's title, so that one that fits shows little, and one that does not shows much.
     texts = {
         "branch_name_pattern": push.branch,
@@ -131,6 +160,29 @@ def _obstacle(rule: BranchRule, push: PushFacts) -> Obstacle | None:
     if matches is None:
         return Obstacle(rule, reason, is_sure=False)
     return None if matches else Obstacle(rule, reason, is_sure=rule.kind != "commit_message_pattern")
+
+
+def _restriction(rule: BranchRule, push: PushFacts) -> str | None:
+    """Return what a rule refuses only of some changes, or of some accounts."""
+    values = rule.parameters
+    limit = values.get("max_file_size")  # in megabytes
+    if rule.kind == "max_file_size" and (not isinstance(limit, int) or (push.max_file_bytes or 0) <= limit * 10**6):
+        return None
+    reasons = {
+        "non_fast_forward": "forbids to replace what an earlier attempt pushed",
+        "restricted_pushes": "lets only the accounts that it names push to such branches",
+        "file_path_restriction": f"takes no change of {_listed(values.get('restricted_file_paths'))}",
+        "file_extension_restriction": f"takes no file called *.{_listed(values.get('restricted_file_extensions'))}",
+        "max_file_path_length": f"takes no path of more than {values.get('max_file_path_length')} characters",
+        "max_file_size": f"takes no file of more than {limit} MB, and the policy lets larger ones pass",
+    }
+    return reasons.get(rule.kind)
+
+
+def _listed(values: object) -> str:
+    names = [str(value)[:_MAX_PATTERN_CHARS] for value in values] if isinstance(values, list) else []
+    more = f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
+    return ", ".join(names[:_MAX_LISTED]) + more
 
 
 def matches_pattern(parameters: Mapping[str, Any], text: str | None) -> bool | None:

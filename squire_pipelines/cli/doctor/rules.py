@@ -1,16 +1,19 @@
-"""The check of each repository's rulesets: which rules would refuse the branches and commits that Squire pushes."""
+"""The check of each repository's rulesets and protections: which would refuse the branches and commits of Squire's."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from squire_pipelines.cli.context import CliContext
 from squire_pipelines.cli.diagnosis import Diagnosis
 from squire_pipelines.cli.doctor.access import known_access
 from squire_pipelines.domain.identity import branch_name
 from squire_pipelines.errors import GitHubNotFoundError, GitHubPermissionError, SquireError
+from squire_pipelines.github.branch_protection import branch_protections
 from squire_pipelines.github.branch_rules import (
+    BranchRule,
     Obstacle,
     PushFacts,
+    merge_obstacles,
     obstacles,
     rules_of_branch,
     without_bypassed,
@@ -31,7 +34,10 @@ def check_rules(context: CliContext) -> Iterator[Diagnosis]:
         return
     github = context.settings.github
     quick = github.model_copy(update={"timeout_s": min(github.timeout_s, _TIMEOUT_S)})
-    push = PushFacts(branch_name(_SAMPLE_TASK, _SAMPLE_TITLE), _SAMPLE_TITLE, github.bot_email)
+
+    def push_to(repository: str) -> PushFacts:
+        limit = context.settings.policy_for(repository).max_file_bytes
+        return PushFacts(branch_name(_SAMPLE_TASK, _SAMPLE_TITLE), _SAMPLE_TITLE, github.bot_email, limit)
 
     async def ask_all() -> list[Diagnosis]:
         turns = asyncio.Semaphore(_AT_ONCE)
@@ -39,7 +45,7 @@ def check_rules(context: CliContext) -> Iterator[Diagnosis]:
 
             async def ask(repository: str) -> Diagnosis | None:
                 async with turns:
-                    return await _ask(client, repository, push)
+                    return await _ask(client, repository, push_to(repository))
 
             asked = context.settings.repositories[:_ASKED_REPOSITORIES]
             return [row for row in await asyncio.gather(*map(ask, asked)) if row is not None]
@@ -51,36 +57,58 @@ async def _ask(client: GitHubClient, repository: str, push: PushFacts) -> Diagno
     """Return the line about one repository; None where nothing can be asked, which the check of GitHub has told."""
     name = f"rules {repository}"
     try:
-        refusing = obstacles(await rules_of_branch(client, repository, push.branch), push)
-        left, names = await without_bypassed(client, repository, refusing)
+        protections = await branch_protections(client, repository)
+        rules = (*await rules_of_branch(client, repository, push.branch), *protections.of(push.branch))
+        left, names = await without_bypassed(client, repository, obstacles(rules, push))
+        base = protections.default_branch
+        merging: tuple[Obstacle, ...] = ()
+        if base is not None:
+            of_base = (*await rules_of_branch(client, repository, base), *protections.of(base))
+            merging, more = await without_bypassed(client, repository, merge_obstacles(of_base, push))
+            names = {**names, **more}
     except (GitHubNotFoundError, GitHubPermissionError):
         return Diagnosis(name, "ok", "not asked: the server shows no rulesets to the token")
     except SquireError:
         return None
-    return judge_rules(name, left, names)
+    return judge_rules(name, left, names, merging=merging, base=base)
 
 
-def judge_rules(name: str, refusing: tuple[Obstacle, ...], rulesets: Mapping[int, str]) -> Diagnosis:
+def judge_rules(
+    name: str,
+    refusing: tuple[Obstacle, ...],
+    rulesets: Mapping[int, str],
+    *,
+    merging: tuple[Obstacle, ...] = (),
+    base: str | None = None,
+) -> Diagnosis:
     """Return the line about one repository's rules.
 
     Args:
         name: Of the line.
         refusing: The rules that would refuse a push.
         rulesets: The names of the rulesets that have them, by their ids, as far as they are known.
+        merging: The rules of the base branch that may refuse a merge.
+        base: The base branch.
     """
-    if not refusing:
-        return Diagnosis(name, "ok", "no ruleset refuses Squire's branches")
 
-    def shown(one: Obstacle) -> str:
-        ruleset = rulesets.get(one.rule.ruleset or 0)
-        where = (
-            f"the ruleset {ruleset}"
-            if ruleset
-            else "a ruleset" + ("" if one.rule.is_repositorys else " of the owner's")
-        )
-        return f"{where} {one.reason}"
+    def describe(rules: Sequence[Obstacle]) -> str:
+        return "; ".join(dict.fromkeys(f"{_origin(one.rule, rulesets)} {one.reason}" for one in rules))
 
     sure = [one for one in refusing if one.is_sure]
-    text = "; ".join(dict.fromkeys(map(shown, sure or refusing)))
-    step = "in the settings of the repository, Rules: exclude `squire/**` from it, or let Squire's account bypass it"
-    return Diagnosis(name, "fail" if sure else "warn", text if sure else f"may refuse some pushes: {text}", step)
+    texts = [describe(sure)] if sure else [f"may refuse some pushes: {describe(refusing)}"] if refusing else []
+    texts += [f"may refuse merges into {base}: {describe(merging)}"] if merging else []
+    if not texts:
+        return Diagnosis(name, "ok", "no ruleset or branch protection refuses Squire's branches")
+    if not refusing:
+        step = "merge by squashing, which GitHub signs and whose message you write; or change the rule"
+    else:
+        step = "in the settings of the repository: exclude `squire/**` from it, or let Squire's account bypass it"
+    return Diagnosis(name, "fail" if sure else "warn", "; ".join(texts), step)
+
+
+def _origin(rule: BranchRule, rulesets: Mapping[int, str]) -> str:
+    if rule.protection is not None:
+        return f"the branch protection of {rule.protection}"
+    if ruleset := rulesets.get(rule.ruleset or 0):
+        return f"the ruleset {ruleset}"
+    return "a ruleset" + ("" if rule.is_repositorys else " of the owner's")

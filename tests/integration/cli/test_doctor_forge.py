@@ -55,7 +55,7 @@ def test_all_is_well_with_the_forge_and_a_ping_arrives_unless_the_secret_is_anot
     rows = doctor(squire)
     assert {name: row["message"] for name, row in rows.items() if row["status"] == "fail"} == {}
     assert rows[f"github {REPOSITORY}"]["status"] == "ok"
-    assert rows[f"rules {REPOSITORY}"]["message"] == "no ruleset refuses Squire's branches"
+    assert rows[f"rules {REPOSITORY}"]["message"] == "no ruleset or branch protection refuses Squire's branches"
     assert rows["clock"]["status"] == "ok"
     assert "not pinged: no receiver runs here" in rows["webhook"]["message"]
 

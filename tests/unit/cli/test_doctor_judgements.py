@@ -19,7 +19,14 @@ from squire_pipelines.cli.doctor.ports import PortFacts
 from squire_pipelines.cli.doctor.rules import judge_rules
 from squire_pipelines.cli.doctor.secrets import judge_passphrase_file
 from squire_pipelines.cli.doctor.webhook import HookFacts, PingFacts
-from squire_pipelines.github.branch_rules import BranchRule, PushFacts, matches_pattern, obstacles, read_rules
+from squire_pipelines.github.branch_rules import (
+    BranchRule,
+    PushFacts,
+    matches_pattern,
+    merge_obstacles,
+    obstacles,
+    read_rules,
+)
 from squire_pipelines.github.webhook_state import AppDelivery, Webhook, read_app_deliveries, read_webhooks
 from squire_pipelines.ledger.deliveries import ReceivedDelivery
 
@@ -191,7 +198,7 @@ def test_a_password_in_the_ledgers_url_belongs_into_the_drivers_own_file() -> No
     assert all(url not in row.message for row in rows)
 
 
-PUSH = PushFacts("squire/t1-fix-it", "Fix it", "bot@example.test")
+PUSH = PushFacts("squire/t1-fix-it", "Fix it", "bot@example.test", 2 * 2**20)
 
 
 def rule(kind: str, **parameters: object) -> dict[str, object]:
@@ -205,7 +212,19 @@ def rule(kind: str, **parameters: object) -> dict[str, object]:
         (rule("required_signatures"), True),
         (rule("pull_request", required_approving_review_count=1), True),
         (rule("deletion"), False),
-        (rule("non_fast_forward"), False),
+        (rule("non_fast_forward"), None),
+        (rule("required_linear_history"), False),
+        (rule("merge_queue", max_entries_to_merge=5), True),
+        (rule("required_status_checks", required_status_checks=[]), True),
+        (rule("required_status_checks", do_not_enforce_on_create=True), None),
+        (rule("workflows", workflows=[{"path": ".github/workflows/scan.yml"}]), True),
+        (rule("code_scanning", code_scanning_tools=[]), True),
+        (rule("file_path_restriction", restricted_file_paths=["infra/**"]), None),
+        (rule("file_path_restriction", restricted_file_paths="noise"), None),
+        (rule("file_extension_restriction", restricted_file_extensions=["exe"]), None),
+        (rule("max_file_path_length", max_file_path_length=100), None),
+        (rule("max_file_size", max_file_size=1), None),
+        (rule("max_file_size", max_file_size=5), False),
         (rule("branch_name_pattern", operator="starts_with", pattern="squire/"), False),
         (rule("branch_name_pattern", operator="starts_with", pattern="feature/"), True),
         (rule("branch_name_pattern", operator="starts_with", pattern="squire/", negate=True), True),
@@ -222,6 +241,41 @@ def test_a_rule_refuses_a_push_or_not_or_nobody_can_tell_before_it(
     row = judge_rules("rules", refusing, {7: "strict"})
     assert row.status == {True: "fail", False: "ok", None: "warn"}[refuses]
     assert refuses is False or "the ruleset strict" in row.message
+
+
+def test_restrictions_are_told_with_what_they_restrict() -> None:
+    paths = rule("file_path_restriction", restricted_file_paths=[f"infra/{number}" for number in range(7)])
+    size = rule("max_file_size", max_file_size=1)
+    row = judge_rules("rules", obstacles(tuple(read_rules([paths, size])), PUSH), {})
+    assert "takes no change of infra/0, infra/1, infra/2, infra/3, infra/4 and 2 more" in row.message
+    assert "takes no file of more than 1 MB, and the policy lets larger ones pass" in row.message
+
+
+def test_what_the_base_asks_of_commits_is_told_as_a_warning_about_merges() -> None:
+    of_base = (
+        BranchRule("required_signatures", ruleset=7),
+        BranchRule("pull_request"),
+        BranchRule("required_status_checks"),
+        BranchRule("commit_author_email_pattern", {"operator": "ends_with", "pattern": "@acme.test"}),
+        BranchRule("branch_name_pattern", {"operator": "starts_with", "pattern": "x"}),
+    )
+    row = judge_rules("rules", (), {7: "signed"}, merging=merge_obstacles(of_base, PUSH), base="main")
+    assert row.status == "warn"
+    assert row.message == (
+        "may refuse merges into main: the ruleset signed asks for signed commits, and Squire's are not signed; "
+        "a ruleset asks that the author's address ends with '@acme.test'"
+    )
+    assert "squashing" in row.next_step
+
+
+def test_a_branch_protection_is_told_by_its_pattern() -> None:
+    rules = (BranchRule("creation", protection="squire/*"), BranchRule("restricted_pushes", protection="squire/*"))
+    assert [one.is_sure for one in obstacles(rules, PUSH)] == [True, False]
+    row = judge_rules("rules", obstacles(rules, PUSH), {})
+    assert (row.status, row.message) == (
+        "fail",
+        "the branch protection of squire/* forbids to create such branches",
+    )
 
 
 def test_a_regular_expression_of_a_stranger_is_not_run() -> None:
