@@ -12,6 +12,7 @@ from squire_pipelines.domain.requests import requester_of
 from squire_pipelines.domain.states import EventSubject
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import SquireError
+from squire_pipelines.execution.kept_work import doer_of
 from squire_pipelines.execution.lease import LeasedAttempt
 from squire_pipelines.execution.pull_request_story import last_words, resolved_issues
 from squire_pipelines.execution.usage_recorder import web_search_note
@@ -128,7 +129,7 @@ def _follow_up(tx: Transaction, leased: LeasedAttempt) -> str | None:
 
 
 def _request(leased: LeasedAttempt, clone_url: str, author: CommitAuthor) -> PublishRequest:
-    task, attempt = leased.task, leased.attempt
+    task, attempt = leased.task, doer_of(leased)
     folder, texts = folder_of(leased), leased.settings.publishing
     with leased.ledger.read() as tx:
         signals = [s for s in collections.active_signals(tx, task.repository) if s.ref in task.spec.signals]
@@ -138,8 +139,8 @@ def _request(leased: LeasedAttempt, clone_url: str, author: CommitAuthor) -> Pub
         earlier_heads = frozenset(head for head in heads if head)
         first = next((event for event in tasks.events(tx, task.id) if event.subject == EventSubject.TASK), None)
         requester = requester_of(first.actor) if first is not None else None
-        attempt = attempts.get(tx, attempt.id)
         used = usage_of_attempt(tx, attempt.id)
+        verification = attempts.get(tx, leased.attempt.id).verification
         follow_up = _follow_up(tx, leased)
     left_out = leftovers_note((attempt.evidence or Evidence()).left_out)
     return PublishRequest(
@@ -162,7 +163,7 @@ def _request(leased: LeasedAttempt, clone_url: str, author: CommitAuthor) -> Pub
         earlier_heads=earlier_heads,
         follow_up=follow_up,
         trusted=first is None or requester is not None or first.after != TaskStatus.PROPOSED,
-        verification=attempt.verification,
+        verification=verification,
         cost=_cost(attempt, used),
         bot_name=author.name,
         bot_email=author.email,

@@ -43,6 +43,7 @@ def prepare(
 ) -> None:
     """Write the attempt's folder (bundle, task, prompt) from a fresh mirror, or resume what is published already."""
     from squire_pipelines.execution import ending, workspace
+    from squire_pipelines.execution.kept_work import take_kept_work
     from squire_pipelines.execution.present_base import follow_base, with_named_base
     from squire_pipelines.ledger.attempts import AttemptFacts
 
@@ -55,12 +56,16 @@ def prepare(
         if leased is None:
             return
         report_adopted_run(context)
-        if workspace.is_prepared(leased):
+        if workspace.is_prepared(leased) or leased.attempt.status is AttemptStatus.PUBLISHING:
             context.log.info("an earlier run of this attempt has prepared the workspace")
             return
         info, token, published = asyncio.run(_find_existing(github, leased))
         if published is not None:
             context.log.info(f"an earlier attempt has opened pull request #{published.number}, which is resumed")
+            return
+        kept = take_kept_work(leased, info.clone_url, token)
+        if kept is not None:
+            context.log.info(f"the work of attempt {kept.id} is published, without a second run of the agent")
             return
         started = time.monotonic()
         based = with_named_base(leased, info.default_branch)

@@ -122,15 +122,32 @@ def _copy(bundle: Path, out: Path, max_bytes: int) -> None:
         raise _error(BundleProblem.TOO_LARGE, f"is larger than {max_bytes} bytes")
 
 
-def _check_header(header: BundleHeader, branch: str, base_sha: str) -> str:
+def _check_header(header: BundleHeader, branch: str) -> str:
     """Return the head that the bundle offers."""
     names = [name for name, _ in header.refs]
     if names != [f"refs/heads/{branch}"]:
         shown = ", ".join(names[:5])[:300] or "none"
         raise _error(BundleProblem.WRONG_REF, f"must have the one ref refs/heads/{branch}, it has {shown}")
-    if foreign := sorted(set(header.prerequisites) - {base_sha}):
-        raise _error(BundleProblem.WRONG_PREREQUISITE, f"builds on {foreign[0]}, not on {base_sha}")
     return header.refs[0][1]
+
+
+def _check_prerequisites(git_dir: Path, header: BundleHeader, base_sha: str, limits: GitLimits) -> None:
+    """Refuse a bundle that builds on more than the base and its history, which hold all that the agent was given.
+
+    Whoever merges a branch that began below the base, or reverts a merge, builds on commits below the base, too.
+    """
+    others = sorted(set(header.prerequisites) - {base_sha})
+    if not others:
+        return
+    try:
+        beyond = run_git(["rev-list", "--max-count=1", *others, f"^{base_sha}"], git_dir=git_dir, limits=limits)
+    except GitError as error:
+        if error.context.get("timed_out") or error.context.get("out_of_memory"):
+            raise _classify(error) from error
+        beyond = others[0].encode()  # one that the host does not have
+    if beyond:
+        message = f"builds on {beyond.decode().strip()}, which is not in the history of {base_sha}"
+        raise _error(BundleProblem.WRONG_PREREQUISITE, message)
 
 
 def _measure(copy: Path, header: BundleHeader, settings: PublishingSettings) -> None:
@@ -279,13 +296,14 @@ def verify_bundle(
     _copy(bundle, copy, settings.max_bundle)
     with copy.open("rb") as file:
         header = parse_header(file.read(_MAX_HEADER_BYTES))
-    head_sha = _check_header(header, branch, base_sha)
+    head_sha = _check_header(header, branch)
     if head_sha == base_sha:
         raise _error(BundleProblem.EMPTY, "holds no commit beyond the base")
     _measure(copy, header, settings)
     run_git(["init", "--quiet", "--bare", "--template=", "--initial-branch=main", str(git_dir)])
     _link_objects(mirror, git_dir)
     run_git(["cat-file", "-e", f"{base_sha}^{{commit}}"], git_dir=git_dir)
+    _check_prerequisites(git_dir, header, base_sha, limits)
     _unpack(copy, header, git_dir, settings.max_bundle, limits)
     try:
         _check_history(git_dir, base_sha, head_sha, limits)

@@ -1,6 +1,8 @@
 """What becomes of an attempt's work at the border: kept when it is refused, added to when it follows up."""
 
 import json
+import shutil
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -13,9 +15,12 @@ from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.outcomes import ReviewState
 from squire_pipelines.domain.plans import ApprovalRule
 from squire_pipelines.domain.tasks import Risk, TaskStatus
-from squire_pipelines.ledger import bulk, outcomes
+from squire_pipelines.ledger import bulk, outcomes, tasks
+from squire_pipelines.ledger.attempts import Attempt
+from tests.support.git_repository import git
 from tests.support.ledgers import add_task, decide, dispatch
 from tests.support.pipeline import LEDGERLIB, Pipeline
+from tests.support.refused_pushes import refused_push
 
 BY_HAND = ApprovalRule(automatic=False, min_confidence=0, max_risk=Risk.HIGH)
 
@@ -99,6 +104,113 @@ def test_a_refused_pull_request_is_named_and_the_work_is_kept(
     assert row.evidence is not None
     assert (row.evidence.error_code, row.evidence.facts["reason"]) == ("publish_refused", reason)
     assert "the agent's work is kept as" in (row.message or "")
+
+
+FAST = "[publishing]\ntries = 2\nretry_base_s = 0.001\n[dispatch]\nretry_base_s = 0.001\nretry_cap_s = 0.001\n"
+COUNTED = "echo run >> {marks}; echo one >> NOTES.md"
+
+
+def refuse_pushes(pipeline: Pipeline, forge: ForgeProcess, attempt: Attempt) -> None:
+    """Have a rule of the repository refuse pushes of the task's branch, until the faults are cleared."""
+    branch = pipeline.read_task(attempt.task_id).branch
+    words = f"error: GH013: Repository rule violations found for refs/heads/{branch}."
+    fault = refused_push(branch, "push declined due to repository rule violations", words)
+    forge.add_fault("git-receive-pack", times=1000, **fault)
+
+
+def retried(pipeline: Pipeline, attempt: Attempt) -> Attempt:
+    with pipeline.ledger.write() as tx:
+        decide(tx, attempt.task_id, bulk.retry(1))
+    return pipeline.next_attempt(attempt)
+
+
+def history(pipeline: Pipeline, attempt: Attempt) -> list[str]:
+    with pipeline.ledger.read() as tx:
+        return [event.reason for event in tasks.events(tx, attempt.task_id)]
+
+
+@pytest.mark.slow
+def test_a_retry_publishes_the_work_that_a_rule_refused_without_a_second_run_of_the_agent(
+    pipeline: Pipeline, forge: ForgeProcess, tmp_path: Path
+) -> None:
+    marks = tmp_path / "marks"
+    use(pipeline, COUNTED.format(marks=marks), FAST)
+    first = pipeline.attempt()
+    refuse_pushes(pipeline, forge, first)
+    pipeline.agent_run(first, fails=True)
+    refused = pipeline.read_attempt(first.id)
+    assert (refused.cause, refused.evidence.facts["reason"] if refused.evidence else "") == (
+        Cause.PUBLISH_REFUSED,
+        "ruleset",
+    )
+    second = retried(pipeline, first)
+    pipeline.agent_run(second, fails=True)
+    forge.clear_faults()
+    third = retried(pipeline, second)
+    pipeline.agent_run(third)
+    row = pipeline.read_attempt(third.id)
+    assert (row.cause, row.agent_started_at) == (Cause.COMPLETED, None)
+    assert marks.read_text().splitlines() == ["run"]
+    (pull,) = our_pulls(forge)
+    assert (pull["number"], pull["head_sha"]) == (row.pr_number, refused.head_sha)
+    assert f"the work of attempt {first.id} is kept and is published; no agent runs again" in history(pipeline, first)
+
+
+@pytest.mark.slow
+def test_kept_work_is_published_also_when_the_base_has_moved_and_when_github_was_away(
+    pipeline: Pipeline, forge: ForgeProcess, tmp_path: Path
+) -> None:
+    marks = tmp_path / "marks"
+    use(pipeline, COUNTED.format(marks=marks), FAST)
+    first = pipeline.attempt()
+    forge.add_fault("git-receive-pack", status=502, times=1000)
+    pipeline.agent_run(first, fails=True)
+    assert pipeline.read_attempt(first.id).cause == Cause.GITHUB_UNAVAILABLE
+    forge.clear_faults()
+    (repository,) = pipeline.home.parent.rglob(f"{LEDGERLIB}.git")
+    tree = git(repository, "rev-parse", "main^{tree}")
+    git(repository, "update-ref", "refs/heads/main", git(repository, "commit-tree", "-p", "main", "-m", "On", tree))
+    second = pipeline.next_attempt(first)
+    pipeline.agent_run(second)
+    assert pipeline.read_attempt(second.id).cause == Cause.COMPLETED
+    assert marks.read_text().splitlines() == ["run"]
+    assert len(our_pulls(forge)) == 1
+
+
+@pytest.mark.slow
+def test_where_the_kept_work_is_gone_the_agent_runs_again_and_the_history_says_so(
+    pipeline: Pipeline, forge: ForgeProcess, tmp_path: Path
+) -> None:
+    marks = tmp_path / "marks"
+    use(pipeline, COUNTED.format(marks=marks), FAST)
+    first = pipeline.attempt()
+    refuse_pushes(pipeline, forge, first)
+    pipeline.agent_run(first, fails=True)
+    forge.clear_faults()
+    shutil.rmtree(pipeline.settings.home.attempts / first.id)
+    second = retried(pipeline, first)
+    pipeline.agent_run(second)
+    assert pipeline.read_attempt(second.id).cause == Cause.COMPLETED
+    assert marks.read_text().splitlines() == ["run", "run"]
+    reason = f"the agent runs again: the work of attempt {first.id} is gone (such files are kept for 7 days)"
+    assert reason in history(pipeline, first)
+    assert len(our_pulls(forge)) == 1
+
+
+@pytest.mark.slow
+def test_the_canary_of_the_attempt_that_did_the_work_is_looked_for_in_it(
+    pipeline: Pipeline, forge: ForgeProcess
+) -> None:
+    use(pipeline, "echo one >> NOTES.md", FAST)
+    first = pipeline.attempt()
+    refuse_pushes(pipeline, forge, first)
+    pipeline.agent_run(first, fails=True)
+    forge.clear_faults()
+    second = retried(pipeline, first)
+    pipeline.agent_run(second)
+    (pull,) = our_pulls(forge)
+    assert f"`{first.id}`" in pull["body"]
+    assert second.id not in pull["body"]
 
 
 @pytest.mark.slow

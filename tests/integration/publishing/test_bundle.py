@@ -10,7 +10,8 @@ from squire_pipelines.domain.change import Decision, JudgedTask
 from squire_pipelines.domain.policy import Policy, judge
 from squire_pipelines.domain.protected import DEFAULT_PROTECTED
 from squire_pipelines.errors import BundleError, GitError
-from squire_pipelines.publishing.bundle import BundleProblem, verify_bundle
+from squire_pipelines.publishing.bundle import BundleProblem, parse_header, verify_bundle
+from squire_pipelines.publishing.mirror import fetch_mirror
 from squire_pipelines.publishing.publish_change import policy_from
 from squire_pipelines.sections.tasks import PolicySettings, PublishingSettings
 from tests.support.git_repository import Checkout, git, make_upstream
@@ -209,6 +210,68 @@ def test_a_bundle_on_another_base_is_refused(workshop: Workshop) -> None:
     workshop.agent.commit()
     bundle = workshop.agent.bundle(workshop.root / "b", middle, workshop.branch)
     assert _problem(workshop, bundle) == BundleProblem.WRONG_PREREQUISITE
+
+
+def _older_history(workshop: Workshop) -> str:
+    """Give the repository two commits more, on which the agent begins; return the one at which it began before."""
+    first, agent = workshop.base_sha, workshop.agent
+    agent.git("checkout", "--quiet", "-B", "main", "origin/main")
+    for number in (1, 2):
+        agent.write(f"more/{number}.txt", f"{number}\n")
+        agent.commit(f"More {number}")
+    agent.git("push", "--quiet", "origin", "main")
+    workshop.mirror = fetch_mirror(workshop.home, "acme/app", str(workshop.upstream), None)
+    workshop.base_sha = agent.head()
+    agent.git("checkout", "--quiet", "-B", workshop.branch)
+    return first
+
+
+def _prerequisites(bundle: Path) -> set[str]:
+    return set(parse_header(bundle.read_bytes()[:4096]).prerequisites)
+
+
+def test_a_merged_branch_that_began_below_the_base_is_taken(workshop: Workshop) -> None:
+    first, agent = _older_history(workshop), workshop.agent
+    agent.git("checkout", "--quiet", "-b", "side", first)
+    agent.write("side.py", "x = 1\n")
+    agent.commit("Side")
+    agent.git("checkout", "--quiet", workshop.branch)
+    agent.git("merge", "--quiet", "--no-ff", "-m", "Merge side", "side")
+    bundle = workshop.bundle()
+    assert _prerequisites(bundle) == {workshop.base_sha, first}
+    change = workshop.verify(bundle)
+    assert [file.path for file in change.files] == ["side.py"]
+    assert len(change.commits) == 2
+
+
+def test_a_merged_old_tag_and_a_reverted_merge_are_taken(workshop: Workshop) -> None:
+    first, agent = _older_history(workshop), workshop.agent
+    agent.git("tag", "v1", first)
+    agent.git("checkout", "--quiet", "-b", "old", "v1")
+    agent.write("old.py", "x = 1\n")
+    agent.commit("Old")
+    agent.git("checkout", "--quiet", workshop.branch)
+    agent.git("merge", "--quiet", "--no-ff", "-m", "Merge old", "old")
+    agent.git("revert", "--no-edit", "-m", "1", "HEAD")
+    agent.write("new.py", "y = 1\n")
+    agent.commit("New")
+    bundle = workshop.bundle()
+    assert first in _prerequisites(bundle)
+    assert [file.path for file in workshop.verify(bundle).files] == ["new.py"]
+
+
+def test_a_prerequisite_of_another_branch_of_the_repository_is_refused(workshop: Workshop) -> None:
+    agent = workshop.agent
+    agent.git("checkout", "--quiet", "-b", "theirs")
+    agent.write("theirs.py", "x = 1\n")
+    of_others = agent.commit("Theirs")
+    agent.git("push", "--quiet", "origin", "theirs")
+    workshop.mirror = fetch_mirror(workshop.home, "acme/app", str(workshop.upstream), None)
+    agent.git("checkout", "--quiet", workshop.branch)
+    agent.git("merge", "--quiet", "--no-ff", "-m", "Merge theirs", "theirs")
+    out = workshop.root / "b"
+    agent.git("bundle", "create", "--quiet", str(out), f"refs/heads/{workshop.branch}", f"^{of_others}")
+    assert _problem(workshop, out) == BundleProblem.WRONG_PREREQUISITE
 
 
 def test_an_unrelated_history_is_refused(workshop: Workshop) -> None:

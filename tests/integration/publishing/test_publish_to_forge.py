@@ -38,6 +38,7 @@ from squire_pipelines.sections.services import GitHubSettings
 from squire_pipelines.sections.tasks import PolicySettings, PublishingSettings
 from tests.support.forked import ForkedForge
 from tests.support.git_repository import Checkout
+from tests.support.refused_pushes import refused_push
 from tests.support.workshop import BRANCH, Workshop
 
 NEEDS_APPROVAL_LABEL = "squire:needs-approval"
@@ -184,27 +185,13 @@ def test_a_push_that_fails_can_be_tried_again(forge_workshop: Pair) -> None:
     assert isinstance(publish(forge_workshop), Published)
 
 
-def _packet(text: str) -> str:
-    return f"{len(text) + 4:04x}{text}"
-
-
-def refused_by_git(status: str | None, words: str) -> dict[str, Any]:
-    """Return the fault by which a server takes a push and says `words` and, of the branch, `status`.
-
-    https://git-scm.com/docs/pack-protocol#_report_status
-    """
-    report = _packet("unpack ok\n") + (_packet(f"ng refs/heads/{BRANCH} {status}\n") if status else "") + "0000"
-    body = _packet(f"\x02{words}\n") + _packet(f"\x01{report}") + "0000"
-    return {"status": 200, "body": body, "headers": {"content-type": "application/x-git-receive-pack-result"}}
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "fault",
     [
-        refused_by_git("Internal Server Error", "Internal Server Error"),
-        refused_by_git("failure", "fatal error in commit_refs"),
-        refused_by_git(None, "Internal Server Error"),
+        refused_push(BRANCH, "Internal Server Error", "Internal Server Error"),
+        refused_push(BRANCH, "failure", "fatal error in commit_refs"),
+        refused_push(BRANCH, None, "Internal Server Error"),
         {"status": 502},
     ],
     ids=["Internal Server Error", "commit_refs", "failed to report status", "502"],
@@ -223,7 +210,7 @@ def test_a_push_that_is_refused_in_passing_is_tried_again_at_once(forge_workshop
 def test_a_push_that_is_refused_in_passing_for_too_long_is_given_up(forge_workshop: Pair) -> None:
     forge, workshop = forge_workshop
     work(workshop)
-    forge.add_fault(PUSH, times=4, **refused_by_git("Internal Server Error", "Internal Server Error"))
+    forge.add_fault(PUSH, times=4, **refused_push(BRANCH, "Internal Server Error", "Internal Server Error"))
     with pytest.raises(GitHubUnavailableError):
         publish(forge_workshop, settings=PATIENT)
     assert isinstance(publish(forge_workshop), Published), "no fault is left: the push was tried four times"
@@ -234,7 +221,7 @@ def test_a_push_that_a_rule_refuses_is_not_tried_again(forge_workshop: Pair) -> 
     forge, workshop = forge_workshop
     work(workshop)
     words = "error: GH013: Repository rule violations found for refs/heads/squire/x."
-    forge.add_fault(PUSH, times=1, **refused_by_git("push declined due to repository rule violations", words))
+    forge.add_fault(PUSH, times=1, **refused_push(BRANCH, "push declined due to repository rule violations", words))
     with pytest.raises(PublishRefusedError) as caught:
         publish(forge_workshop, settings=PATIENT)
     assert caught.value.reason == "ruleset"

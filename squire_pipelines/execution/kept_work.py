@@ -1,0 +1,135 @@
+"""Work that an attempt finished and could not publish: the next attempt publishes it, and no agent runs again.
+
+What is kept is the bundle in the attempt's folder, with the agent's transcript and the notes for reviewers. The pull
+request names the attempt whose agent did the work.
+"""
+
+import shutil
+from pathlib import Path
+
+from squire_pipelines.agents.adapters.session import FILE as TRANSCRIPT
+from squire_pipelines.agents.attempt_files import BUNDLE_FILE, NOTES_FILE, link_or_copy
+from squire_pipelines.agents.model import AttemptFolder
+from squire_pipelines.domain.endings import Cause
+from squire_pipelines.domain.states import EventSubject
+from squire_pipelines.domain.tasks import TaskStatus
+from squire_pipelines.errors import GitError, WorkspaceError
+from squire_pipelines.execution.lease import LeasedAttempt
+from squire_pipelines.execution.workspace import folder_of
+from squire_pipelines.files import write_atomically
+from squire_pipelines.home import make_folder
+from squire_pipelines.ledger import attempts, outcomes
+from squire_pipelines.ledger.attempts import Attempt, AttemptFacts
+from squire_pipelines.ledger.transitions import EventContext, record_event
+from squire_pipelines.publishing.git import run_git
+from squire_pipelines.publishing.mirror import Mirror, fetch_mirror
+from squire_pipelines.secrets import Secret
+
+ORIGIN_FILE = "work-of"
+"""In an attempt's `keep`: the id of the attempt whose agent did the work, where that was another one."""
+
+_UNPUBLISHED = frozenset(
+    {Cause.PUBLISH_REFUSED, Cause.GITHUB_UNAVAILABLE, Cause.LOST, Cause.CANCELLED, Cause.DISK_FULL}
+)
+"""Ends that say nothing against the work. What the policy refused, and a bad bundle, is for an agent to do again."""
+
+_MAX_ID_BYTES = 100
+
+
+def take_kept_work(leased: LeasedAttempt, clone_url: str, token: Secret | None) -> Attempt | None:
+    """Have the attempt publish what the one before it left; return whose work that is, None when an agent has to run.
+
+    Why work that was there cannot be taken is written into the task's history.
+
+    Raises:
+        GitHubError, GitError, RepositoryError: The mirror cannot be fetched.
+        WorkspaceError: The attempt's folder cannot be written.
+        LeaseLostError: The attempt is another run's.
+    """
+    if leased.attempt.previous_id is None:
+        return None
+    with leased.ledger.read() as tx:
+        previous = attempts.get(tx, leased.attempt.previous_id)
+    # The head is written when the bundle is stored.
+    if previous.head_sha is None or previous.base_sha is None or previous.cause not in _UNPUBLISHED:
+        return None
+    source = AttemptFolder(leased.settings.home.attempts / previous.id)
+    mirror = fetch_mirror(leased.settings.home, leased.task.repository, clone_url, token)
+    if why_not := _why_not(leased, previous, source.keep / BUNDLE_FILE, mirror):
+        _tell(leased, f"the agent runs again: {why_not}")
+        return None
+    with leased.ledger.read() as tx:
+        work_of = attempts.get(tx, origin_of(source.keep) or previous.id)
+    _copy(source.keep, folder_of(leased).keep, work_of.id)
+    _tell(leased, f"the work of attempt {work_of.id} is kept and is published; no agent runs again")
+    facts = AttemptFacts(
+        base_sha=previous.base_sha,
+        agent=work_of.agent,
+        verification=previous.verification,
+        sandboxed=previous.sandboxed,
+        runner=previous.runner,
+    )
+    with leased.ledger.write() as tx:
+        attempts.note(tx, leased.attempt.id, leased.token, facts)
+        attempts.start_publishing(tx, leased.attempt.id, leased.token, head_sha=previous.head_sha)
+    return work_of
+
+
+def origin_of(keep: Path) -> str | None:
+    """Return the attempt whose agent did the work that `keep` holds; None where it is the folder's own."""
+    try:
+        with (keep / ORIGIN_FILE).open("rb") as file:
+            return file.read(_MAX_ID_BYTES).decode() or None
+    except FileNotFoundError:
+        return None
+
+
+def doer_of(leased: LeasedAttempt) -> Attempt:
+    """Return the attempt whose agent did the work that is published: the leased one, or an earlier one of its task."""
+    origin = origin_of(folder_of(leased).keep)
+    with leased.ledger.read() as tx:
+        return attempts.get(tx, origin or leased.attempt.id)
+
+
+def _why_not(leased: LeasedAttempt, previous: Attempt, bundle: Path, mirror: Mirror) -> str:
+    if not bundle.is_file():
+        days = leased.settings.agent.log_retention_days
+        return f"the work of attempt {previous.id} is gone (such files are kept for {days:g} days)"
+    base_sha = previous.base_sha or ""
+    try:
+        run_git(["cat-file", "-e", f"{base_sha}^{{commit}}"], git_dir=mirror.path)
+    except GitError:
+        return f"the work of attempt {previous.id} builds on {base_sha[:12]}, which the repository has no more"
+    with leased.ledger.read() as tx:
+        is_follow_up = outcomes.of_branch(tx, leased.task.repository, leased.task.base_branch) is not None
+    if is_follow_up and mirror.resolve(leased.task.base_branch) != base_sha:
+        return f"the branch that attempt {previous.id} added to has moved on since"
+    return ""
+
+
+def _copy(source: Path, target: Path, origin: str) -> None:
+    try:
+        make_folder(target.parent).chmod(0o700)
+        target.mkdir(exist_ok=True, mode=0o700)
+        for name in (TRANSCRIPT, NOTES_FILE):
+            if (source / name).is_file():
+                shutil.copyfile(source / name, target / name)
+        write_atomically(target / ORIGIN_FILE, origin.encode())
+        link_or_copy(source / BUNDLE_FILE, target / BUNDLE_FILE)
+    except OSError as error:
+        raise WorkspaceError(
+            f"the kept work of attempt {origin} cannot be taken over: {error.strerror}",
+            hint="check the free space and the owner of the attempts folder",
+        ) from error
+
+
+def _tell(leased: LeasedAttempt, reason: str) -> None:
+    context = EventContext(
+        task_id=leased.task.id,
+        attempt_id=leased.attempt.id,
+        actor=f"run:{leased.attempt.run_id}",
+        reason=reason,
+        trace_id=leased.attempt.trace_id,
+    )
+    with leased.ledger.write() as tx:
+        record_event(tx, EventSubject.TASK, TaskStatus.RUNNING, TaskStatus.RUNNING, context)
