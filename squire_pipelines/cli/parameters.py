@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from squire_pipelines.domain.branches import parse_branch, parse_own_branch
+from squire_pipelines.domain.branches import parse_branch
 from squire_pipelines.domain.identity import parse_repository
 
 _Value = TypeVar("_Value")
@@ -97,7 +97,6 @@ class RepositoryType(ParsedType[str]):
 REPOSITORY = RepositoryType()
 TASK_ID = TaskIdType()
 BRANCH = ParsedType("branch", parse_branch)
-OWN_BRANCH = ParsedType("branch", parse_own_branch)
 MOMENT = ParsedType("time", lambda text: parse_moment(text, datetime.now(UTC)))
 SPAN = ParsedType("span", parse_span)
 repository_option = click.option("--repository", type=REPOSITORY, help="Select only this repository.")

@@ -122,6 +122,7 @@ def _why_left_out(tx: Transaction, settings: Settings, stored: StoredSignal) -> 
         ),
         max_tasks=settings.planner.max_tasks,
         filters=settings.filters_for(signal.repository).rules,
+        branch_prefix=settings.publishing.branch_prefix,
     )
     return why_left_out(inputs, signal)
 

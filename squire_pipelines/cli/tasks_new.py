@@ -7,7 +7,7 @@ import click
 
 from squire_pipelines.cli.context import CliContext, emit_json, json_option, with_context
 from squire_pipelines.cli.lazy import command
-from squire_pipelines.cli.parameters import BRANCH, OWN_BRANCH, REPOSITORY
+from squire_pipelines.cli.parameters import BRANCH, REPOSITORY
 from squire_pipelines.cli.request_dialogue import RequestDialogue, may_ask
 from squire_pipelines.cli.request_options import (
     RequestOptions,
@@ -17,7 +17,7 @@ from squire_pipelines.cli.request_options import (
 )
 from squire_pipelines.cli.schedule_options import ScheduleOptions, schedule_options
 from squire_pipelines.cli.template_options import filled_template, template_options
-from squire_pipelines.domain.branches import DEFAULT_BRANCH
+from squire_pipelines.domain.branches import DEFAULT_BRANCH, parse_own_branch
 from squire_pipelines.planning.task_templates import FilledTemplate
 from squire_pipelines.terminal.output import write_line
 
@@ -40,9 +40,10 @@ from squire_pipelines.terminal.output import write_line
 @template_options
 @click.option(
     "--branch",
-    type=OWN_BRANCH,
+    type=BRANCH,
     metavar="NAME",
-    help="Name the branch of its pull request, which begins with squire/; by default one of the id and the title.",
+    help="Name the branch of its pull request, which begins with squire/, or as `publishing.branch_prefix` says; by "
+    "default one of the id and the title.",
 )
 @click.option(
     "--base",
@@ -83,7 +84,7 @@ def new(
         options["text"] = dialogue.ask_text()
     filled = filled_template(context, template, params, repository=name, dialogue=dialogue)
     request = _request(context, options, filled)
-    base = base or DEFAULT_BRANCH
+    base, branch = base or DEFAULT_BRANCH, _own_branch(context, branch)
     if dialogue is not None and dialogue.has_asked:
         request = dialogue.confirm(
             request,
@@ -104,6 +105,14 @@ def new(
         return
     write_line(f"{made.row.id}: {made.row.status}")
     write_line(next_step(made.row))
+
+
+def _own_branch(context: CliContext, branch: str | None) -> str | None:
+    """Return the branch with the prefix of Squire's branches. Raises BadParameter."""
+    try:
+        return parse_own_branch(branch, context.settings.publishing.branch_prefix) if branch is not None else None
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--branch") from error
 
 
 def _repository(context: CliContext, repository: str | None, dialogue: RequestDialogue | None) -> str:

@@ -4,6 +4,7 @@ https://git-scm.com/docs/git-check-ref-format
 """
 
 import re
+from collections.abc import Iterable
 
 DEFAULT_BRANCH = "HEAD"
 """How a task names the default branch of its repository, whatever that is called when the task starts.
@@ -12,7 +13,9 @@ Git takes it for no branch's name, so that no branch can be meant by it.
 """
 
 OWN_BRANCHES = "squire/"
-"""What the names of Squire's own branches begin with."""
+"""What the names of Squire's own branches begin with, unless `publishing.branch_prefix` of the settings says else."""
+
+MAX_PREFIX_CHARS = 40
 
 MAX_OWN_BRANCH_CHARS = 120
 """Characters of a task's branch at most, as its column has them."""
@@ -39,13 +42,37 @@ def base_name(branch: str) -> str:
     return "the default branch" if branch == DEFAULT_BRANCH else branch
 
 
-def parse_own_branch(text: str) -> str:
-    """Return the branch of a task that a person names: `squire/` is put before it where it is missing.
+def parse_prefix(text: str) -> str:
+    """Return `text` when own branches can begin with it. Raises ValueError otherwise."""
+    if not text.endswith(("/", "-", "_")) or len(text) > MAX_PREFIX_CHARS or not is_branch_name(f"{text}x"):
+        raise ValueError(
+            f"{text!r} is nothing that branches can begin with: it ends in /, - or _ and has at most "
+            f"{MAX_PREFIX_CHARS} characters"
+        )
+    return text
+
+
+def is_own_branch(name: str, prefix: str) -> bool:
+    """Return whether a branch is one of Squire's by its name; one from before the prefix was set is, too."""
+    return name.startswith((prefix, OWN_BRANCHES))
+
+
+def branch_in_the_way(name: str, branches: Iterable[str]) -> str | None:
+    """Return the branch beside which a repository cannot have one called `name`; None where there is none.
+
+    Git keeps branches as files: what is a folder of one cannot be another.
+    """
+    above = {name[:end] for end, sign in enumerate(name) if sign == "/"}
+    return next((branch for branch in branches if branch in above or branch.startswith(f"{name}/")), None)
+
+
+def parse_own_branch(text: str, prefix: str = OWN_BRANCHES) -> str:
+    """Return the branch of a task that a person names: the prefix is put before it where it is missing.
 
     Raises:
         ValueError: It can be no branch's name, or is too long.
     """
-    name = parse_branch(text if text.startswith(OWN_BRANCHES) else f"{OWN_BRANCHES}{text}")
+    name = parse_branch(text if text.startswith(prefix) else f"{prefix}{text}")
     if len(name) > MAX_OWN_BRANCH_CHARS:
         raise ValueError(f"{name[:40]!r}… has more than {MAX_OWN_BRANCH_CHARS} characters, and a task's branch may not")
     return name

@@ -90,6 +90,6 @@ def slugify(text: str, *, limit: int = 40) -> str:
     return slug[:limit].rstrip("-") or "task"
 
 
-def branch_name(task_id: str, title: str) -> str:
+def branch_name(task_id: str, title: str, prefix: str = OWN_BRANCHES) -> str:
     """Return the one branch of a task, the same at every attempt."""
-    return f"{OWN_BRANCHES}{task_id}-{slugify(title)}"
+    return f"{prefix}{task_id}-{slugify(title)}"

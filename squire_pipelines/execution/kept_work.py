@@ -4,7 +4,9 @@ What is kept is the bundle in the attempt's folder, with the agent's transcript 
 request names the attempt whose agent did the work.
 """
 
+import json
 import shutil
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from squire_pipelines.agents.adapters.session import FILE as TRANSCRIPT
@@ -22,27 +24,36 @@ from squire_pipelines.ledger import attempts, outcomes
 from squire_pipelines.ledger.attempts import Attempt, AttemptFacts
 from squire_pipelines.ledger.transitions import EventContext, record_event
 from squire_pipelines.publishing.git import run_git
-from squire_pipelines.publishing.mirror import Mirror, fetch_mirror
-from squire_pipelines.secrets import Secret
+from squire_pipelines.publishing.mirror import Mirror
 
-ORIGIN_FILE = "work-of"
-"""In an attempt's `keep`: the id of the attempt whose agent did the work, where that was another one."""
+ORIGIN_FILE = "work-of.json"
+"""In an attempt's `keep`: whose agent did the work, where that was another attempt's."""
 
 _UNPUBLISHED = frozenset(
     {Cause.PUBLISH_REFUSED, Cause.GITHUB_UNAVAILABLE, Cause.LOST, Cause.CANCELLED, Cause.DISK_FULL}
 )
 """Ends that say nothing against the work. What the policy refused, and a bad bundle, is for an agent to do again."""
 
-_MAX_ID_BYTES = 100
+
+@dataclass(frozen=True, slots=True)
+class WorkOrigin:
+    """Whose work it is, and the one branch that its bundle holds."""
+
+    attempt_id: str
+    branch: str
 
 
-def take_kept_work(leased: LeasedAttempt, clone_url: str, token: Secret | None) -> Attempt | None:
+def take_kept_work(leased: LeasedAttempt, mirror: Mirror, *, branch: str) -> Attempt | None:
     """Have the attempt publish what the one before it left; return whose work that is, None when an agent has to run.
 
     Why work that was there cannot be taken is written into the task's history.
 
+    Args:
+        leased: The attempt.
+        mirror: Of its repository, as it was fetched just now.
+        branch: The task's as it was before this attempt, which the bundle holds.
+
     Raises:
-        GitHubError, GitError, RepositoryError: The mirror cannot be fetched.
         WorkspaceError: The attempt's folder cannot be written.
         LeaseLostError: The attempt is another run's.
     """
@@ -54,13 +65,13 @@ def take_kept_work(leased: LeasedAttempt, clone_url: str, token: Secret | None) 
     if previous.head_sha is None or previous.base_sha is None or previous.cause not in _UNPUBLISHED:
         return None
     source = AttemptFolder(leased.settings.home.attempts / previous.id)
-    mirror = fetch_mirror(leased.settings.home, leased.task.repository, clone_url, token)
     if why_not := _why_not(leased, previous, source.keep / BUNDLE_FILE, mirror):
         _tell(leased, f"the agent runs again: {why_not}")
         return None
+    origin = origin_of(source.keep) or WorkOrigin(previous.id, branch)
     with leased.ledger.read() as tx:
-        work_of = attempts.get(tx, origin_of(source.keep) or previous.id)
-    _copy(source.keep, folder_of(leased).keep, work_of.id)
+        work_of = attempts.get(tx, origin.attempt_id)
+    _copy(source.keep, folder_of(leased).keep, origin)
     _tell(leased, f"the work of attempt {work_of.id} is kept and is published; no agent runs again")
     facts = AttemptFacts(
         base_sha=previous.base_sha,
@@ -75,20 +86,26 @@ def take_kept_work(leased: LeasedAttempt, clone_url: str, token: Secret | None) 
     return work_of
 
 
-def origin_of(keep: Path) -> str | None:
-    """Return the attempt whose agent did the work that `keep` holds; None where it is the folder's own."""
+def origin_of(keep: Path) -> WorkOrigin | None:
+    """Return whose work `keep` holds; None where it is the folder's own."""
     try:
-        with (keep / ORIGIN_FILE).open("rb") as file:
-            return file.read(_MAX_ID_BYTES).decode() or None
+        text = (keep / ORIGIN_FILE).read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
+    return WorkOrigin(**json.loads(text))
+
+
+def bundle_branch_of(leased: LeasedAttempt) -> str:
+    """Return the one branch that the attempt's bundle holds: the task's, as it was called when its agent ran."""
+    origin = origin_of(folder_of(leased).keep)
+    return origin.branch if origin else leased.task.branch
 
 
 def doer_of(leased: LeasedAttempt) -> Attempt:
     """Return the attempt whose agent did the work that is published: the leased one, or an earlier one of its task."""
     origin = origin_of(folder_of(leased).keep)
     with leased.ledger.read() as tx:
-        return attempts.get(tx, origin or leased.attempt.id)
+        return attempts.get(tx, origin.attempt_id if origin else leased.attempt.id)
 
 
 def _why_not(leased: LeasedAttempt, previous: Attempt, bundle: Path, mirror: Mirror) -> str:
@@ -107,18 +124,18 @@ def _why_not(leased: LeasedAttempt, previous: Attempt, bundle: Path, mirror: Mir
     return ""
 
 
-def _copy(source: Path, target: Path, origin: str) -> None:
+def _copy(source: Path, target: Path, origin: WorkOrigin) -> None:
     try:
         make_folder(target.parent).chmod(0o700)
         target.mkdir(exist_ok=True, mode=0o700)
         for name in (TRANSCRIPT, NOTES_FILE):
             if (source / name).is_file():
                 shutil.copyfile(source / name, target / name)
-        write_atomically(target / ORIGIN_FILE, origin.encode())
+        write_atomically(target / ORIGIN_FILE, json.dumps(asdict(origin)).encode())
         link_or_copy(source / BUNDLE_FILE, target / BUNDLE_FILE)
     except OSError as error:
         raise WorkspaceError(
-            f"the kept work of attempt {origin} cannot be taken over: {error.strerror}",
+            f"the kept work of attempt {origin.attempt_id} cannot be taken over: {error.strerror}",
             hint="check the free space and the owner of the attempts folder",
         ) from error
 

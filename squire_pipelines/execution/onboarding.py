@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from squire_pipelines.domain.branches import OWN_BRANCHES
 from squire_pipelines.domain.onboarding import OnboardingState
 from squire_pipelines.domain.presets import PresetPlace
 from squire_pipelines.domain.tasks import TaskSpec
@@ -36,7 +37,8 @@ from squire_pipelines.repository_files.template import proposed_file
 from squire_pipelines.secrets import Secret
 from squire_pipelines.settings.model import Settings
 
-BRANCH = "squire/onboarding"
+BRANCH = "onboarding"
+"""Of the pull request that asks, behind the prefix of Squire's branches."""
 TITLE = "Let Squire work in this repository"
 _INTRODUCTION = f"""\
 Squire collects failed checks, review remarks and chosen issues, has coding agents work on them in sandboxed \
@@ -98,9 +100,9 @@ async def propose(context: OnboardingContext, repository: str, *, again: bool) -
         PublishRefusedError: The branch holds somebody's commits.
         GitHubError, GitError: Something did not answer.
     """
-    client = context.client
+    client, branch = context.client, _branch(context.settings)
     info = await repository_info(client, repository)
-    existing = await find_pull_request(client, info.name, BRANCH)
+    existing = await _find_asking(client, info.name, context.settings)
     if existing is not None and (existing.state != "closed" or not again):
         state = OnboardingState(existing.state)
         context.record(repository, state, existing)
@@ -121,14 +123,28 @@ async def propose(context: OnboardingContext, repository: str, *, again: bool) -
     head_sha = _push(context, info, repository, earlier=existing)
     body = _body(tasks, notes)
     pull = await create_pull_request(
-        client, info.name, title=TITLE, body=body, head=BRANCH, base=info.default_branch or "", draft=False
+        client, info.name, title=TITLE, body=body, head=branch, base=info.default_branch or "", draft=False
     )
     context.record(repository, OnboardingState.OPEN, pull)
     _log.info("onboarding pull request opened", repository=repository, number=pull.number, head_sha=head_sha)
     return Proposal(pull, created=True, tasks=len(tasks))
 
 
-async def follow_onboarding(client: GitHubClient, ledger: Ledger, repository: str, *, trace_id: str) -> None:
+def _branch(settings: Settings) -> str:
+    return f"{settings.publishing.branch_prefix}{BRANCH}"
+
+
+async def _find_asking(client: GitHubClient, name: str, settings: Settings) -> PullRequestRef | None:
+    """Return the pull request that asks, also one from before the prefix of Squire's branches was set."""
+    for branch in dict.fromkeys((_branch(settings), f"{OWN_BRANCHES}{BRANCH}")):
+        if (pull := await find_pull_request(client, name, branch)) is not None:
+            return pull
+    return None
+
+
+async def follow_onboarding(
+    client: GitHubClient, ledger: Ledger, settings: Settings, repository: str, *, trace_id: str
+) -> None:
     """Record what became of the pull request that asks, where one does; what does not answer is asked again."""
     with ledger.read() as tx:
         asked = onboardings.get(tx, repository)
@@ -136,7 +152,7 @@ async def follow_onboarding(client: GitHubClient, ledger: Ledger, repository: st
         return
     try:
         info = await repository_info(client, repository)
-        pull = await find_pull_request(client, info.name, BRANCH)
+        pull = await _find_asking(client, info.name, settings)
     except GitHubError as error:
         _log.warning("the onboarding pull request was not looked at", repository=repository, reason=str(error))
         return
@@ -184,7 +200,7 @@ def _push(context: OnboardingContext, info: RepositoryInfo, repository: str, *, 
         push_head(
             Path(folder) / "git",
             Remote.parse(info.clone_url, context.token),
-            branch=BRANCH,
+            branch=_branch(settings),
             head_sha=head_sha,
             earlier_heads=frozenset({earlier.head_sha} if earlier is not None else ()),
         )

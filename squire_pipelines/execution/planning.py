@@ -194,4 +194,5 @@ def admit_plan(tx: Transaction, settings: Settings, saved: SavedPlan) -> tuple[s
         max_attempts=settings.dispatch.max_attempts,
         max_tasks_per_fact=planner.max_tasks_per_fact,
         duplicate_days=planner.duplicate_days,
+        branch_prefix=settings.publishing.branch_prefix,
     )

@@ -12,7 +12,7 @@ from squire_pipelines.domain.requests import requester_of
 from squire_pipelines.domain.states import EventSubject
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import SquireError
-from squire_pipelines.execution.kept_work import doer_of
+from squire_pipelines.execution.kept_work import bundle_branch_of, doer_of
 from squire_pipelines.execution.lease import LeasedAttempt
 from squire_pipelines.execution.pull_request_story import last_words, resolved_issues
 from squire_pipelines.execution.usage_recorder import web_search_note
@@ -162,6 +162,7 @@ def _request(leased: LeasedAttempt, clone_url: str, author: CommitAuthor) -> Pub
         agent=attempt.agent or "command",
         earlier_heads=earlier_heads,
         follow_up=follow_up,
+        bundle_branch=bundle_branch_of(leased),
         trusted=first is None or requester is not None or first.after != TaskStatus.PROPOSED,
         verification=verification,
         cost=_cost(attempt, used),

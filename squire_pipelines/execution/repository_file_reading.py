@@ -107,7 +107,7 @@ class CollectedSettings:
         """
         holds = await refresh_file(client, self.ledger, self.operator, repository, look, trace_id=self.trace_id)
         await keep_issue(client, self.ledger, repository)
-        await follow_onboarding(client, self.ledger, repository, trace_id=self.trace_id)
+        await follow_onboarding(client, self.ledger, self.operator, repository, trace_id=self.trace_id)
         self._known.pop(repository, None)
         return holds
 

@@ -4,6 +4,7 @@ What such a task says is `planning.request_spec` and `planning.requests`; its ro
 """
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from itertools import islice
 
 from squire_pipelines.domain.branches import DEFAULT_BRANCH
@@ -48,6 +49,7 @@ def create_request(
         NotFoundError, RefusedError: See `create_requested`.
     """
     ready = not hold and approval_rule(settings).covers(request.spec)
+    request = replace(request, branch_prefix=settings.publishing.branch_prefix)
     return create_requested(tx, request, ready=ready, max_attempts=settings.dispatch.max_attempts, trace_id=trace_id)
 
 
@@ -144,6 +146,7 @@ def repeat_task(
         ready=ready,
         max_attempts=settings.dispatch.max_attempts,
         trace_id=trace_id,
+        branch_prefix=settings.publishing.branch_prefix,
     )
 
 
@@ -164,4 +167,5 @@ def request_inputs(
         covered,
         settings.planner.max_tasks,
         settings.filters_for(repository).rules,
+        branch_prefix=settings.publishing.branch_prefix,
     )

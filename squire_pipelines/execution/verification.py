@@ -21,7 +21,7 @@ from squire_pipelines.agents.check_runs import CheckPlan, check_inputs, run_chec
 from squire_pipelines.agents.limits import with_output
 from squire_pipelines.agents.model import AttemptInputs, RunResult
 from squire_pipelines.agents.runners import AgentRunner
-from squire_pipelines.domain.branches import OWN_BRANCHES
+from squire_pipelines.domain.branches import is_own_branch
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.globs import matches
 from squire_pipelines.domain.verification import (
@@ -35,6 +35,7 @@ from squire_pipelines.domain.verification import (
 )
 from squire_pipelines.errors import LeaseLostError, SquireError
 from squire_pipelines.execution.gateway_session import egress_environment, egress_rules, socket_base
+from squire_pipelines.execution.kept_work import bundle_branch_of
 from squire_pipelines.execution.lease import LeasedAttempt
 from squire_pipelines.execution.usage_recorder import call_log_folder
 from squire_pipelines.gateway.call_log import CallLog
@@ -184,7 +185,7 @@ def verify(leased: LeasedAttempt, inputs: AttemptInputs, runner: AgentRunner) ->
     change = inspect_bundle(
         folder.keep / attempt_files.BUNDLE_FILE,
         mirror,
-        branch=inputs.branch,
+        branch=bundle_branch_of(leased),
         base_sha=inputs.base_sha,
         scratch=folder.root / "verification",
         settings=settings.publishing,
@@ -222,6 +223,7 @@ def _reviewed_sha(leased: LeasedAttempt, mirror: Mirror, base_sha: str) -> str |
     which the pull request builds is not known any more. Raises GitError.
     """
     repository, branch = leased.task.repository, leased.task.base_branch
+    prefix = leased.settings.publishing.branch_prefix
     with leased.ledger.read() as tx:
         for _ in range(_MAX_STACKED):
             owner = tasks.by_branch(tx, repository, branch)
@@ -229,8 +231,8 @@ def _reviewed_sha(leased: LeasedAttempt, mirror: Mirror, base_sha: str) -> str |
                 break
             branch = owner.base_branch
     if branch == leased.task.base_branch:
-        return None if branch.startswith(OWN_BRANCHES) else base_sha
-    if branch.startswith(OWN_BRANCHES) or branch not in mirror.branches():
+        return None if is_own_branch(branch, prefix) else base_sha
+    if is_own_branch(branch, prefix) or branch not in mirror.branches():
         return None
     common = run_git(["merge-base", base_sha, mirror.resolve(branch)], git_dir=mirror.path, ok_codes=(0, 1))
     return common.decode().strip() or None

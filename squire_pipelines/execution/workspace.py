@@ -32,9 +32,8 @@ from squire_pipelines.ledger.model_calls import usage_of_attempt
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import model_calls
 from squire_pipelines.publishing.author import commit_author
-from squire_pipelines.publishing.mirror import fetch_mirror
+from squire_pipelines.publishing.mirror import Mirror
 from squire_pipelines.publishing.notes import policy_notes
-from squire_pipelines.secrets import Secret
 from squire_pipelines.sections.agents import AgentSettings
 from squire_pipelines.settings.model_use import protocol_of
 
@@ -52,24 +51,22 @@ def folder_of(leased: LeasedAttempt) -> AttemptFolder:
     return AttemptFolder(leased.settings.home.attempts / leased.attempt.id)
 
 
-def prepare_workspace(leased: LeasedAttempt, clone_url: str, token: Secret | None, *, run_id: str) -> AttemptInputs:
-    """Write the attempt's folder from a fresh mirror.
+def prepare_workspace(leased: LeasedAttempt, mirror: Mirror, *, run_id: str) -> AttemptInputs:
+    """Write the attempt's folder.
 
     Args:
         leased: The attempt.
-        clone_url: Where its repository is fetched from.
-        token: To fetch with, None for a repository that everybody may read.
+        mirror: Of its repository, as it was fetched just now.
         run_id: The run that works on it.
 
     Raises:
         ConfigError: The settings name an agent that cannot start.
-        GitError, RepositoryError: The repository cannot be fetched, or has no such branch.
+        GitError: The repository has no such branch.
         WorkspaceError: The folder cannot be written.
     """
     settings, task = leased.settings, leased.task
     agent = leased.agent
     check_agent_of(settings, task.repository, leased.attempt.choice)
-    mirror = fetch_mirror(settings.home, task.repository, clone_url, token)
     with tempfile.TemporaryDirectory(prefix="squire-bundle-") as scratch:
         bundle = Path(scratch) / "repo.bundle"
         base_sha = mirror.write_bundle(task.base_branch, bundle)

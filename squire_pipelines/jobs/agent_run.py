@@ -43,9 +43,11 @@ def prepare(
 ) -> None:
     """Write the attempt's folder (bundle, task, prompt) from a fresh mirror, or resume what is published already."""
     from squire_pipelines.execution import ending, workspace
+    from squire_pipelines.execution.free_branch import with_free_branch
     from squire_pipelines.execution.kept_work import take_kept_work
     from squire_pipelines.execution.present_base import follow_base, with_named_base
     from squire_pipelines.ledger.attempts import AttemptFacts
+    from squire_pipelines.publishing.mirror import fetch_mirror
 
     attempt_id, run_id = attempt_id_of(context), context.run.run_id
     with run_trace(context):
@@ -63,20 +65,22 @@ def prepare(
         if published is not None:
             context.log.info(f"an earlier attempt has opened pull request #{published.number}, which is resumed")
             return
-        kept = take_kept_work(leased, info.clone_url, token)
+        started = time.monotonic()
+        mirror = fetch_mirror(leased.settings.home, leased.task.repository, info.clone_url, token)
+        branched = with_free_branch(leased, mirror)
+        kept = take_kept_work(branched, mirror, branch=leased.task.branch)
         if kept is not None:
             context.log.info(f"the work of attempt {kept.id} is published, without a second run of the agent")
             return
-        started = time.monotonic()
-        based = with_named_base(leased, info.default_branch)
+        based = with_named_base(branched, info.default_branch)
         try:
-            inputs = workspace.prepare_workspace(based, info.clone_url, token, run_id=run_id)
+            inputs = workspace.prepare_workspace(based, mirror, run_id=run_id)
         except GitError as error:
             if error.context.get("ref") != based.task.base_branch:
                 raise
             moved = asyncio.run(follow_base(github, based, error))
             context.log.warning(f"{based.task.base_branch} is gone: {moved.task.base_branch} takes its place")
-            inputs = workspace.prepare_workspace(moved, info.clone_url, token, run_id=run_id)
+            inputs = workspace.prepare_workspace(moved, mirror, run_id=run_id)
         facts = AttemptFacts(
             timings=Timings(mirror_s=round(time.monotonic() - started, 3)),
             limits=AppliedLimits.model_validate(inputs.limits.model_dump()),

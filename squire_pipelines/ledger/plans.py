@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Row, insert, select, update
 
+from squire_pipelines.domain.branches import OWN_BRANCHES
 from squire_pipelines.domain.duplicates import leave_out_duplicates
 from squire_pipelines.domain.identity import new_id
 from squire_pipelines.domain.plan_making import PlanUse, RetryWaits
@@ -146,6 +147,7 @@ def admit(
     max_attempts: int,
     max_tasks_per_fact: int = 1,
     duplicate_days: float = 30,
+    branch_prefix: str = OWN_BRANCHES,
 ) -> tuple[str, ...]:
     """Create the tasks of a plan that passed its checks, once. Returns the ids of the new tasks.
 
@@ -171,6 +173,7 @@ def admit(
         max_attempts=max_attempts,
         trace_id=saved.trace_id,
         max_tasks_per_fact=max_tasks_per_fact,
+        branch_prefix=branch_prefix,
     )
     tx.execute(
         update(plans)

@@ -9,6 +9,7 @@ from graphlib import CycleError, TopologicalSorter
 from pydantic import JsonValue
 from sqlalchemy import insert, select, update
 
+from squire_pipelines.domain.branches import OWN_BRANCHES
 from squire_pipelines.domain.identity import branch_name, new_id
 from squire_pipelines.domain.plans import ApprovalRule
 from squire_pipelines.domain.signals import MANUAL_SOURCE, FurtherSource, SignalKind, Source
@@ -39,6 +40,7 @@ def create_from_plan(
     max_attempts: int,
     trace_id: str,
     max_tasks_per_fact: int = 1,
+    branch_prefix: str = OWN_BRANCHES,
 ) -> tuple[str, ...]:
     """Create a plan's tasks, each fact at most once. Returns the new tasks' ids.
 
@@ -65,7 +67,7 @@ def create_from_plan(
             repository=plan.repository,
             spec=spec,
             fingerprint=spec_fingerprint,
-            branch=branch_name(task_id, spec.title),
+            branch=branch_name(task_id, spec.title, branch_prefix),
             ready=ready,
             max_attempts=max_attempts,
             trace_id=trace_id,
@@ -129,6 +131,7 @@ class RequestedTask:
             is one of its own.
         versions: The version of each of the spec's signals.
         branch: The task's branch; None for one that is made of its id and title.
+        branch_prefix: What such a one begins with.
         depends_on: Ids of the tasks that it waits for.
         place: The page where it was asked for; empty at a terminal.
         template: What names the template that its text is from, and that one's version; empty without one.
@@ -141,6 +144,7 @@ class RequestedTask:
     fingerprint: str | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     branch: str | None = None
+    branch_prefix: str = OWN_BRANCHES
     depends_on: tuple[str, ...] = ()
     place: str = ""
     template: str = ""
@@ -188,7 +192,7 @@ def create_requested(
         repository=request.repository,
         spec=request.spec,
         fingerprint=task_fingerprint,
-        branch=request.branch or branch_name(task_id, request.spec.title),
+        branch=request.branch or branch_name(task_id, request.spec.title, request.branch_prefix),
         ready=ready,
         max_attempts=max_attempts,
         trace_id=trace_id,
@@ -212,7 +216,15 @@ def create_requested(
 
 
 def create_again(
-    tx: Transaction, task_id: str, *, actor: str, place: str = "", ready: bool, max_attempts: int, trace_id: str
+    tx: Transaction,
+    task_id: str,
+    *,
+    actor: str,
+    place: str = "",
+    ready: bool,
+    max_attempts: int,
+    trace_id: str,
+    branch_prefix: str = OWN_BRANCHES,
 ) -> CreatedTask:
     """Create the task that does again what one did whose pull request was closed: once, however often somebody asks.
 
@@ -229,6 +241,7 @@ def create_again(
         actor,
         fingerprint=hashlib.sha256(f"again\n{task_id}".encode()).hexdigest()[:32],
         versions={f"{row.kind}:{row.key}": row.version for row in rows},
+        branch_prefix=branch_prefix,
         place=place,
         schedule_id=task.schedule_id,
     )

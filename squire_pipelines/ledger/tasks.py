@@ -116,6 +116,12 @@ def move_base(tx: Transaction, task_id: str, base_branch: str) -> None:
     tx.execute(update(tasks).where(tasks.c.id == task_id, tasks.c.status == TaskStatus.RUNNING).values(**values))
 
 
+def move_branch(tx: Transaction, task_id: str, branch: str) -> None:
+    """Give a task that is under way another branch of its own; nothing of it was pushed yet."""
+    values = {"branch": branch, "updated_at": tx.now}
+    tx.execute(update(tasks).where(tasks.c.id == task_id, tasks.c.status == TaskStatus.RUNNING).values(**values))
+
+
 def events(tx: Transaction, task_id: str) -> tuple[TaskEvent, ...]:
     """Return a task's history, oldest first."""
     rows = tx.execute(select(task_events).where(task_events.c.task_id == task_id).order_by(task_events.c.id))

@@ -90,6 +90,7 @@ async def make_plan(
         settings.filters_for(repository).rules,
         planner.task_bounds,
         settings.policy_for(repository).protected_paths,
+        branch_prefix=settings.publishing.branch_prefix,
     )
     sources = _Sources(find_key, on_call, reserve, shared, read_context)
     plan = await _plan(settings, inputs, sources, fall_back=fall_back)

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from squire_pipelines.domain.branches import OWN_BRANCHES
+from squire_pipelines.domain.branches import OWN_BRANCHES, is_own_branch
 from squire_pipelines.domain.filters import NO_FILTERS, OpenPullRequests, SignalFilters, left_out_by
 from squire_pipelines.domain.plans import DEFAULT_BOUNDS, SizeBounds
 from squire_pipelines.domain.signals import (
@@ -49,6 +49,7 @@ class PlanInputs:
         protected_paths: Globs of what a task may not change unasked.
         own_branch: The branch of an open pull request of ours whose facts are asked for; those of all others of ours
             are left out, and without it those of all.
+        branch_prefix: What the names of our branches begin with.
     """
 
     repository: str
@@ -61,6 +62,7 @@ class PlanInputs:
     bounds: SizeBounds = DEFAULT_BOUNDS
     protected_paths: Sequence[str] = ()
     own_branch: str | None = None
+    branch_prefix: str = OWN_BRANCHES
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +115,7 @@ class _Rules:
         """Return the branch that a task's pull request goes into; None with the reason where there is to be none."""
         if signal.ref in self.inputs.covered:
             return None, ANSWERED
-        base, reason = _choose(
-            signal,
-            default_branch=self.inputs.default_branch,
-            labels=self.labels,
-            drafts=self.drafts,
-            own_branch=self.inputs.own_branch,
-        )
+        base, reason = _choose(signal, self.inputs, labels=self.labels, drafts=self.drafts)
         if base is None:
             return None, reason
         if (filter_name := left_out_by(signal, self.inputs.filters, self.pulls)) is not None:
@@ -176,20 +172,15 @@ def all_left_out(inputs: PlanInputs) -> dict[str, str]:
 
 
 def _choose(
-    signal: Signal,
-    *,
-    default_branch: str | None,
-    labels: frozenset[str],
-    drafts: frozenset[int],
-    own_branch: str | None,
+    signal: Signal, inputs: PlanInputs, *, labels: frozenset[str], drafts: frozenset[int]
 ) -> tuple[str | None, str]:
     """Return the base branch, or None with the reason."""
-    base, reason = default_branch, "the repository has no default branch, that is, no commit yet"
+    base, reason = inputs.default_branch, "the repository has no default branch, that is, no commit yet"
     match signal.details:
         case FailedCheck() as check:
-            base, reason = _choose_check(check, drafts, own_branch)
+            base, reason = _choose_check(check, drafts, inputs)
         case ReviewFinding() as finding:
-            base, reason = _choose_remark(finding, own_branch)
+            base, reason = _choose_remark(finding, inputs)
         case OpenIssue() as issue if not _is_chosen(issue, signal, labels):
             return None, NOT_CHOSEN
         case OpenPullRequest():
@@ -216,27 +207,27 @@ def _may_start(signal: Signal) -> bool:
     return signal.verdict.may_start
 
 
-def _choose_remark(finding: ReviewFinding, own_branch: str | None) -> tuple[str | None, str]:
+def _choose_remark(finding: ReviewFinding, inputs: PlanInputs) -> tuple[str | None, str]:
     reason = ""
     if finding.from_fork:
         reason = f"remark on #{finding.pull_request}, whose branch lies in a fork"
-    elif finding.head_ref.startswith(OWN_BRANCHES) and finding.head_ref != own_branch:
+    elif is_own_branch(finding.head_ref, inputs.branch_prefix) and finding.head_ref != inputs.own_branch:
         reason = f"remark on #{finding.pull_request}, which Squire opened and follows"
     elif finding.is_bot and finding.outdated:
         reason = f"remark of a bot on #{finding.pull_request} that is about older code"
     return (None, reason) if reason else (finding.head_ref, "")
 
 
-def _choose_check(check: FailedCheck, drafts: frozenset[int], own_branch: str | None) -> tuple[str | None, str]:
+def _choose_check(check: FailedCheck, drafts: frozenset[int], inputs: PlanInputs) -> tuple[str | None, str]:
     reason = ""
     if check.waits_until is not None:
         reason = f"failed check that runs again first, since {check.failure_reason}"
     elif not check.on_default_branch:
         if check.from_fork:
             reason = f"failed check on #{check.pull_request}, whose branch lies in a fork"
-        elif check.branch == own_branch:
+        elif check.branch == inputs.own_branch:
             pass  # also on a draft: its author is at work on it, and that is us
-        elif check.branch.startswith(OWN_BRANCHES):
+        elif is_own_branch(check.branch, inputs.branch_prefix):
             reason = f"failed check on #{check.pull_request}, which Squire opened and follows"
         elif check.pull_request in drafts:
             reason = f"failed check on #{check.pull_request}, which is a draft"

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from sqlalchemy.exc import DBAPIError, StatementError
 
-from squire_pipelines.domain.branches import OWN_BRANCHES
+from squire_pipelines.domain.branches import is_own_branch
 from squire_pipelines.domain.outcomes import ChecksState, ReviewState
 from squire_pipelines.domain.requests import github_actor
 from squire_pipelines.errors import SquireError
@@ -47,6 +47,7 @@ class FollowSummary:
 
 def due(ledger: Ledger, settings: Settings) -> str | None:
     """Return why our pull requests need a look, None when they need none. Changes nothing."""
+    prefix = settings.publishing.branch_prefix
     with ledger.read() as tx:
         polls = outcomes.to_poll(tx, not_since_s=settings.pipeline.outcome_poll_s)
         if polls:
@@ -54,7 +55,7 @@ def due(ledger: Ledger, settings: Settings) -> str | None:
         waiting = [
             (delivery, parsed)
             for delivery, parsed in _parsed(deliveries.unapplied(tx))
-            if not (isinstance(parsed, ParsedDelivery) and _may_come(tx, parsed, delivery))
+            if not (isinstance(parsed, ParsedDelivery) and _may_come(tx, parsed, delivery, prefix))
         ]
         ours = sum(isinstance(parsed, ParsedDelivery) and _is_ours(tx, parsed) for _, parsed in waiting)
         if ours:
@@ -67,7 +68,7 @@ def due(ledger: Ledger, settings: Settings) -> str | None:
 async def follow(ledger: Ledger, settings: Settings, github: GitHub, log: RunLog) -> FollowSummary:
     """Apply deliveries, ask GitHub about pull requests of which none was told, and settle approvals."""
     summary = FollowSummary()
-    touched = _apply_deliveries(ledger, summary, log)
+    touched = _apply_deliveries(ledger, summary, log, settings.publishing.branch_prefix)
     with ledger.write() as tx:
         stale = outcomes.to_poll(tx, not_since_s=settings.pipeline.outcome_poll_s)
         polls = {outcome.task_id: outcome for outcome in (*stale, *touched.checked)}
@@ -111,15 +112,15 @@ def _is_ours(tx: Transaction, parsed: ParsedDelivery) -> bool:
     return bool(parsed.repository and numbers) and outcomes.is_ours(tx, parsed.repository or "", numbers)
 
 
-def _may_come(tx: Transaction, parsed: ParsedDelivery, delivery: PendingDelivery) -> bool:
+def _may_come(tx: Transaction, parsed: ParsedDelivery, delivery: PendingDelivery, prefix: str) -> bool:
     """Return whether the delivery is about a pull request of ours whose record is still to come."""
     report = parsed.report
-    if report is None or not report.head_ref.startswith(OWN_BRANCHES):
+    if report is None or not is_own_branch(report.head_ref, prefix):
         return False
     return tx.now - delivery.received_at < _PATIENCE and not outcomes.is_ours(tx, report.repository, {report.number})
 
 
-def _apply_deliveries(ledger: Ledger, summary: FollowSummary, log: RunLog) -> _Touched:
+def _apply_deliveries(ledger: Ledger, summary: FollowSummary, log: RunLog, prefix: str) -> _Touched:
     touched = _Touched()
     with ledger.read() as tx:
         pending = deliveries.unapplied(tx)
@@ -129,7 +130,7 @@ def _apply_deliveries(ledger: Ledger, summary: FollowSummary, log: RunLog) -> _T
                 log.warning("delivery %s cannot be read: %s", delivery.id, parsed)
                 deliveries.mark_applied(tx, [delivery.id], error=str(parsed))
                 continue
-            if _may_come(tx, parsed, delivery):
+            if _may_come(tx, parsed, delivery, prefix):
                 continue
             error = None
             try:

@@ -99,7 +99,7 @@ _REASONS: dict[str, tuple[str, str]] = {
     ),
     "branch_in_the_way": (
         "cannot have a branch of this name beside one that it has",
-        "delete or rename that branch",
+        "delete or rename that branch, or set another `publishing.branch_prefix`",
     ),
     "branch_moved": ("says that somebody else changed the branch while it was being pushed", "retry the task"),
     "hook": (

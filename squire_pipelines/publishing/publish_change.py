@@ -118,7 +118,7 @@ async def publish_change(
         inspect_bundle,
         request.bundle,
         mirror,
-        branch=request.branch,
+        branch=request.bundle_branch or request.branch,
         base_sha=request.base_sha,
         scratch=request.scratch,
         settings=settings,

@@ -68,6 +68,7 @@ class PublishRequest:
         base_sha: The commit that the agent was given.
         branch: The task's one branch.
         bundle: The file that the agent left.
+        bundle_branch: The one branch that the file holds; the task's by default, which may have had another name then.
         scratch: A folder where no agent can write; emptied first.
         spec: The task, with the protected paths that it asks for.
         signals: The facts that it answers.
@@ -108,6 +109,7 @@ class PublishRequest:
     agent: str = "command"
     earlier_heads: frozenset[str] = frozenset()
     follow_up: str | None = None
+    bundle_branch: str | None = None
     trusted: bool = True
     verification: VerificationReport | None = None
     cost: Cost = NO_COST

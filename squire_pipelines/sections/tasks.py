@@ -4,11 +4,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from squire_pipelines.domain.branches import OWN_BRANCHES
 from squire_pipelines.domain.change import DEFAULT_BINARY
 from squire_pipelines.domain.container_limits import Bytes
 from squire_pipelines.domain.protected import DEFAULT_PROTECTED
 from squire_pipelines.domain.queue_rules import PullRequestCaps, QueueRules
-from squire_pipelines.sections.texts import BodyTemplate, CommitTemplate, Labels, Reviewers, TitleTemplate
+from squire_pipelines.sections.texts import BodyTemplate, BranchPrefix, CommitTemplate, Labels, Reviewers, TitleTemplate
 from squire_pipelines.sections.types import Count, Glob, Label, Name, Seconds, SettingsSection, ShellLine
 
 
@@ -58,6 +59,7 @@ class PolicySettings(SettingsSection):
 class PublishingSettings(SettingsSection):
     """Pull requests, and the bounds on what an agent's bundle may be and on the git that looks at it."""
 
+    branch_prefix: BranchPrefix = Field(default=OWN_BRANCHES, description="what names of Squire's branches begin with")
     draft: Literal["always", "untrusted", "never"] = "untrusted"
     label: Label = "squire:needs-approval"
     labels: Labels = Field(default=(), description="of each pull request")

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from squire_pipelines.domain.branches import parse_prefix
 from squire_pipelines.domain.templates import check_template
 from squire_pipelines.sections.types import Label, matching
 
@@ -35,4 +36,5 @@ Reviewers = Annotated[tuple[Reviewer, ...], Field(max_length=MAX_REVIEWERS)]
 Labels = Annotated[tuple[Label, ...], Field(max_length=MAX_LABELS)]
 TitleTemplate = Annotated[str, Field(max_length=200), AfterValidator(_check_title)]
 BodyTemplate = Annotated[str, Field(max_length=8000), AfterValidator(_check_body)]
+BranchPrefix = Annotated[str, AfterValidator(parse_prefix)]
 CommitTemplate = Annotated[str, Field(max_length=72), AfterValidator(_check_title)]

@@ -1,5 +1,6 @@
 """What the readers of all programs' events share: a session's id and time, and the entries that they make. Pure."""
 
+import re
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -19,6 +20,14 @@ from squire_pipelines.agents.adapters.transcript import (
 )
 
 _MAX_PENDING = 1000
+# How programs tell a model that it may not use a tool: OpenCode (two), Claude Code (two), Gemini.
+_REFUSED = re.compile(
+    r"(?:Error: )?(?:The user rejected permission to use this specific tool call"
+    r"|The user has specified a rule which prevents you from using this specific tool call"
+    r"|Claude requested permissions to .{1,200}, but you haven't granted it yet"
+    r"|Permission to use .{1,200} has been denied|Tool execution denied by policy)",
+    re.DOTALL,
+)
 
 
 class EventReader:
@@ -86,6 +95,7 @@ class EventReader:
                 "status": "error" if failed else "completed",
                 "output": "" if failed else cut(text),
                 "error": text[:MAX_MESSAGE_CHARS] if failed else "",
+                "refused": failed and _REFUSED.match(text) is not None,
                 **more,
             },
         )

@@ -5,6 +5,7 @@ It is a program of Bun's, which runs what a `bunfig.toml` where it starts preloa
 """
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -102,6 +103,12 @@ def configuration(model: str, base_url: str = GATEWAY_ROOT) -> dict[str, Any]:
     }
 
 
+# Beside its events, on standard error.
+_AUTO_REFUSED = re.compile(
+    r"^\W*permission requested: (?P<tool>[\w-]{1,50}) \((?P<pattern>.{0,300})\); auto-rejecting\s*$"
+)
+
+
 class OpenCodeAgent(ProgramAgent):
     """OpenCode's `run`, with the model behind the gateway."""
 
@@ -146,6 +153,19 @@ class OpenCodeAgent(ProgramAgent):
 
 
 class _OpenCodeReader(EventReader):
+    @property
+    def parser(self) -> Parser:
+        """Read events, and the lines by which it says that it refused a tool, of which it may print no event."""
+        events = super().parser
+
+        def parse(line: str) -> Iterable[Entry]:
+            if (match := _AUTO_REFUSED.search(line)) is not None:
+                error = f"permission requested for {match['pattern']}; refused, since nobody is there"
+                return (self.tool(match["tool"], None, error, failed=True, refused=True),)
+            return events(line)
+
+        return parse
+
     def entries(self, event: Event) -> Iterable[Entry]:
         """Yield what an event says."""
         self.belongs_to(text_of(event, "sessionID"))
@@ -164,7 +184,8 @@ class _OpenCodeReader(EventReader):
             case "error":
                 error = part_of(event, "error")
                 name = text_of(error, "name") or "UnknownError"
-                message = text_of(part_of(error, "data"), "message")
+                message = text_of(part_of(error, "data"), "message") or text_of(error, "message")
+                message = message or text_of(event, "error")
                 yield self.failed(name, message, provider=name not in _NOT_THE_PROVIDER)
 
     def _answer(self, part: Event) -> Iterable[Entry]:

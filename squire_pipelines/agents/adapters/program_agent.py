@@ -121,6 +121,9 @@ class ProgramAgent:
             return SessionFailure("agent", f"{self.label} failed: {error.name}: {error.message}", error.name)
         if result.exit_code != 0:
             return SessionFailure("agent", f"the agent ended with exit code {result.exit_code}", "exit_code")
+        if result.changed is False and (refused := result.totals.refused_call) is not None:
+            message = f"{self.label} changed nothing: it was not let use the tool {refused.tool}: {refused.error}"
+            return SessionFailure("agent", message, "tool_refused")
         asked = result.totals.steps if seen is None else seen.calls
         if not asked and result.changed is False:
             return SessionFailure("agent", f"{self.label} ended without asking its model anything", "no_steps")

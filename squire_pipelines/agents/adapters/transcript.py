@@ -49,7 +49,10 @@ class ModelStep(_TranscriptEntry):
 
 
 class ToolCall(_TranscriptEntry):
-    """One use of a tool. `input` is JSON text; `output` is what the model was shown, `error` why it failed."""
+    """One use of a tool. `input` is JSON text; `output` is what the model was shown, `error` why it failed.
+
+    `refused`: the program did not let the model use it, so that it did nothing at all.
+    """
 
     kind: Literal["tool"] = "tool"
     tool: Name
@@ -58,6 +61,7 @@ class ToolCall(_TranscriptEntry):
     input: Text = ""
     output: Text = ""
     error: Message = ""
+    refused: bool = False
     seconds: float | None = Field(default=None, ge=0, le=1e7)
 
 
@@ -101,7 +105,10 @@ def load(line: str) -> Entry:
 
 @dataclass(frozen=True, slots=True)
 class SessionTotals:
-    """A session in numbers. `cost_usd` is the agent's own estimate; `ended_in_error`: its last entry is an error."""
+    """A session in numbers. `cost_usd` is the agent's own estimate; `ended_in_error`: its last entry is an error.
+
+    `refused_call` is the last use of a tool where the program refused it; None where that one was let through.
+    """
 
     session_id: str | None = None
     entries: int = 0
@@ -115,6 +122,7 @@ class SessionTotals:
     cost_usd: float = 0.0
     errors: tuple[SessionError, ...] = ()
     ended_in_error: bool = False
+    refused_call: ToolCall | None = None
 
     @property
     def fatal_error(self) -> SessionError | None:
@@ -132,7 +140,8 @@ class SessionTotals:
                 return replace(totals, steps=totals.steps + 1, **sums)
             case ToolCall():
                 failed = totals.failed_tool_calls + (entry.status == "error")
-                return replace(totals, tool_calls=totals.tool_calls + 1, failed_tool_calls=failed)
+                refused = entry if entry.refused else None
+                return replace(totals, tool_calls=totals.tool_calls + 1, failed_tool_calls=failed, refused_call=refused)
             case SessionError():
                 return replace(totals, errors=(*totals.errors, entry)[-_MAX_ERRORS:], ended_in_error=True)
             case _:

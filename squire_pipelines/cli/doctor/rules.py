@@ -34,10 +34,11 @@ def check_rules(context: CliContext) -> Iterator[Diagnosis]:
         return
     github = context.settings.github
     quick = github.model_copy(update={"timeout_s": min(github.timeout_s, _TIMEOUT_S)})
+    branch = branch_name(_SAMPLE_TASK, _SAMPLE_TITLE, context.settings.publishing.branch_prefix)
 
     def push_to(repository: str) -> PushFacts:
         limit = context.settings.policy_for(repository).max_file_bytes
-        return PushFacts(branch_name(_SAMPLE_TASK, _SAMPLE_TITLE), _SAMPLE_TITLE, github.bot_email, limit)
+        return PushFacts(branch, _SAMPLE_TITLE, github.bot_email, limit)
 
     async def ask_all() -> list[Diagnosis]:
         turns = asyncio.Semaphore(_AT_ONCE)

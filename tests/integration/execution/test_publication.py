@@ -197,6 +197,58 @@ def test_where_the_kept_work_is_gone_the_agent_runs_again_and_the_history_says_s
     assert len(our_pulls(forge)) == 1
 
 
+def add_branch(pipeline: Pipeline, name: str) -> Path:
+    (repository,) = pipeline.home.parent.rglob(f"{LEDGERLIB}.git")
+    git(repository, "update-ref", f"refs/heads/{name}", "main")
+    return repository
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["squire", "squire/{task}/y"])
+def test_a_branch_in_the_way_is_named_before_an_agent_runs_and_another_prefix_helps(
+    pipeline: Pipeline, forge: ForgeProcess, tmp_path: Path, name: str
+) -> None:
+    marks = tmp_path / "marks"
+    use(pipeline, COUNTED.format(marks=marks), FAST)
+    first = pipeline.attempt()
+    task = pipeline.read_task(first.task_id)
+    obstacle = name.format(task=task.branch.removeprefix("squire/"))
+    add_branch(pipeline, obstacle)
+    pipeline.agent_run(first, fails=True)
+    row = pipeline.read_attempt(first.id)
+    assert (row.cause, row.agent_started_at) == (Cause.PUBLISH_REFUSED, None)
+    assert row.evidence is not None
+    assert (row.evidence.facts["reason"], row.evidence.facts["in_the_way"]) == ("branch_in_the_way", obstacle)
+    assert f"has the branch {obstacle}," in (row.message or "")
+    use(pipeline, COUNTED.format(marks=marks), FAST.replace("tries", 'branch_prefix = "bots/"\ntries'))
+    second = retried(pipeline, first)
+    pipeline.agent_run(second)
+    assert pipeline.read_attempt(second.id).cause == Cause.COMPLETED
+    assert marks.read_text().splitlines() == ["run"]
+    (hosted,) = [hosted for hosted in forge.state()["repositories"] if hosted["name"] == LEDGERLIB]
+    assert f"bots/{task.branch.removeprefix('squire/')}" in [pull["head"] for pull in hosted["pull_requests"]]
+
+
+@pytest.mark.slow
+def test_kept_work_gets_another_branch_where_one_came_in_the_way_meanwhile(
+    pipeline: Pipeline, forge: ForgeProcess, tmp_path: Path
+) -> None:
+    marks = tmp_path / "marks"
+    use(pipeline, COUNTED.format(marks=marks), FAST)
+    first = pipeline.attempt()
+    refuse_pushes(pipeline, forge, first)
+    pipeline.agent_run(first, fails=True)
+    forge.clear_faults()
+    add_branch(pipeline, "squire")
+    use(pipeline, COUNTED.format(marks=marks), FAST.replace("tries", 'branch_prefix = "bots/"\ntries'))
+    second = retried(pipeline, first)
+    pipeline.agent_run(second)
+    row = pipeline.read_attempt(second.id)
+    assert (row.cause, row.agent_started_at) == (Cause.COMPLETED, None)
+    assert marks.read_text().splitlines() == ["run"]
+    assert pipeline.read_task(first.task_id).branch.startswith("bots/")
+
+
 @pytest.mark.slow
 def test_the_canary_of_the_attempt_that_did_the_work_is_looked_for_in_it(
     pipeline: Pipeline, forge: ForgeProcess

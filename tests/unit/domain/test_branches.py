@@ -9,9 +9,12 @@ from squire_pipelines.domain.branches import (
     MAX_OWN_BRANCH_CHARS,
     OWN_BRANCHES,
     base_name,
+    branch_in_the_way,
     is_branch_name,
+    is_own_branch,
     parse_branch,
     parse_own_branch,
+    parse_prefix,
 )
 from tests.support.branches import NO_NAMES, UNUSUAL
 
@@ -91,3 +94,32 @@ def test_a_tasks_branch_begins_as_ours_do_whatever_a_person_calls_it(text: str) 
     assert is_branch_name(name)
     assert len(name) <= MAX_OWN_BRANCH_CHARS
     assert parse_own_branch(name) == name
+
+
+@pytest.mark.parametrize(
+    ("branches", "obstacle"),
+    [
+        (("main", "squire"), "squire"),
+        (("main", "squire/t1-x/y"), "squire/t1-x/y"),
+        (("main", "squire/t1-x"), None),
+        (("main", "squire/t1", "squire-x", "squire/t1-xy", "x/squire", "squire/t2/y"), None),
+        ((), None),
+    ],
+)
+def test_a_branch_that_is_a_folder_of_another_is_in_the_way(branches: tuple[str, ...], obstacle: str | None) -> None:
+    assert branch_in_the_way("squire/t1-x", branches) == obstacle
+
+
+@pytest.mark.parametrize("prefix", ["squire/", "bots/squire/", "squire-", "a_", "Ü/"])
+def test_own_branches_may_begin_with_what_ends_in_a_sign_between_words(prefix: str) -> None:
+    assert parse_prefix(prefix) == prefix
+    assert parse_own_branch("x", prefix) == f"{prefix}x" == parse_own_branch(f"{prefix}x", prefix)
+    assert is_own_branch(f"{prefix}x", prefix)
+    assert is_own_branch("squire/x", prefix), "from before the prefix was set"
+    assert not is_own_branch("main", prefix)
+
+
+@pytest.mark.parametrize("prefix", ["", "squire", "/", "-", "a b/", "a//", "x" * 40 + "/", "a..b/", ".a/"])
+def test_anything_else_is_no_prefix(prefix: str) -> None:
+    with pytest.raises(ValueError, match="nothing that branches can begin with"):
+        parse_prefix(prefix)

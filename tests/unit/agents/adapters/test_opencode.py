@@ -236,3 +236,61 @@ def test_it_is_judged_by_events_exit_code_and_change(seen: SessionResult, fault:
     judged = OpenCodeAgent().judge(seen)
     assert (judged.fault if judged else None) == fault
     assert judged is None or (judged.message and judged.code)
+
+
+REJECTED = "The user rejected permission to use this specific tool call."
+BY_RULE = "The user has specified a rule which prevents you from using this specific tool call. Here are the rules: []"
+
+
+def refused(tool: str, error: str) -> str:
+    return event("tool_use", part={"tool": tool, "state": {"status": "error", "input": None, "error": error}})
+
+
+@pytest.mark.parametrize(
+    ("lines", "tool"),
+    [
+        ([refused("edit", REJECTED)], "edit"),
+        ([refused("bash", BY_RULE)], "bash"),
+        (["permission requested: external_directory (/data/*); auto-rejecting"], "external_directory"),
+        (["! permission requested: external_directory (/); auto-rejecting\n"], "external_directory"),
+        ([refused("edit", REJECTED), event("text", part={"text": "I may not."})], "edit"),
+    ],
+)
+def test_a_session_that_changed_nothing_since_a_tool_was_refused_has_failed_and_names_it(
+    lines: list[str], tool: str
+) -> None:
+    totals = summarize([event("step_finish", part=STEP), *lines])
+    judged = OpenCodeAgent().judge(SessionResult(totals, 0, changed=False))
+    assert judged is not None
+    assert (judged.fault, judged.code) == ("agent", "tool_refused")
+    assert f"the tool {tool}:" in judged.message
+
+
+@pytest.mark.parametrize("changed", [True, False])
+def test_a_refusal_that_the_agent_got_over_is_no_failure(*, changed: bool) -> None:
+    totals = summarize([event("step_finish", part=STEP), refused("edit", REJECTED), event("tool_use", part=TOOL)])
+    assert OpenCodeAgent().judge(SessionResult(totals, 0, changed=changed)) is None
+    last = summarize([event("step_finish", part=STEP), refused("edit", REJECTED)])
+    assert OpenCodeAgent().judge(SessionResult(last, 0, changed=True)) is None
+
+
+def test_a_failed_tool_is_none_that_was_refused() -> None:
+    totals = summarize([event("step_finish", part=STEP), refused("bash", f"a file says: {REJECTED}")])
+    assert totals.failed_tool_calls == 1
+    assert OpenCodeAgent().judge(SessionResult(totals, 0, changed=False)) is None
+
+
+def test_events_with_nulls_and_texts_for_objects_are_read() -> None:
+    (step,) = read(event("step_finish", part={"tokens": None, "cost": None, "reason": None}))
+    assert isinstance(step, ModelStep)
+    assert (step.input_tokens, step.cost_usd) == (0, 0)
+    assert read(event("text", part={"text": None})) == ()
+    (error,) = read(event("error", error="boom"))
+    assert isinstance(error, SessionError)
+    assert (error.name, error.message) == ("UnknownError", "boom")
+    (nothing,) = read(event("error", error=None))
+    assert isinstance(nothing, SessionError)
+    (call,) = read(event("tool_use", part={"tool": None, "state": {"status": None, "input": None, "output": None}}))
+    assert isinstance(call, ToolCall)
+    assert (call.tool, call.status) == ("unknown", "unknown")
+    assert read('{"type": "text", "timestamp": null, "sessionID": null, "part": {"text": "hi"}}')
