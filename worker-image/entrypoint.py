@@ -39,15 +39,22 @@ def run_attempt(paths: Paths, result: Result, termination: Termination) -> int:
     with relay(Path(gateway or os.devnull), port):
         result.agent_version = agent.ask_version()
         result.stamp("agent_start")
+        stopped, code = None, EXIT_CODES["terminated"]
         try:
-            result.agent_exit_code = agent.run(termination, float(os.environ.get("SQUIRE_STOP_GRACE_S", "5")))
+            code = agent.run(termination, float(os.environ.get("SQUIRE_STOP_GRACE_S", "5")))
+            result.agent_exit_code = code
+        except TerminatedError as error:
+            stopped = error
         finally:
             result.stamp("agent_end")
 
     if not attempt.hands_out:
+        if stopped is not None:
+            raise stopped
         result.status, result.error = "no_changes", None
-        return result.agent_exit_code
-    with result.timed("bundle_s"):
+        return code
+    # What a stopped agent made until then is handed out too; the host decides what becomes of it.
+    with result.timed("bundle_s"), termination.deferred():
         repository.seal()
         result.left_out = repository.leave_out()
         result.uncommitted_committed = repository.commit_rest()
@@ -55,7 +62,10 @@ def run_attempt(paths: Paths, result: Result, termination: Termination) -> int:
         if result.head_sha:
             result.commits = repository.bundle()
     result.status, result.error = "changed" if result.head_sha else "no_changes", None
-    return result.agent_exit_code
+    if stopped is not None:
+        note("terminated")
+        result.error = {"code": "terminated", "message": "a signal arrived before the agent had ended"}
+    return code
 
 
 def main() -> int:

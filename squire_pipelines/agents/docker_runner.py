@@ -18,7 +18,7 @@ from squire_pipelines.agents.hand_out import HandOut
 from squire_pipelines.agents.logs import DEFAULT_OUTPUT, OutputOptions, holds, last_lines
 from squire_pipelines.agents.model import AttemptInputs, GatewaySocket, RunResult
 from squire_pipelines.agents.run_recorder import RunRecorder, failed_before_start
-from squire_pipelines.agents.supervision import supervise
+from squire_pipelines.agents.supervision import HANDOVER_S, supervise
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.errors import EngineError, ImageMissingError, LeaseLostError, SquireError, WorkspaceError
 from squire_pipelines.observability.logging import Component, get_logger
@@ -312,6 +312,7 @@ class DockerRunner:
                 grace_s=recorder.inputs.limits.grace_s,
                 heartbeat=heartbeat,
                 problem=recorder.problem,
+                handover_s=HANDOVER_S,
             )
         except EngineError as error:
             recorder.mark_ended()

@@ -7,7 +7,7 @@ from pydantic import JsonValue
 from squire_pipelines.agent_names import WITH_IMAGE, image_of
 from squire_pipelines.agents.adapters.protocol import SessionFailure
 from squire_pipelines.agents.model import AgentResult, ResultStatus
-from squire_pipelines.domain.endings import SESSION_FACT, Cause, Ending, Evidence
+from squire_pipelines.domain.endings import SESSION_FACT, STOPPED_FOR, Cause, Ending, Evidence
 from squire_pipelines.domain.terminal_text import one_line
 
 EXIT_INPUT = 120
@@ -41,6 +41,12 @@ class SupervisionResult:
     stop: Cause | None = None
     engine_lost: bool = False
     engine_error: str | None = None
+
+    @property
+    def own_exit_code(self) -> int | None:
+        """The exit code; 0 for a program that we ended since it stayed after its last word."""
+        ended = self.stop is Cause.COMPLETED and self.exit_code in {EXIT_KILLED, EXIT_TERMINATED}
+        return 0 if ended else self.exit_code
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,7 @@ def decide(run: RunFacts) -> Ending:
     if run.engine_lost:
         facts["engine_connection_lost"] = True
     if run.stop is not None:
-        facts["stopped_for"] = run.stop.value
+        facts[STOPPED_FOR] = run.stop.value
     if run.session:
         facts[SESSION_FACT] = run.session
     evidence = Evidence(
@@ -102,10 +108,13 @@ def decide(run: RunFacts) -> Ending:
 
 
 def _verdict(run: RunFacts) -> tuple[Cause, str, str | None]:
-    if run.stop is not None:
+    if run.stop is not None and run.stop is not Cause.COMPLETED:
         return run.stop, STOPS[run.stop], run.stop.value
     if run.engine_error is not None or run.exit_code is None:
         return Cause.ENGINE_LOST, f"the container engine was lost: {run.engine_error or 'no exit code'}", "engine"
+    if run.stop is Cause.COMPLETED:
+        cause, message, code = _failed_in_session(run) or _finished(run)
+        return cause, f"{message}; it was ended, since it stayed after its last word", code
     if run.exit_code in {EXIT_KILLED, EXIT_TERMINATED}:
         return _killed(run)
     return _failed_at_start(run) or _failed_in_session(run) or _finished(run)
@@ -142,7 +151,7 @@ def _failed_in_session(run: RunFacts) -> tuple[Cause, str, str | None] | None:
         cause = _BY_FAULT.get(run.failure.fault, Cause.AGENT_ERROR)
         message = f"{one_line(run.failure.message, limit=_MAX_MESSAGE_CHARS)}{detail}"
         return cause, message + hint if cause is Cause.AGENT_ERROR else message, code or run.failure.code
-    if run.exit_code != 0:
+    if run.own_exit_code != 0:
         return Cause.AGENT_ERROR, f"the agent ended with exit code {run.exit_code}{detail}{hint}", code
     return None
 

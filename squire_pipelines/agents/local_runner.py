@@ -23,7 +23,7 @@ from squire_pipelines.agents.model import AttemptInputs, GatewaySocket, RunResul
 from squire_pipelines.agents.profile import agent_grace, file_size_limit
 from squire_pipelines.agents.relay import LoopbackRelay
 from squire_pipelines.agents.run_recorder import RunRecorder, failed_before_start
-from squire_pipelines.agents.supervision import supervise
+from squire_pipelines.agents.supervision import HANDOVER_S, supervise
 from squire_pipelines.domain import canary
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.errors import ConfigError, EngineError, WorkspaceError
@@ -120,6 +120,7 @@ class LocalRunner:
                 grace_s=limits.grace_s,
                 heartbeat=heartbeat,
                 problem=recorder.problem,
+                handover_s=HANDOVER_S,
             )
         except EngineError as error:  # a process in an uninterruptible wait does not die
             return recorder.finish(SupervisionResult(engine_error=error.message))

@@ -61,12 +61,14 @@ class OutputOptions:
         truncate_log: Whether output beyond the limit is cut, with its last lines below a mark, rather than ending the
             agent.
         slow_start_s: A start that takes longer is logged with its slowest part.
+        linger_s: A program that is still there so long after its last word is ended.
     """
 
     redact: Callable[[str], str] = str
     echo: Callable[[str], object] | None = None
     truncate_log: bool = False
     slow_start_s: float = 10.0
+    linger_s: float = 20.0
 
 
 DEFAULT_OUTPUT = OutputOptions()

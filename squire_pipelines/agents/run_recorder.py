@@ -57,6 +57,7 @@ class RunRecorder:
     ended: float | None = None
     ended_at: datetime | None = None
     session: SessionReader = field(init=False)
+    _last_word: tuple[tuple[int, int], float] | None = field(default=None, init=False)
     sink: LogSink = field(init=False)
 
     def __post_init__(self) -> None:
@@ -100,7 +101,7 @@ class RunRecorder:
         self.ended, self.ended_at = time.monotonic(), datetime.now(UTC)
 
     def problem(self) -> Cause | None:
-        """Return which limit the run has exceeded, if any."""
+        """Return which limit the run has exceeded, or `COMPLETED` where it lingers after its last word; else None."""
         if self.sink.overflowed and not self.output.truncate_log:
             return Cause.LOG_OVERFLOW
         if self.sink.failure is not None:
@@ -113,7 +114,18 @@ class RunRecorder:
             self.inputs.folder.work, max_entries=_MAX_WORK_ENTRIES, max_depth=_MAX_WORK_DEPTH
         ).exceeds(self.inputs.limits.workspace):
             return Cause.DISK_FULL
-        return None
+        return Cause.COMPLETED if self._lingers() else None
+
+    def _lingers(self) -> bool:
+        """Return whether the program said its last word some time ago, and neither ended nor asked its model since."""
+        if not self.session.said_last:
+            self._last_word = None
+            return False
+        calls = self.gateway_seen().calls if self.gateway_seen is not None else 0
+        seen = (self.session.totals.entries, calls)
+        if self._last_word is None or self._last_word[0] != seen:
+            self._last_word = (seen, time.monotonic())
+        return time.monotonic() - self._last_word[1] >= self.output.linger_s
 
     def finish(self, supervision: SupervisionResult) -> RunResult:
         """Take over what was left and decide how the run ended."""
@@ -132,12 +144,12 @@ class RunRecorder:
                 result_error=result_error,
                 has_bundle=bundle is not None,
                 failure=self.session.judge(
-                    supervision.exit_code,
+                    supervision.own_exit_code,
                     changed=_changed(result),
                     gateway=self.gateway_seen() if self.gateway_seen is not None else None,
                 ),
                 build=self._to_build(),
-                hint=self._hint() if supervision.exit_code else "",
+                hint=self._hint() if supervision.own_exit_code else "",
                 session=self.session.facts(),
                 log_tail=self.sink.tail,
                 timings_s=dict(self.timings),

@@ -80,7 +80,7 @@ def choose_runner(
         EngineError: No engine answers, and the local runner is not what was asked for.
         ConfigError: The installation lacks the worker's files, or the seccomp profile is none.
     """
-    output = OutputOptions(redact, echo, agent.log_overflow == "truncate", agent.slow_start_s)
+    output = OutputOptions(redact, echo, agent.log_overflow == "truncate", agent.slow_start_s, agent.linger_s)
     if agent.runner == "local":
         return LocalRunner(output=output)
     options = EngineOptions(

@@ -74,6 +74,9 @@ MAX_UNCLAIMED = 10
 SETTINGS_MARK = "settings_mark"
 """The fact that holds a mark of the settings and keys with which the attempt could not go on."""
 
+STOPPED_FOR = "stopped_for"
+"""The fact that holds why Squire stopped the agent."""
+
 SESSION_FACT = "session"
 """The fact that holds what the agent's session reported."""
 

@@ -5,7 +5,7 @@ from pydantic import JsonValue
 from squire_pipelines.agents.attempt_files import BUNDLE_FILE, read_notes
 from squire_pipelines.agents.model import AttemptFolder
 from squire_pipelines.domain.change import Decision, Verdict
-from squire_pipelines.domain.endings import Cause, Ending, Evidence
+from squire_pipelines.domain.endings import STOPPED_FOR, Cause, Ending, Evidence
 from squire_pipelines.domain.leftovers import leftovers_note
 from squire_pipelines.domain.outcomes import ReviewState
 from squire_pipelines.domain.requests import requester_of
@@ -41,6 +41,7 @@ from squire_pipelines.secrets import Secret
 from squire_pipelines.secrets.lookup import all_secrets
 
 _MAX_RULES = 20
+_UNFINISHED = "The agent was stopped at its time limit: the work may be unfinished."
 
 
 async def open_pull_request(leased: LeasedAttempt, client: GitHubClient, token: Secret | None) -> Published | Rejected:
@@ -142,7 +143,9 @@ def _request(leased: LeasedAttempt, clone_url: str, author: CommitAuthor) -> Pub
         used = usage_of_attempt(tx, attempt.id)
         verification = attempts.get(tx, leased.attempt.id).verification
         follow_up = _follow_up(tx, leased)
-    left_out = leftovers_note((attempt.evidence or Evidence()).left_out)
+    evidence = attempt.evidence or Evidence()
+    unfinished = _UNFINISHED if evidence.facts.get(STOPPED_FOR) == Cause.TIMEOUT else ""
+    notes = (web_search_note(leased.settings, attempt.id), leftovers_note(evidence.left_out))
     return PublishRequest(
         attempt_id=attempt.id,
         task_id=task.id,
@@ -163,6 +166,7 @@ def _request(leased: LeasedAttempt, clone_url: str, author: CommitAuthor) -> Pub
         earlier_heads=earlier_heads,
         follow_up=follow_up,
         bundle_branch=bundle_branch_of(leased),
+        unfinished=unfinished,
         trusted=first is None or requester is not None or first.after != TaskStatus.PROPOSED,
         verification=verification,
         cost=_cost(attempt, used),
@@ -172,7 +176,7 @@ def _request(leased: LeasedAttempt, clone_url: str, author: CommitAuthor) -> Pub
         words=last_words(folder.keep),
         order=for_people(task.spec.prompt) if texts.show_order else "",
         closes=closes,
-        notes=(*read_notes(folder), *filter(None, [web_search_note(leased.settings, attempt.id), left_out])),
+        notes=(*([unfinished] if unfinished else []), *read_notes(folder), *filter(None, notes)),
     )
 
 
@@ -190,7 +194,10 @@ def _record_opened(leased: LeasedAttempt, pull: PullRequestRef, head_sha: str, r
     message = f"pull request #{pull.number}" + (
         ", which waits for a person's approval" if review is ReviewState.NEEDS_APPROVAL else ""
     )
-    ending = Ending(cause=Cause.COMPLETED, message=message, evidence=_evidence(leased))
+    evidence = _evidence(leased)
+    if evidence.facts.get(STOPPED_FOR) == Cause.TIMEOUT:
+        message += "; the agent was stopped at its time limit, so that it may be unfinished"
+    ending = Ending(cause=Cause.COMPLETED, message=message, evidence=evidence)
     with leased.ledger.write() as tx:
         attempts.note(tx, leased.attempt.id, leased.token, AttemptFacts(pr_number=pull.number, pr_url=pull.url))
         owner = outcomes.of_branch(tx, leased.task.repository, leased.task.base_branch)

@@ -26,7 +26,7 @@ from squire_pipelines.errors import WorkspaceError
 from squire_pipelines.execution.gateway_session import egress_environment
 from squire_pipelines.execution.lease import LeasedAttempt
 from squire_pipelines.execution.startable import check_agent_of, limits_of
-from squire_pipelines.ledger import attempts, collections
+from squire_pipelines.ledger import attempts, collections, outcomes
 from squire_pipelines.ledger.attempts import AttemptFacts
 from squire_pipelines.ledger.model_calls import usage_of_attempt
 from squire_pipelines.ledger.store import Transaction
@@ -191,10 +191,19 @@ def record_run(leased: LeasedAttempt, result: RunResult) -> None:
         )
         attempts.note(tx, leased.attempt.id, leased.token, facts)
         leased.audit(tx, "container.stopped", purpose="agent", cause=ending.cause, image=result.image_digest)
-        if ending.cause is Cause.COMPLETED and report is not None and report.head_sha is not None:
+        is_kept = ending.cause is Cause.COMPLETED or _keeps_unfinished(tx, leased, result)
+        if is_kept and report is not None and report.head_sha is not None:
             attempts.start_publishing(tx, leased.attempt.id, leased.token, head_sha=report.head_sha)
         else:
             attempts.stage_ending(tx, leased.attempt.id, leased.token, ending)
+
+
+def _keeps_unfinished(tx: Transaction, leased: LeasedAttempt, result: RunResult) -> bool:
+    """Return whether what an agent had made at its time limit becomes a draft; a follow-up adds none of it."""
+    if result.ending.cause is not Cause.TIMEOUT or result.bundle is None:
+        return False
+    is_follow_up = outcomes.of_branch(tx, leased.task.repository, leased.task.base_branch) is not None
+    return leased.settings.publishing.keep_timed_out and not is_follow_up
 
 
 def first_call(tx: Transaction, attempt_id: str) -> datetime | None:

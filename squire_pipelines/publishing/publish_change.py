@@ -156,6 +156,8 @@ def _push(request: PublishRequest, change: VerifiedChange, remote: Remote, head_
 
 
 def _is_draft(request: PublishRequest, settings: PublishingSettings) -> bool:
+    if request.unfinished:
+        return True
     if request.verification is not None and not request.verification.passed:
         return True
     return settings.draft == "always" or (settings.draft == "untrusted" and not request.trusted)

@@ -78,6 +78,7 @@ class PublishRequest:
         earlier_heads: The heads that the ledger recorded at `PublicationStep.PUSHING` for earlier attempts of the task.
         follow_up: The branch of an own pull request that the work is added to; `branch` then names only what the
             bundle holds. None opens a pull request for `branch`.
+        unfinished: Why the work may be unfinished, for reviewers: it becomes a draft then. Empty where it is whole.
         trusted: Whether the task was ready at once or a person asked for it; what a planner only proposed becomes a
             draft, see the settings.
         verification: What came of the checks that were run before; None when none were.
@@ -110,6 +111,7 @@ class PublishRequest:
     earlier_heads: frozenset[str] = frozenset()
     follow_up: str | None = None
     bundle_branch: str | None = None
+    unfinished: str = ""
     trusted: bool = True
     verification: VerificationReport | None = None
     cost: Cost = NO_COST

@@ -187,6 +187,7 @@ class AgentSettings(SettingsSection):
     log_retention_days: float = Field(default=7, gt=0, le=3650, description="of an ended attempt's folder")
     keep_failed_containers: bool = Field(default=False, description="for debugging, until log_retention_days")
     slow_start_s: Seconds = Field(default=10, description="a start that takes longer is logged with its slowest part")
+    linger_s: Seconds = Field(default=20, ge=1, description="a program that stays so long after its last word is ended")
     engine_patience_s: Seconds = Field(default=60, description="how long the engine may be away during a run")
     min_free_disk: Bytes = Field(default=2**30, description="on the engine's disk, for anything to be dispatched")
 

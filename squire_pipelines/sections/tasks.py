@@ -61,6 +61,9 @@ class PublishingSettings(SettingsSection):
 
     branch_prefix: BranchPrefix = Field(default=OWN_BRANCHES, description="what names of Squire's branches begin with")
     draft: Literal["always", "untrusted", "never"] = "untrusted"
+    keep_timed_out: bool = Field(
+        default=True, description="what an agent had made at its time limit becomes a draft that says so"
+    )
     label: Label = "squire:needs-approval"
     labels: Labels = Field(default=(), description="of each pull request")
     reactions: bool = Field(default=True, description="under a comment with a command: that it was read and obeyed")

@@ -117,6 +117,7 @@ class OpenCodeAgent(ProgramAgent):
     label = "OpenCode"
     example = "gpt-5-mini"
     protocols = ("openai",)
+    ends_after_last_word = True
     permissions = (
         *_PERMISSIONS,
         off("opencode.json, .opencode, plugins, MCP servers", "OPENCODE_DISABLE_PROJECT_CONFIG: not read"),

@@ -55,6 +55,8 @@ class ProgramAgent:
     permissions: tuple[Permission, ...]
     counts_exit_code = True
     """Whether an exit code of 0 means that the program ended well."""
+    ends_after_last_word = False
+    """Whether the program has nothing left to do after a step that stops or an error, so that it may be ended then."""
 
     def check(self, config: AgentConfig) -> None:
         """Require a model. Raises ConfigError."""

@@ -48,6 +48,11 @@ class SessionReader:
         """How many lines looked like events, where none of them means anything to the agent's parser."""
         return 0 if self.totals.entries else self._events
 
+    @property
+    def said_last(self) -> bool:
+        """Whether the program has nothing left to do by its events, where such a program ends at once."""
+        return self.totals.said_last and bool(getattr(self._agent, "ends_after_last_word", False))
+
     def line(self, text: str) -> None:
         """Take one line of the output. Never raises: what goes wrong is in `failure`, once."""
         self._read(text, self._parse, _MAX_ENTRIES_PER_LINE)

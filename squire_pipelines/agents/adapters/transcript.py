@@ -14,6 +14,7 @@ MAX_TEXT_CHARS = 4000
 MAX_MESSAGE_CHARS = 500
 MAX_NAME_CHARS = 100
 _MAX_ERRORS = 20
+_LAST_STEP = "stop"
 _SUMMED = ("input_tokens", "output_tokens", "reasoning_tokens", "cache_read_tokens", "cost_usd")
 
 
@@ -107,6 +108,7 @@ def load(line: str) -> Entry:
 class SessionTotals:
     """A session in numbers. `cost_usd` is the agent's own estimate; `ended_in_error`: its last entry is an error.
 
+    `said_last`: its last step or error ends the session, as far as the entries tell.
     `refused_call` is the last use of a tool where the program refused it; None where that one was let through.
     """
 
@@ -122,6 +124,7 @@ class SessionTotals:
     cost_usd: float = 0.0
     errors: tuple[SessionError, ...] = ()
     ended_in_error: bool = False
+    said_last: bool = False
     refused_call: ToolCall | None = None
 
     @property
@@ -137,13 +140,17 @@ class SessionTotals:
         match entry:
             case ModelStep():
                 sums = {name: getattr(totals, name) + getattr(entry, name) for name in _SUMMED}
-                return replace(totals, steps=totals.steps + 1, **sums)
+                return replace(totals, steps=totals.steps + 1, said_last=entry.reason == _LAST_STEP, **sums)
             case ToolCall():
                 failed = totals.failed_tool_calls + (entry.status == "error")
                 refused = entry if entry.refused else None
-                return replace(totals, tool_calls=totals.tool_calls + 1, failed_tool_calls=failed, refused_call=refused)
+                calls = totals.tool_calls + 1
+                return replace(
+                    totals, tool_calls=calls, failed_tool_calls=failed, refused_call=refused, said_last=False
+                )
             case SessionError():
-                return replace(totals, errors=(*totals.errors, entry)[-_MAX_ERRORS:], ended_in_error=True)
+                errors = (*totals.errors, entry)[-_MAX_ERRORS:]
+                return replace(totals, errors=errors, ended_in_error=True, said_last=True)
             case _:
                 return totals
 

@@ -3,10 +3,12 @@
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from squire_pipelines.agents.adapters.opencode import OpenCodeAgent
 from squire_pipelines.agents.local_runner import LocalRunner
 from squire_pipelines.agents.logs import OutputOptions
 from squire_pipelines.agents.model import AttemptInputs, RunResult
@@ -90,6 +92,52 @@ def test_the_wall_clock_ends_the_agent_and_all_its_children(origin: Origin, tmp_
     assert run.ending.evidence.killed_by_us
     for pid in pids.read_text(encoding="utf-8").split():
         wait_until_gone(int(pid))
+
+
+def test_what_an_agent_had_made_when_its_time_was_over_is_handed_out(origin: Origin, tmp_path: Path) -> None:
+    script = "echo more >> README.md; echo ready; sleep 100"
+    run = run_shell(origin, tmp_path, script, small_limits(wall_clock_s=4, grace_s=2))
+    assert run.ending.cause is Cause.TIMEOUT
+    assert run.ending.evidence.facts["stopped_for"] == "timeout"
+    assert run.bundle is not None
+    assert origin.file_after(run.bundle, "squire/t000000001-do-it", "README.md") == "# Sample\nmore"
+
+
+STOPPED = '{"type": "step_finish", "sessionID": "s", "part": {"reason": "stop", "tokens": {"output": 5}}}'
+GOES_ON = STOPPED.replace("stop", "tool-calls")
+DENIED = '{"type": "error", "sessionID": "s", "error": {"name": "APIError", "data": {"message": "401"}}}'
+
+
+def run_opencode(origin: Origin, folder: Path, script: str, *, wall_clock_s: float) -> RunResult:
+    """Run a shell in the place of OpenCode, whose events it prints; it may linger for a second."""
+    inputs = prepared(origin, folder, script, small_limits(wall_clock_s=wall_clock_s, grace_s=2))
+    runner = LocalRunner(output=OutputOptions(linger_s=1))
+    return runner.run(replace(inputs, agent=OpenCodeAgent()), heartbeat=go_on)
+
+
+@pytest.mark.slow
+def test_a_program_that_stays_after_its_last_word_is_ended_and_its_change_kept(origin: Origin, tmp_path: Path) -> None:
+    script = f"echo more >> README.md; echo '{STOPPED}'; sleep 100"
+    run = run_opencode(origin, tmp_path, script, wall_clock_s=60)
+    assert run.ending.cause is Cause.COMPLETED
+    assert "stayed after its last word" in run.ending.message
+    assert run.timings["total_s"] < 40
+    assert run.bundle is not None
+    assert origin.file_after(run.bundle, "squire/t000000001-do-it", "README.md") == "# Sample\nmore"
+
+
+@pytest.mark.slow
+def test_a_program_that_stays_after_an_error_is_ended_as_failed(origin: Origin, tmp_path: Path) -> None:
+    run = run_opencode(origin, tmp_path, f"echo '{DENIED}'; sleep 100", wall_clock_s=60)
+    assert run.ending.cause is Cause.PROVIDER_ERROR
+    assert "APIError" in run.ending.message
+    assert run.timings["total_s"] < 40
+
+
+@pytest.mark.slow
+def test_a_program_that_has_more_to_do_is_not_ended_for_its_silence(origin: Origin, tmp_path: Path) -> None:
+    run = run_opencode(origin, tmp_path, f"echo '{GOES_ON}'; sleep 100", wall_clock_s=4)
+    assert run.ending.cause is Cause.TIMEOUT
 
 
 def test_what_an_agent_leaves_running_is_ended_with_it(origin: Origin, tmp_path: Path) -> None:

@@ -249,6 +249,34 @@ def test_kept_work_gets_another_branch_where_one_came_in_the_way_meanwhile(
     assert pipeline.read_task(first.task_id).branch.startswith("bots/")
 
 
+STOPPED_AT_LIMIT = "[agent.limits]\nwall_clock_s = 4\ngrace_s = 2\n"
+
+
+@pytest.mark.slow
+def test_what_an_agent_had_made_at_its_time_limit_becomes_a_draft_that_says_so(
+    pipeline: Pipeline, forge: ForgeProcess
+) -> None:
+    use(pipeline, "echo one >> NOTES.md; sleep 100", STOPPED_AT_LIMIT)
+    attempt = pipeline.attempt()
+    pipeline.agent_run(attempt)
+    row = pipeline.read_attempt(attempt.id)
+    (pull,) = our_pulls(forge)
+    assert (row.cause, row.pr_number, pull["draft"]) == (Cause.COMPLETED, pull["number"], True)
+    assert "stopped at its time limit: the work may be unfinished" in pull["body"]
+    assert "time limit" in (row.message or "")
+
+
+@pytest.mark.slow
+def test_the_settings_may_drop_what_an_agent_had_made_at_its_time_limit(
+    pipeline: Pipeline, forge: ForgeProcess
+) -> None:
+    use(pipeline, "echo one >> NOTES.md; sleep 100", f"{STOPPED_AT_LIMIT}[publishing]\nkeep_timed_out = false\n")
+    attempt = pipeline.attempt()
+    pipeline.agent_run(attempt, fails=True)
+    assert pipeline.read_attempt(attempt.id).cause == Cause.TIMEOUT
+    assert our_pulls(forge) == []
+
+
 @pytest.mark.slow
 def test_the_canary_of_the_attempt_that_did_the_work_is_looked_for_in_it(
     pipeline: Pipeline, forge: ForgeProcess

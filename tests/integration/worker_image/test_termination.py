@@ -31,7 +31,9 @@ def started(desk: Desk, **more: str) -> Iterator[subprocess.Popen[str]]:
         process.communicate(timeout=10)
 
 
-def test_sigterm_reaches_the_agent_and_nothing_is_handed_out(desk_for: DeskFor, script: Script, tmp_path: Path) -> None:
+def test_sigterm_reaches_the_agent_and_what_it_made_is_handed_out(
+    desk_for: DeskFor, script: Script, tmp_path: Path
+) -> None:
     output = tmp_path / "said"
     source = (
         "import signal, sys, time\n"
@@ -49,10 +51,10 @@ def test_sigterm_reaches_the_agent_and_nothing_is_handed_out(desk_for: DeskFor, 
         assert process.wait(20) == 143
     result = desk.result()
     assert output.read_text() == "bye"
-    assert (result["status"], result["error"]["code"]) == ("error", "terminated")
-    assert (result["head_sha"], result["commits"], result["uncommitted_committed"]) == (None, 0, False)
+    assert (result["status"], result["error"]["code"]) == ("changed", "terminated")
+    assert (result["commits"], result["uncommitted_committed"]) == (1, True)
     assert result["timings"]["agent_end"] is not None
-    assert not desk.has_bundle
+    assert desk.has_bundle
 
 
 def test_an_agent_deaf_to_sigterm_is_killed_after_the_grace_with_its_children(

@@ -36,6 +36,20 @@ TABLE = {
     "no exit code": (RunFacts(), Cause.ENGINE_LOST),
     "timed out": (RunFacts(exit_code=143, stop=Cause.TIMEOUT), Cause.TIMEOUT),
     "timed out and killed": (RunFacts(exit_code=137, stop=Cause.TIMEOUT), Cause.TIMEOUT),
+    "stayed after its last word": (replace(CHANGED, exit_code=143, stop=Cause.COMPLETED), Cause.COMPLETED),
+    "stayed and was killed": (replace(CHANGED, exit_code=137, stop=Cause.COMPLETED), Cause.COMPLETED),
+    "stayed and had changed nothing": (
+        RunFacts(exit_code=143, stop=Cause.COMPLETED, result=result("no_changes", agent_exit=None, code="terminated")),
+        Cause.NO_CHANGES,
+    ),
+    "stayed after a provider's error": (
+        replace(CHANGED, exit_code=143, stop=Cause.COMPLETED, failure=PROVIDER),
+        Cause.PROVIDER_ERROR,
+    ),
+    "stayed, and its worker was killed": (
+        RunFacts(exit_code=137, stop=Cause.COMPLETED, result_error="result.json is missing"),
+        Cause.WORKSPACE_ERROR,
+    ),
     "cancelled": (RunFacts(exit_code=143, stop=Cause.CANCELLED), Cause.CANCELLED),
     "flooded its log": (RunFacts(exit_code=137, stop=Cause.LOG_OVERFLOW), Cause.LOG_OVERFLOW),
     "filled the disk": (RunFacts(exit_code=137, stop=Cause.DISK_FULL), Cause.DISK_FULL),

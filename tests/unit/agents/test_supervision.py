@@ -133,3 +133,19 @@ def test_what_the_heartbeat_raises_passes_through() -> None:
     run = FakeRun()
     with pytest.raises(KeyboardInterrupt):
         supervise(run, wall_clock_s=5, grace_s=1, heartbeat=broken, problem=lambda: None, clock=run.clock)
+
+
+@pytest.mark.parametrize(("stop", "killed_at"), [(Cause.COMPLETED, 37.0), (Cause.CANCELLED, 7.0)])
+def test_what_is_wanted_of_a_stopped_run_may_be_handed_out_after_its_grace(stop: Cause, killed_at: float) -> None:
+    run = FakeRun(obeys_after=None)
+    ending = supervise(
+        run,
+        wall_clock_s=1000.0,
+        grace_s=5.0,
+        heartbeat=lambda: True,
+        problem=lambda: stop if run.now >= 102.0 else None,
+        handover_s=30.0,
+        clock=run.clock,
+    )
+    assert ending is stop
+    assert run.since_start() == [("terminate", 2.0), ("kill", killed_at)]
