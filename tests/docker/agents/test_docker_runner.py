@@ -11,6 +11,7 @@ import docker
 import pytest
 
 from squire_pipelines.agents import engine, profile, reap, worker_files
+from squire_pipelines.agents.adapters.opencode import OpenCodeAgent
 from squire_pipelines.agents.docker_runner import DockerRunner, EngineOptions
 from squire_pipelines.agents.logs import OutputOptions
 from squire_pipelines.agents.model import AttemptInputs, RunResult
@@ -156,6 +157,26 @@ def test_the_wall_clock_ends_an_agent_that_does_not(bench: Bench) -> None:
     assert run.ending.cause is Cause.TIMEOUT
     assert not run.ending.evidence.oom_killed
     assert run.timings["total_s"] < 10
+
+
+def test_what_an_agent_had_made_when_its_time_was_over_is_handed_out(bench: Bench) -> None:
+    script = "echo more >> README.md; sleep 100"
+    run = bench.shell(script, small_limits(wall_clock_s=4))
+    assert run.ending.cause is Cause.TIMEOUT
+    assert run.bundle is not None
+    assert bench.origin.file_after(run.bundle, "squire/t000000001-do-it", "README.md") == "# Sample\nmore"
+
+
+def test_a_program_that_stays_after_its_last_word_is_ended_and_its_change_kept(bench: Bench) -> None:
+    last = '{"type": "step_finish", "sessionID": "s", "part": {"reason": "stop", "tokens": {"output": 5}}}'
+    inputs = bench.prepare(f"echo more >> README.md; echo '{last}'; sleep 100", small_limits(wall_clock_s=90))
+    runner = DockerRunner(bench.client, output=OutputOptions(linger_s=1))
+    run = runner.run(dataclasses.replace(inputs, agent=OpenCodeAgent()), heartbeat=go_on)
+    assert not bench.exists()
+    assert run.ending.cause is Cause.COMPLETED, run.ending
+    assert run.timings["total_s"] < 60
+    assert run.bundle is not None
+    assert bench.origin.file_after(run.bundle, "squire/t000000001-do-it", "README.md") == "# Sample\nmore"
 
 
 def test_a_cancellation_ends_the_agent(bench: Bench) -> None:
