@@ -12,12 +12,12 @@ from pathlib import Path
 from squire_pipelines.agents.adapters.session import FILE as TRANSCRIPT
 from squire_pipelines.agents.attempt_files import BUNDLE_FILE, NOTES_FILE, link_or_copy
 from squire_pipelines.agents.model import AttemptFolder
-from squire_pipelines.domain.endings import Cause
+from squire_pipelines.domain.endings import Cause, Evidence
 from squire_pipelines.domain.states import EventSubject
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import GitError, WorkspaceError
 from squire_pipelines.execution.lease import LeasedAttempt
-from squire_pipelines.execution.workspace import folder_of
+from squire_pipelines.execution.workspace import EVIDENCE_FILE, folder_of
 from squire_pipelines.files import write_atomically
 from squire_pipelines.home import make_folder
 from squire_pipelines.ledger import attempts, outcomes
@@ -108,6 +108,14 @@ def doer_of(leased: LeasedAttempt) -> Attempt:
         return attempts.get(tx, origin.attempt_id if origin else leased.attempt.id)
 
 
+def evidence_of_work(leased: LeasedAttempt) -> Evidence:
+    """Return what was seen of the run of the agent that did the work; nothing where that is not known any more."""
+    try:
+        return Evidence.model_validate_json((folder_of(leased).keep / EVIDENCE_FILE).read_bytes())
+    except FileNotFoundError:
+        return Evidence()
+
+
 def _why_not(leased: LeasedAttempt, previous: Attempt, bundle: Path, mirror: Mirror) -> str:
     if not bundle.is_file():
         days = leased.settings.agent.log_retention_days
@@ -128,7 +136,7 @@ def _copy(source: Path, target: Path, origin: WorkOrigin) -> None:
     try:
         make_folder(target.parent).chmod(0o700)
         target.mkdir(exist_ok=True, mode=0o700)
-        for name in (TRANSCRIPT, NOTES_FILE):
+        for name in (TRANSCRIPT, NOTES_FILE, EVIDENCE_FILE):
             if (source / name).is_file():
                 shutil.copyfile(source / name, target / name)
         write_atomically(target / ORIGIN_FILE, json.dumps(asdict(origin)).encode())

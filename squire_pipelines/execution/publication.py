@@ -12,7 +12,7 @@ from squire_pipelines.domain.requests import requester_of
 from squire_pipelines.domain.states import EventSubject
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import SquireError
-from squire_pipelines.execution.kept_work import bundle_branch_of, doer_of
+from squire_pipelines.execution.kept_work import bundle_branch_of, doer_of, evidence_of_work
 from squire_pipelines.execution.lease import LeasedAttempt
 from squire_pipelines.execution.pull_request_story import last_words, resolved_issues
 from squire_pipelines.execution.usage_recorder import web_search_note
@@ -143,7 +143,7 @@ def _request(leased: LeasedAttempt, clone_url: str, author: CommitAuthor) -> Pub
         used = usage_of_attempt(tx, attempt.id)
         verification = attempts.get(tx, leased.attempt.id).verification
         follow_up = _follow_up(tx, leased)
-    evidence = attempt.evidence or Evidence()
+    evidence = evidence_of_work(leased)
     unfinished = _UNFINISHED if evidence.facts.get(STOPPED_FOR) == Cause.TIMEOUT else ""
     notes = (web_search_note(leased.settings, attempt.id), leftovers_note(evidence.left_out))
     return PublishRequest(
@@ -195,7 +195,7 @@ def _record_opened(leased: LeasedAttempt, pull: PullRequestRef, head_sha: str, r
         ", which waits for a person's approval" if review is ReviewState.NEEDS_APPROVAL else ""
     )
     evidence = _evidence(leased)
-    if evidence.facts.get(STOPPED_FOR) == Cause.TIMEOUT:
+    if evidence_of_work(leased).facts.get(STOPPED_FOR) == Cause.TIMEOUT:
         message += "; the agent was stopped at its time limit, so that it may be unfinished"
     ending = Ending(cause=Cause.COMPLETED, message=message, evidence=evidence)
     with leased.ledger.write() as tx:

@@ -26,6 +26,7 @@ from squire_pipelines.errors import WorkspaceError
 from squire_pipelines.execution.gateway_session import egress_environment
 from squire_pipelines.execution.lease import LeasedAttempt
 from squire_pipelines.execution.startable import check_agent_of, limits_of
+from squire_pipelines.files import write_atomically
 from squire_pipelines.ledger import attempts, collections, outcomes
 from squire_pipelines.ledger.attempts import AttemptFacts
 from squire_pipelines.ledger.model_calls import usage_of_attempt
@@ -39,6 +40,9 @@ from squire_pipelines.settings.model_use import protocol_of
 
 _INSTRUCTIONS = ("AGENTS.md", "CLAUDE.md", ".github/copilot-instructions.md", "GEMINI.md")
 _MAX_INSTRUCTIONS = 64 * 1024
+
+EVIDENCE_FILE = "evidence.json"
+"""In an attempt's `keep`: the evidence of the agent's run whose work lies there."""
 
 
 def agent_title(agent: AgentSettings) -> str:
@@ -193,6 +197,9 @@ def record_run(leased: LeasedAttempt, result: RunResult) -> None:
         leased.audit(tx, "container.stopped", purpose="agent", cause=ending.cause, image=result.image_digest)
         is_kept = ending.cause is Cause.COMPLETED or _keeps_unfinished(tx, leased, result)
         if is_kept and report is not None and report.head_sha is not None:
+            # The row's evidence becomes that of the end, which may be a refused push.
+            text = ending.evidence.model_dump_json()
+            write_atomically(folder_of(leased).keep / EVIDENCE_FILE, text.encode(), mode=0o600)
             attempts.start_publishing(tx, leased.attempt.id, leased.token, head_sha=report.head_sha)
         else:
             attempts.stage_ending(tx, leased.attempt.id, leased.token, ending)

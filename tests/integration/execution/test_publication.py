@@ -267,6 +267,22 @@ def test_what_an_agent_had_made_at_its_time_limit_becomes_a_draft_that_says_so(
 
 
 @pytest.mark.slow
+def test_kept_work_that_may_be_unfinished_is_a_draft_all_the_same(pipeline: Pipeline, forge: ForgeProcess) -> None:
+    use(pipeline, "echo one >> NOTES.md; sleep 100", STOPPED_AT_LIMIT + FAST)
+    first = pipeline.attempt()
+    refuse_pushes(pipeline, forge, first)
+    pipeline.agent_run(first, fails=True)
+    assert pipeline.read_attempt(first.id).cause == Cause.PUBLISH_REFUSED
+    forge.clear_faults()
+    second = retried(pipeline, first)
+    pipeline.agent_run(second)
+    (pull,) = our_pulls(forge)
+    assert pull["draft"]
+    assert "stopped at its time limit: the work may be unfinished" in pull["body"]
+    assert "time limit" in (pipeline.read_attempt(second.id).message or "")
+
+
+@pytest.mark.slow
 def test_the_settings_may_drop_what_an_agent_had_made_at_its_time_limit(
     pipeline: Pipeline, forge: ForgeProcess
 ) -> None:
