@@ -174,8 +174,8 @@ class ProviderBudgetError(RefusedError):
 class PublishRefusedError(RefusedError):
     """The branch cannot be pushed or the pull request not be opened; `reason` names why.
 
-    `branch_taken`, `branch_moved`: it holds somebody else's commits. `permission`, `validation`: GitHub refuses the
-    pull request. Those of a push are in `publishing.git_answers`.
+    `branch_taken`, `branch_moved`: it holds somebody else's commits. `api_commit`: GitHub's API made another commit.
+    `permission`, `validation`: GitHub refuses the pull request. Those of a push are in `publishing.git_answers`.
     """
 
     code = "publish_refused"

@@ -119,10 +119,12 @@ class GitDirectory:
         ok: tuple[int, ...] = (0,),
         environment: Mapping[str, str] | None = None,
         limit_bytes: int | None = None,
+        data: bytes = b"",
     ) -> str:
-        """Return what `git ARGUMENTS` prints, at most `limit_bytes` of it; undecodable bytes are replaced."""
+        """Return what `git ARGUMENTS` prints of `data`, at most `limit_bytes`; undecodable bytes are replaced."""
         command = ["git", "--git-dir", os.fspath(self.path), *arguments]
-        return run_git(command, cwd=self.path, ok=ok, environment=environment)[:limit_bytes].decode(errors="replace")
+        output = run_git(command, cwd=self.path, ok=ok, environment=environment, data=data)
+        return output[:limit_bytes].decode(errors="replace")
 
     def branches(self) -> dict[str, str]:
         """Return all branches with the commit at their tip."""
@@ -240,6 +242,7 @@ def run_git(
     cwd: Path,
     ok: tuple[int, ...] = (0,),
     environment: Mapping[str, str] | None = None,
+    data: bytes = b"",
 ) -> bytes:
     """Run a git command line in `cwd` and return what it prints. Raises GitError if it ends with a code not in `ok`."""
     try:
@@ -247,7 +250,7 @@ def run_git(
             command,
             cwd=cwd,
             env={**git_environment(), **(environment or {})},
-            stdin=subprocess.DEVNULL,
+            input=data,
             capture_output=True,
             timeout=TIMEOUT_S,
             check=False,

@@ -13,6 +13,7 @@ from squire_forge import (
     actions,
     answers,
     conversations,
+    git_data,
     issues,
     operations,
     reactions,
@@ -75,6 +76,7 @@ class Rest:
             ("GET", f"{hook}/{{delivery:int}}", _delivery),
             ("POST", f"{hook}/{{delivery:int}}/attempts", _redeliver),
             *repository_routes.ROUTES,
+            *git_data.ROUTES,
             *conversations.ROUTES,
         ]
         return [Route(path, self._endpoint(handler), methods=[method]) for method, path, handler in table]

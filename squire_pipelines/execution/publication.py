@@ -25,6 +25,7 @@ from squire_pipelines.ledger.attempts import Attempt, AttemptFacts
 from squire_pipelines.ledger.model_calls import TokenUsage, usage_of_attempt
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.planning.quoting import for_people
+from squire_pipelines.publishing.api_commit import ApiCommits
 from squire_pipelines.publishing.author import CommitAuthor, commit_author
 from squire_pipelines.publishing.mirror import Mirror, mirror_path
 from squire_pipelines.publishing.publication_steps import PublicationStep
@@ -79,6 +80,7 @@ async def _publish_change(leased: LeasedAttempt, client: GitHubClient, token: Se
         policy=policy_from(settings.policy_for(task.repository)),
         settings=settings.publishing,
         known_secrets=all_secrets(settings.secret_sources, settings.provider_secrets),
+        api_commits=ApiCommits(client, info.name) if settings.publishing.commits == "api" else None,
         on_step=on_step,
     )
     record = result.verdict.record()

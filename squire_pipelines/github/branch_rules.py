@@ -168,11 +168,12 @@ def _restriction(rule: BranchRule, push: PushFacts) -> str | None:
     limit = values.get("max_file_size")  # in megabytes
     if rule.kind == "max_file_size" and (not isinstance(limit, int) or (push.max_file_bytes or 0) <= limit * 10**6):
         return None
+    endings = _listed(values.get("restricted_file_extensions"))
     reasons = {
         "non_fast_forward": "forbids to replace what an earlier attempt pushed",
         "restricted_pushes": "lets only the accounts that it names push to such branches",
         "file_path_restriction": f"takes no change of {_listed(values.get('restricted_file_paths'))}",
-        "file_extension_restriction": f"takes no file called *.{_listed(values.get('restricted_file_extensions'))}",
+        "file_extension_restriction": f"takes no file that ends with {endings}",
         "max_file_path_length": f"takes no path of more than {values.get('max_file_path_length')} characters",
         "max_file_size": f"takes no file of more than {limit} MB, and the policy lets larger ones pass",
     }

@@ -13,6 +13,7 @@ from squire_pipelines.domain.policy import WORKFLOWS, Policy
 from squire_pipelines.domain.title_styles import CONVENTIONAL_TITLES, PLAIN_TITLES
 from squire_pipelines.github.pulls import PullRequestRef
 from squire_pipelines.observability.logging import Component, get_logger
+from squire_pipelines.publishing.api_commit import ApiCommits
 from squire_pipelines.publishing.body import PullRequestText, pull_request_text
 from squire_pipelines.publishing.bundle import VerifiedChange
 from squire_pipelines.publishing.commit import commit_change
@@ -22,7 +23,7 @@ from squire_pipelines.publishing.opening import Opening
 from squire_pipelines.publishing.own_style import with_own_style
 from squire_pipelines.publishing.publication_steps import OnStep, PublicationStep
 from squire_pipelines.publishing.pull_requests import PullRequests
-from squire_pipelines.publishing.push import push_head
+from squire_pipelines.publishing.push import push_head, remote_head
 from squire_pipelines.publishing.remote import Remote
 from squire_pipelines.publishing.request import PublishRequest, TextStyle
 from squire_pipelines.publishing.tries import try_again
@@ -92,6 +93,7 @@ async def publish_change(
     policy: Policy,
     settings: PublishingSettings | None = None,
     known_secrets: Sequence[Secret] = (),
+    api_commits: ApiCommits | None = None,
     on_step: OnStep = _ignore,
 ) -> Published | Rejected:
     """Publish an attempt's work. Repeating it, after a crash at whatever step, ends in the same one pull request.
@@ -104,6 +106,7 @@ async def publish_change(
         policy: What the change may be.
         settings: How large the bundle may be, what becomes a draft, and how often GitHub is asked again.
         known_secrets: Values that must be published in no form; the token always counts.
+        api_commits: Has GitHub's API make the commit; None pushes our own, without a signature.
         on_step: Called at each step; what it raises ends the publication.
 
     Raises:
@@ -132,6 +135,12 @@ async def publish_change(
         _log.warning("change rejected", attempt_id=request.attempt_id, findings=[str(f) for f in verdict.findings[:20]])
         return Rejected(change.head_sha, verdict)
     head_sha = await asyncio.to_thread(commit_change, change, request)
+    if api_commits is not None:
+        existing = await pulls.find(request.repository, request.target)
+        present = await asyncio.to_thread(remote_head, remote, request.target)
+        heads = (present, existing.head_sha if existing else None)
+        make = partial(api_commits.make, change, request, head_sha, earlier_heads=heads)
+        head_sha = await try_again(make, settings=settings)
     needs_approval = verdict.decision is Decision.NEEDS_APPROVAL
     opening = Opening(
         request,

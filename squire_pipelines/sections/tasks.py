@@ -74,6 +74,9 @@ class PublishingSettings(SettingsSection):
     title_template: TitleTemplate | None = Field(default=None, description="of titles, with {title}")
     body_template: BodyTemplate | None = Field(default=None, description="of texts, with {body}")
     commit_template: CommitTemplate | None = Field(default=None, description="of commits' first lines, with {title}")
+    commits: Literal["git", "api"] = Field(
+        default="git", description="api: made by GitHub's API, which signs those of an App"
+    )
     sign_off: bool = Field(default=False, description="commits end with Signed-off-by, for the DCO")
     fill_template: bool = Field(default=True, description="the repository's own template of pull requests is filled")
     close_issues: bool = Field(default=True, description="a merge closes the issues that the task resolves")

@@ -22,6 +22,7 @@ from squire_pipelines.errors import (
 )
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.home import Home
+from squire_pipelines.publishing.api_commit import ApiCommits
 from squire_pipelines.publishing.mirror import fetch_mirror
 from squire_pipelines.publishing.publish_change import (
     Published,
@@ -37,7 +38,7 @@ from squire_pipelines.secrets import Secret
 from squire_pipelines.sections.services import GitHubSettings
 from squire_pipelines.sections.tasks import PolicySettings, PublishingSettings
 from tests.support.forked import ForkedForge
-from tests.support.git_repository import Checkout
+from tests.support.git_repository import Checkout, git
 from tests.support.refused_pushes import refused_push
 from tests.support.workshop import BRANCH, Workshop
 
@@ -105,6 +106,7 @@ def publish(
                 token=Secret(token or forge.token),
                 policy=policy_from(PolicySettings()),
                 settings=settings,
+                api_commits=ApiCommits(client, REPOSITORY) if settings.commits == "api" else None,
             )
 
     return asyncio.run(go())
@@ -348,3 +350,50 @@ def test_while_git_fetches_and_pushes_no_process_shows_the_token(forge_workshop:
     assert forge.token not in config
     assert "[remote" not in config
     assert "url" not in config
+
+
+BY_API = PublishingSettings(tries=1, commits="api")
+
+
+@pytest.mark.slow
+def test_a_commit_of_the_api_has_each_mode_and_byte_and_is_made_once(forge_workshop: Pair) -> None:
+    forge, workshop = forge_workshop
+    agent = workshop.agent
+    agent.write("src/app.py", "def add(a, b):\n    return a + b\n")
+    agent.write("run.sh", "#!/bin/sh\n").chmod(0o755)
+    agent.write("empty.txt", "")
+    agent.write("docs/gr\u00fc\u00dfe.md", ("Gr\u00fc\u00dfe " * 60 + "\r\n") * 300)
+    agent.write("logo.png", b"\x89PNG\r\n\x00\xff")
+    (agent.path / "link").symlink_to("src/app.py")
+    (agent.path / "README.md").unlink()
+    head = agent.commit("Mend add")
+    workshop.bundle()
+    published = publish(forge_workshop, settings=BY_API)
+    assert isinstance(published, Published)
+    scratch = workshop.root / "scratch" / "repository.git"
+    ours = git(scratch, "cat-file", "-p", published.head_sha)
+    assert git(scratch, "rev-parse", f"{published.head_sha}^{{tree}}") == git(
+        agent.path, "rev-parse", f"{head}^{{tree}}"
+    )
+    assert git(scratch, "rev-parse", f"{published.head_sha}^") == workshop.base_sha
+    assert "author squire[bot]" not in ours
+    assert "under the trace id" in ours
+    (pull,) = pull_requests(forge)
+    assert pull["head_sha"] == published.head_sha
+    assert publish(forge_workshop, settings=BY_API) == replace(published, created=False)
+    assert len(pull_requests(forge)) == 1
+
+
+@pytest.mark.slow
+def test_what_people_pushed_is_not_replaced_by_a_commit_of_the_api(forge_workshop: Pair) -> None:
+    forge, workshop = forge_workshop
+    work(workshop)
+    first = publish(forge_workshop, settings=BY_API)
+    assert isinstance(first, Published)
+    with pytest.raises(PublishRefusedError) as refused:
+        publish(forge_workshop, settings=BY_API, attempt_id="t1-2")
+    assert refused.value.reason == "branch_taken"
+    again = publish(forge_workshop, settings=BY_API, attempt_id="t1-2", earlier_heads=frozenset({first.head_sha}))
+    assert isinstance(again, Published)
+    assert (again.pull_request.number, again.head_sha == first.head_sha) == (first.pull_request.number, False)
+    assert [pull["head_sha"] for pull in pull_requests(forge)] == [again.head_sha]

@@ -9,8 +9,10 @@ import httpx
 import jsonschema
 import pytest
 
+from squire_pipelines.github import git_data
 from squire_pipelines.github.branch_rules import rules_of_branch
 from squire_pipelines.github.client import GitHubClient
+from squire_pipelines.github.git_data import TreeEntry
 from squire_pipelines.github.issues import (
     Reaction,
     create_issue,
@@ -28,6 +30,8 @@ from tests.support.github_schemas import schema_file
 pytestmark = pytest.mark.anyio
 ClientOf = Callable[..., GitHubClient]
 ISSUE = {"number": 3, "body": "text <!-- squire opening x -->", "user": {"login": "Squire-Bot"}}
+PERSON = {"name": "Bot", "email": "bot@example.org", "date": "2026-01-02T03:04:05Z"}
+COMMIT = {"sha": "1" * 40, "message": "m", "tree": {"sha": "1" * 40}, "author": PERSON, "committer": PERSON}
 ANSWERS: dict[str, Any] = {
     "GET /repos/o/r/issues": httpx.Response(200, json=[ISSUE]),
     "POST /repos/o/r/issues": httpx.Response(201, json=ISSUE),
@@ -36,6 +40,10 @@ ANSWERS: dict[str, Any] = {
     "POST /repos/o/r/issues/3/comments": httpx.Response(201, json={}),
     "POST /repos/o/r/issues/comments/7/reactions": httpx.Response(201, json={}),
     "DELETE /repos/o/r/issues/3/labels/squire": httpx.Response(200, json=[]),
+    "POST /repos/o/r/git/blobs": httpx.Response(201, json={"sha": "1" * 40}),
+    "POST /repos/o/r/git/trees": httpx.Response(201, json={"sha": "1" * 40}),
+    "POST /repos/o/r/git/commits": httpx.Response(201, json=COMMIT),
+    f"GET /repos/o/r/git/commits/{'1' * 40}": httpx.Response(200, json=COMMIT),
     "GET /repos/o/r/rules/branches/squire/x": httpx.Response(200, json=[]),
     "GET /repos/o/r/hooks": httpx.Response(200, json=[]),
     "POST /repos/o/r/hooks/1/pings": httpx.Response(204),
@@ -46,6 +54,16 @@ ANSWERS: dict[str, Any] = {
 def openapi() -> dict[str, Any]:
     content: dict[str, Any] = json.loads(schema_file("openapi/generated/api.github.com.json").read_bytes())
     return content
+
+
+def _with_null(node: Any) -> Any:
+    """Return a description with OpenAPI's `nullable` in JSON Schema's terms."""
+    if isinstance(node, list):
+        return [_with_null(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    converted = {key: _with_null(value) for key, value in node.items()}
+    return {"anyOf": [converted, {"type": "null"}]} if node.get("nullable") is True else converted
 
 
 def problems(openapi: dict[str, Any], request: httpx.Request) -> list[str]:
@@ -69,7 +87,7 @@ def problems(openapi: dict[str, Any], request: httpx.Request) -> list[str]:
     unknown = [f"{name} is no parameter of {path}" for name in request.url.params if name not in known]
     content = operation.get("requestBody", {}).get("content", {}).get("application/json")
     if content is not None:
-        schema = {**content["schema"], "additionalProperties": False}
+        schema = {**_with_null(content["schema"]), "additionalProperties": False}
         errors = jsonschema.Draft202012Validator(schema).iter_errors(json.loads(request.content))
         unknown += [error.message for error in errors]
     return unknown
@@ -86,6 +104,11 @@ async def test_every_request_about_issues_rules_and_webhooks_is_githubs(
     await update_issue(client, "o/r", 3, state="closed")
     await set_milestone(client, "o/r", 3, 4)
     assert await milestones_of(client, "o/r", [3]) == {4}
+    await git_data.create_blob(client, "o/r", b"b")
+    entries = [TreeEntry("a", "100755", content="x"), TreeEntry("b", "120000", blob="1" * 40), TreeEntry("c", "100644")]
+    await git_data.create_tree(client, "o/r", "1" * 40, entries)
+    await git_data.create_commit(client, "o/r", message="m", tree="1" * 40, parent="1" * 40)
+    await git_data.read_commit(client, "o/r", "1" * 40)
     await add_comment(client, "o/r", 3, "b")
     for reaction in Reaction:
         await react(client, "o/r", 7, reaction)
