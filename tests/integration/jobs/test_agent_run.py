@@ -225,18 +225,27 @@ def test_a_change_that_the_policy_refuses_is_not_pushed(pipeline: Pipeline, forg
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("match", "lost"),
-    [("POST .*/pulls$", {}), ("git-receive-pack", {}), ("POST .*/pulls$", {"after": True})],
-    ids=["no pull request", "no push", "the answer is lost"],
-)
+def test_a_pull_request_whose_answers_are_all_lost_is_looked_up_in_the_same_attempt(
+    pipeline: Pipeline, forge: ForgeProcess
+) -> None:
+    use(pipeline, CHANGE, "[publishing]\nretry_base_s = 0.001\n")
+    attempt = pipeline.attempt()
+    forge.add_fault("POST .*/pulls$", status=502, times=1000, after=True)
+    pipeline.agent_run(attempt)
+    assert causes(pipeline, attempt) == (AttemptStatus.ENDED, Cause.COMPLETED)
+    (pull,) = our_pulls(forge)
+    assert pull["number"] == pipeline.read_attempt(attempt.id).pr_number
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("match", ["POST .*/pulls$", "git-receive-pack"], ids=["no pull request", "no push"])
 def test_github_that_fails_while_publishing_is_tried_again_and_ends_in_one_pull_request(
-    pipeline: Pipeline, forge: ForgeProcess, match: str, lost: dict[str, bool]
+    pipeline: Pipeline, forge: ForgeProcess, match: str
 ) -> None:
     bounds = "retry_base_s = 0.001\nretry_cap_s = 0.001\n"
     use(pipeline, CHANGE, f"[dispatch]\n{bounds}[publishing]\n{bounds}")
     attempt = pipeline.attempt()
-    forge.add_fault(match, status=502, times=1000, **lost)
+    forge.add_fault(match, status=502, times=1000)
     pipeline.agent_run(attempt, fails=True)
     assert causes(pipeline, attempt) == (AttemptStatus.ENDED, Cause.GITHUB_UNAVAILABLE)
     task = pipeline.read_task(attempt.task_id)
