@@ -1,6 +1,6 @@
 """Reads what a model answered: JSON alone, in a fence, between sentences, wrapped in other names, or cut. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,11 +97,18 @@ def describe_errors(error: ValidationError) -> str:
     for problem in errors[:_MAX_ERRORS]:
         place = ".".join(str(part) for part in problem["loc"]) or "the answer"
         own = problem.get("ctx", {}).get("error") if problem["type"] == "value_error" else None
-        words = own or _WORDS.get(problem["type"], f"has a value that is not allowed ({problem['type']})")
+        words = own or _WORDS.get(problem["type"]) or _not_allowed(problem["type"], problem.get("ctx", {}))
         lines.append(f"{one_line(place, 100)}: {words}")
     if (more := len(errors) - len(lines)) > 0:
         lines.append(f"and {more} more")
     return one_line("; ".join(lines), 600)
+
+
+def _not_allowed(error_type: str, context: Mapping[str, Any]) -> str:
+    # What was expected is from our own form, so that whoever answers again knows what to choose from.
+    if error_type in {"enum", "literal_error"} and (expected := context.get("expected")):
+        return f"is none of the values that are allowed: {expected}"
+    return f"has a value that is not allowed ({error_type})"
 
 
 def _candidates(text: str) -> Iterator[str]:

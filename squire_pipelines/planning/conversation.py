@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 _AnswerT = TypeVar("_AnswerT", bound=BaseModel)
 
+_LATER = "try again later; `squire doctor --model` asks it too"
+
 
 @dataclass(frozen=True, slots=True)
 class ModelOptions:
@@ -225,8 +227,8 @@ def _own_error(
     place = "base_url" if options.provider.name == DEFAULT_PROVIDER else "provider"
     hint = f"check `planner.model`, `planner.{place}` and the key `{options.provider.secret}`"
     if isinstance(error, ModelHTTPError):
-        error_type = ModelUnavailableError if is_unavailable(error) else PlanningError
-        return error_type(f"its provider answers with the HTTP status {error.status_code}", hint=hint)
+        status = f"its provider answers with the HTTP status {error.status_code}"
+        return ModelUnavailableError(status, hint=_LATER) if is_unavailable(error) else PlanningError(status, hint=hint)
     if isinstance(error, ModelAPIError):
         return ModelUnavailableError("its provider cannot be reached, or broke the connection off", hint=hint)
     if isinstance(error, UsageLimitExceeded):

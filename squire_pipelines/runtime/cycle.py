@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from squire_pipelines.domain.budgets import BudgetLimits
 from squire_pipelines.domain.change import Decision
@@ -52,13 +52,17 @@ class CycleTask:
 
 @dataclass(frozen=True, slots=True)
 class CycleState:
-    """How far a cycle is. `rows` are the tasks that were created or ran since it began."""
+    """How far a cycle is.
+
+    `rows` are the tasks that were created or ran since it began, and `planned_tasks` how many plans have made since.
+    """
 
     uncollected: int
     unplanned: int
     readings: tuple[RecordedCollection, ...]
     rows: tuple[CycleTask, ...]
     last_event: int
+    planned_tasks: int
     stopped: frozenset[str] = frozenset()
 
     @property
@@ -117,6 +121,7 @@ def look(
             readings=collections.latest(tx, repositories),
             rows=tuple(_with_wait(row, waits.get(row.task_id)) for row in rows),
             last_event=tasks.last_event_id(tx),
+            planned_tasks=_planned_since(tx, repositories, since),
         )
 
 
@@ -132,6 +137,20 @@ def _tasks_since(tx: Transaction, repositories: Sequence[str], since: datetime) 
         .limit(_MAX_TASKS)
     )
     return list(rows.scalars())
+
+
+def _planned_since(tx: Transaction, repositories: Sequence[str], since: datetime) -> int:
+    """Return how many tasks plans made since then; a person's requests have no plan."""
+    count = (
+        select(func.count())
+        .select_from(task_table)
+        .where(
+            task_table.c.repository.in_(repositories),
+            task_table.c.created_at >= since,
+            task_table.c.plan_id.is_not(None),
+        )
+    )
+    return int(tx.execute(count).scalar_one())
 
 
 def _with_wait(row: CycleTask, wait: Wait | None) -> CycleTask:

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from squire_pipelines.domain.queue_rules import QueueRules
 from squire_pipelines.domain.tasks import TaskStatus
+from squire_pipelines.ledger import plans
 from squire_pipelines.ledger.queue_waits import RulesOf
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.waiting import WaitKind
@@ -68,13 +69,24 @@ class Follower:
                     self._say(f"{name}: nothing is planned and started: {stopped[name]}")
         if state.planned and not self._planned:
             self._planned = True
-            self._say(f"planned: {len(state.rows)} task{'' if len(state.rows) == 1 else 's'}")
+            self._say(f"planned: {state.planned_tasks} task{'' if state.planned_tasks == 1 else 's'}")
+            for name in self._repositories:
+                self._tell_without_model(name)
         for row in state.rows:
             now = _describe(row)
             if self._seen.get(row.task_id) != now:
                 self._seen[row.task_id] = now
                 self._say(f"{row.repository}  {row.task_id}  {now}")
         return state
+
+    def _tell_without_model(self, repository: str) -> None:
+        with self._ledger.read() as tx:
+            newest = plans.latest(tx, repository)
+        if newest is None or not newest.plan.model_failed:
+            return
+        self._say(f"{repository}: {next(iter(newest.plan.notes), 'planned by rules, since the model failed')}")
+        if newest.ask_again_at is not None:
+            self._say(f"{repository}: the model is asked again from {newest.ask_again_at:%Y-%m-%d %H:%M} UTC on")
 
 
 def _collected(state: CycleState) -> str:

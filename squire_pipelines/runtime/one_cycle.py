@@ -29,12 +29,14 @@ from squire_pipelines.ledger import deliveries, repositories
 from squire_pipelines.ledger.audit_sealing import seal
 from squire_pipelines.ledger.github_limits import LedgerLimits
 from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.planning.goal_files import read_goals
 from squire_pipelines.runtime.agent_starts import AgentStarts
 from squire_pipelines.runtime.cycle import CycleState
 from squire_pipelines.runtime.follow import Follower
 from squire_pipelines.runtime.processes import interruptible
 from squire_pipelines.runtime.report import cycle_table, failures, remarks
 from squire_pipelines.runtime.services import AlreadyRunningError, Services
+from squire_pipelines.settings.goals import goals_for
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.terminal.console import CleanConsole
 from squire_pipelines.terminal.output import write_json, write_labelled
@@ -198,6 +200,8 @@ def run(
     """
     for name in names:
         check_agent_of(settings, name)
+        if settings.planner.kind != "rules" and settings.planner.model is not None:
+            read_goals(goals_for(settings, name))  # a person is here to correct a file; a cycle by itself goes on
     refused = check_access(settings, ledger, names)
     _tell_refused(refused)
     names = [name for name in names if name not in refused]

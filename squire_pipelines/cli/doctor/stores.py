@@ -5,14 +5,23 @@ from collections.abc import Iterator
 from squire_pipelines.cli.context import CliContext
 from squire_pipelines.cli.diagnosis import Diagnosis
 from squire_pipelines.cli.text import counted, size
-from squire_pipelines.errors import NotFoundError
+from squire_pipelines.errors import ConfigError, NotFoundError
 from squire_pipelines.home import no_file_hint
+from squire_pipelines.settings.goals import all_goals
 
 _QUERY_TIMEOUT_S = 10
 
 
 def check_settings(context: CliContext) -> Iterator[Diagnosis]:
-    """Check the settings and the repositories that they name."""
+    """Check the settings, the repositories that they name, and their files of goals."""
+    from squire_pipelines.planning.goal_files import read_goals  # noqa: PLC0415 - not needed if the settings fail
+
+    try:
+        for goals in all_goals(context.settings):
+            read_goals(goals)
+    except ConfigError as error:
+        yield Diagnosis.of_error("settings", error)
+        return
     count = len(context.settings.repositories)
     if count:
         yield Diagnosis("settings", "ok", f"{count} repositor{'y' if count == 1 else 'ies'}")

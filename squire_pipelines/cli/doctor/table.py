@@ -70,7 +70,7 @@ def check_answers(context: CliContext) -> Iterator[Diagnosis]:
 CHECKS: tuple[DoctorCheck, ...] = (
     DoctorCheck(
         "settings",
-        "The settings can be read, and name a repository.",
+        "The settings can be read with their files of goals, and name a repository.",
         "the line names the key and the line; `squire config edit` changes it",
         check_settings,
     ),

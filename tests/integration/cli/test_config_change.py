@@ -250,6 +250,13 @@ def test_validate_finds_what_the_doctor_finds_in_the_settings(squire: Squire) ->
     assert any("claude-code speaks anthropic" in row["message"] for row in _doctor(squire))
 
 
+def test_the_doctor_names_a_file_of_goals_that_cannot_be_used(squire: Squire) -> None:
+    squire.config('repositories = ["acme/api"]\n[planner]\ngoals = ["./goals.md"]\n')
+    (row,) = (row for row in _doctor(squire) if row["name"] == "settings")
+    assert row["status"] == "fail"
+    assert row["message"].endswith("goals.md cannot be used: there is no such file")
+
+
 def _doctor(squire: Squire) -> list[dict[str, str]]:
     import json  # noqa: PLC0415 - the doctor exits with 1, so that `squire.json` does not read it
 

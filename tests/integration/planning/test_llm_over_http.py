@@ -37,7 +37,7 @@ def settings(url: str, **planner: Any) -> Settings:
     return Settings(planner=PlannerSettings(model="local-model", base_url=url, **planner))
 
 
-def plan(own: Settings, calls: list[ModelCall]) -> Any:
+def plan(own: Settings, calls: list[ModelCall], **options: Any) -> Any:
     return asyncio.run(
         make_plan(
             own,
@@ -48,6 +48,7 @@ def plan(own: Settings, calls: list[ModelCall]) -> Any:
             find_key=lambda _name: Secret(KEY),
             on_call=calls.append,
             reserve=lambda _provider: None,
+            **options,
         )
     )
 
@@ -107,6 +108,22 @@ def test_a_providers_trouble_is_no_answer(status: int) -> None:
         got = plan(settings(server.url), [])
     assert (got.planner, got.provisional, got.model_failed) == ("rules", True, True)
     assert f"its provider answers with the HTTP status {status}" in got.steps[0].reason
+
+
+@pytest.mark.parametrize(("status", "hint"), [(503, "try again later"), (400, "check `planner.model`")])
+def test_the_next_step_is_to_wait_for_a_provider_in_trouble_and_else_to_check_the_settings(
+    status: int, hint: str
+) -> None:
+    turns = [Turn(status=status, headers={"x-should-retry": "false"})]
+    with ModelServer(turns) as server, pytest.raises(PlanningError) as caught:
+        plan(settings(server.url), [], fall_back=False)
+    assert (caught.value.hint or "").startswith(hint)
+
+
+def test_the_reason_of_a_wrong_choice_names_what_there_is_to_choose_from() -> None:
+    with ModelServer([answer(kind="goal"), answer()]) as server:
+        got = plan(settings(server.url), [])
+    assert "tasks.0.kind: is none of the values that are allowed: 'fix_ci', 'address_review'" in got.steps[0].reason
 
 
 def test_the_whole_tasks_of_a_cut_answer_are_taken_without_a_second_request() -> None:

@@ -14,6 +14,7 @@ from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.ledger import attempts, collections, deliveries, outcomes, plans
 from squire_pipelines.ledger.attempts import AttemptFacts
 from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.ledger.task_creation import RequestedTask, create_requested
 from squire_pipelines.ledger.waiting import WaitKind
 from squire_pipelines.runtime.cycle import CycleState, look
 from squire_pipelines.runtime.follow import Follower
@@ -115,6 +116,37 @@ def test_the_start_counts_from_the_last_time_that_the_task_was_ready(ledger: Led
         )
     (row,) = look(ledger, [REPOSITORY], (), clock.now - timedelta(days=1)).rows
     assert row.start_s == 62.0
+
+
+def test_a_persons_request_is_not_counted_among_what_was_planned(ledger: Ledger, clock: Clock) -> None:
+    messages: list[str] = []
+    follower = Follower(ledger, [REPOSITORY], (), clock.now, say=messages.append)
+    request = RequestedTask(REPOSITORY, spec("request", title="Mend it"), "cli:ann")
+    with ledger.write() as tx:
+        task = create_requested(tx, request, ready=True, max_attempts=1, trace_id=TRACE).id
+    follower.look()
+    assert messages == [
+        "collected 0 repositories: 0 signals",
+        "planned: 0 tasks",
+        f"{REPOSITORY}  {task}  ready: Mend it",
+    ]
+
+
+def test_a_plan_without_its_model_is_said_with_the_reason_and_when_the_model_is_asked_again(
+    ledger: Ledger, clock: Clock
+) -> None:
+    messages: list[str] = []
+    fields = {"model_failed": True, "provisional": True, "notes": ("planned by rules, since the model failed",)}
+    with ledger.write() as tx:
+        saved = plans.save(tx, plan().model_copy(update=fields), (), trace_id=TRACE, run_id=None)
+        plans.admit(tx, saved.id, approval=ALL_APPROVED, max_attempts=3)
+    Follower(ledger, [REPOSITORY], (), clock.now, say=messages.append).look()
+    assert saved.ask_again_at is not None
+    assert messages[1:] == [
+        "planned: 0 tasks",
+        f"{REPOSITORY}: planned by rules, since the model failed",
+        f"{REPOSITORY}: the model is asked again from {saved.ask_again_at:%Y-%m-%d %H:%M} UTC on",
+    ]
 
 
 def test_every_change_is_said_once(ledger: Ledger, clock: Clock) -> None:

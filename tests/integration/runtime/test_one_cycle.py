@@ -28,6 +28,8 @@ from squire_pipelines.ledger.tables import metadata, model_calls
 from squire_pipelines.ledger.tables import tasks as task_table
 from squire_pipelines.runtime import one_cycle
 from squire_pipelines.runtime.services import home_lock
+from squire_pipelines.sections.agents import AgentSettings
+from squire_pipelines.sections.services import PlannerSettings
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.terminal.console import CleanConsole, open_console
 from tests.support.ledgers import rows_as_stored
@@ -54,6 +56,16 @@ def test_a_cycle_over_nothing_says_what_to_do() -> None:
     with pytest.raises(ConfigError, match=r"name no repository: .*/config.toml, which does not exist") as caught:
         one_cycle.repositories_of_cycle(Settings(), ["acme/api"])
     assert "squire init" in caught.value.hint
+
+
+def test_a_cycle_whose_goals_cannot_be_read_begins_nothing_where_a_model_plans(ledger: Ledger, tmp_path: Path) -> None:
+    agent = AgentSettings(kind="command", command=("true",))
+    planner = PlannerSettings(model="openai:small", goals=(tmp_path / "goals.md",))
+    settings = Settings(repositories=("acme/api",), agent=agent, planner=planner)
+    with pytest.raises(ConfigError, match=r"goals.md cannot be used: there is no such file"):
+        one_cycle.run(settings, ledger, ["acme/api"], paper()[0], timeout_s=1, as_json=False)
+    with ledger.read() as tx:
+        assert deliveries.newest(tx, source=deliveries.COMMAND) is None
 
 
 def test_a_repository_that_the_settings_do_not_name_is_neither_read_nor_worked_on() -> None:
