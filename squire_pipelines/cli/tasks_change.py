@@ -62,7 +62,8 @@ def _change(
             with context.ledger.read() as tx:
                 count = len(bulk.ids_of(tx, selection))
             if count:
-                confirm(f"{change.name} {counted(count, 'task')}", hint="name the tasks, or add --yes")
+                action = change.name if change.priority is None else "set the priority of"
+                confirm(f"{action} {counted(count, 'task')}", hint="name the tasks, or add --yes")
     trace_id = new_trace_id()
     with bound_context(trace_id=trace_id), context.ledger.write() as tx:
         report = bulk.bulk_update(tx, selection, change, actor=actor(), trace_id=trace_id)

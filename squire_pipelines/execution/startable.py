@@ -109,7 +109,7 @@ def check_order(settings: Settings, repository: str, order: AgentOrder) -> None:
             raise ConfigError(
                 f"the agent {order.agent} may not call the model {order.model!r}; it may call "
                 f"{', '.join(allowed) or 'none'}",
-                hint=f"name one of these, or write the model into {place}",
+                hint=f"{'name one of these, or ' if allowed else ''}write the model into {place}",
             )
 
 

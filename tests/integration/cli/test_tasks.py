@@ -283,6 +283,8 @@ def test_one_task_that_cannot_be_changed_does_not_keep_the_others(squire: Squire
 def test_a_person_sets_a_priority_and_the_history_says_who(squire: Squire, samples: SampleData) -> None:
     task_id, other = samples.task("A slow one"), samples.task("Another", repository="acme/api")
     assert squire.ok("tasks", "priority", task_id, "critical") == f"{task_id}: ready, priority critical\n"
+    refused = squire.fails(5, "tasks", "priority", "--all", "--repository", "acme/api", "low")
+    assert "nobody is there to ask whether to set the priority of 1 task\n" in refused
     assert squire.ok("tasks", "priority", "--all", "--repository", "acme/api", "--yes", "low").startswith(other)
     shown = squire.ok("tasks", "show", task_id)
     assert re.search(r"priority +critical", shown)
