@@ -213,9 +213,10 @@ def validate(context: CliContext, *, repository: str | None, repository_file: Pa
         refuse_hidden(file)
         check_usable(settings, file)
         if settings.planner.prompts is not None:
-            from squire_pipelines.planning.prompt_files import load_prompts  # noqa: PLC0415 - seldom there
+            from squire_pipelines.planning.prompt_files import load_prompts, load_proposal_prompt  # noqa: PLC0415 - seldom there
 
             load_prompts(settings.planner.prompts)
+            load_proposal_prompt(settings.planner.prompts)
     except ConfigError:
         # Also what is wrong may be for a move from the old product that was not made; no plan fits a wrong file.
         _tell_leftovers(context, SettingsFile(path, exists=False))

@@ -131,7 +131,7 @@ class RequestDialogue:
         """
         while True:
             spec = request.spec(repository, base_branch=base_branch)
-            self._show(request, spec, repository, branch=branch, further=further)
+            self.show(request, spec, repository, branch=branch, further=further)
             answer = self._ask(f"Make this task? [{_CHOICES}] (e: edit its text)", _choice, default="y")
             if answer == "y":
                 return request
@@ -140,7 +140,24 @@ class RequestDialogue:
                 raise click.Abort
             request = change(self.edit(spec.prompt))
 
-    def _show(
+    def choose(self, *, has_proposal: bool) -> str:
+        """Return what the person takes: `o` for the request as it is, `p` for what a model proposes. Raises Abort."""
+        letters = "opn" if has_proposal else "on"
+        words = "original, proposal or nothing" if has_proposal else "original or nothing"
+
+        def take(answer: str) -> str:
+            letter = answer.strip().lower()[:1]
+            if letter not in letters:
+                raise ValueError(f"answer with one letter of {'/'.join(letters)}")
+            return letter
+
+        letter = self._ask(f"Make {words}? [{'/'.join(letters)}]", take)
+        if letter == "n":
+            write_line("no task was made", err=True)
+            raise click.Abort
+        return letter
+
+    def show(
         self,
         request: RequestOptions,
         spec: TaskSpec,
@@ -149,6 +166,7 @@ class RequestDialogue:
         branch: str | None,
         further: Mapping[str, str],
     ) -> None:
+        """Show what would be made, and what it resembles."""
         context = self._context
         settings = settings_in(context.ledger, context.settings, repository)
         with context.ledger.read() as tx:

@@ -2,7 +2,7 @@
 
 import sys
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -235,8 +235,7 @@ class RequestOptions:
 
         With `compare` it is said what the request resembles.
         """
-        context = self._context
-        spec = self.spec(repository, base_branch=base_branch)
+        context, spec = self._context, self.spec(repository, base_branch=base_branch)
         request = RequestedTask(
             repository, spec, actor(), branch=branch, depends_on=self._depends_on, template=self._template
         )
@@ -246,6 +245,19 @@ class RequestOptions:
             resembles = resembled_by(tx, settings, repository, spec) if compare else ()
             created = create_request(tx, settings, request, trace_id=trace_id, hold=self._hold)
             return MadeTask(tasks.get(tx, created.id), resembles)
+
+    def create_proposed(self, repository: str, specs: Sequence[TaskSpec], *, base_branch: str) -> tuple[MadeTask, ...]:
+        """Create tasks in the request's place, all or none. Raises as `create` does."""
+        from squire_pipelines.execution.request_proposals import create_proposed  # noqa: PLC0415 - seldom needed
+
+        context = self._context
+        settings = settings_in(context.ledger, context.settings, repository)
+        spec = self.spec(repository, base_branch=base_branch)
+        request = RequestedTask(repository, spec, actor(), depends_on=self._depends_on, template=self._template)
+        trace_id = new_trace_id()
+        with bound_context(trace_id=trace_id), context.ledger.write() as tx:
+            created = create_proposed(tx, settings, request, specs, trace_id=trace_id, hold=self._hold)
+            return tuple(MadeTask(tasks.get(tx, task.id)) for task in created)
 
 
 def next_step(task: "Task") -> str:

@@ -1,6 +1,6 @@
 """`squire tasks new`: a person's request becomes a task at once, word for word, with no planner in between."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -10,14 +10,17 @@ from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import BRANCH, REPOSITORY
 from squire_pipelines.cli.request_dialogue import RequestDialogue, may_ask
 from squire_pipelines.cli.request_options import (
+    MadeTask,
     RequestOptions,
     known_repository,
     next_step,
     request_options,
 )
+from squire_pipelines.cli.request_plan import ask_for_advice, plan_options
 from squire_pipelines.cli.schedule_options import ScheduleOptions, schedule_options
 from squire_pipelines.cli.template_options import filled_template, template_options
 from squire_pipelines.domain.branches import DEFAULT_BRANCH, parse_own_branch
+from squire_pipelines.domain.terminal_text import one_line
 from squire_pipelines.planning.task_templates import FilledTemplate
 from squire_pipelines.terminal.output import write_line
 
@@ -38,6 +41,7 @@ from squire_pipelines.terminal.output import write_line
 @click.argument("repository", type=REPOSITORY, required=False)
 @request_options
 @template_options
+@plan_options
 @click.option(
     "--branch",
     type=BRANCH,
@@ -61,6 +65,8 @@ def new(
     *,
     template: str | None,
     params: tuple[tuple[str, str], ...],
+    plan: bool,
+    accept: bool,
     branch: str | None,
     base: str | None,
     every: str | None,
@@ -76,8 +82,13 @@ def new(
     same is named; yours is made all the same. On a terminal, what is not said is asked for: the repository, what is to
     be done, what a template needs. The task is then shown and made when you agree. With --every or --at it is kept as
     a schedule, which makes such a task at each of its times.
+
+    With --plan a model proposes to split or sharpen the request, at a cost that is shown. On a terminal you choose;
+    elsewhere the request is made as you wrote it, or with --accept what the model proposes. Where no model answers, the
+    request is made as you wrote it.
     """
     schedule = ScheduleOptions.parse(every, at, timezone)
+    _check_plan(plan=plan, accept=accept, is_plain=branch is None and schedule is None)
     dialogue = RequestDialogue(context) if may_ask(context, as_json=as_json) else None
     name = _repository(context, repository, dialogue)
     if dialogue is not None and template is None and (options["text"], options["prompt"]) == (None, None):
@@ -85,6 +96,9 @@ def new(
     filled = filled_template(context, template, params, repository=name, dialogue=dialogue)
     request = _request(context, options, filled)
     base, branch = base or DEFAULT_BRANCH, _own_branch(context, branch)
+    if plan:
+        _make_planned(context, request, name, base, None if accept else dialogue, accept=accept, as_json=as_json)
+        return
     if dialogue is not None and dialogue.has_asked:
         request = dialogue.confirm(
             request,
@@ -102,9 +116,16 @@ def new(
         made.warn()
     if as_json:
         emit_json(made.as_json())
-        return
-    write_line(f"{made.row.id}: {made.row.status}")
-    write_line(next_step(made.row))
+    else:
+        _write_made([made])
+
+
+def _check_plan(*, plan: bool, accept: bool, is_plain: bool) -> None:
+    """Refuse options that do not go together. Raises UsageError."""
+    if accept and not plan:
+        raise click.UsageError("--accept is for what --plan proposes")
+    if plan and not is_plain:
+        raise click.UsageError("--plan may make several tasks now: leave out --branch, --every and --at")
 
 
 def _own_branch(context: CliContext, branch: str | None) -> str | None:
@@ -128,3 +149,42 @@ def _repository(context: CliContext, repository: str | None, dialogue: RequestDi
 def _request(context: CliContext, options: Mapping[str, Any], template: FilledTemplate | None) -> RequestOptions:
     """Return the request that the options of `request_options` describe. Raises UsageError, BadParameter."""
     return RequestOptions(context, template=template, **options)
+
+
+def _make_planned(
+    context: CliContext,
+    request: RequestOptions,
+    repository: str,
+    base: str,
+    dialogue: RequestDialogue | None,
+    *,
+    accept: bool,
+    as_json: bool,
+) -> None:
+    """Make the request, or what a model proposes in its place when the person says so. Raises Abort, ConfigError."""
+    spec = request.spec(repository, base_branch=base)
+    if dialogue is not None:
+        dialogue.show(request, spec, repository, branch=None, further={})
+    advice = ask_for_advice(context, repository, spec)
+    if not as_json:
+        advice.write()
+    if dialogue is not None:
+        accept = dialogue.choose(has_proposal=bool(advice.specs)) == "p"
+    is_accepted = accept and bool(advice.specs)
+    if is_accepted:
+        made = request.create_proposed(repository, advice.specs, base_branch=base)
+    else:
+        made = (request.create(repository, base_branch=base),)
+        if dialogue is None:
+            made[0].warn()
+    if as_json:
+        tasks = [task.as_json() for task in made]
+        emit_json({**tasks[0], "tasks": tasks, "proposal": advice.as_json(), "accepted": is_accepted})
+    else:
+        _write_made(made)
+
+
+def _write_made(made: Sequence[MadeTask]) -> None:
+    for task in made:
+        write_line(f"{task.row.id}: {task.row.status}" + (f"  {one_line(task.row.title)}" if len(made) > 1 else ""))
+    write_line(next_step(made[0].row))

@@ -12,6 +12,7 @@ from squire_pipelines.cli.request_dialogue import RequestDialogue
 from squire_pipelines.cli.unlock import unlock_store
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.planning.task_templates import FilledTemplate, TaskTemplate, fill
+from squire_pipelines.settings.model import Settings
 
 if TYPE_CHECKING:
     from squire_pipelines.execution.task_templates import TemplateLibrary
@@ -88,20 +89,25 @@ def template_options(callback: Callable[..., object]) -> Callable[..., object]:
     return option(params_option(callback))
 
 
+def github_opener(context: CliContext, settings: Settings) -> Callable[[], "GitHubClient"]:
+    """Return what opens a client of GitHub, which raises ConfigError where there is no access."""
+    from squire_pipelines.github.access import access_from  # noqa: PLC0415 - the client, seldom needed
+    from squire_pipelines.github.client import GitHubClient  # noqa: PLC0415 - likewise
+
+    def open_client() -> GitHubClient:
+        unlock_store(context, settings.secret_sources)
+        return GitHubClient(settings.github, access_from(settings, required=True))
+
+    return open_client
+
+
 def open_library(context: CliContext, repository: str | None) -> "TemplateLibrary":
     """Return the templates of this installation, and by which settings those of a repository count."""
     from squire_pipelines.execution.repository_settings import settings_in  # noqa: PLC0415 - SQLAlchemy
     from squire_pipelines.execution.task_templates import TemplateLibrary  # noqa: PLC0415 - the client, seldom needed
-    from squire_pipelines.github.access import access_from  # noqa: PLC0415 - likewise
-    from squire_pipelines.github.client import GitHubClient  # noqa: PLC0415 - likewise
 
     settings = context.settings if repository is None else settings_in(context.ledger, context.settings, repository)
-
-    def open_client() -> "GitHubClient":
-        unlock_store(context, settings.secret_sources)
-        return GitHubClient(settings.github, access_from(settings, required=True))
-
-    return TemplateLibrary(settings, context.home.task_templates, open_client)
+    return TemplateLibrary(settings, context.home.task_templates, github_opener(context, settings))
 
 
 def find_template(context: CliContext, name: str, repository: str | None) -> TaskTemplate:

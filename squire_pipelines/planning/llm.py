@@ -4,7 +4,6 @@ What text there is after its last answer is parsed. The question is made by `pro
 the conversation in `conversation`.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -16,6 +15,7 @@ from squire_pipelines.domain.text import shorten
 from squire_pipelines.errors import PlanningError
 from squire_pipelines.planning.answer_reading import ModelAnswer
 from squire_pipelines.planning.conversation import ModelOptions, Question, converse, open_named_model
+from squire_pipelines.planning.counted_calls import counted
 from squire_pipelines.planning.digest import signals_digest
 from squire_pipelines.planning.named_paths import protected_among
 from squire_pipelines.planning.prompt import describe, prompt_version, validation_problems
@@ -81,10 +81,6 @@ async def plan_by_model(
         ModelUnavailableError, ModelRefusedError: The model cannot be reached or used, or took too long.
         PlanningError: It gave no valid answer.
     """
-    from pydantic_ai.usage import RunUsage  # noqa: PLC0415 - it takes seconds to import
-
-    from squire_pipelines.planning.model_answers import whole_tokens  # noqa: PLC0415 - likewise
-
     record = record or PlanRecord()
     planning = _Planning(inputs, options, select(inputs))
     prompts = options.prompts
@@ -96,11 +92,11 @@ async def plan_by_model(
         last_objection=planning.last_objection,
         feedback=f"{prompts.feedback}\n",
     )
-    usage, answers = RunUsage(), list[ModelAnswer]()
-    started, failure = time.monotonic(), "interrupted"
+    answers = list[ModelAnswer]()
     try:
-        async with open_named_model(options, usage) as model:
-            draft = await converse(model, question, options, usage=usage, answers=answers)
+        with counted(options, on_call, answers) as usage:
+            async with open_named_model(options, usage) as model:
+                draft = await converse(model, question, options, usage=usage, answers=answers)
     except PlanningError as error:
         failure = process_redactor().redact(error.message)  # it may quote an answer
         _record_asks(record, question, answers, options, error)
@@ -112,36 +108,8 @@ async def plan_by_model(
             hint=error.hint,
             context={"repository": inputs.repository, "model": options.name, "requests": usage.requests},
         ) from None
-    else:
-        failure = ""
-        _record_asks(record, question, answers, options, None)
-        return leave_out_large(planning.as_plan(draft), inputs.bounds)
-    finally:
-        on_call(
-            ModelCall(
-                planner=planning.planner,
-                model=options.name,
-                provider=planning.provider,
-                input_tokens=whole_tokens(usage.input_tokens),
-                output_tokens=whole_tokens(usage.output_tokens),
-                cost_usd=_cost_usd(answers, usage.requests, usage.cost),
-                latency_s=time.monotonic() - started,
-                ok=not failure,
-                error=failure,
-                asks=usage.requests,
-            )
-        )
-
-
-def _cost_usd(answers: Sequence[ModelAnswer], requests: int, counted: object) -> float | None:
-    """Return what a conversation cost; None where the price of an answer, or of one that nobody could read, is unknown.
-
-    `counted` is what the library that converses has counted, which knows only the addresses of the big providers.
-    """
-    costs = [answer.cost_usd for answer in answers]
-    if len(costs) < requests or None in costs:
-        return float(str(counted)) if counted is not None else None
-    return sum(filter(None, costs)) if costs else None
+    _record_asks(record, question, answers, options, None)
+    return leave_out_large(planning.as_plan(draft), inputs.bounds)
 
 
 @dataclass(frozen=True, slots=True)

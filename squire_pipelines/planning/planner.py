@@ -6,6 +6,7 @@ provisional, and the model is asked again later.
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from squire_pipelines.domain.duplicates import KnownWork, leave_out_duplicates, open_pull_requests
 from squire_pipelines.domain.plan_making import MAX_STEPS, PlanStep, StepKind
@@ -15,7 +16,6 @@ from squire_pipelines.domain.signals import Signal
 from squire_pipelines.domain.tasks import Plan
 from squire_pipelines.errors import ModelRefusedError, ModelUnavailableError, PlanBudgetError, PlanningError
 from squire_pipelines.planning.context_text import MAX_CONTEXT_BYTES
-from squire_pipelines.planning.conversation import ModelOptions
 from squire_pipelines.planning.digest import settings_digest, signals_digest
 from squire_pipelines.planning.goal_files import read_goals
 from squire_pipelines.planning.input_recording import inputs_again, record_inputs, with_facts
@@ -23,12 +23,12 @@ from squire_pipelines.planning.llm import PlanRecord, plan_by_model
 from squire_pipelines.planning.plan_context import ContextReader, PlanContext
 from squire_pipelines.planning.prompt import describe, prompt_version
 from squire_pipelines.planning.prompt_files import PromptFiles, load_prompts
+from squire_pipelines.planning.provider_turns import ask_in_turn, model_options
 from squire_pipelines.planning.quoting import one_line
 from squire_pipelines.planning.rules import plan_by_rules
 from squire_pipelines.planning.schema import ModelCall
 from squire_pipelines.planning.selection import PlanInputs, select
 from squire_pipelines.planning.shared_answers import SharedAnswers, question_key
-from squire_pipelines.planning.token_limits import known_context
 from squire_pipelines.secrets.secret import Secret
 from squire_pipelines.settings.goals import goals_for
 from squire_pipelines.settings.model import Settings
@@ -263,43 +263,26 @@ async def _ask_in_turn(asking: _Asking) -> Plan:
     """
     inputs = asking.inputs
     drawn_for = f"{inputs.repository} {signals_digest(inputs.signals)}"
-    failures: dict[str, ModelRefusedError | ModelUnavailableError] = {}
-    for provider in asking.settings.planner_providers(drawn_for):
-        try:
-            plan = await _ask_one(asking, provider)
-        except (ModelRefusedError, ModelUnavailableError) as error:
-            failures[provider.name] = error
-            if not any(step.provider == provider.name for step in asking.record.steps):
-                step = PlanStep(kind=StepKind.ASK, taken=False, reason=error.message, provider=provider.name)
-                asking.record.steps.append(step)
-        else:
-            left = (f"the provider {name} was left: {one_line(str(error), 600)}" for name, error in failures.items())
-            return plan.model_copy(update={"notes": (*left, *plan.notes)})
-    errors = tuple(failures.values())
-    if len(errors) == 1:
-        raise errors[0]
-    passing = any(isinstance(error, ModelUnavailableError) for error in errors)
-    message = "; ".join(f"{name}: {error.message}" for name, error in failures.items())
-    hint = "; ".join(dict.fromkeys(error.hint for error in errors if error.hint))
-    raise (ModelUnavailableError if passing else ModelRefusedError)(message, hint=hint)
+    plan, failures = await ask_in_turn(asking.settings.planner_providers(drawn_for), partial(_ask_one, asking))
+    left = (f"the provider {name} was left: {one_line(str(error), 600)}" for name, error in failures.items())
+    return plan.model_copy(update={"notes": (*left, *plan.notes)})
 
 
 async def _ask_one(asking: _Asking, provider: ModelProvider) -> Plan:
     """Have one provider's model plan. Raises PlanningError, also when a budget has no room for it."""
-    planner = asking.settings.planner
-    model, key = planner.model or "", asking.find_key(provider.secret)
-    if (fault := provider.key_fault(key.reveal() if key is not None else None)) is not None:
-        raise ModelRefusedError(fault.message, hint=fault.hint)
-    options = ModelOptions(
-        provider.aliases.get(model, model),
-        provider=provider,
-        api_key=key.reveal() if key is not None else None,
-        goals=asking.goals,
-        context=asking.context,
-        timeout_s=planner.timeout_s,
-        max_retries=planner.max_retries,
-        max_tokens=asking.reserve(provider),
-        prompts=asking.prompts,
-        context_tokens=planner.context_tokens or known_context(provider.aliases.get(model, model)),
-    )
-    return await plan_by_model(asking.inputs, options, on_call=asking.on_call, record=asking.record)
+    try:
+        options = model_options(
+            asking.settings,
+            provider,
+            find_key=asking.find_key,
+            reserve=asking.reserve,
+            goals=asking.goals,
+            context=asking.context,
+            prompts=asking.prompts,
+        )
+        return await plan_by_model(asking.inputs, options, on_call=asking.on_call, record=asking.record)
+    except (ModelRefusedError, ModelUnavailableError) as error:
+        if not any(step.provider == provider.name for step in asking.record.steps):
+            step = PlanStep(kind=StepKind.ASK, taken=False, reason=error.message, provider=provider.name)
+            asking.record.steps.append(step)
+        raise

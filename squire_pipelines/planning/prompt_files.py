@@ -15,6 +15,9 @@ from squire_pipelines.planning.text_files import read_text_file
 MAX_BYTES = 64 * 2**10
 """Of one file."""
 
+PROPOSAL = "proposal.md"
+"""The instructions by which a model proposes to split or sharpen a request."""
+
 PLACES = frozenset(
     {"repository", "default_branch", "max_tasks", "max_files", "max_lines", "goals"}
     | {"shown", "offered", "signals", "background", "context"}
@@ -83,6 +86,17 @@ def load_prompts(folder: Path | None) -> PromptFiles:
     if _NEEDED not in places:
         raise _unusable(folder / "question.md", "it has no place {{signals}}, without which there is nothing to plan")
     return files
+
+
+def load_proposal_prompt(folder: Path | None) -> str:
+    """Return by what a model is asked about a person's request: an installation's `proposal.md`, or the package's.
+
+    Raises:
+        ConfigError: The installation's cannot be used.
+    """
+    packaged = resources.files("squire_pipelines.planning") / "prompts" / PROPOSAL
+    text = packaged.read_text(encoding="utf-8").strip()
+    return f"{text if folder is None else _read(folder / PROPOSAL, text)}\n\n{WARNING}"
 
 
 def _read(path: Path, packaged: str) -> str:
