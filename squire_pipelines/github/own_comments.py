@@ -6,7 +6,7 @@ it can be repeated.
 
 from dataclasses import dataclass
 
-from pydantic import AliasPath, Field
+from pydantic import AliasChoices, AliasPath, Field
 
 from squire_pipelines.errors import GitHubNotFoundError, GitHubPermissionError
 from squire_pipelines.github.client import GitHubClient
@@ -24,7 +24,11 @@ class _OwnComment(GraphQLModel):
 
 
 class _CommentsAnswer(GraphQLModel):
-    comments: Nodes[_OwnComment] = Field(validation_alias=AliasPath("repository", "pullRequest", "comments"))
+    comments: Nodes[_OwnComment] = Field(
+        validation_alias=AliasChoices(
+            AliasPath("repository", "pullRequest", "comments"), AliasPath("repository", "issue", "comments")
+        )
+    )
 
 
 class _Thread(GraphQLModel):
@@ -51,14 +55,17 @@ class RemarkAnswer:
     resolves: bool
 
 
-async def put_comment(client: GitHubClient, repository: str, number: int, marker: str, body: str) -> int:
-    """Write the one comment of ours with this marker on a pull request, or change its text; return its id.
+async def put_comment(
+    client: GitHubClient, repository: str, number: int, marker: str, body: str, *, on_issue: bool = False
+) -> int:
+    """Write the one comment of ours with this marker on a pull request or issue, or change its text; return its id.
 
     Only the newest hundred comments are looked through. Raises GitHubError.
     """
     owner, _, name = repository.partition("/")
-    data = await client.graphql("own_comments", {"owner": owner, "name": name, "number": number})
-    comments = parse(_CommentsAnswer, data, request="the query own_comments").comments.nodes
+    query = "own_issue_comments" if on_issue else "own_comments"
+    data = await client.graphql(query, {"owner": owner, "name": name, "number": number})
+    comments = parse(_CommentsAnswer, data, request=f"the query {query}").comments.nodes
     text = f"{marker}\n{body}"[:_MAX_BODY_CHARS]
     for comment in comments:
         if comment.viewer_did_author and marker in comment.body and comment.database_id is not None:

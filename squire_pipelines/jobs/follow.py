@@ -18,6 +18,7 @@ async def follow_pull_requests(
     github: GitHubParam,
 ) -> None:
     """Take one look; repeating it is harmless, since what was recorded already changes nothing."""
+    from squire_pipelines.execution.announcing import announce
     from squire_pipelines.execution.follow_telling import tell
     from squire_pipelines.execution.following import take_steps
     from squire_pipelines.execution.landings import judge_closed
@@ -31,6 +32,7 @@ async def follow_pull_requests(
             landed = await judge_closed(ledger, github, client, own.of, context.log)
             steps = take_steps(ledger, own.of)
             pulls_told = await tell(ledger, client, own.of, context.log)
+            announced = await announce(ledger, client, settings, own.of, context.log)
     context.add_output_metadata(
         {
             "deliveries": summary.deliveries,
@@ -40,6 +42,7 @@ async def follow_pull_requests(
             "landed_elsewhere": landed,
             "steps": len(steps),
             "told": pulls_told,
+            "announced": announced,
             "steps_preview": preview(
                 ("pull request", "state", "waits for", "task"),
                 ((f"{s.repository}#{s.number}", s.step.state.value, s.step.reason, s.task_id or "") for s in steps),

@@ -28,6 +28,7 @@ from squire_pipelines.domain.outcomes import PullRequestState
 from squire_pipelines.domain.signals import CollectionStatus
 from squire_pipelines.domain.tasks import AttemptStatus, TaskKind, TaskStatus
 from squire_pipelines.ledger.accounting_tables import archived_tasks, archives, budgets, github_limits, repositories
+from squire_pipelines.ledger.announcement_tables import announcements
 from squire_pipelines.ledger.audit_tables import audit, audit_batches, settings_seen
 from squire_pipelines.ledger.columns import CleanText, UtcDateTime, metadata, names_in_sql, one_of
 from squire_pipelines.ledger.plan_tables import plan_answers, plan_cache, plan_inputs, plans
@@ -39,6 +40,7 @@ from squire_pipelines.ledger.words import words_of
 __all__ = [
     "CleanText",
     "UtcDateTime",
+    "announcements",
     "archived_tasks",
     "archives",
     "attempts",

@@ -79,6 +79,9 @@ class PlannerSettings(SettingsSection):
     )
     issue_labels: tuple[Label, ...] = ("squire",)
     approve: Literal["auto", "manual"] = "auto"
+    announce: bool = Field(
+        default=False, description="a task that waits for approval, once on the issue that it answers"
+    )
     min_confidence: float = Field(default=0.6, ge=0, le=1)
     max_risk: Literal["low", "medium", "high"] = "medium"
     prompts: Folder | None = Field(default=None, description="a folder with own files of the prompt")

@@ -22,6 +22,7 @@ def outcomes(
     context: dg.SensorEvaluationContext, settings: SettingsParam, ledger: LedgerParam
 ) -> dg.RunRequest | dg.SkipReason:
     """Request one look at a time."""
+    from squire_pipelines.execution.announcing import has_to_announce
     from squire_pipelines.execution.follow_telling import has_to_tell
     from squire_pipelines.execution.following import due_steps
     from squire_pipelines.execution.repository_settings import repository_settings
@@ -34,6 +35,8 @@ def outcomes(
             reason = f"{len(steps)} pull requests have a step to take"
         elif has_to_tell(ledger, own.of):
             reason = "there is something to say on our pull requests"
+        elif has_to_announce(ledger, settings, own.of):
+            reason = "proposed tasks are to be announced on their issues"
     if reason is None:
         return dg.SkipReason("nothing was told of our pull requests, and all were asked about recently")
     wait = reason_to_wait(context.instance, follow.name, retry_after_s=settings.pipeline.redelivery_s)

@@ -1,0 +1,36 @@
+"""Writes what is said on an issue about a task that is proposed for it. Pure."""
+
+from collections.abc import Sequence
+
+from squire_pipelines.domain.cost_prediction import PredictedCost
+from squire_pipelines.domain.tasks import TaskSpec
+from squire_pipelines.publishing.escaping import code, one_line, quote
+
+_MAX_PROMPT = 4_000
+
+
+def announcement_text(
+    task_id: str, spec: TaskSpec, costs: Sequence[PredictedCost], *, approve_label: str, reject_label: str
+) -> str:
+    """Return the comment's text, which notifies nobody and causes nothing: see `escaping`.
+
+    Args:
+        task_id: Of the proposed task.
+        spec: What would be done.
+        costs: With each agent that the first attempt may get.
+        approve_label: The label on the issue that approves it.
+        reject_label: Likewise, that rejects it.
+    """
+    agents = "\n".join(f"- by {code(cost.agent)}; cost: {one_line(str(cost))}" for cost in costs)
+    confidence = f"{spec.confidence:.0%} sure, {spec.risk} risk"
+    return f"""**Squire proposes to work on this**: {one_line(spec.title)} ({confidence})
+
+{quote(spec.implementation.approach.strip() or spec.prompt, limit=_MAX_PROMPT)}
+
+{agents}
+
+Nothing starts before somebody who may write to this repository says so:
+
+- to approve: set the label {code(approve_label)}, or comment `/squire approve {task_id}`
+- to reject: set the label {code(reject_label)}, or comment `/squire reject {task_id} why`
+"""
