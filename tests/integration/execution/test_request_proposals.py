@@ -13,7 +13,8 @@ def test_the_model_sees_what_is_known_of_the_repository(pipeline: Pipeline, monk
     squire = Squire(pipeline.home)
     answer = Turn(calls=(Call("final_result", {"tasks": []}),))
     with ModelServer([answer]) as server:
-        pipeline.configure(f'[planner]\nmodel = "m"\nbase_url = "{server.url}"\n')
+        for name, value in (("KIND", "llm"), ("MODEL", "m"), ("BASE_URL", server.url)):
+            monkeypatch.setenv(f"SQUIRE_PLANNER__{name}", value)
         made = squire.json("tasks", "new", HANDBOOK, "Say how it is installed.", "--plan")
         (request,) = server.main_requests
     assert made["proposal"]["problem"] is None
