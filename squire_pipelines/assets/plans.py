@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from squire_pipelines.assets.concurrency import gather_bounded
+from squire_pipelines.assets.group_plans import GROUPS, GROUPS_TEXT, admit_groups, groups_of_run, plan_groups
 from squire_pipelines.assets.signals import OWNERS, SOURCES, signal_key
 from squire_pipelines.assets.tables import preview
 from squire_pipelines.assets.task_reports import TASKS, report_tasks
@@ -89,7 +90,8 @@ class PlanConfig(dg.Config):
             CONFIDENCE,
             asset=TASK_PLAN,
             description="Warns of tasks of which the planner is less sure than `planner.min_confidence`: they wait.",
-        )
+        ),
+        dg.AssetCheckSpec(GROUPS, asset=TASK_PLAN, description=GROUPS_TEXT),
     ],
     partitions_def=repositories,
     backfill_policy=dg.BackfillPolicy.single_run(),
@@ -147,6 +149,8 @@ async def _plan(
             _record(context, ledger, basis, outcome, effective, trace_id=trace_id)
 
         await gather_bounded(names, plan, limit=settings.collection.max_concurrent_repositories)
+        groups = groups_of_run(context, settings, names, own.stopped)
+        await plan_groups(context, settings, client, ledger, groups, again=again, fresh=config.again, trace_id=trace_id)
 
 
 def _not_stopped(context: dg.AssetExecutionContext, stopped: Mapping[str, str], names: list[str]) -> list[str]:
@@ -313,8 +317,8 @@ def _admit(
     from squire_pipelines.ledger import plans
 
     own = repository_settings(ledger, settings)
+    admitted: dict[str, tuple[SavedPlan | None, tuple[str, ...]]] = {}
     for repository in _not_stopped(context, own.stopped, names):
-        effective = own.of(repository)
         created = asked.get(repository, ())
         with ledger.write() as tx:
             saved = plans.latest(tx, repository)
@@ -324,9 +328,15 @@ def _admit(
                 context.log.warning(f"{repository}: plan {saved.id} failed its checks, nothing is admitted")
                 saved = None
             if saved is not None:
-                created += admit_plan(tx, effective, saved)
+                created += admit_plan(tx, own.of(repository), saved)
+        admitted[repository] = (saved, created)
+    groups = groups_of_run(context, settings, names, own.stopped)
+    for repository, ids in admit_groups(context, settings, ledger, groups, own).items():
+        saved, created = admitted.get(repository, (None, ()))
+        admitted[repository] = (saved, created + ids)
+    for repository, (saved, created) in admitted.items():
         if saved is not None or created:
-            report_tasks(context, ledger, effective, repository, created, saved=saved, trace_id=trace_id)
+            report_tasks(context, ledger, own.of(repository), repository, created, saved=saved, trace_id=trace_id)
 
 
 budgets_spec = dg.AssetSpec(

@@ -17,6 +17,7 @@ from squire_pipelines.cli.context import (
 from squire_pipelines.cli.lazy import Lazy, LazyGroup
 from squire_pipelines.cli.parameters import repository_option
 from squire_pipelines.cli.text import instant
+from squire_pipelines.domain.plan_groups import is_group
 from squire_pipelines.domain.plan_making import RefusedAnswer
 from squire_pipelines.domain.plans import unasked
 from squire_pipelines.domain.tasks import Plan, TaskSpec
@@ -114,6 +115,7 @@ def _write_tasks(context: CliContext, plan: Plan) -> None:
         return
     columns: Columns = {
         "key": "key",
+        **({"repository": "repository"} if is_group(plan.repository) else {}),
         "title": "title",
         "kind": "kind",
         "priority": lambda task: task.priority.name.lower(),

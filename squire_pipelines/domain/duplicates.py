@@ -96,10 +96,17 @@ def leave_out_duplicates(plan: Plan, known: Sequence[KnownWork]) -> Plan:
     What depends on a task that repeats one of the ledger waits for that one; what depends on another repeated task is
     left out too.
     """
+    omissions, notes = repetitions(plan.tasks, known)
+    plan = plan.model_copy(update={"notes": tuple(dict.fromkeys((*plan.notes, *notes)))}) if notes else plan
+    return leave_out(plan, omissions) if omissions else plan
+
+
+def repetitions(tasks: Iterable[TaskSpec], known: Sequence[KnownWork]) -> tuple[list[LeftOutTask], list[str]]:
+    """Return which tasks repeat known work or one before them, and notes about those that are kept all the same."""
     works = list(known)
     omissions: list[LeftOutTask] = []
     notes: list[str] = []
-    for task in plan.tasks:
+    for task in tasks:
         match = next(_matches(task, works), None)
         if match is None:
             notes += _resemblances(task, works)
@@ -109,8 +116,7 @@ def leave_out_duplicates(plan: Plan, known: Sequence[KnownWork]) -> Plan:
         task_id = None if work.state is None else work.name
         message = f"{reason} {work}"
         omissions.append(omit(task, LeftOutReason.DUPLICATE, message, duplicate_of=work.name, task_id=task_id))
-    plan = plan.model_copy(update={"notes": tuple(dict.fromkeys((*plan.notes, *notes)))}) if notes else plan
-    return leave_out(plan, omissions) if omissions else plan
+    return omissions, notes
 
 
 def check_duplicates(plan: Plan, known: Sequence[KnownWork], covered: Collection[str]) -> Iterator[PlanFinding]:

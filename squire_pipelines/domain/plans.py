@@ -44,6 +44,14 @@ def unasked(spec: TaskSpec) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
+class AdmissionRule:
+    """How planned tasks of a repository come into the ledger: which may start, and how often each is tried."""
+
+    approval: ApprovalRule
+    max_attempts: int
+
+
+@dataclass(frozen=True, slots=True)
 class SizeBounds:
     """The largest change that one task may be estimated at; a larger one is to be split."""
 

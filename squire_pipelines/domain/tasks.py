@@ -174,7 +174,7 @@ class TaskSpec(PlannedWork):
     `allow_protected` names protected paths (globs) that the work needs; a change of them still needs a person's
     approval. `protected_paths` are those that a planner says the task changes, as they are named; they are for people,
     and allow nothing. `agent` is the one that a person wants for it. `follow_up` says what it does on a pull request of
-    ours.
+    ours. `repository` is the one that a task of a plan over several is for, None in a plan of one.
     """
 
     allow_protected: tuple[str, ...] = ()
@@ -182,6 +182,7 @@ class TaskSpec(PlannedWork):
     limits: TaskLimits | None = None
     agent: AgentOrder | None = None
     follow_up: FollowUp | None = None
+    repository: str | None = None
 
 
 class LeftOutReason(StrEnum):
@@ -210,7 +211,7 @@ class LeftOutTask(FrozenModel):
 
 
 class Plan(FrozenModel):
-    """The tasks that a planner proposes for one repository.
+    """The tasks that a planner proposes for one repository, or for several together: see `plan_groups`.
 
     `planner` names who planned (`rules`, or `llm:<model>`), `signals_digest` what it saw; `notes` are for people, for
     example why the rules planned instead of a model. `left_out` are tasks that it proposed and that become none.

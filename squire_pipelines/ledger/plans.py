@@ -11,7 +11,7 @@ from squire_pipelines.domain.branches import OWN_BRANCHES
 from squire_pipelines.domain.duplicates import leave_out_duplicates
 from squire_pipelines.domain.identity import new_id
 from squire_pipelines.domain.plan_making import PlanUse, RetryWaits
-from squire_pipelines.domain.plans import ApprovalRule, PlanFinding
+from squire_pipelines.domain.plans import AdmissionRule, ApprovalRule, PlanFinding
 from squire_pipelines.domain.tasks import Plan
 from squire_pipelines.errors import NotFoundError
 from squire_pipelines.ledger import plan_answers, plan_inputs
@@ -155,9 +155,8 @@ def admit(
     what provisional plans proposed and nobody has begun. What repeats a task that came into the ledger since the plan
     was made is left out, and stored as such.
     """
-    tx.exclusive("admit")
-    saved = get(tx, plan_id)
-    if saved.admitted_at is not None or saved.findings:
+    saved = to_admit(tx, plan_id)
+    if saved is None:
         return ()
     if saved.plan.model is not None:
         replaced = replaceable_tasks(tx, saved.plan.repository)
@@ -169,15 +168,26 @@ def admit(
         plan,
         plan_id=plan_id,
         versions=versions,
-        approval=approval,
-        max_attempts=max_attempts,
+        rules=AdmissionRule(approval, max_attempts),
         trace_id=saved.trace_id,
         max_tasks_per_fact=max_tasks_per_fact,
         branch_prefix=branch_prefix,
     )
+    mark_admitted(tx, plan_id, plan, created)
+    return created
+
+
+def to_admit(tx: Transaction, plan_id: str) -> SavedPlan | None:
+    """Return a plan that is to become tasks, for nobody else in this transaction; None for one that is not."""
+    tx.exclusive("admit")
+    saved = get(tx, plan_id)
+    return None if saved.admitted_at is not None or saved.findings else saved
+
+
+def mark_admitted(tx: Transaction, plan_id: str, plan: Plan, created: Sequence[str]) -> None:
+    """Store a plan as it became tasks, and which it left out then."""
     tx.execute(
         update(plans)
         .where(plans.c.id == plan_id)
         .values(plan=plan.model_dump(mode="json"), admitted_at=tx.now, tasks_created=len(created), updated_at=tx.now)
     )
-    return created

@@ -11,7 +11,7 @@ from sqlalchemy import insert, select, update
 
 from squire_pipelines.domain.branches import OWN_BRANCHES
 from squire_pipelines.domain.identity import branch_name, new_id
-from squire_pipelines.domain.plans import ApprovalRule
+from squire_pipelines.domain.plans import AdmissionRule
 from squire_pipelines.domain.signals import MANUAL_SOURCE, FurtherSource, SignalKind, Source
 from squire_pipelines.domain.states import EventSubject
 from squire_pipelines.domain.tasks import Plan, TaskSpec, TaskStatus, fingerprint
@@ -36,8 +36,7 @@ def create_from_plan(
     *,
     plan_id: str,
     versions: Mapping[str, str],
-    approval: ApprovalRule,
-    max_attempts: int,
+    rules: AdmissionRule | Mapping[str, AdmissionRule],
     trace_id: str,
     max_tasks_per_fact: int = 1,
     branch_prefix: str = OWN_BRANCHES,
@@ -46,14 +45,16 @@ def create_from_plan(
 
     A task whose fingerprint is known is not created again; others may still depend on it. A person's request
     (`manual_task`) is done with when a task of the plan answers it. With more than one task per fact, the fingerprint
-    of a later one has the number of those that ended before it.
+    of a later one has the number of those that ended before it. `rules` are by repository for a plan over several.
     """
     marked = _marked(tx, plan.repository, versions, times=max_tasks_per_fact)
     ids, archived = _repeated(tx, plan)
     created: dict[str, str] = {}
     for spec in plan.tasks:
-        spec_fingerprint = fingerprint(plan.repository, spec, marked)
-        known = find_by_fingerprint(tx, plan.repository, spec_fingerprint)
+        repository = spec.repository or plan.repository
+        rule = rules if isinstance(rules, AdmissionRule) else rules[repository]
+        spec_fingerprint = fingerprint(repository, spec, marked)
+        known = find_by_fingerprint(tx, repository, spec_fingerprint)
         if known is not None:
             ids[spec.key] = known.id
             if known.archived_as is not None:
@@ -61,15 +62,15 @@ def create_from_plan(
             continue
         # A millisecond apart: no two ids of a plan are the same, and they sort as the plan does.
         task_id = new_id("t", tx.now + timedelta(milliseconds=len(created)))
-        ready = approval.covers(spec)
+        ready = rule.approval.covers(spec)
         new_task = _NewTask(
             id=task_id,
-            repository=plan.repository,
+            repository=repository,
             spec=spec,
             fingerprint=spec_fingerprint,
             branch=branch_name(task_id, spec.title, branch_prefix),
             ready=ready,
-            max_attempts=max_attempts,
+            max_attempts=rule.max_attempts,
             trace_id=trace_id,
             plan_id=plan_id,
         )

@@ -10,7 +10,8 @@ from squire_pipelines.errors import ConfigError
 from squire_pipelines.planning.goal_files import goals_or_reason
 from squire_pipelines.planning.prompt import prompt_version
 from squire_pipelines.planning.prompt_files import load_prompts
-from squire_pipelines.settings.goals import goals_for
+from squire_pipelines.sections.goals import PlanGroup
+from squire_pipelines.settings.goals import SetGoals, goals_for, group_goals
 from squire_pipelines.settings.model import Settings
 
 
@@ -30,19 +31,35 @@ def settings_digest(settings: Settings, repository: str) -> str:
 
     That are the goals, the model with its providers, the prompt's version, and what chooses among the signals.
     """
-    planner = settings.planner
-    is_asked = planner.kind != "rules" and planner.model is not None
-    providers = settings.planner_providers() if is_asked else ()
     basis = {
-        "model": planner.model if is_asked else None,
-        "providers": [(provider.name, provider.base_url, dict(provider.aliases)) for provider in providers],
-        "prompt": _prompt(planner.prompts) if is_asked else None,
-        "goals": goals_or_reason(goals_for(settings, repository)) if is_asked else None,
-        "max_tasks": planner.max_tasks,
-        "bounds": (planner.max_task_files, planner.max_task_lines, planner.context_tokens) if is_asked else None,
+        **_basis(settings, goals_for(settings, repository)),
         "labels": sorted(settings.issue_labels_for(repository)),
         "filters": settings.filters_for(repository).model_dump_json(),
     }
+    return _digest(basis)
+
+
+def group_digest(settings: Settings, group: PlanGroup) -> str:
+    """Return the digest of what decides about a plan over several repositories, which are a part of it."""
+    source = group_goals(settings.planner.group.index(group), group)
+    return _digest({**_basis(settings, source), "repositories": sorted(group.repositories)})
+
+
+def _basis(settings: Settings, source: SetGoals) -> dict[str, object]:
+    planner = settings.planner
+    is_asked = planner.kind != "rules" and planner.model is not None
+    providers = settings.planner_providers() if is_asked else ()
+    return {
+        "model": planner.model if is_asked else None,
+        "providers": [(provider.name, provider.base_url, dict(provider.aliases)) for provider in providers],
+        "prompt": _prompt(planner.prompts) if is_asked else None,
+        "goals": goals_or_reason(source) if is_asked else None,
+        "max_tasks": planner.max_tasks,
+        "bounds": (planner.max_task_files, planner.max_task_lines, planner.context_tokens) if is_asked else None,
+    }
+
+
+def _digest(basis: dict[str, object]) -> str:
     return hashlib.sha256(json.dumps(basis, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 

@@ -22,7 +22,7 @@ from squire_pipelines.planning.prompt import describe, prompt_version, validatio
 from squire_pipelines.planning.protected_paths import requestable
 from squire_pipelines.planning.quoting import one_line
 from squire_pipelines.planning.salvage import salvage
-from squire_pipelines.planning.schema import TASK_SIZE, ModelCall, PlanDraft, TaskDraft, check_draft
+from squire_pipelines.planning.schema import TASK_SIZE, ModelCall, PlanDraft, TaskDraft, check_draft, form_for
 from squire_pipelines.planning.selection import PlanInputs, Selection, select
 from squire_pipelines.secrets.redact import process_redactor
 
@@ -86,7 +86,7 @@ async def plan_by_model(
     prompts = options.prompts
     question = Question(
         planning.question,
-        PlanDraft,
+        form_for(inputs),
         prompts.system,
         planning.objection,
         last_objection=planning.last_objection,
@@ -206,7 +206,7 @@ def _refused(answer: ModelAnswer, options: ModelOptions, number: int, reason: st
 def _parse(planning: _Planning, answers: list[ModelAnswer], record: PlanRecord) -> Plan | None:
     """Return the plan that the texts of the answers hold, the newest first; None when none holds a task to take."""
     for number, answer in reversed(list(enumerate(answers, start=1))):
-        if (parsed := salvage(answer.texts, planning.check)) is not None:
+        if (parsed := salvage(answer.texts, planning.check, form_for(planning.inputs))) is not None:
             left_out = tuple(map(process_redactor().redact, parsed.left_out))
             reason = "; ".join(left_out)
             record.steps.append(

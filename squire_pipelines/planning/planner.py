@@ -92,7 +92,7 @@ async def make_plan(
         settings.policy_for(repository).protected_paths,
         branch_prefix=settings.publishing.branch_prefix,
     )
-    sources = _Sources(find_key, on_call, reserve, shared, read_context)
+    sources = Sources(find_key, on_call, reserve, shared, read_context)
     plan = await _plan(settings, inputs, sources, fall_back=fall_back)
     return leave_out_duplicates(plan, (*known_work, *open_pull_requests(signals)))
 
@@ -118,24 +118,24 @@ async def plan_again(
         return PlanContext(known, settings.planner.context_bytes or MAX_CONTEXT_BYTES)
 
     inputs = inputs_again(recorded)
-    sources = _Sources(find_key, on_call, reserve, shared, read_context if recorded.context else None)
+    sources = Sources(find_key, on_call, reserve, shared, read_context if recorded.context else None)
     by_rules = plan_by_rules(inputs).model_copy(update={"inputs": recorded})
-    plan = await _ask_model(settings, inputs, by_rules, sources, goals=recorded.goals, fall_back=False)
+    plan = await ask_model(settings, inputs, by_rules, sources, goals=recorded.goals, fall_back=False)
     return leave_out_duplicates(plan, open_pull_requests(recorded.signals))
 
 
 @dataclass(frozen=True, slots=True)
-class _Sources:
+class Sources:
     """Where keys, room in budgets, answers and the repository's context come from; see `make_plan`."""
 
     find_key: Callable[[str], Secret | None]
     on_call: Callable[[ModelCall], None]
     reserve: Callable[[ModelProvider], int | None]
     shared: SharedAnswers | None
-    read_context: ContextReader | None
+    read_context: ContextReader | None = None
 
 
-async def _plan(settings: Settings, inputs: PlanInputs, sources: _Sources, *, fall_back: bool) -> Plan:
+async def _plan(settings: Settings, inputs: PlanInputs, sources: Sources, *, fall_back: bool) -> Plan:
     planner, selection = settings.planner, select(inputs)
     made_by = {"settings_digest": settings_digest(settings, inputs.repository)}
     by_rules = plan_by_rules(inputs).model_copy(update={**made_by, "inputs": record_inputs(inputs, selection)})
@@ -146,11 +146,11 @@ async def _plan(settings: Settings, inputs: PlanInputs, sources: _Sources, *, fa
     goals = read_goals(goals_for(settings, inputs.repository))
     if not (selection.candidates or goals):
         return by_rules
-    return await _ask_model(settings, inputs, by_rules, sources, goals=goals, fall_back=fall_back)
+    return await ask_model(settings, inputs, by_rules, sources, goals=goals, fall_back=fall_back)
 
 
-async def _ask_model(
-    settings: Settings, inputs: PlanInputs, by_rules: Plan, sources: _Sources, *, goals: str, fall_back: bool
+async def ask_model(
+    settings: Settings, inputs: PlanInputs, by_rules: Plan, sources: Sources, *, goals: str, fall_back: bool
 ) -> Plan:
     """Have a model plan, and the rules where it gives no plan and they may. Raises PlanningError."""
     record, context = PlanRecord(), None
@@ -224,6 +224,7 @@ async def _ask_once(asking: _Asking, shared: SharedAnswers) -> Plan:
     # An installation's own question may leave these out, and the answer is checked by them.
     code = asking.context.repository.code if asking.context is not None else None
     head = code.sha if code is not None else None
+    members = tuple((member.repository, member.default_branch) for member in inputs.members)
     basis = (
         inputs.repository,
         inputs.default_branch,
@@ -232,6 +233,7 @@ async def _ask_once(asking: _Asking, shared: SharedAnswers) -> Plan:
         inputs.bounds,
         asking.goals,
         inputs.protected_paths,
+        *members,
     )
     asked = describe(inputs, selection, asking.prompts, goals=asking.goals, context=asking.context)
     question = f"{asking.prompts.system}\n{asked}\n{basis}"

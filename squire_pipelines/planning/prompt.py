@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from squire_pipelines.domain.evidence import beside_body, parts_of
+from squire_pipelines.domain.plan_groups import GroupMember
 from squire_pipelines.domain.plans import PlanFinding
-from squire_pipelines.domain.signals import ManualTask, Signal
+from squire_pipelines.domain.signals import ManualTask, OpenPullRequest, Signal
 from squire_pipelines.domain.text import shorten
 from squire_pipelines.planning.plan_context import SAMPLE, PlanContext
 from squire_pipelines.planning.prompt_files import PromptFiles
@@ -57,6 +58,8 @@ def _describe(
 ) -> str:
     """Return the question with a part of all that may be shown: 1 for all of it, 2 for the half."""
     shown = selection.candidates[: max(MAX_SIGNALS // part, 1)]
+    if inputs.members:
+        return _describe_group(inputs, prompts, goals=goals, part=part)
     signals = [
         _quoted(
             candidate.signal,
@@ -84,6 +87,29 @@ def _describe(
             "context": context.text(context.max_bytes // part) if context is not None else "(not known)",
         }
     )
+
+
+def _describe_group(inputs: PlanInputs, prompts: PromptFiles, *, goals: str, part: int) -> str:
+    """Return the question about several repositories: their branches, and their open pull requests as background."""
+    most = max(MAX_BACKGROUND // (part * len(inputs.members)), 1)
+    return prompts.fill_group(
+        {
+            "group": inputs.repository,
+            "max_tasks": str(inputs.max_tasks),
+            "max_files": str(inputs.bounds.max_files),
+            "max_lines": str(inputs.bounds.max_lines),
+            "goals": shorten(goals, MAX_GOALS_CHARS // part),
+            "repositories": "\n\n".join(_member(member, most) for member in inputs.members),
+        }
+    )
+
+
+def _member(member: GroupMember, most: int) -> str:
+    pulls = [signal for signal in member.signals if isinstance(signal.details, OpenPullRequest)][:most]
+    heading = f"- {member.repository}, default branch {member.default_branch}"
+    if pulls:
+        heading += "; its open pull requests, as background:"
+    return "\n\n".join([heading, *(_quoted(signal, limit=1_000) for signal in pulls)])
 
 
 def validation_problems(findings: tuple[PlanFinding, ...]) -> str:

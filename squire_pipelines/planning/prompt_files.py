@@ -24,7 +24,9 @@ PLACES = frozenset(
 )
 """What the question may name as `{{name}}`."""
 
-_NEEDED = "signals"
+GROUP_PLACES = frozenset({"group", "max_tasks", "max_files", "max_lines", "goals", "repositories"})
+"""What the question about several repositories may name."""
+
 _PLACE = re.compile(r"\{\{(\w{1,40})\}\}")
 
 
@@ -37,12 +39,14 @@ class PromptFiles:
         examples: Of good and bad tasks, after it.
         question: With places for a repository's facts, see `PLACES`.
         feedback: Stands before what is wrong with a plan that is sent back.
+        group: The question about several repositories together, with places for theirs, see `GROUP_PLACES`.
     """
 
     instructions: str
     examples: str
     question: str
     feedback: str
+    group: str
 
     @property
     def system(self) -> str:
@@ -52,11 +56,19 @@ class PromptFiles:
     @property
     def digest(self) -> str:
         """Return what changes with any word of them."""
-        return hashlib.sha256(f"{self.system}\0{self.question}\0{self.feedback}".encode()).hexdigest()
+        return hashlib.sha256(f"{self.system}\0{self.question}\0{self.feedback}\0{self.group}".encode()).hexdigest()
 
     def fill(self, values: Mapping[str, str]) -> str:
         """Return the question with the values in their places; what a value contains is no place."""
-        return _PLACE.sub(lambda match: values[match.group(1)], self.question).strip()
+        return _fill(self.question, values)
+
+    def fill_group(self, values: Mapping[str, str]) -> str:
+        """Return the question about several repositories, likewise."""
+        return _fill(self.group, values)
+
+
+def _fill(text: str, values: Mapping[str, str]) -> str:
+    return _PLACE.sub(lambda match: values[match.group(1)], text).strip()
 
 
 NAMES = tuple(f"{field.name}.md" for field in fields(PromptFiles))
@@ -80,11 +92,8 @@ def load_prompts(folder: Path | None) -> PromptFiles:
         return own
     texts = [getattr(own, name.removesuffix(".md")) for name in NAMES]
     files = PromptFiles(*(_read(folder / name, text) for name, text in zip(NAMES, texts, strict=True)))
-    places = _PLACE.findall(files.question)
-    if unknown := sorted(set(places) - PLACES):
-        raise _unusable(folder / "question.md", f"it names {unknown[0]!r}, and may name {', '.join(sorted(PLACES))}")
-    if _NEEDED not in places:
-        raise _unusable(folder / "question.md", "it has no place {{signals}}, without which there is nothing to plan")
+    _check_places(folder / "question.md", files.question, PLACES, needed="signals")
+    _check_places(folder / "group.md", files.group, GROUP_PLACES, needed="repositories")
     return files
 
 
@@ -97,6 +106,14 @@ def load_proposal_prompt(folder: Path | None) -> str:
     packaged = resources.files("squire_pipelines.planning") / "prompts" / PROPOSAL
     text = packaged.read_text(encoding="utf-8").strip()
     return f"{text if folder is None else _read(folder / PROPOSAL, text)}\n\n{WARNING}"
+
+
+def _check_places(path: Path, text: str, known: frozenset[str], *, needed: str) -> None:
+    places = _PLACE.findall(text)
+    if unknown := sorted(set(places) - known):
+        raise _unusable(path, f"it names {unknown[0]!r}, and may name {', '.join(sorted(known))}")
+    if needed not in places:
+        raise _unusable(path, f"it has no place {{{{{needed}}}}}, without which there is nothing to plan")
 
 
 def _read(path: Path, packaged: str) -> str:

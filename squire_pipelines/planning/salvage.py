@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
@@ -23,52 +23,59 @@ class Salvage:
     left_out: tuple[str, ...]
 
 
-def salvage(texts: Sequence[str], check: Callable[[PlanDraft], Sequence[PlanFinding]]) -> Salvage | None:
+def salvage(
+    texts: Sequence[str], check: Callable[[PlanDraft], Sequence[PlanFinding]], form: type[PlanDraft] = PlanDraft
+) -> Salvage | None:
     """Return the plan that the texts of an answer hold, without the tasks that cannot be taken; None without any task.
 
     Args:
         texts: Of one answer.
         check: Returns what is wrong with a plan.
+        form: Of the answer.
     """
     for text in texts:
         for reading in json_values(text):
-            if (form := unwrap(reading.value, "tasks")) is None:
+            if (answer := unwrap(reading.value, "tasks")) is None:
                 continue
-            tasks = form["tasks"][:_MAX_TASKS]
+            tasks = answer["tasks"][:_MAX_TASKS]
             left_out: list[str] = []
             if not reading.whole:
                 tasks = tasks[:-1]  # it may lack its end, even where what there is of it is valid
                 left_out.append("the answer was cut: its last task was left out")
-            valid = _valid_tasks(tasks, left_out)
-            if (draft := _checked(valid, check, left_out)) is not None:
-                draft = draft.model_copy(update={"notes": _notes(form)})
+            valid = _valid_tasks(tasks, left_out, _task_form(form))
+            if (draft := _checked(form.model_construct(tasks=valid), check, left_out)) is not None:
+                draft = draft.model_copy(update={"notes": _notes(answer)})
                 return Salvage(draft, tuple(left_out))
     return None
 
 
-def _valid_tasks(values: Sequence[Any], left_out: list[str]) -> tuple[TaskDraft, ...]:
+def _task_form(form: type[PlanDraft]) -> type[TaskDraft]:
+    task: type[TaskDraft] = get_args(form.model_fields["tasks"].annotation)[0]
+    return task
+
+
+def _valid_tasks(values: Sequence[Any], left_out: list[str], form: type[TaskDraft]) -> tuple[TaskDraft, ...]:
     tasks = []
     for number, value in enumerate(values, start=1):
         try:
-            tasks.append(TaskDraft.model_validate(_known_fields(value)))
+            tasks.append(form.model_validate(_known_fields(value, form)))
         except ValidationError as error:
             left_out.append(f"task {number} was left out: {describe_errors(error)}")
     return tuple(tasks)
 
 
-def _known_fields(value: Any) -> Any:
+def _known_fields(value: Any, form: type[TaskDraft]) -> Any:
     """Return a task without fields that the form has not, and without nulls, which mean that nothing was said."""
     if not isinstance(value, dict):
         return value
-    return {name: part for name, part in value.items() if part is not None and name in TaskDraft.model_fields}
+    return {name: part for name, part in value.items() if part is not None and name in form.model_fields}
 
 
 def _checked(
-    tasks: tuple[TaskDraft, ...], check: Callable[[PlanDraft], Sequence[PlanFinding]], left_out: list[str]
+    draft: PlanDraft, check: Callable[[PlanDraft], Sequence[PlanFinding]], left_out: list[str]
 ) -> PlanDraft | None:
     """Leave out tasks with findings until there is none; None when a finding is about the plan, or no task is left."""
-    while tasks:
-        draft = PlanDraft(tasks=tasks)
+    while tasks := draft.tasks:
         findings = check(draft)
         if not findings:
             return draft
@@ -77,7 +84,7 @@ def _checked(
         if len(kept) == len(tasks):
             return None
         left_out.extend(one_line(f"the task {key} was left out: it {message}", 300) for key, message in wrong.items())
-        tasks = kept
+        draft = draft.model_copy(update={"tasks": kept})
     return None
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from squire_pipelines.domain.plan_groups import check_group
 from squire_pipelines.domain.plans import PlanFinding, check_plan
 from squire_pipelines.domain.tasks import EstimatedSize, Plan, PlannedWork
 from squire_pipelines.planning.named_paths import PathLookup, check_paths
@@ -33,6 +34,23 @@ class PlanDraft(BaseModel):
 
     tasks: tuple[TaskDraft, ...]  # an answer without them is broken; one without work has an empty list
     notes: tuple[str, ...] = Field(default=(), max_length=20)
+
+
+class GroupTaskDraft(TaskDraft):
+    """A task of a plan over several repositories, as a model must answer it: with its repository."""
+
+    repository: str = Field(min_length=1, max_length=140)
+
+
+class GroupDraft(PlanDraft):
+    """The answer of a model about several repositories."""
+
+    tasks: tuple[GroupTaskDraft, ...]
+
+
+def form_for(inputs: PlanInputs) -> type[PlanDraft]:
+    """Return the form of an answer about one repository, or about several."""
+    return GroupDraft if inputs.members else PlanDraft
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +85,13 @@ def check_draft(
         free: Whether a task may answer no signal, because the goals ask for work.
         existing: Says which paths there are; None where nobody knows.
     """
+    if inputs.members:
+        branches = {member.repository: member.default_branch for member in inputs.members}
+        return (
+            *check_group(plan, branches, max_tasks=inputs.max_tasks),
+            *_check_evidence(plan, selection),
+            *_check_task_sizes(plan, inputs),
+        )
     known = {candidate.signal.ref for candidate in selection.candidates}
     return (
         *check_plan(plan, known_signals=known, max_tasks=inputs.max_tasks),

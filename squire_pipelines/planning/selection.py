@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from squire_pipelines.domain.branches import OWN_BRANCHES, is_own_branch
 from squire_pipelines.domain.filters import NO_FILTERS, OpenPullRequests, SignalFilters, left_out_by
+from squire_pipelines.domain.plan_groups import GroupMember
 from squire_pipelines.domain.plans import DEFAULT_BOUNDS, SizeBounds
 from squire_pipelines.domain.signals import (
     FailedCheck,
@@ -50,6 +51,7 @@ class PlanInputs:
         own_branch: The branch of an open pull request of ours whose facts are asked for; those of all others of ours
             are left out, and without it those of all.
         branch_prefix: What the names of our branches begin with.
+        members: Of a plan over several repositories, whose group `repository` then names; it has no signals itself.
     """
 
     repository: str
@@ -63,6 +65,7 @@ class PlanInputs:
     protected_paths: Sequence[str] = ()
     own_branch: str | None = None
     branch_prefix: str = OWN_BRANCHES
+    members: tuple[GroupMember, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, model_validator
 
 from squire_pipelines.domain.plans import SizeBounds
-from squire_pipelines.sections.goals import Goals
+from squire_pipelines.sections.goals import Goals, PlanGroups
 from squire_pipelines.sections.types import (
     AppId,
     BaseUrl,
@@ -86,6 +86,7 @@ class PlannerSettings(SettingsSection):
     max_risk: Literal["low", "medium", "high"] = "medium"
     prompts: Folder | None = Field(default=None, description="a folder with own files of the prompt")
     goals: Goals = Field(default="", description="a text, or files; a path is from the settings' folder")
+    group: PlanGroups = Field(default=(), description="repositories with goals together, a table for each group")
 
     @property
     def task_bounds(self) -> SizeBounds:

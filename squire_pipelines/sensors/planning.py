@@ -4,6 +4,7 @@ import dagster as dg
 
 from squire_pipelines import tags
 from squire_pipelines.domain.identity import new_trace_id
+from squire_pipelines.domain.plan_groups import is_group
 from squire_pipelines.partitions import partition_requests, range_tags
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 from squire_pipelines.sensors import intervals
@@ -25,6 +26,7 @@ def plan_follows_signals(
 
     Also due are plans that have not become tasks, those whose model is to be asked again, and those of other settings.
     """
+    from squire_pipelines.execution.group_planning import due_groups
     from squire_pipelines.execution.repository_settings import repository_settings
     from squire_pipelines.ledger import collections, plan_retries, plans
     from squire_pipelines.planning.digest import settings_digest
@@ -38,8 +40,10 @@ def plan_follows_signals(
         names = [
             name
             for name in dict.fromkeys([*due, *plans.unadmitted(tx), *plan_retries.due_again(tx, digests)])
-            if name not in stopped
+            if not is_group(name) and name not in stopped
         ]
+        names += [group.repositories[0] for group in due_groups(tx, settings, stopped)]
+    names = list(dict.fromkeys(names))
     if not names:
         reasons = [f"{name} waits: {why}" for name, why in stopped.items()]
         return dg.SkipReason("; ".join(["every reading has been planned", *reasons]))

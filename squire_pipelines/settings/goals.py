@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from squire_pipelines.sections.goals import Goals
+from squire_pipelines.sections.goals import Goals, PlanGroup
 from squire_pipelines.settings.file import KeyPath
 from squire_pipelines.settings.model import Settings
 
@@ -31,3 +31,9 @@ def all_goals(settings: Settings) -> Iterator[SetGoals]:
     """Yield all goals of the settings."""
     yield SetGoals(("planner", _KEY), settings.planner.goals)
     yield from (goals_for(settings, name) for name, own in settings.repository.items() if own.goals is not None)
+    yield from (group_goals(number, group) for number, group in enumerate(settings.planner.group))
+
+
+def group_goals(number: int, group: PlanGroup) -> SetGoals:
+    """Return the goals of the group that stands at a place among the groups of the settings."""
+    return SetGoals(("planner", "group", number, _KEY), group.goals)

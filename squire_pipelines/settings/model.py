@@ -46,7 +46,7 @@ from squire_pipelines.sections.types import LedgerUrl, RepositoryName, SourceNam
 from squire_pipelines.settings.default_models import with_default_model
 from squire_pipelines.settings.errors import config_error, in_file, refuse_parameters, setting_context, table_name
 from squire_pipelines.settings.file import SettingsFile, read_settings_file
-from squire_pipelines.settings.goal_paths import with_goal_paths
+from squire_pipelines.settings.goal_paths import check_groups, with_goal_paths
 from squire_pipelines.settings.keys import SettingValueError
 from squire_pipelines.settings.named_agents import (
     check_command,
@@ -121,6 +121,7 @@ class Settings(BaseSettings):
     def _check_repositories(self) -> Self:
         refuse_two_spellings(self.repositories, "repositories")
         refuse_two_spellings(self.repository, "the tables [repository]")
+        check_groups(self.planner.group, self.repositories)
         for name in self.repository:
             if (spelling := self.spelling_of(name)) != name:
                 reason = f"which repositories spell {spelling!r}" if spelling else "which is not among repositories"
@@ -371,8 +372,7 @@ def load_settings(config: Path | None = None) -> Settings:
     """Read and check the settings.
 
     Args:
-        config: The TOML file; by default `SQUIRE_CONFIG`, else `config.toml` in the configuration directory, which
-            need not exist.
+        config: The TOML file; by default `SQUIRE_CONFIG`, else `config.toml` in the configuration directory, if any.
 
     Raises:
         ConfigError: The file is missing though named, is no TOML, has an unknown key or a value out of bounds.

@@ -29,7 +29,7 @@ CREATE TABLE plans (
 );
 COMMENT ON TABLE plans IS 'Every plan, those that did not pass their checks too.';
 COMMENT ON COLUMN plans.id IS 'The plan''s id; sorts by time of creation.';
-COMMENT ON COLUMN plans.repository IS 'owner/name.';
+COMMENT ON COLUMN plans.repository IS 'owner/name, or group:NAME of a plan over several repositories.';
 COMMENT ON COLUMN plans.planner IS 'rules, or llm:<model>.';
 COMMENT ON COLUMN plans.signals_digest IS 'What the planner saw.';
 COMMENT ON COLUMN plans.plan IS 'The whole plan.';

@@ -122,7 +122,7 @@ def test_the_checks_of_the_plan_block_but_for_the_one_that_warns(defs: dg.Defini
     graph = defs.resolve_asset_graph()
     checks = {(key.asset_key.to_user_string(), key.name): graph.get_check_spec(key) for key in graph.asset_check_keys}
     blocking = {name: spec.blocking for (asset, name), spec in checks.items() if asset == "task_plan"}
-    assert blocking == {"confidence": False, **dict.fromkeys(("planned", *PLAN_CHECKS), True)}
+    assert blocking == {"confidence": False, "groups": False, **dict.fromkeys(("planned", *PLAN_CHECKS), True)}
     assert {asset for asset, name in checks if name == "source_answered"} == {
         f"signals/{source.value}" for source in (*Source, MANUAL)
     }

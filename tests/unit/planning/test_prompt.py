@@ -80,6 +80,8 @@ def test_an_own_file_takes_the_place_of_one_and_the_warning_stays(tmp_path: Path
         ("examples.md", b"x" * (MAX_BYTES + 1), "it has more than 65,536 bytes"),
         ("question.md", b"{{signals}} {{secrets}}", "it names 'secrets', and may name "),
         ("question.md", b"Plan.", "it has no place {{signals}}"),
+        ("group.md", b"Plan.", "it has no place {{repositories}}"),
+        ("group.md", b"{{repositories}} {{signals}}", "it names 'signals', and may name "),
     ],
 )
 def test_a_file_that_cannot_be_used_is_named_with_the_reason(
@@ -110,7 +112,7 @@ def test_the_examples_are_json_where_they_look_like_it() -> None:
     assert len(blocks) == 2
     for block in blocks:
         assert json.loads(block)
-    assert len(NAMES) == 4
+    assert len(NAMES) == 5
 
 
 def test_people_read_an_order_without_the_marks_around_quotations() -> None:
