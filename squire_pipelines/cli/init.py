@@ -245,6 +245,12 @@ def init(
     if app.needs_no_file(context, force=force):
         set_up_app(context, app)
         return
+    if kind == "command":
+        raise click.BadParameter(
+            "it needs a command, and settings without one start no agent: write them without --agent, then set "
+            '`command = ["PROGRAM", "ARGUMENT"]` and `kind = "command"` in [agent] with `squire config edit`',
+            param_hint="--agent",
+        )
     provider = _provider_of(kind, provider)
     path = context.config_path
     if path.exists() and not force:
@@ -274,7 +280,7 @@ def _tell_what_is_left(
 ) -> None:
     if not repositories:
         write_line("It names no repository yet: add some to `repositories`.")
-    if model is None and kind != "command":
+    if model is None:
         write_line("It names no model for the agent: `squire config set agent.model NAME`, or write it with --agent.")
     if not app.github_app:
         write_line("Secrets do not belong in it: run `squire secrets set github-token`, or set SQUIRE_GITHUB_TOKEN.")

@@ -9,7 +9,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from squire_pipelines.domain.branches import parse_branch
-from squire_pipelines.domain.identity import parse_repository
+from squire_pipelines.domain.identity import parse_repository, repository_host
 
 _Value = TypeVar("_Value")
 _AGO = re.compile(r"(\d{1,6})\s*([smhdw])")
@@ -74,11 +74,36 @@ class TaskIdType(click.ParamType[str]):
         return [CompletionItem(task_id, help=one_line(title, limit=60)) for task_id, title in tasks]
 
 
+def _own_host(ctx: click.Context) -> str | None:
+    """Return the host of the settings' GitHub; None where they cannot be read, which the command itself tells."""
+    from squire_pipelines.cli.context import CliContext  # noqa: PLC0415 - it imports this module's users
+    from squire_pipelines.errors import SquireError  # noqa: PLC0415 - only a URL needs it
+
+    context = ctx.find_object(CliContext)
+    try:
+        return None if context is None else context.settings.github.host
+    except SquireError:
+        return None
+
+
 class RepositoryType(ParsedType[str]):
     """A repository's name or URL, completed from the settings."""
 
     def __init__(self) -> None:
         super().__init__("owner/name", parse_repository)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the repository's name, of a URL that is of the settings' GitHub."""
+        name = super().convert(value, param, ctx)
+        host = repository_host(value) if isinstance(value, str) else None
+        if host is not None and ctx is not None and (own := _own_host(ctx)) is not None and host != own:
+            self.fail(
+                f"{value!r} is on {host}, and Squire works on the repositories of {own}: name one of those, or set "
+                "github.api_url",
+                param,
+                ctx,
+            )
+        return name
 
     def shell_complete(
         self,
@@ -94,9 +119,16 @@ class RepositoryType(ParsedType[str]):
         ]
 
 
+def _parse_glob(text: str) -> str:
+    from squire_pipelines.sections.types import check_glob  # noqa: PLC0415 - the settings' types, seldom needed
+
+    return check_glob(text)
+
+
 REPOSITORY = RepositoryType()
 TASK_ID = TaskIdType()
 BRANCH = ParsedType("branch", parse_branch)
+GLOB = ParsedType("glob", _parse_glob)
 MOMENT = ParsedType("time", lambda text: parse_moment(text, datetime.now(UTC)))
 SPAN = ParsedType("span", parse_span)
 repository_option = click.option("--repository", type=REPOSITORY, help="Select only this repository.")

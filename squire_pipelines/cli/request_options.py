@@ -10,7 +10,7 @@ import click
 from sqlalchemy import func, select
 
 from squire_pipelines.cli.context import CliContext, Decorator
-from squire_pipelines.cli.parameters import TASK_ID
+from squire_pipelines.cli.parameters import GLOB, TASK_ID
 from squire_pipelines.cli.person import actor
 from squire_pipelines.domain.agent_choice import AgentOrder
 from squire_pipelines.domain.identity import new_trace_id
@@ -125,6 +125,7 @@ def request_options(callback: Callable[..., object]) -> Callable[..., object]:
         ),
         click.option(
             "--allow-protected",
+            type=GLOB,
             multiple=True,
             metavar="GLOB",
             help="Allow a change of this protected path, which a person still approves; may be repeated.",

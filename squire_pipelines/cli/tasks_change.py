@@ -3,7 +3,8 @@
 All tasks of one command are changed in one transaction; one that cannot be changed does not keep the others.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,6 +21,7 @@ from squire_pipelines.domain.outcomes import PullRequestState
 from squire_pipelines.domain.tasks import Priority, TaskStatus
 from squire_pipelines.errors import ExitCode
 from squire_pipelines.ledger import bulk
+from squire_pipelines.ledger.dependencies import Dependency, dependencies_of
 from squire_pipelines.ledger.task_query import TaskQuery
 from squire_pipelines.observability.logging import bound_context
 from squire_pipelines.terminal.output import write_line
@@ -67,17 +69,21 @@ def _change(
     trace_id = new_trace_id()
     with bound_context(trace_id=trace_id), context.ledger.write() as tx:
         report = bulk.bulk_update(tx, selection, change, actor=actor(), trace_id=trace_id)
+        needed = dependencies_of(tx, task_ids) if change.is_start else {}
     if select_all and not report.count:
         write_line("No task matches.")
-    _show_report(report, change)
+    _show_report(report, change, needed)
 
 
-def _show_report(report: bulk.BulkReport, change: bulk.Change) -> None:
+def _show_report(
+    report: bulk.BulkReport, change: bulk.Change, needed: Mapping[str, tuple[Dependency, ...]] = MappingProxyType({})
+) -> None:
     for status, ids in report.changed.items():
         state = _new_state(status, change)
         names = ids if report.count <= _SHOWN else (f"{len(ids)} tasks",)
         for name in names:
-            write_line(f"{name}: {state}")
+            missing = [one.task_id for one in needed.get(name, ()) if one.status is not TaskStatus.SUCCEEDED]
+            write_line(f"{name}: {state}" + (f", as soon as {', '.join(missing)} succeeded" if missing else ""))
     for unmatched in report.unmatched[:_SHOWN]:
         fail(unmatched.reason, unmatched.hint)
     if len(report.unmatched) > _SHOWN:

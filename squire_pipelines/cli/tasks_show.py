@@ -1,6 +1,6 @@
 """`squire tasks show`: one task with its specification, attempts, history and outcome."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 import click
@@ -28,6 +28,7 @@ from squire_pipelines.ledger import attempts as attempt_rows
 from squire_pipelines.ledger import outcomes as outcome_rows
 from squire_pipelines.ledger import tasks as task_rows
 from squire_pipelines.ledger.attempts import Attempt
+from squire_pipelines.ledger.dependencies import Dependency, dependencies_of
 from squire_pipelines.ledger.retention import ArchivedTask, archived_task
 from squire_pipelines.ledger.tasks import Task
 from squire_pipelines.ledger.waiting import FOR_ITS_AGENT, FOR_ITS_START, Wait, WaitKind
@@ -61,7 +62,6 @@ _SPEC: Columns = {
     "answers": lambda spec: ", ".join(spec.signals),
     "evidence": lambda spec: ", ".join(spec.evidence),
     "protected": lambda spec: ", ".join(spec.protected_paths),
-    "depends on": lambda spec: ", ".join(spec.depends_on),
     "files to read": lambda spec: ", ".join(spec.context.files_to_read),
     "approach": lambda spec: spec.implementation.approach,
 }
@@ -124,6 +124,7 @@ def show(context: CliContext, task_id: str, *, as_json: bool) -> None:
         attempts = attempt_rows.of_task(tx, task_id)
         events = task_rows.events(tx, task_id)
         outcome = outcome_rows.get(tx, task_id)
+        needed = dependencies_of(tx, [task_id]).get(task_id, ())
     if wait == FOR_ITS_START:
         wait = _ask_about_agent(context, task)
     if as_json:
@@ -132,12 +133,12 @@ def show(context: CliContext, task_id: str, *, as_json: bool) -> None:
             "waiting_for": wait and wait.kind.value,
             "waiting_until": wait and wait.until,
         }
-        content = {**asdict(task), **waiting, "spec": task.spec}
+        content = {**asdict(task), **waiting, "depends_on": [asdict(one) for one in needed], "spec": task.spec}
         # The fencing token lets its holder write to the ledger, so that it is not shown.
         rows = [{k: v for k, v in asdict(attempt).items() if k != "lease_token"} for attempt in attempts]
         emit_json({**content, "attempt_rows": rows, "events": events, "outcome": outcome})
         return
-    _write_task(task, wait.text if wait is not None else None)
+    _write_task(task, wait.text if wait is not None else None, needed)
     for attempt in attempts:
         _write_attempt(attempt)
     write_line("\nHistory")
@@ -165,7 +166,7 @@ def _show_archived(task: ArchivedTask, *, as_json: bool) -> None:
     write_line(f"\nThe rest is in the archive: squire history sql \"FROM task_events WHERE task_id = '{task.id}'\"")
 
 
-def _write_task(task: Task, waiting: str | None) -> None:
+def _write_task(task: Task, waiting: str | None, needed: Sequence[Dependency]) -> None:
     write_line(one_line(task.title))
     columns: Columns = {
         "id": "id",
@@ -173,6 +174,7 @@ def _write_task(task: Task, waiting: str | None) -> None:
         "status": "status",
         "priority": lambda task: Priority(task.priority).name.lower(),
         "waits for": lambda _task: waiting,
+        "depends on": lambda _task: ", ".join(f"{one.task_id} ({one.status})" for one in needed),
         "cancelling": lambda task: "asked for" if task.cancel_requested_at and not task.status.is_final else "",
         "cause": "cause",
         "message": "message",

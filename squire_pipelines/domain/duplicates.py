@@ -29,16 +29,24 @@ _PERSONS = (f"{SignalKind.OPEN_ISSUE}:", f"{SignalKind.MANUAL_TASK}:")
 _BY_THEMSELVES = (f"{SignalKind.FAILED_CI}:", f"{SignalKind.REVIEW_FINDING}:")
 MAX_CLOSED_ISSUES = 20
 _NOT_SHOWN_AS_TEXT = re.compile(r"<!--.*?(?:-->|\Z)|(`{3,}|~{3,}).*?(?:\1|\Z)|`[^`\n]*`", re.DOTALL)
-_CLOSING = re.compile(r"\b(?:close[sd]?|fix(?:e[sd])?|resolve[sd]?):?\s+#(\d{1,9})\b", re.IGNORECASE)
+_CLOSING = re.compile(
+    r"\b(?:close[sd]?|fix(?:e[sd])?|resolve[sd]?):?\s+"
+    r"(?:([\w.-]{1,100}/[\w.-]{1,100})?#|https?://[^\s/]{1,255}/([\w.-]{1,100}/[\w.-]{1,100})/issues/)(\d{1,9})\b",
+    re.IGNORECASE,
+)
 
 
-def closed_issues(text: str) -> tuple[int, ...]:
-    """Return the issues of the same repository that a pull request's text says it closes.
+def closed_issues(text: str, repository: str) -> tuple[int, ...]:
+    """Return the issues of the pull request's own repository that its text says it closes.
+
+    An issue is named by its number, by `owner/name#number`, or by its page.
 
     The words are GitHub's, which reads none in comments and code, where templates explain them:
     https://docs.github.com/en/issues/tracking-your-work-with-issues/using-issues/linking-a-pull-request-to-an-issue
     """
-    numbers = dict.fromkeys(int(match) for match in _CLOSING.findall(_NOT_SHOWN_AS_TEXT.sub(" ", text)))
+    named = _CLOSING.findall(_NOT_SHOWN_AS_TEXT.sub(" ", text))
+    own = repository.casefold()
+    numbers = dict.fromkeys(int(number) for short, page, number in named if (short or page or own).casefold() == own)
     return tuple(numbers)[:MAX_CLOSED_ISSUES]
 
 

@@ -55,6 +55,19 @@ def parse_repository(text: str) -> str:
     return candidate
 
 
+def repository_host(text: str) -> str | None:
+    """Return the host that the URL of a repository names, in lower case; None where `text` is a name alone."""
+    address = text.strip()
+    if "://" in address:
+        host = address.partition("://")[2].partition("/")[0]
+    elif "@" in address.partition(":")[0]:
+        host = address.partition(":")[0]
+    else:
+        return None
+    host = host.rpartition("@")[2].lower()
+    return re.sub(r":\d*$", "", host).removeprefix("www.").removeprefix("ssh.") or None
+
+
 def _encode(number: int, digits: int) -> str:
     out = []
     for _ in range(digits):

@@ -39,7 +39,7 @@ SILENT = frozenset(
 )
 """Words as they are written that say nothing about what is to be done."""
 
-POLAR = frozenset(_words("not no never off without don't cannot"))
+POLAR = frozenset(_words("not no never off without don't cannot nicht kein keine keinen nie ohne"))
 """Words as they are written that turn a title of the same words into its opposite."""
 
 _SYNONYMS = tuple(

@@ -25,7 +25,7 @@ from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.comments import CREATED, EVENT, parse_comment
 from squire_pipelines.github.issues import Reaction, react
 from squire_pipelines.ledger import collections, deliveries
-from squire_pipelines.ledger.audit import record_audit
+from squire_pipelines.ledger.audit import record_audit, was_recorded
 from squire_pipelines.ledger.deliveries import PendingDelivery
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.task_creation import RequestedTask
@@ -164,8 +164,11 @@ def _issue_spec(tx: Transaction, order: GivenCommand) -> TaskSpec:
 
 def _refuse(tx: Transaction, order: GivenCommand, reason: str) -> None:
     """Record that a command was not obeyed, and why."""
-    detail: dict[str, JsonValue] = {"command": order.command.name.value, "url": order.comment.url, "reason": reason}
+    place: dict[str, JsonValue] = {"command": order.command.name.value, "url": order.comment.url, "place": order.place}
+    detail = {**place, "reason": reason}
     subject = f"{order.repository}#{order.comment.number}"
+    if was_recorded(tx, action="command.refused", subject=subject, detail=place):
+        return  # the comment was delivered before
     record_audit(
         tx, actor=order.actor, action="command.refused", subject=subject, detail=detail, trace_id=order.trace_id
     )

@@ -82,7 +82,7 @@ def open_pull_request(repository: str, pull: PullRequest, *, checks_known: bool)
             ci_state=state.value if state else None,
             unresolved_threads=sum(1 for thread in threads if not thread.is_resolved and not thread.is_outdated),
             from_fork=pull.is_cross_repository,
-            closes=closed_issues(pull.body),
+            closes=closed_issues(pull.body, repository),
         ),
     )
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import JsonValue
-from sqlalchemy import ColumnElement, Select, bindparam, insert, select
+from sqlalchemy import ColumnElement, Select, bindparam, func, insert, select
 
 from squire_pipelines.domain.audit_chain import AuditRow
 from squire_pipelines.ledger.columns import clean_text
@@ -20,6 +20,9 @@ from squire_pipelines.ledger.tables import audit
 
 COLUMNS = tuple(audit.c[name] for name in AuditRow.__slots__)
 """The columns of `AuditRow`, in its order."""
+
+_LOOK_BACK = 20_000
+"""How many of the newest rows are searched for one that tells the same."""
 
 _INSERT = PreparedWrite(
     insert(audit)
@@ -56,6 +59,16 @@ def record_audit(
         "trace_id": trace_id,
     }
     _INSERT.run(tx.connection, values)
+
+
+def was_recorded(tx: Transaction, *, action: str, subject: str, detail: Mapping[str, JsonValue]) -> bool:
+    """Return whether one of the newest rows tells the same already; `detail` may be a part of what it tells."""
+    newest = select(func.max(audit.c.id)).scalar_subquery()
+    rows = select(audit.c.detail).where(
+        audit.c.id > newest - _LOOK_BACK, audit.c.action == action, audit.c.subject == clean_text(subject)
+    )
+    known = {key: _storable(value) for key, value in detail.items()}
+    return any(known.items() <= (stored or {}).items() for stored in tx.execute(rows).scalars())
 
 
 def _storable(value: JsonValue) -> JsonValue:

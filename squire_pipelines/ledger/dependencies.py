@@ -1,5 +1,7 @@
 """Tasks that depend on others: what ends them when such a one did not succeed, or its pull request was refused."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Row, String, case, literal_column, or_, select, text
@@ -18,6 +20,28 @@ def dependency_ended(task_id: str, status: str, cause: str | None = None) -> str
     """Return the sentence by which a task is cancelled that depends on one which ended like this."""
     how = f"{status}: {cause}" if cause is not None and cause != status else status
     return f"the task {task_id}, which it depends on, did not succeed ({how})"
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """A task that another one depends on, and its state."""
+
+    task_id: str
+    status: TaskStatus
+
+
+def dependencies_of(tx: Transaction, task_ids: Sequence[str]) -> Mapping[str, tuple[Dependency, ...]]:
+    """Return what tasks depend on, by their ids; one that depends on nothing is left out."""
+    rows = tx.execute(
+        select(task_dependencies.c.task_id, tasks.c.id, tasks.c.status)
+        .join(tasks, tasks.c.id == task_dependencies.c.depends_on)
+        .where(task_dependencies.c.task_id.in_(task_ids))
+        .order_by(task_dependencies.c.task_id, tasks.c.id)
+    )
+    by_task: dict[str, tuple[Dependency, ...]] = {}
+    for row in rows:
+        by_task[row.task_id] = (*by_task.get(row.task_id, ()), Dependency(row.id, TaskStatus(row.status)))
+    return by_task
 
 
 def refused_as(tx: Transaction, task_id: str) -> PullRequestState | None:

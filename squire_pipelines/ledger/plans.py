@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, func, insert, select, update
 
 from squire_pipelines.domain.branches import OWN_BRANCHES
 from squire_pipelines.domain.duplicates import leave_out_duplicates
@@ -53,8 +53,13 @@ def save(
     run_id: str | None,
     waits: RetryWaits = _WAITS,
 ) -> SavedPlan:
-    """Store a plan with what its checks found; `waits` say when the model of a provisional one is asked again."""
-    plan_id = new_id("p", tx.now)
+    """Store a plan with what its checks found; `waits` say when the model of a provisional one is asked again.
+
+    It is the newest of its repository, also where an earlier one was made by a clock that was ahead.
+    """
+    before = tx.execute(select(func.max(plans.c.created_at)).where(plans.c.repository == plan.repository)).scalar_one()
+    created_at = tx.now if before is None else max(tx.now, before + timedelta(milliseconds=1))
+    plan_id = new_id("p", created_at)
     failures = _failures_before(tx, plan.repository) + 1 if plan.model_failed else 0
     ask_again_at = tx.now + waits.after(failures) if plan.provisional else None
     use = {} if plan.use is None else plan.use.model_dump()
@@ -78,14 +83,14 @@ def save(
             **use,
             trace_id=trace_id,
             run_id=run_id,
-            created_at=tx.now,
+            created_at=created_at,
             updated_at=tx.now,
         )
     )
     plan_answers.record(tx, plan_id, plan.refused)
     if plan.inputs is not None:
         plan_inputs.record(tx, plan_id, plan.inputs)
-    return SavedPlan(plan_id, plan, tuple(findings), trace_id, tx.now, None, failures, ask_again_at)
+    return SavedPlan(plan_id, plan, tuple(findings), trace_id, created_at, None, failures, ask_again_at)
 
 
 def _failures_before(tx: Transaction, repository: str) -> int:

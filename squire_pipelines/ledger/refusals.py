@@ -2,25 +2,30 @@
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 
 from squire_pipelines.domain.authority import SignalDecision, TrustRules
 from squire_pipelines.domain.outcomes import PullRequestState
 from squire_pipelines.domain.refusals import ClosedTask, is_asked_again
 from squire_pipelines.domain.signals import Signal
+from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.stored_json import read_json
 from squire_pipelines.ledger.tables import archived_tasks, outcomes, signals, task_signals, tasks
 
 
 def refusals(tx: Transaction, repository: str) -> Mapping[str, ClosedTask]:
-    """Return the facts whose newest task's pull request was closed, by ref; archived tasks count too."""
+    """Return the facts whose newest task's pull request was closed, by ref; archived tasks count too.
+
+    A task that was cancelled without a pull request took nothing back: the one before it counts.
+    """
     of_task = task_signals.c
-    state = func.coalesce(outcomes.c.state, archived_tasks.c.outcome).label("state")
+    state = func.coalesce(outcomes.c.state, archived_tasks.c.outcome)
+    status = func.coalesce(tasks.c.status, archived_tasks.c.status)
     rows = tx.execute(
         select(
             *of_task["kind", "key", "version", "task_id", "at"],
-            state,
+            state.label("state"),
             outcomes.c.closed_at,
             archived_tasks.c.ended_at,
             func.coalesce(tasks.c.title, archived_tasks.c.title).label("title"),
@@ -30,7 +35,7 @@ def refusals(tx: Transaction, repository: str) -> Mapping[str, ClosedTask]:
             .outerjoin(outcomes, outcomes.c.task_id == of_task.task_id)
             .outerjoin(archived_tasks, archived_tasks.c.id == of_task.task_id)
         )
-        .where(of_task.repository == repository)
+        .where(of_task.repository == repository, or_(status.is_distinct_from(TaskStatus.CANCELLED), ~state.is_(None)))
         .order_by(of_task.at, of_task.task_id)
     )
     newest = {f"{row.kind}:{row.key}": row for row in rows}

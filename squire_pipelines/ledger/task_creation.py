@@ -11,6 +11,7 @@ from sqlalchemy import insert, select, update
 
 from squire_pipelines.domain.branches import OWN_BRANCHES
 from squire_pipelines.domain.identity import branch_name, new_id
+from squire_pipelines.domain.outcomes import PullRequestState
 from squire_pipelines.domain.plans import AdmissionRule
 from squire_pipelines.domain.signals import MANUAL_SOURCE, FurtherSource, SignalKind, Source
 from squire_pipelines.domain.states import EventSubject
@@ -182,7 +183,7 @@ def create_requested(
     task_fingerprint = request.fingerprint or hashlib.sha256(task_id.encode()).hexdigest()[:32]
     if (known := find_by_fingerprint(tx, request.repository, task_fingerprint)) is not None:
         return CreatedTask(known.id, is_new=False)
-    _check_dependencies(tx, request.depends_on)
+    depends_on = _live_dependencies(tx, request.depends_on)
     if request.branch is not None and (other := by_branch(tx, request.repository, request.branch)) is not None:
         raise RefusedError(
             f"the branch {request.branch} of {request.repository} is that of the task {other.id}",
@@ -203,9 +204,8 @@ def create_requested(
     reason += f" by the template {request.template}" if request.template else ""
     reason += "" if ready else "; waits for approval"
     _insert_task(tx, new_task, request.versions, actor=request.actor, reason=reason)
-    if request.depends_on:
-        pairs = [{"task_id": task_id, "depends_on": other} for other in dict.fromkeys(request.depends_on)]
-        tx.execute(insert(task_dependencies), pairs)
+    if depends_on:
+        tx.execute(insert(task_dependencies), [{"task_id": task_id, "depends_on": other} for other in depends_on])
     _close_requests(tx, request.repository, request.spec.signals, trace_id=trace_id)
     detail: dict[str, JsonValue] = {"repository": request.repository, "ready": ready}
     if request.template:
@@ -249,20 +249,32 @@ def create_again(
     return create_requested(tx, request, ready=ready, max_attempts=max_attempts, trace_id=trace_id)
 
 
-def _check_dependencies(tx: Transaction, ids: Iterable[str]) -> None:
-    """Refuse to wait for a task that is not there, or that will not succeed by itself."""
-    for task_id in ids:
-        status = get(tx, task_id).status
+def _live_dependencies(tx: Transaction, ids: Iterable[str]) -> list[str]:
+    """Return the tasks to wait for: one that is archived and succeeded is over, and nothing waits for it.
+
+    Raises:
+        NotFoundError: There is no such task.
+        RefusedError: One will not succeed by itself, or its pull request was closed or reverted.
+    """
+    live = []
+    for task_id in dict.fromkeys(ids):
+        archived = tx.execute(select(archived_tasks).where(archived_tasks.c.id == task_id)).one_or_none()
+        status = TaskStatus(archived.status) if archived is not None else get(tx, task_id).status
         if status in {TaskStatus.FAILED, TaskStatus.CANCELLED}:
+            again = f"let it run again with `squire tasks retry {task_id}`, or " if archived is None else ""
             raise RefusedError(
                 f"the task {task_id} is {status}: what depends on it would be cancelled",
-                hint=f"let it run again with `squire tasks retry {task_id}`, or leave out the dependency",
+                hint=f"{again}leave out the dependency",
             )
-        if status is _DONE and (state := refused_as(tx, task_id)) is not None:
+        state = archived.outcome if archived is not None else refused_as(tx, task_id) if status is _DONE else None
+        if state in {PullRequestState.CLOSED, PullRequestState.REVERTED}:
             raise RefusedError(
                 f"the pull request of the task {task_id} was {state}: what depends on it would be cancelled",
                 hint="name the task that does it again, or leave out the dependency",
             )
+        if archived is None:
+            live.append(task_id)
+    return live
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

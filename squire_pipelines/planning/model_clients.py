@@ -4,6 +4,7 @@ pydantic-ai takes seconds to import: import this module where it is used.
 """
 
 import json
+import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -28,7 +29,9 @@ _CONNECT_S = 10.0
 MAX_BYTES = 32 * 2**20
 """Of one answer."""
 
-_MAX_ENCODED_BYTES = 2**20  # what is packed may become a thousand times as long, and was not asked for
+_PIECE_BYTES = 2**16
+_PACKED_BY_ZLIB = frozenset({"gzip", "x-gzip", "deflate"})
+_ZLIB_OR_GZIP = zlib.MAX_WBITS | 32  # it sees by the first bytes which of the two it is
 _NO_KEY = "no-key"  # where a provider needs none; without one, its library would look for another's in the environment
 
 
@@ -50,7 +53,7 @@ async def open_model(
         ConfigError, NotReachableError: A cloud's credentials are not there.
     """
     timeout = httpx2.Timeout(timeout_s, connect=_CONNECT_S)
-    hooks = {"response": [_bound, _mark_final]}
+    hooks = {"response": [bound_answer, _mark_final]}
     headers = {"accept-encoding": "identity"}
     async with httpx2.AsyncClient(timeout=timeout, event_hooks=hooks, headers=headers) as client:
         if provider.cloud is not None:
@@ -83,11 +86,43 @@ class _BoundedStream(httpx2.AsyncByteStream):
         await self._stream.aclose()
 
 
-async def _bound(response: httpx2.Response) -> None:
-    """Take no more of an answer than any plan needs."""
-    if isinstance(response.stream, httpx2.AsyncByteStream):
-        limit = _MAX_ENCODED_BYTES if "content-encoding" in response.headers else MAX_BYTES
-        response.stream = _BoundedStream(response.stream, limit)
+class _UnpackedStream(httpx2.AsyncByteStream):
+    """An answer that came packed, though nobody asked for that, unpacked in small pieces.
+
+    One packed piece may become a thousand times as long: it is never unpacked as a whole.
+    """
+
+    def __init__(self, stream: httpx2.AsyncByteStream) -> None:
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        unpacking = zlib.decompressobj(_ZLIB_OR_GZIP)
+        try:
+            async for part in self._stream:
+                left = part
+                while left:
+                    yield unpacking.decompress(left, _PIECE_BYTES)
+                    left = unpacking.unconsumed_tail
+            yield unpacking.flush(_PIECE_BYTES)
+        except zlib.error as error:
+            raise httpx2.ReadError("the answer cannot be unpacked") from error
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+async def bound_answer(response: httpx2.Response) -> None:
+    """Take no more of an answer than any plan needs, also of what is packed in it. Raises ReadError."""
+    stream = response.stream
+    if not isinstance(stream, httpx2.AsyncByteStream):
+        return
+    packed = response.headers.get("content-encoding", "identity").strip().lower()
+    if packed in _PACKED_BY_ZLIB:
+        del response.headers["content-encoding"]  # the client would unpack it again, each piece as a whole
+        stream = _UnpackedStream(stream)
+    elif packed != "identity":
+        raise httpx2.ReadError("the answer is packed in a way that was not asked for")
+    response.stream = _BoundedStream(stream, MAX_BYTES)
 
 
 async def _mark_final(response: httpx2.Response) -> None:

@@ -36,9 +36,14 @@ class GitHubSettings(SettingsSection):
     app_slug: AppId | None = Field(default=None, description="the App's name in the addresses of its pages")
 
     @property
+    def host(self) -> str:
+        """The host of the pages that belong to `api_url`."""
+        return (urlsplit(self.api_url).hostname or "").removeprefix("api.")
+
+    @property
     def noreply_domain(self) -> str:
         """The domain of the addresses by which GitHub knows whose a commit is, without anybody's own address."""
-        return f"users.noreply.{(urlsplit(self.api_url).hostname or '').removeprefix('api.')}"
+        return f"users.noreply.{self.host}"
 
     @property
     def graphql_url(self) -> str:

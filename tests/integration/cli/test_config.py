@@ -170,9 +170,7 @@ def test_init_refuses_a_provider_that_the_agent_cannot_ask(
     assert not (squire.home / "config.toml").exists()
 
 
-@pytest.mark.parametrize(
-    ("agent", "provider"), [("claude-code", "anthropic"), ("codex", "openai"), ("copilot", None), ("command", None)]
-)
+@pytest.mark.parametrize(("agent", "provider"), [("claude-code", "anthropic"), ("codex", "openai"), ("copilot", None)])
 def test_init_takes_the_one_provider_whose_protocol_the_agent_speaks(
     squire: Squire, agent: str, provider: str | None
 ) -> None:
@@ -297,3 +295,9 @@ def test_a_repositorys_own_file_is_checked_without_any_settings(squire: Squire, 
     assert "has 5242880 bytes, and may have 65536" in squire.fails(3, *words)
     path.write_bytes(b"x = 1\n\xff")
     assert "line 2: it is no text in UTF-8" in squire.fails(3, *words)
+
+
+def test_init_writes_no_settings_for_an_agent_without_its_command(squire: Squire) -> None:
+    refused = " ".join(squire.fails(2, "init", "--yes", "--agent", "command").split())
+    assert "settings without one start no agent" in refused
+    assert not (squire.home / "config.toml").exists()

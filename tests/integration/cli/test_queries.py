@@ -241,3 +241,17 @@ def test_every_list_goes_on_after_its_last_row(squire: Squire, samples: SampleDa
 )
 def test_a_number_that_there_cannot_be_is_a_wrong_use(squire: Squire, words: tuple[str, ...]) -> None:
     assert words[-1] in squire.fails(2, *words)
+
+
+def test_a_plan_over_several_repositories_is_listed_by_its_group_and_shows_where_each_task_is(
+    squire: Squire, samples: SampleData
+) -> None:
+    specs = (spec("Offer", key="offer"), spec("Use", key="use", depends_on=("offer",)))
+    placed = [one.model_copy(update={"repository": name}) for one, name in zip(specs, ("o/api", "o/web"), strict=True)]
+    plan = Plan(repository="group:checkout", planner="llm:m", signals_digest="", tasks=tuple(placed))
+    with samples.ledger.write() as tx:
+        saved = plans.save(tx, plan, (), trace_id=TRACE, run_id=None)
+    assert "group:checkout" in squire.ok("plans", "list")
+    shown = squire.ok("plans", "show", saved.id)
+    assert re.search(r"use +o/web +Use", shown)
+    assert [task["repository"] for task in squire.json("plans", "show", saved.id)["tasks"]] == ["o/api", "o/web"]

@@ -336,6 +336,7 @@ def test_start_approves_what_is_named_or_all_after_asking(squire: Squire, sample
 def test_start_puts_a_named_task_before_all_others(squire: Squire, samples: SampleData) -> None:
     first, named = samples.task("First"), samples.task("Named", approved=False)
     assert squire.ok("tasks", "start", named) == f"{named}: ready, before all others\n"
+    assert "depends on" not in squire.ok("tasks", "show", named)
     with samples.ledger.write() as tx:
         (attempt,) = task_dispatch.dispatch(tx, max_concurrent=1, max_per_repository=1, claim_deadline_s=60)
     assert attempt.task_id == named
@@ -415,3 +416,11 @@ def test_a_user_without_a_name_can_approve(
     task_id = samples.task(approved=False)
     squire.ok("tasks", "approve", task_id)
     assert samples.read(task_rows.events, task_id)[-1].actor == "cli:unknown"
+
+
+def test_what_a_task_depends_on_is_shown_and_said_when_somebody_starts_it(squire: Squire, samples: SampleData) -> None:
+    before, after = samples.plan(spec("Before", key="b"), spec("After", key="c", depends_on=("b",)))[1]
+    assert re.search(rf"depends on:? +{before} \(ready\)", squire.ok("tasks", "show", after))
+    assert squire.json("tasks", "show", after)["depends_on"] == [{"task_id": before, "status": "ready"}]
+    output = squire.ok("tasks", "start", after)
+    assert output == f"{after}: ready, before all others, as soon as {before} succeeded\n"

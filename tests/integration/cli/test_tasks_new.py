@@ -200,6 +200,13 @@ def test_what_would_be_cancelled_at_once_is_refused(squire: Squire, samples: Sam
         ((REPOSITORY, "x", "--prompt", "y"), 2, "say what is to be done"),
         ((REPOSITORY, "x", "--depends-on", "t0"), 1, "there is no task 't0'"),
         ((REPOSITORY, "x", "--priority", "soon"), 2, "'soon' is not one of"),
+        ((REPOSITORY, "x", "--allow-protected", ""), 2, "a pattern is a path below the repository's folder"),
+        (
+            (f"https://gitlab.com/{REPOSITORY}", "x"),
+            2,
+            "is on gitlab.com, and Squire works on the repositories of github",
+        ),
+        ((f"git@codeberg.org:{REPOSITORY}.git", "x"), 2, "is on codeberg.org"),
         ((REPOSITORY, "x", "--base", "a..b"), 2, "is no name for a branch"),
         ((REPOSITORY, "x", "--base", "HEAD"), 2, "is no name for a branch"),
         ((REPOSITORY, "x", "--branch", "b" * 120), 2, "more than 120 characters"),

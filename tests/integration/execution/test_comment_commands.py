@@ -147,6 +147,7 @@ def test_an_order_without_words_is_the_issue_as_it_stood(pipeline: Pipeline) -> 
 )
 def test_nobody_else_orders_anything_and_the_audit_trail_has_it(pipeline: Pipeline, words: dict[str, Any]) -> None:
     row = deliver(pipeline, comment("/squire do Delete it", **words))
+    deliver(pipeline, comment("/squire do Delete it", **words), delivery_id="sent again")
     assert made(pipeline) == []
     with pipeline.ledger.read() as tx:
         (entry,) = [entry for entry in audit_page(tx, limit=20) if entry.action == "command.refused"]

@@ -13,6 +13,7 @@ from squire_pipelines.ledger import outcomes, tasks
 from squire_pipelines.ledger.covered_facts import covered_facts
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import tasks as task_table
+from squire_pipelines.ledger.task_creation import create_again
 from squire_pipelines.settings.model import Settings
 from tests.support.ledgers import REPOSITORY, START, TRACE, add_tasks, collect, issue, spec
 from tests.support.signal_samples import failed_check
@@ -107,3 +108,15 @@ def test_an_issue_with_a_new_title_is_a_new_wish(ledger: Ledger) -> None:
     (second,) = take(ledger)
     with ledger.read() as tx:
         assert tasks.get(tx, second).title == "Resolve #1: It is slow"
+
+
+def test_a_no_stands_when_the_task_that_did_it_again_was_cancelled(ledger: Ledger) -> None:
+    collect(ledger, check("head-1"), source=Source.FAILED_CI)
+    (task_id,) = add_tasks(ledger, spec("a", signals=(check("head-1").ref,)))
+    close(ledger, task_id)
+    with ledger.write() as tx:
+        again = create_again(tx, task_id, actor="cli:ann", ready=True, max_attempts=1, trace_id=TRACE)
+    assert answered(ledger, check("head-2")) == {check("").ref}, "it is being done again"
+    with ledger.write() as tx:
+        tasks.cancel(tx, again.id, actor="cli:ann")
+    assert answered(ledger, check("head-2")) == {check("").ref}

@@ -228,3 +228,15 @@ def test_a_planner_with_a_long_name_can_plan(ledger: Ledger) -> None:
     with ledger.write() as tx:
         saved = plans.save(tx, long, (), trace_id=TRACE, run_id=None)
         assert len(plans.admit(tx, saved.id, approval=ALL_APPROVED, max_attempts=3)) == 1
+
+
+def test_a_plan_is_the_newest_one_also_after_a_clock_that_was_ahead(ledger: Ledger, clock: Clock) -> None:
+    clock.forward(2 * 86_400)
+    save(ledger, spec("ahead"))
+    clock.forward(-2 * 86_400)
+    second, third = save(ledger, spec("second")), save(ledger, spec("third"))
+    with ledger.read() as tx:
+        latest = plans.latest(tx, REPOSITORY)
+        assert plans.unadmitted(tx) == (REPOSITORY,)
+    assert latest is not None
+    assert latest.id == third > second

@@ -127,7 +127,9 @@ def test_a_fact_whose_end_was_cut_off_reaches_to_the_end_of_the_text() -> None:
         ("Fixes #12", (12,)),
         ("closes: #3, resolves #4 and closed #3", (3, 4)),
         ("This fixed   #7.", (7,)),
-        ("See #12; prefixes #3; fixes o/r#5; fix 6", ()),
+        ("See #12; prefixes #3; fixes o/other#5; fix 6", ()),
+        ("Fixes o/r#5, closes O/R#6 and resolves https://github.com/o/r/issues/7", (5, 6, 7)),
+        ("Fixes https://github.com/o/other/issues/7, fixes /issues/8", ()),
         ("", ()),
         ("<!-- for example: Fixes #1\n -->Fixes #2", (2,)),
         ("Write `fixes #1`.\n```\nfixes #3\n```\nFixes #4 <!-- fixes #5", (4,)),
@@ -135,4 +137,4 @@ def test_a_fact_whose_end_was_cut_off_reaches_to_the_end_of_the_text() -> None:
     ],
 )
 def test_what_a_pull_request_says_it_closes_is_read_by_githubs_words(text: str, numbers: tuple[int, ...]) -> None:
-    assert closed_issues(text) == numbers
+    assert closed_issues(text, "o/r") == numbers

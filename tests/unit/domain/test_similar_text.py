@@ -42,6 +42,7 @@ def test_there_are_enough_pairs_of_both_sorts_and_none_twice() -> None:
         ("Document the audit log", "Build the audit log"),
         ("Rate limit the search endpoint", "Rate limit the upload endpoint"),
         ("Fix it", "Fix them"),
+        ("Cache die Antworten der API im Client", "Cache die Antworten der API nicht im Client"),
     ],
 )
 def test_one_difference_that_counts_makes_other_work_of_it(first: str, second: str) -> None:
