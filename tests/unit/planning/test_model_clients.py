@@ -35,6 +35,7 @@ def read(*parts: bytes, packed: str | None) -> bytes:
 @pytest.mark.parametrize(
     ("packed", "content"),
     [(None, b"a" * 999), ("gzip", gzip.compress(b"a" * 999)), ("deflate", zlib.compress(b"a" * 999))],
+    ids=["plain", "gzip", "deflate"],
 )
 def test_an_answer_is_read_as_it_is_packed(packed: str | None, content: bytes) -> None:
     assert read(content[:5], content[5:], packed=packed) == b"a" * 999
