@@ -283,6 +283,7 @@ def path(context: CliContext, *, as_json: bool) -> None:
         "secret_store",
         "secrets",
         "settings_state",
+        "task_templates",
         "warehouse",
         "warm",
     )
