@@ -274,6 +274,13 @@ def test_an_agent_that_cannot_do_it_is_refused_at_once(squire: Squire, words: tu
     assert squire.json("tasks", "list") == []
 
 
+def test_where_an_agent_may_call_no_model_none_is_offered(squire: Squire) -> None:
+    squire.config(f'repositories = ["{REPOSITORY}"]\n[agent]\nkind = "command"\ncommand = ["true"]\n')
+    words = ("--prompt", "x", "--agent", "codex", "--model", "gpt")
+    refused = squire.fails(3, "tasks", "new", REPOSITORY, *words)
+    assert "it may call none\nhint: write the model into gateway.models" in refused
+
+
 @pytest.mark.parametrize(
     ("tables", "step"),
     [
