@@ -97,7 +97,7 @@ class RequestDialogue:
             if not parameter.required or name in answers:
                 continue
             kind = " or ".join(parameter.choices) or str(parameter.type)
-            question = f"{name} ({kind}): {parameter.description}"
+            question = f"{name} ({kind}): {parameter.description.removesuffix('.')}"
             is_long = parameter.type is ParameterType.TEXT and named_editor() is not None
             if is_long:
                 answers[name] = self._ask(f"{question} (Enter: your editor)", str, default="") or self.edit("")

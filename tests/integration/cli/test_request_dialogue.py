@@ -137,7 +137,7 @@ def test_what_a_template_needs_is_asked_for_and_what_it_resembles_is_said_before
 ) -> None:
     finished = samples.ended(Cause.COMPLETED, "Upgrade httpx to version 2")
     with bare(configured, REPOSITORY, "--template", "upgrade-dependency", "--param", "version=2") as terminal:
-        terminal.expect("package (line): The dependency's name, as the manifest has it.: ")
+        terminal.expect("package (line): The dependency's name, as the manifest has it: ")
         terminal.type("httpx\r")
         summary = terminal.expect(QUESTION)
         terminal.type("y\r")
