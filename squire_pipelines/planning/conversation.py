@@ -173,12 +173,14 @@ async def converse(
         ModelUnavailableError, ModelRefusedError: The model cannot be reached or used, or took too long.
         PlanningError: No answer could be taken.
     """
-    from pydantic_ai import Agent, ModelRetry, ModelSettings, RunContext  # noqa: PLC0415 - see the module's charter
+    import pydantic_ai  # noqa: PLC0415 - see the module's charter
+    from pydantic_ai import Agent, ModelRetry, ModelSettings, RunContext  # noqa: PLC0415 - likewise
     from pydantic_ai.exceptions import AgentRunError, UserError  # noqa: PLC0415 - likewise
     from pydantic_ai.usage import UsageLimits  # noqa: PLC0415 - likewise
 
     from squire_pipelines.planning.model_answers import EndedAnswers  # noqa: PLC0415 - likewise
 
+    pydantic_ai.BANNER_ENABLED = False  # the library's own words would stand among those of the command, on a terminal
     max_output = question.max_output or options.room.output_tokens
     agent: Agent[object, _AnswerT] = Agent(
         EndedAnswers(model, answers, _prices(options.provider)),

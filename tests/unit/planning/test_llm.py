@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import pydantic_ai
 import pytest
 from pydantic_ai import models
 from pydantic_ai.exceptions import ModelHTTPError
@@ -192,6 +193,18 @@ async def test_interrupted_conversation_is_told_as_one_that_failed() -> None:
     with pytest.raises(asyncio.CancelledError):
         await running
     assert [(call.ok, call.error) for call in calls] == [(False, "interrupted")]
+
+
+async def test_the_library_shows_no_banner_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pydantic_ai.BANNER_ENABLED", True)
+
+    def answer_nothing(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        del messages, info
+        raise ModelHTTPError(500, "m")
+
+    with pytest.raises(PlanningError):
+        await plan(FunctionModel(answer_nothing))
+    assert not pydantic_ai.BANNER_ENABLED
 
 
 async def test_key_is_in_no_error() -> None:
