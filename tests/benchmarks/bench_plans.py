@@ -5,6 +5,8 @@ Near-duplicates are told on labelled pairs.
 Beside it, the same pairs by the ratios of rapidfuzz alone, at the threshold where each is at its best: the pairs were
 made to be hard for those. The pairs that are called wrongly are printed.
 
+What feedback gains is counted over the corpus of answers, with a scripted model that mends what it is told.
+
 An answer that is kept is looked up in a ledger with as many as are kept by default. It only reads, so that no disk is
 waited for. A whole plan is made of the most signals that a model is shown, too: they are read, chosen from, planned by
 rules and described again.
@@ -30,6 +32,7 @@ from squire_pipelines.planning.shared_answers import SharedAnswers
 from squire_pipelines.sections.services import PlannerSettings
 from tests.support.figures import Figure, percentile, report
 from tests.support.ledgers import new_sqlite_ledger
+from tests.support.mending_model import ASKS, asks_until_taken
 from tests.support.model_server import ModelServer
 from tests.support.near_duplicates import HELD_OUT, TUNED, read_pairs, score
 from tests.support.shared_questions import Asker, answer, ask_in_processes
@@ -113,10 +116,23 @@ def one_question(folder: Path) -> Figure:
     return Figure(f"requests of {PROCESSES} processes with one question", made.calls, "", 1)
 
 
+def gained_by_feedback() -> list[Figure]:
+    """Return which share of the corpus' answers end in the model's plan after 1, 2 and 3 asks.
+
+    The model answers well as soon as it is told what was wrong; what it is not asked again for stays as it is.
+    """
+    asks = asks_until_taken()
+    figures = [Figure("answers of the corpus", len(asks), "")]
+    for most in range(1, ASKS + 1):
+        taken = sum(number is not None and number <= most for number in asks)
+        figures.append(Figure(f"plans taken after {most} ask{'s' if most > 1 else ''}", taken / len(asks), ""))
+    return figures
+
+
 def main() -> int:
     """Measure and report."""
     with tempfile.TemporaryDirectory() as name:
-        figures = [*kept_answers(Path(name)), one_question(Path(name))]
+        figures = [*kept_answers(Path(name)), one_question(Path(name)), *gained_by_feedback()]
     for part in (TUNED, HELD_OUT):
         pairs = [pair for pair in read_pairs() if pair.part == part]
         for pair in pairs:
