@@ -28,8 +28,10 @@ ATTACKS = [
     ("ln -s /etc/passwd link", "symlink"),
     ("i=0; while [ $i -lt 1100 ]; do echo x > f$i; i=$((i+1)); done", "files"),
     ("head -c 30000000 /dev/zero > big.bin", "file_size"),
-    ("git init -q inner; echo x > inner/a; git -C inner add a; git -C inner commit -qm x; git add inner", "submodule"),
 ]
+
+
+NESTED = "git init -q inner; echo x > inner/a; git -C inner add a; git -C inner commit -qm x; git add inner"
 
 
 def judged(tmp_path: Path, origin: Origin, runner: DockerRunner, attempt_id: str, script: str) -> Verdict:
@@ -70,3 +72,14 @@ def test_the_canary_is_all_that_there_is_to_steal(
     assert canary_for(attempt_id) in log
     for name in ("GITHUB_TOKEN", "GH_TOKEN", "SQUIRE_MODEL_KEY", "ghp_", "github_pat_", "sk-"):
         assert name not in log
+
+
+@pytest.mark.parametrize("more", ["", "; git commit -qm inner"])
+def test_a_repository_within_is_left_out_and_named_however_it_was_added(
+    tmp_path: Path, origin: Origin, runner: DockerRunner, attempt_id: str, more: str
+) -> None:
+    inputs = origin.prepared(tmp_path, command=("sh", "-c", NESTED + more), attempt_id=attempt_id)
+    ending = runner.run(inputs, heartbeat=go_on).ending
+    assert ending.cause is Cause.NO_CHANGES
+    assert ending.evidence is not None
+    assert ending.evidence.facts["left_out"] == ["inner/"]

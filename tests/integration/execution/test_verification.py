@@ -131,7 +131,9 @@ def test_a_change_of_a_lockfile_makes_its_own_and_they_are_not_kept(pipeline: Pi
 
 @pytest.mark.slow
 def test_what_an_agent_wrote_is_not_in_the_dependencies_of_others(pipeline: Pipeline, log: Path) -> None:
-    poison = ("sh", "-c", "mkdir -p node_modules; echo evil > node_modules/evil; echo more >> NOTES.md")
+    # In a commit of the agent's own, since what programs leave behind is no part of a change otherwise.
+    add = "git add --force node_modules; git commit -qm evil; echo more >> NOTES.md"
+    poison = ("sh", "-c", f"mkdir -p node_modules; echo evil > node_modules/evil; {add}")
     rules = f'setup = "{SETUP.format(log=log)}"\ntests = "test ! -e node_modules/evil"'
     use(pipeline, rules, poison)
     pipeline.attempt(LEDGERLIB)

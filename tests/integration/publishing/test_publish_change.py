@@ -39,6 +39,7 @@ from tests.support.git_repository import Checkout, git
 from tests.support.workshop import Workshop
 
 ROOT = Path(__file__).parents[3]
+ARCHIVED = "Repository was archived so is read-only."
 POLICY = policy_from(PolicySettings())
 NEEDS_APPROVAL_LABEL = "squire:needs-approval"
 # The steps before and after them leave nothing outside of the scratch folder.
@@ -267,7 +268,8 @@ def test_a_repository_without_drafts_gets_a_labelled_pull_request(workshop: Work
     [
         (GitHubValidationError("No commits between main and x"), "validation"),
         (GitHubPermissionError("Resource not accessible by personal access token"), "permission"),
-        (GitHubPermissionError("Repository was archived so is read-only."), "archived"),
+        (GitHubPermissionError("403: archived", context={"message": ARCHIVED}), "archived"),
+        (GitHubPermissionError(f"refused: the branch {ARCHIVED}", context={"message": "No."}), "permission"),
     ],
 )
 def test_refusals_of_the_pull_request_are_named(
