@@ -36,17 +36,6 @@ class FollowState(StrEnum):
 
 _FINAL = frozenset({FollowState.MERGED, FollowState.LANDED_ELSEWHERE, FollowState.CLOSED, FollowState.REVERTED})
 
-FOLLOW_TRANSITIONS: Mapping[FollowState, frozenset[FollowState]] = MappingProxyType(
-    {
-        # Between two looks anything may have happened to an open pull request: no state in between is needed.
-        **dict.fromkeys(set(FollowState) - _FINAL, frozenset(FollowState)),
-        FollowState.CLOSED: frozenset(FollowState),
-        FollowState.LANDED_ELSEWHERE: frozenset({FollowState.REVERTED}),
-        FollowState.MERGED: frozenset({FollowState.REVERTED}),
-        FollowState.REVERTED: frozenset(),
-    }
-)
-
 
 @dataclass(frozen=True, slots=True)
 class FollowRules:
@@ -114,15 +103,11 @@ class FollowedPull:
 
 @dataclass(frozen=True, slots=True)
 class NextStep:
-    """Where a pull request stands, in words what it waits for, and the work to begin, if any.
-
-    `hand_over` says that it is now left to people; `reason` then says why.
-    """
+    """Where a pull request stands, in words what it waits for, and the work to begin, if any."""
 
     state: FollowState
     reason: str = ""
     begin: FollowUpKind | None = None
-    hand_over: bool = False
 
 
 _UNDER_WAY: Mapping[FollowUpKind, NextStep] = MappingProxyType(
@@ -221,4 +206,4 @@ def _wait(pull: FollowedPull) -> NextStep:
 
 
 def _hand_over(reason: str) -> NextStep:
-    return NextStep(FollowState.HANDED_OVER, reason, hand_over=True)
+    return NextStep(FollowState.HANDED_OVER, reason)
