@@ -14,7 +14,8 @@ from squire_pipelines.domain.identity import new_trace_id, parse_repository
 from squire_pipelines.domain.signals import Collection
 from squire_pipelines.domain.tasks import Plan, TaskStatus
 from squire_pipelines.errors import ConfigError, ExitCode, GitHubError
-from squire_pipelines.execution.planning import plan_repository, requests_in, unadmitted_plan
+from squire_pipelines.execution.plan_preview import preview_plan
+from squire_pipelines.execution.planning import plan_repository, unadmitted_plan
 from squire_pipelines.execution.repository_file_reading import settings_at_github
 from squire_pipelines.execution.repository_reading import foresee
 from squire_pipelines.execution.repository_settings import missing_consents, repository_settings, settings_in
@@ -149,9 +150,13 @@ def preview(
             return None
         foresight = await foresee(client, effective, ledger, name)
         basis = foresight.basis
-        requested = requests_in(effective, basis, default_branch=info.default_branch)
         made = unadmitted_plan(basis) or await plan_repository(effective, ledger, basis, info=info, trace_id=trace_id)
-        return made.model_copy(update={"tasks": requested + made.tasks}), foresight.readings
+        with ledger.read() as tx:
+            branch = info.default_branch
+            shown = preview_plan(tx, effective, basis, made, default_branch=branch, history={})
+        tasks = tuple(task.spec for task in shown.tasks if task.is_requested or not shown.findings)
+        notes = (*made.notes, *(f"its tasks would not be made: {finding.message}" for finding in shown.findings))
+        return made.model_copy(update={"tasks": tasks, "notes": notes}), foresight.readings
 
     async def plan_all() -> tuple[list[tuple[Plan, tuple[Collection, ...]]], dict[str, GitHubError]]:
         async with open_client(settings, ledger) as client:
