@@ -15,6 +15,7 @@ from squire_pipelines.domain.outcomes import PullRequestState
 from squire_pipelines.domain.queue_rules import QueueRules
 from squire_pipelines.domain.states import EventSubject
 from squire_pipelines.domain.tasks import TaskStatus
+from squire_pipelines.execution.group_planning import due_groups
 from squire_pipelines.ledger import attempts, collections, deliveries, outcomes, plans, tasks
 from squire_pipelines.ledger.collections import RecordedCollection
 from squire_pipelines.ledger.queue_waits import RulesOf, read_waits
@@ -22,6 +23,7 @@ from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tables import task_events
 from squire_pipelines.ledger.tables import tasks as task_table
 from squire_pipelines.ledger.waiting import Wait, WaitKind
+from squire_pipelines.settings.model import Settings
 
 _MAX_TASKS = 1000
 
@@ -54,6 +56,7 @@ class CycleTask:
 class CycleState:
     """How far a cycle is.
 
+    `unplanned` counts repositories, and groups whose plan the runs of one of them are to make.
     `rows` are the tasks that were created or ran since it began, and `planned_tasks` how many plans have made since.
     """
 
@@ -102,12 +105,13 @@ def look(
     since: datetime,
     stopped: Collection[str] = (),
     *,
+    settings: Settings | None = None,
     rules_of: RulesOf = lambda _: QueueRules(),
 ) -> CycleState:
     """Return the state of a cycle over `repositories` that the inbox rows `requests` asked for at `since`.
 
     Nothing is planned and started in `stopped` ones before their people change something: nobody waits for that, nor
-    for a cap on pull requests, which `rules_of` has.
+    for a cap on pull requests, which `rules_of` has. `settings` have the groups that are planned; None for no group.
     """
     with ledger.read() as tx:
         waiting = {*collections.unplanned(tx), *plans.unadmitted(tx)}
@@ -116,13 +120,20 @@ def look(
         waits = read_waits(tx, starting, rules_of, lambda _: BudgetLimits())
         return CycleState(
             uncollected=len(deliveries.still_open(tx, requests)),
-            unplanned=sum(name in waiting and name not in stopped for name in repositories),
+            unplanned=sum(name in waiting and name not in stopped for name in repositories)
+            + (0 if settings is None else _unplanned_groups(tx, settings, repositories, stopped)),
             stopped=frozenset(stopped),
             readings=collections.latest(tx, repositories),
             rows=tuple(_with_wait(row, waits.get(row.task_id)) for row in rows),
             last_event=tasks.last_event_id(tx),
             planned_tasks=_planned_since(tx, repositories, since),
         )
+
+
+def _unplanned_groups(
+    tx: Transaction, settings: Settings, repositories: Collection[str], stopped: Collection[str]
+) -> int:
+    return sum(group.repositories[0] in repositories for group in due_groups(tx, settings, stopped))
 
 
 def _tasks_since(tx: Transaction, repositories: Sequence[str], since: datetime) -> list[str]:

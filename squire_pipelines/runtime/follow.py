@@ -4,13 +4,16 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
+from squire_pipelines.domain.plan_groups import group_subject
 from squire_pipelines.domain.queue_rules import QueueRules
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.ledger import plans
+from squire_pipelines.ledger.plans import SavedPlan
 from squire_pipelines.ledger.queue_waits import RulesOf
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.waiting import WaitKind
 from squire_pipelines.runtime.cycle import CycleState, CycleTask, look
+from squire_pipelines.settings.model import Settings
 
 Say = Callable[[str], None]
 
@@ -24,6 +27,7 @@ class Follower:
         since: When it was asked for, by the ledger's clock.
         say: Takes one line of plain text.
         stopped: Gives the repositories in which nothing is planned and started, and why.
+        settings: Have the groups whose plans are waited for; None for no group.
         rules_of: What holds for the ready tasks of a repository.
     """
 
@@ -36,6 +40,7 @@ class Follower:
         *,
         say: Say,
         stopped: Callable[[], Mapping[str, str]] = dict,
+        settings: Settings | None = None,
         rules_of: RulesOf = lambda _: QueueRules(),
     ) -> None:
         self._ledger = ledger
@@ -47,6 +52,7 @@ class Follower:
         self._planned = False
         self._seen: dict[str, str] = {}
         self._stopped = stopped
+        self._settings = settings
         self._rules_of = rules_of
 
     def wait_for(self, requests: Sequence[int]) -> None:
@@ -57,7 +63,15 @@ class Follower:
     def look(self) -> CycleState:
         """Read the state, say what has changed since the last look, and return it."""
         stopped = self._stopped()
-        state = look(self._ledger, self._repositories, self._requests, self._since, stopped, rules_of=self._rules_of)
+        state = look(
+            self._ledger,
+            self._repositories,
+            self._requests,
+            self._since,
+            stopped,
+            settings=self._settings,
+            rules_of=self._rules_of,
+        )
         if self._planned:
             # What deliveries bring to light later belongs to a later cycle; tasks that come of it are still shown.
             state = dataclasses.replace(state, unplanned=0)
@@ -72,6 +86,8 @@ class Follower:
             self._say(f"planned: {state.planned_tasks} task{'' if state.planned_tasks == 1 else 's'}")
             for name in self._repositories:
                 self._tell_without_model(name)
+            for subject in self._groups():
+                self._tell_of_group(subject)
         for row in state.rows:
             now = _describe(row)
             if self._seen.get(row.task_id) != now:
@@ -84,9 +100,32 @@ class Follower:
             newest = plans.latest(tx, repository)
         if newest is None or not newest.plan.model_failed:
             return
-        self._say(f"{repository}: {next(iter(newest.plan.notes), 'planned by rules, since the model failed')}")
+        self._say(_without_model(repository, newest))
         if newest.ask_again_at is not None:
             self._say(f"{repository}: the model is asked again from {newest.ask_again_at:%Y-%m-%d %H:%M} UTC on")
+
+    def _groups(self) -> list[str]:
+        groups = self._settings.planner.group if self._settings is not None else ()
+        return [group_subject(group.name) for group in groups if group.repositories[0] in self._repositories]
+
+    def _tell_of_group(self, subject: str) -> None:
+        """Say why a group's newest plan makes no tasks, or why a newer one could not be made."""
+        with self._ledger.read() as tx:
+            newest = plans.latest(tx, subject)
+        if newest is None:
+            return
+        if newest.findings:
+            self._say(f"{subject}: no task is made: {newest.findings[0].message}")
+        elif newest.plan.model_failed:
+            self._say(_without_model(subject, newest))
+        elif newest.ask_again_at is not None:  # of a plan before this one nothing else is kept, see `put_off`
+            self._say(f"{subject}: no new plan could be made: the check `groups` of `task_plan` says why")
+        if newest.ask_again_at is not None:
+            self._say(f"{subject}: it is planned again from {newest.ask_again_at:%Y-%m-%d %H:%M} UTC on")
+
+
+def _without_model(subject: str, saved: SavedPlan) -> str:
+    return f"{subject}: {next(iter(saved.plan.notes), 'planned by rules, since the model failed')}"
 
 
 def _collected(state: CycleState) -> str:

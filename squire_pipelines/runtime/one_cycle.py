@@ -236,6 +236,7 @@ def run(
             since,
             say=say,
             stopped=lambda: repository_settings(ledger, settings).stopped,
+            settings=settings,
             rules_of=lambda name: settings_in(ledger, settings, name).dispatch.queue_rules,
         )
         starts = AgentStarts(ledger, settings, say=say)

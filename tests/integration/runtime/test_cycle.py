@@ -8,17 +8,23 @@ from rich.console import Console
 
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.outcomes import PullRequestReport, PullRequestState
+from squire_pipelines.domain.plan_groups import group_subject
+from squire_pipelines.domain.plans import RULES, PlanFinding
 from squire_pipelines.domain.queue_rules import PullRequestCaps, QueueRules
 from squire_pipelines.domain.signals import CollectionStatus, Source
-from squire_pipelines.domain.tasks import TaskStatus
-from squire_pipelines.ledger import attempts, collections, deliveries, outcomes, plans
+from squire_pipelines.domain.tasks import Plan, TaskStatus
+from squire_pipelines.ledger import attempts, collections, deliveries, outcomes, plan_retries, plans
 from squire_pipelines.ledger.attempts import AttemptFacts
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.task_creation import RequestedTask, create_requested
 from squire_pipelines.ledger.waiting import WaitKind
+from squire_pipelines.planning.digest import group_digest
 from squire_pipelines.runtime.cycle import CycleState, look
 from squire_pipelines.runtime.follow import Follower
 from squire_pipelines.runtime.report import cycle_table, failures
+from squire_pipelines.sections.goals import PlanGroup
+from squire_pipelines.sections.services import PlannerSettings
+from squire_pipelines.settings.model import Settings
 from tests.support.ledgers import (
     ALL_APPROVED,
     NONE_APPROVED,
@@ -147,6 +153,59 @@ def test_a_plan_without_its_model_is_said_with_the_reason_and_when_the_model_is_
         f"{REPOSITORY}: planned by rules, since the model failed",
         f"{REPOSITORY}: the model is asked again from {saved.ask_again_at:%Y-%m-%d %H:%M} UTC on",
     ]
+
+
+def test_a_cycle_waits_for_the_plans_of_groups_that_it_is_to_make_and_tells_why_there_is_none(
+    ledger: Ledger, clock: Clock
+) -> None:
+    other = "acme/other"
+    group = PlanGroup(name="both", repositories=(REPOSITORY, other), goals="Do it.")
+    settings = Settings(repositories=(REPOSITORY, other), planner=PlannerSettings(model="openai:small", group=(group,)))
+    subject = group_subject("both")
+    messages: list[str] = []
+
+    def is_settled(*names: str, stopped: tuple[str, ...] = ()) -> bool:
+        return look(ledger, names, (), clock.now, stopped, settings=settings).settled
+
+    def tell() -> list[str]:
+        messages.clear()
+        Follower(ledger, [REPOSITORY], (), clock.now, settings=settings, say=messages.append).look()
+        return messages[2:]
+
+    def save(finding: PlanFinding | None, **fields: object) -> None:
+        made = Plan(repository=subject, planner="rules", signals_digest="").model_copy(
+            update={"settings_digest": group_digest(settings, group), **fields}
+        )
+        with ledger.write() as tx:
+            saved = plans.save(tx, made, [finding] if finding else [], trace_id=TRACE, run_id=None)
+            plans.mark_admitted(tx, saved.id, made, ())
+
+    for name in (REPOSITORY, other):
+        reading = collect(ledger, repository=name)
+        with ledger.write() as tx:
+            collections.mark_planned(tx, name, reading.id)
+    assert not is_settled(REPOSITORY)
+    assert is_settled(other), "the runs of the first repository make the plan"
+    assert is_settled(REPOSITORY, stopped=(other,)), "nothing is planned for the group"
+    assert look(ledger, [REPOSITORY], (), clock.now).settled
+    assert tell() == [], "it is not planned yet"
+    save(PlanFinding(RULES, None, "it is wrong"))
+    assert is_settled(REPOSITORY)
+    assert tell() == [f"{subject}: no task is made: it is wrong"]
+    save(None, model_failed=True, notes=("the model failed",))
+    assert tell() == [f"{subject}: the model failed"]
+    save(None)
+    assert tell() == []
+    with ledger.write() as tx:
+        plan_retries.put_off(tx, subject, timedelta(seconds=60))
+    at = f"{clock.now + timedelta(seconds=60):%Y-%m-%d %H:%M}"
+    assert tell() == [
+        f"{subject}: no new plan could be made: the check `groups` of `task_plan` says why",
+        f"{subject}: it is planned again from {at} UTC on",
+    ]
+    assert is_settled(REPOSITORY)
+    clock.forward(61)
+    assert not is_settled(REPOSITORY), "it is due again"
 
 
 def test_every_change_is_said_once(ledger: Ledger, clock: Clock) -> None:
