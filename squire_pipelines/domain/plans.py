@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
+from squire_pipelines.domain.branches import OWN_BRANCHES
 from squire_pipelines.domain.budgets import Amount, Limit
 from squire_pipelines.domain.globs import matches
 from squire_pipelines.domain.tasks import EstimatedSize, LeftOutReason, LeftOutTask, Plan, Risk, TaskSpec
@@ -45,10 +46,14 @@ def unasked(spec: TaskSpec) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class AdmissionRule:
-    """How planned tasks of a repository come into the ledger: which may start, and how often each is tried."""
+    """How planned tasks of a repository come into the ledger.
+
+    Which may start, how often each is tried, and what the names of their branches begin with.
+    """
 
     approval: ApprovalRule
     max_attempts: int
+    branch_prefix: str = OWN_BRANCHES
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,7 +163,7 @@ def admit_groups_plan(
     if saved is None or not _is_within(saved.plan, group.repositories):
         return ()
     rules = {
-        name: AdmissionRule(approval_rule(own), own.dispatch.max_attempts)
+        name: AdmissionRule(approval_rule(own), own.dispatch.max_attempts, own.publishing.branch_prefix)
         for name in group.repositories
         for own in (settings_of(name),)
     }

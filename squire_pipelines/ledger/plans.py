@@ -173,10 +173,9 @@ def admit(
         plan,
         plan_id=plan_id,
         versions=versions,
-        rules=AdmissionRule(approval, max_attempts),
+        rules=AdmissionRule(approval, max_attempts, branch_prefix),
         trace_id=saved.trace_id,
         max_tasks_per_fact=max_tasks_per_fact,
-        branch_prefix=branch_prefix,
     )
     mark_admitted(tx, plan_id, plan, created)
     return created

@@ -40,7 +40,6 @@ def create_from_plan(
     rules: AdmissionRule | Mapping[str, AdmissionRule],
     trace_id: str,
     max_tasks_per_fact: int = 1,
-    branch_prefix: str = OWN_BRANCHES,
 ) -> tuple[str, ...]:
     """Create a plan's tasks, each fact at most once. Returns the new tasks' ids.
 
@@ -69,7 +68,7 @@ def create_from_plan(
             repository=repository,
             spec=spec,
             fingerprint=spec_fingerprint,
-            branch=branch_name(task_id, spec.title, branch_prefix),
+            branch=branch_name(task_id, spec.title, rule.branch_prefix),
             ready=ready,
             max_attempts=rule.max_attempts,
             trace_id=trace_id,

@@ -1,0 +1,44 @@
+"""What becomes of a plan over several repositories in the ledger, by the settings of each of them."""
+
+import pytest
+
+from squire_pipelines.domain.plan_groups import group_subject
+from squire_pipelines.domain.tasks import Plan
+from squire_pipelines.execution.group_planning import admit_groups_plan
+from squire_pipelines.ledger import plans, tasks
+from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.sections.goals import PlanGroup
+from squire_pipelines.sections.services import PlannerSettings
+from squire_pipelines.sections.tasks import PublishingSettings
+from squire_pipelines.settings.model import Settings
+from tests.support.ledgers import TRACE, spec
+
+API, WEB = MEMBERS = ("acme/api", "acme/web")
+GROUP = PlanGroup(name="checkout", repositories=MEMBERS, goals="Offer and use version 2.")
+SETTINGS = Settings(
+    repositories=MEMBERS,
+    planner=PlannerSettings(model="openai:small", group=(GROUP,)),
+    publishing=PublishingSettings(branch_prefix="bots/"),
+)
+
+
+@pytest.fixture
+def database() -> str:
+    """The rows are those of every plan and task, which are tested on both."""
+    return "sqlite"
+
+
+def made() -> Plan:
+    specs = (
+        spec("offer", title="Offer it").model_copy(update={"repository": API, "base_branch": "main"}),
+        spec("use", title="Use it").model_copy(update={"repository": WEB, "base_branch": "trunk"}),
+    )
+    return Plan(repository=group_subject(GROUP.name), planner="llm", signals_digest="", tasks=specs)
+
+
+def test_the_branches_of_a_groups_tasks_begin_as_the_settings_say(ledger: Ledger) -> None:
+    with ledger.write() as tx:
+        plans.save(tx, made(), (), trace_id=TRACE, run_id=None)
+        ids = admit_groups_plan(tx, SETTINGS, GROUP, lambda _: SETTINGS)
+        branches = {task.repository: task.branch for task in (tasks.get(tx, task_id) for task_id in ids)}
+    assert {name: branch.split("/")[0] for name, branch in branches.items()} == {API: "bots", WEB: "bots"}
