@@ -37,7 +37,7 @@ from squire_pipelines.runtime.follow import Follower
 from squire_pipelines.runtime.processes import interruptible
 from squire_pipelines.runtime.report import cycle_table, failures, remarks
 from squire_pipelines.runtime.services import AlreadyRunningError, Services
-from squire_pipelines.settings.goals import goals_for
+from squire_pipelines.settings.goals import goals_among
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.terminal.console import CleanConsole
 from squire_pipelines.terminal.output import write_json, write_labelled
@@ -203,10 +203,7 @@ def run(
     FAILED when a repository could not, a task or a source failed, or the time was up. Raises GitHubError, ConfigError,
     and, after the report, why no agent can start when each task that is left waits for that: EngineError and the like.
     """
-    for name in names:
-        check_agent_of(settings, name)
-        if settings.planner.kind != "rules" and settings.planner.model is not None:
-            read_goals(goals_for(settings, name))  # a person is here to correct a file; a cycle by itself goes on
+    _check_settings(settings, names)
     refused = check_access(settings, ledger, names)
     _tell_refused(refused)
     names = [name for name in names if name not in refused]
@@ -256,6 +253,15 @@ def run(
     if ended_for is not None:
         raise ended_for
     return ExitCode.FAILED if refused else code
+
+
+def _check_settings(settings: Settings, names: Sequence[str]) -> None:
+    """Check agents and the files of goals. Raises ConfigError."""
+    for name in names:
+        check_agent_of(settings, name)
+    if settings.planner.kind != "rules" and settings.planner.model is not None:
+        for goals in goals_among(settings, names):
+            read_goals(goals)  # a person is here to correct a file; a cycle by itself goes on
 
 
 def _report(state: CycleState, console: CleanConsole, *, as_json: bool, time_is_up: bool) -> ExitCode:

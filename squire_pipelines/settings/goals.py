@@ -1,6 +1,6 @@
 """Which goals hold where: those of `[planner]`, or a repository's own. `planning.goal_files` reads their files."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from squire_pipelines.sections.goals import Goals, PlanGroup
@@ -32,6 +32,14 @@ def all_goals(settings: Settings) -> Iterator[SetGoals]:
     yield SetGoals(("planner", _KEY), settings.planner.goals)
     yield from (goals_for(settings, name) for name, own in settings.repository.items() if own.goals is not None)
     yield from (group_goals(number, group) for number, group in enumerate(settings.planner.group))
+
+
+def goals_among(settings: Settings, repositories: Collection[str]) -> Iterator[SetGoals]:
+    """Yield the goals by which these repositories, in the settings' spelling, are planned: alone and in groups."""
+    yield from (goals_for(settings, name) for name in repositories)
+    for number, group in enumerate(settings.planner.group):
+        if not set(group.repositories).isdisjoint(repositories):
+            yield group_goals(number, group)
 
 
 def group_goals(number: int, group: PlanGroup) -> SetGoals:

@@ -29,7 +29,9 @@ from squire_pipelines.ledger.tables import tasks as task_table
 from squire_pipelines.runtime import one_cycle
 from squire_pipelines.runtime.services import home_lock
 from squire_pipelines.sections.agents import AgentSettings
+from squire_pipelines.sections.goals import PlanGroup
 from squire_pipelines.sections.services import PlannerSettings
+from squire_pipelines.settings.goals import goals_among
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.terminal.console import CleanConsole, open_console
 from tests.support.ledgers import rows_as_stored
@@ -66,6 +68,21 @@ def test_a_cycle_whose_goals_cannot_be_read_begins_nothing_where_a_model_plans(l
         one_cycle.run(settings, ledger, ["acme/api"], paper()[0], timeout_s=1, as_json=False)
     with ledger.read() as tx:
         assert deliveries.newest(tx, source=deliveries.COMMAND) is None
+
+
+@pytest.mark.parametrize("name", ["acme/api", "acme/web"])
+def test_a_cycle_begins_nothing_where_the_goals_of_a_group_that_it_touches_cannot_be_read(
+    ledger: Ledger, tmp_path: Path, name: str
+) -> None:
+    agent = AgentSettings(kind="command", command=("true",))
+    group = PlanGroup(name="both", repositories=("acme/api", "acme/web"), goals=(tmp_path / "both.md",))
+    planner = PlannerSettings(model="openai:small", group=(group,))
+    settings = Settings(repositories=("acme/api", "acme/web", "acme/lib"), agent=agent, planner=planner)
+    with pytest.raises(ConfigError, match=r"both.md cannot be used: there is no such file"):
+        one_cycle.run(settings, ledger, [name], paper()[0], timeout_s=1, as_json=False)
+    with ledger.read() as tx:
+        assert deliveries.newest(tx, source=deliveries.COMMAND) is None
+    assert [goals.key for goals in goals_among(settings, ["acme/lib"])] == [("planner", "goals")]
 
 
 def test_a_repository_that_the_settings_do_not_name_is_neither_read_nor_worked_on() -> None:
