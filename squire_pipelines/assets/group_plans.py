@@ -10,13 +10,12 @@ import dagster as dg
 
 from squire_pipelines.assets.concurrency import gather_bounded
 from squire_pipelines.assets.tables import preview
-from squire_pipelines.domain.tasks import Plan
 from squire_pipelines.errors import SquireError
 from squire_pipelines.sections.goals import PlanGroup
 from squire_pipelines.settings.model import Settings
 
 if TYPE_CHECKING:
-    from squire_pipelines.execution.group_planning import GroupBasis
+    from squire_pipelines.execution.group_planning import GroupBasis, MadeGroupPlan
     from squire_pipelines.execution.repository_settings import RepositorySettings
     from squire_pipelines.github.client import GitHubClient
     from squire_pipelines.ledger.plans import SavedPlan
@@ -68,7 +67,7 @@ async def plan_groups(
         if basis.is_planned and not again:
             return
         try:
-            outcome: Plan | SquireError = await plan_group(
+            outcome: MadeGroupPlan | SquireError = await plan_group(
                 settings, client, ledger, basis, trace_id=trace_id, fresh=fresh
             )
         except SquireError as error:
@@ -85,12 +84,12 @@ async def plan_groups(
         _report(context, repository, problems)
 
 
-def _problems(group: PlanGroup, outcome: Plan | SquireError, saved: "SavedPlan | None") -> list[str]:
+def _problems(group: PlanGroup, outcome: "MadeGroupPlan | SquireError", saved: "SavedPlan | None") -> list[str]:
     if isinstance(outcome, SquireError):
         return [f"{group.name}: no plan: {outcome}"]
     if saved is not None and saved.findings:
         return [f"{group.name}: {finding.message}" for finding in saved.findings]
-    return [f"{group.name}: {outcome.notes[0]}"] if outcome.model_failed and outcome.notes else []
+    return [f"{group.name}: {outcome.plan.notes[0]}"] if outcome.plan.model_failed and outcome.plan.notes else []
 
 
 def _observe(context: dg.AssetExecutionContext, basis: "GroupBasis", saved: "SavedPlan") -> None:

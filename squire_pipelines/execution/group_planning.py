@@ -59,6 +59,14 @@ class GroupBasis:
         return group_subject(self.group.name)
 
 
+@dataclass(frozen=True, slots=True)
+class MadeGroupPlan:
+    """A group's plan, and the default branch of each of its repositories that has a commit, as GitHub had them then."""
+
+    plan: Plan
+    branches: Mapping[str, str]
+
+
 def group_basis(tx: Transaction, settings: Settings, group: PlanGroup) -> GroupBasis:
     """Return what a group's plan is made from."""
     names, latest = group.repositories, plans.latest(tx, group_subject(group.name))
@@ -96,7 +104,7 @@ def due_groups(tx: Transaction, settings: Settings, stopped: Collection[str] = (
 
 async def plan_group(
     settings: Settings, client: GitHubClient, ledger: Ledger, basis: GroupBasis, *, trace_id: str, fresh: bool = False
-) -> Plan:
+) -> MadeGroupPlan:
     """Plan several repositories by their group's goals; a model that is asked is paid for from the budgets.
 
     A repository without any commit is left out until it has one.
@@ -105,19 +113,26 @@ async def plan_group(
         SquireError: GitHub, the ledger or a file of the settings cannot be used.
     """
     account = PlanAccount(ledger, settings, basis.subject, trace_id=trace_id)
-    branches = {name: (await repository_info(client, name)).default_branch for name in basis.group.repositories}
-    members = [GroupMember(name, branch, basis.signals[name]) for name, branch in branches.items() if branch]
+    infos = {name: await repository_info(client, name) for name in basis.group.repositories}
+    branches = {name: info.default_branch for name, info in infos.items() if info.default_branch}
+    members = [GroupMember(name, branch, basis.signals[name]) for name, branch in branches.items()]
     sources = Sources(
         partial(find_secret, sources=settings.secret_sources),
         account.settle,
         account.reserve,
         SharedAnswers(ledger, settings.planner, fresh=fresh),
     )
-    return await make_group_plan(settings, basis.group, members, sources, basis.known_work)
+    return MadeGroupPlan(await make_group_plan(settings, basis.group, members, sources, basis.known_work), branches)
 
 
 def save_group_plan(
-    tx: Transaction, settings: Settings, basis: GroupBasis, outcome: Plan | SquireError, *, trace_id: str, run_id: str
+    tx: Transaction,
+    settings: Settings,
+    basis: GroupBasis,
+    outcome: MadeGroupPlan | SquireError,
+    *,
+    trace_id: str,
+    run_id: str,
 ) -> SavedPlan | None:
     """Store a group's plan with what is wrong with it, which keeps it from becoming tasks.
 
@@ -125,9 +140,9 @@ def save_group_plan(
     """
     planner = settings.planner
     waits = RetryWaits(planner.retry_base_s, planner.retry_cap_s)
-    if isinstance(outcome, Plan):
+    if isinstance(outcome, MadeGroupPlan):
         findings = _find_problems(settings, basis, outcome)
-        return plans.save(tx, outcome, findings, trace_id=trace_id, run_id=run_id, waits=waits)
+        return plans.save(tx, outcome.plan, findings, trace_id=trace_id, run_id=run_id, waits=waits)
     saved = None
     if basis.latest is None:
         empty = Plan(repository=basis.subject, planner="rules", signals_digest="")
@@ -137,12 +152,10 @@ def save_group_plan(
     return saved
 
 
-def _find_problems(settings: Settings, basis: GroupBasis, plan: Plan) -> tuple[PlanFinding, ...]:
-    planner = settings.planner
-    branches = {task.repository: task.base_branch for task in plan.tasks if task.repository in basis.signals}
-    known = {name: branch for name, branch in branches.items() if name is not None}
+def _find_problems(settings: Settings, basis: GroupBasis, made: MadeGroupPlan) -> tuple[PlanFinding, ...]:
+    planner, plan = settings.planner, made.plan
     return (
-        *check_group(plan, known, max_tasks=planner.max_tasks),
+        *check_group(plan, made.branches, max_tasks=planner.max_tasks),
         *check_bounds(plan, planner.task_bounds),
         *check_use(plan, settings.budgets_for(basis.subject).cap(Purpose.PLAN)),
     )

@@ -13,7 +13,10 @@ from squire_pipelines.ledger.tables import plan_inputs
 MAX_KEPT = 200
 """Of all plans together: the newest ones."""
 
-_GONE = "they are kept for `retention.plan_answers_days`, of the newest plans"
+_GONE = (
+    "they are kept for `retention.plan_answers_days`, of the newest plans of single repositories; "
+    "a plan of a group records none"
+)
 
 
 def record(tx: Transaction, plan_id: str, inputs: RecordedInputs) -> None:

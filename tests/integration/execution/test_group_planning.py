@@ -4,7 +4,12 @@ import pytest
 
 from squire_pipelines.domain.plan_groups import group_subject
 from squire_pipelines.domain.tasks import Plan
-from squire_pipelines.execution.group_planning import admit_groups_plan
+from squire_pipelines.execution.group_planning import (
+    MadeGroupPlan,
+    admit_groups_plan,
+    group_basis,
+    save_group_plan,
+)
 from squire_pipelines.ledger import plans, tasks
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.sections.goals import PlanGroup
@@ -42,3 +47,16 @@ def test_the_branches_of_a_groups_tasks_begin_as_the_settings_say(ledger: Ledger
         ids = admit_groups_plan(tx, SETTINGS, GROUP, lambda _: SETTINGS)
         branches = {task.repository: task.branch for task in (tasks.get(tx, task_id) for task_id in ids)}
     assert {name: branch.split("/")[0] for name, branch in branches.items()} == {API: "bots", WEB: "bots"}
+
+
+def test_a_groups_plan_is_checked_by_the_default_branches_that_github_has(ledger: Ledger) -> None:
+    branches = {API: "main", WEB: "develop"}
+    with ledger.write() as tx:
+        basis = group_basis(tx, SETTINGS, GROUP)
+        saved = save_group_plan(tx, SETTINGS, basis, MadeGroupPlan(made(), branches), trace_id=TRACE, run_id="run-1")
+        created = admit_groups_plan(tx, SETTINGS, GROUP, lambda _: SETTINGS)
+    assert saved is not None
+    assert [(finding.task, finding.message) for finding in saved.findings] == [
+        ("use", f"has the base branch 'trunk'; that of {WEB} is 'develop'")
+    ]
+    assert created == ()
