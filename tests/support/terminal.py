@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 TIMEOUT_S = 60
+_PATIENCE_S = 2
+_CTRL_C = "\x03"
 # A session of its own, whose terminal this is: so Ctrl-C reaches the command as it reaches any other. A test run in the
 # background has SIGINT ignored, which a child would inherit.
 _SCRIPT = """
@@ -54,6 +56,21 @@ class Terminal:
         until = time.monotonic() + TIMEOUT_S
         while time.monotonic() < until and self._read():
             pass
+        return self._process.wait(timeout=TIMEOUT_S), self.seen
+
+    def interrupt(self) -> tuple[int, str]:
+        """Press Ctrl-C, and again while nothing happens, and return as `end` does.
+
+        Python sees a signal after it has asked for the next key only with that key: a signal that comes between its
+        last look and the question is seen with the next one, as a person who waits in vain presses once more.
+        """
+        until = time.monotonic() + TIMEOUT_S
+        self.type(_CTRL_C)
+        while time.monotonic() < until:
+            if not select.select([self._ours], [], [], _PATIENCE_S)[0]:
+                self.type(_CTRL_C)
+            elif not self._read():
+                break
         return self._process.wait(timeout=TIMEOUT_S), self.seen
 
     def _read(self) -> bool:

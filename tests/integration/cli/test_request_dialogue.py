@@ -93,12 +93,14 @@ def test_ctrl_c_at_any_question_and_a_no_write_nothing(configured: Squire, edito
     answers = (("repository: ", f"{REPOSITORY}\r"), (WHAT, "Tidy up\r"), (QUESTION, "n\r"))
     for stop_at in range(len(answers) + 1):
         with bare(configured, editor=editor) as terminal:
-            for number, (question, keys) in enumerate(answers):
+            for question, keys in answers[:stop_at]:
                 terminal.expect(question)
-                terminal.type("\x03" if number == stop_at else keys)
-                if number == stop_at:
-                    break
-            code, seen = terminal.end()
+                terminal.type(keys)
+            if stop_at < len(answers):
+                terminal.expect(answers[stop_at][0])
+                code, seen = terminal.interrupt()
+            else:
+                code, seen = terminal.end()
         assert code == (130 if stop_at < len(answers) else 1), seen
         assert ("interrupted" if stop_at < len(answers) else "no task was made") in seen
         assert "Traceback" not in seen

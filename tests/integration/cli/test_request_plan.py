@@ -165,7 +165,7 @@ def at_terminal(squire: Squire) -> AbstractContextManager[Terminal]:
         ("o\r", 0, [WORDS]),
         ("x\rp\r", 0, [FIRST["title"], SECOND["title"]]),
         ("n\r", 1, []),
-        ("\x03", 130, []),
+        pytest.param("", 130, [], id="Ctrl-C"),
     ],
 )
 def test_a_person_at_a_terminal_chooses(planned: Squire, keys: str, code: int, titles: list[str]) -> None:
@@ -174,9 +174,9 @@ def test_a_person_at_a_terminal_chooses(planned: Squire, keys: str, code: int, t
         with at_terminal(planned) as terminal:
             shown = terminal.expect("Make original, proposal or nothing? [o/p/n]: ")
             assert planned.json("tasks", "list") == []
-            for key in keys.splitlines(keepends=True) if keys != "\x03" else [keys]:
+            for key in keys.splitlines(keepends=True):
                 terminal.type(key)
-            ended, seen = terminal.end()
+            ended, seen = terminal.end() if keys else terminal.interrupt()
     assert ended == code, seen
     assert WORDS in shown
     assert "1. speed: Read the file in one pass" in shown
