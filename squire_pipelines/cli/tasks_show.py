@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from datetime import datetime
 
 import click
 
@@ -16,7 +17,7 @@ from squire_pipelines.cli.context import (
 )
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import TASK_ID
-from squire_pipelines.cli.text import between, duration
+from squire_pipelines.cli.text import between, duration, instant
 from squire_pipelines.deadline import Deadline
 from squire_pipelines.domain.agent_choice import AgentChoice
 from squire_pipelines.domain.branches import base_name
@@ -88,6 +89,7 @@ _OUTCOME: Columns = {
     "pull request": "pr_url",
     "state": "state",
     "stands": lambda outcome: ": ".join(filter(None, (outcome.follow_state, outcome.follow_reason))),
+    "not said": lambda outcome: _not_said(outcome.tell_error, outcome.tell_again_at),
     "checks": "checks",
     "merging": "mergeability",
     "reviews": "review_decision",
@@ -198,6 +200,13 @@ def _write_task(task: Task, waiting: str | None, needed: Sequence[Dependency]) -
 
 def _evidence(attempt: Attempt) -> Evidence:
     return attempt.evidence or Evidence()
+
+
+def _not_said(error: str | None, again_at: datetime | None) -> str:
+    """Return why something could not be said on GitHub, and what comes of it; empty where nothing failed."""
+    if error is None:
+        return ""
+    return f"{error}; " + ("given up" if again_at is None else f"tried again at {instant(again_at)}")
 
 
 def _choice_text(choice: AgentChoice | None) -> str:

@@ -1,9 +1,10 @@
 """Tells people on GitHub what Squire did on its own pull requests: answers to remarks, and that it leaves one to them.
 
-What is told is recorded afterwards: a crash in between tells it again, which GitHub's own record of us prevents.
+What is told is recorded afterwards: a crash in between tells it again, which GitHub's own record of us prevents. The
+try is recorded before, so that what GitHub refuses, as on a locked or archived one, is tried a few times and given up.
 """
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from dataclasses import dataclass, replace
 
 from squire_pipelines.agents.model import AttemptFolder
@@ -19,6 +20,7 @@ from squire_pipelines.github.own_comments import RemarkAnswer, answer_remarks, p
 from squire_pipelines.ledger import attempts, followed_pulls, tasks
 from squire_pipelines.ledger.followed_pulls import Followed, OwnWork
 from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.ledger.telling_tries import MAX_TRIES
 from squire_pipelines.observability.run_log import RunLog
 from squire_pipelines.publishing.follow_words import ReplyToRemark, WorkDone, answers, left_to_people
 from squire_pipelines.publishing.inspection import inspect_text
@@ -44,24 +46,63 @@ def has_to_tell(ledger: Ledger, settings_of: SettingsOf) -> bool:
 
 
 async def tell(ledger: Ledger, client: GitHubClient, settings_of: SettingsOf, log: RunLog) -> int:
-    """Tell all that is to be told; return of how many pull requests. What fails is told at the next look."""
+    """Tell all that is to be told; return of how many pull requests. What fails is tried again later, a few times."""
     pulls = 0
     for news in list(_to_tell(ledger, settings_of)):
         outcome = news.followed.outcome
-        try:
-            await _tell(ledger, client, settings_of(outcome.repository), news)
-            pulls += 1
-        except SquireError as error:
-            log.warning("%s#%d: nothing could be said there: %s", outcome.repository, outcome.pr_number, error)
+        with ledger.write() as tx:
+            tries = followed_pulls.begin_telling(tx, outcome.task_id)
+        if tries is None:
+            continue
+        settings = settings_of(outcome.repository)
+        errors = [
+            error
+            for error in (
+                await _error_of(_answer_all(ledger, client, settings, news)),
+                await _error_of(_hand_over(ledger, client, settings, news)),
+            )
+            if error is not None
+        ]
+        pulls += not errors
+        _record_end(ledger, news, tries, "; ".join(errors), log)
     return pulls
+
+
+async def _error_of(telling: Awaitable[None]) -> str | None:
+    """Return why something could not be said; None where it was."""
+    try:
+        await telling
+    except SquireError as error:
+        return str(error)
+    return None
+
+
+def _record_end(ledger: Ledger, news: _Told, tries: int, error: str, log: RunLog) -> None:
+    """Record how a try ended; after the last, what could not be said counts as said."""
+    outcome = news.followed.outcome
+    gives_up = bool(error) and tries >= MAX_TRIES
+    with ledger.write() as tx:
+        if gives_up and news.rounds:
+            followed_pulls.record_answered(tx, outcome.task_id, news.rounds[-1].task_id)
+        if gives_up and news.left_to_people is not None:
+            followed_pulls.record_told(tx, outcome.task_id, news.left_to_people)
+        if gives_up or not error:
+            followed_pulls.end_telling(tx, outcome.task_id, error=error or None)
+        else:
+            followed_pulls.record_tell_error(tx, outcome.task_id, error)
+    if error:
+        place = f"{outcome.repository}#{outcome.pr_number}"
+        then = f"given up after {tries} tries" if gives_up else "it is tried again later"
+        log.warning("%s: not all could be said there, %s: %s", place, then, error)
 
 
 def _to_tell(ledger: Ledger, settings_of: SettingsOf) -> Iterator[_Told]:
     with ledger.read() as tx:
-        followed_ones = followed_pulls.read_followed(tx)
+        followed_ones, now = followed_pulls.read_followed(tx), tx.now
     for followed in followed_ones:
         outcome = followed.outcome
-        if outcome.state is not PullRequestState.OPEN:
+        waits = outcome.tell_again_at is not None and outcome.tell_again_at > now
+        if waits or outcome.state is not PullRequestState.OPEN:
             continue
         rounds = tuple(
             work
@@ -77,12 +118,16 @@ def _to_tell(ledger: Ledger, settings_of: SettingsOf) -> Iterator[_Told]:
             yield _Told(followed, rounds, reason)
 
 
-async def _tell(ledger: Ledger, client: GitHubClient, settings: Settings, news: _Told) -> None:
+async def _answer_all(ledger: Ledger, client: GitHubClient, settings: Settings, news: _Told) -> None:
     outcome = news.followed.outcome
     for work in news.rounds:
         await _answer(ledger, client, settings, news.followed, work)
         with ledger.write() as tx:
             followed_pulls.record_answered(tx, outcome.task_id, work.task_id)
+
+
+async def _hand_over(ledger: Ledger, client: GitHubClient, settings: Settings, news: _Told) -> None:
+    outcome = news.followed.outcome
     if news.left_to_people is not None:
         tried = [_done(ledger, settings, work) for work in news.followed.work if work.follow_up is not None]
         marker = f"<!-- squire follows {outcome.task_id} -->"

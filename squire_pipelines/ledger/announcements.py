@@ -1,7 +1,6 @@
 """Which proposed tasks are to be announced on the issue that they answer, and which were."""
 
 from dataclasses import dataclass
-from datetime import timedelta
 
 from sqlalchemy import and_, delete, insert, or_, select, update
 
@@ -9,11 +8,8 @@ from squire_pipelines.domain.signals import SignalKind
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import announcements, task_signals, tasks
+from squire_pipelines.ledger.telling_tries import MAX_TRIES, next_try
 
-MAX_TRIES = 5
-"""After so many that failed, a task is announced no more."""
-
-_FIRST_WAIT = timedelta(minutes=5)
 _PER_LOOK = 20
 
 
@@ -56,11 +52,12 @@ def begin(tx: Transaction, announcement: Announcement) -> bool:
     if announcement.task_id not in {one.task_id for one in due(tx, announcement.repository)}:
         return False
     row = announcements.c
-    tries = tx.execute(select(row.tries).where(row.task_id == announcement.task_id)).scalar_one_or_none()
+    before = tx.execute(select(row.tries).where(row.task_id == announcement.task_id)).scalar_one_or_none()
+    tries = (before or 0) + 1
     # Until the try is over, and where it is killed: the comment that it may have written is found then.
-    again_at = tx.now + _FIRST_WAIT * 3 ** (tries or 0) if (tries or 0) + 1 < MAX_TRIES else None
-    values = {"tries": (tries or 0) + 1, "again_at": again_at, "updated_at": tx.now}
-    if tries is None:
+    again_at = next_try(tx.now, tries) if tries < MAX_TRIES else None
+    values = {"tries": tries, "again_at": again_at, "updated_at": tx.now}
+    if before is None:
         place = {"repository": announcement.repository, "number": announcement.number}
         tx.execute(insert(announcements).values(task_id=announcement.task_id, **place, **values))
     else:

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import and_, or_, select, update
@@ -15,6 +16,7 @@ from squire_pipelines.domain.tasks import FollowUp, FollowUpKind, TaskStatus
 from squire_pipelines.ledger.outcomes import Outcome, outcome_of
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import attempts, outcomes, tasks
+from squire_pipelines.ledger.telling_tries import next_try
 from squire_pipelines.ledger.transitions import EventContext, record_event
 
 MAX_FOLLOWED = 500
@@ -64,6 +66,7 @@ class Followed:
 
 
 _TAKEN = (FollowState.MERGED, FollowState.LANDED_ELSEWHERE)
+_NEVER_TRIED: Mapping[str, None] = MappingProxyType({"tell_tries": None, "tell_again_at": None, "tell_error": None})
 _OPEN = [state for state in FollowState if not state.is_final]
 
 
@@ -142,8 +145,35 @@ def record_state(
         columns["follow_since"] = tx.now
         event = EventContext(task_id=outcome.task_id, actor="follow", reason=reason, trace_id=followed.trace_id)
         record_event(tx, EventSubject.FOLLOW, outcome.follow_state, state, event)
+    if handed_over is not None and handed_over != outcome.handed_over:
+        columns |= _NEVER_TRIED  # the comment that says so has tries of its own
     _set(tx, outcome.task_id, columns)
     return True
+
+
+def begin_telling(tx: Transaction, task_id: str) -> int | None:
+    """Record that one more try begins to say something on a pull request; return which.
+
+    None where another process has begun one meanwhile. A process that is killed leaves the time of the next one.
+    """
+    tx.exclusive("outcomes")
+    query = select(outcomes.c.tell_tries, outcomes.c.tell_again_at).where(outcomes.c.task_id == task_id)
+    row = tx.execute(query).one_or_none()
+    if row is None or (row.tell_again_at is not None and row.tell_again_at > tx.now):
+        return None
+    tries = (row.tell_tries or 0) + 1
+    _set(tx, task_id, {"tell_tries": tries, "tell_again_at": next_try(tx.now, tries)})
+    return tries
+
+
+def end_telling(tx: Transaction, task_id: str, *, error: str | None) -> None:
+    """Record that there is no more to say: all was said, or, with an error, it was given up, which stays to be seen."""
+    _set(tx, task_id, {**_NEVER_TRIED, "tell_error": error})
+
+
+def record_tell_error(tx: Transaction, task_id: str, error: str) -> None:
+    """Record why something could not be said on a pull request; when it is tried again is recorded already."""
+    _set(tx, task_id, {"tell_error": error})
 
 
 def record_told(tx: Transaction, task_id: str, reason: str) -> None:
@@ -169,6 +199,7 @@ def take_up(tx: Transaction, task_id: str, *, actor: str, reason: str) -> bool:
     if row is None:
         return False
     columns = {"handed_over": None, "told_reason": None, "taken_up_at": tx.now, "taken_up_head": row.head_sha}
+    columns |= _NEVER_TRIED
     state = FollowState.WAITING_FOR_CI
     _set(tx, task_id, {**columns, "follow_state": state, "follow_reason": "taken up again", "follow_since": tx.now})
     event = EventContext(task_id=task_id, actor=actor, reason=reason, trace_id=row.task_trace)

@@ -59,6 +59,9 @@ class Outcome:
     answered: str | None = None
     taken_up_at: datetime | None = None
     taken_up_head: str | None = None
+    tell_tries: int | None = None
+    tell_again_at: datetime | None = None
+    tell_error: str | None = None
 
 
 def record_opened(

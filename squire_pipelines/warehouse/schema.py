@@ -105,6 +105,9 @@ LEFT_OUT: Mapping[str, frozenset[str]] = MappingProxyType(
                 "answered",
                 "taken_up_at",
                 "taken_up_head",
+                "tell_tries",
+                "tell_again_at",
+                "tell_error",
             }
         ),
         # What the ledger's hash chain is made of; it comes after the row was published.

@@ -8,9 +8,10 @@ from sqlalchemy import delete, select, update
 
 from squire_forge.process import ForgeProcess
 from squire_pipelines.domain.cost_prediction import PredictedCost
-from squire_pipelines.ledger import announcements, bulk, tasks
+from squire_pipelines.ledger import bulk, tasks
 from squire_pipelines.ledger.tables import announcements as announcement_table
 from squire_pipelines.ledger.tables import tasks as task_table
+from squire_pipelines.ledger.telling_tries import MAX_TRIES
 from squire_pipelines.publishing.announcement import announcement_text
 from squire_pipelines.sensors.outcomes import outcomes
 from tests.support.ledgers import TRACE, spec
@@ -82,12 +83,12 @@ def test_what_github_refuses_is_tried_again_later_and_a_few_times(pipeline: Pipe
     _, number = propose(pipeline)
     before = len(comments(forge, number))
     forge.add_fault(r"^POST .*/issues/\d+/comments$", status=403, times=100)
-    for _ in range(announcements.MAX_TRIES + 2):
+    for _ in range(MAX_TRIES + 2):
         pipeline.tick(outcomes)
         if stored(pipeline)[0].again_at is not None:
             let_try_again(pipeline)
     (row,) = stored(pipeline)
-    assert (row.tries, row.comment_id, row.again_at) == (announcements.MAX_TRIES, None, None)
+    assert (row.tries, row.comment_id, row.again_at) == (MAX_TRIES, None, None)
     assert row.error
     assert len(comments(forge, number)) == before
 

@@ -1,11 +1,13 @@
 """Our own pull requests: failed checks are mended, remarks answered; what that does not settle is left to people."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import select
 
 from squire_forge.process import ForgeProcess
 from squire_pipelines.agents.adapters.session import FILE as TRANSCRIPT
@@ -13,10 +15,12 @@ from squire_pipelines.agents.adapters.transcript import ModelText, dump
 from squire_pipelines.domain.following import FollowState
 from squire_pipelines.domain.outcomes import PullRequestState
 from squire_pipelines.domain.tasks import FollowUpKind, TaskStatus
+from squire_pipelines.execution.follow_telling import has_to_tell
 from squire_pipelines.execution.following import take_steps
 from squire_pipelines.ledger import followed_pulls, outcomes, tasks
 from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.ledger.tables import outcomes as outcome_table
+from squire_pipelines.ledger.telling_tries import MAX_TRIES
 from tests.support.git_repository import git
 from tests.support.ledgers import dispatch, list_tasks
 from tests.support.pipeline import LEDGERLIB, Pipeline
@@ -157,6 +161,86 @@ def test_remarks_are_answered_in_their_threads_once_and_resolved_when_done(
     assert any(f"Done in {done.head_sha}: it says when" in text for text in replies)
     assert any("Not changed: it is right" in text for text in replies)
     assert len(work_on(pipeline, first.task_id)) == 1, "our own answers ask for nothing"
+
+
+def outcome_row(pipeline: Pipeline) -> Any:
+    with pipeline.ledger.read() as tx:
+        return tx.execute(select(outcome_table)).one()
+
+
+def let_wait_end(pipeline: Pipeline) -> None:
+    with pipeline.ledger.write() as tx:
+        tx.execute(outcome_table.update().values(tell_again_at=tx.now - timedelta(seconds=1)))
+
+
+def has_to_say(pipeline: Pipeline) -> bool:
+    return has_to_tell(pipeline.ledger, lambda _: pipeline.settings)
+
+
+def left_to_people_with_a_remark(pipeline: Pipeline, forge: ForgeProcess) -> Attempt:
+    """A pull request whose remark is dealt with and not answered, and that is left to people, who were not told."""
+    first = open_one(pipeline, forge)
+    use(pipeline, "echo then >> NOTES.md", LEFT)
+    forge.act_as(LEDGERLIB, "mara", permission="write")
+    remark = {"path": "NOTES.md", "line": 1, "body": "Say when."}
+    forge.act_as(LEDGERLIB, "mara", number=first.pr_number, remark=remark)
+    look(pipeline)
+    run_next(pipeline)
+    with pipeline.ledger.write() as tx:
+        (followed,) = followed_pulls.read_followed(tx, task_ids=[first.task_id])
+        state = FollowState.HANDED_OVER
+        followed_pulls.record_state(tx, followed, state, "it is theirs", handed_over="it is theirs")
+    return first
+
+
+def test_refused_answers_are_tried_a_few_times_and_keep_nothing_else_from_being_said(
+    pipeline: Pipeline, forge: ForgeProcess, caplog: pytest.LogCaptureFixture
+) -> None:
+    left_to_people_with_a_remark(pipeline, forge)
+    forge.add_fault(
+        r"^POST .*/pulls/\d+/comments/\d+/replies$", status=403, body='{"message": "locked"}', times=MAX_TRIES
+    )
+    pipeline.run("follow")
+    (comment,) = our_pull(forge)["comments"]
+    assert "it is theirs" in comment, "the comment is written though the answer was refused"
+    row = outcome_row(pipeline)
+    assert (row.tell_tries, row.told_reason, row.answered) == (1, "it is theirs", None)
+    assert row.tell_error
+    assert not has_to_say(pipeline), "it waits before it asks again"
+    waits = [row.tell_again_at - row.updated_at]
+    for tries in range(2, MAX_TRIES + 1):
+        let_wait_end(pipeline)
+        assert has_to_say(pipeline)
+        pipeline.run("follow")
+        row = outcome_row(pipeline)
+        if tries < MAX_TRIES:
+            assert row.tell_tries == tries
+            waits.append(row.tell_again_at - row.updated_at)
+    assert waits == sorted(waits)
+    assert (row.tell_tries, row.tell_again_at) == (None, None)
+    assert row.answered is not None, "it counts as said"
+    assert "locked" in row.tell_error
+    assert f"given up after {MAX_TRIES} tries" in caplog.text
+    # No fault is left: another try would succeed, and be seen.
+    assert not has_to_say(pipeline)
+    pipeline.run("follow")
+    (thread,) = our_pull(forge)["threads"]
+    assert len(thread["comments"]) == 1
+    assert len(our_pull(forge)["comments"]) == 1
+
+
+def test_a_refused_hand_over_is_said_later_where_github_takes_it(pipeline: Pipeline, forge: ForgeProcess) -> None:
+    left_to_people_with_a_remark(pipeline, forge)
+    forge.add_fault(r"^POST .*/issues/\d+/comments$", status=403)
+    pipeline.run("follow")
+    (thread,) = our_pull(forge)["threads"]
+    assert len(thread["comments"]) == 2, "the remark is answered though the comment was refused"
+    assert our_pull(forge)["comments"] == []
+    let_wait_end(pipeline)
+    pipeline.run("follow")
+    assert len(our_pull(forge)["comments"]) == 1
+    row = outcome_row(pipeline)
+    assert (row.tell_tries, row.tell_again_at, row.tell_error) == (None, None, None)
 
 
 def close(forge: ForgeProcess, number: int) -> None:
