@@ -72,11 +72,13 @@ def needs_in(settings: Settings, repository: str) -> PermissionNeeds:
     """Return what is needed in one repository.
 
     Actions is read for the names of failed workflows and the logs of their jobs, and written to run them again. Issues
-    is written for the one issue that says what is wrong in the repository's own file. Workflows lets a branch be pushed
-    that changes `.github/workflows`, once somebody has approved of it.
+    is written for the one issue that says what is wrong in the repository's own file, for announcements of proposed
+    tasks, and for reactions to comments; comments on pull requests need no more than pull requests.
+    Workflows lets a branch be pushed that changes `.github/workflows`, once somebody has approved of it.
     """
     useful = {"actions": "write" if settings.ci_for(repository).rerun else "read"}
-    if settings.trust_for(repository).repository_files:
+    says_on_issues = settings.planner.announce or settings.publishing.reactions
+    if settings.trust_for(repository).repository_files or says_on_issues:
         useful["issues"] = "write"
     if settings.policy_for(repository).workflows == "approve":
         useful["workflows"] = "write"

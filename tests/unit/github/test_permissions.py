@@ -163,7 +163,7 @@ def test_an_app_may_write_workflows_only_where_somebody_may_approve_of_it() -> N
 
 
 def test_an_app_may_open_the_issue_about_a_wrong_file_unless_such_files_are_switched_off() -> None:
-    closed = settings(repository={"acme/api": {"trust": {"repository_files": False}}})
+    closed = settings(repository={"acme/api": {"trust": {"repository_files": False}}}, publishing={"reactions": False})
     granted = {**permissions.REQUIRED, "issues": "write"}
     for repository, level in (("acme/shop", "write"), ("acme/api", "read")):
         needs = permissions.needs_in(closed, repository)
@@ -173,6 +173,15 @@ def test_an_app_may_open_the_issue_about_a_wrong_file_unless_such_files_are_swit
         permissions.to_request(permissions.REQUIRED, permissions.needs_in(closed, "acme/shop"), write=True)["issues"]
         == "read"
     )
+
+
+@pytest.mark.parametrize(("announce", "reactions"), [(False, False), (True, False), (False, True)])
+def test_issues_are_written_where_something_is_said_on_them(*, announce: bool, reactions: bool) -> None:
+    chosen = settings(
+        trust={"repository_files": False}, planner={"announce": announce}, publishing={"reactions": reactions}
+    )
+    level = permissions.needs_in(chosen, "acme/shop").all["issues"]
+    assert level == ("write" if announce or reactions else "read")
 
 
 def test_what_is_missing_and_what_is_too_much_are_named() -> None:
