@@ -194,7 +194,7 @@ def left_to_people_with_a_remark(pipeline: Pipeline, forge: ForgeProcess) -> Att
 
 
 def test_refused_answers_are_tried_a_few_times_and_keep_nothing_else_from_being_said(
-    pipeline: Pipeline, forge: ForgeProcess, caplog: pytest.LogCaptureFixture
+    pipeline: Pipeline, forge: ForgeProcess, capfd: pytest.CaptureFixture[str]
 ) -> None:
     left_to_people_with_a_remark(pipeline, forge)
     forge.add_fault(
@@ -220,7 +220,7 @@ def test_refused_answers_are_tried_a_few_times_and_keep_nothing_else_from_being_
     assert (row.tell_tries, row.tell_again_at) == (None, None)
     assert row.answered is not None, "it counts as said"
     assert "locked" in row.tell_error
-    assert f"given up after {MAX_TRIES} tries" in caplog.text
+    assert f"given up after {MAX_TRIES} tries" in capfd.readouterr().err
     # No fault is left: another try would succeed, and be seen.
     assert not has_to_say(pipeline)
     pipeline.run("follow")
