@@ -178,15 +178,29 @@ def priority(context: CliContext, /, level: str, **selection: Any) -> None:
 def retry(context: CliContext, /, **selection: Any) -> None:
     """Let failed or cancelled tasks run again, with as many new attempts as the settings allow.
 
-    A named task whose pull request was closed is done again by a new task, with a pull request of its own.
+    A named task whose pull request was closed is done again by a new task, with a pull request of its own. One whose
+    pull request was left to people is followed again, from the head that it has now.
     """
     ids: tuple[str, ...] = selection.pop("task_ids")
+    taken_up = () if selection["select_all"] else _take_up(context, ids)
     closed = () if selection["select_all"] else _closed_among(context, ids)
     for task in closed:
         _do_again(context, task)
-    rest = tuple(task_id for task_id in ids if task_id not in {task.id for task in closed})
-    if rest or not closed:
+    rest = tuple(task_id for task_id in ids if task_id not in {*taken_up, *(task.id for task in closed)})
+    if rest or not (closed or taken_up):
         _change(context, bulk.retry(context.settings.dispatch.max_attempts), rest, **selection)
+
+
+def _take_up(context: CliContext, ids: tuple[str, ...]) -> tuple[str, ...]:
+    """Follow those of the tasks' pull requests again that were left to people; return these tasks."""
+    from squire_pipelines.ledger import followed_pulls  # noqa: PLC0415 - only this command needs it
+
+    who, reason = actor(), "asked for at a terminal"
+    with context.ledger.write() as tx:
+        taken = [one for one in dict.fromkeys(ids) if followed_pulls.take_up(tx, one, actor=who, reason=reason)]
+    for task_id in taken:
+        write_line(f"{task_id}: its pull request is followed again")
+    return tuple(taken)
 
 
 def _closed_among(context: CliContext, ids: tuple[str, ...]) -> tuple["Task", ...]:

@@ -1,9 +1,10 @@
 """`squire tasks followup`: more work on a task's open pull request."""
 
 from squire_pipelines.domain.endings import Cause
+from squire_pipelines.domain.following import FollowState
 from squire_pipelines.domain.outcomes import PullRequestReport, PullRequestState
 from squire_pipelines.domain.tasks import TaskStatus
-from squire_pipelines.ledger import outcomes
+from squire_pipelines.ledger import followed_pulls, outcomes
 from squire_pipelines.ledger import tasks as task_rows
 from tests.support.cli import REPOSITORY, SampleData, Squire
 
@@ -75,3 +76,16 @@ def test_a_task_whose_pull_request_was_closed_is_done_again_by_a_new_one_and_onc
     assert (again.spec, again.status, first.status) == (first.spec, TaskStatus.READY, TaskStatus.SUCCEEDED)
     assert again.branch != first.branch
     assert f"done again as {again.id}, which was asked for before" in squire.ok("tasks", "retry", task_id)
+
+
+def test_a_pull_request_that_was_left_to_people_is_followed_again(squire: Squire, samples: SampleData) -> None:
+    squire.config(f'repositories = ["{REPOSITORY}"]\n')
+    task_id = samples.ended(Cause.COMPLETED)
+    with samples.ledger.write() as tx:
+        (followed,) = followed_pulls.read_followed(tx, task_ids=[task_id])
+        state = FollowState.HANDED_OVER
+        followed_pulls.record_state(tx, followed, state, "somebody pushed", handed_over="somebody pushed")
+    assert "handed_over: somebody pushed" in squire.ok("tasks", "show", task_id)
+    assert f"{task_id}: its pull request is followed again" in squire.ok("tasks", "retry", task_id)
+    assert "waiting_for_ci: taken up again" in squire.ok("tasks", "show", task_id)
+    assert "only failed and cancelled tasks" in squire.fails(1, "tasks", "retry", task_id), "once"
