@@ -10,4 +10,5 @@ _FIRST_WAIT = timedelta(minutes=5)
 
 def next_try(now: datetime, tries: int) -> datetime:
     """Return when to try again what has been tried `tries` times, at least once; each wait is three times the last."""
-    return now + _FIRST_WAIT * 3 ** (min(tries, MAX_TRIES) - 1)
+    waits: int = 3 ** (min(tries, MAX_TRIES) - 1)
+    return now + _FIRST_WAIT * waits

@@ -177,10 +177,9 @@ def test_an_app_may_open_the_issue_about_a_wrong_file_unless_such_files_are_swit
 
 @pytest.mark.parametrize(("announce", "reactions"), [(False, False), (True, False), (False, True)])
 def test_issues_are_written_where_something_is_said_on_them(*, announce: bool, reactions: bool) -> None:
-    chosen = settings(
-        trust={"repository_files": False}, planner={"announce": announce}, publishing={"reactions": reactions}
-    )
-    level = permissions.needs_in(chosen, "acme/shop").all["issues"]
+    trust, planner = {"repository_files": False}, {"announce": announce}
+    speaking = settings(trust=trust, planner=planner, publishing={"reactions": reactions})
+    level = permissions.needs_in(speaking, "acme/shop").all["issues"]
     assert level == ("write" if announce or reactions else "read")
 
 
