@@ -1,0 +1,172 @@
+"""Where our pull requests stand, in both databases: what is read of them, what is recorded, and what people decided."""
+
+from datetime import timedelta
+
+from squire_pipelines.domain.endings import Cause
+from squire_pipelines.domain.following import JUST_OPENED, FollowState
+from squire_pipelines.domain.outcomes import ChecksState, Mergeability, PullRequestReport, PullRequestState
+from squire_pipelines.domain.plans import ApprovalRule
+from squire_pipelines.domain.tasks import FollowUp, FollowUpKind, Risk, TaskStatus
+from squire_pipelines.ledger import attempts, bulk, followed_pulls, outcomes, tasks
+from squire_pipelines.ledger.attempts import AttemptFacts
+from squire_pipelines.ledger.followed_pulls import Followed
+from squire_pipelines.ledger.outcomes import Outcome
+from squire_pipelines.ledger.store import Ledger, Transaction
+from squire_pipelines.ledger.telling_tries import MAX_TRIES, next_try
+from tests.support.ledgers import REPOSITORY, START, Clock, add_task, decide, settle, start_attempt, token_of
+
+HEAD, BASE = "e" * 40, "b" * 40
+BY_HAND = ApprovalRule(automatic=False, min_confidence=0, max_risk=Risk.HIGH)
+
+
+def open_pull(ledger: Ledger) -> str:
+    """A task whose attempt opened a pull request; its id."""
+    attempt = start_attempt(ledger)
+    with ledger.write() as tx:
+        facts = AttemptFacts(head_sha=HEAD, base_sha=BASE, pr_number=7, pr_url="https://x/7")
+        attempts.note(tx, attempt.id, token_of(attempt), facts)
+        outcomes.record_opened(
+            tx, task_id=attempt.task_id, repository=REPOSITORY, pr_number=7, pr_url="https://x/7", head_sha=HEAD
+        )
+    settle(ledger, attempt, Cause.COMPLETED)
+    return attempt.task_id
+
+
+def read(ledger: Ledger, task_id: str) -> Followed:
+    with ledger.read() as tx:
+        (followed,) = followed_pulls.read_followed(tx, task_ids=[task_id])
+    return followed
+
+
+def outcome_of(tx: Transaction, task_id: str) -> Outcome:
+    outcome = outcomes.get(tx, task_id)
+    assert outcome is not None
+    return outcome
+
+
+def report(clock: Clock, state: PullRequestState = PullRequestState.OPEN, *, head: str = HEAD) -> PullRequestReport:
+    closed_at = clock.now if state is not PullRequestState.OPEN else None
+    return PullRequestReport(
+        repository=REPOSITORY,
+        number=7,
+        url="https://x/7",
+        head_ref="squire/x",
+        head_sha=head,
+        state=state,
+        updated_at=clock.now,
+        closed_at=closed_at,
+        checks=ChecksState.FAILED,
+        mergeability=Mergeability.MERGEABLE,
+        draft=False,
+    )
+
+
+def test_a_pull_request_is_read_with_its_heads_and_the_work_on_it(ledger: Ledger) -> None:
+    task_id = open_pull(ledger)
+    followed = read(ledger, task_id)
+    assert (followed.own_heads, followed.work, followed.under_way) == (frozenset({HEAD}), (), None)
+    assert (followed.outcome.follow_state, followed.outcome.follow_reason) == (JUST_OPENED.state, JUST_OPENED.reason)
+    mended = FollowUp(kind=FollowUpKind.CHECKS, head_sha=HEAD)
+    own = add_task(ledger, base_branch=followed.branch, follow_up=mended)
+    asked = add_task(ledger, base_branch=followed.branch)
+    followed = read(ledger, task_id)
+    assert [(work.task_id, work.follow_up) for work in followed.work] == [(own, mended), (asked, None)]
+    assert followed.under_way is FollowUpKind.CHECKS
+    assert followed.count(FollowUpKind.CHECKS) == followed.count(FollowUpKind.CHECKS, head_sha=HEAD) == 1
+    assert followed.count(FollowUpKind.CHECKS, head_sha=BASE) == followed.count(FollowUpKind.REMARKS) == 0
+    with ledger.write() as tx:
+        tasks.cancel(tx, own, actor="ann")
+    followed = read(ledger, task_id)
+    assert (followed.count(FollowUpKind.CHECKS), followed.under_way) == (0, FollowUpKind.REMARKS)
+
+
+def test_a_state_is_recorded_once_with_its_event(ledger: Ledger) -> None:
+    task_id = open_pull(ledger)
+    state, reason = FollowState.WAITING_FOR_MERGE, "nothing but its merge"
+    with ledger.write() as tx:
+        assert followed_pulls.record_state(tx, read(ledger, task_id), state, reason)
+    with ledger.write() as tx:
+        assert not followed_pulls.record_state(tx, read(ledger, task_id), state, reason)
+        steps = [event for event in tasks.events(tx, task_id) if event.subject == "follow"]
+    assert [(event.before, event.after, event.reason) for event in steps] == [(JUST_OPENED.state, state, reason)]
+
+
+def test_what_is_left_to_people_is_taken_up_from_the_head_that_it_has(ledger: Ledger, clock: Clock) -> None:
+    task_id = open_pull(ledger)
+    with ledger.write() as tx:
+        assert not followed_pulls.take_up(tx, task_id, actor="ann", reason="asked for")
+        outcomes.apply_report(tx, report(clock, head="f" * 40), actor="poll")
+    followed = read(ledger, task_id)
+    assert followed.outcome.head_sha not in followed.own_heads
+    with ledger.write() as tx:
+        why = "somebody pushed"
+        followed_pulls.record_state(tx, followed, FollowState.HANDED_OVER, why, handed_over=why)
+        followed_pulls.record_told(tx, task_id, why)
+        followed_pulls.record_answered(tx, task_id, "t1")
+    clock.now += timedelta(minutes=1)
+    with ledger.write() as tx:
+        assert followed_pulls.take_up(tx, task_id, actor="ann", reason="asked for")
+    followed = read(ledger, task_id)
+    assert followed.outcome.head_sha in followed.own_heads
+    outcome = followed.outcome
+    assert (outcome.handed_over, outcome.told_reason, outcome.answered) == (None, None, "t1")
+
+
+def test_what_cannot_be_said_is_tried_with_growing_waits(ledger: Ledger, clock: Clock) -> None:
+    task_id = open_pull(ledger)
+    with ledger.write() as tx:
+        assert followed_pulls.begin_telling(tx, task_id) == 1
+        assert followed_pulls.begin_telling(tx, task_id) is None, "another process is at it"
+        followed_pulls.record_tell_error(tx, task_id, "it is locked")
+    clock.now = next_try(clock.now, 1)
+    with ledger.write() as tx:
+        assert followed_pulls.begin_telling(tx, task_id) == 2
+        followed_pulls.end_telling(tx, task_id, error="given up")
+        outcome = outcome_of(tx, task_id)
+        assert followed_pulls.begin_telling(tx, "t-none") is None
+    assert (outcome.tell_tries, outcome.tell_again_at, outcome.tell_error) == (None, None, "given up")
+    assert next_try(START, 2) - START == 3 * (next_try(START, 1) - START)
+    assert next_try(START, MAX_TRIES + 9) == next_try(START, MAX_TRIES)
+
+
+def test_a_new_head_has_no_checks_yet(ledger: Ledger, clock: Clock) -> None:
+    task_id = open_pull(ledger)
+    with ledger.write() as tx:
+        outcomes.apply_report(tx, report(clock), actor="poll")
+        first = outcome_of(tx, task_id)
+        outcomes.renew_head(tx, task_id=task_id, head_sha="c" * 40, review=first.review_state)
+        outcome = outcome_of(tx, task_id)
+    assert (first.checks, first.mergeability, first.draft) == ("failed", "mergeable", False)
+    assert (outcome.head_sha, outcome.checks, outcome.mergeability) == ("c" * 40, None, None)
+
+
+def test_a_closed_pull_request_is_judged_once_and_counts_as_merged_where_it_landed(
+    ledger: Ledger, clock: Clock
+) -> None:
+    task_id = open_pull(ledger)
+    with ledger.write() as tx:
+        assert outcomes.closed_unjudged(tx) == ()
+        assert not outcomes.record_landing(tx, task_id, landed=True), "it is open"
+        outcomes.apply_report(tx, report(clock, PullRequestState.CLOSED), actor="poll")
+        (closed,) = outcomes.closed_unjudged(tx)
+        assert (closed.task_id, closed.base_sha, closed.head_sha) == (task_id, BASE, HEAD)
+        assert not outcomes.record_landing(tx, task_id, landed=False)
+        assert outcomes.closed_unjudged(tx) == ()
+        assert outcome_of(tx, task_id).state is PullRequestState.CLOSED
+        assert outcomes.record_landing(tx, task_id, landed=True)
+        assert outcome_of(tx, task_id).state is PullRequestState.MERGED
+    followed = read(ledger, task_id)
+    with ledger.write() as tx:
+        followed_pulls.record_state(tx, followed, FollowState.LANDED_ELSEWHERE, "")
+        assert followed_pulls.read_followed(tx) == (), "it has ended"
+
+
+def test_a_task_that_waits_for_approval_is_work_under_way(ledger: Ledger) -> None:
+    task_id = open_pull(ledger)
+    follow_up = FollowUp(kind=FollowUpKind.REMARKS, head_sha=HEAD)
+    own = add_task(ledger, base_branch=read(ledger, task_id).branch, follow_up=follow_up, approval=BY_HAND)
+    (work,) = read(ledger, task_id).work
+    assert (work.status, read(ledger, task_id).under_way) == (TaskStatus.PROPOSED, FollowUpKind.REMARKS)
+    with ledger.write() as tx:
+        decide(tx, own, bulk.reject("no"))
+    assert read(ledger, task_id).under_way is None
