@@ -25,6 +25,7 @@ from squire_pipelines.domain.endings import Evidence
 from squire_pipelines.domain.tasks import Priority
 from squire_pipelines.domain.terminal_text import one_line, plain
 from squire_pipelines.execution.repository_settings import settings_in
+from squire_pipelines.ledger import announcements
 from squire_pipelines.ledger import attempts as attempt_rows
 from squire_pipelines.ledger import outcomes as outcome_rows
 from squire_pipelines.ledger import tasks as task_rows
@@ -127,6 +128,7 @@ def show(context: CliContext, task_id: str, *, as_json: bool) -> None:
         events = task_rows.events(tx, task_id)
         outcome = outcome_rows.get(tx, task_id)
         needed = dependencies_of(tx, [task_id]).get(task_id, ())
+        not_announced = announcements.last_error(tx, task_id)
     if wait == FOR_ITS_START:
         wait = _ask_about_agent(context, task)
     if as_json:
@@ -136,11 +138,14 @@ def show(context: CliContext, task_id: str, *, as_json: bool) -> None:
             "waiting_until": wait and wait.until,
         }
         content = {**asdict(task), **waiting, "depends_on": [asdict(one) for one in needed], "spec": task.spec}
+        content["not_announced"] = not_announced
         # The fencing token lets its holder write to the ledger, so that it is not shown.
         rows = [{k: v for k, v in asdict(attempt).items() if k != "lease_token"} for attempt in attempts]
         emit_json({**content, "attempt_rows": rows, "events": events, "outcome": outcome})
         return
     _write_task(task, wait.text if wait is not None else None, needed)
+    if not_announced is not None:
+        write_line(f"not announced on its issue: {one_line(not_announced)}")
     for attempt in attempts:
         _write_attempt(attempt)
     write_line("\nHistory")

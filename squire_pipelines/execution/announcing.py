@@ -17,6 +17,7 @@ from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.task_traits import traits_of
 from squire_pipelines.ledger.tasks import Task
 from squire_pipelines.observability.run_log import RunLog
+from squire_pipelines.planning.quoting import for_people
 from squire_pipelines.publishing.announcement import announcement_text
 from squire_pipelines.secrets import Redactor
 from squire_pipelines.secrets.lookup import all_secrets
@@ -84,6 +85,11 @@ def _costs(settings: Settings, task: Task, traits: TaskTraits, history: CostHist
 def _text(settings: Settings, task: Task, costs: list[PredictedCost]) -> str:
     trust = settings.trust_for(task.repository)
     text = announcement_text(
-        task.id, task.spec, costs, approve_label=trust.approve_label, reject_label=trust.reject_label
+        task.id,
+        task.spec,
+        costs,
+        order=for_people(task.spec.prompt),
+        approve_label=trust.approve_label,
+        reject_label=trust.reject_label,
     )
     return Redactor(list(all_secrets(settings.secret_sources, settings.provider_secrets))).redact(text)

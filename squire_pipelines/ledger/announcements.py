@@ -77,6 +77,12 @@ def record_error(tx: Transaction, task_id: str, error: str) -> None:
     tx.execute(row.values(error=error, updated_at=tx.now))
 
 
+def last_error(tx: Transaction, task_id: str) -> str | None:
+    """Return why a task could not be announced; None where it was, or nobody has tried."""
+    row = announcements.c
+    return tx.execute(select(row.error).where(row.task_id == task_id, row.comment_id.is_(None))).scalar_one_or_none()
+
+
 def forget(tx: Transaction) -> int:
     """Delete what is known of tasks that are no longer in the ledger; return of how many."""
     gone = announcements.c.task_id.not_in(select(tasks.c.id))

@@ -10,13 +10,20 @@ _MAX_PROMPT = 4_000
 
 
 def announcement_text(
-    task_id: str, spec: TaskSpec, costs: Sequence[PredictedCost], *, approve_label: str, reject_label: str
+    task_id: str,
+    spec: TaskSpec,
+    costs: Sequence[PredictedCost],
+    *,
+    order: str,
+    approve_label: str,
+    reject_label: str,
 ) -> str:
     """Return the comment's text, which notifies nobody and causes nothing: see `escaping`.
 
     Args:
         task_id: Of the proposed task.
         spec: What would be done.
+        order: The agent's order as people read it, which is shown where the plan says nothing of its approach.
         costs: With each agent that the first attempt may get.
         approve_label: The label on the issue that approves it.
         reject_label: Likewise, that rejects it.
@@ -25,7 +32,7 @@ def announcement_text(
     confidence = f"{spec.confidence:.0%} sure, {spec.risk} risk"
     return f"""**Squire proposes to work on this**: {one_line(spec.title)} ({confidence})
 
-{quote(spec.implementation.approach.strip() or spec.prompt, limit=_MAX_PROMPT)}
+{quote(spec.implementation.approach.strip() or order, limit=_MAX_PROMPT)}
 
 {agents}
 
@@ -33,4 +40,6 @@ Nothing starts before somebody who may write to this repository says so:
 
 - to approve: set the label {code(approve_label)}, or comment `/squire approve {task_id}`
 - to reject: set the label {code(reject_label)}, or comment `/squire reject {task_id} why`
+
+Comments are read where a webhook brings them; labels always are.
 """

@@ -30,6 +30,7 @@ def test_a_proposed_task_is_due_until_it_is_announced_or_decided_about(ledger: L
         assert announcements.begin(tx, proposed)
         assert not announcements.begin(tx, proposed), "another process is at it"
         announcements.record_comment(tx, proposed.task_id, 12)
+        assert announcements.last_error(tx, proposed.task_id) is None
     assert due(ledger) == ()
     with ledger.write() as tx:
         assert announcements.forget(tx) == 0
@@ -49,6 +50,7 @@ def test_what_fails_is_tried_a_few_times_with_growing_waits(ledger: Ledger, cloc
         with ledger.write() as tx:
             assert announcements.begin(tx, proposed)
             announcements.record_error(tx, proposed.task_id, "it is locked")
+            assert announcements.last_error(tx, proposed.task_id) == "it is locked"
         assert due(ledger) == ()
         clock.now = next_try(clock.now, number)
     assert due(ledger) == ()
