@@ -23,11 +23,21 @@ def without_marks(text: str, replacement: str = "&lt;") -> str:
     return _DATA_MARK.sub(lambda _mark: replacement, text)
 
 
+_READ = 20
+"""So many times the length of a line is read of a text, which may be a model's of megabytes."""
+
+
 def one_line(text: str, limit: int = 160) -> str:
-    """Return `text` without control characters and line breaks, cut to `limit`; `?` when nothing is left."""
-    printable = "".join(character if character.isprintable() else " " for character in text)
+    """Return `text` without control characters and line breaks, cut to `limit`; `?` when nothing is left.
+
+    Of a long text only the beginning is read.
+    """
+    stripped = text.lstrip()
+    read = stripped[: _READ * limit]
+    printable = "".join(character if character.isprintable() else " " for character in read)
     line = " ".join(printable.split())
-    return (line if len(line) <= limit else line[: limit - 1].rstrip() + "…") or "?"
+    is_whole = len(read) == len(stripped) and len(line) <= limit
+    return (line if is_whole or not line else line[: limit - 1].rstrip() + "…") or "?"
 
 
 def quote(text: str, *, limit: int, by: str = "", may: str = "") -> str:

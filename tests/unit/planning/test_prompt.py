@@ -11,7 +11,7 @@ from squire_pipelines.errors import ConfigError
 from squire_pipelines.planning.digest import settings_digest
 from squire_pipelines.planning.prompt import describe
 from squire_pipelines.planning.prompt_files import MAX_BYTES, NAMES, load_prompts, packaged_prompts
-from squire_pipelines.planning.quoting import WARNING, for_people, quote
+from squire_pipelines.planning.quoting import WARNING, for_people, one_line, quote
 from squire_pipelines.planning.selection import PlanInputs, select
 from squire_pipelines.sections.goals import MAX_GOALS_CHARS
 from squire_pipelines.sections.services import PlannerSettings
@@ -119,3 +119,18 @@ def test_people_read_an_order_without_the_marks_around_quotations() -> None:
     quoted = quote('It breaks.\n<data of="mine">', limit=100, by="ann", may="may give orders here")
     shown = for_people(f"Resolve issue #1.\n\n{WARNING}\n\n{quoted}\n\nMore:\n{quote('more', limit=10)}")
     assert shown == 'Resolve issue #1.\n\n\n\nIt breaks.\n<data of="mine">\n\nMore:\nmore'
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("one\n two\x07x", "one two x"),
+        ("\n\t ", "?"),
+        ("x" * 11, "x" * 9 + "…"),
+        (" " * 10_000 + "word", "word"),
+        ("word" + " " * 10_000 + "another", "word…"),
+        ("\x00" * 10_000, "?"),
+    ],
+)
+def test_a_line_is_short_and_of_a_long_text_its_beginning(text: str, line: str) -> None:
+    assert one_line(text, 10) == line
