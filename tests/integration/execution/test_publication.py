@@ -129,6 +129,17 @@ def history(pipeline: Pipeline, attempt: Attempt) -> list[str]:
         return [event.reason for event in tasks.events(tx, attempt.task_id)]
 
 
+def refused_once(pipeline: Pipeline, forge: ForgeProcess, tmp_path: Path) -> tuple[Attempt, Path]:
+    """An attempt whose pushes were refused, as they are no more, and the file in which each run of the agent counts."""
+    marks = tmp_path / "marks"
+    use(pipeline, COUNTED.format(marks=marks), FAST)
+    first = pipeline.attempt()
+    refuse_pushes(pipeline, forge, first)
+    pipeline.agent_run(first, fails=True)
+    forge.clear_faults()
+    return first, marks
+
+
 @pytest.mark.slow
 def test_a_retry_publishes_the_work_that_a_rule_refused_without_a_second_run_of_the_agent(
     pipeline: Pipeline, forge: ForgeProcess, tmp_path: Path
@@ -181,12 +192,7 @@ def test_kept_work_is_published_also_when_the_base_has_moved_and_when_github_was
 def test_where_the_kept_work_is_gone_the_agent_runs_again_and_the_history_says_so(
     pipeline: Pipeline, forge: ForgeProcess, tmp_path: Path
 ) -> None:
-    marks = tmp_path / "marks"
-    use(pipeline, COUNTED.format(marks=marks), FAST)
-    first = pipeline.attempt()
-    refuse_pushes(pipeline, forge, first)
-    pipeline.agent_run(first, fails=True)
-    forge.clear_faults()
+    first, marks = refused_once(pipeline, forge, tmp_path)
     shutil.rmtree(pipeline.settings.home.attempts / first.id)
     second = retried(pipeline, first)
     pipeline.agent_run(second)
@@ -233,12 +239,7 @@ def test_a_branch_in_the_way_is_named_before_an_agent_runs_and_another_prefix_he
 def test_kept_work_gets_another_branch_where_one_came_in_the_way_meanwhile(
     pipeline: Pipeline, forge: ForgeProcess, tmp_path: Path
 ) -> None:
-    marks = tmp_path / "marks"
-    use(pipeline, COUNTED.format(marks=marks), FAST)
-    first = pipeline.attempt()
-    refuse_pushes(pipeline, forge, first)
-    pipeline.agent_run(first, fails=True)
-    forge.clear_faults()
+    first, marks = refused_once(pipeline, forge, tmp_path)
     add_branch(pipeline, "squire")
     use(pipeline, COUNTED.format(marks=marks), FAST.replace("tries", 'branch_prefix = "bots/"\ntries'))
     second = retried(pipeline, first)
