@@ -1,4 +1,4 @@
-"""Announces proposed tasks on the issues that they answer, once each, where the settings allow it.
+"""Announces each proposed task once on the issue that it answers, where the settings allow it.
 
 The try is recorded before the comment is written, and the comment afterwards. A process that was killed in between, or
 an answer that was lost, leaves a comment of ours with the task's mark, which the next try finds.
