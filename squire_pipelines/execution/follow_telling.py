@@ -112,7 +112,7 @@ def _to_tell(ledger: Ledger, settings_of: SettingsOf) -> Iterator[_Told]:
             and work.status.is_final
             and work.task_id > (outcome.answered or "")
         )
-        comments = settings_of(outcome.repository).follow.comment
+        comments = settings_of(outcome.repository).follow_for(outcome.repository).comment
         reason = outcome.handed_over if comments and outcome.handed_over != outcome.told_reason else None
         if rounds or reason is not None:
             yield _Told(followed, rounds, reason)
@@ -144,7 +144,7 @@ async def _answer(ledger: Ledger, client: GitHubClient, settings: Settings, foll
     with ledger.read() as tx:
         refs = tasks.get(tx, work.task_id).spec.signals
     done = _done(ledger, settings, work)
-    resolves = settings.follow.resolve_threads
+    resolves = settings.follow_for(followed.outcome.repository).resolve_threads
     replies = tuple(
         RemarkAnswer(ref.removeprefix(_PREFIX), _checked(settings, done, answer), resolves and answer.settled)
         for ref, answer in zip(refs, answers(done, len(refs)), strict=True)

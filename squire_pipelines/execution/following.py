@@ -82,7 +82,8 @@ class _Look:
 
     def step_of(self, followed: Followed) -> tuple[NextStep, OwnFacts]:
         """Return the step of a pull request, and what there is to do on it."""
-        rules = self._settings_of(followed.outcome.repository).follow.rules
+        repository = followed.outcome.repository
+        rules = self._settings_of(repository).follow_for(repository).rules
         facts = self._facts(followed, rules)
         return next_step(_followed_pull(followed, facts), rules, self._tx.now), facts
 

@@ -199,10 +199,7 @@ class Settings(BaseSettings):
     ) -> tuple[ModelProvider, ...]:
         """Return the providers of the model that an agent of one repository calls, in the order of their use.
 
-        Args:
-            repository: Whose agent.
-            attempt_id: Whose order, where the settings have weights; None for that of no attempt.
-            choice: Which agent, see `agent_for`.
+        Where the settings have weights, each attempt has an order of its own. `choice` is which agent, see `agent_for`.
         """
         agent, gateway = self.agent_for(repository, choice), self.gateway_settings_for(repository)
         base_url = agent.base_url or self.planner.base_url or PUBLIC_URLS[Protocol.OPENAI]
@@ -292,6 +289,10 @@ class Settings(BaseSettings):
         """Return the diff policy for one repository."""
         return self._merged(repository, "policy", self.policy)
 
+    def follow_for(self, repository: str) -> FollowSettings:
+        """Return what is done on our own pull requests in one repository."""
+        return self._merged(repository, "follow", self.follow)
+
     def gateway_settings_for(self, repository: str) -> GatewaySettings:
         """Return what an agent of one repository may reach."""
         return self._merged(repository, "gateway", self.gateway)
@@ -369,10 +370,7 @@ _OVERRIDABLE = tuple(name for name in RepositoryOverrides.model_fields if name i
 
 
 def load_settings(config: Path | None = None) -> Settings:
-    """Read and check the settings.
-
-    Args:
-        config: The TOML file; by default `SQUIRE_CONFIG`, else `config.toml` in the configuration directory, if any.
+    """Read and check the settings of a TOML file: by default `SQUIRE_CONFIG`, else the configuration directory's.
 
     Raises:
         ConfigError: The file is missing though named, is no TOML, has an unknown key or a value out of bounds.

@@ -264,6 +264,8 @@ def test_one_repositorys_overrides_change_only_what_they_name(config: Path) -> N
         memory = "5GiB"
         [repository."acme/shop".policy]
         max_files = 3
+        [repository."acme/shop".follow]
+        max_fixes = 1
         [repository."acme/quiet"]
         issue_labels = []
         """
@@ -276,6 +278,7 @@ def test_one_repositorys_overrides_change_only_what_they_name(config: Path) -> N
     assert settings.policy_for("acme/shop").max_files == 3
     assert settings.policy_for("acme/shop").max_changed_lines == settings.policy.max_changed_lines
     assert settings.policy_for("acme/other") is settings.policy
+    assert [settings.follow_for(name).rules.max_fixes for name in ("acme/shop", "acme/other")] == [1, 3]
     labels = [settings.issue_labels_for(name) for name in ("acme/shop", "acme/quiet", "acme/other")]
     assert labels == [("robot",), (), ("squire",)]
 
