@@ -46,7 +46,6 @@ class AppOptions:
         return False
 
 
-_PORT = click.IntRange(0, 65535)
 _OPTIONS = (
     click.option("--github-app", is_flag=True, help="Make a GitHub App for Squire, in a browser."),
     click.option("--organization", metavar="NAME", help="Make the App this organization's; else it is your own."),

@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from squire_pipelines.ledger.tasks import Task
 
 
-def _checked(text: str, noun: str, most: int) -> str:
+def _checked(text: str, noun: str, option: str, most: int) -> str:
     if not text:
-        raise click.BadParameter(f"the {noun} is empty", param_hint=f"--{noun}")
+        raise click.BadParameter(f"the {noun} is empty", param_hint=option)
     if len(text) > most:
-        raise click.BadParameter(f"the {noun} has more than {most} characters", param_hint=f"--{noun}")
+        raise click.BadParameter(f"the {noun} has more than {most} characters", param_hint=option)
     return text
 
 
@@ -73,13 +73,13 @@ def read_text(text: str | None, prompt: str | None) -> str:
 
 def as_request(words: str) -> str:
     """Return a request's text without what is no writing. Raises BadParameter when it is empty or too long."""
-    return _checked(_as_written(words), "prompt", MAX_TEXT_CHARS)
+    return _checked(_as_written(words), "text", "TEXT or --prompt", MAX_TEXT_CHARS)
 
 
 def title_of(title: str | None, text: str) -> str:
     """Return the title, or else the text's first line, cut. Raises BadParameter."""
     if title is not None:
-        return _checked(" ".join(plain(title).split()), "title", MAX_TITLE_CHARS)
+        return _checked(" ".join(plain(title).split()), "title", "--title", MAX_TITLE_CHARS)
     return title_from(text)
 
 
@@ -214,6 +214,11 @@ class RequestOptions:
     def depends_on(self) -> tuple[str, ...]:
         """Ids of the tasks that it waits for."""
         return self._depends_on
+
+    @property
+    def template(self) -> str | None:
+        """The label of the template whose words it has; None where the person wrote them."""
+        return self._template or None
 
     @property
     def is_held(self) -> bool:

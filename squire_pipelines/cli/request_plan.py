@@ -103,7 +103,8 @@ def ask_for_advice(context: CliContext, repository: str, request: TaskSpec) -> A
         )
     if len(request.prompt) > MAX_REQUEST_CHARS:
         raise click.BadParameter(
-            f"a request of more than {MAX_REQUEST_CHARS} characters is too long for --plan", param_hint="--prompt"
+            f"a request of more than {MAX_REQUEST_CHARS} characters is too long for --plan",
+            param_hint="TEXT or --prompt",
         )
     unlock_store(context, settings.secret_sources)
     trace_id = new_trace_id()

@@ -31,7 +31,7 @@ def schedule_options(callback: Callable[..., object]) -> Callable[..., object]:
         click.option(
             "--every",
             metavar="CRON",
-            help="Make a task at each of these times: minute, hour, day of month, month, day of week.",
+            help="Make a task at each of these times: minute, hour, day, month, day of week; or @daily and so on.",
         ),
         click.option("--at", metavar="TIME", help="Make the task then, once: a date and time like 2027-01-15T09:00."),
         click.option(
@@ -113,7 +113,7 @@ class ScheduleOptions:
         with bound_context(trace_id=trace_id), context.ledger.write() as tx:
             next_at = self._first_time(tx.now)
             rhythm = Rhythm(self.every, self.time_zone, None if self.every else next_at)
-            new = NewSchedule(name, spec, rhythm, next_at, actor(), hold=request.is_held)
+            new = NewSchedule(name, spec, rhythm, next_at, actor(), request.is_held, request.template)
             schedule = schedules.create(tx, new, most=most, trace_id=trace_id)
         if as_json:
             emit_json(schedule_as_json(schedule))

@@ -72,6 +72,7 @@ def show(context: CliContext, schedule_id: str, *, as_json: bool) -> None:
         "id": "id",
         "repository": "repository",
         "title": "title",
+        "template": "template",
         "when": lambda row: f"{when(row)}, by the clocks of {row.time_zone}",
         "state": "state",
         "next task": lambda row: local_time(row.next_at, row.time_zone),

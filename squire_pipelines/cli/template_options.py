@@ -130,7 +130,8 @@ def fill_template(template: TaskTemplate, values: Mapping[str, str]) -> FilledTe
     try:
         return fill(template, values)
     except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--param") from error
+        problem = f"{error}; `squire tasks templates show {template.name}` has its parameters"
+        raise click.BadParameter(problem, param_hint="--param") from error
 
 
 def filled_template(

@@ -17,15 +17,18 @@ _DAY, _SECOND = timedelta(days=1), timedelta(seconds=1)
 def check_cron(text: str) -> str:
     """Return a cron text as it is. Raises ValueError for one that Dagster refuses or whose time never comes.
 
-    One that croniter draws by chance (`R`) is refused too: its times would be others at each look.
+    One that croniter draws by chance (`R`) is refused too: its times would be others at each look. `@hourly`, `@daily`,
+    `@weekly`, `@monthly` and `@yearly` stand for five fields.
     """
     # Dagster has the same version of this parser in itself. Imported only where a schedule is set.
     from croniter.croniter import CroniterBadDateError, CroniterError, croniter  # noqa: PLC0415
 
     fields = "a schedule has five fields: minute, hour, day of month, month, day of week, for example */10 * * * *"
     try:
-        if len(croniter.expand(text)[0]) != _FIELDS or _RANDOM.search(text):
+        if len(croniter.expand(text)[0]) != _FIELDS:
             raise ValueError(fields)
+        if _RANDOM.search(text):
+            raise ValueError("a schedule cannot have R, by which its times would be others at each look")
         croniter(text).get_next()
     except CroniterBadDateError:
         raise ValueError("the schedule names a time that never comes") from None

@@ -14,11 +14,6 @@ class EpisodeChange(StrEnum):
     GONE = "gone"
     REOPENED = "reopened"
 
-    @property
-    def opens(self) -> bool:
-        """Whether an episode begins with it."""
-        return self in {EpisodeChange.OPENED, EpisodeChange.REOPENED}
-
 
 class EpisodeFacts(FrozenModel):
     """What is asked about episodes later, when the signal itself has changed or is gone.

@@ -8,9 +8,10 @@ that this may be repeated at each collection, and is: a question that GitHub did
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from pydantic import JsonValue
 from sqlalchemy import select
 
-from squire_pipelines.domain.authority import Approval, is_permitted_person
+from squire_pipelines.domain.authority import Approval, Author, is_permitted_person
 from squire_pipelines.domain.requests import github_actor
 from squire_pipelines.domain.signals import SignalKind
 from squire_pipelines.domain.tasks import TaskStatus
@@ -19,6 +20,7 @@ from squire_pipelines.execution.comment_commands import obey_comments
 from squire_pipelines.execution.people import judged_author
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.ledger import bulk, collections
+from squire_pipelines.ledger.audit import record_audit, was_recorded
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tables import task_signals, tasks
 from squire_pipelines.observability.logging import Component, get_logger
@@ -91,8 +93,7 @@ async def _obey(
     approval = decision.approval
     author = await judged_author(client, ledger, settings, repository, approval.by) if approval.by else None
     if author is None or not is_permitted_person(author, settings.trust_rules_for(repository)):
-        who = author.login if author is not None else "nobody known"
-        _log.warning("label.refused", repository=repository, number=decision.number, label=approval.label, by=who)
+        _refuse(ledger, repository, decision, author, trace_id=trace_id)
         return
     where = f"the label {approval.label} on #{decision.number}"
     change = bulk.approve() if decision.approves else bulk.reject(f"rejected by {where}")
@@ -101,6 +102,25 @@ async def _obey(
     with ledger.write() as tx:
         # One that somebody decided about meanwhile is not proposed any more, and stays as it is.
         bulk.bulk_update(tx, (decision.task_id,), change, actor=github_actor(author.login), trace_id=trace_id)
+
+
+def _refuse(ledger: Ledger, repository: str, decision: _Decision, author: Author | None, *, trace_id: str) -> None:
+    """Record that a label was not obeyed, once for each time that it was set."""
+    approval = decision.approval
+    login = author.login if author is not None else None
+    detail: dict[str, JsonValue] = {
+        "task": decision.task_id,
+        "label": approval.label,
+        "set_at": approval.at.isoformat(),
+    }
+    subject = f"{repository}#{decision.number}"
+    with ledger.write() as tx:
+        if was_recorded(tx, action="label.refused", subject=subject, detail=detail):
+            return
+        actor = github_actor(login) if login is not None else "github"
+        detail |= {"reason": "it was set by somebody who may not write, or by nobody known"}
+        record_audit(tx, actor=actor, action="label.refused", subject=subject, detail=detail, trace_id=trace_id)
+    _log.warning("label.refused", repository=repository, number=decision.number, label=approval.label, by=login)
 
 
 def _decisions(tx: Transaction, settings: Settings, repository: str) -> list[_Decision]:

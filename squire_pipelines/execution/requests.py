@@ -12,12 +12,18 @@ from squire_pipelines.domain.duplicates import KnownWork, open_pull_requests, re
 from squire_pipelines.domain.plans import ApprovalRule
 from squire_pipelines.domain.signals import ManualTask, OpenIssue, Signal
 from squire_pipelines.domain.tasks import Risk, TaskSpec, fingerprint
-from squire_pipelines.ledger import collections, task_signals
+from squire_pipelines.ledger import collections
 from squire_pipelines.ledger.covered_facts import covered_facts
 from squire_pipelines.ledger.known_work import known_work
 from squire_pipelines.ledger.refusals import asked_again
 from squire_pipelines.ledger.store import Transaction
-from squire_pipelines.ledger.task_creation import CreatedTask, RequestedTask, create_again, create_requested
+from squire_pipelines.ledger.task_creation import (
+    CreatedTask,
+    RequestedTask,
+    create_again,
+    create_requested,
+    marked_versions,
+)
 from squire_pipelines.ledger.tasks import get
 from squire_pipelines.planning.requests import asked_by, requested_tasks
 from squire_pipelines.planning.selection import PlanInputs
@@ -80,8 +86,7 @@ def take_requests(tx: Transaction, settings: Settings, repository: str, *, trace
     inputs = request_inputs(settings, repository, signals, covered, default_branch=DEFAULT_BRANCH)
     by_ref = {signal.ref: signal for signal in signals}
     versions = {ref: signal.version for ref, signal in by_ref.items()}
-    rounds = task_signals.rounds(tx, repository, versions, times=times)
-    marked = {ref: f"{version}#{rounds[ref]}" if ref in rounds else version for ref, version in versions.items()}
+    marked = marked_versions(tx, repository, versions, times=times)
     labels = approving_labels(settings, repository)
     created = [
         create_request(

@@ -110,4 +110,5 @@ def _request(schedule: Schedule, schedule_id: str, due_at: str) -> RequestedTask
         fingerprint=hashlib.sha256(f"schedule\n{schedule_id}\n{due_at}".encode()).hexdigest()[:32],
         place=f"the schedule {schedule_id}",
         schedule_id=schedule_id,
+        template=schedule.template or "",
     )

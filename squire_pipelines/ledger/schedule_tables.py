@@ -12,6 +12,7 @@ schedules = Table(
     Column("repository", String(140), nullable=False),
     Column("title", CleanText, nullable=False),
     Column("spec", JSON, nullable=False),
+    Column("template", CleanText),
     Column("hold", Boolean, nullable=False),
     Column("cron", CleanText),
     Column("time_zone", String(64), nullable=False),

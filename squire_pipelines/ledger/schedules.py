@@ -25,12 +25,16 @@ _OVER = [state for state in ScheduleState if state.is_over]
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """A schedule's row. `spec` is None when this version cannot read it; `once_at` of a past one is not kept."""
+    """A schedule's row. `spec` is None when this version cannot read it; `once_at` of a past one is not kept.
+
+    `template` is the label of the template whose words it has, and None where a person wrote them.
+    """
 
     id: str
     repository: str
     title: str
     spec: TaskSpec | None
+    template: str | None
     hold: bool
     cron: str | None
     time_zone: str
@@ -77,6 +81,7 @@ class NewSchedule:
     next_at: datetime
     actor: str
     hold: bool = False
+    template: str | None = None
 
 
 def create(tx: Transaction, schedule: NewSchedule, *, most: int, trace_id: str) -> Schedule:
@@ -95,6 +100,7 @@ def create(tx: Transaction, schedule: NewSchedule, *, most: int, trace_id: str) 
             repository=schedule.repository,
             title=schedule.spec.title,
             spec=schedule.spec.model_dump(mode="json"),
+            template=schedule.template,
             hold=schedule.hold,
             cron=schedule.rhythm.cron,
             time_zone=schedule.rhythm.time_zone,
@@ -243,6 +249,7 @@ def _audit(tx: Transaction, schedule: Schedule, action: str, *, actor: str, trac
     detail: dict[str, JsonValue] = {
         "repository": schedule.repository,
         "title": schedule.title,
+        "template": schedule.template,
         "cron": schedule.cron,
         "time_zone": schedule.time_zone,
         "next_at": schedule.next_at.isoformat() if schedule.next_at is not None else None,

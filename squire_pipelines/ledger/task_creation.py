@@ -47,7 +47,7 @@ def create_from_plan(
     (`manual_task`) is done with when a task of the plan answers it. With more than one task per fact, the fingerprint
     of a later one has the number of those that ended before it. `rules` are by repository for a plan over several.
     """
-    marked = _marked(tx, plan.repository, versions, times=max_tasks_per_fact)
+    marked = marked_versions(tx, plan.repository, versions, times=max_tasks_per_fact)
     ids, archived = _repeated(tx, plan)
     created: dict[str, str] = {}
     for spec in plan.tasks:
@@ -97,7 +97,7 @@ def made_before(tx: Transaction, plan: Plan, versions: Mapping[str, str], *, tim
         versions: Of its signals, by ref.
         times: How many tasks may be made of one fact as it is.
     """
-    marked = _marked(tx, plan.repository, versions, times=times)
+    marked = marked_versions(tx, plan.repository, versions, times=times)
     matches = {
         spec.key: find_by_fingerprint(tx, plan.repository, fingerprint(plan.repository, spec, marked))
         for spec in plan.tasks
@@ -105,7 +105,7 @@ def made_before(tx: Transaction, plan: Plan, versions: Mapping[str, str], *, tim
     return {key: match.id for key, match in matches.items() if match is not None}
 
 
-def _marked(tx: Transaction, repository: str, versions: Mapping[str, str], *, times: int) -> dict[str, str]:
+def marked_versions(tx: Transaction, repository: str, versions: Mapping[str, str], *, times: int) -> dict[str, str]:
     """Return the versions of signals, with the number of tasks that ended before where more than one may be made."""
     earlier = task_signals.rounds(tx, repository, versions, times=times)
     return {ref: f"{version}#{earlier[ref]}" if ref in earlier else version for ref, version in versions.items()}

@@ -47,6 +47,16 @@ def test_a_request_can_be_put_off_to_a_time(squire: Squire, samples: SampleData)
     assert f"the first task comes {later:%Y-%m-%d %H:%M} UTC" in output
 
 
+def test_a_schedule_names_the_template_whose_words_it_has(squire: Squire, samples: SampleData) -> None:
+    squire.config(SETTINGS)
+    words = ("--template", "squire:raise-coverage", "--param", "path=src/billing.py", "--every", "@daily")
+    made = squire.json("tasks", "new", REPOSITORY, *words)
+    assert (made["cron"], made["template"].split()[0]) == ("@daily", "squire:raise-coverage")
+    assert made["template"] in squire.ok("schedules", "show", made["id"])
+    (entry,) = samples.read(audit_page, limit=10, action="schedules.new")
+    assert entry.detail["template"] == made["template"]
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

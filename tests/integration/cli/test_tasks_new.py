@@ -191,8 +191,8 @@ def test_what_would_be_cancelled_at_once_is_refused(squire: Squire, samples: Sam
     [
         (("acme/none", "--prompt", "x"), 3, "not one of Squire's repositories"),
         (("nonsense", "--prompt", "x"), 2, "is not a repository name"),
-        ((REPOSITORY, "--prompt", " \n"), 2, "the prompt is empty"),
-        ((REPOSITORY, "\x1b[1m"), 2, "the prompt is empty"),
+        ((REPOSITORY, "--prompt", " \n"), 2, "the text is empty"),
+        ((REPOSITORY, "\x1b[1m"), 2, "the text is empty"),
         ((REPOSITORY, "--prompt", "x" * 50_001), 2, "more than 50000 characters"),
         ((REPOSITORY, "--prompt", "x", "--title", " "), 2, "the title is empty"),
         ((REPOSITORY, "--prompt", "x", "--title", "t" * 201), 2, "more than 200 characters"),

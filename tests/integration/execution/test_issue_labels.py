@@ -65,7 +65,11 @@ def test_a_label_of_somebody_who_may_not_and_one_from_before_the_task_decide_not
     task_id, number = proposed(pipeline)
     forge.act_as(HANDBOOK, MAY_NOT, permission="triage", number=number, add_label="squire:approve")
     pipeline.collect(HANDBOOK)
+    pipeline.collect(HANDBOOK)
     assert status(pipeline, task_id) is TaskStatus.PROPOSED
+    with pipeline.ledger.read() as tx:
+        (refusal,) = audit_page(tx, limit=20, action="label.refused")
+    assert (refusal.actor, refusal.detail["label"]) == (f"github:{MAY_NOT}", "squire:approve")
     forge.act_as(HANDBOOK, MAY_NOT, number=number, remove_label="squire:approve")
     forge.act_as(HANDBOOK, MAY, permission="write", number=number, add_label="squire:approve")
     with pipeline.ledger.write() as tx:
