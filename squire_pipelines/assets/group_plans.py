@@ -42,7 +42,7 @@ def groups_of_run(
 
 async def plan_groups(
     context: dg.AssetExecutionContext,
-    settings: Settings,
+    own: "RepositorySettings",
     client: "GitHubClient",
     ledger: "Ledger",
     groups: Iterable[PlanGroup],
@@ -54,6 +54,7 @@ async def plan_groups(
     """Make the plans of these groups that are due, or all of them `again`; `fresh` asks a model anew."""
     from squire_pipelines.execution.group_planning import group_basis, plan_group, save_group_plan
 
+    settings = own.operator
     results: dict[str, list[str]] = {}
     by_name = {group.name: group for group in groups}
 
@@ -68,7 +69,7 @@ async def plan_groups(
             return
         try:
             outcome: MadeGroupPlan | SquireError = await plan_group(
-                settings, client, ledger, basis, trace_id=trace_id, fresh=fresh
+                own, client, ledger, basis, trace_id=trace_id, fresh=fresh
             )
         except SquireError as error:
             context.log.error(f"the group {group.name}: no plan: {error}")  # noqa: TRY400 - its message says all

@@ -150,7 +150,7 @@ async def _plan(
 
         await gather_bounded(names, plan, limit=settings.collection.max_concurrent_repositories)
         groups = groups_of_run(context, settings, names, own.stopped)
-        await plan_groups(context, settings, client, ledger, groups, again=again, fresh=config.again, trace_id=trace_id)
+        await plan_groups(context, own, client, ledger, groups, again=again, fresh=config.again, trace_id=trace_id)
 
 
 def _not_stopped(context: dg.AssetExecutionContext, stopped: Mapping[str, str], names: list[str]) -> list[str]:

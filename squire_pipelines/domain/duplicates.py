@@ -13,7 +13,7 @@ name what it resembles.
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -104,12 +104,26 @@ def leave_out_duplicates(plan: Plan, known: Sequence[KnownWork]) -> Plan:
     What depends on a task that repeats one of the ledger waits for that one; what depends on another repeated task is
     left out too.
     """
-    omissions, notes = repetitions(plan.tasks, known)
+    return leave_out_known(plan, {plan.repository: known})
+
+
+def leave_out_known(plan: Plan, known: Mapping[str, Sequence[KnownWork]]) -> Plan:
+    """Return the plan without tasks that repeat work of their own repository, which `known` has by its name.
+
+    The same work in two repositories is no repetition. See `leave_out_duplicates`.
+    """
+    omissions: list[LeftOutTask] = []
+    notes: list[str] = []
+    for repository in dict.fromkeys(task.repository for task in plan.tasks):
+        tasks = [task for task in plan.tasks if task.repository == repository]
+        repeated, remarks = _repetitions(tasks, known.get(repository or plan.repository, ()))
+        omissions += repeated
+        notes += remarks
     plan = plan.model_copy(update={"notes": tuple(dict.fromkeys((*plan.notes, *notes)))}) if notes else plan
     return leave_out(plan, omissions) if omissions else plan
 
 
-def repetitions(tasks: Iterable[TaskSpec], known: Sequence[KnownWork]) -> tuple[list[LeftOutTask], list[str]]:
+def _repetitions(tasks: Iterable[TaskSpec], known: Sequence[KnownWork]) -> tuple[list[LeftOutTask], list[str]]:
     """Return which tasks repeat known work or one before them, and notes about those that are kept all the same."""
     works = list(known)
     omissions: list[LeftOutTask] = []

@@ -1,16 +1,13 @@
-"""Plans over several repositories: how they are named, what they are made from, and their checks. Pure.
+"""Plans over several repositories: how they are named, and their checks. Pure.
 
 Such a plan is kept under the name of its group in the place of a repository's. Each of its tasks names its repository;
 keys are those of the whole plan, so that a task may depend on one of another repository.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 
-from squire_pipelines.domain.duplicates import KnownWork, repetitions
-from squire_pipelines.domain.plans import RULES, PlanFinding, check_plan, leave_out
-from squire_pipelines.domain.signals import Signal
-from squire_pipelines.domain.tasks import LeftOutTask, Plan
+from squire_pipelines.domain.plans import RULES, PlanFinding, check_plan
+from squire_pipelines.domain.tasks import Plan
 
 _PREFIX = "group:"
 
@@ -23,15 +20,6 @@ def group_subject(name: str) -> str:
 def is_group(subject: str) -> bool:
     """Return whether a plan's subject is a group and no repository."""
     return subject.startswith(_PREFIX)
-
-
-@dataclass(frozen=True, slots=True)
-class GroupMember:
-    """A repository of a group: its default branch, and its signals, of which open pull requests are background."""
-
-    repository: str
-    default_branch: str
-    signals: tuple[Signal, ...] = ()
 
 
 def check_group(plan: Plan, branches: Mapping[str, str], *, max_tasks: int) -> tuple[PlanFinding, ...]:
@@ -54,15 +42,3 @@ def _check_places(plan: Plan, branches: Mapping[str, str]) -> Iterator[PlanFindi
         elif task.base_branch != branch:
             message = f"has the base branch {task.base_branch!r}; that of {task.repository} is {branch!r}"
             yield PlanFinding(RULES, task.key, message)
-
-
-def leave_out_known(plan: Plan, known: Mapping[str, Sequence[KnownWork]]) -> Plan:
-    """Return the plan without tasks that repeat work of their own repository, which `known` has by its name.
-
-    The same work in two repositories is no repetition.
-    """
-    omissions: list[LeftOutTask] = []
-    for repository in dict.fromkeys(task.repository for task in plan.tasks):
-        tasks = [task for task in plan.tasks if task.repository == repository]
-        omissions += repetitions(tasks, known.get(repository or "", ()))[0]
-    return leave_out(plan, omissions) if omissions else plan

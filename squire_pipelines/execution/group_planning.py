@@ -10,12 +10,15 @@ from functools import partial
 
 from squire_pipelines.domain.budgets import Purpose
 from squire_pipelines.domain.duplicates import KnownWork
-from squire_pipelines.domain.plan_groups import GroupMember, check_group, group_subject
+from squire_pipelines.domain.group_members import GroupMember
+from squire_pipelines.domain.plan_groups import check_group, group_subject
 from squire_pipelines.domain.plan_making import RetryWaits
 from squire_pipelines.domain.plans import AdmissionRule, PlanFinding, check_bounds, check_use
 from squire_pipelines.domain.signals import Signal
 from squire_pipelines.domain.tasks import Plan
 from squire_pipelines.errors import SquireError
+from squire_pipelines.execution.repository_context import RepositoryReader, read_together
+from squire_pipelines.execution.repository_settings import RepositorySettings
 from squire_pipelines.execution.requests import approval_rule
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.lookup import repository_info
@@ -103,26 +106,56 @@ def due_groups(tx: Transaction, settings: Settings, stopped: Collection[str] = (
 
 
 async def plan_group(
-    settings: Settings, client: GitHubClient, ledger: Ledger, basis: GroupBasis, *, trace_id: str, fresh: bool = False
+    own: RepositorySettings,
+    client: GitHubClient,
+    ledger: Ledger,
+    basis: GroupBasis,
+    *,
+    trace_id: str,
+    fresh: bool = False,
+    fall_back: bool = True,
 ) -> MadeGroupPlan:
     """Plan several repositories by their group's goals; a model that is asked is paid for from the budgets.
 
-    A repository without any commit is left out until it has one.
+    A repository without any commit is left out until it has one. Those of which a model is asked are read before.
+
+    Args:
+        own: The settings that hold in each repository.
+        client: Of GitHub.
+        ledger: Has the budgets and the answers to what was asked before.
+        basis: What the plan is made from.
+        trace_id: Of the run or command.
+        fresh: Whether a model is asked though it has answered the same before.
+        fall_back: Whether there is a plan without tasks when a model gives no usable plan.
 
     Raises:
-        SquireError: GitHub, the ledger or a file of the settings cannot be used.
+        SquireError: GitHub, the ledger or a file of the settings cannot be used; without `fall_back` also the model.
     """
+    settings = own.operator
     account = PlanAccount(ledger, settings, basis.subject, trace_id=trace_id)
     infos = {name: await repository_info(client, name) for name in basis.group.repositories}
     branches = {name: info.default_branch for name, info in infos.items() if info.default_branch}
-    members = [GroupMember(name, branch, basis.signals[name]) for name, branch in branches.items()]
+    members = [
+        GroupMember(
+            repository=name,
+            default_branch=branch,
+            signals=basis.signals[name],
+            protected_paths=own.of(name).policy_for(name).protected_paths,
+        )
+        for name, branch in branches.items()
+    ]
+    max_bytes = settings.planner.context_bytes
+    readers = [RepositoryReader(own.of(name), ledger, name, infos[name]) for name in branches]
+    limit = settings.collection.max_concurrent_repositories
     sources = Sources(
         partial(find_secret, sources=settings.secret_sources),
         account.settle,
         account.reserve,
         SharedAnswers(ledger, settings.planner, fresh=fresh),
+        partial(read_together, readers, max_bytes=max_bytes, limit=limit) if max_bytes else None,
     )
-    return MadeGroupPlan(await make_group_plan(settings, basis.group, members, sources, basis.known_work), branches)
+    plan = await make_group_plan(settings, basis.group, members, sources, basis.known_work, fall_back=fall_back)
+    return MadeGroupPlan(plan, branches)
 
 
 def save_group_plan(

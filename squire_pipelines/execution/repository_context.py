@@ -24,7 +24,7 @@ from squire_pipelines.ledger.work_history import work_history
 from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.planning.code_overview import folder_lines, languages_of
 from squire_pipelines.planning.found_commands import INSTRUCTIONS, files_to_read, find_commands, package_managers
-from squire_pipelines.planning.plan_context import PlanContext
+from squire_pipelines.planning.plan_context import PlanContext, join_contexts
 from squire_pipelines.publishing.code_reading import committed_at, existing_paths, hot_files, list_files, read_texts
 from squire_pipelines.publishing.mirror import Mirror, fetch_mirror
 from squire_pipelines.secrets import Secret
@@ -67,7 +67,8 @@ class RepositoryReader:
     async def read(self) -> PlanContext:
         """Return what is known; see `ContextReader`. Raises LedgerError."""
         context, paths = await self._read()
-        return PlanContext(context, self.settings.planner.context_bytes, paths.existing if paths is not None else None)
+        existing = {self.repository: paths.existing} if paths is not None else {}
+        return PlanContext((context,), self.settings.planner.context_bytes, existing)
 
     async def context(self) -> RepositoryContext:
         """Return what is known, with the reason where the code could not be read. Raises LedgerError."""
@@ -104,6 +105,20 @@ class RepositoryReader:
             content = KeptFacts(version=__version__, facts=facts).model_dump_json().encode()
             write_atomically(kept, content, durable=False)
         return facts, MirrorPaths(mirror, {**heads, branch: sha})
+
+
+async def read_together(readers: Sequence[RepositoryReader], *, max_bytes: int, limit: int) -> PlanContext:
+    """Return what is known of several repositories, in the order of their readers, of which `limit` read at once.
+
+    `max_bytes` are of the texts of all of them together. Raises LedgerError.
+    """
+    semaphore = asyncio.Semaphore(limit)
+
+    async def read(reader: RepositoryReader) -> PlanContext:
+        async with semaphore:
+            return await reader.read()
+
+    return join_contexts(await asyncio.gather(*map(read, readers)), max_bytes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ They are kept among the others, under the name of their group. See `plans`.
 
 from collections.abc import Collection, Mapping
 
-from squire_pipelines.domain.plan_groups import leave_out_known
+from squire_pipelines.domain.duplicates import leave_out_known
 from squire_pipelines.domain.plans import AdmissionRule
 from squire_pipelines.ledger.known_work import known_work
 from squire_pipelines.ledger.plans import latest, mark_admitted, to_admit

@@ -13,10 +13,7 @@ from squire_pipelines.ledger.tables import plan_inputs
 MAX_KEPT = 200
 """Of all plans together: the newest ones."""
 
-_GONE = (
-    "they are kept for `retention.plan_answers_days`, of the newest plans of single repositories; "
-    "a plan of a group records none"
-)
+_GONE = "they are kept for `retention.plan_answers_days`, of the newest plans"
 
 
 def record(tx: Transaction, plan_id: str, inputs: RecordedInputs) -> None:

@@ -1,4 +1,4 @@
-"""The text that a planner reads of a repository: bounded in bytes, and all that others wrote quoted as data. Pure."""
+"""The text that a planner reads of repositories: bounded in bytes, and all that others wrote quoted as data. Pure."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -55,6 +55,23 @@ def describe_context(context: RepositoryContext, *, max_bytes: int = MAX_CONTEXT
         heading = "Its folders with their files, those near the root first:"
         text.add_section(_Section(heading, context.code.folders, 1))
     return text.whole
+
+
+def describe_contexts(contexts: Sequence[RepositoryContext], *, max_bytes: int) -> dict[str, str]:
+    """Return what is known of each repository, by its name, in at most `max_bytes` bytes of UTF-8 together.
+
+    Each has an equal share, and what those leave of which less is known is shared by the others.
+    """
+    whole = {context.repository: describe_context(context, max_bytes=max_bytes) for context in contexts}
+    texts: dict[str, str] = {}
+    left = max_bytes
+    for number, context in enumerate(sorted(contexts, key=lambda context: _size(whole[context.repository]))):
+        share = left // (len(contexts) - number)
+        text = whole[context.repository]
+        text = text if _size(text) <= share else describe_context(context, max_bytes=share)
+        texts[context.repository] = text
+        left -= _size(text)
+    return {context.repository: texts[context.repository] for context in contexts}
 
 
 def _sections_of_code(code: CodeFacts) -> Iterable[_Section]:

@@ -1,13 +1,13 @@
 """Records what a plan is made from, and makes it the inputs of another plan again. Pure but for the redactor."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from squire_pipelines.domain.plans import SizeBounds
 from squire_pipelines.domain.recorded_inputs import RecordedInputs
 from squire_pipelines.domain.repository_facts import RepositoryContext
 from squire_pipelines.domain.signals import Signal
-from squire_pipelines.planning.prompt import MAX_BACKGROUND, MAX_SIGNALS
+from squire_pipelines.planning.prompt import MAX_BACKGROUND, MAX_SIGNALS, background_of
 from squire_pipelines.planning.selection import PlanInputs, Selection
 from squire_pipelines.secrets.redact import process_redactor
 
@@ -20,6 +20,12 @@ def record_inputs(inputs: PlanInputs, selection: Selection) -> RecordedInputs:
     candidates = [candidate.signal for candidate in selection.candidates]
     shown = [*candidates[:MAX_SIGNALS], *selection.background[:MAX_BACKGROUND]]
     signals, cut = _within(shown, MAX_CHARS)
+    members = []
+    for member in inputs.members:
+        pulls = background_of(member, len(inputs.members))
+        kept, is_cut = _within(pulls, MAX_CHARS // len(inputs.members))
+        members.append(member.model_copy(update={"signals": tuple(kept)}).model_dump(mode="json"))
+        cut |= is_cut
     redact = process_redactor().redact
     return RecordedInputs.model_validate(
         _redacted(
@@ -33,20 +39,23 @@ def record_inputs(inputs: PlanInputs, selection: Selection) -> RecordedInputs:
                 "max_tasks": inputs.max_tasks,
                 "max_files": inputs.bounds.max_files,
                 "max_lines": inputs.bounds.max_lines,
+                "members": members,
             },
             redact,
         )
     )
 
 
-def with_facts(recorded: RecordedInputs | None, goals: str, context: RepositoryContext | None) -> RecordedInputs | None:
-    """Return recorded inputs with the goals, and with what is known of the repository, as a model was told them."""
+def with_facts(
+    recorded: RecordedInputs | None, goals: str, contexts: Sequence[RepositoryContext]
+) -> RecordedInputs | None:
+    """Return recorded inputs with the goals, and with what is known of the repositories, as a model was told them."""
     if recorded is None:
         return None
     redact = process_redactor().redact
-    known = context.model_dump(mode="json") if context is not None else None
-    facts = RepositoryContext.model_validate(_redacted(known, redact)) if known is not None else None
-    return recorded.model_copy(update={"goals": redact(goals), "context": facts})
+    known = (_redacted(context.model_dump(mode="json"), redact) for context in contexts)
+    facts = tuple(map(RepositoryContext.model_validate, known))
+    return recorded.model_copy(update={"goals": redact(goals), "contexts": facts})
 
 
 def inputs_again(recorded: RecordedInputs) -> PlanInputs:
@@ -60,10 +69,11 @@ def inputs_again(recorded: RecordedInputs) -> PlanInputs:
         recorded.max_tasks,
         bounds=SizeBounds(recorded.max_files, recorded.max_lines),
         protected_paths=recorded.protected_paths,
+        members=recorded.members,
     )
 
 
-def _within(signals: list[Signal], room: int) -> tuple[list[Signal], bool]:
+def _within(signals: Sequence[Signal], room: int) -> tuple[list[Signal], bool]:
     """Return the first signals that have room, without evidence where that is too long, and whether any is cut."""
     kept: list[Signal] = []
     cut = False

@@ -4,7 +4,7 @@ What text there is after its last answer is parsed. The question is made by `pro
 the conversation in `conversation`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from squire_pipelines.domain.plan_making import PlanStep, PlanUse, RefusedAnswer, StepKind
@@ -22,7 +22,15 @@ from squire_pipelines.planning.prompt import describe, prompt_version, validatio
 from squire_pipelines.planning.protected_paths import requestable
 from squire_pipelines.planning.quoting import one_line
 from squire_pipelines.planning.salvage import salvage
-from squire_pipelines.planning.schema import TASK_SIZE, ModelCall, PlanDraft, TaskDraft, check_draft, form_for
+from squire_pipelines.planning.schema import (
+    TASK_SIZE,
+    GroupTaskDraft,
+    ModelCall,
+    PlanDraft,
+    TaskDraft,
+    check_draft,
+    form_for,
+)
 from squire_pipelines.planning.selection import PlanInputs, Selection, select
 from squire_pipelines.secrets.redact import process_redactor
 
@@ -69,7 +77,7 @@ async def plan_by_model(
     on_call: Callable[[ModelCall], None],
     record: PlanRecord | None = None,
 ) -> Plan:
-    """Have a model plan one repository; only the signals that `selection.select` lets through are offered.
+    """Have a model plan; only the signals that `selection.select` lets through are offered.
 
     Args:
         inputs: What the plan is made from.
@@ -146,7 +154,7 @@ class _Planning:
             repository=self.inputs.repository,
             planner=self.planner,
             signals_digest=signals_digest(self.inputs.signals),
-            tasks=tuple(_with_permissions(task, self.selection, self.inputs.protected_paths) for task in draft.tasks),
+            tasks=tuple(_with_permissions(task, self.selection, self.inputs) for task in draft.tasks),
             notes=(*(one_line(note, MAX_NOTE_CHARS) for note in draft.notes), *self.selection.notes),
             model=self.options.name,
             provider=self.provider,
@@ -155,7 +163,7 @@ class _Planning:
 
     def check(self, draft: PlanDraft) -> tuple[PlanFinding, ...]:
         free, context = bool(self.options.goals.strip()), self.options.context
-        existing = context.existing if context is not None else None
+        existing = context.existing if context is not None else {}
         return check_draft(self.as_plan(draft), self.inputs, self.selection, free=free, existing=existing)
 
     def objection(self, draft: PlanDraft) -> str | None:
@@ -220,13 +228,14 @@ def _parse(planning: _Planning, answers: list[ModelAnswer], record: PlanRecord) 
     return None
 
 
-def _with_permissions(task: TaskDraft, selection: Selection, protected_paths: Sequence[str]) -> TaskSpec:
+def _with_permissions(task: TaskDraft, selection: Selection, inputs: PlanInputs) -> TaskSpec:
     """Return the task with the protected paths and the agent of its facts: the model has read strangers' texts."""
     facts = [candidate.signal.details for candidate in selection.candidates if candidate.signal.ref in task.signals]
     orders = (fact.agent for fact in facts if isinstance(fact, ManualTask) and fact.agent is not None)
+    repository = task.repository if isinstance(task, GroupTaskDraft) else None
     permissions = {
         "allow_protected": requestable(task.kind, facts),
-        "protected_paths": protected_among(task, protected_paths),
+        "protected_paths": protected_among(task, inputs.protected_paths_in(repository)),
         "agent": next(orders, None),
     }
     return TaskSpec.model_validate({**task.model_dump(), **permissions})

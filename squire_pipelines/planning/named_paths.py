@@ -35,26 +35,35 @@ def path_of(text: str) -> str:
     return "/".join(parts)
 
 
-def check_paths(plan: Plan, existing: PathLookup) -> Iterator[PlanFinding]:
+def check_paths(plan: Plan, existing: Mapping[str, PathLookup]) -> Iterator[PlanFinding]:
     """Find tasks that name files to read or to modify which are neither there nor said to be created.
 
-    What a task creates is there for those that depend on it. Of one branch `MAX_NAMED` paths are
+    What a task creates is there for those of its repository that depend on it. Of one branch `MAX_NAMED` paths are
     judged.
 
     Args:
         plan: A model's.
-        existing: Says what there is; asked once for each branch.
+        existing: By repository: says what there is; asked once for each branch. Without it nothing is judged.
     """
     by_key = {task.key: task for task in plan.tasks}
     named = [(task, _needed(task, by_key)) for task in plan.tasks]
-    asked: dict[str, dict[str, None]] = defaultdict(dict)
+    asked: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)
     for task, fields in named:
-        asked[task.base_branch] |= dict.fromkeys(chain.from_iterable(fields.values()))
-    missing = {branch: _missing(branch, list(paths)[:MAX_NAMED], existing) for branch, paths in asked.items()}
+        asked[_place(task, plan)] |= dict.fromkeys(chain.from_iterable(fields.values()))
+    missing = {
+        (name, branch): _missing(branch, list(paths)[:MAX_NAMED], existing[name])
+        for (name, branch), paths in asked.items()
+        if name in existing
+    }
     for task, fields in named:
         for field, paths in fields.items():
-            if wrong := [path for path in paths if path in missing[task.base_branch]]:
-                yield PlanFinding(PATHS, task.key, _message(field, wrong, task.base_branch))
+            if wrong := [path for path in paths if path in missing.get(_place(task, plan), ())]:
+                yield PlanFinding(PATHS, task.key, _message(field, wrong, task))
+
+
+def _place(task: TaskSpec, plan: Plan) -> tuple[str, str]:
+    """Return the repository and the branch whose files a task finds."""
+    return task.repository or plan.repository, task.base_branch
 
 
 def _needed(task: TaskSpec, by_key: Mapping[str, TaskSpec]) -> dict[str, tuple[str, ...]]:
@@ -71,11 +80,12 @@ def _missing(branch: str, paths: Sequence[str], existing: PathLookup) -> frozens
     return frozenset() if there is None else frozenset(paths).difference(there)
 
 
-def _message(field: str, wrong: Sequence[str], branch: str) -> str:
+def _message(field: str, wrong: Sequence[str], task: TaskSpec) -> str:
     shown = ", ".join(map(repr, wrong[:_MAX_SHOWN]))
     more = f" and {len(wrong) - _MAX_SHOWN} more" if len(wrong) > _MAX_SHOWN else ""
+    branch = f"{task.base_branch!r}{f' of {task.repository}' if task.repository is not None else ''}"
     return (
-        f"names {shown}{more} in `{field}`, which the branch {branch!r} does not have. Name what is there, or say in "
+        f"names {shown}{more} in `{field}`, which the branch {branch} does not have. Name what is there, or say in "
         "`implementation.files_to_create` that the task makes it"
     )
 
@@ -96,13 +106,18 @@ def _paths(texts: Sequence[str]) -> tuple[str, ...]:
 
 
 def _created_before(task: TaskSpec, by_key: Mapping[str, TaskSpec]) -> Iterator[str]:
-    """Yield what a task creates, with its folders, and what those create on which it depends, directly or not."""
+    """Yield what a task creates, with its folders, and what those create on which it depends, directly or not.
+
+    What is created in another repository is not there.
+    """
     waiting, seen = [task.key], set[str]()
     while waiting:
         key = waiting.pop()
         if key not in seen and key in by_key:
             seen.add(key)
             waiting += by_key[key].depends_on
+            if by_key[key].repository != task.repository:
+                continue
             for path in _paths(by_key[key].implementation.files_to_create):
                 yield path
                 yield from map(str, PurePosixPath(path[:_MAX_PATH_CHARS]).parents)

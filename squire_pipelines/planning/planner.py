@@ -8,10 +8,9 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from squire_pipelines.domain.duplicates import KnownWork, leave_out_duplicates, open_pull_requests
+from squire_pipelines.domain.duplicates import KnownWork, leave_out_duplicates, leave_out_known, open_pull_requests
 from squire_pipelines.domain.plan_making import MAX_STEPS, PlanStep, StepKind
 from squire_pipelines.domain.recorded_inputs import RecordedInputs
-from squire_pipelines.domain.repository_facts import RepositoryContext
 from squire_pipelines.domain.signals import Signal
 from squire_pipelines.domain.tasks import Plan
 from squire_pipelines.errors import ModelRefusedError, ModelUnavailableError, PlanBudgetError, PlanningError
@@ -114,14 +113,13 @@ async def plan_again(
     """
 
     async def read_context() -> PlanContext:
-        known = recorded.context or RepositoryContext(repository=recorded.repository, why_no_code="it was not recorded")
-        return PlanContext(known, settings.planner.context_bytes or MAX_CONTEXT_BYTES)
+        return PlanContext(recorded.contexts, settings.planner.context_bytes or MAX_CONTEXT_BYTES)
 
     inputs = inputs_again(recorded)
-    sources = Sources(find_key, on_call, reserve, shared, read_context if recorded.context else None)
+    sources = Sources(find_key, on_call, reserve, shared, read_context if recorded.contexts else None)
     by_rules = plan_by_rules(inputs).model_copy(update={"inputs": recorded})
     plan = await ask_model(settings, inputs, by_rules, sources, goals=recorded.goals, fall_back=False)
-    return leave_out_duplicates(plan, open_pull_requests(recorded.signals))
+    return leave_out_known(plan, inputs.open_pull_requests)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,19 +182,21 @@ async def ask_model(
             "use": record.use(),
             "refused": tuple(record.refused[:MAX_STEPS]),
             "settings_digest": by_rules.settings_digest,
-            "inputs": with_facts(by_rules.inputs, goals, context.repository if context is not None else None),
+            "inputs": with_facts(by_rules.inputs, goals, context.repositories if context is not None else ()),
         }
     )
 
 
 async def _read(read_context: ContextReader | None, record: PlanRecord) -> PlanContext | None:
-    """Read what is known of the repository, with a step that says which commit that is of, or why there is none."""
+    """Read what is known, with a step for each repository: which commit that is of, or why there is none."""
     if read_context is None:
         return None
     context = await read_context()
-    code, why_not = context.repository.code, one_line(context.repository.why_no_code, 600)
-    reason = f"{code.branch} at {code.sha[:12]}" if code is not None else why_not
-    record.steps.append(PlanStep(kind=StepKind.CONTEXT, taken=code is not None, reason=reason))
+    for known in context.repositories:
+        name = f"{known.repository}: " if len(context.repositories) > 1 else ""
+        code, why_not = known.code, one_line(known.why_no_code, 600)
+        reason = f"{code.branch} at {code.sha[:12]}" if code is not None else why_not
+        record.steps.append(PlanStep(kind=StepKind.CONTEXT, taken=code is not None, reason=f"{name}{reason}"))
     return context
 
 
@@ -222,13 +222,12 @@ async def _ask_once(asking: _Asking, shared: SharedAnswers) -> Plan:
     """
     inputs, planner, selection = asking.inputs, asking.settings.planner, select(asking.inputs)
     # An installation's own question may leave these out, and the answer is checked by them.
-    code = asking.context.repository.code if asking.context is not None else None
-    head = code.sha if code is not None else None
-    members = tuple((member.repository, member.default_branch) for member in inputs.members)
+    heads = asking.context.heads if asking.context is not None else {}
+    members = ((member.repository, member.default_branch, member.protected_paths) for member in inputs.members)
     basis = (
         inputs.repository,
         inputs.default_branch,
-        head,
+        heads,
         inputs.max_tasks,
         inputs.bounds,
         asking.goals,

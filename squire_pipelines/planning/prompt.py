@@ -1,16 +1,19 @@
-"""What the model is asked about one repository: its facts as quoted data, in the places of the prompt's files. Pure."""
+"""What the model is asked: facts as quoted data, in the places of the prompt's files. Pure."""
 
 import hashlib
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import islice
 
 from squire_pipelines.domain.evidence import beside_body, parts_of
-from squire_pipelines.domain.plan_groups import GroupMember
+from squire_pipelines.domain.group_members import GroupMember
 from squire_pipelines.domain.plans import PlanFinding
 from squire_pipelines.domain.signals import ManualTask, OpenPullRequest, Signal
 from squire_pipelines.domain.text import shorten
-from squire_pipelines.planning.plan_context import SAMPLE, PlanContext
+from squire_pipelines.planning.plan_context import SAMPLE_CONTEXT, PlanContext
 from squire_pipelines.planning.prompt_files import PromptFiles
 from squire_pipelines.planning.quoting import quote, without_marks
 from squire_pipelines.planning.selection import Candidate, PlanInputs, Selection
@@ -35,7 +38,7 @@ def describe(
     context: PlanContext | None = None,
     limit_chars: int | None = None,
 ) -> str:
-    """Return the question to the model about one repository.
+    """Return the question to the model about one repository, or about several.
 
     With `limit_chars` fewer signals are shown, with shorter texts, until it is as short; one signal is always shown.
     """
@@ -59,7 +62,7 @@ def _describe(
     """Return the question with a part of all that may be shown: 1 for all of it, 2 for the half."""
     shown = selection.candidates[: max(MAX_SIGNALS // part, 1)]
     if inputs.members:
-        return _describe_group(inputs, prompts, goals=goals, part=part)
+        return _describe_group(inputs, prompts, goals=goals, context=context, part=part)
     signals = [
         _quoted(
             candidate.signal,
@@ -89,9 +92,15 @@ def _describe(
     )
 
 
-def _describe_group(inputs: PlanInputs, prompts: PromptFiles, *, goals: str, part: int) -> str:
-    """Return the question about several repositories: their branches, and their open pull requests as background."""
-    most = max(MAX_BACKGROUND // (part * len(inputs.members)), 1)
+def _describe_group(
+    inputs: PlanInputs, prompts: PromptFiles, *, goals: str, context: PlanContext | None, part: int
+) -> str:
+    """Return the question about several repositories: what is known of each, and its open pull requests."""
+    texts = context.texts(context.max_bytes // part) if context is not None else {}
+    members = [
+        _member(member, texts.get(member.repository, ""), background_of(member, part * len(inputs.members)))
+        for member in inputs.members
+    ]
     return prompts.fill_group(
         {
             "group": inputs.repository,
@@ -99,17 +108,25 @@ def _describe_group(inputs: PlanInputs, prompts: PromptFiles, *, goals: str, par
             "max_files": str(inputs.bounds.max_files),
             "max_lines": str(inputs.bounds.max_lines),
             "goals": shorten(goals, MAX_GOALS_CHARS // part),
-            "repositories": "\n\n".join(_member(member, most) for member in inputs.members),
+            "repositories": "\n\n".join(members),
         }
     )
 
 
-def _member(member: GroupMember, most: int) -> str:
-    pulls = [signal for signal in member.signals if isinstance(signal.details, OpenPullRequest)][:most]
-    heading = f"- {member.repository}, default branch {member.default_branch}"
+def background_of(member: GroupMember, parts: int) -> tuple[Signal, ...]:
+    """Return the open pull requests of a repository that a model sees, where there is room for one of `parts` parts."""
+    pulls = (signal for signal in member.signals if isinstance(signal.details, OpenPullRequest))
+    return tuple(islice(pulls, max(MAX_BACKGROUND // parts, 1)))
+
+
+def _member(member: GroupMember, known: str, pulls: Sequence[Signal]) -> str:
+    parts = [f"- {member.repository}, default branch {member.default_branch}"]
+    if known:
+        parts += [f"What is known of {member.repository}:", known]
     if pulls:
-        heading += "; its open pull requests, as background:"
-    return "\n\n".join([heading, *(_quoted(signal, limit=1_000) for signal in pulls)])
+        parts += [f"Open pull requests of {member.repository}, as background:"]
+        parts += [_quoted(signal, limit=1_000) for signal in pulls]
+    return "\n\n".join(parts)
 
 
 def validation_problems(findings: tuple[PlanFinding, ...]) -> str:
@@ -166,7 +183,12 @@ def prompt_version(prompts: PromptFiles) -> str:
     )
     inputs = PlanInputs("o/r", (signal,), "b", (), (), max_tasks=1)
     selection = Selection((Candidate(signal, "b"),), background=(signal,), notes=())
-    question = describe(inputs, selection, prompts, goals="g", context=SAMPLE)
+    member = GroupMember(repository="o/r", default_branch="b", signals=(signal,))
+    context = PlanContext((SAMPLE_CONTEXT,))
+    questions = (
+        describe(one, selection, prompts, goals="g", context=context)
+        for one in (inputs, replace(inputs, members=(member,)))
+    )
     problems = validation_problems((PlanFinding("c", "t", "m"),))
-    text = f"{prompts.digest}\n{question}\n{problems}"
+    text = "\n".join((prompts.digest, *questions, problems))
     return f"planner-{hashlib.sha256(text.encode()).hexdigest()[:12]}"

@@ -1,6 +1,6 @@
 """What a model must answer, and the checks of its answer: those of every plan, and those of a model's plan. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -74,7 +74,7 @@ class ModelCall:
 
 
 def check_draft(
-    plan: Plan, inputs: PlanInputs, selection: Selection, *, free: bool, existing: PathLookup | None = None
+    plan: Plan, inputs: PlanInputs, selection: Selection, *, free: bool, existing: Mapping[str, PathLookup]
 ) -> tuple[PlanFinding, ...]:
     """Return everything that is wrong with a model's plan.
 
@@ -83,7 +83,7 @@ def check_draft(
         inputs: What the plan is made from.
         selection: What the model was offered of it.
         free: Whether a task may answer no signal, because the goals ask for work.
-        existing: Says which paths there are; None where nobody knows.
+        existing: Says which paths there are, by repository, of those of which it is known.
     """
     if inputs.members:
         branches = {member.repository: member.default_branch for member in inputs.members}
@@ -91,6 +91,7 @@ def check_draft(
             *check_group(plan, branches, max_tasks=inputs.max_tasks),
             *_check_evidence(plan, selection),
             *_check_task_sizes(plan, inputs),
+            *check_paths(plan, existing),
         )
     known = {candidate.signal.ref for candidate in selection.candidates}
     return (
@@ -99,7 +100,7 @@ def check_draft(
         *_check_answers(plan, free=free),
         *_check_evidence(plan, selection),
         *_check_task_sizes(plan, inputs),
-        *(check_paths(plan, existing) if existing is not None else ()),
+        *check_paths(plan, existing),
     )
 
 

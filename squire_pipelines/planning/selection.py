@@ -17,8 +17,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from squire_pipelines.domain.branches import OWN_BRANCHES, is_own_branch
+from squire_pipelines.domain.duplicates import KnownWork, open_pull_requests
 from squire_pipelines.domain.filters import NO_FILTERS, OpenPullRequests, SignalFilters, left_out_by
-from squire_pipelines.domain.plan_groups import GroupMember
+from squire_pipelines.domain.group_members import GroupMember
 from squire_pipelines.domain.plans import DEFAULT_BOUNDS, SizeBounds
 from squire_pipelines.domain.signals import (
     FailedCheck,
@@ -51,7 +52,8 @@ class PlanInputs:
         own_branch: The branch of an open pull request of ours whose facts are asked for; those of all others of ours
             are left out, and without it those of all.
         branch_prefix: What the names of our branches begin with.
-        members: Of a plan over several repositories, whose group `repository` then names; it has no signals itself.
+        members: Of a plan over several repositories, whose group `repository` then names; it has no signals and no
+            protected paths itself.
     """
 
     repository: str
@@ -66,6 +68,17 @@ class PlanInputs:
     own_branch: str | None = None
     branch_prefix: str = OWN_BRANCHES
     members: tuple[GroupMember, ...] = ()
+
+    def protected_paths_in(self, repository: str | None) -> Sequence[str]:
+        """Return the protected paths of the repository that a task is for; None is for the only one."""
+        own = (member.protected_paths for member in self.members if member.repository == repository)
+        return next(own, self.protected_paths)
+
+    @property
+    def open_pull_requests(self) -> dict[str, tuple[KnownWork, ...]]:
+        """The open pull requests that a task must not repeat, by repository."""
+        pulls = {member.repository: open_pull_requests(member.signals) for member in self.members}
+        return pulls or {self.repository: open_pull_requests(self.signals)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,9 @@ def test_a_groups_tasks_wait_for_one_another_across_repositories_and_its_goals_p
         asked = [request.text for request in server.main_requests]
     assert len(asked) == 2
     assert f"- {HANDBOOK}, default branch trunk" in asked[0]
+    assert f"What is known of {HANDBOOK}:" in asked[0]
+    assert "branch trunk, commit " in asked[0]
+    assert "branch main, commit " in asked[0]
     assert "Offer and use version 2." in asked[0]
     assert "Retire version 1." in asked[1]
     assert checks(done)["task_plan", "groups", QUIET].passed

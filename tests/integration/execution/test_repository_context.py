@@ -130,8 +130,7 @@ def test_paths_are_those_of_each_branch_at_the_head_that_was_read(ledger: Ledger
     person.commit()
     person.git("push", "--quiet", "origin", "topic")
     context = asyncio.run(reader(ledger, person.git("remote", "get-url", "origin")).read())
-    existing = context.existing
-    assert existing is not None
+    existing = context.existing[REPOSITORY]
     person.git("checkout", "--quiet", "main")
     person.write("later.py", "1")
     push(person)
@@ -146,5 +145,4 @@ def test_paths_of_a_mirror_that_is_gone_are_not_known(ledger: Ledger, person: Ch
     context = asyncio.run(reader(ledger, person.git("remote", "get-url", "origin")).read())
     (mirror,) = Settings().home.mirrors.glob("*.git")
     shutil.rmtree(mirror)
-    assert context.existing is not None
-    assert context.existing("main", ["README.md"]) is None
+    assert context.existing[REPOSITORY]("main", ["README.md"]) is None

@@ -10,7 +10,7 @@ import pytest
 
 from squire_pipelines.domain.repository_facts import PastTask, RepositoryContext, WorkHistory
 from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.planning.plan_context import SAMPLE, PlanContext
+from squire_pipelines.planning.plan_context import SAMPLE_CONTEXT, PlanContext
 from tests.support.ledgers import new_sqlite_ledger
 from tests.support.model_server import Call, ModelServer, Turn
 from tests.support.shared_questions import Asker, answer, keys
@@ -33,7 +33,7 @@ class Reader:
     """Counts how often it is asked for a context."""
 
     def __init__(self, context: RepositoryContext) -> None:
-        self.context = PlanContext(context, existing=_readme_alone)
+        self.context = PlanContext((context,), existing={"o/r": _readme_alone})
         self.calls = 0
 
     async def __call__(self) -> PlanContext:
@@ -43,10 +43,10 @@ class Reader:
 
 
 def at(sha: str, **history: Any) -> RepositoryContext:
-    code = SAMPLE.repository.code
+    code = SAMPLE_CONTEXT.code
     assert code is not None
     changed = {"code": code.model_copy(update={"sha": sha}), "history": WorkHistory(**history)}
-    return SAMPLE.repository.model_copy(update=changed)
+    return SAMPLE_CONTEXT.model_copy(update=changed)
 
 
 def test_a_model_is_told_what_is_known_and_a_step_says_of_which_commit(store: Ledger) -> None:
@@ -97,12 +97,12 @@ def test_nothing_is_read_when_no_model_is_asked(store: Ledger) -> None:
 
 
 def test_a_small_model_is_told_less(store: Ledger) -> None:
-    reader = Reader(SAMPLE.repository)
+    reader = Reader(SAMPLE_CONTEXT)
     folders = tuple(f"folder-{number}/: a.py" for number in range(600))
-    code = SAMPLE.repository.code
+    code = SAMPLE_CONTEXT.code
     assert code is not None
-    long = SAMPLE.repository.model_copy(update={"code": code.model_copy(update={"folders": folders})})
-    reader.context = replace(reader.context, repository=long)
+    long = SAMPLE_CONTEXT.model_copy(update={"code": code.model_copy(update={"folders": folders})})
+    reader.context = replace(reader.context, repositories=(long,))
     with ModelServer([answer(), answer()]) as server:
         asyncio.run(Asker(store, server.url, reader).plan())
         asyncio.run(Asker(store, server.url, reader).plan(context_tokens=6_000))
@@ -138,14 +138,14 @@ def test_a_task_that_names_a_missing_path_to_the_end_is_left_out_of_the_plan(sto
 
 def test_without_the_code_no_path_is_wrong(store: Ledger) -> None:
     reader = Reader(RepositoryContext(repository="o/r", why_no_code="no net"))
-    reader.context = PlanContext(reader.context.repository)
+    reader.context = PlanContext(reader.context.repositories)
     with ModelServer([naming("src/anything.py")]) as server:
         assert keys(asyncio.run(Asker(store, server.url, reader).plan())) == ["fix"]
 
 
 def test_a_protected_path_that_a_task_changes_is_flagged_on_it(store: Ledger) -> None:
     reader = Reader(RepositoryContext(repository="o/r", why_no_code="no net"))
-    reader.context = PlanContext(reader.context.repository)
+    reader.context = PlanContext(reader.context.repositories)
     with ModelServer([naming("AGENTS.md", "src/app.py")]) as server:
         (task,) = asyncio.run(Asker(store, server.url, reader).plan()).tasks
     assert (task.protected_paths, task.allow_protected) == (("AGENTS.md",), ())

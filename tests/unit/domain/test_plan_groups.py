@@ -1,8 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from squire_pipelines.domain.duplicates import KnownWork
-from squire_pipelines.domain.plan_groups import check_group, group_subject, is_group, leave_out_known
+from squire_pipelines.domain.duplicates import KnownWork, leave_out_known
+from squire_pipelines.domain.plan_groups import check_group, group_subject, is_group
 from squire_pipelines.domain.plans import RULES, SCHEMA
 from squire_pipelines.domain.similar_text import WorkText
 from squire_pipelines.domain.tasks import Plan, TaskSpec, TaskStatus

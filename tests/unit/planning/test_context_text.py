@@ -13,8 +13,8 @@ from squire_pipelines.domain.repository_facts import (
     RepositoryContext,
     WorkHistory,
 )
-from squire_pipelines.planning.context_text import MAX_CONTEXT_BYTES, describe_context
-from squire_pipelines.planning.plan_context import SAMPLE
+from squire_pipelines.planning.context_text import MAX_CONTEXT_BYTES, describe_context, describe_contexts
+from squire_pipelines.planning.plan_context import SAMPLE_CONTEXT
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -32,7 +32,7 @@ def text_of(code_facts: CodeFacts | None = None, *, max_bytes: int = MAX_CONTEXT
 
 
 def test_every_part_is_told_with_who_may_have_written_it() -> None:
-    text = SAMPLE.text(MAX_CONTEXT_BYTES)
+    text = describe_context(SAMPLE_CONTEXT)
     for part in ("branch b, commit 0, 1 files", "languages: l 100%", "tests: c (in s)", "2 h"):
         assert part in text
     for part in ("failed: t (k), ended 2000-01-01, cause c, m", "1 of c: m (in 't')", "on #1, #2: t (by a)"):
@@ -107,3 +107,26 @@ def test_whatever_is_known_the_text_has_at_most_so_many_bytes(
         remarks=tuple(RepeatedRemark(text=word, author=word, count=2, pull_requests=(1, 2)) for word in many),
     )
     assert len(text.encode("utf-8", "surrogatepass")) <= max_bytes
+
+
+def of_size(name: str, folders: int) -> RepositoryContext:
+    lines = tuple(f"folder-{number}/: a.py" for number in range(folders))
+    return RepositoryContext(repository=name, code=code(folders=lines))
+
+
+def test_several_repositories_share_one_bound_and_have_what_smaller_ones_leave() -> None:
+    large, small, other = of_size("o/a", 2_000), of_size("o/b", 1), of_size("o/c", 2_000)
+    texts = describe_contexts((large, small, other), max_bytes=12_000)
+    assert list(texts) == ["o/a", "o/b", "o/c"]
+    assert texts["o/b"] == describe_context(small, max_bytes=12_000)
+    sizes = [len(texts[name].encode()) for name in ("o/a", "o/c")]
+    assert all(5_000 < size <= 6_000 for size in sizes)
+    assert describe_contexts((large,), max_bytes=12_000) == {"o/a": describe_context(large, max_bytes=12_000)}
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(0, 400), max_size=6), st.integers(0, 8_000))
+def test_what_is_told_of_several_repositories_is_within_the_bound(sizes: list[int], max_bytes: int) -> None:
+    contexts = [of_size(f"o/{number}", size) for number, size in enumerate(sizes)]
+    texts = describe_contexts(contexts, max_bytes=max_bytes)
+    assert sum(len(text.encode()) for text in texts.values()) <= max_bytes

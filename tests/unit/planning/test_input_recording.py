@@ -1,9 +1,11 @@
 """What a plan was made from is recorded bounded and without secrets, and gives the same question again."""
 
 from squire_pipelines.domain.evidence import JobLog, SignalEvidence
+from squire_pipelines.domain.group_members import GroupMember
 from squire_pipelines.domain.repository_facts import RepositoryContext
 from squire_pipelines.domain.signals import Signal
 from squire_pipelines.planning.input_recording import MAX_CHARS, inputs_again, record_inputs, with_facts
+from squire_pipelines.planning.plan_context import PlanContext
 from squire_pipelines.planning.prompt import describe
 from squire_pipelines.planning.prompt_files import packaged_prompts
 from squire_pipelines.planning.selection import PlanInputs, select
@@ -33,7 +35,7 @@ def test_what_was_recorded_gives_the_same_question_again() -> None:
 def test_no_secret_is_recorded() -> None:
     facts = inputs(issue(1, body=f'the key is "{TOKEN}"\nand more'))
     recorded = with_facts(
-        record_inputs(facts, select(facts)), f"use {TOKEN}", RepositoryContext(repository="o/r", why_no_code=TOKEN)
+        record_inputs(facts, select(facts)), f"use {TOKEN}", [RepositoryContext(repository="o/r", why_no_code=TOKEN)]
     )
     assert recorded is not None
     assert TOKEN not in recorded.model_dump_json()
@@ -53,3 +55,27 @@ def test_evidence_is_left_out_before_signals_are_and_that_is_said() -> None:
     assert 0 < len(recorded.signals) < 90
     assert len(recorded.model_dump_json()) < MAX_CHARS + 1_000
     assert not recorded.is_whole
+
+
+def test_a_groups_inputs_give_the_same_question_again_with_each_repositorys_background() -> None:
+    pulls = tuple(open_pr(number) for number in range(1, 40))
+    members = (
+        GroupMember(repository="o/api", default_branch="main", signals=(*pulls, issue(1, body=TOKEN))),
+        GroupMember(repository="o/web", default_branch="trunk", protected_paths=("deploy",)),
+    )
+    facts = PlanInputs("group:g", (), "main", (), (), max_tasks=5, members=members)
+    contexts = [RepositoryContext(repository=member.repository, why_no_code="no net") for member in members]
+    recorded = with_facts(record_inputs(facts, select(facts)), "Go.", contexts)
+    assert recorded is not None
+    assert recorded.is_whole
+    assert TOKEN not in recorded.model_dump_json(), "issues are planned for their own repository"
+    assert recorded.members[1] == members[1]
+    again, prompts = inputs_again(type(recorded).model_validate_json(recorded.model_dump_json())), packaged_prompts()
+    context = PlanContext(recorded.contexts)
+    question = describe(facts, select(facts), prompts, goals="Go.", context=context)
+    assert describe(again, select(again), prompts, goals="Go.", context=context) == question
+    long = GroupMember(
+        repository="o/api", default_branch="main", signals=(open_pr(1).model_copy(update={"title": "y" * MAX_CHARS}),)
+    )
+    cut = PlanInputs("group:g", (), "main", (), (), max_tasks=5, members=(long,))
+    assert not record_inputs(cut, select(cut)).is_whole

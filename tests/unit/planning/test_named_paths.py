@@ -31,7 +31,7 @@ def main_alone(branch: str, paths: Sequence[str]) -> Collection[str] | None:
 
 def problems(*tasks: TaskSpec) -> list[tuple[str | None, str]]:
     plan = Plan(repository="o/r", planner="p", signals_digest="d", tasks=tasks)
-    return [(finding.task, finding.message) for finding in check_paths(plan, main_alone)]
+    return [(finding.task, finding.message) for finding in check_paths(plan, {"o/r": main_alone})]
 
 
 def test_what_is_there_or_is_created_is_in_order() -> None:
@@ -102,9 +102,25 @@ def test_each_branch_is_asked_for_once_and_what_is_too_much_is_not_judged() -> N
 
     tasks = [task(f"t{number}", read=[f"gone-{number}-{path}" for path in range(30)]) for number in range(100)]
     plan = Plan(repository="o/r", planner="p", signals_digest="d", tasks=(*tasks, task("b", base_branch="x")))
-    wrong = {finding.task for finding in check_paths(plan, nothing)}
+    wrong = {finding.task for finding in check_paths(plan, {"o/r": nothing})}
     assert asked == [("main", MAX_NAMED), ("x", 0)]
     assert 0 < len(wrong) < 100
+
+
+def test_in_a_plan_over_several_repositories_each_task_finds_the_files_of_its_own() -> None:
+    def web_alone(_branch: str, paths: Sequence[str]) -> Collection[str]:
+        return {"app.ts"}.intersection(paths)
+
+    offer = task("offer", repository="o/api", modify=["src/app.py"], create=["src/new.py"])
+    use = task("use", repository="o/web", modify=["app.ts", "src/new.py"], depends_on=("offer",))
+    after = task("after", repository="o/api", modify=["src/new.py", "app.ts"], depends_on=("use",))
+    unknown = task("unknown", repository="o/docs", modify=["gone.md"])
+    plan = Plan(repository="group:g", planner="p", signals_digest="d", tasks=(offer, use, after, unknown))
+    findings = list(check_paths(plan, {"o/api": main_alone, "o/web": web_alone}))
+    assert [finding.task for finding in findings] == ["use", "after"]
+    assert "names 'src/new.py' in" in findings[0].message, "what another repository gets is not there"
+    assert "which the branch 'main' of o/web does not have" in findings[0].message
+    assert "names 'app.ts' in" in findings[1].message
 
 
 def test_a_long_text_is_read_in_no_time() -> None:
