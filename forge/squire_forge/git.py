@@ -220,6 +220,45 @@ class GitDirectory:
         # After a conflict further lines (the conflicted files) follow the tree's name.
         return out[0] if len(out) == 1 else None
 
+    def changed_paths(self, base: str, head: str) -> list[tuple[str, str, str | None]]:
+        """Return git's letter, the path and, of a renamed file, the earlier path of each file that differs."""
+        fields = self.run("diff", "--name-status", "-z", "--find-renames", base, head).split("\0")[:-1]
+        files: list[tuple[str, str, str | None]] = []
+        rest = iter(fields)
+        for letter in rest:
+            first = next(rest)
+            is_pair = letter[0] in "RC"
+            files.append((letter[0], next(rest) if is_pair else first, first if is_pair else None))
+        return files
+
+    def line_counts(self, base: str, head: str) -> list[tuple[str, tuple[int, int]]]:
+        """Return how many lines of each file were added and removed; of a file that is no text none."""
+        rows = self.run("diff", "--numstat", "-z", "--no-renames", base, head).split("\0")[:-1]
+        return [
+            (path, (int(added) if added != "-" else 0, int(removed) if removed != "-" else 0))
+            for added, removed, path in (row.split("\t", 2) for row in rows)
+        ]
+
+    def reverted_tree(self, tip: str, merged: str) -> str | None:
+        """Return the tree of `tip` without what `merged` brought to its first parent, None where the two conflict."""
+        return self._three_way(merged, tip, f"{merged}^1")
+
+    def replayed(self, tip: str, commits: tuple[str, ...], committer: Person) -> str | None:
+        """Write commits anew on top of `tip`, oldest first, and return the last one; None where they conflict."""
+        for commit in commits:
+            tree = self._three_way(f"{commit}^1", tip, commit)
+            if tree is None:
+                return None
+            tip = self.commit_tree(tree, (tip,), self.commit(commit).message, committer)
+        return tip
+
+    def _three_way(self, base: str, one: str, other: str) -> str | None:
+        """Merge the files of two commits as if they had left `base`: this git merges by history alone."""
+        nobody = Person("forge", "forge@forge.invalid", "1970-01-01T00:00:00Z")
+        start = self.commit_tree(f"{base}^{{tree}}", (), "base", nobody)
+        ends = [self.commit_tree(f"{end}^{{tree}}", (start,), "end", nobody) for end in (one, other)]
+        return self.merged_tree(*ends)
+
     def _file_changes(self, sha: str) -> FileChanges:
         out = self.run("diff-tree", "--root", "--no-commit-id", "--name-status", "--no-renames", "-r", "-z", "-m",
                        "--first-parent", sha)  # fmt: skip

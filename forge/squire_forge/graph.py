@@ -7,13 +7,13 @@ from typing import Any
 
 from graphql import DocumentNode, ExecutionResult, GraphQLResolveInfo, GraphQLSchema, build_schema, execute_sync
 
-from squire_forge import graph_objects, graph_repositories, graph_tickets
+from squire_forge import graph_merging, graph_objects, graph_repositories, graph_tickets
 from squire_forge.graph_core import RESOLVERS, Commit, Context
-from squire_forge.records import Account, CheckRun, CommitStatus, LabelEvent, TicketEdit
+from squire_forge.records import Account, CheckRun, CommitStatus, LabelEvent, MergeWishEnd, TicketEdit
 from squire_forge.world import node_id
 
 # Importing them registers their resolvers.
-__all__ = ["Context", "graph_objects", "graph_repositories", "graph_tickets", "run", "schema"]
+__all__ = ["Context", "graph_merging", "graph_objects", "graph_repositories", "graph_tickets", "run", "schema"]
 
 # Fields whose name at GitHub is not the name of our records' attribute.
 _ATTRIBUTES: Mapping[tuple[str, str], str] = {
@@ -82,6 +82,8 @@ def _type_name(value: Any, _info: GraphQLResolveInfo, _type: Any) -> str:
         return value.kind
     if isinstance(value, LabelEvent):
         return "UnlabeledEvent" if value.removed else "LabeledEvent"
+    if isinstance(value, MergeWishEnd):
+        return "AutoMergeDisabledEvent" if value.kind == "auto" else "RemovedFromMergeQueueEvent"
     if isinstance(value, TicketEdit):
         return "RenamedTitleEvent"
     return _TYPES[type(value)]

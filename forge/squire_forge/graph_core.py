@@ -75,6 +75,18 @@ class PullCommit:
     commit: Commit
 
 
+class UnprocessableRequestError(GraphQLError):
+    """GitHub's error for a request that it understood and refuses; `kind` is the error's `type`."""
+
+    kind = "UNPROCESSABLE"
+
+
+class ForbiddenRequestError(GraphQLError):
+    """GitHub's error for a request that the token may not make; `kind` is the error's `type`."""
+
+    kind = "FORBIDDEN"
+
+
 class NotFoundError(GraphQLError):
     """GitHub's error for a name that it cannot resolve; `kind` is the error's `type`."""
 

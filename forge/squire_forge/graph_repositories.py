@@ -89,11 +89,6 @@ def _is_empty(repository: Repository, context: Context) -> bool:
     return not store.branches(context.view.con, repository.id)
 
 
-@on("Repository", "viewerPermission")
-def _viewer_permission(_: Repository, __: Context) -> str:
-    return "WRITE"
-
-
 @on("Repository", "branchProtectionRules")
 def _branch_protection_rules(_: Repository, __: Context, **arguments: Any) -> Any:
     return page((), "branchProtectionRules", **arguments)
@@ -161,6 +156,12 @@ def _commit_id(commit: Commit, _: Context) -> str:
 @on("Commit", "committedDate")
 def _committed_date(commit: Commit, context: Context) -> str:
     return context.view.git(commit.repository).commit(commit.oid).committer.date
+
+
+@on("Commit", "parents")
+def _parents(commit: Commit, context: Context, **arguments: Any) -> Any:
+    parents = context.view.git(commit.repository).commit(commit.oid).parents
+    return page([Commit(commit.repository, parent) for parent in parents], "parents", **paging(arguments))
 
 
 @on("Commit", "statusCheckRollup")

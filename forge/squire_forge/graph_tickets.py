@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from squire_forge import operations, store, store_edits, store_labels
+from squire_forge import operations, store, store_edits, store_labels, store_merging
 from squire_forge.connections import page
 from squire_forge.graph_core import Commit, Context, NotFoundError, PullCommit, on, paging
 from squire_forge.graph_repositories import pull_state
@@ -11,6 +11,7 @@ from squire_forge.records import (
     Account,
     Comment,
     LabelEvent,
+    MergeWishEnd,
     Pull,
     Review,
     Thread,
@@ -53,17 +54,6 @@ def _mergeable(pull: Pull, context: Context) -> str:
 @on("PullRequest", "mergeCommit")
 def _merge_commit(pull: Pull, _: Context) -> Commit | None:
     return Commit(pull.repository, pull.merge_sha) if pull.merge_sha else None
-
-
-@on("PullRequest", "mergeStateStatus")
-def _merge_state(pull: Pull, context: Context) -> str:
-    return {True: "CLEAN", False: "DIRTY", None: "UNKNOWN"}[mergeable(context.view, pull)]
-
-
-@on("PullRequest", "reviewDecision")
-def _review_decision(pull: Pull, context: Context) -> str | None:
-    latest = {review.author.id: review.state for review in store.reviews(context.view.con, pull)}.values()
-    return next((state for state in ("CHANGES_REQUESTED", "APPROVED") if state in latest), None)
 
 
 @on("PullRequest", "additions")
@@ -119,13 +109,16 @@ def _review_threads(pull: Pull, context: Context, **arguments: Any) -> Any:
 def _timeline(ticket: Ticket, context: Context, **arguments: Any) -> Any:
     con, types = context.view.con, arguments.get("itemTypes")
     renames = [edit for edit in store_edits.edits(con, ticket) if edit.title is not None]
-    history: list[LabelEvent | TicketEdit] = [*store_labels.events(con, ticket), *renames]
+    merging = store_merging.ends(con, ticket.id)
+    history: list[LabelEvent | TicketEdit | MergeWishEnd] = [*store_labels.events(con, ticket), *renames, *merging]
     history.sort(key=lambda event: event.created_at)
     events = [event for event in history if not types or _item_type(event) in types]
     return page(events, "timelineItems", **paging(arguments))
 
 
-def _item_type(event: LabelEvent | TicketEdit) -> str:
+def _item_type(event: LabelEvent | TicketEdit | MergeWishEnd) -> str:
+    if isinstance(event, MergeWishEnd):
+        return "AUTO_MERGE_DISABLED_EVENT" if event.kind == "auto" else "REMOVED_FROM_MERGE_QUEUE_EVENT"
     if isinstance(event, TicketEdit):
         return "RENAMED_TITLE_EVENT"
     return "UNLABELED_EVENT" if event.removed else "LABELED_EVENT"
@@ -168,13 +161,18 @@ def _convert(_: Any, context: Context, *, input: dict[str, Any]) -> dict[str, An
 
 
 def _set_draft(context: Context, arguments: dict[str, Any], *, draft: bool) -> dict[str, Any]:
+    changed = operations.set_draft(context.view, pull_of_node(context, arguments["pullRequestId"]), draft=draft)
+    return {"pull_request": changed, "client_mutation_id": arguments.get("clientMutationId")}
+
+
+def pull_of_node(context: Context, node: str) -> Pull:
+    """Return the pull request with a global id. Raises NotFoundError."""
     con = context.view.con
     for repository in store.repositories(con):
         for pull in store.pulls(con, repository):
-            if node_id("PullRequest", pull.id) == arguments["pullRequestId"]:
-                changed = operations.set_draft(context.view, pull, draft=draft)
-                return {"pull_request": changed, "client_mutation_id": arguments.get("clientMutationId")}
-    raise NotFoundError(f"Could not resolve to a node with the global id of '{arguments['pullRequestId']}'.")
+            if node_id("PullRequest", pull.id) == node:
+                return pull
+    raise NotFoundError(f"Could not resolve to a node with the global id of '{node}'.")
 
 
 @on("PullRequestReviewThread", "comments")

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from squire_forge import events, operations, settling, store, store_labels
+from squire_forge import events, merge_rules, operations, settling, store, store_labels
 from squire_forge.errors import RepositoryError
 from squire_forge.git import GitDirectory
 from squire_forge.records import Account, Pull, Repository, Ticket
@@ -112,6 +112,7 @@ class HostRequest(_Shape):
     pull_requests: tuple[HostedPull, ...] = Field(default=(), max_length=_MAX_ITEMS)
     expectations: tuple[HostedExpectation, ...] = Field(default=(), max_length=_MAX_ITEMS)
     statuses: tuple[HostedStatus, ...] = Field(default=(), max_length=_MAX_ITEMS)
+    merging: merge_rules.MergeRules = merge_rules.MergeRules()
 
 
 def host(world: World, request: HostRequest) -> tuple[Repository, bool]:
@@ -180,6 +181,7 @@ def _insert(view: View, request: HostRequest, git: GitDirectory) -> Repository:
     for name, sha in branches.items():
         store.set_branch(con, repository_id, name, sha, now)
     repository = store.repository(con, repository_id)
+    merge_rules.set_rules(view, repository, request.merging)
     events.emit_ping(view, repository, sender)
     for expectation in request.expectations:
         store.insert(

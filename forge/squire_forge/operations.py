@@ -1,4 +1,4 @@
-"""The changes that a client may make through REST: open, edit and merge pull requests, label, comment.
+"""The changes that a client may make through REST: open and edit pull requests, label, comment.
 
 Each is one transaction. RefusedError says that it cannot be done now, UnprocessableError that the request is wrong;
 both have GitHub's own words.
@@ -9,10 +9,10 @@ from collections.abc import Iterable
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from squire_forge import events, settling, store, store_edits, store_labels
+from squire_forge import events, store, store_edits, store_labels
 from squire_forge.errors import RefusedError
 from squire_forge.records import Account, Comment, Pull, Repository, Thread, ThreadComment, Ticket
-from squire_forge.world import VIEWER_LOGIN, View, World
+from squire_forge.world import VIEWER_LOGIN, View
 
 _MAX_BODY = 65_536
 _MAX_TITLE = 256
@@ -171,7 +171,7 @@ def insert_pull(view: View, repository: Repository, number: int, *, head_sha: st
     ).fetchone()["id"]
     store.insert(view.con, "pulls", ticket_id=ticket_id, head_sha=head_sha, **columns)
     view.git(repository).update_ref(f"refs/pull/{number}/head", head_sha)
-    return _pull(view, repository, number)
+    return find_pull(view, repository, number)
 
 
 def edit_pull(view: View, pull: Pull, edit: PullEdit) -> Pull:
@@ -187,36 +187,10 @@ def edit_pull(view: View, pull: Pull, edit: PullEdit) -> Pull:
         store.touch_ticket(view.con, pull.id, now, state=edit.state, closed_at=now if closed else None)
         if not closed:
             store.change_pull(view.con, pull.id, head_sha=tip)
-        events.emit_pull(view, "closed" if closed else "reopened", _pull(view, pull.repository, pull.number), sender)
-    return _pull(view, pull.repository, pull.number)
-
-
-def merge_pull(world: World, repository: Repository, number: int, request: MergeRequest) -> str:
-    """Merge at a client's request and return the merge commit.
-
-    Raises RefusedError with GitHub's message when it cannot be merged (405), or when the head is not the one that
-    the client saw (409).
-    """
-    with world.lock:
-        settling.announce(world, repository.id)
-        with world.database.writing() as con:
-            pull, by = _pull(View(world, con), repository, number), viewer(View(world, con))
-        if pull.state != "open" or pull.draft:
-            raise RefusedError("Pull Request is not mergeable")
-        if request.merge_method == "rebase":
-            raise RefusedError("Rebase merges are not allowed on this repository.")
-        if request.sha is not None and request.sha != pull.head_sha:
-            raise RefusedError("Head branch was modified. Review and try the merge again.", status=409)
-        settling.merge(
-            world,
-            pull,
-            by,
-            squash=request.merge_method == "squash",
-            title=request.commit_title,
-            message=request.commit_message,
+        events.emit_pull(
+            view, "closed" if closed else "reopened", find_pull(view, pull.repository, pull.number), sender
         )
-        with world.database.reading() as con:
-            return _pull(View(world, con), repository, number).merge_sha or ""
+    return find_pull(view, pull.repository, pull.number)
 
 
 def edit_ticket(view: View, ticket: Ticket, editor: Account, *, title: str | None, body: str | None) -> None:
@@ -269,9 +243,9 @@ def set_draft(view: View, pull: Pull, *, draft: bool) -> Pull:
     if pull.draft != draft:
         store.change_pull(view.con, pull.id, draft=draft)
         store.touch_ticket(view.con, pull.id, view.world.now())
-        fresh = _pull(view, pull.repository, pull.number)
+        fresh = find_pull(view, pull.repository, pull.number)
         events.emit_pull(view, "converted_to_draft" if draft else "ready_for_review", fresh, viewer(view))
-    return _pull(view, pull.repository, pull.number)
+    return find_pull(view, pull.repository, pull.number)
 
 
 def review(view: View, pull: Pull, reviewer: Account, state: str, body: str) -> None:
@@ -288,7 +262,7 @@ def review(view: View, pull: Pull, reviewer: Account, state: str, body: str) -> 
         submitted_at=now,
     )
     store.touch_ticket(view.con, pull.id, now)
-    events.emit_review(view, _pull(view, pull.repository, pull.number), reviewer, state)
+    events.emit_review(view, find_pull(view, pull.repository, pull.number), reviewer, state)
 
 
 def open_thread(view: View, pull: Pull, author: Account, body: str, *, path: str, line: int) -> None:
@@ -344,7 +318,8 @@ def add_comment(view: View, ticket: Ticket, body: str, author: Account, made: st
     return store.comments(view.con, ticket)[-1]
 
 
-def _pull(view: View, repository: Repository, number: int) -> Pull:
+def find_pull(view: View, repository: Repository, number: int) -> Pull:
+    """Return a pull request. Raises RefusedError (404) when there is none of this number."""
     pull = store.pull(view.con, repository, number)
     if pull is None:
         raise RefusedError(f"{repository.full_name}#{number} is not a pull request", status=404)

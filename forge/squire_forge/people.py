@@ -4,8 +4,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from squire_forge import events, operations, store, store_edits, store_labels
+from squire_forge import events, merging, operations, store, store_edits, store_labels
 from squire_forge.errors import RefusedError
+from squire_forge.merge_rules import MergeRules, set_rules
 from squire_forge.records import Account, Pull, Repository, Ticket
 from squire_forge.world import View, World
 
@@ -34,7 +35,8 @@ class PersonAct(BaseModel):
     """The body of `POST /_forge/people`: `login` gets `permission`, or acts on issue or pull request `number`.
 
     `kind` is what a new account is. With `title` and without `number` it opens an issue, with `fork` a pull request
-    from there. `at` is when it happens, now by default.
+    from there. `at` is when it happens, now by default. `merging` are the repository's rules from then on, and with
+    `not_merged` auto-merge is switched off, or the merge queue drops it, for that reason.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -52,6 +54,8 @@ class PersonAct(BaseModel):
     edit_remark: str | None = None
     fork: ForkBranch | None = None
     at: str | None = Field(default=None, pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
+    merging: MergeRules | None = None
+    not_merged: str | None = None
     review: Literal["APPROVED", "CHANGES_REQUESTED", "COMMENTED"] | None = None
 
 
@@ -66,6 +70,9 @@ def act_as(world: World, act: PersonAct) -> None:
         person = store.ensure_account(con, act.login, act.kind, world.now())
         if act.permission is not None:
             store_labels.set_permission(con, repository, person, act.permission)
+        if act.merging is not None:
+            set_rules(view, repository, act.merging)
+            world.touch(repository.id)
         if act.number == 0:
             if act.title is not None:
                 _open(view, repository, person, act)
@@ -106,10 +113,12 @@ def _act_on(view: View, ticket: Ticket, person: Account, act: PersonAct) -> None
         operations.add_labels(view, ticket, [act.add_label], person)
     if act.remove_label is not None:
         operations.remove_label(view, ticket, act.remove_label, person)
-    if act.review is None and act.remark is None and act.edit_remark is None:
+    if act.review is None and act.remark is None and act.edit_remark is None and act.not_merged is None:
         return
     if not isinstance(ticket, Pull):
         raise RefusedError(f"{act.repository}#{act.number} is not a pull request")
+    if act.not_merged is not None:
+        merging.end(view, ticket, person, act.not_merged)
     if act.review is not None:
         operations.review(view, ticket, person, act.review, "")
     if act.remark is not None:

@@ -80,6 +80,28 @@ class Pull(Ticket):
 
 
 @dataclass(frozen=True, slots=True)
+class MergeWish:
+    """A request to merge an open pull request once that may be: `auto` by itself, `queue` in its turn."""
+
+    id: int
+    kind: str
+    method: str
+    by: Account
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class MergeWishEnd:
+    """The end of such a request before the merge."""
+
+    id: int
+    kind: str
+    actor: Account
+    reason: str
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
 class Label:
     """A label of one repository; `color` is six hexadecimal digits."""
 

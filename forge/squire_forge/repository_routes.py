@@ -58,10 +58,11 @@ def commits(request: Request, world: World, _: object) -> Response:
         start = _commit_of(view, repository, request.query_params.get("sha") or repository.default_branch)
         git = view.git(repository)
         names = git.run("rev-list", f"--max-count={_size(request)}", start).split()
-        return answer(request, [_commit_shape(view, repository, git.commit(name)) for name in names])
+        return answer(request, [commit_shape(view, repository, git.commit(name)) for name in names])
 
 
-def _commit_shape(view: View, repository: Repository, commit: CommitInfo) -> dict[str, object]:
+def commit_shape(view: View, repository: Repository, commit: CommitInfo) -> dict[str, object]:
+    """Return a commit as lists show it."""
     base = f"{shapes.api_url(view.world)}/repos/{repository.full_name}"
     page = f"{view.world.config.web_url}/{repository.full_name}/commit"
 

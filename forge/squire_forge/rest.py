@@ -12,9 +12,11 @@ from starlette.routing import Route
 from squire_forge import (
     actions,
     answers,
+    comparison,
     conversations,
     git_data,
     issues,
+    merging,
     operations,
     reactions,
     repository_routes,
@@ -78,6 +80,7 @@ class Rest:
             *repository_routes.ROUTES,
             *git_data.ROUTES,
             *conversations.ROUTES,
+            *comparison.ROUTES,
         ]
         return [Route(path, self._endpoint(handler), methods=[method]) for method, path, handler in table]
 
@@ -224,7 +227,7 @@ def _merge_pull(request: Request, world: World, body: object) -> Response:
         repository = _find(View(world, con), request)
         _find_pull(View(world, con), request)
     try:
-        sha = operations.merge_pull(world, repository, request.path_params["number"], merge_request)
+        sha = merging.merge_pull(world, repository, request.path_params["number"], merge_request)
     except RefusedError as error:
         raise ApiError(error.status or 405, error.message) from error
     except ForgeError as error:

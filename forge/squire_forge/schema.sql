@@ -66,6 +66,31 @@ CREATE TABLE pulls (
 );
 CREATE INDEX pulls_by_head ON pulls (head_ref);
 
+-- How a repository lets pull requests be merged, and what its base branches ask for; without a row see `merging`.
+CREATE TABLE merge_rules (
+    repository_id INTEGER PRIMARY KEY REFERENCES repositories (id),
+    rules TEXT NOT NULL
+);
+
+-- Open pull requests that are merged once they may be (`auto`), or in their turn (`queue`), at this head.
+CREATE TABLE merge_requests (
+    ticket_id INTEGER PRIMARY KEY REFERENCES tickets (id),
+    kind TEXT NOT NULL CHECK (kind IN ('auto', 'queue')),
+    method TEXT NOT NULL,
+    by_id INTEGER NOT NULL REFERENCES accounts (id),
+    created_at TEXT NOT NULL
+);
+
+-- Who ended such a request before the merge, and why: a part of the timeline.
+CREATE TABLE merge_request_ends (
+    id INTEGER PRIMARY KEY,
+    ticket_id INTEGER NOT NULL REFERENCES tickets (id),
+    kind TEXT NOT NULL CHECK (kind IN ('auto', 'queue')),
+    actor_id INTEGER NOT NULL REFERENCES accounts (id),
+    reason TEXT NOT NULL,
+    created_at TEXT NOT NULL
+);
+
 CREATE TABLE labels (
     id INTEGER PRIMARY KEY,
     repository_id INTEGER NOT NULL REFERENCES repositories (id),

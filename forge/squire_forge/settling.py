@@ -7,7 +7,7 @@ repeated, so that a forge that was killed at any moment continues when it settle
 import sqlite3
 from collections.abc import Iterable
 
-from squire_forge import events, store, store_checks
+from squire_forge import events, merge_rules, store, store_checks, store_merging
 from squire_forge.checks import CheckResult, evaluate, overall
 from squire_forge.errors import RefusedError
 from squire_forge.git import GitDirectory, Person
@@ -23,7 +23,7 @@ def settle(world: World, repository_id: int) -> None:
         for _ in range(_MAX_ROUNDS):
             announce(world, repository_id)
             _make_checks(world, repository_id)
-            if not _merge_one(world, repository_id):
+            if not (_merge_asked(world, repository_id) or _merge_one(world, repository_id)):
                 return
 
 
@@ -42,24 +42,30 @@ def announce(world: World, repository_id: int) -> None:
                 _record_push(world, repository, name, known.get(name), actual.get(name))
 
 
-def merge(world: World, pull: Pull, by: Account, *, squash: bool = False, title: str = "", message: str = "") -> None:
+def merge(world: World, pull: Pull, by: Account, *, method: str = "merge", title: str = "", message: str = "") -> None:
     """Merge a pull request into its base branch, as one transaction of git and one of the database.
 
     Raises RefusedError if the two conflict, GitError if the base branch moved meanwhile.
     """
     git = world.git(pull.repository)
     tip = git.branch(pull.base_ref)
-    tree = git.merged_tree(tip, pull.head_sha) if tip else None
-    if tip is None or tree is None:
-        raise RefusedError("Pull Request is not mergeable")
-    subject = title or (
-        f"{pull.title} (#{pull.number})"
-        if squash
-        else f"Merge pull request #{pull.number} from {pull.repository.owner.login}/{pull.head_ref}"
-    )
     author = Person(by.login, f"{by.login}@users.noreply.forge.invalid", world.now())
-    parents = (tip,) if squash else (tip, pull.head_sha)
-    commit = git.commit_tree(tree, parents, f"{subject}\n\n{message or pull.title}", author)
+    tree = git.merged_tree(tip, pull.head_sha) if tip else None
+    commit: str | None
+    if tip is None or tree is None:
+        commit = None
+    elif method == "rebase":
+        commit = git.replayed(tip, git.commits_between(tip, pull.head_sha), author)
+    else:
+        subject = title or (
+            f"{pull.title} (#{pull.number})"
+            if method == "squash"
+            else f"Merge pull request #{pull.number} from {pull.repository.owner.login}/{pull.head_ref}"
+        )
+        parents = (tip,) if method == "squash" else (tip, pull.head_sha)
+        commit = git.commit_tree(tree, parents, f"{subject}\n\n{message or pull.title}", author)
+    if commit is None:
+        raise RefusedError("Pull Request is not mergeable")
     with world.database.writing() as con:
         # Written before the branch moves, so that the merge is recognised if the forge stops in between.
         store.change_pull(con, pull.id, candidate_sha=commit, candidate_by=by.id)
@@ -216,6 +222,19 @@ def _emit_checks(view: View, repository: Repository, sha: str) -> None:
     for run in store_checks.check_runs(view.con, suite):
         events.emit_check_run(view, run, pulls, sender)
     events.emit_check_suite(view, suite, pulls, sender)
+
+
+def _merge_asked(world: World, repository_id: int) -> bool:
+    """Merge the first pull request that somebody asked to merge and that may be; return False when there is none."""
+    with world.database.writing() as con:
+        due = next(merge_rules.due(View(world, con), store.repository(con, repository_id)), None)
+        if due is not None:
+            store_merging.remove_wish(con, due[0])
+    if due is None:
+        return False
+    pull, wish = due
+    merge(world, pull, wish.by, method=wish.method)
+    return True
 
 
 def _merge_one(world: World, repository_id: int) -> bool:

@@ -198,6 +198,17 @@ def local_forge(serve_forge: ServeForge, hosted_home: Path, tmp_path: Path) -> F
     return serve_forge()
 
 
+@pytest.fixture(scope="module")
+def shared_forge(hosted_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForgeClient]:
+    """A forge in a thread that the tests of a module share, with the samples; it merges what is asked for alone."""
+    home = tmp_path_factory.mktemp("shared") / "forge"
+    shutil.copytree(hosted_home, home)
+    config = ForgeConfig(home=home, web_url="", token="ghp_" + "t" * 36, webhook_secret="s", merge_prefix=None)
+    served = _serve(config, lambda: datetime.now(UTC))
+    yield served.client
+    served.stop()
+
+
 @dataclass
 class Api:
     """The API of a forge, as an ordinary client uses it."""
