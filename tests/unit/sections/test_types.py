@@ -110,7 +110,18 @@ OPEN = {
     "sources.options",
     *(
         f"repository.{name}"
-        for name in ("ci", "trust", "filters", "agent", "agents", "policy", "verification", "gateway", "budgets")
+        for name in [
+            "ci",
+            "trust",
+            "filters",
+            "agent",
+            "agents",
+            "policy",
+            "verification",
+            "follow",
+            "gateway",
+            "budgets",
+        ]
     ),
 }
 
