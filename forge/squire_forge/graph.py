@@ -7,13 +7,32 @@ from typing import Any
 
 from graphql import DocumentNode, ExecutionResult, GraphQLResolveInfo, GraphQLSchema, build_schema, execute_sync
 
-from squire_forge import graph_merging, graph_objects, graph_repositories, graph_tickets
+from squire_forge import graph_closings, graph_merging, graph_objects, graph_repositories, graph_tickets
 from squire_forge.graph_core import RESOLVERS, Commit, Context
-from squire_forge.records import Account, CheckRun, CommitStatus, LabelEvent, MergeWishEnd, TicketEdit
+from squire_forge.records import (
+    Account,
+    BranchDeletion,
+    CheckRun,
+    Closing,
+    CommitStatus,
+    LabelEvent,
+    MergeWishEnd,
+    Pull,
+    TicketEdit,
+)
 from squire_forge.world import node_id
 
 # Importing them registers their resolvers.
-__all__ = ["Context", "graph_merging", "graph_objects", "graph_repositories", "graph_tickets", "run", "schema"]
+__all__ = [
+    "Context",
+    "graph_closings",
+    "graph_merging",
+    "graph_objects",
+    "graph_repositories",
+    "graph_tickets",
+    "run",
+    "schema",
+]
 
 # Fields whose name at GitHub is not the name of our records' attribute.
 _ATTRIBUTES: Mapping[tuple[str, str], str] = {
@@ -40,6 +59,9 @@ _TYPES: Mapping[type, str] = {
     Commit: "Commit",
     CheckRun: "CheckRun",
     CommitStatus: "StatusContext",
+    Closing: "ClosedEvent",
+    BranchDeletion: "HeadRefDeletedEvent",
+    Pull: "PullRequest",
     graph_objects.Tree: "Tree",
     graph_objects.Blob: "Blob",
 }

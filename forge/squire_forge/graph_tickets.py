@@ -3,12 +3,14 @@
 from dataclasses import replace
 from typing import Any
 
-from squire_forge import operations, store, store_edits, store_labels, store_merging
+from squire_forge import operations, store, store_closings, store_edits, store_labels, store_merging
 from squire_forge.connections import page
 from squire_forge.graph_core import Commit, Context, NotFoundError, PullCommit, on, paging
 from squire_forge.graph_repositories import pull_state
 from squire_forge.records import (
     Account,
+    BranchDeletion,
+    Closing,
     Comment,
     LabelEvent,
     MergeWishEnd,
@@ -23,6 +25,7 @@ from squire_forge.shapes import mergeable, pull_commits, ticket_page
 from squire_forge.world import VIEWER_LOGIN, node_id
 
 _HUNK_LINES = 4
+_Event = LabelEvent | TicketEdit | MergeWishEnd | Closing | BranchDeletion
 
 
 @on("PullRequest", "state")
@@ -110,15 +113,22 @@ def _timeline(ticket: Ticket, context: Context, **arguments: Any) -> Any:
     con, types = context.view.con, arguments.get("itemTypes")
     renames = [edit for edit in store_edits.edits(con, ticket) if edit.title is not None]
     merging = store_merging.ends(con, ticket.id)
-    history: list[LabelEvent | TicketEdit | MergeWishEnd] = [*store_labels.events(con, ticket), *renames, *merging]
+    history: list[_Event] = [
+        *store_labels.events(con, ticket),
+        *renames,
+        *merging,
+        *store_closings.events(con, ticket),
+    ]
     history.sort(key=lambda event: event.created_at)
     events = [event for event in history if not types or _item_type(event) in types]
     return page(events, "timelineItems", **paging(arguments))
 
 
-def _item_type(event: LabelEvent | TicketEdit | MergeWishEnd) -> str:
+def _item_type(event: _Event) -> str:
     if isinstance(event, MergeWishEnd):
         return "AUTO_MERGE_DISABLED_EVENT" if event.kind == "auto" else "REMOVED_FROM_MERGE_QUEUE_EVENT"
+    if isinstance(event, Closing | BranchDeletion):
+        return "CLOSED_EVENT" if isinstance(event, Closing) else "HEAD_REF_DELETED_EVENT"
     if isinstance(event, TicketEdit):
         return "RENAMED_TITLE_EVENT"
     return "UNLABELED_EVENT" if event.removed else "LABELED_EVENT"

@@ -78,14 +78,15 @@ def edit_issue(request: Request, world: World, body: object) -> Response:
         raise ApiError(422, "Validation Failed")
     with world.lock, world.database.writing() as con:
         view = View(world, con)
-        repository, sender, now = _repository(view, request), operations.viewer(view), world.now()
+        repository, sender = _repository(view, request), operations.viewer(view)
         ticket = _issue(view, repository, request.path_params["number"])
         operations.edit_ticket(view, ticket, sender, title=edit.title, body=edit.body)
         if edit.state is not None and edit.state != ticket.state:
-            is_closed = edit.state == "closed"
-            store.touch_ticket(con, ticket.id, now, state=edit.state, closed_at=now if is_closed else None)
-            changed = _issue(view, repository, ticket.number)
-            events.emit_issue(view, "closed" if is_closed else "reopened", changed, sender)
+            if edit.state == "closed":
+                operations.close(view, ticket, sender)
+            else:
+                store.touch_ticket(con, ticket.id, world.now(), state=edit.state, closed_at=None)
+                events.emit_issue(view, "reopened", _issue(view, repository, ticket.number), sender)
         shape = shapes.issue_shape(view, _issue(view, repository, ticket.number))
     return answer(request, shape)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from squire_forge import events, store, store_edits, store_labels
+from squire_forge import events, store, store_closings, store_edits, store_labels
 from squire_forge.errors import RefusedError
 from squire_forge.records import Account, Comment, Pull, Repository, Thread, ThreadComment, Ticket
 from squire_forge.world import VIEWER_LOGIN, View
@@ -183,14 +183,25 @@ def edit_pull(view: View, pull: Pull, edit: PullEdit) -> Pull:
         if edit.state == "open" and (pull.merged or tip is None):
             text = "state cannot be changed. The pull request cannot be reopened."
             raise UnprocessableError({"resource": "PullRequest", "code": "invalid", "field": "state", "message": text})
-        closed = edit.state == "closed"
-        store.touch_ticket(view.con, pull.id, now, state=edit.state, closed_at=now if closed else None)
-        if not closed:
+        if edit.state == "closed":
+            close(view, pull, sender)
+        else:
+            store.touch_ticket(view.con, pull.id, now, state=edit.state, closed_at=None)
             store.change_pull(view.con, pull.id, head_sha=tip)
-        events.emit_pull(
-            view, "closed" if closed else "reopened", find_pull(view, pull.repository, pull.number), sender
-        )
+            events.emit_pull(view, "reopened", find_pull(view, pull.repository, pull.number), sender)
     return find_pull(view, pull.repository, pull.number)
+
+
+def close(view: View, ticket: Ticket, by: Account, *, pull: int | None = None) -> None:
+    """Close an issue or a pull request without a merge; `pull` is the pull request that closes it with its merge."""
+    now = view.world.now()
+    store.touch_ticket(view.con, ticket.id, now, state="closed", closed_at=now)
+    store_closings.record_closing(view.con, ticket, by, now, pull=pull)
+    fresh = store.ticket(view.con, ticket.repository, ticket.number) or ticket
+    if isinstance(fresh, Pull):
+        events.emit_pull(view, "closed", fresh, by)
+    else:
+        events.emit_issue(view, "closed", fresh, by)
 
 
 def edit_ticket(view: View, ticket: Ticket, editor: Account, *, title: str | None, body: str | None) -> None:

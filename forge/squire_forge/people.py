@@ -35,8 +35,9 @@ class PersonAct(BaseModel):
     """The body of `POST /_forge/people`: `login` gets `permission`, or acts on issue or pull request `number`.
 
     `kind` is what a new account is. With `title` and without `number` it opens an issue, with `fork` a pull request
-    from there. `at` is when it happens, now by default. `merging` are the repository's rules from then on, and with
-    `not_merged` auto-merge is switched off, or the merge queue drops it, for that reason.
+    from there. `close` closes it, `closed_by` is the pull request whose merge does so, `comment` is written below it.
+    `at` is when it happens, now by default. `merging` are the repository's rules from then on, and with `not_merged`
+    auto-merge is switched off, or the merge queue drops it, for that reason.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -56,6 +57,9 @@ class PersonAct(BaseModel):
     at: str | None = Field(default=None, pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
     merging: MergeRules | None = None
     not_merged: str | None = None
+    comment: str | None = None
+    close: bool = False
+    closed_by: int | None = None
     review: Literal["APPROVED", "CHANGES_REQUESTED", "COMMENTED"] | None = None
 
 
@@ -107,12 +111,20 @@ def _open(view: View, repository: Repository, person: Account, act: PersonAct) -
         events.emit_issue(view, "opened", ticket, person)
 
 
+def _end(view: View, ticket: Ticket, person: Account, act: PersonAct) -> None:
+    if act.comment is not None:
+        operations.add_comment(view, ticket, act.comment, person)
+    if act.close or act.closed_by is not None:
+        operations.close(view, ticket, person, pull=act.closed_by)
+
+
 def _act_on(view: View, ticket: Ticket, person: Account, act: PersonAct) -> None:
     operations.edit_ticket(view, ticket, person, title=act.title, body=act.body)
     if act.add_label is not None:
         operations.add_labels(view, ticket, [act.add_label], person)
     if act.remove_label is not None:
         operations.remove_label(view, ticket, act.remove_label, person)
+    _end(view, ticket, person, act)
     if act.review is None and act.remark is None and act.edit_remark is None and act.not_merged is None:
         return
     if not isinstance(ticket, Pull):

@@ -139,6 +139,27 @@ class TicketEdit:
 
 
 @dataclass(frozen=True, slots=True)
+class Closing:
+    """A close of a ticket: by an account, or through a pull request (its number) or a commit of its."""
+
+    id: int
+    ticket: Ticket
+    actor: Account
+    by_pull: int | None
+    by_commit: str | None
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class BranchDeletion:
+    """The deletion of a pull request's branch."""
+
+    id: int
+    actor: Account
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
 class Comment:
     """A comment below an issue or a pull request."""
 

@@ -116,6 +116,18 @@ CREATE TABLE label_events (
 );
 CREATE INDEX label_events_by_ticket ON label_events (ticket_id);
 
+-- Who closed a ticket, maybe through a pull request or a commit, and who deleted a pull request's branch.
+CREATE TABLE closings (
+    id INTEGER PRIMARY KEY,
+    ticket_id INTEGER NOT NULL REFERENCES tickets (id),
+    actor_id INTEGER NOT NULL REFERENCES accounts (id),
+    by_pull INTEGER,
+    by_commit TEXT,
+    is_deletion INTEGER NOT NULL,
+    created_at TEXT NOT NULL
+);
+CREATE INDEX closings_by_ticket ON closings (ticket_id);
+
 -- The versions of a ticket's text once it was edited, the first as it was written; and its changes of title.
 CREATE TABLE ticket_edits (
     id INTEGER PRIMARY KEY,

@@ -7,7 +7,7 @@ repeated, so that a forge that was killed at any moment continues when it settle
 import sqlite3
 from collections.abc import Iterable
 
-from squire_forge import events, merge_rules, store, store_checks, store_merging
+from squire_forge import events, merge_rules, store, store_checks, store_closings, store_merging
 from squire_forge.checks import CheckResult, evaluate, overall
 from squire_forge.errors import RefusedError
 from squire_forge.git import GitDirectory, Person
@@ -89,6 +89,7 @@ def _record_merge(world: World, pull: Pull, base_tip: str | None) -> None:
         by = store.account(con, pull.candidate_by) if merge_sha == pull.candidate_sha and pull.candidate_by else viewer
         store.touch_ticket(con, pull.id, now, state="closed", closed_at=now)
         store.change_pull(con, pull.id, merged_at=now, merge_sha=merge_sha, merged_by=by.id)
+        store_closings.record_closing(con, pull, by, now)
         _emit_fresh(View(world, con), "closed", pull, by)
 
 
@@ -111,6 +112,8 @@ def _record_push(world: World, repository: Repository, name: str, before: str | 
                 continue
             if after is None:
                 store.touch_ticket(con, pull.id, now, state="closed", closed_at=now)
+                store_closings.record_closing(con, pull, pusher, now)
+                store_closings.record_deletion(con, pull, pusher, now)
                 _emit_fresh(view, "closed", pull, pusher)
             else:
                 base = store.branches(con, repository.id).get(pull.base_ref, pull.base_sha)

@@ -91,6 +91,7 @@ _OUTCOME: Columns = {
     "state": "state",
     "stands": lambda outcome: ": ".join(filter(None, (outcome.follow_state, outcome.follow_reason))),
     "not said": lambda outcome: _not_said(outcome.tell_error, outcome.tell_again_at),
+    "ended": lambda outcome: ": ".join(filter(None, (outcome.ending, outcome.ending_reason))),
     "checks": "checks",
     "merging": "mergeability",
     "reviews": "review_decision",

@@ -10,8 +10,8 @@ from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
 class EventSubject(StrEnum):
     """What a row of a task's history is about.
 
-    The task's state, one of its attempts, a fact of its pull request, its place in the queue, or where its pull request
-    stands.
+    The task's state, one of its attempts, a fact of its pull request, its place in the queue, where its pull request
+    stands, or how that ended.
     """
 
     TASK = "task"
@@ -21,6 +21,7 @@ class EventSubject(StrEnum):
     REVIEW = "review"
     QUEUE = "queue"
     FOLLOW = "follow"
+    ENDING = "ending"
 
 
 TASK_TRANSITIONS: Mapping[TaskStatus, frozenset[TaskStatus]] = MappingProxyType(

@@ -75,6 +75,14 @@ class ChecksReport(GitHubModel):
     pull_requests: tuple[int, ...] = ()
 
 
+class PushReport(GitHubModel):
+    """The commits that a push brought to a branch, newest first, each with its message."""
+
+    repository: str
+    branch: str
+    messages: tuple[tuple[str, str], ...]
+
+
 class ParsedDelivery(GitHubModel):
     """What a delivery says.
 
@@ -91,6 +99,7 @@ class ParsedDelivery(GitHubModel):
     report: PullRequestReport | None = None
     checks: ChecksReport | None = None
     reverts: int | None = None
+    push: PushReport | None = None
 
 
 class _DeliveredRepository(GitHubModel):
@@ -135,6 +144,16 @@ class _Envelope(GitHubModel):
     ref: Text | None = None
 
 
+class _PushedCommit(GitHubModel):
+    id: Text
+    message: Text = ""
+
+
+class _Push(GitHubModel):
+    ref: Text
+    commits: tuple[_PushedCommit, ...] | None = None
+
+
 class _WithPullRequest(GitHubModel):
     pull_request: _DeliveredPullRequest
 
@@ -161,12 +180,14 @@ def parse_delivery(event: str, body: bytes, *, known_as: str | None = None) -> P
         envelope = _Envelope.model_validate(data)
         repository = (known_as or envelope.repository.full_name) if envelope.repository else None
         relevant = repository is not None and _is_relevant(event, envelope)
-        report = checks = reverts = None
+        report = checks = reverts = push = None
         if repository is not None and relevant:
             if event.startswith("pull_request"):
                 pull = _WithPullRequest.model_validate(data).pull_request
                 report = _report(repository, pull)
                 reverts = _reverted(repository, pull) if event == "pull_request" else None
+            elif event == "push":
+                push = _push(repository, data)
             else:
                 checks = _checks(event, repository, data)
     except ValidationError as error:
@@ -186,6 +207,7 @@ def parse_delivery(event: str, body: bytes, *, known_as: str | None = None) -> P
         report=report,
         checks=checks,
         reverts=reverts,
+        push=push,
     )
 
 
@@ -240,6 +262,15 @@ def _reverted(repository: str, pull: _DeliveredPullRequest) -> int | None:
     if match is None or (match["repository"] or repository).lower() != repository.lower():
         return None
     return int(match["number"])
+
+
+def _push(repository: str, data: dict[str, object]) -> PushReport:
+    pushed = _Push.model_validate(data)
+    return PushReport(
+        repository=repository,
+        branch=pushed.ref.removeprefix(_BRANCH_PREFIX),
+        messages=tuple((commit.id, commit.message) for commit in reversed(pushed.commits or ())),
+    )
 
 
 def _checks(event: str, repository: str, data: dict[str, object]) -> ChecksReport | None:

@@ -19,9 +19,9 @@ async def follow_pull_requests(
 ) -> None:
     """Take one look; repeating it is harmless, since what was recorded already changes nothing."""
     from squire_pipelines.execution.announcing import announce
+    from squire_pipelines.execution.ending_judgement import judge_endings
     from squire_pipelines.execution.follow_telling import tell
     from squire_pipelines.execution.following import take_steps
-    from squire_pipelines.execution.landings import judge_closed
     from squire_pipelines.execution.repository_settings import repository_settings
     from squire_pipelines.publishing import follow as following
 
@@ -29,7 +29,7 @@ async def follow_pull_requests(
         own = repository_settings(ledger, settings)
         summary = await following.follow(ledger, own.of_all, github, context.log)
         async with github.client() as client:
-            landed = await judge_closed(ledger, github, client, own.of, context.log)
+            endings = await judge_endings(ledger, github, client, own.of, context.log)
             steps = take_steps(ledger, own.of)
             pulls_told = await tell(ledger, client, own.of, context.log)
             announced = await announce(ledger, client, settings, own.of, context.log)
@@ -39,7 +39,9 @@ async def follow_pull_requests(
             "asked": summary.asked,
             "waiting_for_approval": summary.waiting,
             "approved": summary.approved,
-            "landed_elsewhere": landed,
+            "ended": endings.judged,
+            "landed_elsewhere": endings.landed,
+            "reverted": endings.reverted,
             "steps": len(steps),
             "told": pulls_told,
             "announced": announced,

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Row, Select, delete, insert, or_, select, update
@@ -18,10 +19,9 @@ from squire_pipelines.domain.outcomes import (
 )
 from squire_pipelines.domain.states import EventSubject
 from squire_pipelines.ledger.store import Transaction
-from squire_pipelines.ledger.tables import attempts, outcomes, tasks
+from squire_pipelines.ledger.tables import outcomes, tasks
 from squire_pipelines.ledger.transitions import EventContext, record_event
 
-_JUDGED_DAYS = 7
 UNKNOWN = "unknown"
 """How an event says that nothing is known of a head's checks."""
 
@@ -31,6 +31,11 @@ _SUBJECTS = {
     "review_state": EventSubject.REVIEW,
 }
 """The columns whose changes are part of the task's history."""
+
+
+_OF_ENDING = "landed ending ending_reason ended_by ended_by_pr people_commits people_added people_removed judged_at"
+_NOT_ENDED: Mapping[str, None] = MappingProxyType(dict.fromkeys(_OF_ENDING.split()))
+"""What is no longer true of a pull request that was closed and opened again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,8 @@ class Outcome:
     tell_tries: int | None = None
     tell_again_at: datetime | None = None
     tell_error: str | None = None
+    ending: str | None = None
+    ending_reason: str | None = None
 
 
 def record_opened(
@@ -119,7 +126,7 @@ def renew_head(tx: Transaction, *, task_id: str, head_sha: str, review: ReviewSt
     if row.head_sha != head_sha:
         # What was known belongs to the earlier head.
         columns |= {"checks": None, "checks_since": tx.now, "mergeability": None, "review_decision": None}
-    _change(tx, row, actor="publisher", reason="a new head", head_sha=head_sha, **columns)
+    change_outcome(tx, row, actor="publisher", reason="a new head", head_sha=head_sha, **columns)
 
 
 def record_review(tx: Transaction, task_id: str, review: ReviewState, *, actor: str, reason: str) -> bool:
@@ -129,7 +136,7 @@ def record_review(tx: Transaction, task_id: str, review: ReviewState, *, actor: 
     ).one_or_none()
     if row is None or review is ReviewState.NEEDS_APPROVAL:
         return False
-    _change(tx, row, actor=actor, reason=reason, review_state=review)
+    change_outcome(tx, row, actor=actor, reason=reason, review_state=review)
     return True
 
 
@@ -142,18 +149,18 @@ def apply_report(tx: Transaction, report: PullRequestReport, *, actor: str) -> s
     if row is None:
         return None
     if report_applies(PullRequestState(row.state), row.forge_updated_at, report.state, report.updated_at):
-        _change(
+        change_outcome(
             tx,
             row,
             actor=actor,
             reason=f"pull request #{report.number}",
             state=report.state,
-            review_state=review_after(_review_of(row), report.state),
+            review_state=review_after(review_of(row), report.state),
             head_sha=report.head_sha,
             **_facts_of_head(row, report, tx.now),
             merged_at=report.merged_at or row.merged_at,
             closed_at=report.closed_at,
-            landed=row.landed if report.state == row.state else None,
+            **(_NOT_ENDED if report.state != row.state else {}),
             forge_updated_at=report.updated_at,
         )
     return str(row.task_id)
@@ -173,93 +180,6 @@ def _facts_of_head(row: Row[Any], report: PullRequestReport, now: datetime) -> d
     }
 
 
-def record_revert(tx: Transaction, repository: str, number: int, *, at: datetime, by: int, actor: str) -> str | None:
-    """Record that a merged pull request takes one of ours back.
-
-    Args:
-        tx: The transaction.
-        repository: Of both pull requests.
-        number: Of the one that is taken back.
-        at: When GitHub changed the other one last.
-        by: The number of the one that takes it back.
-        actor: Who says so.
-
-    Returns:
-        The task's id, or None when the pull request is none of ours.
-    """
-    row = _of_number(tx, repository, number)
-    if row is None:
-        return None
-    reverted = PullRequestState.REVERTED
-    if report_applies(PullRequestState(row.state), at, reverted, at):
-        _change(
-            tx,
-            row,
-            actor=actor,
-            reason=f"reverted by pull request #{by}",
-            state=reverted,
-            review_state=review_after(_review_of(row), reverted),
-            forge_updated_at=max(row.forge_updated_at, at),
-        )
-    return str(row.task_id)
-
-
-@dataclass(frozen=True, slots=True)
-class ClosedPull:
-    """A pull request that was closed, with the commits from and to which its change goes."""
-
-    task_id: str
-    repository: str
-    number: int
-    base_branch: str
-    base_sha: str
-    head_sha: str
-
-
-def closed_unjudged(tx: Transaction, *, limit: int = 20) -> tuple[ClosedPull, ...]:
-    """Return pull requests closed within a week of which nobody has found out whether their change is in the base."""
-    first_base = (
-        select(attempts.c.base_sha)
-        .where(attempts.c.task_id == outcomes.c.task_id, attempts.c.base_sha.is_not(None))
-        .order_by(attempts.c.number.desc())
-        .limit(1)
-        .scalar_subquery()
-    )
-    rows = tx.execute(
-        select(outcomes, tasks.c.base_branch, first_base.label("base_sha"))
-        .join(tasks, tasks.c.id == outcomes.c.task_id)
-        .where(
-            outcomes.c.state == PullRequestState.CLOSED,
-            outcomes.c.landed.is_(None),
-            outcomes.c.closed_at > tx.now - timedelta(days=_JUDGED_DAYS),
-            first_base.is_not(None),
-        )
-        .order_by(outcomes.c.closed_at)
-        .limit(limit)
-    )
-    return tuple(
-        ClosedPull(row.task_id, row.repository, row.pr_number, row.base_branch, row.base_sha, row.head_sha)
-        for row in rows
-    )
-
-
-def record_landing(tx: Transaction, task_id: str, *, landed: bool) -> bool:
-    """Record whether the change of a closed pull request is in the base; return it, and False where it is not closed.
-
-    One that is there counts as merged: it was taken, whoever closed the pull request.
-    """
-    row = tx.execute(
-        select(outcomes).where(outcomes.c.task_id == task_id, outcomes.c.state == PullRequestState.CLOSED)
-    ).one_or_none()
-    if row is None:
-        return False
-    merged = PullRequestState.MERGED
-    columns = {"state": merged, "merged_at": row.closed_at, "review_state": review_after(_review_of(row), merged)}
-    reason = f"the change of pull request #{row.pr_number} is in the base"
-    _change(tx, row, actor="follow", reason=reason, landed=landed, **(columns if landed else {}))
-    return landed
-
-
 def record_failed_checks(tx: Transaction, repository: str, head_sha: str, *, actor: str) -> tuple[Outcome, ...]:
     """Record that a check of a commit has failed; return the outcomes whose head it is.
 
@@ -268,7 +188,9 @@ def record_failed_checks(tx: Transaction, repository: str, head_sha: str, *, act
     rows = tx.execute(_of_head(repository, head_sha)).all()
     for row in rows:
         if row.checks != ChecksState.FAILED:
-            _change(tx, row, actor=actor, reason="a check failed", checks=ChecksState.FAILED, checks_since=tx.now)
+            change_outcome(
+                tx, row, actor=actor, reason="a check failed", checks=ChecksState.FAILED, checks_since=tx.now
+            )
     return tuple(outcome_of(row) for row in rows)
 
 
@@ -302,7 +224,7 @@ def is_ours(tx: Transaction, repository: str, numbers: Collection[int]) -> bool:
     return tx.execute(query.limit(1)).first() is not None
 
 
-def _change(tx: Transaction, row: Row[Any], *, actor: str, reason: str, **columns: Any) -> None:
+def change_outcome(tx: Transaction, row: Row[Any], *, actor: str, reason: str, **columns: Any) -> None:
     """Set columns of an outcome, with an event for each of `_SUBJECTS` that changes."""
     tx.execute(update(outcomes).where(outcomes.c.task_id == row.task_id).values(**columns, updated_at=tx.now))
     _record_changes(tx, row.task_id, row, columns, actor=actor, reason=reason)
@@ -312,7 +234,7 @@ def _record_changes(
     tx: Transaction, task_id: str, row: Row[Any] | None, columns: Mapping[str, Any], *, actor: str, reason: str
 ) -> None:
     """Write an event for each of `_SUBJECTS` among `columns` that differs from the row as it was."""
-    before = {name: getattr(row, name, None) for name in _SUBJECTS} | {"review_state": _review_of(row)}
+    before = {name: getattr(row, name, None) for name in _SUBJECTS} | {"review_state": review_of(row)}
     changed = [name for name in _SUBJECTS if name in columns and columns[name] != before[name]]
     if not changed:
         return
@@ -322,7 +244,8 @@ def _record_changes(
         record_event(tx, _SUBJECTS[name], before[name], columns[name] or UNKNOWN, event)
 
 
-def _review_of(row: Row[Any] | None) -> ReviewState:
+def review_of(row: Row[Any] | None) -> ReviewState:
+    """Return the review state of an outcome's row; of one that has none, that nobody has to approve it."""
     return ReviewState((row.review_state if row else None) or ReviewState.NONE)
 
 
@@ -382,4 +305,4 @@ def mark_polled(tx: Transaction, task_ids: tuple[str, ...]) -> None:
 def outcome_of(row: Row[Any]) -> Outcome:
     """Return an outcome of a row that has all its columns."""
     values = {name: getattr(row, name) for name in Outcome.__slots__}
-    return Outcome(**values | {"state": PullRequestState(row.state), "review_state": _review_of(row)})
+    return Outcome(**values | {"state": PullRequestState(row.state), "review_state": review_of(row)})

@@ -13,13 +13,14 @@ from sqlalchemy.exc import DBAPIError, StatementError
 
 from squire_pipelines.domain.branches import is_own_branch
 from squire_pipelines.domain.outcomes import ChecksState, ReviewState
+from squire_pipelines.domain.pull_endings import effective_reverts
 from squire_pipelines.domain.requests import github_actor
 from squire_pipelines.errors import SquireError
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.connection import GitHub
 from squire_pipelines.github.events import ParsedDelivery, parse_delivery
 from squire_pipelines.github.pull_request_reports import pull_request_reports
-from squire_pipelines.ledger import deliveries, outcomes
+from squire_pipelines.ledger import deliveries, ended_pulls, outcomes
 from squire_pipelines.ledger.deliveries import PendingDelivery
 from squire_pipelines.ledger.outcomes import Outcome
 from squire_pipelines.ledger.store import Ledger, Transaction
@@ -108,6 +109,9 @@ def _parsed(pending: Iterable[PendingDelivery]) -> list[tuple[PendingDelivery, P
 def _is_ours(tx: Transaction, parsed: ParsedDelivery) -> bool:
     if parsed.checks is not None and outcomes.of_head(tx, parsed.checks.repository, parsed.checks.head_sha):
         return True
+    if parsed.push is not None:
+        reverts = effective_reverts(parsed.push.messages)
+        return bool(ended_pulls.of_merge_commits(tx, parsed.push.repository, tuple(reverts)))
     numbers = {number for number in (parsed.report.number if parsed.report else None, parsed.reverts) if number}
     return bool(parsed.repository and numbers) and outcomes.is_ours(tx, parsed.repository or "", numbers)
 
@@ -151,10 +155,15 @@ def _apply(tx: Transaction, parsed: ParsedDelivery, actor: str, touched: _Touche
     task_ids = [outcomes.apply_report(tx, parsed.report, actor=actor)] if parsed.report else []
     if parsed.report is not None and parsed.reverts is not None:
         report = parsed.report
-        reverted = outcomes.record_revert(
+        reverted = ended_pulls.record_revert_pull(
             tx, report.repository, parsed.reverts, at=report.updated_at, by=report.number, actor=actor
         )
         task_ids.append(reverted)
+    if parsed.push is not None:
+        push = parsed.push
+        task_ids += ended_pulls.record_revert_commits(
+            tx, push.repository, push.branch, effective_reverts(push.messages), actor=actor
+        )
     touched.task_ids |= {task_id for task_id in task_ids if task_id}
     if parsed.checks is not None:
         checks = parsed.checks

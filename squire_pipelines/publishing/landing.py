@@ -3,6 +3,8 @@
 Merge bots, merge queues of others and people at a terminal close a pull request so, and GitHub calls it closed.
 """
 
+from collections.abc import Iterator
+
 from squire_pipelines.errors import GitError
 from squire_pipelines.publishing.git import GitLimits, run_git
 from squire_pipelines.publishing.git_answers import classify_failure
@@ -46,18 +48,25 @@ def has_landed(mirror: Mirror, *, base_branch: str, base_sha: str, head_sha: str
     whole = run_git(["diff", *_PLAIN, base_sha, head_sha], git_dir=mirror.path, limits=_LIMITS)
     if not whole:
         return False
-    if _ids(mirror, whole) & there:
+    if there.intersection(patch_id for _, patch_id in _ids(mirror, whole)):
         return True
     own = _patches(mirror, f"{base_sha}..{head_sha}")
     return bool(own) and own <= there
 
 
-def _patches(mirror: Mirror, commits: str) -> frozenset[str]:
-    """Return the patch ids of the newest commits in a range, without merges."""
+def patch_ids_of_commits(mirror: Mirror, commits: str) -> dict[str, str]:
+    """Return the patch ids of the newest commits in a range, without merges, by commit. Raises GitError."""
     log = ["log", "-p", "--no-merges", f"--max-count={MAX_COMMITS}", *_PLAIN, commits, "--"]
-    return _ids(mirror, run_git(log, git_dir=mirror.path, limits=_LIMITS))
+    return dict(_ids(mirror, run_git(log, git_dir=mirror.path, limits=_LIMITS)))
 
 
-def _ids(mirror: Mirror, patches: bytes) -> frozenset[str]:
+def _patches(mirror: Mirror, commits: str) -> frozenset[str]:
+    return frozenset(patch_ids_of_commits(mirror, commits).values())
+
+
+def _ids(mirror: Mirror, patches: bytes) -> Iterator[tuple[str, str]]:
+    """Yield each patch's commit, which is zeros where it has none, and its id."""
     listed = run_git(["patch-id", "--stable"], git_dir=mirror.path, stdin=patches, limits=_LIMITS)
-    return frozenset(line.split(b" ", 1)[0].decode() for line in listed.splitlines())
+    for line in listed.decode().splitlines():
+        patch_id, _, commit = line.partition(" ")
+        yield commit, patch_id

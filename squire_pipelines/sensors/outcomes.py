@@ -23,6 +23,7 @@ def outcomes(
 ) -> dg.RunRequest | dg.SkipReason:
     """Request one look at a time."""
     from squire_pipelines.execution.announcing import has_to_announce
+    from squire_pipelines.execution.ending_judgement import has_to_judge
     from squire_pipelines.execution.follow_telling import has_to_tell
     from squire_pipelines.execution.following import due_steps
     from squire_pipelines.execution.repository_settings import repository_settings
@@ -33,6 +34,8 @@ def outcomes(
         own = repository_settings(ledger, settings)
         if steps := due_steps(ledger, own.of):
             reason = f"{len(steps)} pull requests have a step to take"
+        elif has_to_judge(ledger):
+            reason = "it is to be found out how pull requests ended, or whether a merge was taken back"
         elif has_to_tell(ledger, own.of):
             reason = "there is something to say on our pull requests"
         elif has_to_announce(ledger, settings, own.of):

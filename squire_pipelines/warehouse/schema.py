@@ -108,6 +108,7 @@ LEFT_OUT: Mapping[str, frozenset[str]] = MappingProxyType(
                 "tell_tries",
                 "tell_again_at",
                 "tell_error",
+                "judged_at",
             }
         ),
         # What the ledger's hash chain is made of; it comes after the row was published.

@@ -18,7 +18,17 @@ CREATE TABLE outcomes (
     follow_reason VARCHAR,
     follow_since TIMESTAMPTZ,
     mergeability VARCHAR,
-    review_decision VARCHAR
+    review_decision VARCHAR,
+    ending VARCHAR,
+    ending_reason VARCHAR,
+    ended_by VARCHAR,
+    ended_by_pr BIGINT,
+    merge_sha VARCHAR,
+    people_commits BIGINT,
+    people_added BIGINT,
+    people_removed BIGINT,
+    expired_at TIMESTAMPTZ,
+    expired_reason VARCHAR
 );
 COMMENT ON TABLE outcomes IS 'What became of each task''s pull request.';
 COMMENT ON COLUMN outcomes.task_id IS 'tasks.id.';
@@ -41,3 +51,13 @@ COMMENT ON COLUMN outcomes.follow_reason IS 'What it waits for, in words.';
 COMMENT ON COLUMN outcomes.follow_since IS 'Since when it waits for that.';
 COMMENT ON COLUMN outcomes.mergeability IS 'mergeable, behind, conflicting or unknown, by GitHub.';
 COMMENT ON COLUMN outcomes.review_decision IS 'none, review_required, approved or changes_requested, by GitHub.';
+COMMENT ON COLUMN outcomes.ending IS 'How it ended: merged_unchanged, merged_changed, landed_elsewhere, superseded, closed_by_person, closed_by_bot, closed_with_branch, stale, reverted or unknown; NULL while it is open or nobody has found out.';
+COMMENT ON COLUMN outcomes.ending_reason IS 'How that is known, in words.';
+COMMENT ON COLUMN outcomes.ended_by IS 'The login of who merged or closed it.';
+COMMENT ON COLUMN outcomes.ended_by_pr IS 'The number of the pull request that superseded it or took it back.';
+COMMENT ON COLUMN outcomes.merge_sha IS 'The commit in the base as which it was merged.';
+COMMENT ON COLUMN outcomes.people_commits IS 'How many commits of others were merged with it, without merges; NULL where they cannot be counted.';
+COMMENT ON COLUMN outcomes.people_added IS 'How many lines these added.';
+COMMENT ON COLUMN outcomes.people_removed IS 'How many lines these removed.';
+COMMENT ON COLUMN outcomes.expired_at IS 'When Squire set about closing it, since nothing happened on it.';
+COMMENT ON COLUMN outcomes.expired_reason IS 'Why it did, in words.';

@@ -264,15 +264,16 @@ def test_a_closed_pull_request_whose_change_is_in_the_base_has_landed(
     close(forge, first.pr_number or 0)
     look(pipeline)
     assert state_of(pipeline, first.task_id) == (FollowState.CLOSED, "")
+    assert outcome_row(pipeline).ending == "closed_by_person"
     git(person, "commit", "--quiet", "-m", "Squashed by hand")
     git(person, "push", "--quiet", "origin", "HEAD:main")
     look(pipeline)
     assert state_of(pipeline, first.task_id)[0] == FollowState.CLOSED, "judged once: what comes later is another change"
     with pipeline.ledger.write() as tx:
-        tx.execute(outcome_table.update().values(landed=None))
+        tx.execute(outcome_table.update().values(ending=None, judged_at=None))
     look(pipeline)
     assert state_of(pipeline, first.task_id) == (FollowState.LANDED_ELSEWHERE, "")
     with pipeline.ledger.read() as tx:
         outcome = outcomes.get(tx, first.task_id)
     assert outcome is not None
-    assert outcome.state is PullRequestState.MERGED
+    assert (outcome.state, outcome.ending) == (PullRequestState.MERGED, "landed_elsewhere")

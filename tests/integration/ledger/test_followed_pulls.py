@@ -6,8 +6,9 @@ from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.following import JUST_OPENED, FollowState
 from squire_pipelines.domain.outcomes import ChecksState, Mergeability, PullRequestReport, PullRequestState
 from squire_pipelines.domain.plans import ApprovalRule
+from squire_pipelines.domain.pull_endings import JudgedEnding, PullEnding
 from squire_pipelines.domain.tasks import FollowUp, FollowUpKind, Risk, TaskStatus
-from squire_pipelines.ledger import attempts, bulk, followed_pulls, outcomes, tasks
+from squire_pipelines.ledger import attempts, bulk, ended_pulls, followed_pulls, outcomes, tasks
 from squire_pipelines.ledger.attempts import AttemptFacts
 from squire_pipelines.ledger.followed_pulls import Followed
 from squire_pipelines.ledger.outcomes import Outcome
@@ -145,16 +146,20 @@ def test_a_closed_pull_request_is_judged_once_and_counts_as_merged_where_it_land
 ) -> None:
     task_id = open_pull(ledger)
     with ledger.write() as tx:
-        assert outcomes.closed_unjudged(tx) == ()
-        assert not outcomes.record_landing(tx, task_id, landed=True), "it is open"
+        assert ended_pulls.unjudged(tx) == ()
         outcomes.apply_report(tx, report(clock, PullRequestState.CLOSED), actor="poll")
-        (closed,) = outcomes.closed_unjudged(tx)
+        (closed,) = ended_pulls.unjudged(tx)
         assert (closed.task_id, closed.base_sha, closed.head_sha) == (task_id, BASE, HEAD)
-        assert not outcomes.record_landing(tx, task_id, landed=False)
-        assert outcomes.closed_unjudged(tx) == ()
-        assert outcome_of(tx, task_id).state is PullRequestState.CLOSED
-        assert outcomes.record_landing(tx, task_id, landed=True)
-        assert outcome_of(tx, task_id).state is PullRequestState.MERGED
+        assert (closed.own_heads, closed.taken_up, closed.base_branch) == ((HEAD,), None, "main")
+        assert ended_pulls.record_ending(tx, closed, JudgedEnding(PullEnding.LANDED_ELSEWHERE, "it is there", "ann"))
+        assert not ended_pulls.record_ending(tx, closed, JudgedEnding(PullEnding.UNKNOWN, "?")), "it is judged"
+        assert ended_pulls.unjudged(tx) == ()
+        outcome = outcome_of(tx, task_id)
+    assert (outcome.state, outcome.ending, outcome.ending_reason) == (
+        PullRequestState.MERGED,
+        "landed_elsewhere",
+        "it is there",
+    )
     followed = read(ledger, task_id)
     with ledger.write() as tx:
         followed_pulls.record_state(tx, followed, FollowState.LANDED_ELSEWHERE, "")

@@ -1,0 +1,168 @@
+"""Finds out how each pull request of ours ended, and whether one that was merged has been taken back since.
+
+What follows from what GitHub and git say is `domain.pull_endings`; what is recorded is `ledger.ended_pulls`.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from squire_pipelines.domain.outcomes import PullRequestState
+from squire_pipelines.domain.pull_endings import (
+    BranchCommit,
+    CloseFacts,
+    JudgedEnding,
+    PullEnding,
+    judge_close,
+    judge_merge,
+)
+from squire_pipelines.errors import GitError, GitHubNotFoundError, SquireError
+from squire_pipelines.github.client import GitHubClient
+from squire_pipelines.github.connection import GitHub
+from squire_pipelines.github.lookup import repository_info
+from squire_pipelines.github.pull_closings import EndingFacts, read_ending
+from squire_pipelines.ledger import ended_pulls
+from squire_pipelines.ledger.ended_pulls import EndedPull
+from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.observability.run_log import RunLog
+from squire_pipelines.publishing.landing import fetch_pull_head, has_landed
+from squire_pipelines.publishing.merged_changes import MergedBranch, read_commits_of_others, read_reverts
+from squire_pipelines.publishing.mirror import Mirror, fetch_mirror
+from squire_pipelines.publishing.remote import Remote
+from squire_pipelines.settings.model import Settings
+
+_TIMEOUT_S = 120.0
+_NOTHING = EndingFacts(CloseFacts())
+
+
+@dataclass(slots=True)
+class JudgedPulls:
+    """How many pull requests were judged, and how many of them have landed elsewhere or were taken back."""
+
+    judged: int = 0
+    landed: int = 0
+    reverted: int = 0
+
+
+def has_to_judge(ledger: Ledger) -> bool:
+    """Return whether the end of a pull request is to be judged, or a base to be looked through. Changes nothing."""
+    with ledger.read() as tx:
+        return bool(ended_pulls.unjudged(tx, limit=1) or ended_pulls.to_look_for_reverts(tx, limit=1))
+
+
+async def judge_endings(
+    ledger: Ledger, github: GitHub, client: GitHubClient, settings_of: Callable[[str], Settings], log: RunLog
+) -> JudgedPulls:
+    """Judge those of a week that nobody has judged, and look for reverts of those of a month.
+
+    One whose repository does not answer is judged at a later look.
+    """
+    counts = JudgedPulls()
+    with ledger.read() as tx:
+        unjudged = ended_pulls.unjudged(tx)
+    for pull in unjudged:
+        # Before it is tried: what kills this process is not tried again at once.
+        with ledger.write() as tx:
+            ended_pulls.record_look(tx, [pull.task_id])
+        try:
+            async with asyncio.timeout(_TIMEOUT_S):
+                ending, merge_sha = await _Judgement(ledger, github, client, settings_of(pull.repository), pull).judge()
+        except (SquireError, TimeoutError) as error:
+            log.warning("%s#%d: how it ended is not known: %s", pull.repository, pull.number, error)
+            continue
+        with ledger.write() as tx:
+            if ended_pulls.record_ending(tx, pull, ending, merge_sha=merge_sha):
+                counts.judged += 1
+                counts.landed += ending.ending is PullEnding.LANDED_ELSEWHERE
+    counts.reverted = await _look_for_reverts(ledger, github, client, settings_of, log)
+    return counts
+
+
+@dataclass(frozen=True, slots=True)
+class _Judgement:
+    """The judgement of one pull request; git is asked only where GitHub's word does not settle it."""
+
+    ledger: Ledger
+    github: GitHub
+    client: GitHubClient
+    settings: Settings
+    pull: EndedPull
+
+    async def judge(self) -> tuple[JudgedEnding, str | None]:
+        """Return how it ended, and the commit in the base as which it was merged."""
+        try:
+            facts = await read_ending(self.client, self.pull.repository, self.pull.number)
+        except GitHubNotFoundError:
+            facts = _NOTHING  # it is gone: what we know ourselves has to do
+        if self.pull.state is PullRequestState.MERGED:
+            return judge_merge(await self._commits_of_others(facts), by=facts.merged_by), facts.merge_sha
+        if await self._has_landed():
+            reason = f"the change of pull request #{self.pull.number} is in the base"
+            by = facts.close.by.login if facts.close.by else None
+            return JudgedEnding(PullEnding.LANDED_ELSEWHERE, reason, by), None
+        with self.ledger.read() as tx:
+            successor = ended_pulls.own_successor(tx, self.pull)
+        expired = self.pull.expired_reason
+        return judge_close(facts.close, self.pull.number, expired_by_us=expired, own_successor=successor), None
+
+    async def _commits_of_others(self, facts: EndingFacts) -> tuple[BranchCommit, ...] | None:
+        pull = self.pull
+        if pull.head_sha in pull.own_heads and pull.taken_up is None:
+            return ()
+        if pull.base_sha is None:
+            return None
+        branch = MergedBranch(pull.base_sha, pull.head_sha, pull.own_heads, pull.taken_up, facts.merge_sha)
+        mirror = await self._fetch()
+        try:
+            return await asyncio.to_thread(read_commits_of_others, mirror, branch)
+        except GitError:
+            return None  # its commits are gone
+
+    async def _has_landed(self) -> bool:
+        base_branch, base_sha = self.pull.base_branch, self.pull.base_sha
+        if base_sha is None:
+            return False
+        mirror = await self._fetch()
+        return await asyncio.to_thread(
+            has_landed, mirror, base_branch=base_branch, base_sha=base_sha, head_sha=self.pull.head_sha
+        )
+
+    async def _fetch(self) -> Mirror:
+        """Return the mirror, fetched, with the pull request's commits."""
+        info = await repository_info(self.client, self.pull.repository)
+        token = await self.github.git_token(info.name)
+
+        def fetch() -> Mirror:
+            mirror = fetch_mirror(self.settings.home, self.pull.repository, info.clone_url, token)
+            fetch_pull_head(mirror, Remote.parse(info.clone_url, token), self.pull.number)
+            return mirror
+
+        return await asyncio.to_thread(fetch)
+
+
+async def _look_for_reverts(
+    ledger: Ledger, github: GitHub, client: GitHubClient, settings_of: Callable[[str], Settings], log: RunLog
+) -> int:
+    """Look through the bases of merged pull requests for commits that take them back; return how many do."""
+    with ledger.write() as tx:
+        pulls = ended_pulls.to_look_for_reverts(tx)
+        ended_pulls.record_look(tx, [pull.task_id for pull in pulls])
+    reverted = 0
+    for repository in dict.fromkeys(pull.repository for pull in pulls):
+        try:
+            async with asyncio.timeout(_TIMEOUT_S):
+                info = await repository_info(client, repository)
+                token = await github.git_token(info.name)
+                home = settings_of(repository).home
+                mirror = await asyncio.to_thread(fetch_mirror, home, repository, info.clone_url, token)
+                for pull in (pull for pull in pulls if pull.repository == repository):
+                    reverts = await asyncio.to_thread(read_reverts, mirror, pull.base_branch, pull.merge_sha or "")
+                    with ledger.write() as tx:
+                        reverted += len(
+                            ended_pulls.record_revert_commits(
+                                tx, repository, pull.base_branch, reverts, actor=ended_pulls.ACTOR
+                            )
+                        )
+        except (SquireError, TimeoutError) as error:
+            log.warning("%s: whether a merge was taken back is not known: %s", repository, error)
+    return reverted
