@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from squire_pipelines.domain.duplicates import KnownWork
     from squire_pipelines.ledger.tasks import Task
 
+_NO_UTF8 = "the text is no UTF-8: write it as UTF-8, or convert it with `iconv`"
+
 
 def _checked(text: str, noun: str, option: str, most: int) -> str:
     if not text:
@@ -65,14 +67,17 @@ def read_text(text: str | None, prompt: str | None) -> str:
     try:
         if words == "-":
             words = sys.stdin.read(MAX_TEXT_CHARS + 1)  # one more than allowed is enough to see that it is too long
-        words.encode()
     except UnicodeError:
-        raise click.BadParameter("the text is no UTF-8: write it as UTF-8, or convert it with `iconv`") from None
+        raise click.BadParameter(_NO_UTF8) from None
     return as_request(words)
 
 
 def as_request(words: str) -> str:
-    """Return a request's text without what is no writing. Raises BadParameter when it is empty or too long."""
+    """Return a request's text without what is no writing. Raises BadParameter as `read_text` does."""
+    try:
+        words.encode()
+    except UnicodeError:
+        raise click.BadParameter(_NO_UTF8) from None
     return _checked(_as_written(words), "text", "TEXT or --prompt", MAX_TEXT_CHARS)
 
 

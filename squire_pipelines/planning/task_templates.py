@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import chain
 from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import Self
@@ -79,8 +80,14 @@ class TemplateParameter(FrozenModel):
             raise ValueError("it is `required: true`, or has a `default`")
         if (self.type is ParameterType.CHOICE) is not bool(self.choices):
             raise ValueError("a choice has `choices`, and nothing else has")
+        for choice in self.choices:
+            if choice != choice.strip():
+                raise ValueError("a choice has blanks around it")
+            self.check(choice)
         if self.type is not ParameterType.INTEGER and (self.minimum, self.maximum) != (None, None):
             raise ValueError("an integer alone has `minimum` and `maximum`")
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError("its `minimum` is more than its `maximum`")
         if self.default is not None:
             if isinstance(self.default, int) is not (self.type is ParameterType.INTEGER):
                 raise ValueError(f"its default is no {self.type}; put words between quotes, and numbers between none")
@@ -194,7 +201,7 @@ def read_template(file_name: str, content: bytes, origin: TemplateOrigin, place:
     """
     name = file_name.removesuffix(SUFFIX)
     try:
-        return _parsed(name, content, origin, place)
+        return _parsed(file_name, content, origin, place)
     except ValidationError as error:
         problem = _problem_of(error)
     except ValueError as error:
@@ -202,8 +209,9 @@ def read_template(file_name: str, content: bytes, origin: TemplateOrigin, place:
     return UnusableTemplate(name, origin, place, one_line(problem, limit=_MAX_PROBLEM))
 
 
-def _parsed(name: str, content: bytes, origin: TemplateOrigin, place: str) -> TaskTemplate:
-    if not _NAME.fullmatch(name):
+def _parsed(file_name: str, content: bytes, origin: TemplateOrigin, place: str) -> TaskTemplate:
+    name = file_name.removesuffix(SUFFIX)
+    if not is_template_name(name) or not file_name.endswith(SUFFIX):
         raise ValueError("its name has small letters, digits and hyphens, at most 60, and ends with .md")
     if len(content) > MAX_TEMPLATE_BYTES:
         raise ValueError(f"it has more than {MAX_TEMPLATE_BYTES:,} bytes")
@@ -221,6 +229,7 @@ def _parsed(name: str, content: bytes, origin: TemplateOrigin, place: str) -> Ta
     head = load_plain_yaml(parts[0])
     if not isinstance(head, dict):
         raise ValueError("the block at the top has keys and values")  # noqa: TRY004 - the file is wrong, no type
+    _check_visible(head)
     checked = _TemplateHead.model_validate(head)
     template = TaskTemplate(
         name,
@@ -237,10 +246,22 @@ def _parsed(name: str, content: bytes, origin: TemplateOrigin, place: str) -> Ta
     return template
 
 
+def _check_visible(value: object) -> None:
+    """Raise ValueError for a text that is escaped in the YAML, and stands for what its file does not show."""
+    if isinstance(value, str):
+        if (hidden := next(filter(None, map(hidden_character, value.split("\n"))), None)) is not None:
+            raise ValueError(f"the block at the top writes the character U+{ord(hidden):04X}, which nobody sees")
+    elif isinstance(value, dict | list):
+        for part in chain(value, value.values()) if isinstance(value, dict) else value:
+            _check_visible(part)
+
+
 def _faults(template: TaskTemplate) -> Iterator[str]:
     """Yield what is wrong between a template's texts and its parameters."""
     if not template.body:
         yield "it has no text below the block"
+    if not template.title or not template.description:
+        yield "its title or description is empty"
     for name in template.parameters:
         if not _PARAMETER_NAME.fullmatch(name):
             yield f"parameters: {name!r} is no name of small letters, digits and _"

@@ -6,6 +6,10 @@ from typing import Any
 import yaml  # type: ignore[import-untyped] # no stubs are installed
 
 _BLOCK = re.compile(r"\A---\n(.*?)\n---[ \t]*(?:\n(.*))?\Z", re.DOTALL)
+_MAX_DEPTH = 20
+# What PyYAML's constructors let through of a value that is not what its tag says, such as `!!bool maybe`.
+_NO_SUCH_VALUE = (ValueError, ArithmeticError, AttributeError, LookupError, TypeError)
+_MERGE = "tag:yaml.org,2002:merge"
 
 
 def split_block(text: str) -> tuple[str, str] | None:
@@ -16,7 +20,7 @@ def split_block(text: str) -> tuple[str, str] | None:
 
 def load_yaml(text: str) -> Any:
     """Return what a text of YAML says. Raises ValueError."""
-    return _load(text, yaml.SafeLoader)
+    return _load(text, _BoundedLoader)
 
 
 def load_plain_yaml(text: str) -> Any:
@@ -35,9 +39,23 @@ def _load(text: str, loader: Any) -> Any:
         return yaml.load(text, Loader=loader)  # noqa: S506 - both loaders make plain values alone
     except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(f"it is no YAML: {' '.join(str(error).split())[:300]}") from error
+    except _NO_SUCH_VALUE as error:
+        raise ValueError("it is no YAML: it has a number, a date or a tag (!!name) whose value is none") from error
 
 
-class _PlainLoader(yaml.SafeLoader):  # type: ignore[misc] # the library has no types
+class _BoundedLoader(yaml.SafeLoader):  # type: ignore[misc] # the library has no types
+    _depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self._depth == _MAX_DEPTH:
+            raise yaml.composer.ComposerError(None, None, "it is nested too deeply", self.peek_event().start_mark)
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+
+class _PlainLoader(_BoundedLoader):
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
             raise yaml.composer.ComposerError(None, None, "it has a reference (*name)", self.peek_event().start_mark)
@@ -46,6 +64,8 @@ class _PlainLoader(yaml.SafeLoader):  # type: ignore[misc] # the library has no 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:  # noqa: FBT001, FBT002 - the library's signature
         names: set[object] = set()
         for key, _ in node.value:
+            if key.tag == _MERGE:
+                raise yaml.constructor.ConstructorError(None, None, "it has a merge (<<)", key.start_mark)
             name = key.value if isinstance(key, yaml.ScalarNode) else None
             if name in names:
                 raise yaml.constructor.ConstructorError(None, None, f"{name!r} stands twice", key.start_mark)

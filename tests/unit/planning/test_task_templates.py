@@ -112,7 +112,18 @@ def test_a_template_is_read_with_its_parameters_in_order() -> None:
         ("---\ntitle: x\ndescription: d\n---\n" + "y" * (MAX_TEXT_CHARS + 1), "more than 50,000 characters"),
         ("---\ntitle: x\ndescription: d\n---\n" + "y" * MAX_TEMPLATE_BYTES, "more than 65,536 bytes"),
         (b"---\ntitle: x\ndescription: d\n---\nGr\xf6\xdfe", "it is no UTF-8, first in line 5"),
-        ("---\nparameters: " + "[" * 20_000 + "\n---\nx", "it is no YAML"),
+        ("---\nparameters: " + "[" * 20_000 + "\n---\nx", "it is nested too deeply"),
+        ("---\ntitle: !!bool maybe\n---\nx", "a tag (!!name) whose value is none"),
+        ("---\ntitle: !!timestamp soon\n---\nx", "a tag (!!name) whose value is none"),
+        ("---\ntitle: !!float ''\n---\nx", "a tag (!!name) whose value is none"),
+        (f"---\ntitle: {':'.join(['59'] * 600)}.5\n---\nx", "it has a number"),
+        ("---\n<<: {title: a}\ntitle: b\ndescription: d\n---\nx", "it has a merge (<<)"),
+        ('---\ntitle: "\\e[2J"\ndescription: d\n---\nx', "writes the character U+001B"),
+        (with_parameter('description: d, type: text, default: "\\uD800"'), "writes the character U+D800"),
+        (with_parameter('description: d, type: choice, required: true, choices: ["a\\nb"]'), "is not one line"),
+        (with_parameter('description: d, type: choice, required: true, choices: [" a"]'), "has blanks around it"),
+        (with_parameter("description: d, type: integer, required: true, minimum: 2, maximum: 1"), "is more than its"),
+        ("---\ntitle: ' '\ndescription: d\n---\nx", "its title or description is empty"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_named(text: str | bytes, problem: str) -> None:
@@ -128,7 +139,7 @@ def test_braces_of_others_are_no_places() -> None:
     assert fill(template, {}).text == "Keep ${{ github.ref }}, ${{ref}}, {x}, {X} and {{a.b}}."
 
 
-@pytest.mark.parametrize("name", ["Release.md", "re lease.md", "-a.md", ".md", "a" * 61 + ".md", "a.b.md"])
+@pytest.mark.parametrize("name", ["Release.md", "re lease.md", "-a.md", ".md", "a" * 61 + ".md", "a.b.md", "a", "a.MD"])
 def test_a_file_of_another_name_is_no_template(name: str) -> None:
     template = read(GOOD, name)
     assert isinstance(template, UnusableTemplate)

@@ -70,6 +70,7 @@ def test_a_file_of_yaml_has_a_list(text: str) -> None:
         ("a.yaml", "- {prompt: Do it}\n", "title"),
         ("a.yaml", "- {title: !!python/object/apply:os.system [id]}\n", "no YAML"),
         ("a.yaml", "[" * 5000, "no YAML"),
+        ("a.yaml", "- {title: !!int ''}", "no YAML"),
         ("a.yaml", "- {title: One, repository: nonsense}\n", "repository"),
         ("a.md", "---\n- a list\n---\nbody\n", "keys and values"),
         ("a.md", "---\n: : :\n---\nbody\n", "YAML"),
