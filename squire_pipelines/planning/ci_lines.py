@@ -7,6 +7,8 @@ import yaml  # type: ignore[import-untyped] # no stubs are installed
 
 _MAX_EVENTS = 20_000
 _MAX_LINES = 2_000
+_MAX_DEPTH = 50
+"""The library's time grows with the square of it, and no CI file nests as deep."""
 _RUN_KEYS = frozenset({"run", "script", "before_script", "command", "commands", "install"})
 
 
@@ -33,7 +35,7 @@ def lines_run_by(text: str) -> Iterator[str]:
     try:
         events = yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         for number, event in enumerate(events):
-            if number > _MAX_EVENTS:
+            if number > _MAX_EVENTS or len(frames) > _MAX_DEPTH:
                 return
             frame = frames[-1]
             if isinstance(event, yaml.MappingStartEvent):

@@ -66,6 +66,9 @@ class CompatibleModel(OpenAIChatModel):
         if not completion.choices:  # pydantic-ai takes the first without a look
             self._count(response)
             raise UnexpectedModelBehavior("the answer has no choices")
+        if (spent := completion.usage) is not None:  # of less than nothing the library warns in words of its own
+            spent.prompt_tokens = whole_tokens(spent.prompt_tokens)
+            spent.completion_tokens = whole_tokens(spent.completion_tokens)
         return completion
 
     def _count(self, response: ChatCompletion) -> None:

@@ -36,7 +36,7 @@ def path_of(text: str) -> str:
 
 
 def check_paths(plan: Plan, existing: Mapping[str, PathLookup]) -> Iterator[PlanFinding]:
-    """Find tasks that name files to read or to modify which are neither there nor said to be created.
+    """Find tasks that name files which are neither there nor said to be created, or that create some outside.
 
     What a task creates is there for those of its repository that depend on it. Of one branch `MAX_NAMED` paths are
     judged.
@@ -56,6 +56,9 @@ def check_paths(plan: Plan, existing: Mapping[str, PathLookup]) -> Iterator[Plan
         if name in existing
     }
     for task, fields in named:
+        if outside := [path for path in _paths(task.implementation.files_to_create) if _is_outside(path)]:
+            shown = ", ".join(map(repr, outside[:_MAX_SHOWN]))
+            yield PlanFinding(PATHS, task.key, f"creates {shown}: a path is from the repository's root, without `..`")
         for field, paths in fields.items():
             if wrong := [path for path in paths if path in missing.get(_place(task, plan), ())]:
                 yield PlanFinding(PATHS, task.key, _message(field, wrong, task))
@@ -136,4 +139,8 @@ def _not_created(texts: Sequence[str], created: Collection[str]) -> tuple[str, .
 def _is_ordinary(path: str) -> bool:
     """Return whether git can be asked about a path at all: no other one is in a tree."""
     is_text = path.isprintable() and len(path) <= _MAX_PATH_CHARS
-    return is_text and not path.startswith("/") and ".." not in path.split("/")
+    return is_text and not _is_outside(path)
+
+
+def _is_outside(path: str) -> bool:
+    return path.startswith("/") or ".." in path.split("/")

@@ -7,11 +7,12 @@ request's own words below its text, which count where the two differ.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from squire_pipelines.domain.tasks import TaskSpec
+from squire_pipelines.domain.untrusted_text import plain_texts
 from squire_pipelines.errors import PlanningError
 from squire_pipelines.planning.answer_reading import ModelAnswer
 from squire_pipelines.planning.conversation import ModelOptions, Question, converse, open_named_model
@@ -42,7 +43,10 @@ _PART = "Do this part alone. The whole request, of which it is a part, and which
 
 
 class ProposedTask(BaseModel):
-    """A task as a model proposes it; `depends_on` names other keys of the proposal."""
+    """A task as a model proposes it; `depends_on` names other keys of the proposal.
+
+    What nobody sees is left out of its texts: a person chooses by what they see, and the agent gets no more.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -50,6 +54,11 @@ class ProposedTask(BaseModel):
     title: str = Field(min_length=1, max_length=MAX_TITLE_CHARS)
     prompt: str = Field(min_length=1, max_length=_MAX_PROMPT_CHARS)
     depends_on: tuple[str, ...] = Field(default=(), max_length=MAX_TASKS)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_unseen(cls, value: Any) -> Any:
+        return plain_texts(value)
 
 
 class ProposalDraft(BaseModel):
@@ -133,9 +142,11 @@ async def propose(
     draft, failures = await ask_in_turn(settings.planner_providers(f"{repository} {request.title}"), ask)
     redact = process_redactor().redact
     left = (f"the provider {name} was left: {one_line(str(error), 300)}" for name, error in failures.items())
-    return RequestProposal(
-        _in_order(draft), (*left, *(one_line(redact(note), 1_000) for note in draft.notes)), calls[-1]
+    tasks = (
+        task.model_copy(update={"title": redact(task.title), "prompt": redact(task.prompt)})
+        for task in _in_order(draft)
     )
+    return RequestProposal(tuple(tasks), (*left, *(one_line(redact(note), 1_000) for note in draft.notes)), calls[-1])
 
 
 async def _ask(

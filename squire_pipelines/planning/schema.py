@@ -2,29 +2,50 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from squire_pipelines.domain.plan_groups import check_group
 from squire_pipelines.domain.plans import PlanFinding, check_plan
 from squire_pipelines.domain.tasks import EstimatedSize, Plan, PlannedWork
+from squire_pipelines.domain.untrusted_text import plain_texts
 from squire_pipelines.planning.named_paths import PathLookup, check_paths
 from squire_pipelines.planning.selection import PlanInputs, Selection
 
 TASK_SIZE = "task_size"
 """The check of a model's plan after which a task may also be left out."""
 
+_NAMES = frozenset({"base_branch", "signals", "evidence"})
+"""Fields that must name what there is, letter by letter."""
+
 _Factor = Annotated[str, Field(min_length=1, max_length=500)]
 
 
 class TaskDraft(PlannedWork):
-    """A task as a model must answer it: with its size, and with what its confidence rests on."""
+    """A task as a model must answer it: with its size, and with what its confidence rests on.
+
+    What nobody sees is left out of its texts: a person approves what they see, and the agent gets no more.
+    """
 
     confidence: float = Field(ge=0.0, le=1.0)
     confidence_factors: tuple[_Factor, ...] = Field(min_length=1, max_length=20)
     size: EstimatedSize
     evidence: tuple[str, ...] = Field(max_length=200)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_unseen(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {name: part if name in _NAMES else plain_texts(part) for name, part in value.items()}
+
+    @field_validator("title", "prompt")
+    @classmethod
+    def _is_not_blank(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("is blank")
+        return value
 
 
 class PlanDraft(BaseModel):

@@ -24,6 +24,8 @@ def read_text_file(path: Path, *, max_bytes: int) -> str | None:
         text = content.decode("utf-8").removeprefix("\ufeff").strip()
     except UnicodeDecodeError as error:
         raise ValueError("it is no UTF-8") from error
+    if "\0" in text:
+        raise ValueError("it is no text: it has a NUL, as files have that are no UTF-8")
     if not text:
         raise ValueError("it is empty")
     return text

@@ -42,6 +42,8 @@ def check_goals(value: object) -> str | tuple[Path, ...]:
 def _check_text(text: str) -> str:
     if len(text) > MAX_GOALS_CHARS:
         raise ValueError(f"it has {len(text):,} characters, and may have {MAX_GOALS_CHARS:,}")
+    if "\0" in text:
+        raise ValueError("it has a NUL, which is no character of a text")
     if len(text.split()) == 1 and text.strip().lower().endswith(_FILE_ENDINGS):
         raise ValueError(f'a file stands in a list: ["{text.strip()}"]')
     return text

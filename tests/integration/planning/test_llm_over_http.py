@@ -66,6 +66,13 @@ def test_plan_comes_from_the_endpoint_after_its_first_answer_was_sent_back() -> 
     assert (call.ok, call.input_tokens, call.output_tokens) == (True, 2000, 100)
 
 
+def test_a_server_that_counts_less_than_nothing_is_paid_nothing() -> None:
+    calls: list[ModelCall] = []
+    with ModelServer([replace(answer(), prompt_tokens=-5, completion_tokens=-(10**18))]) as server:
+        assert [task.key for task in plan(settings(server.url), calls).tasks] == ["fix"]
+    assert [(call.ok, call.input_tokens, call.output_tokens) for call in calls] == [(True, 0, 0)]
+
+
 def test_each_ask_is_a_step_with_its_reason_and_the_plan_tells_what_was_used() -> None:
     with ModelServer([answer(base_branch="nowhere"), answer(title=7), answer()]) as server:
         got = plan(settings(server.url), [])

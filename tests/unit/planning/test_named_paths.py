@@ -47,6 +47,12 @@ def test_what_is_neither_there_nor_created_is_named_with_what_to_do() -> None:
     assert "`implementation.files_to_create`" in finding[1]
 
 
+def test_what_would_be_created_outside_of_the_repository_is_named() -> None:
+    (finding,) = problems(task(create=["/etc/cron.d/x", "docs/../../y", "docs/a..b.md"]))
+    assert finding[0] == "a"
+    assert finding[1].startswith("creates '/etc/cron.d/x', 'docs/../../y': a path is from the repository's root")
+
+
 def test_what_an_earlier_task_creates_is_there_for_those_that_depend_on_it_and_for_no_other() -> None:
     first = task("first", create=["docs/new/guide.md"])
     second, third = task("second", depends_on=("first",)), task("third", depends_on=("second",), read=["docs/new"])
