@@ -51,7 +51,7 @@ def test_an_edited_file_changes_the_digest(tmp_path: Path) -> None:
         (None, "there is no such file"),
         (b"\xff\xfe", "it is no UTF-8"),
         (b" \n", "it is empty"),
-        ("goals".encode("utf-16-le"), "it has a NUL"),
+        ("goals".encode("utf-16-le"), "it is no text: it has a NUL, as files have that are no UTF-8"),
         (b"x" * 5 * 2**20, "it has more than 80,000 bytes"),
         (b"x" * (MAX_GOALS_CHARS + 1), "with it the goals have 20,001 characters; the limit is 20,000"),
     ],
