@@ -69,7 +69,7 @@ async def plan_groups(
             return
         try:
             outcome: MadeGroupPlan | SquireError = await plan_group(
-                own, client, ledger, basis, trace_id=trace_id, fresh=fresh
+                settings, client, ledger, basis, settings_of=own.of, trace_id=trace_id, fresh=fresh
             )
         except SquireError as error:
             context.log.error(f"the group {group.name}: no plan: {error}")  # noqa: TRY400 - its message says all

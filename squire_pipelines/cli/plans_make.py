@@ -1,4 +1,4 @@
-"""`squire plans make`: plan repositories now, and show what each task is for, what it will cost, what is left out."""
+"""`squire plans make`: plan repositories and groups now, and show what each task is for and will cost."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -22,16 +22,19 @@ from squire_pipelines.cli.run import hand_on_config, show_retries
 from squire_pipelines.cli.text import counted, instant
 from squire_pipelines.domain.cost_prediction import CostHistory
 from squire_pipelines.domain.plan_comparison import compare_plans
+from squire_pipelines.domain.plan_groups import is_group
 from squire_pipelines.domain.terminal_text import one_line
-from squire_pipelines.errors import ExitCode, SquireError
+from squire_pipelines.errors import ConfigError, ExitCode, SquireError
 from squire_pipelines.terminal.output import write_line
 
 if TYPE_CHECKING:
     from squire_pipelines.execution.plan_preview import PlanPreview, TaskPreview
     from squire_pipelines.runtime.make_plans import MadePlan
+    from squire_pipelines.sections.goals import PlanGroup
+    from squire_pipelines.settings.model import Settings
 
 MAX_LEFT_OUT = 20
-"""Of one repository, shown to people; `--json` has all."""
+"""Of one plan, shown to people; `--json` has all."""
 
 
 @command(
@@ -40,13 +43,15 @@ MAX_LEFT_OUT = 20
         "squire plans make acme/api --dry-run          # what would be done, why, and at what cost",
         "squire plans make acme/api acme/web --dry-run --diff",
         "squire plans make acme/api                    # read it, plan, and make the tasks",
+        "squire plans make --group checkout --dry-run  # the plan over several repositories",
     ),
 )
-@click.argument("repositories", nargs=-1, required=True, metavar="OWNER/REPO...")
+@click.argument("repositories", nargs=-1, metavar="[OWNER/REPO]...")
+@click.option("--group", "groups", multiple=True, metavar="NAME", help="Plan this group of the settings; repeatable.")
 @click.option(
     "--dry-run", is_flag=True, help="Only show the plan; nothing is written but what a model costs and answers."
 )
-@click.option("--diff", is_flag=True, help="Compare with the newest plan of each repository, task by task.")
+@click.option("--diff", is_flag=True, help="Compare with the newest plan of each, task by task.")
 @click.option("--no-collect", is_flag=True, help="Plan from what was read last, and read nothing anew.")
 @seconds_option("--timeout", 900, "Wait this long for a reading, where tasks are made.")
 @json_option
@@ -54,6 +59,7 @@ MAX_LEFT_OUT = 20
 def make(
     context: CliContext,
     repositories: tuple[str, ...],
+    groups: tuple[str, ...],
     timeout: float,
     *,
     dry_run: bool,
@@ -61,17 +67,19 @@ def make(
     no_collect: bool,
     as_json: bool,
 ) -> None:
-    """Plan repositories now, side by side, and make the tasks, or with --dry-run only show what would be made.
+    """Plan repositories or groups now, side by side, and make the tasks; with --dry-run only show what would be made.
 
     Shown are the tasks, why each is there, what it will likely cost by the history of its kind and model, and what is
     left out and why. Where a model is set, it plans: what it is paid for is reserved and recorded, and its answer is
     kept, so that the same question is not paid for again. The rules do not plan in its place, as they do in a cycle.
 
-    A repository for which there is no plan is named with the reason, and the others go on. Exit codes: 3 where the
-    model's key, name or quota has to be put right, 4 where it or GitHub does not answer, 5 where a budget has no room
-    or the repository is stopped, 1 where a model's answer is no plan, a plan fails a check or a repository is not
-    there; of several repositories it is that of the first.
+    A group is planned by its own goals, over all of its repositories. What there is no plan for is named with the
+    reason, and the others go on. Exit codes: 3 where the model's key, name or quota has to be put right, 4 where it or
+    GitHub does not answer, 5 where a budget has no room or a repository is stopped, 1 where a model's answer is no
+    plan, a plan fails a check or a repository is not there; of several it is that of the first.
     """
+    if not (repositories or groups):
+        raise click.UsageError("name a repository, or a group with --group")
     from squire_pipelines.cli.unlock import unlock_store  # noqa: PLC0415 - the other commands start sooner
     from squire_pipelines.runtime.make_plans import PlanMaker  # noqa: PLC0415 - likewise
     from squire_pipelines.runtime.one_cycle import repositories_of_cycle  # noqa: PLC0415 - likewise
@@ -80,21 +88,32 @@ def make(
     settings = context.settings
     unlock_store(context, settings.secret_sources)
     show_retries()
-    names = repositories_of_cycle(settings, repositories)
+    to_plan = tuple(_group_of(settings, name) for name in dict.fromkeys(groups))
+    names = repositories_of_cycle(settings, repositories) if repositories else ()
     if not dry_run and not no_collect:
-        _read(context, names, timeout)
+        members = (name for group in to_plan for name in group.repositories)
+        _read(context, tuple(dict.fromkeys((*names, *members))), timeout)
 
     def say(line: str) -> None:
         write_line(line, err=True)
 
     maker = PlanMaker(settings, context.ledger, _history(context), keep=not dry_run, reads=not no_collect, say=say)
-    made = maker.make(names)
+    made = maker.make(names, to_plan)
     if as_json:
         emit_json([_as_json(one, diff=diff) for one in made])
     else:
         for one in made:
             _write(context, one, dry_run=dry_run, diff=diff)
     raise SystemExit(_code(made))
+
+
+def _group_of(settings: "Settings", name: str) -> "PlanGroup":
+    """Return a group of the settings. Raises ConfigError."""
+    groups = {group.name: group for group in settings.planner.group}
+    if name not in groups:
+        known = f"there are {', '.join(groups)}" if groups else "there is none: add a table `[[planner.group]]`"
+        raise ConfigError(f"no group of the settings is called {name!r}", hint=known)
+    return groups[name]
 
 
 def _read(context: CliContext, names: Sequence[str], timeout_s: float) -> None:
@@ -210,6 +229,7 @@ def _write_tasks(context: CliContext, preview: "PlanPreview") -> None:
         return
     columns: Columns = {
         "key": lambda task: task.spec.key,
+        **({"repository": lambda task: task.spec.repository} if is_group(preview.plan.repository) else {}),
         "title": lambda task: task.spec.title,
         "kind": lambda task: task.spec.kind,
         "priority": lambda task: task.spec.priority.name.lower(),
@@ -221,6 +241,8 @@ def _write_tasks(context: CliContext, preview: "PlanPreview") -> None:
     for task in preview.tasks:
         key = one_line(task.spec.key)
         write_line(f"{key}: why: {one_line(task.why)}")
+        if task.spec.depends_on:
+            write_line(f"{key}: waits for {one_line(', '.join(task.spec.depends_on))}")
         for cost in task.costs:
             with_agent = f" with {one_line(cost.agent)}" if len(task.costs) > 1 else ""
             write_line(f"{key}: cost{with_agent}: {one_line(str(cost))}")

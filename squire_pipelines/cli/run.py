@@ -56,6 +56,7 @@ def run(context: CliContext, repositories: tuple[str, ...], timeout: float, *, d
     --dry-run a model that plans is asked all the same, and what it costs counts.
     """
     from squire_pipelines.cli.unlock import unlock_store  # noqa: PLC0415 - the other commands start sooner
+    from squire_pipelines.runtime import dry_run as dry  # noqa: PLC0415 - likewise
     from squire_pipelines.runtime import one_cycle  # noqa: PLC0415 - imports what the other commands do not need
 
     hand_on_config(context)
@@ -63,7 +64,7 @@ def run(context: CliContext, repositories: tuple[str, ...], timeout: float, *, d
     show_retries()
     names = one_cycle.repositories_of_cycle(context.settings, repositories)
     if dry_run:
-        raise SystemExit(one_cycle.preview(context.settings, context.ledger, names, context.console, as_json=as_json))
+        raise SystemExit(dry.preview(context.settings, context.ledger, names, context.console, as_json=as_json))
     raise SystemExit(
         one_cycle.run(context.settings, context.ledger, names, context.console, timeout_s=timeout, as_json=as_json)
     )

@@ -1,11 +1,11 @@
-"""Two plans of one repository, task by task. Pure.
+"""Two plans of one repository, or of one group, task by task. Pure.
 
 | rule, in this order | tasks are the same one when |
 |---|---|
 | facts | they answer exactly the same facts |
 | shared facts | they answer some fact both, the most of them first |
 | name | both have the same key |
-| text | they say nearly the same, see `similar_text` |
+| text | they say nearly the same, see `similar_text`, of the same repository |
 """
 
 from collections.abc import Callable, Sequence
@@ -23,6 +23,7 @@ _FIELDS = (
     "risk",
     "confidence",
     "size",
+    "repository",
     "base_branch",
     "signals",
     "depends_on",
@@ -100,7 +101,7 @@ def _pairs(before: Sequence[TaskSpec], after: Sequence[TaskSpec]) -> dict[int, i
     pair(lambda task, other: bool(task.signals) and set(task.signals) == set(other.signals))
     pair(lambda task, other: len(set(task.signals).intersection(other.signals)))
     pair(lambda task, other: task.key == other.key)
-    pair(lambda task, other: is_same_work(text_of(task), text_of(other)))
+    pair(lambda task, other: task.repository == other.repository and is_same_work(text_of(task), text_of(other)))
     return pairs
 
 

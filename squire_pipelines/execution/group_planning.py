@@ -3,7 +3,7 @@
 The runs of a group's first repository make its plan. It is kept under the group's name, beside those of repositories.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -18,7 +18,6 @@ from squire_pipelines.domain.signals import Signal
 from squire_pipelines.domain.tasks import Plan
 from squire_pipelines.errors import SquireError
 from squire_pipelines.execution.repository_context import RepositoryReader, read_together
-from squire_pipelines.execution.repository_settings import RepositorySettings
 from squire_pipelines.execution.requests import approval_rule
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.lookup import repository_info
@@ -70,14 +69,17 @@ class MadeGroupPlan:
     branches: Mapping[str, str]
 
 
-def group_basis(tx: Transaction, settings: Settings, group: PlanGroup) -> GroupBasis:
-    """Return what a group's plan is made from."""
+def group_basis(
+    tx: Transaction, settings: Settings, group: PlanGroup, read: Mapping[str, Sequence[Signal]] | None = None
+) -> GroupBasis:
+    """Return what a group's plan is made from; `read` has the signals of those repositories that were read by now."""
+    read = read or {}
     names, latest = group.repositories, plans.latest(tx, group_subject(group.name))
     return GroupBasis(
         group,
-        {name: collections.active_signals(tx, name) for name in names},
+        {name: tuple(read[name]) if name in read else collections.active_signals(tx, name) for name in names},
         {name: known_work(tx, name, days=settings.planner.duplicate_days) for name in names},
-        _unread(tx, group),
+        tuple(name for name in _unread(tx, group) if name not in read),
         latest,
         latest is not None
         and latest.plan.settings_digest in {None, group_digest(settings, group)}
@@ -106,11 +108,12 @@ def due_groups(tx: Transaction, settings: Settings, stopped: Collection[str] = (
 
 
 async def plan_group(
-    own: RepositorySettings,
+    settings: Settings,
     client: GitHubClient,
     ledger: Ledger,
     basis: GroupBasis,
     *,
+    settings_of: Callable[[str], Settings],
     trace_id: str,
     fresh: bool = False,
     fall_back: bool = True,
@@ -120,10 +123,11 @@ async def plan_group(
     A repository without any commit is left out until it has one. Those of which a model is asked are read before.
 
     Args:
-        own: The settings that hold in each repository.
+        settings: The operator's.
         client: Of GitHub.
         ledger: Has the budgets and the answers to what was asked before.
         basis: What the plan is made from.
+        settings_of: Gives those that hold in a repository.
         trace_id: Of the run or command.
         fresh: Whether a model is asked though it has answered the same before.
         fall_back: Whether there is a plan without tasks when a model gives no usable plan.
@@ -131,7 +135,6 @@ async def plan_group(
     Raises:
         SquireError: GitHub, the ledger or a file of the settings cannot be used; without `fall_back` also the model.
     """
-    settings = own.operator
     account = PlanAccount(ledger, settings, basis.subject, trace_id=trace_id)
     infos = {name: await repository_info(client, name) for name in basis.group.repositories}
     branches = {name: info.default_branch for name, info in infos.items() if info.default_branch}
@@ -140,12 +143,12 @@ async def plan_group(
             repository=name,
             default_branch=branch,
             signals=basis.signals[name],
-            protected_paths=own.of(name).policy_for(name).protected_paths,
+            protected_paths=settings_of(name).policy_for(name).protected_paths,
         )
         for name, branch in branches.items()
     ]
     max_bytes = settings.planner.context_bytes
-    readers = [RepositoryReader(own.of(name), ledger, name, infos[name]) for name in branches]
+    readers = [RepositoryReader(settings_of(name), ledger, name, infos[name]) for name in branches]
     limit = settings.collection.max_concurrent_repositories
     sources = Sources(
         partial(find_secret, sources=settings.secret_sources),
@@ -165,7 +168,7 @@ def save_group_plan(
     outcome: MadeGroupPlan | SquireError,
     *,
     trace_id: str,
-    run_id: str,
+    run_id: str | None,
 ) -> SavedPlan | None:
     """Store a group's plan with what is wrong with it, which keeps it from becoming tasks.
 
@@ -174,7 +177,7 @@ def save_group_plan(
     planner = settings.planner
     waits = RetryWaits(planner.retry_base_s, planner.retry_cap_s)
     if isinstance(outcome, MadeGroupPlan):
-        findings = _find_problems(settings, basis, outcome)
+        findings = find_group_problems(settings, basis, outcome)
         return plans.save(tx, outcome.plan, findings, trace_id=trace_id, run_id=run_id, waits=waits)
     saved = None
     if basis.latest is None:
@@ -185,7 +188,8 @@ def save_group_plan(
     return saved
 
 
-def _find_problems(settings: Settings, basis: GroupBasis, made: MadeGroupPlan) -> tuple[PlanFinding, ...]:
+def find_group_problems(settings: Settings, basis: GroupBasis, made: MadeGroupPlan) -> tuple[PlanFinding, ...]:
+    """Return why a group's plan may not become tasks; nothing where it may."""
     planner, plan = settings.planner, made.plan
     return (
         *check_group(plan, made.branches, max_tasks=planner.max_tasks),

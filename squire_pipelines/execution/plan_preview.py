@@ -1,6 +1,6 @@
 """What a plan would bring: its tasks with what each will likely cost, and what it leaves out and why."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from squire_pipelines.domain.agent_choice import TaskTraits, first_choices
@@ -9,12 +9,13 @@ from squire_pipelines.domain.plans import PlanFinding
 from squire_pipelines.domain.signals import FailedCheck, OpenIssue, OpenPullRequest, ReviewFinding, Signal
 from squire_pipelines.domain.tasks import Plan, TaskSpec
 from squire_pipelines.execution.assignment import resolve
+from squire_pipelines.execution.group_planning import GroupBasis, MadeGroupPlan, find_group_problems
 from squire_pipelines.execution.planning import PlanBasis, find_problems, requests_in
 from squire_pipelines.execution.requests import approval_rule, request_inputs
 from squire_pipelines.ledger.plans import SavedPlan
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.task_creation import made_before
-from squire_pipelines.planning.left_out import LeftOut, left_out_of
+from squire_pipelines.planning.left_out import LeftOut, left_out_of, tasks_left_out
 from squire_pipelines.settings.model import Settings
 
 
@@ -46,7 +47,7 @@ class TaskPreview:
 
 @dataclass(frozen=True, slots=True)
 class PlanPreview:
-    """What a plan of one repository would bring; with `findings` it becomes no task. `before` is the newest plan."""
+    """What a plan would bring; with `findings` it becomes no task. `before` is the newest plan."""
 
     plan: Plan
     tasks: tuple[TaskPreview, ...]
@@ -83,7 +84,12 @@ def preview_plan(
     return PlanPreview(
         plan,
         tuple(
-            TaskPreview(spec, is_requested, covers(spec), tuple(_costs(settings, basis, spec, history)))
+            TaskPreview(
+                spec,
+                is_requested,
+                covers(spec),
+                tuple(_costs(settings, basis.repository, basis.signals, spec, history)),
+            )
             for spec, is_requested in planned
         ),
         find_problems(settings, basis, plan),
@@ -92,12 +98,47 @@ def preview_plan(
     )
 
 
-def _costs(settings: Settings, basis: PlanBasis, spec: TaskSpec, history: CostHistory) -> Iterator[PredictedCost]:
-    by_ref = {signal.ref: signal for signal in basis.signals}
+def preview_group(
+    tx: Transaction,
+    settings: Settings,
+    basis: GroupBasis,
+    made: MadeGroupPlan,
+    *,
+    settings_of: Callable[[str], Settings],
+    history: CostHistory,
+) -> PlanPreview:
+    """Return what a plan over several repositories would bring if it became tasks now.
+
+    Args:
+        tx: Reads.
+        settings: The operator's.
+        basis: What the plan was made from.
+        made: Of `plan_group`.
+        settings_of: Gives those that hold in a repository.
+        history: What tasks cost by kind and model.
+    """
+    plan = made.plan
+    repeated = made_before(tx, plan, {}, times=1)
+    tasks = []
+    for spec in plan.tasks:
+        if spec.key in repeated:
+            continue
+        name = spec.repository or basis.group.repositories[0]
+        own = settings_of(name)
+        costs = tuple(_costs(own, name, (), spec, history))
+        tasks.append(TaskPreview(spec, is_requested=False, starts=approval_rule(own).covers(spec), costs=costs))
+    findings = find_group_problems(settings, basis, made)
+    return PlanPreview(plan, tuple(tasks), findings, tasks_left_out(plan, repeated), basis.latest)
+
+
+def _costs(
+    settings: Settings, repository: str, signals: Sequence[Signal], spec: TaskSpec, history: CostHistory
+) -> Iterator[PredictedCost]:
+    by_ref = {signal.ref: signal for signal in signals}
     labels = frozenset(label for ref in spec.signals if ref in by_ref for label in _labels(by_ref[ref], by_ref))
-    traits = TaskTraits("", basis.repository, spec.kind, labels, spec.agent)
-    for choice in first_choices(traits, settings.choice_rules(basis.repository)):
-        agent = resolve(settings, basis.repository, choice)
+    traits = TaskTraits("", repository, spec.kind, labels, spec.agent)
+    for choice in first_choices(traits, settings.choice_rules(repository)):
+        agent = resolve(settings, repository, choice)
         yield predict_cost(agent.agent, agent.model, spec.kind, history)
 
 

@@ -95,12 +95,16 @@ def requests_in(settings: Settings, basis: PlanBasis, *, default_branch: str | N
     return requested_tasks(inputs)
 
 
-def unadmitted_plan(basis: PlanBasis) -> Plan | None:
+def unadmitted_plan(latest: SavedPlan | None, *, is_planned: bool) -> Plan | None:
     """Return what a cycle would go by where it makes no new plan: the last one, with the tasks that are not made yet.
 
     None where it would make a new plan.
+
+    Args:
+        latest: The newest plan.
+        is_planned: See `PlanBasis`.
     """
-    if not basis.is_planned or (latest := basis.latest) is None:
+    if not is_planned or latest is None:
         return None
     note = f"nothing has changed since the plan {latest.id}, so that no new one is made"
     is_to_be_admitted = latest.admitted_at is None and not latest.findings

@@ -93,15 +93,13 @@ def made_before(tx: Transaction, plan: Plan, versions: Mapping[str, str], *, tim
 
     Args:
         tx: Reads.
-        plan: Of one repository.
+        plan: Of one repository, or of several.
         versions: Of its signals, by ref.
         times: How many tasks may be made of one fact as it is.
     """
     marked = marked_versions(tx, plan.repository, versions, times=times)
-    matches = {
-        spec.key: find_by_fingerprint(tx, plan.repository, fingerprint(plan.repository, spec, marked))
-        for spec in plan.tasks
-    }
+    places = ((spec, spec.repository or plan.repository) for spec in plan.tasks)
+    matches = {spec.key: find_by_fingerprint(tx, name, fingerprint(name, spec, marked)) for spec, name in places}
     return {key: match.id for key, match in matches.items() if match is not None}
 
 

@@ -52,13 +52,17 @@ def left_out_of(
         requests: Tasks of what people ask for, which no planner is asked about.
         made_before: The task of the ledger that stands for a task of the plan, by its key.
     """
+    return (*tasks_left_out(plan, made_before or {}), *_signals_left_out(plan, inputs, covered, requests))
+
+
+def tasks_left_out(plan: Plan, made_before: Mapping[str, str]) -> tuple[LeftOut, ...]:
+    """Return the planned tasks that are left out; for `made_before` see `left_out_of`."""
     titles = {task.key: task.title for task in plan.tasks}
     repeated = [
         LeftOut(key, titles[key], Reason.MADE_BEFORE, f"the task {task_id} was made of the same before")
-        for key, task_id in (made_before or {}).items()
+        for key, task_id in made_before.items()
     ]
-    tasks = [LeftOut(task.key, task.title, task.reason.value, task.message) for task in plan.left_out]
-    return (*tasks, *repeated, *_signals_left_out(plan, inputs, covered, requests))
+    return (*(LeftOut(task.key, task.title, task.reason.value, task.message) for task in plan.left_out), *repeated)
 
 
 def _signals_left_out(

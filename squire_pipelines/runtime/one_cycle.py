@@ -2,23 +2,16 @@
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
 
-from rich.table import Table
 from rich.text import Text
 
 from squire_pipelines.domain.identity import new_trace_id, parse_repository
-from squire_pipelines.domain.signals import Collection
-from squire_pipelines.domain.tasks import Plan, TaskStatus
+from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import ConfigError, ExitCode, GitHubError
-from squire_pipelines.execution.plan_preview import preview_plan
-from squire_pipelines.execution.planning import plan_repository, unadmitted_plan
-from squire_pipelines.execution.repository_file_reading import settings_at_github
-from squire_pipelines.execution.repository_reading import foresee
-from squire_pipelines.execution.repository_settings import missing_consents, repository_settings, settings_in
+from squire_pipelines.execution.repository_settings import repository_settings, settings_in
 from squire_pipelines.execution.schedules import take_due_times
 from squire_pipelines.execution.startable import check_agent_of
 from squire_pipelines.github.access import access_from
@@ -113,86 +106,10 @@ def check_access(settings: Settings, ledger: Ledger, names: Sequence[str]) -> di
     return asyncio.run(ask())
 
 
-def _tell_refused(refused: Mapping[str, GitHubError]) -> None:
+def tell_refused(refused: Mapping[str, GitHubError]) -> None:
     """Say which repositories are left out and why. On standard error, which no JSON is on."""
     for name, error in refused.items():
         write_labelled("left out", f"{name}: {error}", color="red")
-
-
-def _tell_stopped(name: str, problem: str | None) -> None:
-    if problem is not None:
-        write_labelled("stopped", f"{name}: nothing would be planned before this is right: {problem}", color="red")
-
-
-def _tell_not_started(reasons: Mapping[str, str]) -> None:
-    for name, why in reasons.items():
-        write_labelled("stopped", f"{name}: nothing would be started: {why}", color="red")
-
-
-def preview(
-    settings: Settings, ledger: Ledger, names: Sequence[str], console: CleanConsole, *, as_json: bool
-) -> ExitCode:
-    """Read as a cycle would, plan in memory and show the tasks; nothing is stored or run.
-
-    Where a cycle would plan nothing, nothing is: a repository is stopped, or nothing has changed since its last plan.
-    Only what GitHub says of its limits is kept, which every process obeys, and of a model that was asked for a plan
-    what it answered and cost, with the mirror of the code that it was told of. FAILED when a repository cannot be used.
-    Raises GitHubError when none can, ConfigError.
-    """
-    trace_id = new_trace_id()
-    unasked = missing_consents(ledger, names)
-    _tell_not_started(unasked)
-
-    async def plan(client: GitHubClient, name: str, info: RepositoryInfo) -> tuple[Plan, tuple[Collection, ...]] | None:
-        effective, problem = await settings_at_github(client, settings, name)
-        _tell_stopped(name, problem)
-        if problem is not None or name in unasked:
-            return None
-        foresight = await foresee(client, effective, ledger, name)
-        basis = foresight.basis
-        made = unadmitted_plan(basis) or await plan_repository(effective, ledger, basis, info=info, trace_id=trace_id)
-        with ledger.read() as tx:
-            branch = info.default_branch
-            shown = preview_plan(tx, effective, basis, made, default_branch=branch, history={})
-        tasks = tuple(task.spec for task in shown.tasks if task.is_requested or not shown.findings)
-        notes = (*made.notes, *(f"its tasks would not be made: {finding.message}" for finding in shown.findings))
-        return made.model_copy(update={"tasks": tasks, "notes": notes}), foresight.readings
-
-    async def plan_all() -> tuple[list[tuple[Plan, tuple[Collection, ...]]], dict[str, GitHubError]]:
-        async with open_client(settings, ledger) as client:
-            usable, refused = await ask_about(client, ledger, names)
-            made = [await plan(client, name, usable[name]) for name in names if name in usable]
-            return [one for one in made if one is not None], refused
-
-    done, refused = asyncio.run(plan_all())
-    _tell_refused(refused)
-    code = ExitCode.FAILED if refused else ExitCode.DONE
-    if as_json:
-        write_json([made.model_dump(mode="json") for made, _ in done])
-        return code
-    table = Table(box=None, pad_edge=False, header_style="bold", title="Would be done (dry run: nothing was changed)")
-    for column in ("repository", "task", "kind", "priority", "base", "answers"):
-        table.add_column(column, overflow="fold")
-    for made, readings in done:
-        _tell_plan(made, readings, console)
-        for task in made.tasks:
-            kinds = Counter(signal.partition(":")[0] for signal in task.signals)
-            answers = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
-            cells = (made.repository, task.title, task.kind, task.priority.name.lower(), task.base_branch, answers)
-            table.add_row(*(Text(str(cell)) for cell in cells))
-    console.print(table)
-    return code
-
-
-def _tell_plan(plan: Plan, readings: Sequence[Collection], console: CleanConsole) -> None:
-    """Say what could not be read for a plan, what it leaves out, and its notes."""
-    for reading in readings:
-        if not reading.status.source_answered:
-            console.print(Text(f"{plan.repository}: {reading.source} could not be read: {reading.error}", style="red"))
-    for omission in plan.left_out:
-        console.print(Text(f"{plan.repository}: left out: {omission.title}: {omission.message}"))
-    for note in plan.notes:
-        console.print(Text(f"{plan.repository}: {note}"))
 
 
 def run(
@@ -205,7 +122,7 @@ def run(
     """
     _check_settings(settings, names)
     refused = check_access(settings, ledger, names)
-    _tell_refused(refused)
+    tell_refused(refused)
     names = [name for name in names if name not in refused]
 
     def say(line: str) -> None:

@@ -26,7 +26,7 @@ from squire_pipelines.ledger import budgets, collections, decisions, deliveries,
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import metadata, model_calls
 from squire_pipelines.ledger.tables import tasks as task_table
-from squire_pipelines.runtime import one_cycle
+from squire_pipelines.runtime import dry_run, one_cycle
 from squire_pipelines.runtime.services import home_lock
 from squire_pipelines.sections.agents import AgentSettings
 from squire_pipelines.sections.goals import PlanGroup
@@ -127,7 +127,7 @@ def test_github_that_does_not_answer_is_said_and_nothing_is_asked_for(quiet_pipe
 def test_a_dry_run_shows_the_tasks_and_changes_nothing(pipeline: Pipeline, forge: ForgeProcess) -> None:
     before = (rows_as_stored(pipeline.ledger), forge.state())
     console, out = paper()
-    one_cycle.preview(pipeline.settings, pipeline.ledger, [LEDGERLIB, HANDBOOK, QUIET], console, as_json=False)
+    dry_run.preview(pipeline.settings, pipeline.ledger, [LEDGERLIB, HANDBOOK, QUIET], console, as_json=False)
     text = out.getvalue()
     assert "Would be done (dry run: nothing was changed)" in text
     assert "Fix failing checks on main: tests" in text
@@ -140,7 +140,7 @@ def test_a_dry_run_shows_the_tasks_and_changes_nothing(pipeline: Pipeline, forge
 @pytest.mark.slow
 def test_a_dry_run_as_json_is_the_plans(pipeline: Pipeline, capsys: pytest.CaptureFixture[str]) -> None:
     console, _ = paper()
-    one_cycle.preview(pipeline.settings, pipeline.ledger, [HANDBOOK], console, as_json=True)
+    dry_run.preview(pipeline.settings, pipeline.ledger, [HANDBOOK], console, as_json=True)
     (plan,) = json.loads(capsys.readouterr().out)
     assert plan["repository"] == HANDBOOK
     assert [task["kind"] for task in plan["tasks"]] == ["resolve_issue"]
@@ -151,7 +151,7 @@ def test_a_dry_run_leaves_out_a_repository_that_is_missing_and_shows_the_others(
     pipeline: Pipeline, capsys: pytest.CaptureFixture[str]
 ) -> None:
     console, _ = paper()
-    code = one_cycle.preview(pipeline.settings, pipeline.ledger, ["demo/none", HANDBOOK], console, as_json=True)
+    code = dry_run.preview(pipeline.settings, pipeline.ledger, ["demo/none", HANDBOOK], console, as_json=True)
     assert code is ExitCode.FAILED
     written = capsys.readouterr()
     assert [plan["repository"] for plan in json.loads(written.out)] == [HANDBOOK]
@@ -161,7 +161,7 @@ def test_a_dry_run_leaves_out_a_repository_that_is_missing_and_shows_the_others(
 def planned_by_a_dry_run(pipeline: Pipeline, capsys: pytest.CaptureFixture[str], *names: str) -> list[set[str]]:
     """The titles of a dry run's tasks, which leaves every row of the ledger as it was."""
     before = every_row(pipeline.ledger)
-    one_cycle.preview(pipeline.settings, pipeline.ledger, names, paper()[0], as_json=True)
+    dry_run.preview(pipeline.settings, pipeline.ledger, names, paper()[0], as_json=True)
     assert every_row(pipeline.ledger) == before
     return [{task["title"] for task in plan["tasks"]} for plan in json.loads(capsys.readouterr().out)]
 
@@ -212,7 +212,7 @@ def test_a_dry_run_with_a_model_counts_against_the_budget_and_stops_at_it_as_a_p
         texts = []
         for _ in range(2):
             console, out = paper()
-            one_cycle.preview(pipeline.settings, pipeline.ledger, [WEBSHOP], console, as_json=False)
+            dry_run.preview(pipeline.settings, pipeline.ledger, [WEBSHOP], console, as_json=False)
             texts.append(out.getvalue())
         assert len(server.main_requests) == 1
     assert "has no room for a plan" not in texts[0]
@@ -236,7 +236,7 @@ def test_a_cycle_takes_the_plan_that_a_dry_run_was_shown_and_paid_for(
         planner = f'kind = "llm"\nmodel = "scripted"\nbase_url = "{model.url}"\nmax_retries = 0'
         file = pipeline.home / "config.toml"
         file.write_text(file.read_text(encoding="utf-8").replace('kind = "rules"', planner), encoding="utf-8")
-        one_cycle.preview(pipeline.settings, pipeline.ledger, [WEBSHOP], paper()[0], as_json=True)
+        dry_run.preview(pipeline.settings, pipeline.ledger, [WEBSHOP], paper()[0], as_json=True)
         (shown,) = json.loads(capsys.readouterr().out)
         pipeline.collect(WEBSHOP)
         pipeline.plan(WEBSHOP)
@@ -267,12 +267,12 @@ def test_a_dry_run_asks_no_model_and_shows_no_task_where_a_cycle_would_make_none
         pipeline.collect(QUIET)
         pipeline.plan(QUIET)
         console, out = paper()
-        one_cycle.preview(pipeline.settings, pipeline.ledger, [QUIET], console, as_json=False)
+        dry_run.preview(pipeline.settings, pipeline.ledger, [QUIET], console, as_json=False)
         assert "nothing has changed since the plan p" in out.getvalue()
         assert "Write a manual" not in out.getvalue()
         FilePusher(forge, WEBSHOP, tmp_path / "clone").push(".github/squire.toml", "[wrong]\n")
         console, out = paper()
-        one_cycle.preview(pipeline.settings, pipeline.ledger, [WEBSHOP], console, as_json=False)
+        dry_run.preview(pipeline.settings, pipeline.ledger, [WEBSHOP], console, as_json=False)
         assert WEBSHOP not in out.getvalue()
         assert f"stopped: {WEBSHOP}: nothing would be planned before this is right" in plain(capsys.readouterr().err)
         assert len(model.main_requests) == 1
@@ -299,7 +299,7 @@ def test_a_dry_run_leaves_out_a_repository_whose_name_another_one_has_now(
 ) -> None:
     with pipeline.ledger.write() as tx:
         repositories.record(tx, [KnownRepository(HANDBOOK, github_id=999_999_999)])
-    code = one_cycle.preview(pipeline.settings, pipeline.ledger, [HANDBOOK, QUIET], paper()[0], as_json=False)
+    code = dry_run.preview(pipeline.settings, pipeline.ledger, [HANDBOOK, QUIET], paper()[0], as_json=False)
     assert code is ExitCode.FAILED
     assert f"left out: {HANDBOOK}: {HANDBOOK} is another repository than before" in plain(capsys.readouterr().err)
 
@@ -308,7 +308,7 @@ def test_a_dry_run_leaves_out_a_repository_whose_name_another_one_has_now(
 def test_a_dry_run_tells_of_a_source_that_could_not_be_read(pipeline: Pipeline, forge: ForgeProcess) -> None:
     forge.add_fault("Issues|RepositorySignals", status=502, times=1000)
     console, out = paper()
-    one_cycle.preview(pipeline.settings, pipeline.ledger, [HANDBOOK], console, as_json=False)
+    dry_run.preview(pipeline.settings, pipeline.ledger, [HANDBOOK], console, as_json=False)
     assert f"{HANDBOOK}: open_issues could not be read" in out.getvalue()
 
 

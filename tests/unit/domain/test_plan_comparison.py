@@ -72,3 +72,12 @@ def test_each_task_of_either_plan_is_there_once(before: list[TaskSpec], after: l
 @given(_TASKS)
 def test_a_plan_differs_in_nothing_from_itself(tasks: list[TaskSpec]) -> None:
     assert {one.difference for one in compare_plans(tasks, tasks)} <= {Difference.SAME, Difference.CHANGED}
+
+
+def test_the_same_work_in_another_repository_is_another_task() -> None:
+    before, after = task("a", title="Drop version 1", repository="o/api"), task("b", title="Drop version 1")
+    assert pairs([before], [after.model_copy(update={"repository": "o/web"})]) == [
+        (Difference.ADDED, None, "b"),
+        (Difference.REMOVED, "a", None),
+    ]
+    assert pairs([before], [after.model_copy(update={"repository": "o/api"})]) == [(Difference.SAME, "a", "b")]
