@@ -24,14 +24,13 @@ from squire_pipelines.domain.cost_prediction import CostHistory
 from squire_pipelines.domain.plan_comparison import compare_plans
 from squire_pipelines.domain.plan_groups import is_group
 from squire_pipelines.domain.terminal_text import one_line
-from squire_pipelines.errors import ConfigError, ExitCode, SquireError
+from squire_pipelines.errors import ExitCode, SquireError
+from squire_pipelines.settings.goals import group_named
 from squire_pipelines.terminal.output import write_line
 
 if TYPE_CHECKING:
     from squire_pipelines.execution.plan_preview import PlanPreview, TaskPreview
     from squire_pipelines.runtime.make_plans import MadePlan
-    from squire_pipelines.sections.goals import PlanGroup
-    from squire_pipelines.settings.model import Settings
 
 MAX_LEFT_OUT = 20
 """Of one plan, shown to people; `--json` has all."""
@@ -88,7 +87,7 @@ def make(
     settings = context.settings
     unlock_store(context, settings.secret_sources)
     show_retries()
-    to_plan = tuple(_group_of(settings, name) for name in dict.fromkeys(groups))
+    to_plan = tuple(group_named(settings, name) for name in dict.fromkeys(groups))
     names = repositories_of_cycle(settings, repositories) if repositories else ()
     if not dry_run and not no_collect:
         members = (name for group in to_plan for name in group.repositories)
@@ -105,15 +104,6 @@ def make(
         for one in made:
             _write(context, one, dry_run=dry_run, diff=diff)
     raise SystemExit(_code(made))
-
-
-def _group_of(settings: "Settings", name: str) -> "PlanGroup":
-    """Return a group of the settings. Raises ConfigError."""
-    groups = {group.name: group for group in settings.planner.group}
-    if name not in groups:
-        known = f"there are {', '.join(groups)}" if groups else "there is none: add a table `[[planner.group]]`"
-        raise ConfigError(f"no group of the settings is called {name!r}", hint=known)
-    return groups[name]
 
 
 def _read(context: CliContext, names: Sequence[str], timeout_s: float) -> None:

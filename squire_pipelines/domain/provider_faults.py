@@ -29,6 +29,9 @@ _QUOTA_CODES = frozenset(
     {"insufficient_quota", "billing_error", "billing_hard_limit_reached", "BILLING_DISABLED"}
     | {"ServiceQuotaExceededException"}
 )
+CORRECT_MODEL = "correct `model` in the settings"
+"""What to do about a model that a provider does not know."""
+
 _MODEL_CODES = frozenset({"model_not_found"})
 # Of AWS's signatures, some of which come with a 400.
 _SIGNATURE_CODES = frozenset(
@@ -145,9 +148,9 @@ class ProviderWords:
             ),
             FaultKind.MODEL: (
                 f"the provider {self.name} does not know the model {model}, or not for {used} ({shown})",
-                "correct `model` in the settings, or the provider's `region`, or allow the account the model there"
+                f"{CORRECT_MODEL}, or the provider's `region`, or allow the account the model there"
                 if words is not None
-                else "correct `model` in the settings",
+                else CORRECT_MODEL,
             ),
             FaultKind.ADDRESS: (
                 f"the provider {self.name} has no such interface at {self.base_url or 'its address'} ({shown})",

@@ -5,6 +5,7 @@ an answer that was lost, leaves a comment of ours with the task's mark, which th
 """
 
 from squire_pipelines.domain.agent_choice import TaskTraits, first_choices
+from squire_pipelines.domain.change import JudgedTask
 from squire_pipelines.domain.cost_prediction import CostHistory, PredictedCost, predict_cost
 from squire_pipelines.errors import SquireError
 from squire_pipelines.execution.assignment import resolve
@@ -19,6 +20,7 @@ from squire_pipelines.ledger.tasks import Task
 from squire_pipelines.observability.run_log import RunLog
 from squire_pipelines.planning.quoting import for_people
 from squire_pipelines.publishing.announcement import announcement_text
+from squire_pipelines.publishing.inspection import inspect_text
 from squire_pipelines.secrets import Redactor
 from squire_pipelines.secrets.lookup import all_secrets
 from squire_pipelines.settings.model import Settings
@@ -44,9 +46,9 @@ async def announce(
             task = tasks.get(tx, announcement.task_id)
             traits = traits_of(tx, task.id, task.repository, task.kind, task.spec.model_dump(mode="json"))
         own = settings_of(announcement.repository)
-        text = _text(own, task, _costs(own, task, traits, history))
         marker = f"<!-- squire proposal {task.id} -->"
         try:
+            text = announced_text(own, task, _costs(own, task, traits, history))
             number = announcement.number
             comment_id = await put_comment(client, task.repository, number, marker, text, on_issue=True)
         except SquireError as error:
@@ -82,14 +84,26 @@ def _costs(settings: Settings, task: Task, traits: TaskTraits, history: CostHist
     return [predict_cost(agent.agent, agent.model, task.kind, history) for agent in agents]
 
 
-def _text(settings: Settings, task: Task, costs: list[PredictedCost]) -> str:
+def announced_text(settings: Settings, task: Task, costs: list[PredictedCost]) -> str:
+    """Return an announcement that passes what a pull request's text passes; where its words do not, without them.
+
+    Raises BundleError when nobody can say whether they do.
+    """
     trust = settings.trust_for(task.repository)
-    text = announcement_text(
-        task.id,
-        task.spec,
-        costs,
-        order=for_people(task.spec.prompt),
-        approve_label=trust.approve_label,
-        reject_label=trust.reject_label,
-    )
-    return Redactor(list(all_secrets(settings.secret_sources, settings.provider_secrets))).redact(text)
+    secrets = list(all_secrets(settings.secret_sources, settings.provider_secrets))
+
+    def write(*, is_withheld: bool = False) -> str:
+        text = announcement_text(
+            task.id,
+            task.spec,
+            costs,
+            order=for_people(task.spec.prompt),
+            approve_label=trust.approve_label,
+            reject_label=trust.reject_label,
+            is_withheld=is_withheld,
+        )
+        return Redactor(secrets).redact(text)
+
+    text = write()
+    judged = JudgedTask(known_secrets=tuple(secret.reveal() for secret in secrets))
+    return write(is_withheld=True) if inspect_text(text, judged, settings.publishing).findings else text

@@ -8,9 +8,10 @@ from pydantic import ValidationError
 
 from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.domain.plan_comparison import TaskComparison, compare_plans
+from squire_pipelines.domain.provider_faults import CORRECT_MODEL
 from squire_pipelines.domain.recorded_inputs import RecordedInputs
 from squire_pipelines.domain.tasks import Plan
-from squire_pipelines.errors import ConfigError
+from squire_pipelines.errors import ConfigError, PlanningError
 from squire_pipelines.ledger import plan_inputs, plans
 from squire_pipelines.ledger.plans import SavedPlan
 from squire_pipelines.ledger.store import Ledger
@@ -21,6 +22,8 @@ from squire_pipelines.secrets.lookup import find_secret
 from squire_pipelines.sections.services import PlannerSettings
 from squire_pipelines.settings.errors import config_error
 from squire_pipelines.settings.model import Settings
+
+_ANOTHER = "name another one: `--model NAME`, or with its provider `--model PROVIDER:NAME`, as `openai:gpt-5`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +65,19 @@ async def replay_plan(
         inputs = plan_inputs.of_plan(tx, plan_id)
     own = settings.model_copy(update={"planner": _planner(settings.planner, model, prompts)})
     account = PlanAccount(ledger, own, inputs.repository, trace_id=new_trace_id())
-    after = await plan_again(
-        own,
-        inputs,
-        find_key=partial(find_secret, sources=own.secret_sources),
-        on_call=account.settle,
-        reserve=account.reserve,
-        shared=SharedAnswers(ledger, own.planner),
-    )
+    try:
+        after = await plan_again(
+            own,
+            inputs,
+            find_key=partial(find_secret, sources=own.secret_sources),
+            on_call=account.settle,
+            reserve=account.reserve,
+            shared=SharedAnswers(ledger, own.planner),
+        )
+    except PlanningError as error:
+        if model is not None and error.hint:
+            error.hint = error.hint.replace(CORRECT_MODEL, _ANOTHER)
+        raise
     return ReplayedPlan(before, inputs, after)
 
 
@@ -84,4 +92,7 @@ def _planner(planner: PlannerSettings, model: str | None, prompts: Path | None) 
     try:
         return PlannerSettings.model_validate(planner.model_dump() | changes)
     except ValidationError as error:
-        raise config_error(PlannerSettings, error, "[planner]") from error
+        failure = config_error(PlannerSettings, error, "[planner]")
+        if model is not None:
+            failure.hint = _ANOTHER
+        raise failure from error

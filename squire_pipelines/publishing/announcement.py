@@ -17,6 +17,7 @@ def announcement_text(
     order: str,
     approve_label: str,
     reject_label: str,
+    is_withheld: bool = False,
 ) -> str:
     """Return the comment's text, which notifies nobody and causes nothing: see `escaping`.
 
@@ -27,12 +28,18 @@ def announcement_text(
         costs: With each agent that the first attempt may get.
         approve_label: The label on the issue that approves it.
         reject_label: Likewise, that rejects it.
+        is_withheld: Whether the task's own words are left out, since they look as if they held a secret.
     """
+    title = f"the task {task_id}" if is_withheld else one_line(spec.title)
+    if is_withheld:
+        work = f"What would be done is not shown here: it may hold a secret. `squire tasks show {task_id}` has it."
+    else:
+        work = quote(spec.implementation.approach.strip() or order, limit=_MAX_PROMPT)
     agents = "\n".join(f"- by {code(cost.agent)}; cost: {one_line(str(cost))}" for cost in costs)
     confidence = f"{spec.confidence:.0%} sure, {spec.risk} risk"
-    return f"""**Squire proposes to work on this**: {one_line(spec.title)} ({confidence})
+    return f"""**Squire proposes to work on this**: {title} ({confidence})
 
-{quote(spec.implementation.approach.strip() or order, limit=_MAX_PROMPT)}
+{work}
 
 {agents}
 

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
+from squire_pipelines.errors import ConfigError
 from squire_pipelines.sections.goals import Goals, PlanGroup
 from squire_pipelines.settings.file import KeyPath
 from squire_pipelines.settings.model import Settings
@@ -40,6 +41,15 @@ def goals_among(settings: Settings, repositories: Collection[str]) -> Iterator[S
     for number, group in enumerate(settings.planner.group):
         if not set(group.repositories).isdisjoint(repositories):
             yield group_goals(number, group)
+
+
+def group_named(settings: Settings, name: str) -> PlanGroup:
+    """Return a group of the settings. Raises ConfigError."""
+    groups = {group.name: group for group in settings.planner.group}
+    if name not in groups:
+        known = f"there are {', '.join(groups)}" if groups else "there is none: add a table `[[planner.group]]`"
+        raise ConfigError(f"no group of the settings is called {name!r}", hint=known)
+    return groups[name]
 
 
 def group_goals(number: int, group: PlanGroup) -> SetGoals:

@@ -60,3 +60,19 @@ def test_code_that_cannot_be_read_ends_with_its_reason(configured: Squire) -> No
     mirrors.write_text("in the way")
     shown = configured.fails(1, "plans", "context", REPOSITORY)
     assert "not read: its files cannot be kept" in shown
+
+
+@pytest.mark.slow
+def test_what_is_told_of_a_groups_repositories_shares_the_room_of_one(configured: Squire) -> None:
+    file = configured.home / "config.toml"
+    group = f'[[planner.group]]\nname = "both"\nrepositories = ["{REPOSITORY}", "demo/handbook"]\ngoals = "Go."\n'
+    text = file.read_text().replace(f'["{REPOSITORY}"]', f'["{REPOSITORY}", "demo/handbook"]')
+    file.write_text(f"{text}[planner]\ncontext_bytes = 2000\n{group}")
+    shown = configured.ok("plans", "context", "--group", "both")
+    assert f"What is known of {REPOSITORY}:" in shown
+    assert "branch trunk, commit " in shown
+    document = configured.json("plans", "context", "--group", "both")
+    assert [one["repository"] for one in document["repositories"]] == [REPOSITORY, "demo/handbook"]
+    assert document["bytes"] == sum(len(one["prompt"].encode()) for one in document["repositories"]) <= 2000
+    assert "name a repository, or a group" in configured.fails(2, "plans", "context", REPOSITORY, "--group", "both")
+    assert "there are both" in configured.fails(3, "plans", "context", "--group", "none")

@@ -1,6 +1,8 @@
 """A proposed task is announced once on the issue that it answers, where the settings allow it."""
 
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,13 +10,15 @@ from sqlalchemy import delete, select, update
 
 from squire_forge.process import ForgeProcess
 from squire_pipelines.domain.cost_prediction import PredictedCost
+from squire_pipelines.execution.announcing import announced_text
 from squire_pipelines.ledger import bulk, tasks
 from squire_pipelines.ledger.tables import announcements as announcement_table
 from squire_pipelines.ledger.tables import tasks as task_table
 from squire_pipelines.ledger.telling_tries import MAX_TRIES
 from squire_pipelines.publishing.announcement import announcement_text
 from squire_pipelines.sensors.outcomes import outcomes
-from tests.support.ledgers import TRACE, spec
+from squire_pipelines.settings.model import Settings
+from tests.support.ledgers import TRACE, add_tasks, new_sqlite_ledger, spec
 from tests.support.pipeline import HANDBOOK, Pipeline
 
 
@@ -108,6 +112,26 @@ def test_nothing_is_said_unless_the_settings_allow_it_or_once_somebody_decided(
     pipeline.tick(outcomes)
     assert len(comments(forge, number)) == before
     assert stored(pipeline) == []
+
+
+def test_words_that_look_like_a_secret_are_left_out_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = new_sqlite_ledger(tmp_path / "ledger.sqlite")
+    secret = "k3y-" + "Zq9x" * 8
+    monkeypatch.setenv("SQUIRE_MODEL_KEY", secret)
+    (task_id,) = add_tasks(ledger, spec(title="Leak it", prompt=" ".join(secret)))
+    with ledger.read() as tx:
+        task = tasks.get(tx, task_id)
+    ledger.close()
+    text = announced_text(Settings(), task, [])
+    assert f"Squire proposes to work on this**: the task {task_id} (" in text
+    assert f"not shown here: it may hold a secret. `squire tasks show {task_id}` has it" in text
+    assert f"/squire approve {task_id}" in text
+    assert "Leak" not in text
+    assert " ".join(secret[:8]) not in text
+    plain = task.spec.model_copy(update={"prompt": "Do it."})
+    assert "Leak it" in announced_text(Settings(), replace(task, spec=plain), [])
 
 
 def test_strangers_words_in_it_cause_nothing() -> None:

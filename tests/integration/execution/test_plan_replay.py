@@ -97,6 +97,10 @@ def test_what_cannot_be_replayed_is_told_with_its_exit_code(squire: Squire, tmp_
         plan_id = plan_once(squire, ledger)
         before = rows(ledger)
         assert "key" in squire.fails(3, "plans", "replay", plan_id, "--model", "second")
+        upstream.answer = plain(404, {"error": {"message": "No.", "code": "model_not_found"}})
+        unknown = squire.fails(3, "plans", "replay", plan_id, "--model", "unknown")
+        assert "does not know the model unknown" in unknown
+        assert "name another one: `--model NAME`" in unknown
         upstream.answer = plain(503, {"error": {"message": "No."}})
         assert "HTTP status 503" in squire.fails(4, "plans", "replay", plan_id, "--model", "third")
         assert "there is no plan" in squire.fails(1, "plans", "replay", "p0")
@@ -104,6 +108,8 @@ def test_what_cannot_be_replayed_is_told_with_its_exit_code(squire: Squire, tmp_
         assert "it is empty" in squire.fails(3, "plans", "replay", plan_id, "--prompt", str(tmp_path))
     squire.config('repositories = ["o/r"]\n')
     assert "no model is set" in squire.fails(3, "plans", "replay", plan_id)
-    assert "is no provider:model" in squire.fails(3, "plans", "replay", plan_id, "--model", "alone")
+    alone = squire.fails(3, "plans", "replay", plan_id, "--model", "alone")
+    assert "is no provider:model" in alone
+    assert "name another one: `--model NAME`" in alone
     assert rows(ledger) == before
     ledger.close()
