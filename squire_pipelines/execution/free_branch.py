@@ -23,7 +23,7 @@ def with_free_branch(leased: LeasedAttempt, mirror: Mirror) -> LeasedAttempt:
     if obstacle is None:
         return leased
     with leased.ledger.read() as tx:
-        if outcomes.of_branch(tx, task.repository, task.base_branch) is not None:
+        if outcomes.of_own_branch(tx, task.repository, task.base_branch) is not None:
             return leased
     other = branch_name(task.id, task.title, leased.settings.publishing.branch_prefix)
     if other == task.branch or branch_in_the_way(other, branches) is not None:

@@ -126,7 +126,7 @@ def _why_not(leased: LeasedAttempt, previous: Attempt, bundle: Path, mirror: Mir
     except GitError:
         return f"the work of attempt {previous.id} builds on {base_sha[:12]}, which the repository has no more"
     with leased.ledger.read() as tx:
-        is_follow_up = outcomes.of_branch(tx, leased.task.repository, leased.task.base_branch) is not None
+        is_follow_up = outcomes.of_own_branch(tx, leased.task.repository, leased.task.base_branch) is not None
     if is_follow_up and mirror.resolve(leased.task.base_branch) != base_sha:
         return f"the branch that attempt {previous.id} added to has moved on since"
     return ""

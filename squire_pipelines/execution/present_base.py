@@ -61,4 +61,4 @@ def _was_default(leased: LeasedAttempt) -> bool:
     if task.spec.kind is TaskKind.MANUAL or any(ref.startswith(_OF_PULL_REQUESTS) for ref in task.spec.signals):
         return False
     with leased.ledger.read() as tx:
-        return outcomes.of_branch(tx, task.repository, task.base_branch) is None
+        return outcomes.of_own_branch(tx, task.repository, task.base_branch) is None

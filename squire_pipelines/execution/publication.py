@@ -126,9 +126,12 @@ async def resume_published(leased: LeasedAttempt, client: GitHubClient, present_
 
 
 def _follow_up(tx: Transaction, leased: LeasedAttempt) -> str | None:
-    """Return the branch of our own open pull request that this task adds to; None when it opens one of its own."""
+    """Return the branch of our own pull request that this task adds to; None when it opens one of its own.
+
+    One that has ended meanwhile is still the one that it was for: another would go into a branch that nobody merges.
+    """
     base = leased.task.base_branch
-    return base if outcomes.of_branch(tx, leased.task.repository, base) is not None else None
+    return base if outcomes.of_own_branch(tx, leased.task.repository, base) is not None else None
 
 
 def _request(leased: LeasedAttempt, clone_url: str, author: CommitAuthor) -> PublishRequest:
@@ -202,7 +205,8 @@ def _record_opened(leased: LeasedAttempt, pull: PullRequestRef, head_sha: str, r
     ending = Ending(cause=Cause.COMPLETED, message=message, evidence=evidence)
     with leased.ledger.write() as tx:
         attempts.note(tx, leased.attempt.id, leased.token, AttemptFacts(pr_number=pull.number, pr_url=pull.url))
-        owner = outcomes.of_branch(tx, leased.task.repository, leased.task.base_branch)
+        # Also where it was merged in the moment between the push and this: a pull request has one outcome.
+        owner = outcomes.of_own_branch(tx, leased.task.repository, leased.task.base_branch)
         if owner is not None and owner.pr_number == pull.number:
             # The pull request is the outcome of the task that opened it; this one added to it.
             outcomes.renew_head(tx, task_id=owner.task_id, head_sha=head_sha, review=review)

@@ -209,7 +209,7 @@ def _keeps_unfinished(tx: Transaction, leased: LeasedAttempt, result: RunResult)
     """Return whether what an agent had made at its time limit becomes a draft; a follow-up adds none of it."""
     if result.ending.cause is not Cause.TIMEOUT or result.bundle is None:
         return False
-    is_follow_up = outcomes.of_branch(tx, leased.task.repository, leased.task.base_branch) is not None
+    is_follow_up = outcomes.of_own_branch(tx, leased.task.repository, leased.task.base_branch) is not None
     return leased.settings.publishing.keep_timed_out and not is_follow_up
 
 

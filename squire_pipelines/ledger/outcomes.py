@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Row, Select, delete, insert, or_, select, update
+from sqlalchemy import Row, Select, delete, exists, func, insert, or_, select, update
 
 from squire_pipelines.domain.following import JUST_OPENED
 from squire_pipelines.domain.outcomes import (
@@ -257,10 +257,16 @@ def get(tx: Transaction, task_id: str) -> Outcome | None:
 
 def of_branch(tx: Transaction, repository: str, branch: str) -> Outcome | None:
     """Return the outcome of the task whose branch it is, while its pull request is open; None when there is none."""
+    outcome = of_own_branch(tx, repository, branch)
+    return outcome if outcome is not None and outcome.state is PullRequestState.OPEN else None
+
+
+def of_own_branch(tx: Transaction, repository: str, branch: str) -> Outcome | None:
+    """Return the outcome of the task whose branch it is, however its pull request ended; None where it has none."""
     row = tx.execute(
         select(outcomes)
         .join(tasks, tasks.c.id == outcomes.c.task_id)
-        .where(tasks.c.repository == repository, tasks.c.branch == branch, outcomes.c.state == PullRequestState.OPEN)
+        .where(tasks.c.repository == repository, tasks.c.branch == branch)
     ).one_or_none()
     return None if row is None else outcome_of(row)
 
@@ -282,15 +288,22 @@ def awaiting_approval(tx: Transaction, task_ids: Collection[str]) -> tuple[Outco
 def to_poll(tx: Transaction, *, not_since_s: float, limit: int = 100) -> tuple[Outcome, ...]:
     """Return open pull requests that GitHub was not asked about for `not_since_s` seconds, the longest ago first.
 
-    Deliveries can be lost (GitHub does not send them again by itself), so that we also ask.
+    Deliveries can be lost (GitHub does not send them again by itself), so that we also ask. And work on one that has
+    ended since may have met with what we do not know: somebody's push, or an end. It is asked about before the next.
     """
     before = tx.now - timedelta(seconds=not_since_s)
+    own, work = tasks.alias(), tasks.alias()
+    asked_at = func.coalesce(outcomes.c.polled_at, outcomes.c.opened_at)
+    has_ended_since = exists().where(
+        work.c.repository == outcomes.c.repository,
+        work.c.created_at > outcomes.c.opened_at,
+        work.c.base_branch == own.c.branch,
+        work.c.ended_at > asked_at,
+    )
     rows = tx.execute(
         select(outcomes)
-        .where(
-            outcomes.c.state == PullRequestState.OPEN,
-            or_(outcomes.c.polled_at.is_(None) & (outcomes.c.opened_at < before), outcomes.c.polled_at < before),
-        )
+        .join(own, own.c.id == outcomes.c.task_id)
+        .where(outcomes.c.state == PullRequestState.OPEN, or_(asked_at < before, has_ended_since))
         .order_by(outcomes.c.polled_at.nulls_first(), outcomes.c.task_id)
         .limit(limit)
     )

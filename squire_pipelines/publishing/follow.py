@@ -52,7 +52,7 @@ def due(ledger: Ledger, settings: Settings) -> str | None:
     with ledger.read() as tx:
         polls = outcomes.to_poll(tx, not_since_s=settings.pipeline.outcome_poll_s)
         if polls:
-            return f"{len(polls)} pull requests were not asked about for {settings.pipeline.outcome_poll_s:g} s"
+            return f"{len(polls)} pull requests are to be asked about"
         waiting = [
             (delivery, parsed)
             for delivery, parsed in _parsed(deliveries.unapplied(tx))

@@ -1,0 +1,38 @@
+"""Lives of pull requests of ours, from their opening to their end: a few of those that `make bench-follow` lives."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.life_scripts import LIVES
+from tests.support.lives import Kills, Lives, News
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def lives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lives]:
+    made = Lives(tmp_path_factory.mktemp("lives"))
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "news", "kills"),
+    [
+        ("checks are mended", News.LATE, Kills.NONE),
+        ("a remark is done", News.DELIVERED, Kills.SOME),
+        ("closed while an agent mends it", News.ASKED_FOR, Kills.NONE),
+        ("a person replaces the branch", News.DOUBLED, Kills.NONE),
+        ("its branch is deleted and made again", News.REVERSED, Kills.NONE),
+        ("a rule refuses the first push, and is lifted", News.ASKED_FOR, Kills.NONE),
+    ],
+)
+def test_a_life_ends_as_it_must_with_one_pull_request_and_nothing_lost_or_said_twice(
+    lives: Lives, name: str, news: News, kills: Kills
+) -> None:
+    assert lives.live(name, news, kills).problems == ()
+
+
+def test_there_are_sixty_lives() -> None:
+    assert len(LIVES) >= 60

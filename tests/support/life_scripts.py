@@ -1,0 +1,180 @@
+"""The lives of pull requests of ours, as data: what our agent does, what happens to each, and how it must end."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from squire_pipelines.domain.endings import Cause
+from squire_pipelines.domain.following import FollowState as F
+from tests.support.life_agent import Work
+from tests.support.life_world import GREEN, RED, STATE_FILE
+
+GOOD, BAD = Work({STATE_FILE: GREEN}), Work({STATE_FILE: RED})
+PLAIN, NOTHING = Work(), Work(None, cause=Cause.NO_CHANGES)
+ANSWER = Work(words="Remark 1: done: it says when\nRemark 2: declined: it is right")
+DECLINE = Work(None, words="Remark 1: declined: it is right", cause=Cause.NO_CHANGES)
+
+
+@dataclass(frozen=True)
+class Life:
+    """One life.
+
+    Args:
+        works: What our agent does, run by run.
+        happens: The acts, each after Squire has come to rest.
+        ends: Where the pull request stands in the end.
+        reason: A part of why it stands there.
+        before: The acts before Squire begins.
+        pulls: How many pull requests of ours there are in the end.
+        passes: The endings that it goes through, in order, where that is not `ends` alone.
+        runs: How often the agent may run, at most.
+        settings: Tables of settings beside the usual ones.
+    """
+
+    works: Sequence[Work]
+    happens: Sequence[str]
+    ends: F | None
+    reason: str = ""
+    before: Sequence[str] = ()
+    pulls: int = 1
+    passes: Sequence[F] | None = None
+    runs: int | None = None
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+LIVES: Mapping[str, Life] = {
+    # Merged, in each way that there is.
+    "merged at once": Life([PLAIN], ["merge"], F.MERGED),
+    "squashed": Life([PLAIN], ["squash"], F.MERGED),
+    "fast-forwarded": Life([PLAIN], ["fast-forward"], F.MERGED),
+    "squashed by a bot that closes it": Life([PLAIN], ["land squashed"], F.LANDED_ELSEWHERE),
+    "picked by a bot that closes it": Life([PLAIN], ["land picked"], F.LANDED_ELSEWHERE),
+    "merged while an agent mends it": Life([BAD, Work({STATE_FILE: GREEN}, meanwhile="merge")], ["nothing"], F.MERGED),
+    "merged after a person's commit": Life([PLAIN], ["person pushes", "merge"], F.MERGED),
+    "merged, then its branch is deleted": Life([PLAIN], ["merge", "delete branch"], F.MERGED),
+    "merged and reverted": Life([PLAIN], ["merge", "revert"], F.REVERTED, passes=[F.MERGED, F.REVERTED]),
+    "merged, reverted in one breath": Life([PLAIN], ["merge+revert"], F.REVERTED, passes=[F.MERGED, F.REVERTED]),
+    # Checks.
+    "checks are mended": Life([BAD, GOOD], ["merge"], F.MERGED, runs=2),
+    "checks are mended at the second try": Life([BAD, PLAIN, GOOD], ["nothing", "merge"], F.MERGED, runs=3),
+    "checks stay red": Life([BAD, PLAIN], ["nothing", "nothing"], F.HANDED_OVER, "after 3 tries", runs=4),
+    "checks stay red, merged all the same": Life([BAD, PLAIN], ["nothing", "nothing", "merge"], F.MERGED),
+    "checks stay red, closed": Life([BAD, PLAIN], ["nothing", "nothing", "close"], F.CLOSED),
+    "no agent finds what to mend": Life([BAD, NOTHING], ["nothing", "nothing"], F.HANDED_OVER, "changed nothing"),
+    "checks come late": Life([BAD, GOOD], ["run checks", "nothing", "merge"], F.MERGED, before=["hold checks"]),
+    "a build runs, and passes": Life([PLAIN], ["build runs", "build passes", "merge"], F.MERGED, runs=1),
+    "a build runs, and fails, and passes": Life([PLAIN, PLAIN], ["build runs", "build fails", "merge"], F.MERGED),
+    "a person mends it": Life(
+        [BAD, Work(meanwhile="person mends")], ["nothing"], F.HANDED_OVER, "somebody else has pushed"
+    ),
+    "a licence is not signed": Life(
+        [PLAIN], ["licence fails", "wait", "nothing"], F.HANDED_OVER, "no work for an agent", runs=1
+    ),
+    "people mend checks here": Life(
+        [BAD], ["nothing"], F.WAITING_FOR_REVIEW, "leave to people", settings={"follow": {"checks": False}}, runs=1
+    ),
+    # Remarks.
+    "a remark is done": Life([PLAIN, ANSWER], ["remark", "merge"], F.MERGED, runs=2),
+    "a remark is declined": Life([PLAIN, DECLINE], ["remark", "merge"], F.MERGED, runs=2),
+    "two remarks are one round": Life([PLAIN, ANSWER], ["remark+second remark", "merge"], F.MERGED, runs=2),
+    "two remarks are two rounds": Life([PLAIN, ANSWER, ANSWER], ["remark", "second remark", "merge"], F.MERGED, runs=3),
+    "a bot's remark is answered": Life([PLAIN, ANSWER], ["bot's remark", "merge"], F.MERGED, runs=2),
+    "a stranger's remark starts nothing": Life([PLAIN], ["stranger's remark", "merge"], F.MERGED, runs=1),
+    "a remark comes while checks are mended": Life(
+        [BAD, Work({STATE_FILE: GREEN}, meanwhile="remark"), ANSWER], ["nothing", "merge"], F.MERGED, runs=3
+    ),
+    "a remark comes after the merge": Life([PLAIN], ["merge", "remark"], F.MERGED, runs=1),
+    "a remark comes, and then the merge, while an agent answers": Life(
+        [PLAIN, Work(meanwhile="merge", words=ANSWER.words)], ["remark"], F.MERGED
+    ),
+    "remarks come without end": Life(
+        [PLAIN, ANSWER],
+        ["remark", "second remark", "remark"],
+        F.HANDED_OVER,
+        "rounds",
+        settings={"follow": {"max_answers": 2}},
+    ),
+    "the answer to a remark is lost on its way": Life(
+        [PLAIN, Work(words=ANSWER.words, meanwhile="comment's answer is lost")], ["remark", "wait", "merge"], F.MERGED
+    ),
+    # Reviews.
+    "approved": Life([PLAIN], ["approve", "merge"], F.MERGED),
+    "changes are asked for": Life([PLAIN], ["ask for changes"], F.WAITING_FOR_MERGE),
+    "a draft for a while": Life([PLAIN], ["make a draft", "make ready", "merge"], F.MERGED),
+    # Closed, and what may follow.
+    "closed": Life([PLAIN], ["close"], F.CLOSED, runs=1),
+    "closed and opened again": Life([PLAIN], ["close", "reopen", "merge"], F.MERGED, passes=[F.CLOSED, F.MERGED]),
+    "closed, opened, closed": Life([PLAIN], ["close", "reopen", "close"], F.CLOSED, passes=[F.CLOSED, F.CLOSED]),
+    "closed while an agent mends it": Life([BAD, Work({STATE_FILE: GREEN}, meanwhile="close")], ["nothing"], F.CLOSED),
+    "closed with a remark": Life([PLAIN], ["remark+close"], F.CLOSED),
+    "its branch is deleted": Life([PLAIN], ["delete branch"], F.CLOSED),
+    "its branch is deleted and made again": Life(
+        [PLAIN], ["delete branch", "remake branch", "merge"], F.MERGED, passes=[F.CLOSED, F.MERGED]
+    ),
+    "its branch is made anew by a person": Life(
+        [PLAIN],
+        ["delete branch", "remake branch elsewhere", "nothing"],
+        F.HANDED_OVER,
+        "somebody else has pushed",
+        passes=[F.CLOSED],
+    ),
+    "its branch is deleted while an agent mends it": Life(
+        [BAD, Work({STATE_FILE: GREEN}, meanwhile="delete branch")], ["nothing"], F.CLOSED
+    ),
+    # People on the branch.
+    "a person pushes": Life([PLAIN], ["person pushes", "remark"], F.HANDED_OVER, "somebody else has pushed", runs=1),
+    "a person replaces the branch": Life(
+        [BAD, Work({STATE_FILE: GREEN}, meanwhile="person replaces the branch")],
+        ["nothing"],
+        F.HANDED_OVER,
+        "somebody else has pushed",
+    ),
+    "a person pushes while an agent answers": Life(
+        [PLAIN, Work(words=ANSWER.words, meanwhile="person pushes")], ["remark"], F.HANDED_OVER, "somebody else"
+    ),
+    "a person pushes, and has it taken up": Life(
+        [PLAIN, ANSWER], ["person pushes", "take up", "remark", "merge"], F.MERGED, runs=2
+    ),
+    # The base.
+    "the base moves": Life([PLAIN], ["base moves", "merge"], F.MERGED),
+    "the base moves while an agent mends it": Life(
+        [BAD, Work({STATE_FILE: GREEN}, meanwhile="base moves")], ["nothing", "merge"], F.MERGED, runs=2
+    ),
+    "the base is renamed": Life([PLAIN], ["rename base", "merge"], F.MERGED),
+    "the base is renamed while an agent mends it": Life(
+        [BAD, Work({STATE_FILE: GREEN}, meanwhile="rename base")], ["nothing", "merge"], F.MERGED, runs=2
+    ),
+    # GitHub refuses, is away, forgets.
+    "opening is refused once": Life([PLAIN], ["merge"], F.MERGED, before=["opening is refused once"], runs=1),
+    "opening's answer is lost": Life([PLAIN], ["merge"], F.MERGED, before=["opening's answer is lost"], runs=1),
+    "the conversation is locked": Life(
+        [BAD, PLAIN], ["lock", "nothing", "nothing", "unlock", "wait", "merge"], F.MERGED
+    ),
+    "GitHub is away for a while": Life([PLAIN], ["GitHub is away", "GitHub is back", "wait", "merge"], F.MERGED),
+    "a rule refuses the mending, and is lifted": Life(
+        [BAD, Work({STATE_FILE: GREEN}, meanwhile="a rule refuses")],
+        ["the rule is lifted", "retry", "nothing", "merge"],
+        F.MERGED,
+        runs=2,
+    ),
+    "a rule refuses the first push, and is lifted": Life(
+        [PLAIN], ["the rule is lifted", "retry", "merge"], F.MERGED, before=["a rule refuses"], runs=1
+    ),
+    "the token loses its rights for a while": Life(
+        [BAD, Work({STATE_FILE: GREEN}, meanwhile="lose rights")],
+        ["gain rights", "retry", "wait", "nothing", "merge"],
+        F.MERGED,
+        runs=2,
+    ),
+    "archived for a while": Life([PLAIN], ["archive", "unarchive", "merge"], F.MERGED),
+    "the pull request vanishes": Life([PLAIN], ["vanish", "wait"], None, runs=1),
+    "the pull request vanishes for a while": Life([PLAIN], ["vanish", "come back", "merge"], F.MERGED),
+    "the repository vanishes for a while": Life(
+        [PLAIN], ["repository vanishes", "repository comes back", "merge"], F.MERGED
+    ),
+    # Others.
+    "a fork has a branch of this name": Life([BAD, GOOD], ["nothing", "merge"], F.MERGED, before=["fork first"]),
+    "a fork opens one while an agent mends it": Life(
+        [BAD, Work({STATE_FILE: GREEN}, meanwhile="fork first")], ["nothing", "merge"], F.MERGED, runs=2
+    ),
+}
