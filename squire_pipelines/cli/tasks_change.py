@@ -192,15 +192,26 @@ def retry(context: CliContext, /, **selection: Any) -> None:
 
 
 def _take_up(context: CliContext, ids: tuple[str, ...]) -> tuple[str, ...]:
-    """Follow those of the tasks' pull requests again that were left to people; return these tasks."""
-    from squire_pipelines.ledger import followed_pulls  # noqa: PLC0415 - only this command needs it
+    """Follow those of the tasks' pull requests again that were left to people; return these tasks.
+
+    A task that adds to such a pull request has it followed again, too, and is retried as any other.
+    """
+    from squire_pipelines.ledger import followed_pulls, tasks  # noqa: PLC0415 - only this command needs them
 
     who, reason = actor(), "asked for at a terminal"
     with context.ledger.write() as tx:
-        taken = [one for one in dict.fromkeys(ids) if followed_pulls.take_up(tx, one, actor=who, reason=reason)]
+        added_to = [owner for one in ids if (owner := followed_pulls.owner_of(tx, one)) is not None]
+        named = list(dict.fromkeys((*ids, *added_to)))
+        taken = [one for one in named if followed_pulls.take_up(tx, one, actor=who, reason=reason)]
+        # What GitHub had not taken is tried again by that already.
+        retried = [
+            one
+            for one in ids
+            if followed_pulls.owner_of(tx, one) in taken and tasks.get(tx, one).status is TaskStatus.READY
+        ]
     for task_id in taken:
         write_line(f"{task_id}: its pull request is followed again")
-    return tuple(taken)
+    return (*taken, *retried)
 
 
 def _closed_among(context: CliContext, ids: tuple[str, ...]) -> tuple["Task", ...]:

@@ -80,6 +80,8 @@ class FollowedPull:
         fixes: How often Squire tried to mend checks.
         fixes_of_head: Of these, on the present head.
         answers: How many rounds of remarks Squire answered.
+        refused: The last work on it, where GitHub would not take what it made; None where it did.
+        cancelled: Whether somebody has cancelled the last work on its present head.
         handed_over: Why Squire has left it to people; None while it has not.
     """
 
@@ -98,6 +100,8 @@ class FollowedPull:
     fixes: int = 0
     fixes_of_head: int = 0
     answers: int = 0
+    refused: str | None = None
+    cancelled: bool = False
     handed_over: str | None = None
 
 
@@ -154,13 +158,20 @@ def _mend(pull: FollowedPull, rules: FollowRules, now: datetime) -> NextStep | N
     since = pull.checks_since or now
     if now < since + timedelta(seconds=rules.settling_s):
         return NextStep(FollowState.WAITING_FOR_CI, "a check has failed; others may still run")
-    if (spent := _spent(pull, rules)) is not None:
-        return _hand_over(spent)
+    if (stopped := _stopped(pull) or _spent(pull, rules)) is not None:
+        return _hand_over(stopped)
     if pull.failed_checks:
         return NextStep(FollowState.FIXING, "its checks fail", begin=FollowUpKind.CHECKS)
     if now < since + timedelta(seconds=rules.unread_s):
         return NextStep(FollowState.WAITING_FOR_CI, "a check has failed, and what it says is not read yet")
     return _hand_over("a check fails that is no work for an agent")
+
+
+def _stopped(pull: FollowedPull) -> str | None:
+    """Return why no more work is begun, although there is some and tries are left; None where it is."""
+    if pull.refused is not None:
+        return f"GitHub does not take what was done last; it is kept, and task {pull.refused} says why"
+    return "somebody has cancelled the work on it" if pull.cancelled else None
 
 
 def _spent(pull: FollowedPull, rules: FollowRules) -> str | None:
@@ -183,6 +194,8 @@ def _answer(pull: FollowedPull, rules: FollowRules) -> NextStep | None:
     count = f"{pull.remarks} remark{'' if pull.remarks == 1 else 's'}"
     if pull.answers >= rules.max_answers:
         return _hand_over(f"{count} came after {pull.answers} rounds of answers")
+    if (stopped := _stopped(pull)) is not None:
+        return _hand_over(stopped)
     return NextStep(FollowState.ANSWERING, f"{count} to answer", begin=FollowUpKind.REMARKS)
 
 

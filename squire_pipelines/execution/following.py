@@ -13,9 +13,9 @@ from squire_pipelines.domain.outcomes import ChecksState, Mergeability, ReviewDe
 from squire_pipelines.domain.signals import Signal
 from squire_pipelines.domain.tasks import FollowUpKind
 from squire_pipelines.execution.requests import create_request, request_inputs
-from squire_pipelines.ledger import collections, followed_pulls
+from squire_pipelines.ledger import collections, followed_pulls, tasks
 from squire_pipelines.ledger.covered_facts import covered_facts
-from squire_pipelines.ledger.followed_pulls import Followed
+from squire_pipelines.ledger.followed_pulls import Followed, OwnWork
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.task_creation import RequestedTask
 from squire_pipelines.planning.follow_ups import OwnFacts, OwnPull, follow_up_task, own_facts
@@ -95,8 +95,10 @@ class _Look:
         if not any(getattr(signal.details, "pull_request", None) == number for signal in self._signals[repository]):
             return OwnFacts((), ())
         pull = _own_pull(followed)
+        # What was cancelled, or tried before a person had it taken up again, is no try.
+        times = rules.max_fixes_of_head + followed.count_others(FollowUpKind.CHECKS, head_sha=pull.head_sha)
         return OwnFacts(
-            checks=own_facts(self._inputs_of(repository, rules.max_fixes_of_head), pull).checks,
+            checks=own_facts(self._inputs_of(repository, times), pull).checks,
             remarks=own_facts(self._inputs_of(repository, 1), pull).remarks,
         )
 
@@ -117,6 +119,7 @@ def _own_pull(followed: Followed) -> OwnPull:
 
 def _followed_pull(followed: Followed, facts: OwnFacts) -> FollowedPull:
     outcome = followed.outcome
+    last = followed.present_work[-1] if followed.present_work else None
     return FollowedPull(
         state=outcome.state,
         landed=bool(outcome.landed),
@@ -134,8 +137,14 @@ def _followed_pull(followed: Followed, facts: OwnFacts) -> FollowedPull:
         fixes=followed.count(FollowUpKind.CHECKS),
         fixes_of_head=followed.count(FollowUpKind.CHECKS, head_sha=outcome.head_sha),
         answers=followed.count(FollowUpKind.REMARKS),
+        refused=last.task_id if last is not None and last.is_refused else None,
+        cancelled=last is not None and last.is_cancelled_by_people and _is_of_head(last, outcome.head_sha),
         handed_over=outcome.handed_over,
     )
+
+
+def _is_of_head(work: OwnWork, head_sha: str) -> bool:
+    return work.follow_up is not None and work.follow_up.head_sha == head_sha
 
 
 def _take(tx: Transaction, settings: Settings, followed: Followed, step: NextStep, facts: OwnFacts) -> StepTaken:
@@ -143,6 +152,8 @@ def _take(tx: Transaction, settings: Settings, followed: Followed, step: NextSte
     task_id = None
     if step.begin is not None:
         task_id = _begin(tx, settings, followed, step.begin, facts)
+    if step.state.is_final:
+        _cancel_work(tx, followed)
     left_to_people = step.state is FollowState.HANDED_OVER
     followed_pulls.record_state(
         tx, followed, step.state, step.reason, handed_over=step.reason if left_to_people else None
@@ -150,12 +161,20 @@ def _take(tx: Transaction, settings: Settings, followed: Followed, step: NextSte
     return StepTaken(outcome.repository, outcome.pr_number, step, task_id)
 
 
+def _cancel_work(tx: Transaction, followed: Followed) -> None:
+    """Cancel what is still to be done on a pull request that has ended: no agent is paid for it."""
+    for work in followed.work:
+        if not work.status.is_final:
+            tasks.cancel(tx, work.task_id, actor=ACTOR, reason=followed_pulls.PULL_ENDED)
+
+
 def _begin(tx: Transaction, settings: Settings, followed: Followed, kind: FollowUpKind, facts: OwnFacts) -> str:
     """Make the task of a step; it starts as the settings let tasks of its confidence and risk start."""
     outcome, candidates = followed.outcome, facts.checks if kind is FollowUpKind.CHECKS else facts.remarks
     spec = follow_up_task(kind, _own_pull(followed), candidates)
     # The same step makes the same task, however often it is taken; the next round is another.
-    basis = f"follow\n{outcome.task_id}\n{kind}\n{outcome.head_sha}\n{followed.count(kind)}"
+    number = followed.count(kind) + followed.count_others(kind)
+    basis = f"follow\n{outcome.task_id}\n{kind}\n{outcome.head_sha}\n{number}"
     request = RequestedTask(
         outcome.repository,
         spec,

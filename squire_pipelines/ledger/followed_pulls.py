@@ -9,10 +9,12 @@ from typing import Any
 
 from sqlalchemy import and_, or_, select, update
 
+from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.following import FollowState
 from squire_pipelines.domain.outcomes import PullRequestState
 from squire_pipelines.domain.states import EventSubject
 from squire_pipelines.domain.tasks import FollowUp, FollowUpKind, TaskStatus
+from squire_pipelines.ledger.bulk import bulk_update, retry
 from squire_pipelines.ledger.outcomes import Outcome, outcome_of
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import attempts, outcomes, tasks
@@ -23,6 +25,12 @@ MAX_FOLLOWED = 500
 """So many open pull requests are followed in one look, those first that have waited longest for one."""
 
 
+PULL_ENDED = "its pull request has ended"
+"""Why Squire cancels work on a pull request."""
+
+_UNPUBLISHED = frozenset({Cause.PUBLISH_REFUSED, Cause.GITHUB_UNAVAILABLE})
+
+
 @dataclass(frozen=True, slots=True)
 class OwnWork:
     """A task that adds to a pull request of ours: by itself, or, without `follow_up`, since a person asked for it."""
@@ -31,6 +39,18 @@ class OwnWork:
     status: TaskStatus
     follow_up: FollowUp | None
     created_at: datetime
+    cause: str | None = None
+    message: str | None = None
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether GitHub would not take what it made, which is kept."""
+        return self.status is TaskStatus.FAILED and self.cause in _UNPUBLISHED
+
+    @property
+    def is_cancelled_by_people(self) -> bool:
+        """Whether somebody has cancelled it, and not Squire itself."""
+        return self.status is TaskStatus.CANCELLED and self.message != PULL_ENDED
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +71,32 @@ class Followed:
                 return work.follow_up.kind if work.follow_up is not None else FollowUpKind.REMARKS
         return None
 
-    def count(self, kind: FollowUpKind, *, head_sha: str | None = None) -> int:
-        """Return how much work of a kind Squire gave itself, in all or for one head; what was cancelled is none.
-
-        It counts from when a person had Squire take the pull request up again.
-        """
+    @property
+    def present_work(self) -> tuple[OwnWork, ...]:
+        """The work that Squire gave itself since a person had it take the pull request up again, oldest first."""
         since = self.outcome.taken_up_at
-        made = [
-            work.follow_up
-            for work in self.work
-            if work.follow_up and work.status is not TaskStatus.CANCELLED and (since is None or work.created_at > since)
+        return tuple(
+            work for work in self.work if work.follow_up is not None and (since is None or work.created_at > since)
+        )
+
+    def count(self, kind: FollowUpKind, *, head_sha: str | None = None) -> int:
+        """Return how much present work of a kind there is, in all or for one head; what was cancelled is none."""
+        return sum(work.status is not TaskStatus.CANCELLED for work in self._of_kind(self.present_work, kind, head_sha))
+
+    def count_others(self, kind: FollowUpKind, *, head_sha: str | None = None) -> int:
+        """Return how much work of a kind there is that `count` leaves out."""
+        return len(self._of_kind(self.work, kind, head_sha)) - self.count(kind, head_sha=head_sha)
+
+    @staticmethod
+    def _of_kind(works: Sequence[OwnWork], kind: FollowUpKind, head_sha: str | None) -> Sequence[OwnWork]:
+        return [
+            work
+            for work in works
+            if work.follow_up and work.follow_up.kind is kind and head_sha in {None, work.follow_up.head_sha}
         ]
-        return sum(one.kind is kind and head_sha in {None, one.head_sha} for one in made)
 
 
+_MORE_ATTEMPTS = 1
 _TAKEN = (FollowState.MERGED, FollowState.LANDED_ELSEWHERE)
 _NEVER_TRIED: Mapping[str, None] = MappingProxyType({"tell_tries": None, "tell_again_at": None, "tell_error": None})
 _OPEN = [state for state in FollowState if not state.is_final]
@@ -110,14 +142,15 @@ def _work_on(tx: Transaction, branches: set[tuple[str, str]]) -> Mapping[tuple[s
         branches_of[repository].add(branch)
     by_branch: dict[tuple[str, str], list[OwnWork]] = defaultdict(list)
     for repository, names in branches_of.items():
-        query = select(tasks.c.id, tasks.c.status, tasks.c.spec, tasks.c.base_branch, tasks.c.created_at).where(
-            tasks.c.repository == repository, tasks.c.base_branch.in_(names)
-        )
+        query = select(
+            *(tasks.c.id, tasks.c.status, tasks.c.spec, tasks.c.base_branch, tasks.c.created_at),
+            *(tasks.c.cause, tasks.c.message),
+        ).where(tasks.c.repository == repository, tasks.c.base_branch.in_(names))
         for row in tx.execute(query.order_by(tasks.c.id)):
             stored = row.spec.get("follow_up")
             follow_up = FollowUp.model_validate(stored) if stored else None
             by_branch[repository, row.base_branch].append(
-                OwnWork(row.id, TaskStatus(row.status), follow_up, row.created_at)
+                OwnWork(row.id, TaskStatus(row.status), follow_up, row.created_at, row.cause, row.message)
             )
     return by_branch
 
@@ -189,7 +222,8 @@ def record_answered(tx: Transaction, task_id: str, work_id: str) -> None:
 def take_up(tx: Transaction, task_id: str, *, actor: str, reason: str) -> bool:
     """Follow a pull request again that was left to people, from its present head; return whether it was left to them.
 
-    Its tries count from now on, and what people pushed to it is built upon.
+    Its tries count from now on, and what people pushed to it is built upon. What GitHub would not take is tried again,
+    as it is kept.
     """
     row = tx.execute(
         select(outcomes, tasks.c.trace_id.label("task_trace"))
@@ -204,7 +238,23 @@ def take_up(tx: Transaction, task_id: str, *, actor: str, reason: str) -> bool:
     _set(tx, task_id, {**columns, "follow_state": state, "follow_reason": "taken up again", "follow_since": tx.now})
     event = EventContext(task_id=task_id, actor=actor, reason=reason, trace_id=row.task_trace)
     record_event(tx, EventSubject.FOLLOW, row.follow_state, state, event)
+    for followed in read_followed(tx, task_ids=[task_id]):
+        last = next((work for work in reversed(followed.work) if work.follow_up is not None), None)
+        if last is not None and last.is_refused:
+            bulk_update(tx, [last.task_id], retry(_MORE_ATTEMPTS), actor=actor, trace_id=row.task_trace)
     return True
+
+
+def owner_of(tx: Transaction, task_id: str) -> str | None:
+    """Return the task whose pull request a task adds to; None for one that adds to none."""
+    work, owner = tasks.alias(), tasks.alias()
+    query = (
+        select(owner.c.id)
+        .join(work, (work.c.repository == owner.c.repository) & (work.c.base_branch == owner.c.branch))
+        .where(work.c.id == task_id)
+    )
+    owner_id: str | None = tx.execute(query).scalar_one_or_none()
+    return owner_id
 
 
 def _set(tx: Transaction, task_id: str, columns: Mapping[str, Any]) -> None:

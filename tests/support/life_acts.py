@@ -130,7 +130,8 @@ ACTS: Mapping[str, Act] = MappingProxyType(
     {
         "nothing": lambda _: None,
         "merge": lambda forge: forge.merge(),
-        "squash": lambda forge: forge.merge(squash=True),
+        "squash": lambda forge: forge.merge("squash"),
+        "rebase": lambda forge: forge.merge("rebase"),
         "fast-forward": _fast_forward,
         "land squashed": lambda forge: _land(forge, squashed=True),
         "land picked": lambda forge: _land(forge, squashed=False),

@@ -28,6 +28,7 @@ class Life:
         pulls: How many pull requests of ours there are in the end.
         passes: The endings that it goes through, in order, where that is not `ends` alone.
         runs: How often the agent may run, at most.
+        cancels: Whether somebody cancels each task that Squire makes on it, before its agent runs.
         settings: Tables of settings beside the usual ones.
     """
 
@@ -39,6 +40,7 @@ class Life:
     pulls: int = 1
     passes: Sequence[F] | None = None
     runs: int | None = None
+    cancels: bool = False
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
@@ -46,6 +48,7 @@ LIVES: Mapping[str, Life] = {
     # Merged, in each way that there is.
     "merged at once": Life([PLAIN], ["merge"], F.MERGED),
     "squashed": Life([PLAIN], ["squash"], F.MERGED),
+    "rebased": Life([PLAIN], ["rebase"], F.MERGED),
     "fast-forwarded": Life([PLAIN], ["fast-forward"], F.MERGED),
     "squashed by a bot that closes it": Life([PLAIN], ["land squashed"], F.LANDED_ELSEWHERE),
     "picked by a bot that closes it": Life([PLAIN], ["land picked"], F.LANDED_ELSEWHERE),
@@ -72,6 +75,9 @@ LIVES: Mapping[str, Life] = {
     ),
     "people mend checks here": Life(
         [BAD], ["nothing"], F.WAITING_FOR_REVIEW, "leave to people", settings={"follow": {"checks": False}}, runs=1
+    ),
+    "somebody cancels the mending": Life(
+        [BAD, GOOD], ["nothing"], F.HANDED_OVER, "cancelled the work", runs=1, cancels=True
     ),
     # Remarks.
     "a remark is done": Life([PLAIN, ANSWER], ["remark", "merge"], F.MERGED, runs=2),

@@ -126,6 +126,7 @@ class LifeSquire:
         each: bool = False,
     ) -> None:
         self.settings, self.ledger, self.clock, self.agent = settings, ledger, clock, agent
+        self.on_ready: Callable[[], None] = lambda: None
         self.killer = ledger.killer
         self._chance, self._each = chance, each
         self._github = LifeGitHub(settings, ledger, MortalTransport(transport, self.killer))
@@ -205,6 +206,7 @@ class LifeSquire:
 
     def work(self) -> bool:
         """Run the attempts that are due, and recover those whose runs died; return whether there was one."""
+        self.on_ready()
         dispatch(self.ledger)
         with self.ledger.read() as tx:
             queued = attempts.queued(tx)

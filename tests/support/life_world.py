@@ -187,12 +187,12 @@ class LifeForge:
         """Return an account, made if need be."""
         return store.ensure_account(con, login, kind, self.world.now())  # type: ignore[arg-type]
 
-    def merge(self, *, squash: bool = False) -> None:
-        """Have a person merge our pull request by GitHub's button."""
+    def merge(self, method: str = "merge") -> None:
+        """Have a person merge our pull request by GitHub's button: `merge`, `squash` or `rebase`."""
         self.clock.forward(1)
         with self.world.database.writing() as con:
             person = self.account(con, "mara")
-        settling.merge(self.world, self.pull(), person, squash=squash)
+        settling.merge(self.world, self.pull(), person, method=method)
         self.settle()
 
     def merge_number(self, number: int) -> None:

@@ -73,6 +73,8 @@ class LifeRun:
         self._life, self._forge, self._squire, self._news = life, forge, squire, news
         self._held: list[Delivery] = []
         self._task = ""
+        if life.cancels:
+            squire.on_ready = self._cancel
 
     def live(self) -> None:
         """Live it."""
@@ -106,11 +108,21 @@ class LifeRun:
             ACTS[name](self._forge)
 
     def _retry(self) -> None:
-        with self._squire.ledger.read() as tx:
+        """Retry what has failed, as `squire tasks retry` does."""
+        with self._squire.ledger.write() as tx:
             failed = [task.id for task in list_tasks(tx) if task.status == "failed"]
-        for task_id in failed:
-            with self._squire.ledger.write() as tx:
-                decide(tx, task_id, bulk.retry(3))
+            for task_id in failed:
+                owner = followed_pulls.owner_of(tx, task_id)
+                if owner is not None:
+                    followed_pulls.take_up(tx, owner, actor="cli:mara", reason="asked for")
+                if tasks.get(tx, task_id).status == "failed":
+                    decide(tx, task_id, bulk.retry(3))
+
+    def _cancel(self) -> None:
+        with self._squire.ledger.write() as tx:
+            for task in list_tasks(tx):
+                if task.id != self._task and task.status == "ready":
+                    tasks.cancel(tx, task.id, actor="cli:mara", reason="not this")
 
     def _take_up(self) -> None:
         with self._squire.ledger.write() as tx:

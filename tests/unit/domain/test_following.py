@@ -31,6 +31,8 @@ PULLS = st.builds(
     fixes=st.integers(0, 5),
     fixes_of_head=st.integers(0, 3),
     answers=st.integers(0, 7),
+    refused=st.none() | st.just("t1"),
+    cancelled=st.booleans(),
     handed_over=st.none() | st.just("somebody said so"),
 )
 
@@ -114,6 +116,16 @@ def test_a_persons_commit_ends_our_work_there() -> None:
     assert (step.state, step.begin) == (FollowState.HANDED_OVER, None)
 
 
+@pytest.mark.parametrize("pull", [FAILED, replace(OPEN, remarks=1)])
+def test_no_agent_works_again_on_what_github_does_not_take_or_somebody_has_cancelled(pull: FollowedPull) -> None:
+    step = next_step(replace(pull, refused="t7"), RULES, NOW)
+    assert (step.state, step.begin) == (FollowState.HANDED_OVER, None)
+    assert "task t7 says why" in step.reason
+    step = next_step(replace(pull, cancelled=True), RULES, NOW)
+    assert (step.state, step.reason) == (FollowState.HANDED_OVER, "somebody has cancelled the work on it")
+    assert next_step(replace(OPEN, refused="t7", cancelled=True), RULES, NOW).state is FollowState.WAITING_FOR_MERGE
+
+
 @given(PULLS)
 def test_no_step_is_taken_beyond_a_bound_or_against_a_persons_word(pull: FollowedPull) -> None:
     step = next_step(pull, RULES, NOW)
@@ -124,6 +136,8 @@ def test_no_step_is_taken_beyond_a_bound_or_against_a_persons_word(pull: Followe
         assert pull.handed_over is None
         assert not pull.people_pushed
         assert pull.under_way is None
+        assert pull.refused is None
+        assert not pull.cancelled
     if step.begin is FollowUpKind.CHECKS:
         assert pull.fixes < RULES.max_fixes
         assert pull.fixes_of_head < RULES.max_fixes_of_head
