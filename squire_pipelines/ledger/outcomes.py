@@ -310,9 +310,9 @@ def to_poll(tx: Transaction, *, not_since_s: float, limit: int = 100) -> tuple[O
     return tuple(outcome_of(row) for row in rows)
 
 
-def mark_polled(tx: Transaction, task_ids: tuple[str, ...]) -> None:
-    """Record that GitHub was asked about these tasks' pull requests just now."""
-    tx.execute(update(outcomes).where(outcomes.c.task_id.in_(task_ids)).values(polled_at=tx.now, updated_at=tx.now))
+def mark_polled(tx: Transaction, task_ids: tuple[str, ...], *, at: datetime) -> None:
+    """Record that GitHub was asked about these tasks' pull requests at that time."""
+    tx.execute(update(outcomes).where(outcomes.c.task_id.in_(task_ids)).values(polled_at=at, updated_at=tx.now))
 
 
 def outcome_of(row: Row[Any]) -> Outcome:

@@ -70,10 +70,10 @@ async def follow(ledger: Ledger, settings: Settings, github: GitHub, log: RunLog
     """Apply deliveries, ask GitHub about pull requests of which none was told, and settle approvals."""
     summary = FollowSummary()
     touched = _apply_deliveries(ledger, summary, log, settings.publishing.branch_prefix)
-    with ledger.write() as tx:
+    with ledger.read() as tx:
         stale = outcomes.to_poll(tx, not_since_s=settings.pipeline.outcome_poll_s)
         polls = {outcome.task_id: outcome for outcome in (*stale, *touched.checked)}
-        outcomes.mark_polled(tx, tuple(polls))
+        asked_at = tx.now
     if not polls and not touched.task_ids:
         return summary
     try:
@@ -85,6 +85,9 @@ async def follow(ledger: Ledger, settings: Settings, github: GitHub, log: RunLog
             await _settle_approvals(ledger, client, waiting, summary, settings=settings, log=log)
     except TimeoutError:
         log.warning("GitHub was too slow: asked about %d pull requests in %g s", summary.asked, _TIMEOUT_S)
+    # Last, also where GitHub refused: a process that is killed before has to ask again, a refusal waits for its turn.
+    with ledger.write() as tx:
+        outcomes.mark_polled(tx, tuple(polls), at=asked_at)
     return summary
 
 

@@ -111,7 +111,8 @@ class LifeSquire:
         transport: Leads to GitHub.
         agent: Does the work.
         killer: Kills its processes.
-        chance: Decides when; None kills nobody, and `each` kills each run at every moment of it, one after the other.
+        chance: Decides when a process is killed; None kills nobody.
+        kills_everywhere: Whether each run is killed at every moment of it, one after the other.
     """
 
     def __init__(
@@ -123,12 +124,12 @@ class LifeSquire:
         agent: ScriptedAgent,
         *,
         chance: random.Random | None = None,
-        each: bool = False,
+        kills_everywhere: bool = False,
     ) -> None:
         self.settings, self.ledger, self.clock, self.agent = settings, ledger, clock, agent
         self.on_ready: Callable[[], None] = lambda: None
         self.killer = ledger.killer
-        self._chance, self._each = chance, each
+        self._chance, self._kills_everywhere = chance, kills_everywhere
         self._github = LifeGitHub(settings, ledger, MortalTransport(transport, self.killer))
         self._resources = {"settings": settings, "ledger": ledger, "github": self._github}
 
@@ -270,7 +271,12 @@ class LifeSquire:
                 self.killer.arm(None)
                 # What the dead process had taken from the inbox is taken again after a while.
                 self.clock.forward(1)
-                if may_be_lost and self._chance is not None and not self._each and self._chance.random() < 0.15:
+                if (
+                    may_be_lost
+                    and self._chance is not None
+                    and not self._kills_everywhere
+                    and self._chance.random() < 0.15
+                ):
                     return False
             else:
                 self.killer.arm(None)
@@ -278,7 +284,7 @@ class LifeSquire:
         raise AssertionError("a run did not end, however often it was tried")
 
     def _due_moment(self, number: int) -> int | None:
-        if self._each:
+        if self._kills_everywhere:
             return number
         if self._chance is None or number > 0:
             return None

@@ -71,7 +71,7 @@ class LifeRun:
 
     def __init__(self, life: Life, forge: LifeForge, squire: LifeSquire, news: News) -> None:
         self._life, self._forge, self._squire, self._news = life, forge, squire, news
-        self._held: list[Delivery] = []
+        self._delayed: list[Delivery] = []
         self._task = ""
         if life.cancels:
             squire.on_ready = self._cancel
@@ -87,9 +87,13 @@ class LifeRun:
             self._act_all(acts.split("+"))
             self._hear()
             self._pass_time()
-        self._deliver(self._held)
-        self._pass_time()
-        self._pass_time()
+        self._deliver(self._delayed)
+        # What a killed process left is taken up after a while, at the latest when GitHub is asked again.
+        for _ in range(_MAX_LOOKS):
+            self._pass_time()
+            if not self.problems():
+                return
+            self._squire.clock.forward(_LONG_WAIT_S)
 
     def _act_all(self, names: Sequence[str]) -> None:
         for name in names:
@@ -141,7 +145,7 @@ class LifeRun:
             case News.REVERSED:
                 self._deliver(fresh[::-1])
             case News.LATE:
-                earlier, self._held = self._held, fresh
+                earlier, self._delayed = self._delayed, fresh
                 self._deliver(earlier)
             case News.ASKED_FOR:
                 self._squire.go_on()
@@ -283,7 +287,7 @@ class Lives:
                 forge.transport(),
                 agent,
                 chance=chance,
-                each=kills is Kills.EACH,
+                kills_everywhere=kills is Kills.EACH,
             )
             run = LifeRun(life, forge, squire, news)
             agent.act = run.act

@@ -175,11 +175,11 @@ def test_open_pull_requests_are_polled_when_nobody_asked_for_long_the_longest_ne
     assert sorted(due()) == sorted([first, second])
     assert len(due(limit=1)) == 1
     with ledger.write() as tx:
-        outcomes.mark_polled(tx, (first,))
+        outcomes.mark_polled(tx, (first,), at=tx.now)
     assert due() == [second]
     clock.forward(30)
     with ledger.write() as tx:
-        outcomes.mark_polled(tx, (second, merged))
+        outcomes.mark_polled(tx, (second, merged), at=tx.now)
     clock.forward(61)
     assert due() == [first, second]
 
