@@ -5,6 +5,7 @@ Nothing is written before the last answer; Ctrl-C and a no leave everything as i
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from types import ModuleType
 
 import click
@@ -20,7 +21,7 @@ from squire_pipelines.domain.terminal_text import plain
 from squire_pipelines.errors import ConfigError, SettingError
 from squire_pipelines.execution.repository_settings import settings_in
 from squire_pipelines.execution.requests import approval_rule, resembled_by
-from squire_pipelines.planning.task_templates import ParameterType, TaskTemplate
+from squire_pipelines.planning.task_templates import ParameterType, TaskTemplate, TemplateParameter
 from squire_pipelines.terminal.output import ask, write_line
 
 MAX_ASKS = 5
@@ -102,7 +103,7 @@ class RequestDialogue:
             if is_long:
                 answers[name] = self._ask(f"{question} (Enter: your editor)", str, default="") or self.edit("")
             else:
-                answers[name] = self._ask(question, parameter.check)
+                answers[name] = self._ask(question, partial(_value_of, parameter))
         return answers
 
     def confirm(
@@ -208,6 +209,14 @@ class RequestDialogue:
             except (ValueError, OverflowError) as error:
                 fail(str(error))
         raise click.Abort
+
+
+def _value_of(parameter: TemplateParameter, answer: str) -> str:
+    """Return a parameter's value. Raises ValueError with what is wrong, as a sentence."""
+    try:
+        return parameter.check(answer)
+    except ValueError as error:
+        raise ValueError(f"the value {error}") from error
 
 
 def _choice(answer: str) -> str:

@@ -78,7 +78,8 @@ def as_request(words: str) -> str:
         words.encode()
     except UnicodeError:
         raise click.BadParameter(_NO_UTF8) from None
-    return _checked(_as_written(words), "text", "TEXT or --prompt", MAX_TEXT_CHARS)
+    text = _as_written(words)
+    return _checked(text if plain(text).strip() else "", "text", "TEXT or --prompt", MAX_TEXT_CHARS)
 
 
 def title_of(title: str | None, text: str) -> str:

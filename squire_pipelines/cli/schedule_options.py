@@ -71,7 +71,7 @@ class ScheduleOptions:
             raise click.UsageError("--every and --at exclude each other: give one of them")
         zone = _checked(check_time_zone, time_zone, "--timezone") if time_zone is not None else _DEFAULT_ZONE
         if every is not None:
-            every = " ".join(_checked(check_cron, every, "--every").split())
+            every = _checked(check_cron, " ".join(every.split()), "--every")
         return cls(every, at, zone)
 
     def described(self) -> dict[str, str]:

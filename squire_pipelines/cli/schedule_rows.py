@@ -9,8 +9,15 @@ from squire_pipelines.ledger.schedules import Schedule
 
 
 def local_time(moment: datetime | None, time_zone: str) -> str:
-    """Return a moment as clocks in a zone show it, with the zone's name; empty for none."""
-    return "" if moment is None else f"{moment.astimezone(ZoneInfo(time_zone)):%Y-%m-%d %H:%M} {time_zone}"
+    """Return a moment as clocks in a zone show it, with the zone's name; empty for none.
+
+    In UTC where this machine does not know the zone, as another one did when the schedule was made.
+    """
+    try:
+        zone = ZoneInfo(time_zone)
+    except (LookupError, ValueError, OSError):
+        zone, time_zone = ZoneInfo("UTC"), "UTC"
+    return "" if moment is None else f"{moment.astimezone(zone):%Y-%m-%d %H:%M} {time_zone}"
 
 
 def when(schedule: Schedule) -> str:

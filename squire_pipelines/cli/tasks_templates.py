@@ -17,6 +17,7 @@ from squire_pipelines.cli.template_options import (
     params_option,
     values_of,
 )
+from squire_pipelines.domain.terminal_text import one_line
 from squire_pipelines.errors import ConfigError, ExitCode
 from squire_pipelines.execution.task_templates import ListedTemplate, why_no_repository_templates
 from squire_pipelines.planning.task_templates import TaskTemplate, TemplateParameter, UnusableTemplate
@@ -107,7 +108,7 @@ def check(context: CliContext, files: tuple[Path, ...], repository: str | None, 
         emit_json(rows)
     else:
         for row in rows:
-            write_line(f"{row['place']}: {row['problem'] or 'ok'}")
+            write_line(one_line(f"{row['place']}: {row['problem'] or 'ok'}", limit=2_000))
     if wrong:
         raise SystemExit(ExitCode.CONFIGURATION)
 

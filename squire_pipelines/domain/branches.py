@@ -17,6 +17,9 @@ OWN_BRANCHES = "squire/"
 
 MAX_PREFIX_CHARS = 40
 
+MAX_BRANCH_CHARS = 255
+"""Characters of the branch that a task's pull request goes into at most."""
+
 MAX_OWN_BRANCH_CHARS = 120
 """Characters of a task's branch at most, as its column has them."""
 
@@ -33,7 +36,9 @@ def is_branch_name(name: str) -> bool:
 def parse_branch(text: str) -> str:
     """Return `text` when it can be a branch's name. Raises ValueError otherwise."""
     if not is_branch_name(text):
-        raise ValueError(f"{text!r} is no name for a branch: see git check-ref-format")
+        raise ValueError(f"{text[:MAX_BRANCH_CHARS]!r} is no name for a branch: see git check-ref-format")
+    if len(text) > MAX_BRANCH_CHARS:
+        raise ValueError(f"{text[:40]!r}… has more than {MAX_BRANCH_CHARS} characters, and a branch here may not")
     return text
 
 

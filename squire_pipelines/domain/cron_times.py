@@ -9,6 +9,11 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 _FIELDS = 5
+_MAX_CHARS = 500
+"""Of a cron text: one that names each minute and each hour has 260."""
+
+_STEP = re.compile(r"/([0-9]+)")
+_SIZES = {"minutes": 60, "hours": 24, "days": 31, "months": 12, "days of the week": 7}
 _RANDOM = re.compile(r"(?<![a-z])r(?![a-z])", re.IGNORECASE)
 _ANY_HOUR = ["*"]
 _DAY, _SECOND = timedelta(days=1), timedelta(seconds=1)
@@ -23,12 +28,15 @@ def check_cron(text: str) -> str:
     # Dagster has the same version of this parser in itself. Imported only where a schedule is set.
     from croniter.croniter import CroniterBadDateError, CroniterError, croniter  # noqa: PLC0415
 
+    if len(text) > _MAX_CHARS or not text.isascii():
+        raise ValueError(f"a schedule is of ASCII letters, digits and signs, at most {_MAX_CHARS}")
     fields = "a schedule has five fields: minute, hour, day of month, month, day of week, for example */10 * * * *"
     try:
         if len(croniter.expand(text)[0]) != _FIELDS:
             raise ValueError(fields)
         if _RANDOM.search(text):
             raise ValueError("a schedule cannot have R, by which its times would be others at each look")
+        _check_steps(text)
         croniter(text).get_next()
     except CroniterBadDateError:
         raise ValueError("the schedule names a time that never comes") from None
@@ -36,6 +44,14 @@ def check_cron(text: str) -> str:
         reason = "" if "columns" in str(error) else f" ({error})"  # it speaks of columns that Dagster does not take
         raise ValueError(f"{fields}{reason}") from error
     return text
+
+
+def _check_steps(text: str) -> None:
+    """Refuse a step beyond its field, of which croniter makes one time in each round of the field."""
+    for field, (unit, size) in zip(text.split(), _SIZES.items(), strict=False):  # `@daily` is one word
+        for step in _STEP.findall(field):
+            if int(step) > size:
+                raise ValueError(f"{field} does not mean every {step} {unit}: of these a step has {size} at most")
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,8 +52,13 @@ def _taken(ledger: Ledger, settings: Settings, due: Iterable[str]) -> Iterable[T
             repository = schedules.get(tx, schedule_id).repository
         own = settings_in(ledger, settings, repository)
         trace_id = new_trace_id()
-        with bound_context(trace_id=trace_id), ledger.write() as tx:
-            taken = _take(tx, own, schedule_id, trace_id=trace_id)
+        try:
+            with bound_context(trace_id=trace_id), ledger.write() as tx:
+                taken = _take(tx, own, schedule_id, trace_id=trace_id)
+        except (LookupError, ValueError) as error:
+            # Such as a zone that this machine has lost: the other schedules are not kept from their times.
+            reason = f"its times cannot be told here ({error}): remove it, and make it anew"
+            taken = TimeTaken(schedule_id, repository, None, reason, trace_id)
         if taken is not None:
             _log.info("schedule.time", schedule=schedule_id, task=taken.task_id, skipped=taken.skipped)
             yield taken

@@ -111,9 +111,10 @@ class TemplateLibrary:
             async with self.open_client() as client:
                 return await repository_template(client, repository, name)
         except (ConfigError, GitHubError) as error:
+            advice = f"no template on this machine is called {name}, see `squire tasks templates list`"
             if _named(packaged_templates(), name) is not None:
-                own = f"`{TemplateOrigin.SQUIRE}:{name}` is Squire's own, whatever the repository has"
-                error.hint = f"{error.hint}; {own}" if error.hint else own
+                advice = f"`{TemplateOrigin.SQUIRE}:{name}` is Squire's own, whatever the repository has"
+            error.hint = f"{error.hint}; {advice}" if error.hint else advice
             raise
 
 

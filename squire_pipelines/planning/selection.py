@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from squire_pipelines.domain.branches import OWN_BRANCHES, is_own_branch
+from squire_pipelines.domain.branches import MAX_BRANCH_CHARS, OWN_BRANCHES, is_own_branch
 from squire_pipelines.domain.duplicates import KnownWork, open_pull_requests
 from squire_pipelines.domain.filters import NO_FILTERS, OpenPullRequests, SignalFilters, left_out_by
 from squire_pipelines.domain.group_members import GroupMember
@@ -30,8 +30,6 @@ from squire_pipelines.domain.signals import (
     ReviewFinding,
     Signal,
 )
-
-MAX_BRANCH_CHARS = 255  # a task's base branch may have no more
 
 
 @dataclass(frozen=True, slots=True)

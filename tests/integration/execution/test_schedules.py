@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select, update
 
+from squire_pipelines.cli.schedule_rows import local_time
 from squire_pipelines.domain.outcomes import PullRequestReport, PullRequestState
 from squire_pipelines.domain.schedules import Rhythm, ScheduleState
 from squire_pipelines.domain.tasks import TaskStatus
@@ -246,6 +247,18 @@ def test_a_request_that_cannot_be_read_holds_up_no_other(ledger: Ledger, clock: 
     assert [result is None for result in look(ledger)] == [True, False]
     assert "cannot be read" in (runs(ledger, broken)[0].skipped or "")
     assert runs(ledger, whole)[0].task_id is not None
+
+
+def test_a_zone_that_this_machine_has_lost_holds_up_no_other(ledger: Ledger, clock: Clock) -> None:
+    lost, whole = make(ledger), make(ledger)
+    with ledger.write() as tx:
+        tx.execute(update(schedule_table).where(schedule_table.c.id == lost.id).values(time_zone="Mars/Olympus"))
+    clock.forward(3600)
+    first, second = take_due_times(ledger, SETTINGS)
+    assert (first.schedule_id, first.task_id) == (lost.id, None)
+    assert "its times cannot be told here" in str(first)
+    assert (second.schedule_id, second.task_id is not None) == (whole.id, True)
+    assert local_time(stored(ledger, lost).next_at, "Mars/Olympus") == "2026-03-01 13:00 UTC"
 
 
 def test_looks_at_once_make_one_task_together(ledger: Ledger, clock: Clock) -> None:

@@ -86,3 +86,23 @@ def test_a_cron_text_that_is_drawn_by_chance_is_refused(text: str) -> None:
 @pytest.mark.parametrize("text", ["0 3 * * FRI", "0 3 1 mar,apr *", "15 4 * * thu"])
 def test_names_of_days_and_months_are_no_chance(text: str) -> None:
     assert check_cron(text) == text
+
+
+@pytest.mark.parametrize(
+    ("cron", "problem"),
+    [
+        ("*/90 * * * *", r"\*/90 does not mean every 90 minutes: of these a step has 60 at most"),
+        ("0 */36 * * *", "every 36 hours: of these a step has 24 at most"),
+        ("0 0 */45 * *", "every 45 days"),
+        ("\u0663 * * * *", "ASCII"),
+        (f"{','.join(['1'] * 500)} * * * *", "at most 500"),
+    ],
+)
+def test_what_would_come_at_other_times_than_it_seems_to_say_is_refused(cron: str, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        check_cron(cron)
+
+
+@pytest.mark.parametrize("cron", ["*/60 * * * *", "0 */24 * * *", "@daily", "0 0 1-31/2 */12 */7"])
+def test_a_step_as_long_as_its_field_is_one(cron: str) -> None:
+    assert check_cron(cron) == cron
