@@ -95,7 +95,7 @@ class AppRoutes:
         permissions = body.permissions or dict(granted)
         if any(granted.get(name) not in {level, "write"} for name, level in permissions.items()):
             raise ApiError(422, "The permissions requested are not granted to this installation.")
-        value, expires_at = self._apps.issue_token(body.repositories, writes="write" in permissions.values())
+        value, expires_at = self._apps.issue_token(app, body.repositories, permissions)
         expiry = expires_at.strftime("%Y-%m-%dT%H:%M:%SZ")
         return JSONResponse({"token": value, "expires_at": expiry, "permissions": permissions}, 201)
 

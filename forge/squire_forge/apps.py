@@ -4,7 +4,7 @@ import re
 import secrets
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 
@@ -21,7 +21,7 @@ GRANTED: Mapping[str, str] = MappingProxyType(
         "contents": "write",
         "pull_requests": "write",
         "issues": "read",
-        "checks": "read",
+        "checks": "write",
         "statuses": "read",
     }
 )
@@ -36,6 +36,8 @@ class _Token:
     repositories: frozenset[str] | None  # names without owner, None for all
     writes: bool
     expires_at: datetime
+    app_id: str = ""
+    permissions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -156,15 +158,25 @@ class Apps:
             return None
         return issuer
 
-    def issue_token(self, repositories: frozenset[str] | None, *, writes: bool) -> tuple[str, datetime]:
-        """Issue a token; return it and when it expires."""
-        value = "ghs_" + secrets.token_hex(20)
-        token = _Token(repositories, writes, datetime.now(UTC) + TOKEN_LIFE)
+    def issue_token(
+        self, app_id: str, repositories: frozenset[str] | None, permissions: Mapping[str, str]
+    ) -> tuple[str, datetime]:
+        """Issue a token for an App; return it and when it expires."""
+        value, writes = "ghs_" + secrets.token_hex(20), "write" in permissions.values()
+        token = _Token(repositories, writes, datetime.now(UTC) + TOKEN_LIFE, app_id, dict(permissions))
         with self._guard:
             if len(self._tokens) >= _MAX_TOKENS:
                 del self._tokens[next(iter(self._tokens))]
             self._tokens[value] = token
         return value, token.expires_at
+
+    def app_with(self, value: str, permission: str, level: str) -> str | None:
+        """Return the slug of the App whose token `value` is, where it has a permission; None where it has not."""
+        token = self._tokens.get(value)
+        if token is None or token.permissions.get(permission) != level:
+            return None
+        made = self._made.get(token.app_id)
+        return made.slug if made is not None else f"app-{token.app_id}"
 
     def allows(self, value: str | None, repository: str | None, *, write: bool) -> bool:
         """Return whether `value` is an App's token that covers `repository` (its name without the owner)."""

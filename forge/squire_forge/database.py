@@ -10,7 +10,7 @@ from pathlib import Path
 
 from squire_forge.errors import SchemaVersionError
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 _KEPT_CONNECTIONS = 16
 _BUSY_TIMEOUT_S = 10.0
 

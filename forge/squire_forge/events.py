@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from squire_forge import store_checks
 from squire_forge.checks import APP_ID, APP_NAME, APP_SLUG
 from squire_forge.git import MAX_COMMITS, ZERO_SHA, GitDirectory, Person
-from squire_forge.records import Account, CheckRun, Label, Pull, Repository, Suite, Ticket
+from squire_forge.records import Account, CheckRun, CommitStatus, Label, Pull, Repository, Suite, Ticket
 from squire_forge.shapes import (
     JsonObject,
     account_shape,
@@ -161,10 +161,58 @@ def emit_push(
 
 def emit_check_run(view: View, run: CheckRun, pulls: Iterable[Pull], sender: Account) -> None:
     """Queue a check_run event: completed."""
-    app = _app(view)
+    app = _app(view) | ({"slug": run.suite.app, "name": run.suite.app} if run.suite.app else {})
     linked = [_linked_pull(view, pull) for pull in pulls]
     content = check_run_shape(view, run, suite=_suite(view, run.suite, linked, app), app=app, pulls=linked)
     emit(view, "check_run", run.suite.repository, sender, {"check_run": content}, action="completed")
+
+
+def emit_status(view: View, status: CommitStatus, sender: Account) -> None:
+    """Queue a status event, which has no action."""
+    repository, commit = status.repository, view.git(status.repository).commit(status.sha)
+    api = f"{api_url(view.world)}/repos/{repository.full_name}"
+    page = f"{view.world.config.web_url}/{repository.full_name}/commit/{status.sha}"
+    made = {"name": commit.author.name, "email": commit.author.email, "date": commit.author.date}
+    git_commit = {
+        "author": made,
+        "committer": made,
+        "message": commit.message,
+        "tree": {"sha": commit.tree, "url": f"{api}/git/trees/{commit.tree}"},
+        "url": f"{api}/git/commits/{status.sha}",
+        "comment_count": 0,
+        "verification": {
+            "verified": False,
+            "reason": "unsigned",
+            "payload": None,
+            "signature": None,
+            "verified_at": None,
+        },
+    }
+    content: JsonObject = {
+        "id": status.id,
+        "sha": status.sha,
+        "name": repository.full_name,
+        "target_url": status.target_url,
+        "avatar_url": None,
+        "context": status.context,
+        "description": status.description,
+        "state": status.state,
+        "commit": {
+            "sha": status.sha,
+            "node_id": node_id("Commit", f"{repository.id}:{status.sha}"),
+            "commit": git_commit,
+            "url": f"{api}/commits/{status.sha}",
+            "html_url": page,
+            "comments_url": f"{api}/commits/{status.sha}/comments",
+            "author": account_shape(view, sender),
+            "committer": account_shape(view, sender),
+            "parents": [],
+        },
+        "branches": [],
+        "created_at": status.created_at,
+        "updated_at": status.created_at,
+    }
+    emit(view, "status", repository, sender, content)
 
 
 def emit_check_suite(view: View, suite: Suite, pulls: Iterable[Pull], sender: Account) -> None:

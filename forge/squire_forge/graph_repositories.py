@@ -4,6 +4,7 @@ from collections import Counter
 from typing import Any
 
 from squire_forge import store, store_checks
+from squire_forge.app_checks import runs_of_apps
 from squire_forge.checks import APP_ID, APP_NAME, APP_SLUG, WORKFLOW_NAME
 from squire_forge.connections import page
 from squire_forge.graph_core import (
@@ -175,6 +176,7 @@ def _rollup_of(commit: Commit, context: Context) -> Rollup | None:
     runs = store_checks.check_runs(con, suite) if suite else []
     contexts: tuple[CheckRun | CommitStatus, ...] = (
         *runs,
+        *runs_of_apps(con, commit.repository, commit.oid),
         *store_checks.statuses(con, commit.repository, commit.oid),
     )
     return Rollup(commit, contexts) if contexts else None
@@ -221,7 +223,7 @@ def _conclusion(source: CheckRun | Suite, _: Context) -> str:
 
 @on("CheckRun", "detailsUrl")
 def _details_url(run: CheckRun, context: Context) -> str:
-    return f"{context.view.world.config.web_url}/{run.suite.repository.full_name}/runs/{run.id}"
+    return run.details_url or f"{context.view.world.config.web_url}/{run.suite.repository.full_name}/runs/{run.id}"
 
 
 @on("CheckSuite", "branch")
@@ -231,8 +233,8 @@ def _suite_branch(suite: Suite, context: Context) -> Ref | None:
 
 
 @on("CheckSuite", "app")
-def _suite_app(_: Suite, __: Context) -> dict[str, object]:
-    return {"name": APP_NAME, "slug": APP_SLUG}
+def _suite_app(suite: Suite, _: Context) -> dict[str, object]:
+    return {"name": suite.app or APP_NAME, "slug": suite.app or APP_SLUG}
 
 
 @on("App", "id")
@@ -241,6 +243,10 @@ def _app_id(_: dict[str, object], __: Context) -> str:
 
 
 @on("CheckSuite", "workflowRun")
+def _workflow_run(suite: Suite, _: Context) -> Suite | None:
+    return None if suite.app else suite
+
+
 @on("WorkflowRun", "workflow")
 def _suite_itself(suite: Suite, _: Context) -> Suite:
     return suite
@@ -272,5 +278,5 @@ def _status_state(status: CommitStatus, _: Context) -> str:
 
 
 @on("StatusContext", "targetUrl")
-def _target_url(_: CommitStatus, __: Context) -> None:
-    return None
+def _target_url(status: CommitStatus, _: Context) -> str | None:
+    return status.target_url

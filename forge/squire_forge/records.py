@@ -229,7 +229,7 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """All checks of one commit; `conclusion` in REST's lower case."""
+    """All checks of one commit; `conclusion` in REST's lower case. `app` is the slug of an App, None for CI's."""
 
     id: int
     repository: Repository
@@ -237,11 +237,12 @@ class Suite:
     branch: str
     conclusion: str
     created_at: str
+    app: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CheckRun:
-    """One check of one commit, completed."""
+    """One check of one commit, completed. Of the stand-in for CI, or of an App, which its suite names."""
 
     id: int
     suite: Suite
@@ -252,6 +253,8 @@ class CheckRun:
     text: str
     started_at: str
     completed_at: str
+    external_id: str = ""
+    details_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +268,7 @@ class CommitStatus:
     state: str
     description: str | None
     created_at: str
+    target_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,10 @@ from starlette.responses import Response
 
 from squire_forge import events, operations, settling, shapes, store, store_checks
 from squire_forge.answers import ApiError, answer, parse
+from squire_forge.app_checks import runs_of_apps
 from squire_forge.errors import ForgeError
 from squire_forge.git import CommitInfo, Person
-from squire_forge.records import CommitStatus, Repository
+from squire_forge.records import Repository
 from squire_forge.world import HOOK_ID, View, World, node_id
 
 _DEFAULT_PAGE = 30
@@ -108,8 +109,13 @@ def check_runs(request: Request, world: World, _: object) -> Response:
     with world.database.reading() as con:
         view = View(world, con)
         repository = _find(view, request)
-        suite = store_checks.suite(con, repository, _commit_of(view, repository, request.path_params["revision"]))
-        runs = store_checks.check_runs(con, suite) if suite else []
+        sha, name = (
+            _commit_of(view, repository, request.path_params["revision"]),
+            request.query_params.get("check_name"),
+        )
+        suite = store_checks.suite(con, repository, sha)
+        runs = [*(store_checks.check_runs(con, suite) if suite else []), *runs_of_apps(con, repository, sha)]
+        runs = [run for run in runs if name is None or run.name == name]
         shown = [
             shapes.check_run_shape(view, run, suite={"id": run.suite.id}, app=None, pulls=[])
             for run in runs[: _size(request)]
@@ -129,7 +135,7 @@ def status(request: Request, world: World, _: object) -> Response:
         base = f"{shapes.api_url(world)}/repos/{repository.full_name}"
         body = {
             "state": "failure" if worst == "error" else worst,
-            "statuses": [_status_shape(base, one) for one in newest.values()],
+            "statuses": [shapes.status_shape(view, one) for one in newest.values()],
             "sha": sha,
             "total_count": len(newest),
             "repository": shapes.repository_shape(view, repository),
@@ -137,21 +143,6 @@ def status(request: Request, world: World, _: object) -> Response:
             "url": f"{base}/commits/{sha}/status",
         }
         return answer(request, body)
-
-
-def _status_shape(base: str, one: CommitStatus) -> dict[str, object]:
-    return {
-        "url": f"{base}/statuses/{one.sha}",
-        "id": one.id,
-        "node_id": node_id("StatusContext", one.id),
-        "state": one.state.lower(),
-        "description": one.description,
-        "target_url": None,
-        "context": one.context,
-        "avatar_url": None,
-        "created_at": one.created_at,
-        "updated_at": one.created_at,
-    }
 
 
 def create_ref(request: Request, world: World, body: object) -> Response:

@@ -12,6 +12,7 @@ from starlette.routing import Route
 from squire_forge import (
     actions,
     answers,
+    app_checks,
     comparison,
     conversations,
     git_data,
@@ -77,6 +78,7 @@ class Rest:
             ("GET", hook, _deliveries),
             ("GET", f"{hook}/{{delivery:int}}", _delivery),
             ("POST", f"{hook}/{{delivery:int}}/attempts", _redeliver),
+            *app_checks.ROUTES,
             *repository_routes.ROUTES,
             *git_data.ROUTES,
             *conversations.ROUTES,

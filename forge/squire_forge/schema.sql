@@ -236,6 +236,23 @@ CREATE TABLE check_runs (
 );
 CREATE INDEX check_runs_by_suite ON check_runs (suite_id);
 
+CREATE TABLE app_check_runs (
+    id INTEGER PRIMARY KEY,
+    repository_id INTEGER NOT NULL REFERENCES repositories (id),
+    sha TEXT NOT NULL,
+    app TEXT NOT NULL,
+    name TEXT NOT NULL,
+    external_id TEXT NOT NULL,
+    details_url TEXT,
+    conclusion TEXT NOT NULL,
+    title TEXT NOT NULL,
+    summary TEXT NOT NULL,
+    text TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    updated_at TEXT NOT NULL
+);
+CREATE INDEX app_check_runs_by_sha ON app_check_runs (repository_id, sha);
+
 CREATE TABLE statuses (
     id INTEGER PRIMARY KEY,
     repository_id INTEGER NOT NULL REFERENCES repositories (id),
@@ -243,6 +260,7 @@ CREATE TABLE statuses (
     context TEXT NOT NULL,
     state TEXT NOT NULL,
     description TEXT,
+    target_url TEXT,
     created_at TEXT NOT NULL
 );
 CREATE INDEX statuses_by_sha ON statuses (repository_id, sha);

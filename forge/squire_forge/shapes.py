@@ -2,7 +2,17 @@
 
 from squire_forge import store
 from squire_forge.git import GitDirectory
-from squire_forge.records import Account, CheckRun, Comment, Label, Pull, Repository, ThreadComment, Ticket
+from squire_forge.records import (
+    Account,
+    CheckRun,
+    Comment,
+    CommitStatus,
+    Label,
+    Pull,
+    Repository,
+    ThreadComment,
+    Ticket,
+)
 from squire_forge.urls import pull_urls, repository_urls, user_urls
 from squire_forge.world import View, World, node_id
 
@@ -321,10 +331,10 @@ def check_run_shape(
         "id": run.id,
         "node_id": node_id("CheckRun", run.id),
         "head_sha": run.suite.sha,
-        "external_id": "",
+        "external_id": run.external_id,
         "url": base,
         "html_url": page,
-        "details_url": page,
+        "details_url": run.details_url or page,
         "status": "completed",
         "conclusion": run.conclusion,
         "started_at": run.started_at,
@@ -340,4 +350,21 @@ def check_run_shape(
         "check_suite": suite,
         "app": app,
         "pull_requests": pulls,
+    }
+
+
+def status_shape(view: View, status: CommitStatus) -> JsonObject:
+    """Return a status of a commit."""
+    base = f"{api_url(view.world)}/repos/{status.repository.full_name}"
+    return {
+        "url": f"{base}/statuses/{status.sha}",
+        "id": status.id,
+        "node_id": node_id("StatusContext", status.id),
+        "state": status.state.lower(),
+        "description": status.description,
+        "target_url": status.target_url,
+        "context": status.context,
+        "avatar_url": None,
+        "created_at": status.created_at,
+        "updated_at": status.created_at,
     }

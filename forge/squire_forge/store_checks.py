@@ -103,6 +103,7 @@ def statuses(con: sqlite3.Connection, repo: Repository, sha: str) -> list[Commit
             state=row["state"],
             description=row["description"],
             created_at=row["created_at"],
+            target_url=row["target_url"],
         )
         for row in rows
     ]

@@ -25,7 +25,7 @@ from squire_pipelines.domain.endings import Evidence
 from squire_pipelines.domain.tasks import Priority
 from squire_pipelines.domain.terminal_text import one_line, plain
 from squire_pipelines.execution.repository_settings import settings_in
-from squire_pipelines.ledger import announcements
+from squire_pipelines.ledger import announcements, head_reports
 from squire_pipelines.ledger import attempts as attempt_rows
 from squire_pipelines.ledger import outcomes as outcome_rows
 from squire_pipelines.ledger import tasks as task_rows
@@ -130,6 +130,7 @@ def show(context: CliContext, task_id: str, *, as_json: bool) -> None:
         outcome = outcome_rows.get(tx, task_id)
         needed = dependencies_of(tx, [task_id]).get(task_id, ())
         not_announced = announcements.last_error(tx, task_id)
+        not_reported = head_reports.last_error(tx, task_id)
     if wait == FOR_ITS_START:
         wait = _ask_about_agent(context, task)
     if as_json:
@@ -139,7 +140,7 @@ def show(context: CliContext, task_id: str, *, as_json: bool) -> None:
             "waiting_until": wait and wait.until,
         }
         content = {**asdict(task), **waiting, "depends_on": [asdict(one) for one in needed], "spec": task.spec}
-        content["not_announced"] = not_announced
+        content |= {"not_announced": not_announced, "not_reported": not_reported}
         # The fencing token lets its holder write to the ledger, so that it is not shown.
         rows = [{k: v for k, v in asdict(attempt).items() if k != "lease_token"} for attempt in attempts]
         emit_json({**content, "attempt_rows": rows, "events": events, "outcome": outcome})
@@ -147,6 +148,8 @@ def show(context: CliContext, task_id: str, *, as_json: bool) -> None:
     _write_task(task, wait.text if wait is not None else None, needed)
     if not_announced is not None:
         write_line(f"not announced on its issue: {one_line(not_announced)}")
+    if not_reported is not None:
+        write_line(f"not reported on its commit: {one_line(not_reported)}")
     for attempt in attempts:
         _write_attempt(attempt)
     write_line("\nHistory")

@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError
 from squire_pipelines.domain.failures import FAILED_CONCLUSIONS
 from squire_pipelines.domain.moments import Moment
 from squire_pipelines.domain.outcomes import ChecksState, PullRequestReport, PullRequestState
+from squire_pipelines.domain.own_reports import CHECK_NAME, STATUS_CONTEXT
 from squire_pipelines.errors import DeliveryError
 from squire_pipelines.github.models import GitHubModel, Text
 
@@ -179,7 +180,7 @@ def parse_delivery(event: str, body: bytes, *, known_as: str | None = None) -> P
     try:
         envelope = _Envelope.model_validate(data)
         repository = (known_as or envelope.repository.full_name) if envelope.repository else None
-        relevant = repository is not None and _is_relevant(event, envelope)
+        relevant = repository is not None and _is_relevant(event, envelope) and not _is_own_report(event, data)
         report = checks = reverts = push = None
         if repository is not None and relevant:
             if event.startswith("pull_request"):
@@ -229,6 +230,14 @@ def delivered_object(body: bytes) -> dict[str, object]:
             f"the delivery's body is not a JSON object but {type(data).__name__}", context={"bytes": len(body)}
         )
     return data
+
+
+def _is_own_report(event: str, data: dict[str, object]) -> bool:
+    """Return whether it is about our own report on a commit, which asks for nothing: see `domain.own_reports`."""
+    if event == "status":
+        return data.get("context") == STATUS_CONTEXT
+    check = data.get("check_run") if event == "check_run" else None
+    return isinstance(check, dict) and check.get("name") == CHECK_NAME
 
 
 def _is_relevant(event: str, envelope: _Envelope) -> bool:

@@ -23,8 +23,10 @@ class PermissionProbe:
     state: Literal["granted", "missing", "not_found", "unknown"]
 
 
-async def probe_permissions(client: GitHubClient, repository: str, branch: str) -> tuple[PermissionProbe, ...]:
-    """Find out what the client's token may do in `repository`.
+async def probe_permissions(
+    client: GitHubClient, repository: str, branch: str, *, writes_statuses: bool = False
+) -> tuple[PermissionProbe, ...]:
+    """Find out what the client's token may do in `repository`; with `writes_statuses`, whether it may set a status.
 
     Reading is tried. Writing is asked for with a body that lacks what is required: GitHub refuses it with 422 when
     the token may write there, and with 403 or 404 when not. Nothing is changed either way.
@@ -41,6 +43,8 @@ async def probe_permissions(client: GitHubClient, repository: str, branch: str) 
         "statuses": f"{repo}/commits/{commit}/status",
     }
     writing = {"contents": f"{repo}/git/refs", "pull_requests": f"{repo}/pulls"}
+    if writes_statuses:
+        writing["statuses"] = f"{repo}/statuses/{'0' * 40}"
     probes = [await _read(client, permission, path) for permission, path in reading.items()]
     readable = {probe.permission for probe in probes if probe.state == "granted"}
     probes += [await _write(client, name, path) for name, path in writing.items() if name in readable]

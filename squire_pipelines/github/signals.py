@@ -13,6 +13,7 @@ from squire_pipelines.domain.duplicates import closed_issues
 from squire_pipelines.domain.evidence import SignalEvidence
 from squire_pipelines.domain.failures import CheckHistory, CheckRecord, classify, histories, ignored_by, is_own_event
 from squire_pipelines.domain.outcomes import ChecksState
+from squire_pipelines.domain.own_reports import CHECK_NAME, STATUS_CONTEXT
 from squire_pipelines.domain.signals import FailedCheck, OpenIssue, OpenPullRequest, Signal, issue_version
 from squire_pipelines.domain.text import shorten
 from squire_pipelines.github.models import (
@@ -44,8 +45,18 @@ _CHECKS_OF_ROLLUP = {
 
 
 def checks_state(rollup: Rollup | None) -> ChecksState:
-    """Return what a commit's checks say together."""
-    return _CHECKS_OF_ROLLUP.get(rollup.state, ChecksState.PENDING) if rollup else ChecksState.NONE
+    """Return what a commit's checks say together; our own report, which fails and waits for nothing, is none."""
+    state = _CHECKS_OF_ROLLUP.get(rollup.state, ChecksState.PENDING) if rollup else ChecksState.NONE
+    checks = rollup.contexts if rollup else None
+    if state is not ChecksState.PASSED or checks is None or checks.page_info.has_next_page or not checks.items:
+        return state
+    return ChecksState.NONE if all(map(_is_own, checks.items)) else state
+
+
+def _is_own(check: CheckRun | StatusContext | None) -> bool:
+    if check is None:
+        return False
+    return check.name == CHECK_NAME if isinstance(check, CheckRun) else check.context == STATUS_CONTEXT
 
 
 def login(actor: Actor | None) -> str:

@@ -22,6 +22,7 @@ async def follow_pull_requests(
     from squire_pipelines.execution.ending_judgement import judge_endings
     from squire_pipelines.execution.follow_telling import tell
     from squire_pipelines.execution.following import take_steps
+    from squire_pipelines.execution.head_reporting import report_heads
     from squire_pipelines.execution.repository_settings import repository_settings
     from squire_pipelines.publishing import follow as following
 
@@ -32,6 +33,7 @@ async def follow_pull_requests(
             endings = await judge_endings(ledger, github, client, own.of, context.log)
             steps = take_steps(ledger, own.of)
             pulls_told = await tell(ledger, client, own.of, context.log)
+            reported = await report_heads(ledger, client, own.of, context.log)
             announced = await announce(ledger, client, settings, own.of, context.log)
     context.add_output_metadata(
         {
@@ -44,6 +46,7 @@ async def follow_pull_requests(
             "reverted": endings.reverted,
             "steps": len(steps),
             "told": pulls_told,
+            "reported": reported,
             "announced": announced,
             "steps_preview": preview(
                 ("pull request", "state", "waits for", "task"),

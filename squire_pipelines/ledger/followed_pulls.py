@@ -135,6 +135,14 @@ def read_followed(
     return tuple(followed)
 
 
+def read_work(tx: Transaction, task_ids: Collection[str]) -> Mapping[str, tuple[OwnWork, ...]]:
+    """Return the work on the pull requests of these tasks, oldest first, whether or not they are open."""
+    columns = (tasks.c.id, tasks.c.repository, tasks.c.branch)
+    rows = tx.execute(select(*columns).where(tasks.c.id.in_(task_ids))).all()
+    work = _work_on(tx, {(row.repository, row.branch) for row in rows})
+    return {row.id: tuple(work.get((row.repository, row.branch), ())) for row in rows}
+
+
 def _work_on(tx: Transaction, branches: set[tuple[str, str]]) -> Mapping[tuple[str, str], Sequence[OwnWork]]:
     """Return the tasks whose commits go to these branches, oldest first, by repository and branch."""
     branches_of: dict[str, set[str]] = defaultdict(set)

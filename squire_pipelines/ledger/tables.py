@@ -32,6 +32,7 @@ from squire_pipelines.ledger.announcement_tables import announcements
 from squire_pipelines.ledger.audit_tables import audit, audit_batches, settings_seen
 from squire_pipelines.ledger.columns import CleanText, UtcDateTime, metadata, names_in_sql, one_of
 from squire_pipelines.ledger.plan_tables import plan_answers, plan_cache, plan_inputs, plans
+from squire_pipelines.ledger.report_tables import head_reports
 from squire_pipelines.ledger.repository_file_tables import onboardings, repository_files
 from squire_pipelines.ledger.schedule_tables import schedule_runs, schedules
 from squire_pipelines.ledger.signal_tables import check_reruns, signal_episodes, signal_events, task_signals
@@ -52,6 +53,7 @@ __all__ = [
     "collections",
     "deliveries",
     "github_limits",
+    "head_reports",
     "metadata",
     "model_calls",
     "onboardings",

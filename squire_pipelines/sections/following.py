@@ -16,6 +16,9 @@ class FollowSettings(SettingsSection):
     max_answers: int = Field(default=5, ge=0, le=50, description="rounds of answers to remarks")
     settling_s: Seconds = Field(default=30, description="how long failed checks must have stayed as they are")
     resolve_threads: bool = Field(default=True, description="threads that were dealt with are resolved")
+    check_run: bool = Field(
+        default=True, description="a neutral check run, or a status, on each commit says where its pull request stands"
+    )
     comment: bool = Field(default=True, description="a comment says what was tried when it is left to people")
 
     @property

@@ -26,6 +26,7 @@ def outcomes(
     from squire_pipelines.execution.ending_judgement import has_to_judge
     from squire_pipelines.execution.follow_telling import has_to_tell
     from squire_pipelines.execution.following import due_steps
+    from squire_pipelines.execution.head_reporting import has_to_report
     from squire_pipelines.execution.repository_settings import repository_settings
     from squire_pipelines.publishing import follow as following
 
@@ -38,6 +39,8 @@ def outcomes(
             reason = "it is to be found out how pull requests ended, or whether a merge was taken back"
         elif has_to_tell(ledger, own.of):
             reason = "there is something to say on our pull requests"
+        elif has_to_report(ledger, own.of):
+            reason = "there is something to report on our commits"
         elif has_to_announce(ledger, settings, own.of):
             reason = "proposed tasks are to be announced on their issues"
     if reason is None:

@@ -67,15 +67,19 @@ async def check_permissions(client: GitHubClient, access: Access, repository: st
         return granted
     if info.can_push is False:
         return Diagnosis(name, "fail", "the token's owner may not push", "ask for the role Write in the repository")
-    return _verdict(name, await probe_permissions(client, repository, info.default_branch or "HEAD"))
+    branch, writes = info.default_branch or "HEAD", needs_in(settings, repository).useful.get("statuses") == "write"
+    return _verdict(name, await probe_permissions(client, repository, branch, writes_statuses=writes))
 
 
 def _verdict(name: str, probes: tuple[PermissionProbe, ...]) -> Diagnosis:
     def in_state(state: str) -> str:
         return ", ".join(f"{probe.permission}: {probe.level}" for probe in probes if probe.state == state)
 
+    required = [probe for probe in probes if (probe.permission, probe.level) != ("statuses", "write")]
+    if any(probe.state == "missing" for probe in required):
+        return Diagnosis(name, "fail", f"the token lacks {in_state('missing')}", _GRANT)
     if lacking := in_state("missing"):
-        return Diagnosis(name, "fail", f"the token lacks {lacking}", _GRANT)
+        return Diagnosis(name, "warn", f"the token lacks {lacking}, which the settings have a use for", _GRANT)
     if hidden := in_state("not_found"):
         step = f"{_GRANT}; a server that is not GitHub may not have what was asked for"
         return Diagnosis(name, "warn", f"404 for {hidden}: the token may lack it", step)

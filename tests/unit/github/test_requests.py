@@ -9,10 +9,12 @@ import httpx
 import jsonschema
 import pytest
 
+from squire_pipelines.domain.own_reports import HeadReport
 from squire_pipelines.github import git_data
 from squire_pipelines.github.branch_rules import rules_of_branch
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.git_data import TreeEntry
+from squire_pipelines.github.head_reports import put_check_run, put_status
 from squire_pipelines.github.issues import (
     Reaction,
     create_issue,
@@ -32,6 +34,7 @@ ClientOf = Callable[..., GitHubClient]
 ISSUE = {"number": 3, "body": "text <!-- squire opening x -->", "user": {"login": "Squire-Bot"}}
 PERSON = {"name": "Bot", "email": "bot@example.org", "date": "2026-01-02T03:04:05Z"}
 COMMIT = {"sha": "1" * 40, "message": "m", "tree": {"sha": "1" * 40}, "author": PERSON, "committer": PERSON}
+REPORT = HeadReport("Waits for checks", "**Waits**", "https://github.test/o/r/pull/7", settled=False)
 ANSWERS: dict[str, Any] = {
     "GET /repos/o/r/issues": httpx.Response(200, json=[ISSUE]),
     "POST /repos/o/r/issues": httpx.Response(201, json=ISSUE),
@@ -47,6 +50,11 @@ ANSWERS: dict[str, Any] = {
     "GET /repos/o/r/rules/branches/squire/x": httpx.Response(200, json=[]),
     "GET /repos/o/r/hooks": httpx.Response(200, json=[]),
     "POST /repos/o/r/hooks/1/pings": httpx.Response(204),
+    f"GET /repos/o/r/commits/{'1' * 40}/check-runs": httpx.Response(200, json={"check_runs": []}),
+    "POST /repos/o/r/check-runs": httpx.Response(201, json={"id": 5}),
+    "PATCH /repos/o/r/check-runs/5": httpx.Response(200, json={"id": 5}),
+    f"GET /repos/o/r/commits/{'1' * 40}/status": httpx.Response(200, json={"statuses": []}),
+    f"POST /repos/o/r/statuses/{'1' * 40}": httpx.Response(201, json={}),
 }
 
 
@@ -116,6 +124,9 @@ async def test_every_request_about_issues_rules_and_webhooks_is_githubs(
     await rules_of_branch(client, "o/r", "squire/x")
     await our_webhooks(client, "o/r")
     await ping(client, "o/r", Webhook(1, "https://squire.test", is_active=True))
+    for known in (None, 5):
+        assert await put_check_run(client, "o/r", "1" * 40, "squire:t1", REPORT, known=known) == 5
+    await put_status(client, "o/r", "1" * 40, REPORT)
     assert {f"{request.method} {request.url.path.removeprefix('/api/v3')}" for request in fake.requests} == {*ANSWERS}
     assert [problem for request in fake.requests for problem in problems(openapi, request)] == []
 
