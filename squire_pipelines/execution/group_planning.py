@@ -13,15 +13,15 @@ from squire_pipelines.domain.duplicates import KnownWork
 from squire_pipelines.domain.group_members import GroupMember
 from squire_pipelines.domain.plan_groups import check_group, group_subject
 from squire_pipelines.domain.plan_making import RetryWaits
-from squire_pipelines.domain.plans import AdmissionRule, PlanFinding, check_bounds, check_use
+from squire_pipelines.domain.plans import PlanFinding, check_bounds, check_use
 from squire_pipelines.domain.signals import Signal
 from squire_pipelines.domain.tasks import Plan
 from squire_pipelines.errors import SquireError
 from squire_pipelines.execution.repository_context import RepositoryReader, read_together
-from squire_pipelines.execution.requests import approval_rule
+from squire_pipelines.execution.requests import admission_rule
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.lookup import repository_info
-from squire_pipelines.ledger import collections, group_plans, plan_retries, plans
+from squire_pipelines.ledger import collections, plan_retries, plans
 from squire_pipelines.ledger.known_work import known_work
 from squire_pipelines.ledger.plans import SavedPlan
 from squire_pipelines.ledger.store import Ledger, Transaction
@@ -101,7 +101,7 @@ def due_groups(tx: Transaction, settings: Settings, stopped: Collection[str] = (
     if not groups:
         return ()
     digests = {subject: group_digest(settings, group) for subject, group in groups.items()}
-    new = group_plans.never_planned(tx, groups)
+    new = [subject for subject in groups if plans.latest(tx, subject) is None]
     readable = [subject for subject in new if not _unread(tx, groups[subject])]
     waiting = (*readable, *plans.unadmitted(tx), *plan_retries.due_again(tx, digests))
     return tuple(groups[subject] for subject in dict.fromkeys(waiting) if subject in groups)
@@ -212,12 +212,8 @@ def admit_groups_plan(
     saved = plans.latest(tx, group_subject(group.name))
     if saved is None or not _is_within(saved.plan, group.repositories):
         return ()
-    rules = {
-        name: AdmissionRule(approval_rule(own), own.dispatch.max_attempts, own.publishing.branch_prefix)
-        for name in group.repositories
-        for own in (settings_of(name),)
-    }
-    return group_plans.admit_group(tx, saved.id, rules=rules, duplicate_days=settings.planner.duplicate_days)
+    days = settings.planner.duplicate_days
+    return plans.admit(tx, saved.id, lambda name: admission_rule(settings_of(name)), duplicate_days=days)
 
 
 def _is_within(plan: Plan, repositories: Iterable[str]) -> bool:

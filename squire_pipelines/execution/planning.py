@@ -16,7 +16,7 @@ from squire_pipelines.domain.plans import PlanFinding, check_bounds, check_plan,
 from squire_pipelines.domain.signals import Signal
 from squire_pipelines.domain.tasks import Plan, TaskSpec
 from squire_pipelines.execution.repository_context import RepositoryReader
-from squire_pipelines.execution.requests import approval_rule, request_inputs
+from squire_pipelines.execution.requests import admission_rule, request_inputs
 from squire_pipelines.github.lookup import RepositoryInfo
 from squire_pipelines.ledger import collections, plan_retries, plans
 from squire_pipelines.ledger.covered_facts import covered_facts
@@ -190,13 +190,11 @@ def save_plan(
 
 def admit_plan(tx: Transaction, settings: Settings, saved: SavedPlan) -> tuple[str, ...]:
     """Make the tasks of a plan that passed its checks, once; return the ids of the new ones."""
-    planner = settings.planner
+    planner, rule = settings.planner, admission_rule(settings)
     return plans.admit(
         tx,
         saved.id,
-        approval=approval_rule(settings),
-        max_attempts=settings.dispatch.max_attempts,
+        lambda _: rule,
         max_tasks_per_fact=planner.max_tasks_per_fact,
         duplicate_days=planner.duplicate_days,
-        branch_prefix=settings.publishing.branch_prefix,
     )

@@ -9,7 +9,7 @@ from itertools import islice
 
 from squire_pipelines.domain.branches import DEFAULT_BRANCH
 from squire_pipelines.domain.duplicates import KnownWork, open_pull_requests, resembling, text_of
-from squire_pipelines.domain.plans import ApprovalRule
+from squire_pipelines.domain.plans import AdmissionRule, ApprovalRule
 from squire_pipelines.domain.signals import ManualTask, OpenIssue, Signal
 from squire_pipelines.domain.tasks import Risk, TaskSpec, fingerprint
 from squire_pipelines.ledger import collections
@@ -37,6 +37,13 @@ def approval_rule(settings: Settings) -> ApprovalRule:
     """Return which tasks start without a person's approval, by the settings that hold in a repository."""
     planner = settings.planner
     return ApprovalRule(planner.approve == "auto", planner.min_confidence, Risk(planner.max_risk))
+
+
+def admission_rule(settings: Settings) -> AdmissionRule:
+    """Return how planned tasks come into the ledger, by the settings that hold in a repository."""
+    return AdmissionRule(
+        approval_rule(settings), settings.dispatch.max_attempts, branch_prefix=settings.publishing.branch_prefix
+    )
 
 
 def create_request(

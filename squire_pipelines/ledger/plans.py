@@ -1,17 +1,16 @@
 """Plans: stored whether or not they passed their checks, and turned into tasks when they are admitted."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row, func, insert, select, update
 
-from squire_pipelines.domain.branches import OWN_BRANCHES
-from squire_pipelines.domain.duplicates import leave_out_duplicates
+from squire_pipelines.domain.duplicates import leave_out_known
 from squire_pipelines.domain.identity import new_id
 from squire_pipelines.domain.plan_making import PlanUse, RetryWaits
-from squire_pipelines.domain.plans import AdmissionRule, ApprovalRule, PlanFinding
+from squire_pipelines.domain.plans import AdmissionRule, PlanFinding
 from squire_pipelines.domain.tasks import Plan
 from squire_pipelines.errors import NotFoundError
 from squire_pipelines.ledger import plan_answers, plan_inputs
@@ -147,51 +146,47 @@ def unadmitted(tx: Transaction, *, limit: int = 500) -> tuple[str, ...]:
 def admit(
     tx: Transaction,
     plan_id: str,
+    rule_of: Callable[[str], AdmissionRule],
     *,
-    approval: ApprovalRule,
-    max_attempts: int,
     max_tasks_per_fact: int = 1,
     duplicate_days: float = 30,
-    branch_prefix: str = OWN_BRANCHES,
 ) -> tuple[str, ...]:
     """Create the tasks of a plan that passed its checks, once. Returns the ids of the new tasks.
 
     A plan with findings is never admitted: nothing is created and nothing is returned. One that a model made replaces
     what provisional plans proposed and nobody has begun. What repeats a task that came into the ledger since the plan
     was made is left out, and stored as such.
+
+    Args:
+        tx: A transaction that writes.
+        plan_id: Of the plan, of one repository or of several.
+        rule_of: Gives the rules of a repository, by which its tasks come into the ledger.
+        max_tasks_per_fact: How many tasks may be made of one fact as it is.
+        duplicate_days: How long ended tasks are compared.
     """
-    saved = to_admit(tx, plan_id)
-    if saved is None:
+    tx.exclusive("admit")
+    saved = get(tx, plan_id)
+    if saved.admitted_at is not None or saved.findings:
         return ()
-    if saved.plan.model is not None:
-        replaced = replaceable_tasks(tx, saved.plan.repository)
-        replace_tasks(tx, replaced, plan_id=plan_id, actor=f"planner:{saved.plan.planner}")
-    versions = {signal.ref: signal.version for signal in active_signals(tx, saved.plan.repository)}
-    plan = leave_out_duplicates(saved.plan, known_work(tx, saved.plan.repository, days=duplicate_days))
+    plan = saved.plan
+    if plan.model is not None:
+        replaced = replaceable_tasks(tx, plan.repository)
+        replace_tasks(tx, replaced, plan_id=plan_id, actor=f"planner:{plan.planner}")
+    versions = {signal.ref: signal.version for signal in active_signals(tx, plan.repository)}
+    repositories = {task.repository or plan.repository for task in plan.tasks}
+    plan = leave_out_known(plan, {name: known_work(tx, name, days=duplicate_days) for name in repositories})
     created = create_from_plan(
         tx,
         plan,
         plan_id=plan_id,
         versions=versions,
-        rules=AdmissionRule(approval, max_attempts, branch_prefix),
+        rule_of=rule_of,
         trace_id=saved.trace_id,
         max_tasks_per_fact=max_tasks_per_fact,
     )
-    mark_admitted(tx, plan_id, plan, created)
-    return created
-
-
-def to_admit(tx: Transaction, plan_id: str) -> SavedPlan | None:
-    """Return a plan that is to become tasks, for nobody else in this transaction; None for one that is not."""
-    tx.exclusive("admit")
-    saved = get(tx, plan_id)
-    return None if saved.admitted_at is not None or saved.findings else saved
-
-
-def mark_admitted(tx: Transaction, plan_id: str, plan: Plan, created: Sequence[str]) -> None:
-    """Store a plan as it became tasks, and which it left out then."""
     tx.execute(
         update(plans)
         .where(plans.c.id == plan_id)
         .values(plan=plan.model_dump(mode="json"), admitted_at=tx.now, tasks_created=len(created), updated_at=tx.now)
     )
+    return created

@@ -1,7 +1,7 @@
 """New tasks: of an admitted plan, at most one for each fact, and of people's requests, each as it was given."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from graphlib import CycleError, TopologicalSorter
@@ -37,7 +37,7 @@ def create_from_plan(
     *,
     plan_id: str,
     versions: Mapping[str, str],
-    rules: AdmissionRule | Mapping[str, AdmissionRule],
+    rule_of: Callable[[str], AdmissionRule],
     trace_id: str,
     max_tasks_per_fact: int = 1,
 ) -> tuple[str, ...]:
@@ -45,14 +45,14 @@ def create_from_plan(
 
     A task whose fingerprint is known is not created again; others may still depend on it. A person's request
     (`manual_task`) is done with when a task of the plan answers it. With more than one task per fact, the fingerprint
-    of a later one has the number of those that ended before it. `rules` are by repository for a plan over several.
+    of a later one has the number of those that ended before it. `rule_of` gives the rules of a repository.
     """
     marked = marked_versions(tx, plan.repository, versions, times=max_tasks_per_fact)
     ids, archived = _repeated(tx, plan)
     created: dict[str, str] = {}
     for spec in plan.tasks:
         repository = spec.repository or plan.repository
-        rule = rules if isinstance(rules, AdmissionRule) else rules[repository]
+        rule = rule_of(repository)
         spec_fingerprint = fingerprint(repository, spec, marked)
         known = find_by_fingerprint(tx, repository, spec_fingerprint)
         if known is not None:

@@ -1,6 +1,7 @@
 """Records what a plan is made from, and makes it the inputs of another plan again. Pure but for the redactor."""
 
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Any
 
 from squire_pipelines.domain.plans import SizeBounds
@@ -12,7 +13,7 @@ from squire_pipelines.planning.selection import PlanInputs, Selection
 from squire_pipelines.secrets.redact import process_redactor
 
 MAX_CHARS = 400_000
-"""Of all recorded signals of one plan, as JSON."""
+"""Of all recorded signals of one plan, as JSON, and of what is known of all its repositories."""
 
 
 def record_inputs(inputs: PlanInputs, selection: Selection) -> RecordedInputs:
@@ -55,7 +56,22 @@ def with_facts(
     redact = process_redactor().redact
     known = (_redacted(context.model_dump(mode="json"), redact) for context in contexts)
     facts = tuple(map(RepositoryContext.model_validate, known))
-    return recorded.model_copy(update={"goals": redact(goals), "contexts": facts})
+    kept = tuple(_shortened(context, MAX_CHARS // len(facts)) for context in facts)
+    is_whole = recorded.is_whole and kept == facts
+    return recorded.model_copy(update={"goals": redact(goals), "contexts": kept, "is_whole": is_whole})
+
+
+def _shortened(context: RepositoryContext, room: int) -> RepositoryContext:
+    """Return a context of about `room` characters as JSON: of a larger one, less of the instructions and folders."""
+    code = context.code
+    if code is None or len(context.model_dump_json()) <= room:
+        return context
+    share = room // (4 * max(len(code.instructions), 1))
+    files = tuple(file.model_copy(update={"text": file.text[:share], "cut": True}) for file in code.instructions)
+    sizes = accumulate(len(line) for line in code.folders)
+    folders = tuple(line for line, size in zip(code.folders, sizes, strict=True) if size <= room // 4)
+    shorter = code.model_copy(update={"instructions": files, "folders": folders})
+    return context.model_copy(update={"code": shorter})
 
 
 def inputs_again(recorded: RecordedInputs) -> PlanInputs:

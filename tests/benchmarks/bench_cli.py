@@ -19,6 +19,7 @@ from squire_pipelines.domain.tasks import Plan, Risk, TaskSpec
 from squire_pipelines.ledger import plans
 from squire_pipelines.ledger.store import open_ledger
 from tests.support.figures import Figure, by_turns, percentile, ratio, report, seconds
+from tests.support.ledgers import admission
 
 RUNS = 20
 TASKS = 1000
@@ -57,7 +58,7 @@ def fill(home: Path) -> None:
     with ledger.write() as tx:
         saved = plans.save(tx, plan, [], trace_id="0" * 32, run_id=None)
         approval = ApprovalRule(automatic=True, min_confidence=0.5, max_risk=Risk.HIGH)
-        plans.admit(tx, saved.id, approval=approval, max_attempts=3)
+        plans.admit(tx, saved.id, admission(approval, 3))
     ledger.close()
 
 

@@ -39,6 +39,7 @@ from squire_pipelines.warehouse.publish import publish_warehouse
 from squire_pipelines.warehouse.query import run_query
 from tests.support import big_ledger
 from tests.support.figures import ROOT, Figure, by_turns, percentile, ratio, report, seconds
+from tests.support.ledgers import admission
 
 ATTEMPTS = int(os.environ.get("SQUIRE_BENCH_ATTEMPTS", "1000000"))
 NEW_ROWS = 10_000
@@ -126,7 +127,7 @@ def make_new_rows(ledger: Ledger) -> int:
                 repository=f"acme/repository-{stamp % 200:03}", planner="rules", signals_digest="0", tasks=specs
             )
             saved = plans.save(tx, plan, [], trace_id=TRACE, run_id=None)
-            plans.admit(tx, saved.id, approval=approval, max_attempts=3)
+            plans.admit(tx, saved.id, admission(approval, 3))
         with ledger.write() as tx:
             started = task_dispatch.dispatch(tx, max_concurrent=50, max_per_repository=50, claim_deadline_s=120)
         for queued in started:

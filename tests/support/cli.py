@@ -19,6 +19,7 @@ from squire_pipelines.domain.tasks import Plan, Risk, TaskSpec
 from squire_pipelines.ledger import attempts, collections, outcomes, plans, task_dispatch
 from squire_pipelines.ledger.attempts import Attempt, AttemptFacts, RetryRule
 from squire_pipelines.ledger.store import Ledger
+from tests.support.ledgers import admission
 from tests.support.signal_samples import open_pr
 
 REPOSITORY = "acme/shop"
@@ -95,7 +96,7 @@ class SampleData:
         plan = Plan(repository=repository, planner="rules", signals_digest="d" * 8, tasks=specs, notes=("a note",))
         with self.ledger.write() as tx:
             saved = plans.save(tx, plan, (), trace_id=TRACE, run_id="run-1")
-            return saved.id, plans.admit(tx, saved.id, approval=approval, max_attempts=3)
+            return saved.id, plans.admit(tx, saved.id, admission(approval, 3))
 
     def task(self, title: str = "Fix it", *, approved: bool = True, repository: str = REPOSITORY) -> str:
         """Create one task and return its id."""

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -21,7 +21,7 @@ from sqlalchemy import delete, select
 
 from squire_pipelines.domain.authority import StartVerdict
 from squire_pipelines.domain.endings import Cause, Ending
-from squire_pipelines.domain.plans import ApprovalRule
+from squire_pipelines.domain.plans import AdmissionRule, ApprovalRule
 from squire_pipelines.domain.signals import (
     Collection,
     CollectionStatus,
@@ -350,6 +350,12 @@ def collect(ledger: Ledger, *signals: Signal, **values: Any) -> collections.Reco
         return collections.record(tx, reading(*signals, **values), trace_id=TRACE, run_id=None)
 
 
+def admission(approval: ApprovalRule = ALL_APPROVED, max_attempts: int = 3) -> Callable[[str], AdmissionRule]:
+    """Return the same rules for each repository, by which tasks of a plan come into the ledger."""
+    rule = AdmissionRule(approval, max_attempts)
+    return lambda _repository: rule
+
+
 def add_tasks(
     ledger: Ledger,
     *specs: TaskSpec,
@@ -360,7 +366,7 @@ def add_tasks(
     """Plan and admit tasks; their ids in the plan's order."""
     with ledger.write() as tx:
         saved = plans.save(tx, plan(*specs, repository=repository), (), trace_id=TRACE, run_id=None)
-        return plans.admit(tx, saved.id, approval=approval, max_attempts=max_attempts)
+        return plans.admit(tx, saved.id, admission(approval, max_attempts))
 
 
 def add_task(ledger: Ledger, **values: Any) -> str:

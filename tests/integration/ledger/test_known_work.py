@@ -19,6 +19,7 @@ from tests.support.ledgers import (
     TRACE,
     Clock,
     add_tasks,
+    admission,
     claim,
     collect,
     dispatch,
@@ -47,7 +48,7 @@ def admit(ledger: Ledger, *titles: str) -> plans.SavedPlan:
     with ledger.write() as tx:
         saved = plans.save(tx, plan(*specs), (), trace_id=TRACE, run_id=None)
     with ledger.write() as tx:
-        plans.admit(tx, saved.id, approval=ALL_APPROVED, max_attempts=1, duplicate_days=DAYS)
+        plans.admit(tx, saved.id, admission(ALL_APPROVED, 1), duplicate_days=DAYS)
         return plans.get(tx, saved.id)
 
 

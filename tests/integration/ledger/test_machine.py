@@ -29,6 +29,7 @@ from tests.support.ledgers import (
     NONE_APPROVED,
     TRACE,
     Clock,
+    admission,
     decide,
     folder_in_memory,
     plan,
@@ -118,9 +119,9 @@ class LedgerMachine(RuleBasedStateMachine):
         with self.ledger.write() as tx:
             saved = plans.save(tx, plan(*specs, repository=repository), (), trace_id=TRACE, run_id=None)
             approval = ALL_APPROVED if approved else NONE_APPROVED
-            created = plans.admit(tx, saved.id, approval=approval, max_attempts=tries)
+            created = plans.admit(tx, saved.id, admission(approval, tries))
             assert len(created) == count
-            assert plans.admit(tx, saved.id, approval=approval, max_attempts=tries) == ()
+            assert plans.admit(tx, saved.id, admission(approval, tries)) == ()
 
     @precondition(lambda self: self._ids(TaskStatus.PROPOSED))
     @rule(pick=picks)

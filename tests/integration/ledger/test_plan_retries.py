@@ -15,6 +15,7 @@ from tests.support.ledgers import (
     REPOSITORY,
     TRACE,
     Clock,
+    admission,
     collect,
     decide,
     dispatch,
@@ -38,7 +39,7 @@ def save(ledger: Ledger, *specs: TaskSpec, **fields: Any) -> plans.SavedPlan:
 
 def admit(ledger: Ledger, saved: plans.SavedPlan, approval: ApprovalRule = ALL_APPROVED) -> tuple[str, ...]:
     with ledger.write() as tx:
-        return plans.admit(tx, saved.id, approval=approval, max_attempts=3)
+        return plans.admit(tx, saved.id, admission(approval, 3))
 
 
 def due(ledger: Ledger, digest: str = "d") -> tuple[str, ...]:

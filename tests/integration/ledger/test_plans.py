@@ -16,6 +16,7 @@ from tests.support.ledgers import (
     TRACE,
     Clock,
     add_tasks,
+    admission,
     collect,
     dispatch,
     issue,
@@ -32,7 +33,7 @@ def save(ledger: Ledger, *specs: TaskSpec, findings: tuple[PlanFinding, ...] = (
 
 def admit(ledger: Ledger, plan_id: str) -> tuple[str, ...]:
     with ledger.write() as tx:
-        return plans.admit(tx, plan_id, approval=ALL_APPROVED, max_attempts=3)
+        return plans.admit(tx, plan_id, admission(ALL_APPROVED, 3))
 
 
 def dependencies(ledger: Ledger) -> set[tuple[str, str]]:
@@ -227,7 +228,7 @@ def test_a_planner_with_a_long_name_can_plan(ledger: Ledger) -> None:
     long = plan(spec("a")).model_copy(update={"planner": "llm:" + "provider/" * 20 + "model"})
     with ledger.write() as tx:
         saved = plans.save(tx, long, (), trace_id=TRACE, run_id=None)
-        assert len(plans.admit(tx, saved.id, approval=ALL_APPROVED, max_attempts=3)) == 1
+        assert len(plans.admit(tx, saved.id, admission(ALL_APPROVED, 3))) == 1
 
 
 def test_a_plan_is_the_newest_one_also_after_a_clock_that_was_ahead(ledger: Ledger, clock: Clock) -> None:

@@ -18,6 +18,7 @@ from tests.support.ledgers import (
     Clock,
     add_task,
     add_tasks,
+    admission,
     claim,
     dispatch,
     issue,
@@ -170,7 +171,7 @@ def test_a_plan_that_is_admitted_twice_at_once_becomes_tasks_once(ledger: Ledger
         saved = plans.save(tx, plan(spec("a")), (), trace_id=TRACE, run_id=None)
 
     def admit(tx: Transaction) -> tuple[str, ...]:
-        return plans.admit(tx, saved.id, approval=ALL_APPROVED, max_attempts=3)
+        return plans.admit(tx, saved.id, admission(ALL_APPROVED, 3))
 
     assert while_open(ledger, admit, admit) == [()]
     with ledger.read() as tx:

@@ -13,7 +13,18 @@ from squire_pipelines.ledger.retention import Retention, delete_rows, due_keys
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.planning.rules import plan_by_rules
 from squire_pipelines.planning.selection import PlanInputs
-from tests.support.ledgers import ALL_APPROVED, REPOSITORY, START, TRACE, Clock, claim, collect, dispatch, settle
+from tests.support.ledgers import (
+    ALL_APPROVED,
+    REPOSITORY,
+    START,
+    TRACE,
+    Clock,
+    admission,
+    claim,
+    collect,
+    dispatch,
+    settle,
+)
 
 TRUSTED = StartVerdict(may_start=True, reason="ann may write here")
 
@@ -36,7 +47,7 @@ def cycle(ledger: Ledger, *remarks: Signal, times: int = 1) -> list[tuple[str, .
     plan: Plan = plan_by_rules(PlanInputs(REPOSITORY, present, "main", (), covered, max_tasks=20))
     with ledger.write() as tx:
         saved = plans.save(tx, plan, (), trace_id=TRACE, run_id=None)
-        created = plans.admit(tx, saved.id, approval=ALL_APPROVED, max_attempts=1, max_tasks_per_fact=times)
+        created = plans.admit(tx, saved.id, admission(ALL_APPROVED, 1), max_tasks_per_fact=times)
         made = [tasks.get(tx, task_id).spec.signals for task_id in created]
     for attempt in dispatch(ledger):
         settle(ledger, claim(ledger, attempt.id), Cause.COMPLETED)
@@ -66,9 +77,7 @@ def test_a_plan_made_before_the_task_was_known_makes_no_second_one(ledger: Ledge
     plan = plan_by_rules(PlanInputs(REPOSITORY, [remark("r1")], "main", (), frozenset(), max_tasks=20))
     with ledger.write() as tx:
         saved = [plans.save(tx, plan, (), trace_id=TRACE, run_id=None) for _ in range(2)]
-        created = [
-            plans.admit(tx, row.id, approval=ALL_APPROVED, max_attempts=1, max_tasks_per_fact=times) for row in saved
-        ]
+        created = [plans.admit(tx, row.id, admission(ALL_APPROVED, 1), max_tasks_per_fact=times) for row in saved]
     assert [len(ids) for ids in created] == [1, 0]
 
 

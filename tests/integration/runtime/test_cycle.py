@@ -32,6 +32,7 @@ from tests.support.ledgers import (
     TRACE,
     Clock,
     add_task,
+    admission,
     claim,
     collect,
     dispatch,
@@ -79,7 +80,7 @@ def test_a_cycle_is_collected_planned_and_settled_one_after_the_other(ledger: Le
         collections.mark_planned(tx, REPOSITORY, reading.id)
     assert not see(ledger, clock, requests).planned  # the plan is not admitted yet
     with ledger.write() as tx:
-        plans.admit(tx, saved.id, approval=ALL_APPROVED, max_attempts=3)
+        plans.admit(tx, saved.id, admission(ALL_APPROVED, 3))
     state = see(ledger, clock, requests)
     assert (state.planned, state.settled) == (True, False)
     (attempt,) = dispatch(ledger)
@@ -145,7 +146,7 @@ def test_a_plan_without_its_model_is_said_with_the_reason_and_when_the_model_is_
     fields = {"model_failed": True, "provisional": True, "notes": ("planned by rules, since the model failed",)}
     with ledger.write() as tx:
         saved = plans.save(tx, plan().model_copy(update=fields), (), trace_id=TRACE, run_id=None)
-        plans.admit(tx, saved.id, approval=ALL_APPROVED, max_attempts=3)
+        plans.admit(tx, saved.id, admission(ALL_APPROVED, 3))
     Follower(ledger, [REPOSITORY], (), clock.now, say=messages.append).look()
     assert saved.ask_again_at is not None
     assert messages[1:] == [
@@ -178,7 +179,7 @@ def test_a_cycle_waits_for_the_plans_of_groups_that_it_is_to_make_and_tells_why_
         )
         with ledger.write() as tx:
             saved = plans.save(tx, made, [finding] if finding else [], trace_id=TRACE, run_id=None)
-            plans.mark_admitted(tx, saved.id, made, ())
+            plans.admit(tx, saved.id, admission())
 
     for name in (REPOSITORY, other):
         reading = collect(ledger, repository=name)

@@ -12,7 +12,7 @@ from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.planning.digest import settings_digest
 from squire_pipelines.sensors.planning import plan_follows_signals
 from squire_pipelines.sensors.webhooks import webhooks
-from tests.support.ledgers import ALL_APPROVED, REPOSITORY, add_tasks, collect, issue, spec
+from tests.support.ledgers import ALL_APPROVED, REPOSITORY, add_tasks, admission, collect, issue, spec
 from tests.support.ledgers import plan as make_plan
 from tests.support.pipeline import ALL, HANDBOOK, LEDGERLIB, QUIET, TRACE, Pipeline
 
@@ -138,7 +138,7 @@ def test_a_plan_is_made_again_when_the_settings_by_which_it_was_made_change(quie
             update={"settings_digest": settings_digest(quiet_pipeline.settings, QUIET)}
         )
         saved = plans.save(tx, made, (), trace_id=TRACE, run_id=None)
-        plans.admit(tx, saved.id, approval=ALL_APPROVED, max_attempts=1)
+        plans.admit(tx, saved.id, admission(ALL_APPROVED, 1))
     assert quiet_pipeline.sensor(plan_follows_signals).run_requests == []
     quiet_pipeline.configure(f'[repository."{QUIET}"]\nissue_labels = ["bug"]\n')
     (request,) = quiet_pipeline.sensor(plan_follows_signals).run_requests

@@ -2,10 +2,10 @@
 
 from squire_pipelines.domain.evidence import JobLog, SignalEvidence
 from squire_pipelines.domain.group_members import GroupMember
-from squire_pipelines.domain.repository_facts import RepositoryContext
+from squire_pipelines.domain.repository_facts import InstructionFile, RepositoryContext
 from squire_pipelines.domain.signals import Signal
 from squire_pipelines.planning.input_recording import MAX_CHARS, inputs_again, record_inputs, with_facts
-from squire_pipelines.planning.plan_context import PlanContext
+from squire_pipelines.planning.plan_context import SAMPLE_CONTEXT, PlanContext
 from squire_pipelines.planning.prompt import describe
 from squire_pipelines.planning.prompt_files import packaged_prompts
 from squire_pipelines.planning.selection import PlanInputs, select
@@ -79,3 +79,19 @@ def test_a_groups_inputs_give_the_same_question_again_with_each_repositorys_back
     )
     cut = PlanInputs("group:g", (), "main", (), (), max_tasks=5, members=(long,))
     assert not record_inputs(cut, select(cut)).is_whole
+
+
+def test_what_is_known_of_many_repositories_is_recorded_shorter_and_that_is_said() -> None:
+    known = SAMPLE_CONTEXT.code
+    assert known is not None
+    files = tuple(InstructionFile(path=f"{number}.md", text="x" * 12_000) for number in range(4))
+    long = known.model_copy(update={"instructions": files, "folders": ("f" * 400,) * 150})
+    one = SAMPLE_CONTEXT.model_copy(update={"code": long})
+    recorded = record_inputs(inputs(issue(1)), select(inputs(issue(1))))
+    alone, many = with_facts(recorded, "", [one]), with_facts(recorded, "", [one] * 20)
+    assert alone is not None
+    assert many is not None
+    assert (alone.is_whole, many.is_whole) == (True, False)
+    assert alone.contexts == (one,)
+    assert len(many.model_dump_json()) < MAX_CHARS
+    assert all(code is not None and code.folders and code.instructions for code in (one.code for one in many.contexts))
