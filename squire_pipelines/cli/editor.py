@@ -54,13 +54,13 @@ def run_editor(editor: str, draft: Path, *, before: bytes) -> None:
         )
 
 
-def write_text(editor: str, folder: Path, text: str, *, explanation: str) -> str:
+def write_text(editor: str, folder: Path, text: str, *, explanation: str, most: int) -> str:
     """Have the person write a text that begins with `text`, and return it without the explanation below it.
 
-    The draft is removed, but for one that was changed by an editor that then failed.
+    The draft is removed once its text is taken, so that nothing that a person wrote is lost.
 
     Raises:
-        SettingError: The editor does not start or fails, or leaves what is no text of at most 1 MiB.
+        SettingError: The editor does not start or fails, or leaves what is no text of at most `most` characters.
     """
     content = f"{text}\n\n{_SCISSORS}\n{explanation}\n".encode()
     draft = new_draft(folder, "request.md", content)
@@ -69,13 +69,15 @@ def write_text(editor: str, folder: Path, text: str, *, explanation: str) -> str
     except KeyboardInterrupt:
         forget_draft(draft)
         raise
+    kept = f"what is kept in {draft}, and have it read with `--prompt - < FILE`"
     try:
         with draft.open("rb") as file:
-            written = file.read(MAX_DRAFT_BYTES + 1)
-        if len(written) > MAX_DRAFT_BYTES:
-            raise SettingError(f"the text has more than {MAX_DRAFT_BYTES:,} bytes", hint="write a shorter one")
-        return written.decode("utf-8").partition(_SCISSORS)[0].strip("\n")
+            content = file.read(MAX_DRAFT_BYTES + 1)
+        written = "" if len(content) > MAX_DRAFT_BYTES else content.decode("utf-8").partition(_SCISSORS)[0].strip("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingError("the editor left no text in UTF-8", hint="do it again with another editor") from error
-    finally:
-        forget_draft(draft)
+        hint = f"convert {kept}" if draft.is_file() else "do it again with another editor"
+        raise SettingError("the editor left no text in UTF-8", hint=hint) from error
+    if len(content) > MAX_DRAFT_BYTES or len(written) > most:
+        raise SettingError(f"the text has more than {most:,} characters", hint=f"shorten {kept}")
+    forget_draft(draft)
+    return written

@@ -21,6 +21,7 @@ from squire_pipelines.domain.terminal_text import plain
 from squire_pipelines.errors import ConfigError, SettingError
 from squire_pipelines.execution.repository_settings import settings_in
 from squire_pipelines.execution.requests import approval_rule, resembled_by
+from squire_pipelines.planning.request_spec import MAX_TEXT_CHARS
 from squire_pipelines.planning.task_templates import ParameterType, TaskTemplate, TemplateParameter
 from squire_pipelines.terminal.output import ask, write_line
 
@@ -85,7 +86,8 @@ class RequestDialogue:
         editor = named_editor()
         if editor is None:
             raise SettingError("no editor is named", hint="set the variable EDITOR")
-        written = write_text(editor, self._context.home.run, text, explanation=_EXPLANATION)
+        folder = self._context.home.run
+        written = write_text(editor, folder, text, explanation=_EXPLANATION, most=MAX_TEXT_CHARS)
         if not written.strip():
             write_line("the text is empty: no task was made", err=True)
             raise click.Abort

@@ -68,7 +68,8 @@ async def put_comment(
     comments = parse(_CommentsAnswer, data, request=f"the query {query}").comments.nodes
     text = f"{marker}\n{body}"[:_MAX_BODY_CHARS]
     for comment in comments:
-        if comment.viewer_did_author and marker in comment.body and comment.database_id is not None:
+        # At its beginning: where the token is a person's, it is this person who quotes ours in an answer.
+        if comment.viewer_did_author and comment.body.startswith(marker) and comment.database_id is not None:
             if comment.body != text:
                 await client.patch(f"/repos/{repository}/issues/comments/{comment.database_id}", {"body": text})
             return comment.database_id

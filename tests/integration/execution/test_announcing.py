@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from sqlalchemy import delete, select, update
 
@@ -72,6 +73,13 @@ def test_a_crash_after_the_comment_and_a_lost_row_write_no_second_one(pipeline: 
     _, number = propose(pipeline)
     before = len(comments(forge, number))
     pipeline.tick(outcomes)
+    quote = "> " + comments(forge, number)[-1].replace("\n", "\n> ") + "\n\nNot now."
+    answer = httpx.post(
+        f"{forge.api_url}/repos/{HANDBOOK}/issues/{number}/comments",
+        json={"body": quote},
+        headers={"authorization": f"Bearer {forge.token}"},
+    )
+    assert answer.status_code == 201
     with pipeline.ledger.write() as tx:  # as if the process had been killed before it recorded the comment
         tx.execute(update(announcement_table).values(comment_id=None))
     let_try_again(pipeline)
@@ -79,7 +87,8 @@ def test_a_crash_after_the_comment_and_a_lost_row_write_no_second_one(pipeline: 
     with pipeline.ledger.write() as tx:
         tx.execute(delete(announcement_table))
     pipeline.tick(outcomes)
-    assert len(comments(forge, number)) == before + 1
+    assert len(comments(forge, number)) == before + 2
+    assert comments(forge, number)[-1] == quote, "the words of who quotes ours are left alone"
     assert stored(pipeline)[0].comment_id is not None
 
 
