@@ -83,6 +83,7 @@ class FollowedPull:
         refused: The last work on it, where GitHub would not take what it made; None where it did.
         cancelled: Whether somebody has cancelled the last work on its present head.
         handed_over: Why Squire has left it to people; None while it has not.
+        merging: What its merge by Squire waits for, where the settings want one; None where people merge it.
     """
 
     state: PullRequestState
@@ -103,6 +104,7 @@ class FollowedPull:
     refused: str | None = None
     cancelled: bool = False
     handed_over: str | None = None
+    merging: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +217,7 @@ def _wait(pull: FollowedPull) -> NextStep:
     for holds, reason in waits:
         if holds:
             return NextStep(FollowState.WAITING_FOR_REVIEW, reason)
-    return NextStep(FollowState.WAITING_FOR_MERGE, "nothing but its merge")
+    return NextStep(FollowState.WAITING_FOR_MERGE, pull.merging or "nothing but its merge")
 
 
 def _hand_over(reason: str) -> NextStep:

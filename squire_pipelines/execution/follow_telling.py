@@ -132,7 +132,7 @@ async def _hand_over(ledger: Ledger, client: GitHubClient, settings: Settings, n
         tried = [_done(ledger, settings, work) for work in news.followed.work if work.follow_up is not None]
         marker = f"<!-- squire follows {outcome.task_id} -->"
         text = left_to_people(news.left_to_people, tried)
-        await put_comment(client, outcome.repository, outcome.pr_number, marker, _published(settings, text))
+        await put_comment(client, outcome.repository, outcome.pr_number, marker, published_text(settings, text))
         with ledger.write() as tx:
             followed_pulls.record_told(tx, outcome.task_id, news.left_to_people)
 
@@ -170,7 +170,7 @@ def _done(ledger: Ledger, settings: Settings, work: OwnWork) -> WorkDone:
 
 def _checked(settings: Settings, work: WorkDone, answer: ReplyToRemark) -> str:
     """Return an answer that passes what a pull request's text passes; without the agent's words where they do not."""
-    text = _published(settings, answer.text)
+    text = published_text(settings, answer.text)
     task = JudgedTask(attempt_id=work.attempt_id, known_secrets=tuple(secret.reveal() for secret in _secrets(settings)))
     if not inspect_text(text, task, settings.publishing).findings:
         return text
@@ -178,7 +178,8 @@ def _checked(settings: Settings, work: WorkDone, answer: ReplyToRemark) -> str:
     return plain.text
 
 
-def _published(settings: Settings, text: str) -> str:
+def published_text(settings: Settings, text: str) -> str:
+    """Return a text as it may be published: without the secrets that Squire knows."""
     return Redactor(_secrets(settings)).redact(text)
 
 

@@ -83,9 +83,10 @@ class _Look:
     def step_of(self, followed: Followed) -> tuple[NextStep, OwnFacts]:
         """Return the step of a pull request, and what there is to do on it."""
         repository = followed.outcome.repository
-        rules = self._settings_of(repository).follow_for(repository).rules
-        facts = self._facts(followed, rules)
-        return next_step(_followed_pull(followed, facts), rules, self._tx.now), facts
+        settings = self._settings_of(repository).follow_for(repository)
+        facts = self._facts(followed, settings.rules)
+        pull = _followed_pull(followed, facts, merges=settings.merge.enabled)
+        return next_step(pull, settings.rules, self._tx.now), facts
 
     def _facts(self, followed: Followed, rules: FollowRules) -> OwnFacts:
         """Return the checks that may still be tried on this head, and the remarks that no task has dealt with."""
@@ -117,7 +118,7 @@ def _own_pull(followed: Followed) -> OwnPull:
     return OwnPull(followed.outcome.pr_number, followed.branch, followed.outcome.head_sha)
 
 
-def _followed_pull(followed: Followed, facts: OwnFacts) -> FollowedPull:
+def _followed_pull(followed: Followed, facts: OwnFacts, *, merges: bool) -> FollowedPull:
     outcome = followed.outcome
     last = followed.present_work[-1] if followed.present_work else None
     return FollowedPull(
@@ -140,6 +141,7 @@ def _followed_pull(followed: Followed, facts: OwnFacts) -> FollowedPull:
         refused=last.task_id if last is not None and last.is_refused else None,
         cancelled=last is not None and last.is_cancelled_by_people and _is_of_head(last, outcome.head_sha),
         handed_over=outcome.handed_over,
+        merging=followed.merge.reason if merges and followed.merge is not None else None,
     )
 
 

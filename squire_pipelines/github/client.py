@@ -219,6 +219,10 @@ class GitHubClient:
         """PATCH, which may be repeated."""
         return await self._rest("PATCH", path, content=content, repeatable=True)
 
+    async def put(self, path: str, content: Mapping[str, object]) -> Any:
+        """PUT; not tried again after a lost answer."""
+        return await self._rest("PUT", path, content=content, repeatable=False)
+
     async def delete(self, path: str) -> Any:
         """DELETE, which may be repeated: what is gone already is GitHubNotFoundError."""
         return await self._rest("DELETE", path, repeatable=True)
@@ -362,13 +366,13 @@ class GitHubClient:
                 ):
                     body = await self._read_body(response, request.name)
             except httpx.ConnectError as error:
-                raise _no_answer(_NotSentError, request, "nothing answers there") from error
+                raise protocol.no_answer(_NotSentError, request.name, request.url, "nothing answers there") from error
             except (TimeoutError, httpx.TimeoutException) as error:
                 reason = f"no answer within {self._timeout_s:g} s"
-                raise _no_answer(GitHubUnavailableError, request, reason) from error
+                raise protocol.no_answer(GitHubUnavailableError, request.name, request.url, reason) from error
             except httpx.RequestError as error:
                 reason = f"the connection was lost ({type(error).__name__})"
-                raise _no_answer(GitHubUnavailableError, request, reason) from error
+                raise protocol.no_answer(GitHubUnavailableError, request.name, request.url, reason) from error
         _log.debug("github.request", request=request.name, method=request.method, status=response.status_code)
         return response.status_code, {name.lower(): value for name, value in response.headers.items()}, body
 
@@ -390,11 +394,3 @@ class GitHubClient:
             if self._write_turns is not None:
                 await self._write_turns.take(self._min_write_interval_s)
             self._last_write = self._monotonic()
-
-
-def _no_answer(kind: type[GitHubUnavailableError], request: _Request, reason: str) -> GitHubUnavailableError:
-    return kind(
-        f"{request.name}: {request.url} cannot be reached: {reason}",
-        hint="check the network, and `github.api_url` in the settings",
-        context={"url": request.url, "request": request.name, "reason": reason},
-    )

@@ -37,6 +37,8 @@ RELEVANT_ACTIONS: Mapping[str, frozenset[str]] = MappingProxyType(
                 "unlabeled",
                 "ready_for_review",
                 "converted_to_draft",
+                "auto_merge_disabled",
+                "dequeued",
             }
         ),
         "pull_request_review": frozenset({"submitted", "edited", "dismissed"}),

@@ -346,3 +346,12 @@ def unreadable_answer(request: str, detail: str = "", **context: object) -> GitH
         hint="check `github.api_url`, and whether a proxy answers in GitHub's place",
         context={"request": request, **context},
     )
+
+
+def no_answer(kind: type[GitHubUnavailableError], request: str, url: str, reason: str) -> GitHubUnavailableError:
+    """Return the error of a request, by its name, to which nobody answered."""
+    return kind(
+        f"{request}: {url} cannot be reached: {reason}",
+        hint="check the network, and `github.api_url` in the settings",
+        context={"url": url, "request": request, "reason": reason},
+    )

@@ -9,7 +9,7 @@ from squire_pipelines.traces import run_trace
 
 @dg.op(
     description="Apply deliveries to our pull requests, ask GitHub about the others, settle approvals; then take the "
-    "next step on each: mend checks, answer remarks, or leave it to people."
+    "next step on each: mend checks, answer remarks, merge where the settings want that, or leave it to people."
 )
 async def follow_pull_requests(
     context: dg.OpExecutionContext,
@@ -23,6 +23,8 @@ async def follow_pull_requests(
     from squire_pipelines.execution.follow_telling import tell
     from squire_pipelines.execution.following import take_steps
     from squire_pipelines.execution.head_reporting import report_heads
+    from squire_pipelines.execution.merge_telling import tell_merges
+    from squire_pipelines.execution.merging import merge_pulls
     from squire_pipelines.execution.repository_settings import repository_settings
     from squire_pipelines.publishing import follow as following
 
@@ -32,7 +34,9 @@ async def follow_pull_requests(
         async with github.client() as client:
             endings = await judge_endings(ledger, github, client, own.of, context.log)
             steps = take_steps(ledger, own.of)
+            merged = await merge_pulls(ledger, client, own.of, context.log)
             pulls_told = await tell(ledger, client, own.of, context.log)
+            pulls_told += await tell_merges(ledger, client, own.of, context.log)
             reported = await report_heads(ledger, client, own.of, context.log)
             announced = await announce(ledger, client, settings, own.of, context.log)
     context.add_output_metadata(
@@ -45,6 +49,7 @@ async def follow_pull_requests(
             "landed_elsewhere": endings.landed,
             "reverted": endings.reverted,
             "steps": len(steps),
+            "merged_or_queued": merged,
             "told": pulls_told,
             "reported": reported,
             "announced": announced,

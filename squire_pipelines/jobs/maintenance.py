@@ -14,7 +14,7 @@ from squire_pipelines.traces import run_trace
 @dg.op(name="archive_and_delete", description="Archive rows as Parquet, then delete them from the ledger.")
 def archive_and_delete(context: dg.OpExecutionContext, settings: SettingsParam, ledger: LedgerParam) -> None:
     """Tasks that something still holds stay."""
-    from squire_pipelines.ledger import announcements, head_reports, plan_answers, plan_inputs, schedules
+    from squire_pipelines.ledger import announcements, head_reports, merges, plan_answers, plan_inputs, schedules
     from squire_pipelines.warehouse.archive import archive_old_rows, retention_from
 
     with run_trace(context):
@@ -24,6 +24,7 @@ def archive_and_delete(context: dg.OpExecutionContext, settings: SettingsParam, 
             forgotten["schedules"] = schedules.forget(tx, timedelta(days=settings.retention.schedules_days))
             forgotten["announcements"] = announcements.forget(tx)
             forgotten["head_reports"] = head_reports.forget(tx)
+            forgotten["merges"] = merges.forget(tx)
         result = archive_old_rows(
             ledger,
             settings.home.archive,

@@ -11,9 +11,11 @@ from sqlalchemy import and_, or_, select, update
 
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.following import FollowState
+from squire_pipelines.domain.merging import OwnMerge
 from squire_pipelines.domain.outcomes import PullRequestState
 from squire_pipelines.domain.states import EventSubject
 from squire_pipelines.domain.tasks import FollowUp, FollowUpKind, TaskStatus
+from squire_pipelines.ledger import merges
 from squire_pipelines.ledger.bulk import bulk_update, retry
 from squire_pipelines.ledger.outcomes import Outcome, outcome_of
 from squire_pipelines.ledger.store import Transaction
@@ -55,13 +57,14 @@ class OwnWork:
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """A pull request of ours with its task's branch, the work on it, and the heads that we gave it."""
+    """A pull request of ours with its task's branch, the work on it, the heads that we gave it, and its merge by us."""
 
     outcome: Outcome
     branch: str
     trace_id: str
     work: tuple[OwnWork, ...]
     own_heads: frozenset[str]
+    merge: OwnMerge | None = None
 
     @property
     def under_way(self) -> FollowUpKind | None:
@@ -126,12 +129,14 @@ def read_followed(
     rows = tx.execute(query).all()
     work = _work_on(tx, {(row.repository, row.branch) for row in rows})
     heads = _heads_of(tx, [row.task_id for row in rows] + [one.task_id for works in work.values() for one in works])
+    merging = merges.recorded(tx, [row.task_id for row in rows])
     followed = []
     for row in rows:
         on_it = work.get((row.repository, row.branch), ())
         own = {head for task_id in (row.task_id, *(one.task_id for one in on_it)) for head in heads[task_id]}
         own |= {row.taken_up_head} - {None}
-        followed.append(Followed(outcome_of(row), row.branch, row.task_trace, tuple(on_it), frozenset(own)))
+        merge = merging[row.task_id].own if row.task_id in merging else None
+        followed.append(Followed(outcome_of(row), row.branch, row.task_trace, tuple(on_it), frozenset(own), merge))
     return tuple(followed)
 
 
@@ -231,15 +236,20 @@ def take_up(tx: Transaction, task_id: str, *, actor: str, reason: str) -> bool:
     """Follow a pull request again that was left to people, from its present head; return whether it was left to them.
 
     Its tries count from now on, and what people pushed to it is built upon. What GitHub would not take is tried again,
-    as it is kept.
+    as it is kept. A merge by us that GitHub refused, or that a person took back, may be asked for again.
     """
     row = tx.execute(
         select(outcomes, tasks.c.trace_id.label("task_trace"))
         .join(tasks, tasks.c.id == outcomes.c.task_id)
-        .where(outcomes.c.task_id == task_id, outcomes.c.handed_over.is_not(None))
+        .where(outcomes.c.task_id == task_id)
     ).one_or_none()
-    if row is None:
+    is_permitted = merges.permit_again(tx, task_id)
+    if row is None or (row.handed_over is None and not is_permitted):
         return False
+    if row.handed_over is None:
+        event = EventContext(task_id=task_id, actor=actor, reason=reason, trace_id=row.task_trace)
+        record_event(tx, EventSubject.FOLLOW, row.follow_state, row.follow_state, event)
+        return True
     columns = {"handed_over": None, "told_reason": None, "taken_up_at": tx.now, "taken_up_head": row.head_sha}
     columns |= _NEVER_TRIED
     state = FollowState.WAITING_FOR_CI

@@ -19,7 +19,7 @@ from squire_pipelines.domain.outcomes import (
 )
 from squire_pipelines.domain.states import EventSubject
 from squire_pipelines.ledger.store import Transaction
-from squire_pipelines.ledger.tables import outcomes, tasks
+from squire_pipelines.ledger.tables import merges, outcomes, tasks
 from squire_pipelines.ledger.transitions import EventContext, record_event
 
 UNKNOWN = "unknown"
@@ -69,6 +69,7 @@ class Outcome:
     tell_error: str | None = None
     ending: str | None = None
     ending_reason: str | None = None
+    forge_updated_at: datetime | None = None
 
 
 def record_opened(
@@ -88,6 +89,7 @@ def record_opened(
     known = tx.execute(select(outcomes).where(outcomes.c.task_id == task_id)).one_or_none()
     if known is not None and known.pr_number != pr_number:
         tx.execute(delete(outcomes).where(outcomes.c.task_id == task_id))
+        tx.execute(delete(merges).where(merges.c.task_id == task_id))
     elif known is not None:
         renew_head(tx, task_id=task_id, head_sha=head_sha, review=review)
         return

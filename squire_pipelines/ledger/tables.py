@@ -31,6 +31,7 @@ from squire_pipelines.ledger.accounting_tables import archived_tasks, archives, 
 from squire_pipelines.ledger.announcement_tables import announcements
 from squire_pipelines.ledger.audit_tables import audit, audit_batches, settings_seen
 from squire_pipelines.ledger.columns import CleanText, UtcDateTime, metadata, names_in_sql, one_of
+from squire_pipelines.ledger.merge_tables import merges
 from squire_pipelines.ledger.plan_tables import plan_answers, plan_cache, plan_inputs, plans
 from squire_pipelines.ledger.report_tables import head_reports
 from squire_pipelines.ledger.repository_file_tables import onboardings, repository_files
@@ -54,6 +55,7 @@ __all__ = [
     "deliveries",
     "github_limits",
     "head_reports",
+    "merges",
     "metadata",
     "model_calls",
     "onboardings",

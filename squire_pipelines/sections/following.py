@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from squire_pipelines.domain.following import FollowRules
+from squire_pipelines.sections.merging import MergeSettings
 from squire_pipelines.sections.types import Seconds, SettingsSection
 
 
@@ -20,6 +21,7 @@ class FollowSettings(SettingsSection):
         default=True, description="a neutral check run, or a status, on each commit says where its pull request stands"
     )
     comment: bool = Field(default=True, description="a comment says what was tried when it is left to people")
+    merge: MergeSettings = MergeSettings()
 
     @property
     def rules(self) -> FollowRules:

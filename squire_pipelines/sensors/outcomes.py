@@ -27,6 +27,8 @@ def outcomes(
     from squire_pipelines.execution.follow_telling import has_to_tell
     from squire_pipelines.execution.following import due_steps
     from squire_pipelines.execution.head_reporting import has_to_report
+    from squire_pipelines.execution.merge_telling import has_to_tell_merges
+    from squire_pipelines.execution.merging import has_to_merge
     from squire_pipelines.execution.repository_settings import repository_settings
     from squire_pipelines.publishing import follow as following
 
@@ -37,7 +39,9 @@ def outcomes(
             reason = f"{len(steps)} pull requests have a step to take"
         elif has_to_judge(ledger):
             reason = "it is to be found out how pull requests ended, or whether a merge was taken back"
-        elif has_to_tell(ledger, own.of):
+        elif has_to_merge(ledger, own.of):
+            reason = "pull requests wait for their merge"
+        elif has_to_tell(ledger, own.of) or has_to_tell_merges(ledger, own.of):
             reason = "there is something to say on our pull requests"
         elif has_to_report(ledger, own.of):
             reason = "there is something to report on our commits"
