@@ -16,6 +16,9 @@ from squire_pipelines.publishing.mirror import Mirror
 HOT_DAYS = 90
 MAX_HOT_FILES = 25
 _PATHS_AT_ONCE = 500
+_MAX_PARENTS = 40
+"""Folders above a path, from the root, that are looked at for a submodule or a link: a model names what it likes."""
+
 _MAX_COMMITS = 5_000
 MAX_TREE_BYTES = 32 * 2**20
 _MAX_LOG_BYTES = 32 * 2**20
@@ -100,7 +103,7 @@ def existing_paths(mirror: Mirror, sha: str, paths: Sequence[str]) -> frozenset[
         sha: The commit.
         paths: Relative, with `/`, without `.` and `..`.
     """
-    parents = {path: [path[:end] for end in _ends(path)] for path in paths}
+    parents = {path: [path[:end] for end in _ends(path)[:_MAX_PARENTS]] for path in paths}
     names = sorted({name for path, folders in parents.items() for name in (path, *folders)})
     there: set[str] = set()
     opaque: set[str] = set()

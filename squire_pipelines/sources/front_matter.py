@@ -7,6 +7,9 @@ import yaml  # type: ignore[import-untyped] # no stubs are installed
 
 _BLOCK = re.compile(r"\A---\n(.*?)\n---[ \t]*(?:\n(.*))?\Z", re.DOTALL)
 _MAX_DEPTH = 20
+_MAX_PLAIN_VALUES = 3_000
+"""Of a block: PyYAML takes a second for 10,000."""
+
 # What PyYAML's constructors let through of a value that is not what its tag says, such as `!!bool maybe`.
 _NO_SUCH_VALUE = (ValueError, ArithmeticError, AttributeError, LookupError, TypeError)
 _MERGE = "tag:yaml.org,2002:merge"
@@ -56,7 +59,12 @@ class _BoundedLoader(yaml.SafeLoader):  # type: ignore[misc] # the library has n
 
 
 class _PlainLoader(_BoundedLoader):
+    _values = 0
+
     def compose_node(self, parent: Any, index: Any) -> Any:
+        self._values += 1
+        if self._values > _MAX_PLAIN_VALUES:
+            raise yaml.composer.ComposerError(None, None, "it has too many values", self.peek_event().start_mark)
         if self.check_event(yaml.AliasEvent):
             raise yaml.composer.ComposerError(None, None, "it has a reference (*name)", self.peek_event().start_mark)
         return super().compose_node(parent, index)

@@ -113,4 +113,5 @@ def test_paths_that_a_commit_has_are_told_from_others(home: Home, upstream: Path
 def test_very_many_paths_are_asked_for(home: Home, upstream: Path, person: Checkout) -> None:
     mirror, head = pushed(home, upstream, person)
     paths = [f"some/folder-{number}/file.py" for number in range(700)]
+    paths += ["/".join(["deep"] * 200 + [f"{number}.py"]) for number in range(20)]
     assert existing_paths(mirror, head, [*paths, "README.md"]) == {"README.md"}

@@ -113,6 +113,7 @@ def test_a_template_is_read_with_its_parameters_in_order() -> None:
         ("---\ntitle: x\ndescription: d\n---\n" + "y" * MAX_TEMPLATE_BYTES, "more than 65,536 bytes"),
         (b"---\ntitle: x\ndescription: d\n---\nGr\xf6\xdfe", "it is no UTF-8, first in line 5"),
         ("---\nparameters: " + "[" * 20_000 + "\n---\nx", "it is nested too deeply"),
+        ("---\n- " + "1\n- " * 3_000 + "1\n---\nx", "it has too many values"),
         ("---\ntitle: !!bool maybe\n---\nx", "a tag (!!name) whose value is none"),
         ("---\ntitle: !!timestamp soon\n---\nx", "a tag (!!name) whose value is none"),
         ("---\ntitle: !!float ''\n---\nx", "a tag (!!name) whose value is none"),
