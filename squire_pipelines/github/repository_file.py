@@ -21,6 +21,7 @@ class FileOnBranch:
         blob_sha: Names the content, None where there is no such file.
         size: In bytes.
         text: The content; None where it is no text, or longer than GitHub shows.
+        is_no_file: Something else has that name, such as a folder.
     """
 
     place: PresetPlace
@@ -28,6 +29,7 @@ class FileOnBranch:
     blob_sha: str | None = None
     size: int = 0
     text: str | None = None
+    is_no_file: bool = False
 
 
 class _HeadCommit(GraphQLModel):
@@ -73,5 +75,5 @@ async def read_file(client: GitHubClient, place: PresetPlace) -> FileOnBranch:
     commit_sha = head.oid if head is not None else None
     file = answered.settings_file
     if file is None or file.byte_size is None:
-        return FileOnBranch(place, commit_sha)
+        return FileOnBranch(place, commit_sha, is_no_file=file is not None)
     return FileOnBranch(place, commit_sha, file.oid, file.byte_size, None if file.is_truncated else file.text)

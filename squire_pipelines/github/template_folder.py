@@ -18,7 +18,6 @@ from squire_pipelines.planning.task_templates import (
     TemplateOrigin,
     UnusableTemplate,
     read_template,
-    without_twins,
 )
 
 FOLDER = ".github/squire/templates"
@@ -47,6 +46,8 @@ async def repository_template(client: GitHubClient, repository: str, name: str) 
     path = f"{FOLDER}/{name}{SUFFIX}"
     place = f"{repository}//{path}"
     file = await read_file(client, PresetPlace(repository, path))
+    if file.is_no_file:
+        return UnusableTemplate(name, TemplateOrigin.REPOSITORY, place, "it is no file")
     if file.blob_sha is None:
         return None
     if file.size <= MAX_TEMPLATE_BYTES and file.text is None:
@@ -85,4 +86,4 @@ async def repository_templates(client: GitHubClient, repository: str) -> tuple[A
             return await repository_template(client, repository, file_name.removesuffix(SUFFIX))
 
     templates = await asyncio.gather(*map(read, names))
-    return tuple(without_twins([template for template in templates if template is not None]))
+    return tuple(template for template in templates if template is not None)

@@ -26,9 +26,11 @@ def test_the_default_branchs_templates_count_before_squires_and_no_other_branchs
     pusher.push(f"{FOLDER}/fix-ci.md", OWN.format("From the default branch."))
     pusher.push(f"{FOLDER}/wrong.md", "no block\n")
     pusher.push(f"{FOLDER}/readme.txt", "no template\n")
+    pusher.push(f"{FOLDER}/raise-coverage.md/inside.md", "no template\n")
     rows = squire.json("tasks", "templates", "list", "--repository", QUIET.upper())
     own = {row["name"]: row for row in rows if row["origin"] == "repository"}
-    assert set(own) == {"fix-ci", "wrong"}
+    assert set(own) == {"fix-ci", "wrong", "raise-coverage"}
+    assert own["raise-coverage"]["problem"] == "it is no file"
     assert own["fix-ci"]["place"] == f"{QUIET}//{FOLDER}/fix-ci.md"
     assert own["wrong"]["problem"] == "it does not begin with a block of YAML between two lines ---"
     assert [row["shadowed_by"] for row in rows if (row["origin"], row["name"]) == ("squire", "fix-ci")] == [
@@ -40,6 +42,7 @@ def test_the_default_branchs_templates_count_before_squires_and_no_other_branchs
     with pipeline.ledger.read() as tx:
         assert tasks.get(tx, made["id"]).spec.prompt == "From the default branch."
     assert "wrong.md cannot be used" in " ".join(squire.fails(3, "tasks", "new", QUIET, "--template", "wrong").split())
+    assert "it is no file" in squire.fails(3, "tasks", "new", QUIET, "--template", "raise-coverage")
     other = squire.json("tasks", "templates", "list", "--repository", HANDBOOK)
     assert {row["origin"] for row in other} == {"squire"}, "what one repository has is no other's"
 
