@@ -12,7 +12,7 @@ from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.domain.plan_groups import group_subject
 from squire_pipelines.domain.signals import Collection, Signal
 from squire_pipelines.domain.tasks import Plan
-from squire_pipelines.errors import ExitCode, GitHubError, SquireError
+from squire_pipelines.errors import ExitCode, GitHubError
 from squire_pipelines.execution.group_planning import group_basis, plan_group
 from squire_pipelines.execution.plan_preview import PlanPreview, preview_group, preview_plan
 from squire_pipelines.execution.planning import plan_repository, unadmitted_plan
@@ -40,6 +40,7 @@ class _DryRun:
         stopped: The repositories in which nothing would be planned, and why.
         settings_of: Those that hold in each repository that was read.
         signals: Of each.
+        refused: The groups that could not be planned, by the names of their plans, and why.
     """
 
     settings: Settings
@@ -48,6 +49,7 @@ class _DryRun:
     stopped: dict[str, str]
     settings_of: dict[str, Settings] = field(default_factory=dict)
     signals: dict[str, Sequence[Signal]] = field(default_factory=dict)
+    refused: dict[str, GitHubError] = field(default_factory=dict)
 
     async def plan(
         self, client: GitHubClient, name: str, info: RepositoryInfo
@@ -71,7 +73,10 @@ class _DryRun:
         return _with_what_would_be_made(shown), foresight.readings
 
     async def plan_group(self, client: GitHubClient, group: PlanGroup) -> Plan | None:
-        """Return what a cycle would do over a group's repositories; None where it would plan nothing, which is told."""
+        """Return what a cycle would do over a group's repositories; None where it would plan nothing, which is told.
+
+        Raises ConfigError when a file of the prompt or of goals cannot be used.
+        """
         subject, own = group_subject(group.name), repository_settings(self.ledger, self.settings)
         for name in group.repositories:
             before = None if name in self.settings_of else own.stopped.get(name)
@@ -92,8 +97,8 @@ class _DryRun:
         settings, trace_id = self.settings, self.trace_id
         try:
             outcome = await plan_group(settings, client, self.ledger, basis, settings_of=settings_of, trace_id=trace_id)
-        except SquireError as error:
-            write_labelled("left out", f"{subject}: {error}", color="red")
+        except GitHubError as error:
+            self.refused[subject] = error
             return None
         with self.ledger.read() as tx:
             return _with_what_would_be_made(
@@ -129,7 +134,7 @@ def preview(
             groups = (group for group in settings.planner.group if group.repositories[0] in usable)
             over_several = [await dry_run.plan_group(client, group) for group in groups]
             together = ((plan, ()) for plan in over_several if plan is not None)
-            return [*(plan for plan in plans if plan is not None), *together], refused
+            return [*(plan for plan in plans if plan is not None), *together], {**refused, **dry_run.refused}
 
     done, refused = asyncio.run(plan_all())
     tell_refused(refused)

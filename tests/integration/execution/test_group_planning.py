@@ -3,10 +3,11 @@
 import pytest
 
 from squire_pipelines.domain.plan_groups import group_subject
-from squire_pipelines.domain.tasks import Plan
+from squire_pipelines.domain.tasks import Plan, TaskStatus
 from squire_pipelines.execution.group_planning import (
     MadeGroupPlan,
     admit_groups_plan,
+    due_groups,
     group_basis,
     save_group_plan,
 )
@@ -16,7 +17,7 @@ from squire_pipelines.sections.goals import PlanGroup
 from squire_pipelines.sections.services import PlannerSettings
 from squire_pipelines.sections.tasks import PublishingSettings
 from squire_pipelines.settings.model import Settings
-from tests.support.ledgers import TRACE, spec
+from tests.support.ledgers import TRACE, collect, dispatch, spec
 
 API, WEB = MEMBERS = ("acme/api", "acme/web")
 GROUP = PlanGroup(name="checkout", repositories=MEMBERS, goals="Offer and use version 2.")
@@ -60,3 +61,28 @@ def test_a_groups_plan_is_checked_by_the_default_branches_that_github_has(ledger
         ("use", f"has the base branch 'trunk'; that of {WEB} is 'develop'")
     ]
     assert created == ()
+
+
+def test_a_dependency_that_fails_in_one_repository_cancels_what_waits_in_another(ledger: Ledger) -> None:
+    offer, use = made().tasks
+    waiting = made().model_copy(update={"tasks": (offer, use.model_copy(update={"depends_on": ("offer",)}))})
+    with ledger.write() as tx:
+        plans.save(tx, waiting, (), trace_id=TRACE, run_id=None)
+        first, second = admit_groups_plan(tx, SETTINGS, GROUP, lambda _: SETTINGS)
+        tasks.cancel(tx, first, actor="cli:ann")
+    dispatch(ledger)
+    with ledger.read() as tx:
+        assert (tasks.get(tx, first).repository, tasks.get(tx, second).repository) == MEMBERS
+        assert tasks.get(tx, second).status is TaskStatus.CANCELLED
+
+
+def test_a_group_is_due_once_each_of_its_repositories_was_read_and_none_is_stopped(ledger: Ledger) -> None:
+    collect(ledger, repository=API)
+    with ledger.read() as tx:
+        assert due_groups(tx, SETTINGS) == ()
+        assert group_basis(tx, SETTINGS, GROUP).unread == (WEB,)
+        assert group_basis(tx, SETTINGS, GROUP, {WEB: ()}).unread == ()
+    collect(ledger, repository=WEB)
+    with ledger.read() as tx:
+        assert due_groups(tx, SETTINGS) == (GROUP,)
+        assert due_groups(tx, SETTINGS, stopped=(WEB,)) == ()

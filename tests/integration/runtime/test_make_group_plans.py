@@ -99,4 +99,9 @@ def test_a_group_that_cannot_be_planned_is_told_with_its_exit_code(pipeline: Pip
         assert "name a repository, or a group" in squire.fails(2, "plans", "make")
         unread = squire.fails(1, "plans", "make", "--group", "checkout", "--no-collect")
         assert f"{QUIET}, {HANDBOOK} have not been read yet" in unread
+        assert f"waits: {SUBJECT}: for a reading of {HANDBOOK}" in squire("run", QUIET, "--dry-run").stderr
+        collect(pipeline.ledger, repository=HANDBOOK)
+        file = pipeline.home / "config.toml"
+        file.write_text(file.read_text(encoding="utf-8").replace('"Offer and use version 2."', '["./gone.md"]'))
+        assert "gone.md cannot be used" in squire.fails(3, "run", QUIET, "--dry-run")
         assert model.main_requests == []
