@@ -13,9 +13,9 @@ import click
 from squire_pipelines.cli.context import CliContext, write_fields
 from squire_pipelines.cli.editor import named_editor, write_text
 from squire_pipelines.cli.failures import fail
+from squire_pipelines.cli.parameters import REPOSITORY
 from squire_pipelines.cli.request_options import RequestOptions, known_repository, warn_of
 from squire_pipelines.domain.branches import DEFAULT_BRANCH
-from squire_pipelines.domain.identity import parse_repository
 from squire_pipelines.domain.tasks import TaskSpec
 from squire_pipelines.domain.terminal_text import plain
 from squire_pipelines.errors import ConfigError, SettingError
@@ -67,8 +67,12 @@ class RequestDialogue:
         default = names[0] if len(names) == 1 else None
 
         def take(answer: str) -> str:
+            try:
+                name = REPOSITORY.convert(answer, None, click.get_current_context())
+            except click.BadParameter as error:
+                raise ValueError(error.message) from error
             with self._context.ledger.read() as tx:
-                return known_repository(self._context, tx, parse_repository(answer))
+                return known_repository(self._context, tx, name)
 
         with _completion(names):
             return self._ask("repository", take, default=default)

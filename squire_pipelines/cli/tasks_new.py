@@ -91,18 +91,21 @@ def new(
     _check_plan(plan=plan, accept=accept, is_plain=branch is None and schedule is None)
     dialogue = RequestDialogue(context) if may_ask(context, as_json=as_json) else None
     name = _repository(context, repository, dialogue)
+    base, branch = base or DEFAULT_BRANCH, _own_branch(context, branch)
     if dialogue is not None and template is None and (options["text"], options["prompt"]) == (None, None):
+        # What is wrong with the options is said before a person has written a text.
+        _request(context, {**options, "text": "?"}, None).spec(name, base_branch=base)
         options["text"] = dialogue.ask_text()
     filled = filled_template(context, template, params, repository=name, dialogue=dialogue)
     request = _request(context, options, filled)
-    base, branch = base or DEFAULT_BRANCH, _own_branch(context, branch)
     if plan:
         _make_planned(context, request, name, base, None if accept else dialogue, accept=accept, as_json=as_json)
         return
     if dialogue is not None and dialogue.has_asked:
+        title = options["title"] or (filled.title if filled is not None else None)
         request = dialogue.confirm(
             request,
-            lambda text: _request(context, {**options, "text": text, "prompt": None}, None),
+            lambda text: _request(context, {**options, "title": title, "text": text, "prompt": None}, None),
             name,
             base_branch=base,
             branch=branch,

@@ -125,13 +125,14 @@ def test_an_empty_text_and_an_editor_that_fails_make_no_task(configured: Squire,
 
 def test_a_wrong_repository_is_asked_for_again_and_not_for_ever(configured: Squire) -> None:
     with bare(configured) as terminal:
-        for answer in ("nonsense", "acme/none", "a b", "https://github.com/acme/none", "/"):
+        for answer in ("nonsense", "acme/none", "https://gitlab.test/acme/shop", "https://github.com/acme/none", "/"):
             terminal.expect("repository: ")
             terminal.type(f"{answer}\r")
         code, seen = terminal.end()
     assert code == 1, seen
     assert "is not a repository name" in seen
     assert "acme/none is not one of Squire's repositories" in seen
+    assert "is on gitlab.test, and Squire works on the repositories of github.com" in " ".join(seen.split())
 
 
 def test_what_a_template_needs_is_asked_for_and_what_it_resembles_is_said_before_it_is_made(
@@ -153,6 +154,23 @@ def test_what_a_template_needs_is_asked_for_and_what_it_resembles_is_said_before
     assert samples.read(tasks.events, row["id"])[0].reason.startswith("asked for by the template squire:upgrade")
 
 
+def test_a_templates_title_stays_when_its_text_is_edited(configured: Squire, samples: SampleData, editor: Path) -> None:
+    (editor.parent / "written").write_text("Quickly. ")
+    words = (REPOSITORY, "--template", "upgrade-dependency", "--param", "version=2")
+    with bare(configured, *words, editor=editor) as terminal:
+        terminal.expect("has it: ")
+        terminal.type("httpx\r")
+        terminal.expect(QUESTION)
+        terminal.type("e\r")
+        assert "title:         Upgrade httpx to 2" in terminal.expect(QUESTION)
+        terminal.type("y\r")
+        code, seen = terminal.end()
+    assert code == 0, seen
+    (row,) = configured.json("tasks", "list")
+    task = samples.read(tasks.get, row["id"])
+    assert (task.title, task.spec.prompt[:9]) == ("Upgrade httpx to 2", "Quickly. ")
+
+
 def test_who_says_all_of_it_is_asked_nothing(configured: Squire) -> None:
     with bare(configured, REPOSITORY, "Tidy up") as terminal:
         code, seen = terminal.end()
@@ -165,4 +183,7 @@ def test_nobody_is_asked_without_a_terminal_or_for_json(configured: Squire) -> N
     with bare(configured, REPOSITORY, "--json") as terminal:
         code, seen = terminal.end()
     assert (code, "say what is to be done" in seen) == (2, True)
+    with bare(configured, REPOSITORY, "--agent", "nope") as terminal:
+        code, seen = terminal.end()
+    assert (code, "there is no agent 'nope'" in seen) == (3, True), "it is said before a text is written"
     assert configured.json("tasks", "list") == []
