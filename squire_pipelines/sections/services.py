@@ -68,7 +68,10 @@ class PlannerSettings(SettingsSection):
         default=None, ge=4_000, le=100_000_000, description="read and answered together; else by the model's name"
     )
     context_bytes: int = Field(
-        default=24_576, ge=0, le=24_576, description="of the prompt, for what is known of the repository; 0 reads none"
+        default=24_576,
+        ge=0,
+        le=24_576,
+        description="of the prompt, for what is known of the repository, or of all of a group; 0 reads none",
     )
     context_timeout_s: Seconds = Field(default=120, description="until a plan is made without the repository's code")
     cache_ttl_s: SecondsOrNone = Field(
