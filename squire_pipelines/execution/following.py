@@ -39,13 +39,27 @@ class StepTaken:
 
 def due_steps(ledger: Ledger, settings_of: SettingsOf) -> tuple[str, ...]:
     """Return the tasks whose pull requests have a step to take. Changes nothing."""
+    return _due_steps(ledger, settings_of, _is_news)
+
+
+def _due_steps(
+    ledger: Ledger, settings_of: SettingsOf, is_due: Callable[[Followed, NextStep], bool]
+) -> tuple[str, ...]:
     with ledger.read() as tx:
         look = _Look(tx, settings_of)
         return tuple(
             followed.outcome.task_id
             for followed in followed_pulls.read_followed(tx)
-            if _is_news(followed, look.step_of(followed)[0])
+            if is_due(followed, look.step_of(followed)[0])
         )
+
+
+def begin_work(ledger: Ledger, settings_of: SettingsOf) -> tuple[StepTaken, ...]:
+    """Take the steps that make a task, of pull requests of which GitHub was asked since the last work on them ended.
+
+    People wait for these, and they need neither GitHub nor a run of the job `follow`.
+    """
+    return _take_all(ledger, settings_of, _is_work)
 
 
 def take_steps(ledger: Ledger, settings_of: SettingsOf) -> tuple[StepTaken, ...]:
@@ -53,22 +67,35 @@ def take_steps(ledger: Ledger, settings_of: SettingsOf) -> tuple[StepTaken, ...]
 
     Repeating it takes none twice: the task of a step is made once for each head and round, and covers its facts.
     """
+    return _take_all(ledger, settings_of, _is_news)
+
+
+def _take_all(
+    ledger: Ledger, settings_of: SettingsOf, is_due: Callable[[Followed, NextStep], bool]
+) -> tuple[StepTaken, ...]:
     taken = []
-    for task_id in due_steps(ledger, settings_of):
+    for task_id in _due_steps(ledger, settings_of, is_due):
         with ledger.write() as tx:
             tx.exclusive("follow")
             look = _Look(tx, settings_of)
             # Decided anew within the lock: another process may have taken it.
             for followed in followed_pulls.read_followed(tx, task_ids=[task_id]):
                 step, facts = look.step_of(followed)
-                if _is_news(followed, step):
+                if is_due(followed, step):
                     taken.append(_take(tx, settings_of(followed.outcome.repository), followed, step, facts))
     return tuple(taken)
 
 
 def _is_news(followed: Followed, step: NextStep) -> bool:
+    if step.begin is not None:
+        return _is_work(followed, step)
     outcome = followed.outcome
-    return step.begin is not None or (outcome.follow_state, outcome.follow_reason or "") != (step.state, step.reason)
+    return (outcome.follow_state, outcome.follow_reason or "") != (step.state, step.reason)
+
+
+def _is_work(followed: Followed, step: NextStep) -> bool:
+    # Of work that has ended, GitHub is asked first what it met with.
+    return step.begin is not None and not followed.is_to_be_asked
 
 
 class _Look:

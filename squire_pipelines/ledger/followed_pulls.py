@@ -43,6 +43,7 @@ class OwnWork:
     created_at: datetime
     cause: str | None = None
     message: str | None = None
+    ended_at: datetime | None = None
 
     @property
     def is_refused(self) -> bool:
@@ -81,6 +82,12 @@ class Followed:
         return tuple(
             work for work in self.work if work.follow_up is not None and (since is None or work.created_at > since)
         )
+
+    @property
+    def is_to_be_asked(self) -> bool:
+        """Whether work on it has ended since GitHub was asked: what that met with is not known yet."""
+        asked_at = self.outcome.polled_at
+        return any(work.ended_at and (asked_at is None or work.ended_at > asked_at) for work in self.work)
 
     def count(self, kind: FollowUpKind, *, head_sha: str | None = None) -> int:
         """Return how much present work of a kind there is, in all or for one head; what was cancelled is none."""
@@ -157,13 +164,13 @@ def _work_on(tx: Transaction, branches: set[tuple[str, str]]) -> Mapping[tuple[s
     for repository, names in branches_of.items():
         query = select(
             *(tasks.c.id, tasks.c.status, tasks.c.spec, tasks.c.base_branch, tasks.c.created_at),
-            *(tasks.c.cause, tasks.c.message),
+            *(tasks.c.cause, tasks.c.message, tasks.c.ended_at),
         ).where(tasks.c.repository == repository, tasks.c.base_branch.in_(names))
         for row in tx.execute(query.order_by(tasks.c.id)):
             stored = row.spec.get("follow_up")
             follow_up = FollowUp.model_validate(stored) if stored else None
             by_branch[repository, row.base_branch].append(
-                OwnWork(row.id, TaskStatus(row.status), follow_up, row.created_at, row.cause, row.message)
+                OwnWork(row.id, TaskStatus(row.status), follow_up, row.created_at, row.cause, row.message, row.ended_at)
             )
     return by_branch
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Row, Select, delete, exists, func, insert, or_, select, update
+from sqlalchemy import Row, Select, and_, delete, exists, func, insert, or_, select, update
 
 from squire_pipelines.domain.following import JUST_OPENED
 from squire_pipelines.domain.outcomes import (
@@ -22,6 +22,7 @@ from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import merges, outcomes, tasks
 from squire_pipelines.ledger.transitions import EventContext, record_event
 
+_REOPENED_WITHIN, _REOPENED_EVERY = timedelta(days=14), timedelta(hours=1)
 UNKNOWN = "unknown"
 """How an event says that nothing is known of a head's checks."""
 
@@ -58,6 +59,7 @@ class Outcome:
     mergeability: str | None = None
     review_decision: str | None = None
     draft: bool | None = None
+    polled_at: datetime | None = None
     landed: bool | None = None
     handed_over: str | None = None
     told_reason: str | None = None
@@ -182,17 +184,17 @@ def _facts_of_head(row: Row[Any], report: PullRequestReport, now: datetime) -> d
     }
 
 
-def record_failed_checks(tx: Transaction, repository: str, head_sha: str, *, actor: str) -> tuple[Outcome, ...]:
-    """Record that a check of a commit has failed; return the outcomes whose head it is.
+def record_failed_checks(
+    tx: Transaction, repository: str, head_sha: str, *, at: datetime, actor: str
+) -> tuple[Outcome, ...]:
+    """Record that a check of a commit has failed, and that this came to be known `at`; return the outcomes of the head.
 
     One failed check holds for the commit as a whole until GitHub is asked about it again.
     """
     rows = tx.execute(_of_head(repository, head_sha)).all()
     for row in rows:
         if row.checks != ChecksState.FAILED:
-            change_outcome(
-                tx, row, actor=actor, reason="a check failed", checks=ChecksState.FAILED, checks_since=tx.now
-            )
+            change_outcome(tx, row, actor=actor, reason="a check failed", checks=ChecksState.FAILED, checks_since=at)
     return tuple(outcome_of(row) for row in rows)
 
 
@@ -288,10 +290,11 @@ def awaiting_approval(tx: Transaction, task_ids: Collection[str]) -> tuple[Outco
 
 
 def to_poll(tx: Transaction, *, not_since_s: float, limit: int = 100) -> tuple[Outcome, ...]:
-    """Return open pull requests that GitHub was not asked about for `not_since_s` seconds, the longest ago first.
+    """Return pull requests that GitHub was not asked about for `not_since_s` seconds, the longest ago first.
 
     Deliveries can be lost (GitHub does not send them again by itself), so that we also ask. And work on one that has
     ended since may have met with what we do not know: somebody's push, or an end. It is asked about before the next.
+    One that was closed may be opened again: of these, GitHub is asked once an hour, for two weeks.
     """
     before = tx.now - timedelta(seconds=not_since_s)
     own, work = tasks.alias(), tasks.alias()
@@ -305,7 +308,16 @@ def to_poll(tx: Transaction, *, not_since_s: float, limit: int = 100) -> tuple[O
     rows = tx.execute(
         select(outcomes)
         .join(own, own.c.id == outcomes.c.task_id)
-        .where(outcomes.c.state == PullRequestState.OPEN, or_(asked_at < before, has_ended_since))
+        .where(
+            or_(
+                and_(outcomes.c.state == PullRequestState.OPEN, or_(asked_at < before, has_ended_since)),
+                and_(
+                    outcomes.c.state == PullRequestState.CLOSED,
+                    outcomes.c.closed_at > tx.now - _REOPENED_WITHIN,
+                    asked_at < tx.now - _REOPENED_EVERY,
+                ),
+            )
+        )
         .order_by(outcomes.c.polled_at.nulls_first(), outcomes.c.task_id)
         .limit(limit)
     )

@@ -142,7 +142,7 @@ def _apply_deliveries(ledger: Ledger, summary: FollowSummary, log: RunLog, prefi
             error = None
             try:
                 with tx.connection.begin_nested():  # applied whole or not at all
-                    _apply(tx, parsed, f"delivery:{delivery.id}", touched)
+                    _apply(tx, parsed, delivery, touched)
             except (ValueError, TypeError, OverflowError, StatementError) as failure:
                 # What was stored cannot be used: it must not hold up the deliveries behind it for ever.
                 if isinstance(failure, DBAPIError) and failure.connection_invalidated:
@@ -154,7 +154,8 @@ def _apply_deliveries(ledger: Ledger, summary: FollowSummary, log: RunLog, prefi
     return touched
 
 
-def _apply(tx: Transaction, parsed: ParsedDelivery, actor: str, touched: _Touched) -> None:
+def _apply(tx: Transaction, parsed: ParsedDelivery, delivery: PendingDelivery, touched: _Touched) -> None:
+    actor = f"delivery:{delivery.id}"
     task_ids = [outcomes.apply_report(tx, parsed.report, actor=actor)] if parsed.report else []
     if parsed.report is not None and parsed.reverts is not None:
         report = parsed.report
@@ -171,7 +172,7 @@ def _apply(tx: Transaction, parsed: ParsedDelivery, actor: str, touched: _Touche
     if parsed.checks is not None:
         checks = parsed.checks
         if checks.state is ChecksState.FAILED:
-            outcomes.record_failed_checks(tx, checks.repository, checks.head_sha, actor=actor)
+            outcomes.record_failed_checks(tx, checks.repository, checks.head_sha, at=delivery.received_at, actor=actor)
         # A check that passed says nothing of the others: GitHub is asked about the commit as a whole.
         touched.checked += outcomes.of_head(tx, checks.repository, checks.head_sha)
 

@@ -42,6 +42,7 @@ def dispatch(
     The run key is the attempt's id, and a key launches one run, however often it is requested.
     """
     from squire_pipelines.execution import step_executor
+    from squire_pipelines.execution.following import begin_work
     from squire_pipelines.execution.repository_settings import repository_settings
     from squire_pipelines.ledger import repositories
 
@@ -54,6 +55,9 @@ def dispatch(
     unready = {**assignments.unready, **own.stopped, **replaced}
     for name, why in unready.items():
         context.log.error(f"{name}: nothing is dispatched: {why}")
+    # The checks of a pull request have settled: its task would otherwise wait for a run that makes it.
+    for step in begin_work(ledger, own.of):
+        context.log.info(f"{step.repository}#{step.number}: {step.step.reason}")
     mark_of = _marks(settings)
     for (name, agent, _), problem in assignments.problems.items():
         if name not in unready:

@@ -13,7 +13,7 @@ from squire_pipelines.sensors.activity import reason_to_wait
 @dg.sensor(
     name="outcomes",
     job_name="follow",
-    minimum_interval_seconds=intervals.SLOW_SENSOR_INTERVAL_S,
+    minimum_interval_seconds=intervals.SENSOR_INTERVAL_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Requests a look at our pull requests when deliveries are about them, or none came for a while.",
     tags={"squire/part": "follow"},

@@ -22,7 +22,7 @@ from squire_pipelines.assets.signals import SOURCES, CollectConfig, collect_sign
 from squire_pipelines.domain.tasks import AttemptStatus
 from squire_pipelines.execution import recovery, workspace
 from squire_pipelines.execution.follow_telling import has_to_tell
-from squire_pipelines.execution.following import due_steps
+from squire_pipelines.execution.following import begin_work, due_steps
 from squire_pipelines.execution.repository_settings import repository_settings
 from squire_pipelines.github.access import access_from
 from squire_pipelines.github.client import GitHubClient
@@ -159,13 +159,14 @@ class LifeSquire:
         self.collect()
         self.go_on()
 
-    def _due_deliveries(self) -> tuple[int, ...]:
+    def due_deliveries(self) -> tuple[int, ...]:
+        """Take the deliveries that ask for a collection."""
         with self.ledger.write() as tx:
             due = deliveries.take_for_collection(tx, retry_after_s=self.settings.pipeline.redelivery_s)
         return tuple(delivery.id for delivery in due)
 
     def _collect_what_is_due(self) -> bool:
-        if not (ids := self._due_deliveries()):
+        if not (ids := self.due_deliveries()):
             return False
         self.collect(ids)
         return True
@@ -207,13 +208,18 @@ class LifeSquire:
 
     def work(self) -> bool:
         """Run the attempts that are due, and recover those whose runs died; return whether there was one."""
+        begin_work(self.ledger, repository_settings(self.ledger, self.settings).of)
         self.on_ready()
         dispatch(self.ledger)
+        return self.run_queued() | self._recover()
+
+    def run_queued(self) -> bool:
+        """Run the attempts that wait for their runs; return whether there was one."""
         with self.ledger.read() as tx:
             queued = attempts.queued(tx)
         for attempt in queued:
             self._run_attempt({tags.ATTEMPT: attempt.id, tags.TRACE: attempt.trace_id})
-        return bool(queued) | self._recover()
+        return bool(queued)
 
     def _recover(self) -> bool:
         done = False
