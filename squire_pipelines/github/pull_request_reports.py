@@ -1,16 +1,24 @@
-"""What became of many pull requests at once: one request for each fifty. Reads only.
+"""What became of many pull requests at once, of whatever repositories: one request for each fifty. Reads only.
 
 A repository's signals are read by `collecting`; pull requests are written by `pulls`.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
 from squire_pipelines.domain.outcomes import Mergeability, PullRequestReport, PullRequestState, ReviewDecision
-from squire_pipelines.errors import GitHubNotFoundError
+from squire_pipelines.errors import (
+    GitHubError,
+    GitHubNotFoundError,
+    GitHubUnavailableError,
+    GitHubValidationError,
+)
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.models import Text, WithHead, parse
+from squire_pipelines.github.protocol import FieldError
 from squire_pipelines.github.query_texts import load_query
 from squire_pipelines.github.signals import checks_state
 
@@ -37,35 +45,94 @@ class _ReportedPullRequest(WithHead):
     review_decision: str | None = None
 
 
-async def pull_request_reports(
-    client: GitHubClient, repository: str, numbers: Iterable[int]
-) -> Mapping[int, PullRequestReport]:
-    """Return what GitHub says of many pull requests of one repository, by number, in one request for each 50.
+@dataclass(slots=True)
+class PullRequestReports:
+    """What GitHub says of pull requests, by repository and number, and why it says nothing of those of a repository."""
 
-    Numbers that do not exist are left out. Raises GitHubError for any other missing part.
+    reports: dict[tuple[str, int], PullRequestReport] = field(default_factory=dict)
+    errors: dict[str, GitHubError] = field(default_factory=dict)
+
+
+async def pull_request_reports(client: GitHubClient, pulls: Mapping[str, Iterable[int]]) -> PullRequestReports:
+    """Return what GitHub says of many pull requests of many repositories, in one request for each 50.
+
+    Numbers that do not exist are left out. An error of one repository is its own: where GitHub does not answer a whole
+    query, that is asked again in halves.
     """
-    owner, _, name = repository.partition("/")
-    unique = sorted(set(numbers))
-    reports: dict[int, PullRequestReport] = {}
-    for start in range(0, len(unique), REPORTS_PER_QUERY):
-        chunk = unique[start : start + REPORTS_PER_QUERY]
-        request = f"the query for {len(chunk)} pull requests"
-        answer = await client.execute(batch_query(chunk), {"owner": owner, "name": name}, request=request)
-        for failed in answer.errors:
-            if not (isinstance(failed.error, GitHubNotFoundError) and len(failed.path) > 1):
-                raise failed.error
-        fields = answer.data.get("repository") or {}
-        for number in chunk:
-            if (data := fields.get(f"pr{number}")) is not None:
-                reports[number] = _report(repository, parse(_ReportedPullRequest, data, request=request))
-    return reports
+    answered = PullRequestReports()
+    by_credential: dict[str, list[tuple[str, int]]] = defaultdict(list)
+    for repository, numbers in pulls.items():
+        try:
+            credential = await client.credential(repository)
+        except GitHubError as error:
+            answered.errors[repository] = error
+            continue
+        by_credential[credential] += [(repository, number) for number in sorted(set(numbers))]
+    for named in by_credential.values():
+        for start in range(0, len(named), REPORTS_PER_QUERY):
+            await _ask(client, named[start : start + REPORTS_PER_QUERY], answered)
+    return answered
 
 
-def batch_query(numbers: Sequence[int]) -> str:
-    """Return one GraphQL document that asks for several pull requests, each under the alias `pr<number>`."""
-    fields = "\n".join(f"    pr{int(number)}: pullRequest(number: {int(number)}) {{ ...Report }}" for number in numbers)
-    head = "query PullRequestReports($owner: String!, $name: String!) {\n  repository(owner: $owner, name: $name) {\n"
-    return f"{head}{fields}\n  }}\n}}\n{load_query('report')}"
+async def _ask(client: GitHubClient, named: Sequence[tuple[str, int]], answered: PullRequestReports) -> None:
+    request = f"the query for {len(named)} pull requests"
+    numbers: dict[str, list[int]] = defaultdict(list)
+    for repository, number in named:
+        numbers[repository].append(number)
+    variables: dict[str, object] = {}
+    for place, repository in enumerate(numbers):
+        owner, _, name = repository.partition("/")
+        variables |= {f"owner{place}": owner, f"name{place}": name}
+    try:
+        document = batch_query(list(numbers.values()))
+        answer = await client.execute(document, variables, request=request, repository=named[0][0])
+    except GitHubError as error:
+        is_of_query = (
+            isinstance(error, GitHubUnavailableError | GitHubValidationError) and "reason" not in error.context
+        )
+        if is_of_query and len(numbers) > 1:
+            middle = len(named) // 2
+            await _ask(client, named[:middle], answered)
+            await _ask(client, named[middle:], answered)
+        else:
+            answered.errors |= dict.fromkeys(numbers, error)
+        return
+    # An error without a path is one of all.
+    failed = {
+        str(part.path[0]) if part.path else "": part.error for part in answer.errors if not _is_missing_number(part)
+    }
+    for place, (repository, chunk) in enumerate(numbers.items()):
+        if (missing := failed.get(f"r{place}") or failed.get("")) is not None:
+            answered.errors[repository] = missing
+            continue
+        fields = answer.data.get(f"r{place}") or {}
+        try:
+            parts = {number: data for number in chunk if (data := fields.get(f"pr{number}")) is not None}
+            answered.reports |= {
+                (repository, number): _report(repository, parse(_ReportedPullRequest, data, request=request))
+                for number, data in parts.items()
+            }
+        except GitHubError as error:
+            answered.errors[repository] = error
+
+
+def _is_missing_number(failed: FieldError) -> bool:
+    return isinstance(failed.error, GitHubNotFoundError) and len(failed.path) > 1
+
+
+def batch_query(numbers: Sequence[Sequence[int]]) -> str:
+    """Return one GraphQL document that asks for pull requests of several repositories.
+
+    Each repository has the alias `r<place>`, and in it each pull request `pr<number>`.
+    """
+    places = range(len(numbers))
+    parameters = ", ".join(f"$owner{place}: String!, $name{place}: String!" for place in places)
+    lines = [f"query PullRequestReports({parameters}) {{"]
+    for place in places:
+        lines.append(f"  r{place}: repository(owner: $owner{place}, name: $name{place}) {{")
+        lines += [f"    pr{int(one)}: pullRequest(number: {int(one)}) {{ ...Report }}" for one in numbers[place]]
+        lines.append("  }")
+    return "\n".join([*lines, "}", load_query("report")])
 
 
 def _report(repository: str, pull: _ReportedPullRequest) -> PullRequestReport:

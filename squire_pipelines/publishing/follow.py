@@ -19,7 +19,7 @@ from squire_pipelines.errors import SquireError
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.connection import GitHub
 from squire_pipelines.github.events import ParsedDelivery, parse_delivery
-from squire_pipelines.github.pull_request_reports import pull_request_reports
+from squire_pipelines.github.pull_request_reports import REPORTS_PER_QUERY, pull_request_reports
 from squire_pipelines.ledger import deliveries, ended_pulls, outcomes
 from squire_pipelines.ledger.deliveries import PendingDelivery
 from squire_pipelines.ledger.outcomes import Outcome
@@ -71,8 +71,7 @@ async def follow(ledger: Ledger, settings: Settings, github: GitHub, log: RunLog
     summary = FollowSummary()
     touched = _apply_deliveries(ledger, summary, log, settings.publishing.branch_prefix)
     with ledger.read() as tx:
-        stale = outcomes.to_poll(tx, not_since_s=settings.pipeline.outcome_poll_s)
-        polls = {outcome.task_id: outcome for outcome in (*stale, *touched.checked)}
+        polls = _to_poll(tx, settings.pipeline.outcome_poll_s, touched.checked)
         asked_at = tx.now
     if not polls and not touched.task_ids:
         return summary
@@ -89,6 +88,20 @@ async def follow(ledger: Ledger, settings: Settings, github: GitHub, log: RunLog
     with ledger.write() as tx:
         outcomes.mark_polled(tx, tuple(polls), at=asked_at)
     return summary
+
+
+def _to_poll(tx: Transaction, poll_s: float, checked: Sequence[Outcome]) -> dict[str, Outcome]:
+    """Return the pull requests to ask about: those whose checks changed, those that wait for long, and a few more.
+
+    A query costs the same with few as with many: what waits for half as long fills it, and asks for none of its own.
+    """
+    due = {outcome.task_id: outcome for outcome in (*outcomes.to_poll(tx, not_since_s=poll_s), *checked)}
+    if not due:
+        return due
+    most = -(-len(due) // REPORTS_PER_QUERY) * REPORTS_PER_QUERY
+    soon = outcomes.to_poll(tx, not_since_s=poll_s / 2, limit=most)
+    more = [outcome for outcome in soon if outcome.task_id not in due][: most - len(due)]
+    return due | {outcome.task_id: outcome for outcome in more}
 
 
 @dataclass(slots=True)
@@ -183,16 +196,13 @@ async def _poll(
     by_repository: dict[str, list[int]] = {}
     for outcome in polls:
         by_repository.setdefault(outcome.repository, []).append(outcome.pr_number)
-    for repository, numbers in by_repository.items():
-        try:
-            reports = await pull_request_reports(client, repository, numbers)
-        except SquireError as error:
-            log.warning("%s: pull requests could not be asked about: %s", repository, error)
-            continue
-        with ledger.write() as tx:
-            for report in reports.values():
-                outcomes.apply_report(tx, report, actor="poll")
-        summary.asked += len(numbers)
+    answered = await pull_request_reports(client, by_repository)
+    for repository, error in answered.errors.items():
+        log.warning("%s: pull requests could not be asked about: %s", repository, error)
+    with ledger.write() as tx:
+        for report in answered.reports.values():
+            outcomes.apply_report(tx, report, actor="poll")
+    summary.asked += sum(len(numbers) for name, numbers in by_repository.items() if name not in answered.errors)
 
 
 async def _settle_approvals(

@@ -16,7 +16,7 @@ from squire_pipelines.ledger import attempts
 from squire_pipelines.sensors.dispatch import dispatch as dispatch_sensor
 from squire_pipelines.sensors.outcomes import outcomes as outcomes_sensor
 from squire_pipelines.sensors.webhooks import webhooks as webhooks_sensor
-from tests.support.ledgers import dispatch
+from tests.support.ledgers import add_task, dispatch
 from tests.support.life_squire import LifeSquire
 from tests.support.life_world import HOSTED, LifeForge
 
@@ -24,6 +24,7 @@ LOOK_S = 5.0
 LAUNCH_S = 3.4
 """From a request to the first op, on a machine that is not busy: as it was measured with Dagster's own executor."""
 _LONGEST_S = 600.0
+_QUIET_S = 61.0
 
 
 @dataclass
@@ -121,7 +122,14 @@ def _used() -> float:
 
 
 def seconds_to_mend(forge: LifeForge, squire: LifeSquire, phase_s: float) -> float:
-    """Return how long after its check has failed our red pull request has another head, by the forge's clock."""
+    """Return how long after its check has failed a red pull request of ours has another head, by the forge's clock."""
+    forge.hold_checks = True
+    add_task(squire.ledger, repository=HOSTED)
+    squire.go_on()
+    forge.settle()
+    forge.take_deliveries()
+    squire.clock.forward(_QUIET_S)
+    squire.look()
     forge.hold_checks = False
     forge.settle()
     for delivery in forge.take_deliveries():

@@ -45,7 +45,13 @@ class LifeForge:
     def __init__(self, folder: Path, clock: Clock) -> None:
         self.clock = clock
         config = ForgeConfig(
-            home=folder, web_url=WEB, token=TOKEN, webhook_secret="s", webhook_url=f"{WEB}/hook", merge_prefix=None
+            home=folder,
+            web_url=WEB,
+            token=TOKEN,
+            webhook_secret="s",
+            webhook_url=f"{WEB}/hook",
+            merge_prefix=None,
+            rate_limit=10**6,
         )
         self.world = World(config, clock=clock)
         self.app = build_app(self.world)
@@ -53,7 +59,7 @@ class LifeForge:
         expectations = ({"check": CHECK, "path": STATE_FILE, "pattern": "^good$", "message": "state.txt is bad"},)
         host(
             self.world,
-            HostRequest.model_validate({"owner": OWNER, "name": NAME, "path": _sample(), "expectations": expectations}),
+            HostRequest.model_validate({"owner": OWNER, "name": NAME, "path": sample(), "expectations": expectations}),
         )
         self.persons_commits: list[str] = []
         self.hold_checks = False
@@ -295,7 +301,7 @@ def _commit(bare: Path, parent: str, files: dict[str, str], message: str) -> str
 
 
 @cache
-def _sample() -> Path:
+def sample() -> Path:
     """Make the repository that is hosted."""
     folder = Path(tempfile.mkdtemp(prefix="squire-life-"))
     git(folder, "init", "--quiet", "--initial-branch=main")

@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
+import httpx
+
 from squire_forge.records import Delivery
 from squire_pipelines.domain.following import FollowState
 from squire_pipelines.domain.states import EventSubject
@@ -51,11 +53,30 @@ class Kills(StrEnum):
     EACH = "each"
 
 
+class Wrong(StrEnum):
+    """What may be wrong with a life."""
+
+    ENDING = "endings told wrongly"
+    SECOND_PULL = "second pull requests"
+    LOST = "work lost, or done twice"
+    PUSHED_OVER = "pushes over a person's commit"
+    SAID_TWICE = "comments twice"
+    UNDONE = "left undone"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong in the end, in a sentence."""
+
+    kind: Wrong
+    text: str
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What was wrong in the end, and how often a process was killed."""
 
-    problems: tuple[str, ...]
+    problems: tuple[Problem, ...]
     kills: int
 
 
@@ -167,16 +188,17 @@ class LifeRun:
 
     # ── What must hold ────────────────────────────────────────────────────────────────────────────────────────────
 
-    def problems(self) -> tuple[str, ...]:
-        """Return what is wrong in the end, in sentences; nothing where all is well."""
-        return (
-            *self._wrong_endings(),
-            *self._too_many_pulls(),
-            *self._lost_work(),
-            *self._overwritten(),
-            *self._said_twice(),
-            *self._left_undone(),
-        )
+    def problems(self) -> tuple[Problem, ...]:
+        """Return what is wrong in the end; nothing where all is well."""
+        checks = {
+            Wrong.ENDING: self._wrong_endings,
+            Wrong.SECOND_PULL: self._too_many_pulls,
+            Wrong.LOST: self._lost_work,
+            Wrong.PUSHED_OVER: self._overwritten,
+            Wrong.SAID_TWICE: self._said_twice,
+            Wrong.UNDONE: self._left_undone,
+        }
+        return tuple(Problem(kind, text) for kind, check in checks.items() for text in check())
 
     def _outcome(self) -> Outcome | None:
         with self._squire.ledger.read() as tx:
@@ -272,33 +294,47 @@ class Lives:
 
     def live(self, name: str, news: News, kills: Kills, *, seed: int = 0) -> Verdict:
         """Live one life; return what was wrong."""
-        self._ledger.killer = killer = Killer()
-        empty_tables(self._ledger)
+        chance = None if kills is Kills.NONE else random.Random(f"{name} {news} {seed}")  # noqa: S311 - repeatable
         life = LIVES[name]
-        with tempfile.TemporaryDirectory(dir=self._folder) as one, _environment(Path(one)):
-            settings = _settings(life)
-            forge = LifeForge(Path(one) / "forge", self._clock)
-            agent = ScriptedAgent(life.works)
-            chance = None if kills is Kills.NONE else random.Random(f"{name} {news} {seed}")  # noqa: S311 - repeatable
-            squire = LifeSquire(
-                settings,
-                self._ledger,
-                self._clock,
-                forge.transport(),
-                agent,
-                chance=chance,
-                kills_everywhere=kills is Kills.EACH,
-            )
+        with self.begin(life, chance=chance, kills_everywhere=kills is Kills.EACH) as (forge, squire):
             run = LifeRun(life, forge, squire, news)
-            agent.act = run.act
+            squire.agent.act = run.act
             try:
                 run.live()
                 problems = run.problems()
             except AssertionError as error:
-                problems = (str(error),)
+                problems = (Problem(Wrong.UNDONE, str(error)),)
+        return Verdict(problems, self._ledger.killer.kills)
+
+    @contextmanager
+    def begin(
+        self,
+        life: Life,
+        *,
+        chance: random.Random | None = None,
+        kills_everywhere: bool = False,
+        counts: Callable[[httpx.AsyncBaseTransport], httpx.AsyncBaseTransport] = lambda transport: transport,
+    ) -> Iterator[tuple[LifeForge, LifeSquire]]:
+        """Begin a life that the caller goes on with; `counts` may wrap what carries requests to the forge."""
+        self._ledger.killer = Killer()
+        empty_tables(self._ledger)
+        with tempfile.TemporaryDirectory(dir=self._folder) as one, _environment(Path(one)):
+            forge = LifeForge(Path(one) / "forge", self._clock)
+            try:
+                yield (
+                    forge,
+                    LifeSquire(
+                        _settings(life),
+                        self._ledger,
+                        self._clock,
+                        counts(forge.transport()),
+                        ScriptedAgent(life.works),
+                        chance=chance,
+                        kills_everywhere=kills_everywhere,
+                    ),
+                )
             finally:
                 forge.close()
-        return Verdict(problems, killer.kills)
 
 
 @contextmanager

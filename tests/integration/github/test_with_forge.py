@@ -89,7 +89,7 @@ def test_what_has_not_changed_costs_no_quota_when_it_is_asked_again(forge: Forge
 
 
 async def report_of(client: GitHubClient, repository: str, number: int) -> PullRequestReport:
-    return (await pull_request_reports(client, repository, [number]))[number]
+    return (await pull_request_reports(client, {repository: [number]})).reports[repository, number]
 
 
 def collect(forge: ForgeProcess, repository: str, *, attempts: int = 1) -> dict[AnySource, Collection]:
@@ -232,8 +232,8 @@ def test_pull_request_is_opened_once_however_often_it_is_asked_for(patient_forge
     report = run(forge, lambda client: report_of(client, "demo/quiet", created.number))
     assert (report.state, report.head_ref, report.head_sha) == (PullRequestState.CLOSED, BRANCH, head)
     assert report.closed_at is not None
-    many = run(forge, lambda client: pull_request_reports(client, "demo/quiet", [created.number, 999]))
-    assert many == {created.number: report}
+    many = run(forge, lambda client: pull_request_reports(client, {"demo/quiet": [created.number, 999]}))
+    assert many.reports == {("demo/quiet", created.number): report}
 
 
 @pytest.mark.slow

@@ -175,3 +175,43 @@ def test_a_task_that_waits_for_approval_is_work_under_way(ledger: Ledger) -> Non
     with ledger.write() as tx:
         decide(tx, own, bulk.reject("no"))
     assert read(ledger, task_id).under_way is None
+
+
+def add_work(ledger: Ledger, pull: str, cause: Cause) -> str:
+    """Add work of Squire's own to a pull request, which ends so; its id."""
+    with ledger.read() as tx:
+        branch = tasks.get(tx, pull).branch
+    follow_up = FollowUp(kind=FollowUpKind.CHECKS, head_sha=HEAD)
+    attempt = start_attempt(ledger, base_branch=branch, follow_up=follow_up, max_attempts=1)
+    settle(ledger, attempt, cause)
+    return attempt.task_id
+
+
+def test_of_work_that_has_ended_github_is_asked_before_there_is_more(ledger: Ledger, clock: Clock) -> None:
+    pull = open_pull(ledger)
+    assert not read(ledger, pull).is_to_be_asked
+    clock.forward(1)
+    work = add_work(ledger, pull, Cause.PUBLISH_REFUSED)
+    followed = read(ledger, pull)
+    assert followed.is_to_be_asked
+    assert followed.present_work[-1].is_refused
+    with ledger.write() as tx:
+        assert [outcome.task_id for outcome in outcomes.to_poll(tx, not_since_s=3600)] == [pull]
+        assert followed_pulls.owner_of(tx, work) == pull
+        assert followed_pulls.owner_of(tx, pull) is None
+        outcomes.mark_polled(tx, (pull,), at=tx.now)
+    assert not read(ledger, pull).is_to_be_asked
+
+
+def test_taking_up_publishes_what_github_did_not_take(ledger: Ledger, clock: Clock) -> None:
+    pull = open_pull(ledger)
+    work = add_work(ledger, pull, Cause.PUBLISH_REFUSED)
+    with ledger.write() as tx:
+        why = "GitHub does not take it"
+        followed_pulls.record_state(tx, read(ledger, pull), FollowState.HANDED_OVER, why, handed_over=why)
+    clock.forward(1)
+    with ledger.write() as tx:
+        assert followed_pulls.take_up(tx, pull, actor="ann", reason="asked for")
+        assert tasks.get(tx, work).status is TaskStatus.READY
+    followed = read(ledger, pull)
+    assert (followed.count(FollowUpKind.CHECKS), followed.count_others(FollowUpKind.CHECKS)) == (0, 1)

@@ -184,6 +184,28 @@ def test_open_pull_requests_are_polled_when_nobody_asked_for_long_the_longest_ne
     assert due() == [first, second]
 
 
+def test_a_closed_pull_request_may_be_opened_again_and_is_asked_about_once_an_hour_for_two_weeks(
+    ledger: Ledger, clock: Clock
+) -> None:
+    task_id = opened(ledger)
+    apply(ledger, report(CLOSED, 1).model_copy(update={"closed_at": clock.now}))
+
+    def due() -> list[str]:
+        with ledger.write() as tx:
+            ids = tuple(outcome.task_id for outcome in outcomes.to_poll(tx, not_since_s=60))
+            outcomes.mark_polled(tx, ids, at=tx.now)
+        return list(ids)
+
+    clock.forward(3599)
+    assert due() == []
+    clock.forward(2)
+    assert due() == [task_id]
+    clock.forward(61)
+    assert due() == []
+    clock.forward(14 * 86400)
+    assert due() == []
+
+
 def test_a_held_pull_request_is_approved_once_by_somebody(ledger: Ledger) -> None:
     task_id = opened(ledger)
     with ledger.write() as tx:

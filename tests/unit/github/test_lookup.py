@@ -118,8 +118,8 @@ async def test_repository_that_the_token_may_not_read_names_the_permissions(clie
     ],
 )
 async def test_report_tells_what_the_checks_say(client_of: ClientOf, rollup: str | None, checks: ChecksState) -> None:
-    fake = FakeGitHub({"PullRequestReports": answer({"repository": {"pr5": report(state=rollup)}})})
-    assert (await pull_request_reports(client_of(fake), "o/r", [5]))[5].checks is checks
+    fake = FakeGitHub({"PullRequestReports": answer({"r0": {"pr5": report(state=rollup)}})})
+    assert (await pull_request_reports(client_of(fake), {"o/r": [5]})).reports["o/r", 5].checks is checks
 
 
 @pytest.mark.parametrize(
@@ -142,28 +142,29 @@ async def test_report_tells_what_the_checks_say(client_of: ClientOf, rollup: str
 async def test_report_tells_whether_it_merges_and_what_reviews_say(
     client_of: ClientOf, fields: dict[str, str], mergeability: Mergeability, review: ReviewDecision
 ) -> None:
-    fake = FakeGitHub({"PullRequestReports": answer({"repository": {"pr5": report(isDraft=True) | fields}})})
-    pull = (await pull_request_reports(client_of(fake), "o/r", [5]))[5]
+    fake = FakeGitHub({"PullRequestReports": answer({"r0": {"pr5": report(isDraft=True) | fields}})})
+    pull = (await pull_request_reports(client_of(fake), {"o/r": [5]})).reports["o/r", 5]
     assert (pull.mergeability, pull.review_decision, pull.draft) == (mergeability, review, True)
 
 
 async def test_report_of_a_merged_pull_request(client_of: ClientOf) -> None:
     merged = report(mergedAt="2026-11-02T12:00:00Z", closedAt="2026-11-02T12:00:00Z") | {"state": "MERGED"}
-    fake = FakeGitHub({"PullRequestReports": answer({"repository": {"pr5": merged}})})
-    pull = (await pull_request_reports(client_of(fake), "o/r", [5]))[5]
+    fake = FakeGitHub({"PullRequestReports": answer({"r0": {"pr5": merged}})})
+    pull = (await pull_request_reports(client_of(fake), {"o/r": [5]})).reports["o/r", 5]
     assert (pull.state, pull.head_ref, pull.head_sha) == (
         PullRequestState.MERGED,
         "squire/t1-x",
         SHA,
     )
     assert pull.merged_at == datetime(2026, 11, 2, 12, 0, tzinfo=UTC)
-    assert fake.operations == [("PullRequestReports", {"owner": "o", "name": "r"})]
+    assert fake.operations == [("PullRequestReports", {"owner0": "o", "name0": "r"})]
 
 
 async def test_report_of_another_shape_is_unavailable(client_of: ClientOf) -> None:
-    fake = FakeGitHub({"PullRequestReports": answer({"repository": {"pr5": {"number": 5}}})})
-    with pytest.raises(GitHubUnavailableError, match="url"):
-        await pull_request_reports(client_of(fake), "o/r", [5])
+    fake = FakeGitHub({"PullRequestReports": answer({"r0": {"pr5": {"number": 5}}})})
+    error = (await pull_request_reports(client_of(fake), {"o/r": [5]})).errors["o/r"]
+    assert isinstance(error, GitHubUnavailableError)
+    assert "url" in str(error)
 
 
 async def test_many_reports_take_one_request_for_each_fifty(client_of: ClientOf) -> None:
@@ -176,28 +177,48 @@ async def test_many_reports_take_one_request_for_each_fifty(client_of: ClientOf)
             numbers = [n for n in range(1, 70) if f"pr{n}:" in text]
             entry = {
                 "type": "NOT_FOUND",
-                "path": ["repository", "pr3"],
+                "path": ["r0", "pr3"],
                 "message": "Could not resolve to a PullRequest",
             }
             parts: dict[str, Any] = {f"pr{n}": report(n) if n != 3 else None for n in numbers}
-            return answer({"repository": parts}, errors=[entry] if 3 in numbers else [])
+            return answer({"r0": parts}, errors=[entry] if 3 in numbers else [])
 
-    reports = await pull_request_reports(client_of(Many()), "o/r", [*range(1, 61), 5])
-    assert sorted(reports) == [n for n in range(1, 61) if n != 3]
-    assert reports[7].number == 7
+    reports = (await pull_request_reports(client_of(Many()), {"o/r": [*range(1, 61), 5]})).reports
+    assert sorted(reports) == [("o/r", n) for n in range(1, 61) if n != 3]
+    assert reports["o/r", 7].number == 7
     assert len(asked) == 2
 
 
 async def test_no_numbers_ask_nothing(client_of: ClientOf) -> None:
     fake = FakeGitHub()
-    assert await pull_request_reports(client_of(fake), "o/r", []) == {}
+    assert (await pull_request_reports(client_of(fake), {"o/r": []})).reports == {}
     assert fake.requests == []
 
 
-async def test_many_reports_of_an_unknown_repository_are_an_error(client_of: ClientOf) -> None:
-    fake = FakeGitHub({"PullRequestReports": answer({"repository": None}, errors=[NOT_FOUND])})
-    with pytest.raises(GitHubNotFoundError):
-        await pull_request_reports(client_of(fake), "o/r", [1])
+async def test_reports_of_many_repositories_take_one_request_and_one_repository_may_be_gone(
+    client_of: ClientOf,
+) -> None:
+    gone = {**NOT_FOUND, "path": ["r1"]}
+    content = {"r0": {"pr5": report()}, "r1": None, "r2": {"pr7": report(7)}}
+    fake = FakeGitHub({"PullRequestReports": answer(content, errors=[gone])})
+    answered = await pull_request_reports(client_of(fake), {"o/r": [5], "o/gone": [1], "p/s": [7]})
+    assert sorted(answered.reports) == [("o/r", 5), ("p/s", 7)]
+    assert isinstance(answered.errors["o/gone"], GitHubNotFoundError)
+    assert len(fake.operations) == 1
+
+
+async def test_a_query_of_many_repositories_that_github_does_not_answer_is_asked_in_halves(client_of: ClientOf) -> None:
+    class Halves(FakeGitHub):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            text = request.content.decode()
+            if '"bad"' in text:
+                return httpx.Response(502)
+            numbers = [n for n in (5, 7) if f"pr{n}:" in text]
+            return answer({f"r{place}": {f"pr{n}": report(n)} for place, n in enumerate(numbers)})
+
+    answered = await pull_request_reports(client_of(Halves()), {"o/r": [5], "o/bad": [1], "p/s": [7]})
+    assert sorted(answered.reports) == [("o/r", 5), ("p/s", 7)]
+    assert isinstance(answered.errors["o/bad"], GitHubUnavailableError)
 
 
 @pytest.mark.parametrize(

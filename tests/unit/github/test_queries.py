@@ -46,7 +46,7 @@ def test_query_is_valid_in_the_demo_forges_schema(forge: GraphQLSchema, name: st
 
 
 def test_batch_of_reports_is_valid_in_both_schemas(official: GraphQLSchema, forge: GraphQLSchema) -> None:
-    text = batch_query([1, 22, 333])
+    text = batch_query([[1, 22], [333]])
     assert errors_of(official, text) == []
     assert errors_of(forge, text) == []
 
