@@ -223,9 +223,11 @@ def _record_refusal(ledger: Ledger, followed: Followed, refused: MergeRefused) -
 
 async def _record_end(ledger: Ledger, client: GitHubClient, outcome: Outcome) -> None:
     """Record at once that a pull request is merged; a delivery or the next poll says so otherwise."""
-    reports = await pull_request_reports(client, outcome.repository, [outcome.pr_number])
+    answered = await pull_request_reports(client, {outcome.repository: [outcome.pr_number]})
+    for error in answered.errors.values():
+        raise error
     with ledger.write() as tx:
-        for report in reports.values():
+        for report in answered.reports.values():
             outcomes.apply_report(tx, report, actor=merges.ACTOR)
 
 

@@ -102,9 +102,9 @@ class OurPull:
         self.clock.forward(1_860)
 
         async def go(client: GitHubClient) -> None:
-            reports = await pull_request_reports(client, REPOSITORY, [self.number])
+            answered = await pull_request_reports(client, {REPOSITORY: [self.number]})
             with self.ledger.write() as tx:
-                for report in reports.values():
+                for report in answered.reports.values():
                     outcomes.apply_report(tx, report, actor="poll")
             take_steps(self.ledger, self.settings_of)
             await merge_pulls(self.ledger, client, self.settings_of, _LOG)
