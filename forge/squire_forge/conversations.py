@@ -42,6 +42,7 @@ def answer_remark(request: Request, world: World, body: object) -> Response:
         first = _remark(view, _repository(view, request), request)
         added = operations.answer_thread(view, first.thread, operations.viewer(view), text.body)
         shape = shapes.remark_shape(view, added, in_reply_to=first)
+    world.touch(first.thread.pull.repository.id)
     return answer(request, shape, 201)
 
 

@@ -13,6 +13,7 @@ from squire_forge import events, merge_rules, operations, settling, store, store
 from squire_forge.errors import RepositoryError
 from squire_forge.git import GitDirectory
 from squire_forge.records import Account, Pull, Repository, Ticket
+from squire_forge.reviewing import HostedReviewer, set_reviewer
 from squire_forge.world import View, World
 
 _MAX_ITEMS = 500
@@ -113,6 +114,7 @@ class HostRequest(_Shape):
     expectations: tuple[HostedExpectation, ...] = Field(default=(), max_length=_MAX_ITEMS)
     statuses: tuple[HostedStatus, ...] = Field(default=(), max_length=_MAX_ITEMS)
     merging: merge_rules.MergeRules = merge_rules.MergeRules()
+    reviewer: HostedReviewer | None = None
 
 
 def host(world: World, request: HostRequest) -> tuple[Repository, bool]:
@@ -206,6 +208,8 @@ def _insert(view: View, request: HostRequest, git: GitDirectory) -> Repository:
             description=status.description,
             created_at=now,
         )
+    if request.reviewer is not None:
+        set_reviewer(con, repository_id, request.reviewer)
     for issue in request.issues:
         _insert_issue(view, repository, issue)
     for pull in request.pull_requests:

@@ -7,7 +7,7 @@ repeated, so that a forge that was killed at any moment continues when it settle
 import sqlite3
 from collections.abc import Iterable
 
-from squire_forge import events, merge_rules, store, store_checks, store_closings, store_merging
+from squire_forge import events, merge_rules, reviewing, store, store_checks, store_closings, store_merging
 from squire_forge.checks import CheckResult, evaluate, overall
 from squire_forge.errors import RefusedError
 from squire_forge.git import GitDirectory, Person
@@ -248,18 +248,18 @@ def _merge_one(world: World, repository_id: int) -> bool:
     with world.database.reading() as con:
         repository = store.repository(con, repository_id)
         has_checks = bool(store_checks.expectations(con, repository_id))
-        due = None
+        due = []
         for pull in store.pulls(con, repository, state="open"):
             suite = store_checks.suite(con, repository, pull.head_sha)
             green = suite.conclusion == "success" if suite else not has_checks
             tip = store.branches(con, repository_id).get(pull.base_ref)
             may_merge = pull.head_ref.startswith(prefix) and not pull.draft and pull.fork is None
             if may_merge and green and tip and world.git(repository).merged_tree(tip, pull.head_sha):
-                due = pull
-                break
-    if due is None:
-        return False
-    with world.database.writing() as con:
-        keeper = store.ensure_account(con, KEEPER_LOGIN, "Bot", world.now())
-    merge(world, due, keeper)
-    return True
+                due.append(pull)
+    for pull in due:
+        if reviewing.is_content(world, pull):
+            with world.database.writing() as con:
+                keeper = store.ensure_account(con, KEEPER_LOGIN, "Bot", world.now())
+            merge(world, pull, keeper)
+            return True
+    return False

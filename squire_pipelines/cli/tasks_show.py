@@ -25,7 +25,7 @@ from squire_pipelines.domain.endings import Evidence
 from squire_pipelines.domain.tasks import Priority
 from squire_pipelines.domain.terminal_text import one_line, plain
 from squire_pipelines.execution.repository_settings import settings_in
-from squire_pipelines.ledger import announcements, head_reports
+from squire_pipelines.ledger import announcements, followed_pulls, head_reports
 from squire_pipelines.ledger import attempts as attempt_rows
 from squire_pipelines.ledger import outcomes as outcome_rows
 from squire_pipelines.ledger import tasks as task_rows
@@ -98,6 +98,15 @@ _OUTCOME: Columns = {
     "opened": "opened_at",
     "merged": "merged_at",
 }
+_WORK: Columns = {
+    "task": "task_id",
+    "mends": lambda work: work.follow_up.kind if work.follow_up else "what a person asked for",
+    "head": lambda work: work.follow_up.head_sha[:12] if work.follow_up else "",
+    "status": "status",
+    "cause": "cause",
+    "made": "created_at",
+    "ended": "ended_at",
+}
 _EVENT: Columns = {
     "time": "at",
     "what": lambda event: event.attempt_id or event.subject,
@@ -129,6 +138,7 @@ def show(context: CliContext, task_id: str, *, as_json: bool) -> None:
         events = task_rows.events(tx, task_id)
         outcome = outcome_rows.get(tx, task_id)
         needed = dependencies_of(tx, [task_id]).get(task_id, ())
+        work = followed_pulls.work_on_branch(tx, task.repository, task.branch)
         not_announced = announcements.last_error(tx, task_id)
         not_reported = head_reports.last_error(tx, task_id)
     if wait == FOR_ITS_START:
@@ -143,7 +153,7 @@ def show(context: CliContext, task_id: str, *, as_json: bool) -> None:
         content |= {"not_announced": not_announced, "not_reported": not_reported}
         # The fencing token lets its holder write to the ledger, so that it is not shown.
         rows = [{k: v for k, v in asdict(attempt).items() if k != "lease_token"} for attempt in attempts]
-        emit_json({**content, "attempt_rows": rows, "events": events, "outcome": outcome})
+        emit_json({**content, "attempt_rows": rows, "events": events, "outcome": outcome, "work": work})
         return
     _write_task(task, wait.text if wait is not None else None, needed)
     if not_announced is not None:
@@ -157,6 +167,9 @@ def show(context: CliContext, task_id: str, *, as_json: bool) -> None:
     if outcome is not None:
         write_line("\nOutcome")
         write_fields(outcome, _OUTCOME)
+    if work:
+        write_line("\nWork on its pull request, of the same trace")
+        context.console.print(table_of(work, _WORK))
 
 
 def _ask_about_agent(context: CliContext, task: Task) -> Wait:

@@ -15,16 +15,18 @@ from squire_forge import errors as forge_errors
 from squire_forge.process import ForgeProcess
 from squire_forge.samples import build_samples
 from squire_pipelines.agents import engine
-from squire_pipelines.demo import folder
+from squire_pipelines.demo import folder, story
 from squire_pipelines.demo.local import LocalRepository, inspect_repository
 from squire_pipelines.demo.options import DemoOptions, config_text, shell_command
 from squire_pipelines.demo.patience import Patience
+from squire_pipelines.domain.following import FollowState
 from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.domain.outcomes import PullRequestState
+from squire_pipelines.domain.states import EventSubject
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import EngineError, ImageMissingError, NotReachableError, PortInUseError, SquireError
 from squire_pipelines.execution import step_executor
-from squire_pipelines.ledger import deliveries
+from squire_pipelines.ledger import deliveries, tasks
 from squire_pipelines.ledger.store import Ledger, open_ledger
 from squire_pipelines.runtime.cycle import CycleState, CycleTask
 from squire_pipelines.runtime.follow import Follower, Say
@@ -36,6 +38,8 @@ from squire_pipelines.warehouse.query import run_query
 
 _POLL_S = 0.5
 _MIN_SAMPLES_MERGED = 3
+_STORY = "failed checks were mended, and a remark was answered, before a merge"
+_STATES = (FollowState.FIXING, FollowState.ANSWERING, FollowState.MERGED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +123,8 @@ class Demo:
             else:
                 samples = build_samples(home / "samples")
                 for sample in samples:
-                    forge.host_repository(sample)
-                commands = {sample.full_name: sample.agent_command for sample in samples}
+                    forge.host_repository(story.hosting_of(sample))
+                commands = {sample.full_name: story.command_of(sample) for sample in samples}
         text = config_text(self._options, commands, forge_port=state.forge_port, receiver_port=state.receiver_port)
         (home / "config.toml").write_text(text, encoding="utf-8")
         self._say(f"hosts {', '.join(commands)}")
@@ -154,7 +158,7 @@ class Demo:
                     services.keep_up()
 
                 cycle = self._wait(follower, services, settings, keep_up)
-            checks = tuple(self._check(cycle, forge, settings))
+            checks = tuple(self._check(cycle, forge, settings, ledger))
         finally:
             ledger.close()
         result = DemoResult(cycle.rows, checks, time.monotonic() - began)
@@ -179,7 +183,7 @@ class Demo:
             self._say(f"  {line}")
         return cycle
 
-    def _check(self, cycle: CycleState, forge: ForgeProcess, settings: Settings) -> Iterator[DemoCheck]:
+    def _check(self, cycle: CycleState, forge: ForgeProcess, settings: Settings, ledger: Ledger) -> Iterator[DemoCheck]:
         rows, readings = cycle.rows, cycle.readings
         silent = [
             f"{reading.repository} {reading.source}" for reading in readings if not reading.status.source_answered
@@ -194,6 +198,7 @@ class Demo:
         yield DemoCheck(
             "every task's agent ran and succeeded", _are_all(succeeded, rows), f"{len(succeeded)} of {len(rows)}"
         )
+        rows = tuple(row for row in rows if row.pr_number is not None or row.outcome is not None)
         merged = [row for row in rows if row.outcome is PullRequestState.MERGED]
         waiting = [row for row in rows if row.outcome is PullRequestState.OPEN and row.needs_approval]
         detail = f"{len(merged)} merged" + (f", {len(waiting)} wait for approval" if waiting else "")
@@ -204,6 +209,7 @@ class Demo:
         else:
             enough = len(merged) >= _MIN_SAMPLES_MERGED and _are_all(merged, rows)
             yield DemoCheck("every pull request was merged and its outcome recorded", enough, detail)
+            yield DemoCheck(_STORY, *_life_of_story(ledger, rows))
         bodies = {
             (repository["name"], pull["number"]): pull["body"]
             for repository in forge.state()["repositories"]
@@ -253,6 +259,18 @@ def _raise_as_ours() -> Iterator[None]:
     except forge_errors.ForgeError as error:
         kind = PortInUseError if isinstance(error, forge_errors.PortInUseError) else NotReachableError
         raise kind(error.message, hint=error.hint) from error
+
+
+def _life_of_story(ledger: Ledger, rows: tuple[CycleTask, ...]) -> tuple[bool, str]:
+    """Return whether the story's pull request went through all of its states, and through which it went."""
+    passed: list[str] = []
+    with ledger.read() as tx:
+        for row in rows:
+            if row.repository == story.REPOSITORY:
+                events = tasks.events(tx, row.task_id)
+                passed += [event.after for event in events if event.subject == EventSubject.FOLLOW]
+    left = iter(passed)
+    return all(state in left for state in _STATES), " → ".join(passed)
 
 
 def _are_all(some: list[CycleTask], rows: tuple[CycleTask, ...]) -> bool:

@@ -64,6 +64,10 @@ retry_cap_s = 10
 max_new_pull_requests_per_hour = 1000
 lease_s = {20 if options.executor == "in_process" else 60}
 
+[follow]
+# Its checks are there at once.
+settling_s = 2
+
 [pipeline]
 executor = "{options.executor}"
 # The forge listens on loopback, which step containers reach on the host's network only.

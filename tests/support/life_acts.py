@@ -75,7 +75,8 @@ def _revert(forge: LifeForge) -> None:
     number = forge.pull().number
     base = git(forge.bare, "rev-parse", "refs/heads/main^1")
     tree, tip = git(forge.bare, "rev-parse", f"{base}^{{tree}}"), git(forge.bare, "rev-parse", "refs/heads/main")
-    sha = git(forge.bare, "commit-tree", tree, "-p", tip, "-m", "Revert it")
+    words = f"Revert it\n\nThis reverts commit {forge.pull().merge_sha}."
+    sha = git(forge.bare, "commit-tree", tree, "-p", tip, "-m", words)
     git(forge.bare, "update-ref", "refs/heads/revert-it", sha)
     forge.settle()
     forge.clock.forward(1)

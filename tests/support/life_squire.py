@@ -21,8 +21,7 @@ from squire_pipelines import tags
 from squire_pipelines.assets.signals import SOURCES, CollectConfig, collect_signals, signal_key
 from squire_pipelines.domain.tasks import AttemptStatus
 from squire_pipelines.execution import recovery, workspace
-from squire_pipelines.execution.follow_telling import has_to_tell
-from squire_pipelines.execution.following import begin_work, due_steps
+from squire_pipelines.execution.following import begin_work
 from squire_pipelines.execution.repository_settings import repository_settings
 from squire_pipelines.github.access import access_from
 from squire_pipelines.github.client import GitHubClient
@@ -33,7 +32,7 @@ from squire_pipelines.jobs.follow import follow_pull_requests
 from squire_pipelines.jobs.leased import leased_attempt
 from squire_pipelines.ledger import attempts, deliveries, tasks
 from squire_pipelines.ledger.github_limits import LedgerLimits
-from squire_pipelines.publishing import follow as following
+from squire_pipelines.sensors.outcomes import outcomes as outcomes_sensor
 from squire_pipelines.settings.model import Settings
 from tests.support.ledgers import Clock, dispatch, list_tasks
 from tests.support.life_agent import ScriptedAgent
@@ -45,8 +44,26 @@ _MAX_RUNS_OF_ONE = 200
 _MOMENTS = 14
 
 
+class _ReasonLog:
+    """Keeps what a sensor says."""
+
+    last = ""
+
+    def info(self, text: str) -> None:
+        """Keep it."""
+        self.last = text
+
+
 class _NoRuns:
-    """Dagster's instance as the ops need it: nobody cancels a run."""
+    """Dagster's instance as ops and sensors need it: no run is under way, and nobody cancels one."""
+
+    def get_runs(self, *_: object, **__: object) -> list[object]:
+        """Know no run."""
+        return []
+
+    def get_run_records(self, *_: object, **__: object) -> list[object]:
+        """Know no run."""
+        return []
 
     def get_run_by_id(self, _run_id: str) -> None:
         """Know no run."""
@@ -128,6 +145,7 @@ class LifeSquire:
     ) -> None:
         self.settings, self.ledger, self.clock, self.agent = settings, ledger, clock, agent
         self.on_ready: Callable[[], None] = lambda: None
+        self._instance = _NoRuns()
         self.killer = ledger.killer
         self._chance, self._kills_everywhere = chance, kills_everywhere
         self._github = LifeGitHub(settings, ledger, MortalTransport(transport, self.killer))
@@ -184,14 +202,12 @@ class LifeSquire:
         self._as_process(run)
 
     def reason_to_follow(self) -> str | None:
-        """Return why the job `follow` would be requested now."""
-        own = repository_settings(self.ledger, self.settings)
-        reason = following.due(self.ledger, self.settings)
-        if reason is None and due_steps(self.ledger, own.of):
-            reason = "steps"
-        if reason is None and has_to_tell(self.ledger, own.of):
-            reason = "words"
-        return reason
+        """Return why the sensor would request the job `follow` now."""
+        reasons = _ReasonLog()
+        context = SimpleNamespace(instance=self._instance, log=reasons)
+        sensor: Any = outcomes_sensor
+        request = sensor._raw_fn(context, settings=self.settings, ledger=self.ledger)
+        return reasons.last if isinstance(request, dg.RunRequest) else None
 
     def follow_what_is_due(self) -> bool:
         """Run the job `follow` where it is due; return whether it was."""

@@ -1,5 +1,7 @@
 """Defines the agent `command`: any command line of the user's own, without a model, judged by its exit code. Pure."""
 
+import re
+from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from squire_pipelines.agents.adapters.protocol import (
@@ -12,7 +14,11 @@ from squire_pipelines.agents.adapters.protocol import (
     allow,
     deny,
 )
+from squire_pipelines.agents.adapters.transcript import Entry, ModelText
 from squire_pipelines.errors import ConfigError
+
+_VERDICT = re.compile(r"Remark \d{1,3}: (done|declined)\b")
+_MAX_VERDICTS = 100
 
 _PERMISSIONS = (
     allow("files", "/work, /home/agent, /tmp", "its clone and its scratch, in memory, within their sizes"),
@@ -48,8 +54,19 @@ class CommandAgent:
         return LaunchSpec(config.command)
 
     def parser(self) -> Parser:
-        """Read nothing from its output, which follows no protocol."""
-        return lambda _line: ()
+        """Read of its output what it says of remarks alone: the rest follows no protocol.
+
+        A line `Remark 1: done` or `Remark 1: declined: the reason` is answered to reviewers as an agent's word.
+        """
+        verdicts: list[str] = []
+
+        def read(line: str) -> Iterable[Entry]:
+            if _VERDICT.match(line) is None or len(verdicts) >= _MAX_VERDICTS:
+                return ()
+            verdicts.append(line)
+            return (ModelText(text="\n".join(verdicts)),)
+
+        return read
 
     def judge(self, result: SessionResult) -> SessionFailure | None:
         """Judge by the exit code alone."""

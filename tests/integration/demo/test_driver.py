@@ -87,9 +87,9 @@ def test_the_samples_go_from_signals_to_merged_pull_requests(options: DemoOption
     shown: list[DemoResult] = []
     result = Demo(options, say=lines.append).run(then=lambda done, _forge: shown.append(done))
     assert [check.name for check in result.checks if not check.passed] == []
-    assert len(result.checks) == 7
+    assert len(result.checks) == 8
     assert shown == [result]
-    assert len(result.rows) == 3
+    assert len(result.rows) == 5, "three that were planned, and two that a pull request asked for"
     assert [line for line in lines if line.startswith("collected 4 repositories: ")]
     assert lines[-1] == "warehouse published"
     state = folder.load_state(options.home)

@@ -25,12 +25,21 @@ from squire_pipelines.agents.adapters.protocol import (
     SessionResult,
 )
 from squire_pipelines.agents.adapters.registry import find, provider_of
-from squire_pipelines.agents.adapters.transcript import SessionTotals
+from squire_pipelines.agents.adapters.transcript import ModelText, SessionTotals
 from squire_pipelines.agents.agent_config import agent_config_of
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.gateway.model import Protocol as GatewayProtocol
 from squire_pipelines.sections.agents import AgentSettings
 from tests.support.attempts import make_inputs
+
+
+def test_of_a_commands_output_its_verdicts_on_remarks_are_read_all_together() -> None:
+    read = CommandAgent().parser()
+    assert list(read("fix: nothing to do")) == []
+    assert list(read("Remark 1: done")) == [ModelText(text="Remark 1: done")]
+    assert list(read("Remark 2: perhaps")) == []
+    (both,) = read("Remark 2: declined: it is right")
+    assert both == ModelText(text="Remark 1: done\nRemark 2: declined: it is right")
 
 
 def test_the_built_in_agents_are_found() -> None:
