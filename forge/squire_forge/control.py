@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from squire_forge import answers, hosting, store, store_checks
+from squire_forge import answers, graph_reactions, hosting, store, store_checks
 from squire_forge.answers import ApiError
 from squire_forge.app_routes import AppRoutes
 from squire_forge.caretaker import Caretaker
@@ -155,6 +155,7 @@ def _repository_state(view: View, repository: Repository) -> dict[str, object]:
                 "mergeable": mergeable(view, pull),
                 "labels": [label.name for label in store.labels(con, pull.id)],
                 "comments": [comment.body for comment in store.comments(con, pull)],
+                "reactions": graph_reactions.reactions(view, pull),
                 "threads": [
                     {
                         "path": thread.path,

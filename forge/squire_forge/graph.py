@@ -7,7 +7,14 @@ from typing import Any
 
 from graphql import DocumentNode, ExecutionResult, GraphQLResolveInfo, GraphQLSchema, build_schema, execute_sync
 
-from squire_forge import graph_closings, graph_merging, graph_objects, graph_repositories, graph_tickets
+from squire_forge import (
+    graph_closings,
+    graph_merging,
+    graph_objects,
+    graph_reactions,
+    graph_repositories,
+    graph_tickets,
+)
 from squire_forge.graph_core import RESOLVERS, Commit, Context
 from squire_forge.records import (
     Account,
@@ -28,6 +35,7 @@ __all__ = [
     "graph_closings",
     "graph_merging",
     "graph_objects",
+    "graph_reactions",
     "graph_repositories",
     "graph_tickets",
     "run",

@@ -35,9 +35,9 @@ class PersonAct(BaseModel):
     """The body of `POST /_forge/people`: `login` gets `permission`, or acts on issue or pull request `number`.
 
     `kind` is what a new account is. With `title` and without `number` it opens an issue, with `fork` a pull request
-    from there. `close` closes it, `closed_by` is the pull request whose merge does so, `comment` is written below it.
-    `at` is when it happens, now by default. `merging` are the repository's rules from then on, and with `not_merged`
-    auto-merge is switched off, or the merge queue drops it, for that reason.
+    from there. `close` closes it, `closed_by` is the pull request whose merge does so, `comment` is written below it. A
+    `review` has a `review_text`. `at` is when it happens, now by default. `merging` are the repository's rules from
+    then on, and with `not_merged` auto-merge is switched off, or the merge queue drops it, for that reason.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -60,6 +60,7 @@ class PersonAct(BaseModel):
     comment: str | None = None
     close: bool = False
     closed_by: int | None = None
+    review_text: str = ""
     review: Literal["APPROVED", "CHANGES_REQUESTED", "COMMENTED"] | None = None
 
 
@@ -132,7 +133,7 @@ def _act_on(view: View, ticket: Ticket, person: Account, act: PersonAct) -> None
     if act.not_merged is not None:
         merging.end(view, ticket, person, act.not_merged)
     if act.review is not None:
-        operations.review(view, ticket, person, act.review, "")
+        operations.review(view, ticket, person, act.review, act.review_text)
     if act.remark is not None:
         operations.open_thread(view, ticket, person, act.remark.body, path=act.remark.path, line=act.remark.line)
     if act.edit_remark is not None:

@@ -167,6 +167,14 @@ CREATE TABLE reactions (
     UNIQUE (comment_id, author_id, content)
 );
 
+-- Reactions to what GraphQL knows by its node alone: reviews, and comments in threads.
+CREATE TABLE node_reactions (
+    subject TEXT NOT NULL,
+    author_id INTEGER NOT NULL REFERENCES accounts (id),
+    content TEXT NOT NULL,
+    PRIMARY KEY (subject, author_id, content)
+);
+
 CREATE TABLE threads (
     id INTEGER PRIMARY KEY,
     ticket_id INTEGER NOT NULL REFERENCES tickets (id),

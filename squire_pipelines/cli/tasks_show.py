@@ -22,6 +22,7 @@ from squire_pipelines.deadline import Deadline
 from squire_pipelines.domain.agent_choice import AgentChoice
 from squire_pipelines.domain.branches import base_name
 from squire_pipelines.domain.endings import Evidence
+from squire_pipelines.domain.pull_life import life_of
 from squire_pipelines.domain.tasks import Priority
 from squire_pipelines.domain.terminal_text import one_line, plain
 from squire_pipelines.execution.repository_settings import settings_in
@@ -31,6 +32,7 @@ from squire_pipelines.ledger import outcomes as outcome_rows
 from squire_pipelines.ledger import tasks as task_rows
 from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.ledger.dependencies import Dependency, dependencies_of
+from squire_pipelines.ledger.pull_steps import steps_on_branch
 from squire_pipelines.ledger.retention import ArchivedTask, archived_task
 from squire_pipelines.ledger.tasks import Task
 from squire_pipelines.ledger.waiting import FOR_ITS_AGENT, FOR_ITS_START, Wait, WaitKind
@@ -107,6 +109,14 @@ _WORK: Columns = {
     "made": "created_at",
     "ended": "ended_at",
 }
+_LIFE: Columns = {
+    "time": "at",
+    "step": "step",
+    "lasted": lambda step: None if step.lasted_s is None else duration(step.lasted_s),
+    "reason": "reason",
+    "by": "actor",
+    "trace": "trace_id",
+}
 _EVENT: Columns = {
     "time": "at",
     "what": lambda event: event.attempt_id or event.subject,
@@ -137,6 +147,7 @@ def show(context: CliContext, task_id: str, *, as_json: bool) -> None:
         attempts = attempt_rows.of_task(tx, task_id)
         events = task_rows.events(tx, task_id)
         outcome = outcome_rows.get(tx, task_id)
+        life = life_of(events, steps_on_branch(tx, task.repository, task.branch)) if outcome is not None else ()
         needed = dependencies_of(tx, [task_id]).get(task_id, ())
         work = followed_pulls.work_on_branch(tx, task.repository, task.branch)
         not_announced = announcements.last_error(tx, task_id)
@@ -153,7 +164,8 @@ def show(context: CliContext, task_id: str, *, as_json: bool) -> None:
         content |= {"not_announced": not_announced, "not_reported": not_reported}
         # The fencing token lets its holder write to the ledger, so that it is not shown.
         rows = [{k: v for k, v in asdict(attempt).items() if k != "lease_token"} for attempt in attempts]
-        emit_json({**content, "attempt_rows": rows, "events": events, "outcome": outcome, "work": work})
+        content |= {"events": events, "outcome": outcome, "work": work, "life": life}
+        emit_json({**content, "attempt_rows": rows})
         return
     _write_task(task, wait.text if wait is not None else None, needed)
     if not_announced is not None:
@@ -167,6 +179,8 @@ def show(context: CliContext, task_id: str, *, as_json: bool) -> None:
     if outcome is not None:
         write_line("\nOutcome")
         write_fields(outcome, _OUTCOME)
+        write_line("\nLife of the pull request")
+        context.console.print(table_of(life, _LIFE))
     if work:
         write_line("\nWork on its pull request, of the same trace")
         context.console.print(table_of(work, _WORK))

@@ -45,6 +45,7 @@ class FollowRules:
         max_fixes: Tries at failed checks, of the pull request as a whole.
         max_fixes_of_head: Of one head.
         max_answers: Rounds of answers to remarks.
+        max_answers_of_thread: Of these, to one remark and what is said in its thread.
         settling_s: Seconds for which the checks of a head must have stayed as they are, since others may still run.
         unread_s: Seconds after which a failure of which nothing is read counts as no work for an agent.
         checks: Whether an agent mends failed checks; where it does not, people do.
@@ -54,6 +55,7 @@ class FollowRules:
     max_fixes: int = 3
     max_fixes_of_head: int = 2
     max_answers: int = 5
+    max_answers_of_thread: int = 3
     settling_s: float = 30.0
     unread_s: float = 600.0
     checks: bool = True
@@ -71,6 +73,7 @@ class FollowedPull:
         checks_since: When the checks came to say so.
         failed_checks: How many facts there are from which a task could mend the checks of this head.
         remarks: How many open remarks wait for an answer.
+        spent_remarks: How many more do that Squire has answered as often as it may.
         mergeability: By GitHub.
         review: What its reviews say.
         needs_approval: Whether the policy holds it for a person's approval.
@@ -92,6 +95,7 @@ class FollowedPull:
     checks_since: datetime | None = None
     failed_checks: int = 0
     remarks: int = 0
+    spent_remarks: int = 0
     mergeability: Mergeability = Mergeability.UNKNOWN
     review: ReviewDecision = ReviewDecision.NONE
     needs_approval: bool = False
@@ -213,6 +217,7 @@ def _wait(pull: FollowedPull) -> NextStep:
         (pull.review is ReviewDecision.CHANGES_REQUESTED, "a reviewer has asked for changes"),
         (pull.review is ReviewDecision.REVIEW_REQUIRED, "the base branch wants an approving review"),
         (pull.draft, "it is a draft"),
+        (pull.spent_remarks > 0, "remarks that Squire has answered before are left to people"),
     )
     for holds, reason in waits:
         if holds:

@@ -66,12 +66,20 @@ async def judge_endings(
             ended_pulls.record_look(tx, [pull.task_id])
         try:
             async with asyncio.timeout(_TIMEOUT_S):
-                ending, merge_sha = await _Judgement(ledger, github, client, settings_of(pull.repository), pull).judge()
+                ending, facts = await _Judgement(ledger, github, client, settings_of(pull.repository), pull).judge()
         except (SquireError, TimeoutError) as error:
             log.warning("%s#%d: how it ended is not known: %s", pull.repository, pull.number, error)
             continue
         with ledger.write() as tx:
-            if ended_pulls.record_ending(tx, pull, ending, merge_sha=merge_sha):
+            is_recorded = ended_pulls.record_ending(
+                tx,
+                pull,
+                ending,
+                merge_sha=facts.merge_sha,
+                reviewed_at=facts.reviewed_at,
+                reviews=facts.reviews,
+            )
+            if is_recorded:
                 counts.judged += 1
                 counts.landed += ending.ending is PullEnding.LANDED_ELSEWHERE
     counts.reverted = await _look_for_reverts(ledger, github, client, settings_of, log)
@@ -88,22 +96,22 @@ class _Judgement:
     settings: Settings
     pull: EndedPull
 
-    async def judge(self) -> tuple[JudgedEnding, str | None]:
-        """Return how it ended, and the commit in the base as which it was merged."""
+    async def judge(self) -> tuple[JudgedEnding, EndingFacts]:
+        """Return how it ended, and what GitHub says of it."""
         try:
             facts = await read_ending(self.client, self.pull.repository, self.pull.number)
         except GitHubNotFoundError:
             facts = _NOTHING  # it is gone: what we know ourselves has to do
         if self.pull.state is PullRequestState.MERGED:
-            return judge_merge(await self._commits_of_others(facts), by=facts.merged_by), facts.merge_sha
+            return judge_merge(await self._commits_of_others(facts), by=facts.merged_by), facts
         if await self._has_landed():
             reason = f"the change of pull request #{self.pull.number} is in the base"
             by = facts.close.by.login if facts.close.by else None
-            return JudgedEnding(PullEnding.LANDED_ELSEWHERE, reason, by), None
+            return JudgedEnding(PullEnding.LANDED_ELSEWHERE, reason, by), facts
         with self.ledger.read() as tx:
             successor = ended_pulls.own_successor(tx, self.pull)
         expired = self.pull.expired_reason
-        return judge_close(facts.close, self.pull.number, expired_by_us=expired, own_successor=successor), None
+        return judge_close(facts.close, self.pull.number, expired_by_us=expired, own_successor=successor), facts
 
     async def _commits_of_others(self, facts: EndingFacts) -> tuple[BranchCommit, ...] | None:
         pull = self.pull

@@ -16,13 +16,21 @@ from squire_pipelines.errors import SquireError
 from squire_pipelines.execution.following import SettingsOf
 from squire_pipelines.execution.pull_request_story import last_words
 from squire_pipelines.github.client import GitHubClient
-from squire_pipelines.github.own_comments import RemarkAnswer, answer_remarks, put_comment
+from squire_pipelines.github.own_comments import put_comment
+from squire_pipelines.github.remark_answers import AnswerMarks, PullPlace, RemarkAnswer, answer_remarks
 from squire_pipelines.ledger import attempts, followed_pulls, tasks
 from squire_pipelines.ledger.followed_pulls import Followed, OwnWork
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.telling_tries import MAX_TRIES
 from squire_pipelines.observability.run_log import RunLog
-from squire_pipelines.publishing.follow_words import ReplyToRemark, WorkDone, answers, left_to_people
+from squire_pipelines.publishing.follow_words import (
+    ANSWERS,
+    ReplyToRemark,
+    WorkDone,
+    answers,
+    last_answer,
+    left_to_people,
+)
 from squire_pipelines.publishing.inspection import inspect_text
 from squire_pipelines.secrets import Redactor, Secret
 from squire_pipelines.secrets.lookup import all_secrets
@@ -138,20 +146,26 @@ async def _hand_over(ledger: Ledger, client: GitHubClient, settings: Settings, n
 
 
 async def _answer(ledger: Ledger, client: GitHubClient, settings: Settings, followed: Followed, work: OwnWork) -> None:
-    """Answer each remark that had a thread, in the order in which the agent was given them."""
+    """Answer each remark, in the order in which the agent was given them; the last answer in a thread says so."""
     if work.status is TaskStatus.CANCELLED:
         return  # a person's word: nobody has to hear of it
     with ledger.read() as tx:
         refs = tasks.get(tx, work.task_id).spec.signals
     done = _done(ledger, settings, work)
     resolves = settings.follow_for(followed.outcome.repository).resolve_threads
+    most = settings.follow.max_answers_of_thread
     replies = tuple(
-        RemarkAnswer(ref.removeprefix(_PREFIX), _checked(settings, done, answer), resolves and answer.settled)
+        RemarkAnswer(
+            ref.removeprefix(_PREFIX),
+            last_answer(text, most) if followed.rounds_of(ref, until=work.task_id) == most else text,
+            resolves and answer.settled,
+        )
         for ref, answer in zip(refs, answers(done, len(refs)), strict=True)
+        for text in [_checked(settings, done, answer)]
     )
     outcome = followed.outcome
-    marker = f"{OWN_ANSWER}{work.task_id} -->"
-    await answer_remarks(client, outcome.repository, outcome.pr_number, marker, replies)
+    marks = AnswerMarks(f"{OWN_ANSWER}{work.task_id} -->", f"{OWN_ANSWER}comment {outcome.task_id} -->", ANSWERS)
+    await answer_remarks(client, PullPlace(outcome.repository, outcome.pr_number), marks, replies)
 
 
 def _done(ledger: Ledger, settings: Settings, work: OwnWork) -> WorkDone:

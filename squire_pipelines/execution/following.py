@@ -123,11 +123,15 @@ class _Look:
         if not any(getattr(signal.details, "pull_request", None) == number for signal in self._signals[repository]):
             return OwnFacts((), ())
         pull = _own_pull(followed)
+        remarks = own_facts(self._inputs_of(repository, 1), pull).remarks
+        most = rules.max_answers_of_thread
+        answerable = tuple(remark for remark in remarks if followed.rounds_of(remark.signal.ref) < most)
         # What was cancelled, or tried before a person had it taken up again, is no try.
         times = rules.max_fixes_of_head + followed.count_others(FollowUpKind.CHECKS, head_sha=pull.head_sha)
         return OwnFacts(
             checks=own_facts(self._inputs_of(repository, times), pull).checks,
-            remarks=own_facts(self._inputs_of(repository, 1), pull).remarks,
+            remarks=answerable,
+            spent_remarks=len(remarks) - len(answerable),
         )
 
     def _inputs_of(self, repository: str, times: int) -> PlanInputs:
@@ -155,6 +159,7 @@ def _followed_pull(followed: Followed, facts: OwnFacts, *, merges: bool) -> Foll
         checks_since=outcome.checks_since,
         failed_checks=len(facts.checks),
         remarks=len(facts.remarks),
+        spent_remarks=facts.spent_remarks,
         mergeability=Mergeability(outcome.mergeability or Mergeability.UNKNOWN),
         review=ReviewDecision(outcome.review_decision or ReviewDecision.NONE),
         needs_approval=outcome.review_state is ReviewState.NEEDS_APPROVAL,

@@ -36,6 +36,11 @@ class _CommentAtEnd(GraphQLModel):
     author: Actor | None = None
 
 
+class _ReviewAtEnd(GraphQLModel):
+    submitted_at: datetime | None = None
+    author: Actor | None = None
+
+
 class _ClosedIssue(GraphQLModel):
     number: int
     timeline_items: Nodes[_TimelineItem] = Nodes()
@@ -51,6 +56,7 @@ class _EndedPull(GraphQLModel):
     merge_commit: _MergeCommit | None = None
     timeline_items: Nodes[_TimelineItem] = Nodes()
     comments: Nodes[_CommentAtEnd] = Nodes()
+    reviews: Nodes[_ReviewAtEnd] | None = None
     closing_issues_references: Nodes[_ClosedIssue] | None = None
 
 
@@ -60,11 +66,16 @@ class _EndingAnswer(GraphQLModel):
 
 @dataclass(frozen=True, slots=True)
 class EndingFacts:
-    """What GitHub says: of a merge, its commit in the base and who made it; of a close, what `close` has."""
+    """What GitHub says: of a merge, its commit in the base and who made it; of a close, what `close` has.
+
+    `reviews` are those of others, at most a hundred, and `reviewed_at` is when the first was submitted.
+    """
 
     close: CloseFacts
     merged_by: str | None = None
     merge_sha: str | None = None
+    reviewed_at: datetime | None = None
+    reviews: int | None = None
 
 
 async def read_ending(client: GitHubClient, repository: str, number: int) -> EndingFacts:
@@ -72,10 +83,19 @@ async def read_ending(client: GitHubClient, repository: str, number: int) -> End
     owner, _, name = repository.partition("/")
     data = await client.graphql(_QUERY, {"owner": owner, "name": name, "number": number})
     pull = parse(_EndingAnswer, data, request=f"the query {_QUERY}").pull
+    author = pull.author.login if pull.author else None
+    reviews = [
+        review.submitted_at
+        for review in (pull.reviews.nodes if pull.reviews else ())
+        # An answer of ours in a thread is a review, too.
+        if review.submitted_at is not None and (review.author is None or review.author.login != author)
+    ]
     return EndingFacts(
         close=_close_facts(pull),
         merged_by=pull.merged_by.login if pull.merged_by else None,
         merge_sha=pull.merge_commit.oid if pull.merge_commit else None,
+        reviewed_at=min(reviews, default=None),
+        reviews=len(reviews),
     )
 
 

@@ -25,6 +25,7 @@ async def follow_pull_requests(
     from squire_pipelines.execution.head_reporting import report_heads
     from squire_pipelines.execution.merge_telling import tell_merges
     from squire_pipelines.execution.merging import merge_pulls
+    from squire_pipelines.execution.remark_hearing import show_what_was_heard
     from squire_pipelines.execution.repository_settings import repository_settings
     from squire_pipelines.publishing import follow as following
 
@@ -35,6 +36,7 @@ async def follow_pull_requests(
             endings = await judge_endings(ledger, github, client, own.of, context.log)
             steps = take_steps(ledger, own.of)
             merged = await merge_pulls(ledger, client, own.of, context.log)
+            heard = await show_what_was_heard(ledger, client, own.of, context.log)
             pulls_told = await tell(ledger, client, own.of, context.log)
             pulls_told += await tell_merges(ledger, client, own.of, context.log)
             reported = await report_heads(ledger, client, own.of, context.log)
@@ -50,6 +52,7 @@ async def follow_pull_requests(
             "reverted": endings.reverted,
             "steps": len(steps),
             "merged_or_queued": merged,
+            "heard": heard,
             "told": pulls_told,
             "reported": reported,
             "announced": announced,

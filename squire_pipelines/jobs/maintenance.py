@@ -14,7 +14,15 @@ from squire_pipelines.traces import run_trace
 @dg.op(name="archive_and_delete", description="Archive rows as Parquet, then delete them from the ledger.")
 def archive_and_delete(context: dg.OpExecutionContext, settings: SettingsParam, ledger: LedgerParam) -> None:
     """Tasks that something still holds stay."""
-    from squire_pipelines.ledger import announcements, head_reports, merges, plan_answers, plan_inputs, schedules
+    from squire_pipelines.ledger import (
+        announcements,
+        head_reports,
+        heard_remarks,
+        merges,
+        plan_answers,
+        plan_inputs,
+        schedules,
+    )
     from squire_pipelines.warehouse.archive import archive_old_rows, retention_from
 
     with run_trace(context):
@@ -25,6 +33,7 @@ def archive_and_delete(context: dg.OpExecutionContext, settings: SettingsParam, 
             forgotten["announcements"] = announcements.forget(tx)
             forgotten["head_reports"] = head_reports.forget(tx)
             forgotten["merges"] = merges.forget(tx)
+            forgotten["heard_remarks"] = heard_remarks.forget(tx)
         result = archive_old_rows(
             ledger,
             settings.home.archive,

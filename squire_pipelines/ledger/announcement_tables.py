@@ -1,4 +1,4 @@
-"""The table of what was said on issues about tasks that are proposed for them."""
+"""The tables of what was said on issues about proposed tasks, and of remarks that were shown to be heard."""
 
 from sqlalchemy import BigInteger, Column, Integer, String, Table
 
@@ -16,3 +16,14 @@ announcements = Table(
     Column("error", CleanText),
     Column("updated_at", UtcDateTime, nullable=False),
 )
+
+heard_remarks = Table(
+    "heard_remarks",
+    metadata,
+    Column("task_id", String(32), primary_key=True),
+    Column("tries", Integer, nullable=False),
+    Column("again_at", UtcDateTime),
+    Column("error", CleanText),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+"""A row for each task on remarks; `again_at` is empty where nothing is left to try."""

@@ -139,7 +139,15 @@ def own_successor(tx: Transaction, pull: EndedPull) -> int | None:
     return tx.execute(query).scalar_one_or_none()
 
 
-def record_ending(tx: Transaction, pull: EndedPull, ending: JudgedEnding, *, merge_sha: str | None = None) -> bool:
+def record_ending(
+    tx: Transaction,
+    pull: EndedPull,
+    ending: JudgedEnding,
+    *,
+    merge_sha: str | None = None,
+    reviewed_at: datetime | None = None,
+    reviews: int | None = None,
+) -> bool:
     """Record how a pull request ended; return False, and change nothing, where it has changed meanwhile.
 
     One whose change is in the base counts as merged: it was taken, whoever closed it.
@@ -160,7 +168,8 @@ def record_ending(tx: Transaction, pull: EndedPull, ending: JudgedEnding, *, mer
                 "merged_at": row.closed_at,
                 "review_state": review_after(review_of(row), merged),
             }
-    change_outcome(tx, row, actor=ACTOR, reason=ending.reason, **columns, **_columns_of(ending), merge_sha=merge_sha)
+    columns |= {"merge_sha": merge_sha, "reviewed_at": reviewed_at, "reviews": reviews}
+    change_outcome(tx, row, actor=ACTOR, reason=ending.reason, **columns, **_columns_of(ending))
     record_ending_event(tx, row, ending, actor=ACTOR)
     return True
 

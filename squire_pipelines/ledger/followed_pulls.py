@@ -44,6 +44,7 @@ class OwnWork:
     cause: str | None = None
     message: str | None = None
     ended_at: datetime | None = None
+    signals: tuple[str, ...] = ()
 
     @property
     def is_refused(self) -> bool:
@@ -104,6 +105,15 @@ class Followed:
             for work in works
             if work.follow_up and work.follow_up.kind is kind and head_sha in {None, work.follow_up.head_sha}
         ]
+
+    def rounds_of(self, remark: str, *, until: str | None = None) -> int:
+        """Return in how many rounds Squire dealt with a remark, by its ref, up to the one of the task `until`."""
+        return sum(
+            work.status is not TaskStatus.CANCELLED
+            and remark in work.signals
+            and (until is None or work.task_id <= until)
+            for work in self._of_kind(self.present_work, FollowUpKind.REMARKS, None)
+        )
 
 
 _MORE_ATTEMPTS = 1
@@ -170,7 +180,16 @@ def _work_on(tx: Transaction, branches: set[tuple[str, str]]) -> Mapping[tuple[s
             stored = row.spec.get("follow_up")
             follow_up = FollowUp.model_validate(stored) if stored else None
             by_branch[repository, row.base_branch].append(
-                OwnWork(row.id, TaskStatus(row.status), follow_up, row.created_at, row.cause, row.message, row.ended_at)
+                OwnWork(
+                    row.id,
+                    TaskStatus(row.status),
+                    follow_up,
+                    row.created_at,
+                    row.cause,
+                    row.message,
+                    row.ended_at,
+                    tuple(row.spec.get("signals", ())),
+                )
             )
     return by_branch
 

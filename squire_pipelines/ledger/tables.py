@@ -28,7 +28,7 @@ from squire_pipelines.domain.outcomes import PullRequestState
 from squire_pipelines.domain.signals import CollectionStatus
 from squire_pipelines.domain.tasks import AttemptStatus, TaskKind, TaskStatus
 from squire_pipelines.ledger.accounting_tables import archived_tasks, archives, budgets, github_limits, repositories
-from squire_pipelines.ledger.announcement_tables import announcements
+from squire_pipelines.ledger.announcement_tables import announcements, heard_remarks
 from squire_pipelines.ledger.audit_tables import audit, audit_batches, settings_seen
 from squire_pipelines.ledger.columns import CleanText, UtcDateTime, metadata, names_in_sql, one_of
 from squire_pipelines.ledger.merge_tables import merges
@@ -55,6 +55,7 @@ __all__ = [
     "deliveries",
     "github_limits",
     "head_reports",
+    "heard_remarks",
     "merges",
     "metadata",
     "model_calls",
@@ -355,6 +356,8 @@ outcomes = Table(
     Column("expired_at", UtcDateTime),
     Column("expired_reason", CleanText),
     Column("judged_at", UtcDateTime),
+    Column("reviewed_at", UtcDateTime),
+    Column("reviews", Integer),
     one_of("state", PullRequestState),
     UniqueConstraint("repository", "pr_number"),
     Index(None, "state", "polled_at"),

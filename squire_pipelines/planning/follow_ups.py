@@ -25,10 +25,14 @@ class OwnPull:
 
 @dataclass(frozen=True, slots=True)
 class OwnFacts:
-    """What could be worked on, on one pull request of ours: the failed checks of its head, and its open remarks."""
+    """What could be worked on, on one pull request of ours: the failed checks of its head, and its open remarks.
+
+    `spent_remarks` says how many more remarks are open that were answered as often as they may be.
+    """
 
     checks: tuple[Candidate, ...]
     remarks: tuple[Candidate, ...]
+    spent_remarks: int = 0
 
 
 def own_facts(inputs: PlanInputs, pull: OwnPull) -> OwnFacts:

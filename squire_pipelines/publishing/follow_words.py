@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 from squire_pipelines.publishing.escaping import code, one_line
 
+ANSWERS = "What Squire did about remarks that have no thread:"
+"""How the comment begins that answers them."""
+
 _MAX_REASON = 600
 _MAX_VERDICTS = 100
 _VERDICT = re.compile(
@@ -87,6 +90,12 @@ def _answer(work: WorkDone, verdict: RemarkVerdict | None) -> ReplyToRemark:
             f"Looked at{commit}; the agent does not say what it did about this remark. {task}", settled=False
         )
     return ReplyToRemark(f"Nothing was changed, and the agent gives no reason. {task}", settled=False)
+
+
+def last_answer(text: str, count: int) -> str:
+    """Return an answer after which Squire answers no more in its thread, with a sentence that says so."""
+    times = "once" if count == 1 else f"{count} times"
+    return f"{text}\n\nSquire has answered here {times}, and leaves what is said in this thread from now on to people."
 
 
 def left_to_people(reason: str, tried: Sequence[WorkDone]) -> str:

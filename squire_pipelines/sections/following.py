@@ -15,6 +15,9 @@ class FollowSettings(SettingsSection):
     max_fixes: int = Field(default=3, ge=0, le=20, description="tries at the checks of one pull request")
     max_fixes_of_head: int = Field(default=2, ge=1, le=20, description="of these, on one head")
     max_answers: int = Field(default=5, ge=0, le=50, description="rounds of answers to remarks")
+    max_answers_of_thread: int = Field(
+        default=3, ge=1, le=50, description="answers in one thread; what is said there after them is for people"
+    )
     settling_s: Seconds = Field(default=30, description="how long failed checks must have stayed as they are")
     resolve_threads: bool = Field(default=True, description="threads that were dealt with are resolved")
     check_run: bool = Field(
@@ -30,6 +33,7 @@ class FollowSettings(SettingsSection):
             max_fixes=self.max_fixes,
             max_fixes_of_head=self.max_fixes_of_head,
             max_answers=self.max_answers,
+            max_answers_of_thread=self.max_answers_of_thread,
             settling_s=self.settling_s,
             checks=self.checks,
             remarks=self.remarks,

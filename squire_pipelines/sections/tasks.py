@@ -66,7 +66,9 @@ class PublishingSettings(SettingsSection):
     )
     label: Label = "squire:needs-approval"
     labels: Labels = Field(default=(), description="of each pull request")
-    reactions: bool = Field(default=True, description="under a comment with a command: that it was read and obeyed")
+    reactions: bool = Field(
+        default=True, description="under a comment with a command, and on remarks when work on them begins"
+    )
     reviewers: Reviewers = Field(default=(), description="asked for a review: logins, or owner/team")
     title_convention: Literal["plain", "conventional"] | None = Field(
         default=None, description="conventional: fix: and the like before the title; as its history has it when not set"

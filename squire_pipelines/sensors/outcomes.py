@@ -29,6 +29,7 @@ def outcomes(
     from squire_pipelines.execution.head_reporting import has_to_report
     from squire_pipelines.execution.merge_telling import has_to_tell_merges
     from squire_pipelines.execution.merging import has_to_merge
+    from squire_pipelines.execution.remark_hearing import has_to_show
     from squire_pipelines.execution.repository_settings import repository_settings
     from squire_pipelines.publishing import follow as following
 
@@ -41,6 +42,8 @@ def outcomes(
             reason = "it is to be found out how pull requests ended, or whether a merge was taken back"
         elif has_to_merge(ledger, own.of):
             reason = "pull requests wait for their merge"
+        elif has_to_show(ledger, own.of):
+            reason = "remarks are to be shown as heard"
         elif has_to_tell(ledger, own.of) or has_to_tell_merges(ledger, own.of):
             reason = "there is something to say on our pull requests"
         elif has_to_report(ledger, own.of):

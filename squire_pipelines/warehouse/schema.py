@@ -74,6 +74,7 @@ METRICS = (
     "episode_times",
     "waited_for",
     "agent_runs_saved",
+    "pull_request_lives",
 )
 
 APPEND_ONLY: Mapping[str, str] = MappingProxyType(

@@ -97,7 +97,11 @@ SELECT
     outcomes.pr_url,
     outcomes.state AS outcome,
     outcomes.checks,
-    CASE WHEN outcomes.merged_at IS NOT NULL THEN outcomes.head_sha = tried.head_sha END AS unchanged,
+    CASE
+        WHEN outcomes.merged_at IS NULL THEN NULL
+        WHEN outcomes.ending = 'merged_changed' THEN FALSE
+        ELSE coalesce(outcomes.people_commits = 0, outcomes.head_sha = tried.head_sha)
+    END AS unchanged,
     tasks.trace_id
 FROM tasks
 LEFT JOIN ready ON ready.task_id = tasks.id

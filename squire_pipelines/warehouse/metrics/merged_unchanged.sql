@@ -10,11 +10,11 @@ SELECT
 FROM task_facts
 WHERE merged_at IS NOT NULL
 GROUP BY repository, kind, model, week;
-COMMENT ON VIEW merged_unchanged IS 'How many pull requests were merged as the agent left them: nobody pushed to them before.';
+COMMENT ON VIEW merged_unchanged IS 'How many pull requests were merged as the agent left them: no commit of others was merged with them.';
 COMMENT ON COLUMN merged_unchanged.repository IS 'owner/name.';
 COMMENT ON COLUMN merged_unchanged.kind IS 'tasks.kind.';
 COMMENT ON COLUMN merged_unchanged.model IS 'The model of the last attempt.';
 COMMENT ON COLUMN merged_unchanged.week IS 'The Monday of the week, in UTC, in which the task ended.';
 COMMENT ON COLUMN merged_unchanged.merged IS 'How many were merged, reverted ones too.';
-COMMENT ON COLUMN merged_unchanged.unchanged IS 'How many of them with the commit that the last attempt pushed.';
+COMMENT ON COLUMN merged_unchanged.unchanged IS 'How many of them without a commit of others.';
 COMMENT ON COLUMN merged_unchanged.share IS 'Share, 0 to 1, of those where both commits are known.';

@@ -28,7 +28,9 @@ CREATE TABLE outcomes (
     people_added BIGINT,
     people_removed BIGINT,
     expired_at TIMESTAMPTZ,
-    expired_reason VARCHAR
+    expired_reason VARCHAR,
+    reviewed_at TIMESTAMPTZ,
+    reviews BIGINT
 );
 COMMENT ON TABLE outcomes IS 'What became of each task''s pull request.';
 COMMENT ON COLUMN outcomes.task_id IS 'tasks.id.';
@@ -61,3 +63,5 @@ COMMENT ON COLUMN outcomes.people_added IS 'How many lines these added.';
 COMMENT ON COLUMN outcomes.people_removed IS 'How many lines these removed.';
 COMMENT ON COLUMN outcomes.expired_at IS 'When Squire set about closing it, since nothing happened on it.';
 COMMENT ON COLUMN outcomes.expired_reason IS 'Why it did, in words.';
+COMMENT ON COLUMN outcomes.reviewed_at IS 'When the first review of somebody else was submitted; NULL until it has ended.';
+COMMENT ON COLUMN outcomes.reviews IS 'How many reviews of others there were, at most 100; NULL until it has ended.';

@@ -246,8 +246,12 @@ def test_show_tells_the_whole_story(squire: Squire, samples: SampleData) -> None
 
 def test_show_has_the_pull_requests_outcome(squire: Squire, samples: SampleData) -> None:
     task_id = samples.ended(Cause.COMPLETED)
-    assert "Outcome" in squire.ok("tasks", "show", task_id)
-    assert squire.json("tasks", "show", task_id)["outcome"]["pr_number"] == 12
+    shown = squire.ok("tasks", "show", task_id)
+    assert "Outcome" in shown
+    assert "Life of the pull request" in shown
+    whole = squire.json("tasks", "show", task_id)
+    assert whole["outcome"]["pr_number"] == 12
+    assert [(step["step"], step["trace_id"]) for step in whole["life"]] == [("open", whole["trace_id"])]
 
 
 def test_show_has_what_the_policy_found(squire: Squire, samples: SampleData) -> None:

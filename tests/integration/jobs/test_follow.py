@@ -1,6 +1,7 @@
 """Our own pull requests: failed checks are mended, remarks answered; what that does not settle is left to people."""
 
 import json
+from base64 import b64decode
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -133,24 +134,36 @@ def test_a_persons_commit_on_the_branch_ends_our_work_there(pipeline: Pipeline, 
     assert work_on(pipeline, first.task_id) == []
 
 
-def test_remarks_are_answered_in_their_threads_once_and_resolved_when_done(
+def test_remarks_are_heard_and_answered_once_and_threads_resolved_when_done(
     pipeline: Pipeline, forge: ForgeProcess
 ) -> None:
     first = open_one(pipeline, forge)
-    use(pipeline, "echo then >> NOTES.md", LEFT)  # checks that fail keep the forge from merging it
+    # Checks that fail keep the forge from merging it. The agent changes another file than the remarks are on.
+    use(pipeline, "echo then >> OTHER.md", LEFT)
     forge.act_as(LEDGERLIB, "mara", permission="write")
     for line, body in ((1, "Say when."), (2, "This is wrong.")):
         remark = {"path": "NOTES.md", "line": line, "body": body}
         forge.act_as(LEDGERLIB, "mara", number=first.pr_number, remark=remark)
+    review = {"review": "CHANGES_REQUESTED", "review_text": "Explain the whole."}
+    forge.act_as(LEDGERLIB, "mara", number=first.pr_number, **review)
     look(pipeline)
     assert state_of(pipeline, first.task_id)[0] == FollowState.ANSWERING
+    assert our_pull(forge)["reactions"] == ["EYES"] * 3
     work = work_on(pipeline, first.task_id)[-1]
     assert work[1:] == (FollowUpKind.REMARKS, TaskStatus.READY)
     (attempt,) = dispatch(pipeline.ledger)
     keep = pipeline.settings.home.attempts / attempt.id / "keep"
     pipeline.agent_run(attempt)
     done = pipeline.read_attempt(attempt.id)
-    words = ModelText(text="I looked at both.\nRemark 1: done: it says when\nRemark 2: declined: it is right")
+    with pipeline.ledger.read() as tx:
+        refs = tasks.get(tx, work[0]).spec.signals
+    (of_review,) = [ref for ref in refs if b"Thread" not in b64decode(ref.removeprefix("review_finding:"))]
+    of_threads = iter(["done: it says when", "declined: it is right"])
+    verdicts = [
+        f"Remark {number}: {'done: explained' if ref == of_review else next(of_threads)}"
+        for number, ref in enumerate(refs, 1)
+    ]
+    words = ModelText(text="\n".join(["I looked at all.", *verdicts]))
     (keep / TRANSCRIPT).write_text(f"{dump(words)}\n")
     look(pipeline)
     look(pipeline)
@@ -160,7 +173,13 @@ def test_remarks_are_answered_in_their_threads_once_and_resolved_when_done(
     assert len(replies) == 2, json.dumps(threads)
     assert any(f"Done in {done.head_sha}: it says when" in text for text in replies)
     assert any("Not changed: it is right" in text for text in replies)
-    assert len(work_on(pipeline, first.task_id)) == 1, "our own answers ask for nothing"
+    (comment,) = our_pull(forge)["comments"]
+    assert comment.count("remark by `mara`](") == comment.count(": explained (task") == 1, (
+        "the text of a review is answered in a comment, once"
+    )
+    look(pipeline)
+    assert len(our_pull(forge)["comments"]) == 1
+    assert len(work_on(pipeline, first.task_id)) == 1, "our own answers ask for nothing, nor do other files"
 
 
 def outcome_row(pipeline: Pipeline) -> Any:

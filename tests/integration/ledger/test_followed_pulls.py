@@ -1,5 +1,6 @@
 """Where our pull requests stand, in both databases: what is read of them, what is recorded, and what people decided."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from squire_pipelines.domain.endings import Cause
@@ -8,7 +9,7 @@ from squire_pipelines.domain.outcomes import ChecksState, Mergeability, PullRequ
 from squire_pipelines.domain.plans import ApprovalRule
 from squire_pipelines.domain.pull_endings import JudgedEnding, PullEnding
 from squire_pipelines.domain.tasks import FollowUp, FollowUpKind, Risk, TaskStatus
-from squire_pipelines.ledger import attempts, bulk, ended_pulls, followed_pulls, outcomes, tasks
+from squire_pipelines.ledger import attempts, bulk, ended_pulls, followed_pulls, heard_remarks, outcomes, tasks
 from squire_pipelines.ledger.attempts import AttemptFacts
 from squire_pipelines.ledger.followed_pulls import Followed
 from squire_pipelines.ledger.outcomes import Outcome
@@ -215,3 +216,32 @@ def test_taking_up_publishes_what_github_did_not_take(ledger: Ledger, clock: Clo
         assert tasks.get(tx, work).status is TaskStatus.READY
     followed = read(ledger, pull)
     assert (followed.count(FollowUpKind.CHECKS), followed.count_others(FollowUpKind.CHECKS)) == (0, 1)
+
+
+def test_the_rounds_of_a_remark_are_counted_by_the_tasks_that_dealt_with_it(ledger: Ledger) -> None:
+    task_id = open_pull(ledger)
+    branch = read(ledger, task_id).branch
+    follow_up = FollowUp(kind=FollowUpKind.REMARKS, head_sha=HEAD)
+    ref, other = "review_finding:T1", "review_finding:T2"
+    first = add_task(ledger, base_branch=branch, follow_up=follow_up, signals=(ref, other))
+    followed = read(ledger, task_id)
+    (work,) = followed.work
+    again, asked = replace(work, task_id=f"{first}2", signals=(ref,)), replace(work, task_id="x", follow_up=None)
+    taken_back = replace(again, status=TaskStatus.CANCELLED)
+    followed = replace(followed, work=(work, again, asked, taken_back))
+    assert (followed.rounds_of(ref), followed.rounds_of(ref, until=first), followed.rounds_of(other)) == (2, 1, 1)
+    since = replace(followed.outcome, taken_up_at=work.created_at)
+    assert replace(followed, outcome=since).rounds_of(ref) == 0, "a person had Squire begin anew"
+
+
+def test_remarks_are_shown_to_be_heard_once_and_a_few_times_where_that_fails(ledger: Ledger) -> None:
+    first, second = add_task(ledger), add_task(ledger)
+    with ledger.write() as tx:
+        assert heard_remarks.without_heard(tx, [first, second]) == {first, second}
+        assert heard_remarks.begin(tx, first) == 1
+        assert heard_remarks.begin(tx, first) is None, "another process is at it"
+        heard_remarks.end(tx, first, tries=MAX_TRIES, error="it is locked")
+        assert heard_remarks.without_heard(tx, [first, second]) == {second}
+        assert heard_remarks.forget(tx) == 0
+        tasks.cancel(tx, first, actor="ann")
+        assert heard_remarks.forget(tx) == 1

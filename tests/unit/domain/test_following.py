@@ -22,6 +22,7 @@ PULLS = st.builds(
     checks_since=st.none() | st.integers(0, 5_000).map(lambda seconds: NOW - timedelta(seconds=seconds)),
     failed_checks=st.integers(0, 3),
     remarks=st.integers(0, 3),
+    spent_remarks=st.integers(0, 2),
     mergeability=st.sampled_from(Mergeability),
     review=st.sampled_from(ReviewDecision),
     needs_approval=st.booleans(),
@@ -45,6 +46,11 @@ PULLS = st.builds(
         (OPEN, "waiting_for_merge", "nothing but its merge"),
         (replace(OPEN, checks=ChecksState.NONE), "waiting_for_merge", "nothing but its merge"),
         (replace(OPEN, draft=True), "waiting_for_review", "it is a draft"),
+        (
+            replace(OPEN, spent_remarks=1),
+            "waiting_for_review",
+            "remarks that Squire has answered before are left to people",
+        ),
         (replace(OPEN, needs_approval=True), "waiting_for_review", "the policy wants a person's approval"),
         (
             replace(OPEN, review=ReviewDecision.CHANGES_REQUESTED),

@@ -30,6 +30,7 @@ def test_every_table_of_the_ledger_is_published() -> None:
         "audit_batches",
         "collaborators",
         "github_limits",
+        "heard_remarks",
         "onboardings",
         "plan_answers",
         "plan_cache",
