@@ -96,6 +96,17 @@ class JudgedEnding:
     lines_removed: int | None = None
 
 
+def expiry_reason(idle: timedelta, limit: timedelta) -> str | None:
+    """Return why a pull request is to be closed on which nothing happened for so long; None while it is not.
+
+    A `limit` of zero is no limit.
+    """
+    if not limit or idle < limit:
+        return None
+    days = limit.total_seconds() / timedelta(days=1).total_seconds()
+    return f"nothing happened here for {days:g} day{'' if days == 1 else 's'}"
+
+
 def said_with_closing(written_at: datetime, closed_at: datetime) -> bool:
     """Return whether a comment was written about the time of the close, so that it may say why."""
     return abs(written_at - closed_at) <= _SAID_WITH_CLOSING

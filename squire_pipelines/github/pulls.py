@@ -155,6 +155,11 @@ async def update_pull_request(
     return _ref(parse(_RestPullRequest, await client.patch(path, content), request=f"PATCH {path}"))
 
 
+async def close_pull_request(client: GitHubClient, repository: str, number: int) -> None:
+    """Close a pull request and keep its branch; closing it again changes nothing. Raises GitHubError."""
+    await client.patch(f"/repos/{repository}/pulls/{number}", {"state": "closed"})
+
+
 async def add_labels(client: GitHubClient, repository: str, number: int, labels: Sequence[str]) -> None:
     """Add labels to a pull request or issue; GitHub makes those that it does not know. Raises GitHubError."""
     if labels:

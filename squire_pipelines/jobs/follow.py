@@ -20,6 +20,7 @@ async def follow_pull_requests(
     """Take one look; repeating it is harmless, since what was recorded already changes nothing."""
     from squire_pipelines.execution.announcing import announce
     from squire_pipelines.execution.ending_judgement import judge_endings
+    from squire_pipelines.execution.expiry import expire_pulls
     from squire_pipelines.execution.follow_telling import tell
     from squire_pipelines.execution.following import take_steps
     from squire_pipelines.execution.head_reporting import report_heads
@@ -36,6 +37,7 @@ async def follow_pull_requests(
             endings = await judge_endings(ledger, github, client, own.of, context.log)
             steps = take_steps(ledger, own.of)
             merged = await merge_pulls(ledger, client, own.of, context.log)
+            expired = await expire_pulls(ledger, client, own.of, context.log)
             heard = await show_what_was_heard(ledger, client, own.of, context.log)
             pulls_told = await tell(ledger, client, own.of, context.log)
             pulls_told += await tell_merges(ledger, client, own.of, context.log)
@@ -53,6 +55,7 @@ async def follow_pull_requests(
             "steps": len(steps),
             "merged_or_queued": merged,
             "heard": heard,
+            "expired": expired,
             "told": pulls_told,
             "reported": reported,
             "announced": announced,

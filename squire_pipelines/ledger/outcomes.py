@@ -35,6 +35,10 @@ _SUBJECTS = {
 
 
 _OF_ENDING = "landed ending ending_reason ended_by ended_by_pr people_commits people_added people_removed judged_at"
+_OPENED_AGAIN: Mapping[str, None] = MappingProxyType(
+    dict.fromkeys(("expired_at", "expired_reason", "told_reason", "reviewed_at", "reviews"))
+)
+"""What is no longer true of one that was opened again; how long nothing happens on it counts from then."""
 _NOT_ENDED: Mapping[str, None] = MappingProxyType(dict.fromkeys(_OF_ENDING.split()))
 """What is no longer true of a pull request that was closed and opened again."""
 
@@ -165,6 +169,7 @@ def apply_report(tx: Transaction, report: PullRequestReport, *, actor: str) -> s
             merged_at=report.merged_at or row.merged_at,
             closed_at=report.closed_at,
             **(_NOT_ENDED if report.state != row.state else {}),
+            **(_OPENED_AGAIN if report.state != row.state and report.state is PullRequestState.OPEN else {}),
             forge_updated_at=report.updated_at,
         )
     return str(row.task_id)

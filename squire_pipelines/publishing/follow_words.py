@@ -98,6 +98,14 @@ def last_answer(text: str, count: int) -> str:
     return f"{text}\n\nSquire has answered here {times}, and leaves what is said in this thread from now on to people."
 
 
+def expired(reason: str) -> str:
+    """Return the comment that says why Squire closed a pull request of its own."""
+    return (
+        f"Squire has closed this pull request, since {reason}. Its branch is kept: whoever wants it opens the pull "
+        "request again, and Squire follows it from there. What it is about is not tried again by itself."
+    )
+
+
 def left_to_people(reason: str, tried: Sequence[WorkDone]) -> str:
     """Return the comment that says why a pull request is left to people, and what was tried."""
     lines = [f"Squire leaves this pull request to people: {one_line(reason)}."]

@@ -23,6 +23,12 @@ class FollowSettings(SettingsSection):
     check_run: bool = Field(
         default=True, description="a neutral check run, or a status, on each commit says where its pull request stands"
     )
+    expires_days: float = Field(
+        default=0,
+        ge=0,
+        le=3650,
+        description="days without anything happening after which one is closed, with a comment; 0 is never",
+    )
     comment: bool = Field(default=True, description="a comment says what was tried when it is left to people")
     merge: MergeSettings = MergeSettings()
 

@@ -1,5 +1,7 @@
 """The sensor `outcomes`: requests a look at our pull requests when deliveries name them, or none came for a while."""
 
+from collections.abc import Callable
+
 import dagster as dg
 
 from squire_pipelines import tags
@@ -24,6 +26,7 @@ def outcomes(
     """Request one look at a time."""
     from squire_pipelines.execution.announcing import has_to_announce
     from squire_pipelines.execution.ending_judgement import has_to_judge
+    from squire_pipelines.execution.expiry import has_to_expire
     from squire_pipelines.execution.follow_telling import has_to_tell
     from squire_pipelines.execution.following import due_steps
     from squire_pipelines.execution.head_reporting import has_to_report
@@ -36,20 +39,21 @@ def outcomes(
     reason = following.due(ledger, settings)
     if reason is None:
         own = repository_settings(ledger, settings)
-        if steps := due_steps(ledger, own.of):
-            reason = f"{len(steps)} pull requests have a step to take"
-        elif has_to_judge(ledger):
-            reason = "it is to be found out how pull requests ended, or whether a merge was taken back"
-        elif has_to_merge(ledger, own.of):
-            reason = "pull requests wait for their merge"
-        elif has_to_show(ledger, own.of):
-            reason = "remarks are to be shown as heard"
-        elif has_to_tell(ledger, own.of) or has_to_tell_merges(ledger, own.of):
-            reason = "there is something to say on our pull requests"
-        elif has_to_report(ledger, own.of):
-            reason = "there is something to report on our commits"
-        elif has_to_announce(ledger, settings, own.of):
-            reason = "proposed tasks are to be announced on their issues"
+        works: tuple[tuple[Callable[[], object], str], ...] = (
+            (lambda: due_steps(ledger, own.of), "pull requests have a step to take"),
+            (
+                lambda: has_to_judge(ledger),
+                "how pull requests ended, or whether a merge was taken back, is to be found out",
+            ),
+            (lambda: has_to_merge(ledger, own.of), "pull requests wait for their merge"),
+            (lambda: has_to_expire(ledger, own.of), "nothing has happened on pull requests for long"),
+            (lambda: has_to_show(ledger, own.of), "remarks are to be shown as heard"),
+            (lambda: has_to_tell(ledger, own.of), "there is something to say on our pull requests"),
+            (lambda: has_to_tell_merges(ledger, own.of), "there is something to say on our pull requests"),
+            (lambda: has_to_report(ledger, own.of), "there is something to report on our commits"),
+            (lambda: has_to_announce(ledger, settings, own.of), "proposed tasks are to be announced on their issues"),
+        )
+        reason = next((words for is_due, words in works if is_due()), None)
     if reason is None:
         return dg.SkipReason("nothing was told of our pull requests, and all were asked about recently")
     wait = reason_to_wait(context.instance, follow.name, retry_after_s=settings.pipeline.redelivery_s)

@@ -14,6 +14,7 @@ from squire_pipelines.domain.pull_endings import (
     commits_of_others,
     commits_reverted_in,
     effective_reverts,
+    expiry_reason,
     judge_close,
     judge_merge,
 )
@@ -57,6 +58,19 @@ COMMIT = "c" * 40
 def test_a_close_is_told_apart_by_what_github_says(facts: CloseFacts, ending: str, reason: str) -> None:
     judged = judge_close(facts, 7)
     assert (judged.ending, judged.reason) == (ending, reason)
+
+
+@pytest.mark.parametrize(
+    ("idle", "limit", "reason"),
+    [
+        (30, 30, "nothing happened here for 30 days"),
+        (9, 1, "nothing happened here for 1 day"),
+        (29, 30, None),
+        (900, 0, None),
+    ],
+)
+def test_one_expires_after_its_limit_and_never_without_one(idle: int, limit: int, reason: str | None) -> None:
+    assert expiry_reason(timedelta(days=idle), timedelta(days=limit)) == reason
 
 
 def test_a_later_pull_request_of_ours_about_the_same_has_superseded_it() -> None:

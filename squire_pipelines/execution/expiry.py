@@ -1,0 +1,136 @@
+"""Closes pull requests of ours on which nothing has happened for long, where the settings say after how long.
+
+That Squire sets about it is recorded before, so that the close is known to be ours whenever the process ends. Why it
+was closed is said in one comment afterwards, which is tried a few times.
+"""
+
+from datetime import datetime, timedelta
+
+from squire_pipelines.domain.outcomes import PullRequestState
+from squire_pipelines.domain.pull_endings import expiry_reason
+from squire_pipelines.errors import SquireError
+from squire_pipelines.execution.following import SettingsOf
+from squire_pipelines.github.client import GitHubClient
+from squire_pipelines.github.own_comments import put_comment
+from squire_pipelines.github.pull_request_reports import pull_request_reports
+from squire_pipelines.github.pulls import close_pull_request
+from squire_pipelines.ledger import expiring_pulls, followed_pulls, outcomes
+from squire_pipelines.ledger.followed_pulls import Followed
+from squire_pipelines.ledger.outcomes import Outcome
+from squire_pipelines.ledger.store import Ledger, Transaction
+from squire_pipelines.ledger.telling_tries import MAX_TRIES
+from squire_pipelines.observability.run_log import RunLog
+from squire_pipelines.publishing.follow_words import expired
+from squire_pipelines.settings.model import Settings
+
+MAX_CLOSED = 10
+"""So many are closed in one look."""
+
+
+def has_to_expire(ledger: Ledger, settings_of: SettingsOf) -> bool:
+    """Return whether pull requests are to be closed, or to be told why they were. Changes nothing."""
+    with ledger.read() as tx:
+        return bool(_due(tx, settings_of) or expiring_pulls.untold(tx))
+
+
+async def expire_pulls(ledger: Ledger, client: GitHubClient, settings_of: SettingsOf, log: RunLog) -> int:
+    """Close those on which nothing has happened, and say why on them; return how many were closed.
+
+    GitHub is asked before each whether that is still so.
+    """
+    with ledger.write() as tx:
+        idle = _idle(tx, settings_of)
+        active = expiring_pulls.begun(tx) - {followed.outcome.task_id for followed in idle}
+        expiring_pulls.forget_expiry(tx, active)
+        due = _due(tx, settings_of)
+    closed = 0
+    for followed in due[:MAX_CLOSED]:
+        outcome = followed.outcome
+        try:
+            closed += await _close(ledger, client, followed, settings_of(outcome.repository))
+        except SquireError as error:
+            log.warning("%s#%d: it could not be closed: %s", outcome.repository, outcome.pr_number, error)
+    await _say_why(ledger, client, log)
+    return closed
+
+
+def _due(tx: Transaction, settings_of: SettingsOf) -> list[Followed]:
+    """Return the idle pull requests that may be closed by now: one that could not be is tried again later."""
+    begun_lately = expiring_pulls.begun(tx, lately=True)
+    return [followed for followed in _idle(tx, settings_of) if followed.outcome.task_id not in begun_lately]
+
+
+def _idle(tx: Transaction, settings_of: SettingsOf) -> list[Followed]:
+    """Return the open pull requests that have expired, those first on which nothing happened for longest."""
+    followed_ones = [
+        followed
+        for followed in followed_pulls.read_followed(tx)
+        if followed.under_way is None and settings_of(followed.outcome.repository).follow.expires_days
+    ]
+    since = expiring_pulls.idle_since(tx, [followed.outcome.task_id for followed in followed_ones])
+    idle = [
+        followed
+        for followed in followed_ones
+        if followed.outcome.task_id in since
+        and _reason(since[followed.outcome.task_id], settings_of(followed.outcome.repository), tx.now) is not None
+    ]
+    return sorted(idle, key=lambda followed: since[followed.outcome.task_id])
+
+
+def _reason(since: datetime, settings: Settings, now: datetime) -> str | None:
+    return expiry_reason(now - since, timedelta(days=settings.follow.expires_days))
+
+
+async def _close(ledger: Ledger, client: GitHubClient, followed: Followed, settings: Settings) -> bool:
+    """Close one on which nothing has happened, by GitHub's present word; return whether it was closed."""
+    outcome = followed.outcome
+    with ledger.write() as tx:
+        reason = _present_reason(tx, outcome.task_id, settings)
+        if reason is None or not expiring_pulls.begin_expiry(tx, outcome.task_id, reason):
+            return False
+    if await _ask(ledger, client, outcome) is None:
+        return False
+    with ledger.write() as tx:
+        if _present_reason(tx, outcome.task_id, settings) is None:
+            expiring_pulls.forget_expiry(tx, [outcome.task_id])
+            return False
+    await close_pull_request(client, outcome.repository, outcome.pr_number)
+    return await _ask(ledger, client, outcome) is PullRequestState.CLOSED
+
+
+def _present_reason(tx: Transaction, task_id: str, settings: Settings) -> str | None:
+    since = expiring_pulls.idle_since(tx, [task_id]).get(task_id)
+    return None if since is None else _reason(since, settings, tx.now)
+
+
+async def _ask(ledger: Ledger, client: GitHubClient, outcome: Outcome) -> PullRequestState | None:
+    """Record what GitHub says of a pull request now; return its state, None where it is gone."""
+    reports = await pull_request_reports(client, outcome.repository, [outcome.pr_number])
+    with ledger.write() as tx:
+        for report in reports.values():
+            outcomes.apply_report(tx, report, actor="poll")
+    present = reports.get(outcome.pr_number)
+    return present.state if present is not None else None
+
+
+async def _say_why(ledger: Ledger, client: GitHubClient, log: RunLog) -> None:
+    with ledger.read() as tx:
+        untold = expiring_pulls.untold(tx)
+    for pull in untold:
+        with ledger.write() as tx:
+            tries = followed_pulls.begin_telling(tx, pull.task_id)
+        if tries is None:
+            continue
+        error = None
+        try:
+            marker = f"<!-- squire expired {pull.task_id} -->"
+            await put_comment(client, pull.repository, pull.number, marker, expired(pull.reason))
+        except SquireError as failure:
+            error = str(failure)
+            log.warning("%s#%d: why it was closed could not be said: %s", pull.repository, pull.number, error)
+        with ledger.write() as tx:
+            if error is None or tries >= MAX_TRIES:
+                followed_pulls.record_told(tx, pull.task_id, pull.reason)
+                followed_pulls.end_telling(tx, pull.task_id, error=error)
+            else:
+                followed_pulls.record_tell_error(tx, pull.task_id, error)
