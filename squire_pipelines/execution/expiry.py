@@ -105,12 +105,16 @@ def _present_reason(tx: Transaction, task_id: str, settings: Settings) -> str | 
 
 async def _ask(ledger: Ledger, client: GitHubClient, outcome: Outcome) -> PullRequestState | None:
     """Record what GitHub says of a pull request now; return its state, None where it is gone."""
-    reports = await pull_request_reports(client, outcome.repository, [outcome.pr_number])
+    place = (outcome.repository, outcome.pr_number)
+    answered = await pull_request_reports(client, {outcome.repository: [outcome.pr_number]})
+    if (error := answered.errors.get(outcome.repository)) is not None:
+        raise error
+    report = answered.reports.get(place)
+    if report is None:
+        return None
     with ledger.write() as tx:
-        for report in reports.values():
-            outcomes.apply_report(tx, report, actor="poll")
-    present = reports.get(outcome.pr_number)
-    return present.state if present is not None else None
+        outcomes.apply_report(tx, report, actor="poll")
+    return report.state
 
 
 async def _say_why(ledger: Ledger, client: GitHubClient, log: RunLog) -> None:

@@ -54,7 +54,7 @@ class IdleGitHub:
                 "closedAt": self.updated_at.isoformat() if self.state == "CLOSED" else None,
                 "commits": {"nodes": []},
             }
-            return httpx.Response(200, json={"data": {"repository": {"pr7": pull}}})
+            return httpx.Response(200, json={"data": {"r0": {"pr7": pull}}})
         return httpx.Response(
             200, json={"data": {"repository": {"pullRequest": {"comments": {"nodes": self.comments}}}}}
         )

@@ -12,6 +12,7 @@ from squire_pipelines.domain.outcomes import PullRequestReport, PullRequestState
 from squire_pipelines.ledger import deliveries, outcomes
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tables import deliveries as delivery_table
+from squire_pipelines.ledger.tables import outcomes as outcome_table
 from squire_pipelines.ledger.tables import task_events
 from squire_pipelines.sensors.outcomes import outcomes as outcome_sensor
 from tests.support.ledgers import Clock, start_attempt
@@ -328,6 +329,27 @@ def test_a_merged_revert_of_ours_is_its_outcome_and_a_late_report_does_not_undo_
         events = tx.execute(select(task_events).where(task_events.c.subject == "outcome")).all()
     assert [event.after for event in events] == ["open", "merged", "reverted"]
     assert events[-1].reason == "reverted by pull request #8"
+
+
+def test_a_push_with_a_commit_that_takes_a_merge_back_is_its_outcome(quiet_pipeline: Pipeline) -> None:
+    task_id = opened(quiet_pipeline)
+    deliver(quiet_pipeline, "1", pull_request("closed", merged=True, at=recently()))
+    look(quiet_pipeline)
+    with quiet_pipeline.ledger.write() as tx:
+        tx.execute(outcome_table.update().values(merge_sha="d" * 40))
+    commit = {"id": "e" * 40, "message": f'Revert "It"\n\nThis reverts commit {"d" * 40}.'}
+    push = {"ref": "refs/heads/main", "commits": [commit], "repository": {"full_name": QUIET}}
+    deliveries.record(
+        quiet_pipeline.ledger,
+        source="github",
+        delivery_id="2",
+        event="push",
+        action=None,
+        repository=QUIET,
+        body=json.dumps(push).encode(),
+    )
+    assert look(quiet_pipeline)["deliveries"] == 1
+    assert state(quiet_pipeline, task_id) is PullRequestState.REVERTED
 
 
 def test_an_open_revert_or_one_of_another_repository_reverts_nothing(quiet_pipeline: Pipeline) -> None:

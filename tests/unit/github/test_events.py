@@ -81,6 +81,16 @@ def test_state_of_the_pull_request_is_read(event: str, fields: dict[str, Any], s
     assert delivery.report.closed_at is not None
 
 
+def test_a_push_has_its_commits_newest_first_and_a_branch_without_any_has_none() -> None:
+    commits = [{"id": "a" * 40, "message": "One"}, {"id": "b" * 40, "message": "Two"}]
+    push = parse_delivery("push", body(ref="refs/heads/a/b", commits=commits)).push
+    assert push is not None
+    assert (push.branch, push.messages) == ("a/b", (("b" * 40, "Two"), ("a" * 40, "One")))
+    deleted = parse_delivery("push", body(ref="refs/heads/main")).push
+    assert deleted is not None
+    assert deleted.messages == ()
+
+
 @pytest.mark.parametrize(
     ("text", "reverts"),
     [
