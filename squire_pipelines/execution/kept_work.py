@@ -61,6 +61,9 @@ def take_kept_work(leased: LeasedAttempt, mirror: Mirror, *, branch: str) -> Att
         return None
     with leased.ledger.read() as tx:
         previous = attempts.get(tx, leased.attempt.previous_id)
+        # One that ended before an agent ran, since GitHub was away or its run died, left nothing.
+        while _left_nothing(previous) and previous.previous_id is not None:
+            previous = attempts.get(tx, previous.previous_id)
     # The head is written when the bundle is stored.
     if previous.head_sha is None or previous.base_sha is None or previous.cause not in _UNPUBLISHED:
         return None
@@ -84,6 +87,10 @@ def take_kept_work(leased: LeasedAttempt, mirror: Mirror, *, branch: str) -> Att
         attempts.note(tx, leased.attempt.id, leased.token, facts)
         attempts.start_publishing(tx, leased.attempt.id, leased.token, head_sha=previous.head_sha)
     return work_of
+
+
+def _left_nothing(attempt: Attempt) -> bool:
+    return attempt.head_sha is None and attempt.agent_started_at is None and attempt.cause in _UNPUBLISHED
 
 
 def origin_of(keep: Path) -> WorkOrigin | None:

@@ -105,7 +105,7 @@ LIVES: Mapping[str, Life] = {
     ),
     # Reviews.
     "approved": Life([PLAIN], ["approve", "merge"], F.MERGED),
-    "changes are asked for": Life([PLAIN], ["ask for changes"], F.WAITING_FOR_MERGE),
+    "changes are asked for": Life([PLAIN], ["ask for changes"], F.WAITING_FOR_REVIEW, "asked for changes"),
     "a draft for a while": Life([PLAIN], ["make a draft", "make ready", "merge"], F.MERGED),
     # Closed, and what may follow.
     "closed": Life([PLAIN], ["close"], F.CLOSED, runs=1),
@@ -151,12 +151,20 @@ LIVES: Mapping[str, Life] = {
         [BAD, Work({STATE_FILE: GREEN}, meanwhile="rename base")], ["nothing", "merge"], F.MERGED, runs=2
     ),
     # GitHub refuses, is away, forgets.
-    "opening is refused once": Life([PLAIN], ["merge"], F.MERGED, before=["opening is refused once"], runs=1),
+    "opening is refused once": Life(
+        [PLAIN], ["nothing", "wait", "merge"], F.MERGED, before=["opening is refused once"], runs=1
+    ),
     "opening's answer is lost": Life([PLAIN], ["merge"], F.MERGED, before=["opening's answer is lost"], runs=1),
     "the conversation is locked": Life(
         [BAD, PLAIN], ["lock", "nothing", "nothing", "unlock", "wait", "merge"], F.MERGED
     ),
     "GitHub is away for a while": Life([PLAIN], ["GitHub is away", "GitHub is back", "wait", "merge"], F.MERGED),
+    "GitHub is away when the work is published, and at the next try": Life(
+        [Work(meanwhile="GitHub is away")],
+        ["wait", "GitHub is back", "wait", "retry", "wait", "merge"],
+        F.MERGED,
+        runs=1,
+    ),
     "a rule refuses the mending, and is lifted": Life(
         [BAD, Work({STATE_FILE: GREEN}, meanwhile="a rule refuses")],
         ["the rule is lifted", "retry", "nothing", "merge"],

@@ -96,7 +96,9 @@ class LifeForge:
 
     def pull(self) -> Pull:
         """Return our newest pull request."""
-        return self.pulls()[-1]
+        pulls = self.pulls()
+        assert pulls, "there is no pull request of ours"
+        return pulls[-1]
 
     def own_words(self) -> Sequence[tuple[str, str]]:
         """Return what we said on our pull requests: the place, which names comment thread or conversation, and text."""
@@ -266,7 +268,7 @@ class _PathsOfClones(httpx.AsyncBaseTransport):
         """Ask the forge."""
         content = await request.aread()
         response = await self._transport.handle_async_request(request)
-        if b"query Repository(" not in content:
+        if b"query Repository(" not in content or response.status_code != httpx.codes.OK:
             return response
         body = json.loads(await response.aread())
         repository = (body.get("data") or {}).get("repository")

@@ -26,6 +26,7 @@ def lives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lives]:
         ("a person replaces the branch", News.DOUBLED, Kills.NONE),
         ("its branch is deleted and made again", News.REVERSED, Kills.NONE),
         ("a rule refuses the first push, and is lifted", News.ASKED_FOR, Kills.NONE),
+        ("GitHub is away when the work is published, and at the next try", News.DELIVERED, Kills.NONE),
     ],
 )
 def test_a_life_ends_as_it_must_with_one_pull_request_and_nothing_lost_or_said_twice(
