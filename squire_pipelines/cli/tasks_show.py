@@ -26,12 +26,14 @@ from squire_pipelines.domain.pull_life import life_of
 from squire_pipelines.domain.tasks import Priority
 from squire_pipelines.domain.terminal_text import one_line, plain
 from squire_pipelines.execution.repository_settings import settings_in
-from squire_pipelines.ledger import announcements, followed_pulls, head_reports
+from squire_pipelines.ledger import announcements, base_watches, followed_pulls, head_reports, merges
 from squire_pipelines.ledger import attempts as attempt_rows
 from squire_pipelines.ledger import outcomes as outcome_rows
 from squire_pipelines.ledger import tasks as task_rows
 from squire_pipelines.ledger.attempts import Attempt
+from squire_pipelines.ledger.base_watches import WatchedBase
 from squire_pipelines.ledger.dependencies import Dependency, dependencies_of
+from squire_pipelines.ledger.merges import RecordedMerge
 from squire_pipelines.ledger.pull_steps import steps_on_branch
 from squire_pipelines.ledger.retention import ArchivedTask, archived_task
 from squire_pipelines.ledger.tasks import Task
@@ -117,6 +119,15 @@ _LIFE: Columns = {
     "by": "actor",
     "trace": "trace_id",
 }
+_MERGE: Columns = {
+    "merge": lambda merge: ": ".join(filter(None, (merge.own.progress, merge.own.reason))),
+    "asked for": lambda merge: " ".join(filter(None, (merge.own.way, merge.method))),
+    "not said": lambda merge: merge.tell_error,
+}
+_BASE: Columns = {
+    "after it": lambda base: ": ".join(filter(None, (base.verdict, base.reason))),
+    "revert": lambda base: base.revert_url or base.revert_error,
+}
 _EVENT: Columns = {
     "time": "at",
     "what": lambda event: event.attempt_id or event.subject,
@@ -152,6 +163,7 @@ def show(context: CliContext, task_id: str, *, as_json: bool) -> None:
         work = followed_pulls.work_on_branch(tx, task.repository, task.branch)
         not_announced = announcements.last_error(tx, task_id)
         not_reported = head_reports.last_error(tx, task_id)
+        merge, base = merges.get(tx, task_id), base_watches.get(tx, task_id)
     if wait == FOR_ITS_START:
         wait = _ask_about_agent(context, task)
     if as_json:
@@ -164,7 +176,7 @@ def show(context: CliContext, task_id: str, *, as_json: bool) -> None:
         content |= {"not_announced": not_announced, "not_reported": not_reported}
         # The fencing token lets its holder write to the ledger, so that it is not shown.
         rows = [{k: v for k, v in asdict(attempt).items() if k != "lease_token"} for attempt in attempts]
-        content |= {"events": events, "outcome": outcome, "work": work, "life": life}
+        content |= {"events": events, "outcome": outcome, "work": work, "life": life, "merge": merge, "base": base}
         emit_json({**content, "attempt_rows": rows})
         return
     _write_task(task, wait.text if wait is not None else None, needed)
@@ -179,11 +191,20 @@ def show(context: CliContext, task_id: str, *, as_json: bool) -> None:
     if outcome is not None:
         write_line("\nOutcome")
         write_fields(outcome, _OUTCOME)
+        _write_merge(merge, base)
         write_line("\nLife of the pull request")
         context.console.print(table_of(life, _LIFE))
     if work:
         write_line("\nWork on its pull request, of the same trace")
         context.console.print(table_of(work, _WORK))
+
+
+def _write_merge(merge: RecordedMerge | None, base: WatchedBase | None) -> None:
+    """Write how far Squire's own merge has come, and what the base branch says after a merge."""
+    if merge is not None:
+        write_fields(merge, _MERGE)
+    if base is not None:
+        write_fields(base, _BASE)
 
 
 def _ask_about_agent(context: CliContext, task: Task) -> Wait:

@@ -181,31 +181,33 @@ class GitHubClient:
         repository = repository or (f"{variables['owner']}/{variables['name']}" if named else None)
         return await self._graphql(request, document, variables, repository=repository, is_write=False)
 
-    async def mutate(self, query_name: str, variables: Mapping[str, object], *, repository: str) -> dict[str, Any]:
-        """Run the mutation `queries/<query_name>.graphql`, which must be one that may be repeated. Raises GitHubError.
+    async def mutate(
+        self, query_name: str, variables: Mapping[str, object], *, repository: str, repeatable: bool = True
+    ) -> dict[str, Any]:
+        """Run the mutation `queries/<query_name>.graphql`, again where that may be repeated. Raises GitHubError.
 
         It counts as a write: at a distance from others, and with a token that may write to `repository`.
         """
         document, request = load_query(query_name), f"the mutation {query_name}"
-        return (await self._graphql(request, document, variables, repository=repository, is_write=True)).whole()
+        answer = self._graphql(
+            request, document, variables, repository=repository, is_write=True, repeatable=repeatable
+        )
+        return (await answer).whole()
 
     async def _graphql(
-        self, request: str, document: str, variables: Mapping[str, object], *, repository: str | None, is_write: bool
+        self,
+        request: str,
+        document: str,
+        variables: Mapping[str, object],
+        *,
+        repository: str | None,
+        is_write: bool,
+        repeatable: bool = True,
     ) -> GraphQLAnswer:
-        return await self._send(
-            _Request(
-                request,
-                "POST",
-                self._graphql_url,
-                repository,
-                AccessAuth(self._access, repository, write=is_write),
-                LimitKind.GRAPHQL,
-                repeatable=True,
-                is_write=is_write,
-                json={"query": document, "variables": dict(variables)},
-            ),
-            protocol.read_graphql,
-        )
+        auth, kind = AccessAuth(self._access, repository, write=is_write), LimitKind.GRAPHQL
+        query = {"query": document, "variables": dict(variables)}
+        sent = _Request(request, "POST", self._graphql_url, repository, auth, kind, repeatable, is_write, json=query)
+        return await self._send(sent, protocol.read_graphql)
 
     async def get(self, path: str, params: Mapping[str, str | int] | None = None) -> Any:
         """GET `{api_url}{path}` and return the decoded JSON. Raises GitHubError."""

@@ -24,8 +24,7 @@ async def follow_pull_requests(
     from squire_pipelines.execution.follow_telling import tell
     from squire_pipelines.execution.following import take_steps
     from squire_pipelines.execution.head_reporting import report_heads
-    from squire_pipelines.execution.merge_telling import tell_merges
-    from squire_pipelines.execution.merging import merge_pulls
+    from squire_pipelines.execution.merge_looks import look_at_merges
     from squire_pipelines.execution.remark_hearing import show_what_was_heard
     from squire_pipelines.execution.repository_settings import repository_settings
     from squire_pipelines.publishing import follow as following
@@ -36,11 +35,10 @@ async def follow_pull_requests(
         async with github.client() as client:
             endings = await judge_endings(ledger, github, client, own.of, context.log)
             steps = take_steps(ledger, own.of)
-            merged = await merge_pulls(ledger, client, own.of, context.log)
+            merges = await look_at_merges(ledger, client, own.of, context.log)
             expired = await expire_pulls(ledger, client, own.of, context.log)
             heard = await show_what_was_heard(ledger, client, own.of, context.log)
             pulls_told = await tell(ledger, client, own.of, context.log)
-            pulls_told += await tell_merges(ledger, client, own.of, context.log)
             reported = await report_heads(ledger, client, own.of, context.log)
             announced = await announce(ledger, client, settings, own.of, context.log)
     context.add_output_metadata(
@@ -53,10 +51,11 @@ async def follow_pull_requests(
             "landed_elsewhere": endings.landed,
             "reverted": endings.reverted,
             "steps": len(steps),
-            "merged_or_queued": merged,
+            "merged_or_queued": merges.merged,
+            "bases_judged": merges.bases,
             "heard": heard,
             "expired": expired,
-            "told": pulls_told,
+            "told": pulls_told + merges.ends_told,
             "reported": reported,
             "announced": announced,
             "steps_preview": preview(

@@ -16,6 +16,7 @@ def archive_and_delete(context: dg.OpExecutionContext, settings: SettingsParam, 
     """Tasks that something still holds stay."""
     from squire_pipelines.ledger import (
         announcements,
+        base_watches,
         head_reports,
         heard_remarks,
         merges,
@@ -34,6 +35,7 @@ def archive_and_delete(context: dg.OpExecutionContext, settings: SettingsParam, 
             forgotten["head_reports"] = head_reports.forget(tx)
             forgotten["merges"] = merges.forget(tx)
             forgotten["heard_remarks"] = heard_remarks.forget(tx)
+            forgotten["base_watches"] = base_watches.forget(tx)
         result = archive_old_rows(
             ledger,
             settings.home.archive,

@@ -30,6 +30,7 @@ from squire_pipelines.domain.tasks import AttemptStatus, TaskKind, TaskStatus
 from squire_pipelines.ledger.accounting_tables import archived_tasks, archives, budgets, github_limits, repositories
 from squire_pipelines.ledger.announcement_tables import announcements, heard_remarks
 from squire_pipelines.ledger.audit_tables import audit, audit_batches, settings_seen
+from squire_pipelines.ledger.base_watch_tables import base_watches
 from squire_pipelines.ledger.columns import CleanText, UtcDateTime, metadata, names_in_sql, one_of
 from squire_pipelines.ledger.merge_tables import merges
 from squire_pipelines.ledger.plan_tables import plan_answers, plan_cache, plan_inputs, plans
@@ -48,6 +49,7 @@ __all__ = [
     "attempts",
     "audit",
     "audit_batches",
+    "base_watches",
     "budgets",
     "check_reruns",
     "collaborators",

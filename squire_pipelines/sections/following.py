@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from squire_pipelines.domain.following import FollowRules
+from squire_pipelines.sections.base_watch import AfterMergeSettings
 from squire_pipelines.sections.merging import MergeSettings
 from squire_pipelines.sections.types import Seconds, SettingsSection
 
@@ -31,6 +32,7 @@ class FollowSettings(SettingsSection):
     )
     comment: bool = Field(default=True, description="a comment says what was tried when it is left to people")
     merge: MergeSettings = MergeSettings()
+    after_merge: AfterMergeSettings = AfterMergeSettings()
 
     @property
     def rules(self) -> FollowRules:

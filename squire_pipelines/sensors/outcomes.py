@@ -25,6 +25,7 @@ def outcomes(
 ) -> dg.RunRequest | dg.SkipReason:
     """Request one look at a time."""
     from squire_pipelines.execution.announcing import has_to_announce
+    from squire_pipelines.execution.base_watch import has_to_watch
     from squire_pipelines.execution.ending_judgement import has_to_judge
     from squire_pipelines.execution.expiry import has_to_expire
     from squire_pipelines.execution.follow_telling import has_to_tell
@@ -46,6 +47,7 @@ def outcomes(
                 "how pull requests ended, or whether a merge was taken back, is to be found out",
             ),
             (lambda: has_to_merge(ledger, own.of), "pull requests wait for their merge"),
+            (lambda: has_to_watch(ledger, own.of), "base branches are to be looked at after a merge"),
             (lambda: has_to_expire(ledger, own.of), "nothing has happened on pull requests for long"),
             (lambda: has_to_show(ledger, own.of), "remarks are to be shown as heard"),
             (lambda: has_to_tell(ledger, own.of), "there is something to say on our pull requests"),

@@ -8,12 +8,13 @@ from typing import Any, TypeVar
 
 from squire_forge.process import ForgeProcess
 from squire_pipelines.execution.following import take_steps
-from squire_pipelines.execution.merge_telling import tell_merges
-from squire_pipelines.execution.merging import has_to_merge, merge_pulls
+from squire_pipelines.execution.merge_looks import look_at_merges
+from squire_pipelines.execution.merging import has_to_merge
 from squire_pipelines.github import pulls
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.pull_request_reports import pull_request_reports
-from squire_pipelines.ledger import merges, outcomes
+from squire_pipelines.ledger import base_watches, merges, outcomes
+from squire_pipelines.ledger.base_watches import WatchedBase
 from squire_pipelines.ledger.merges import RecordedMerge
 from squire_pipelines.ledger.outcomes import Outcome
 from squire_pipelines.ledger.store import Ledger
@@ -24,7 +25,7 @@ from tests.support.ledgers import REPOSITORY, Clock, add_task, sqlite_ledger_fil
 
 OWNER, _, NAME = REPOSITORY.partition("/")
 EXPECTATION = {"check": "test", "path": "src/app.py", "pattern": "def add"}
-ON: dict[str, object] = {"enabled": True, "approvals": 0}
+ON: dict[str, Any] = {"enabled": True, "approvals": 0}
 _LOG = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
@@ -68,9 +69,10 @@ class OurPull:
         self.checkout.git("push", "--quiet", "--force", url, f"HEAD:refs/heads/{self.branch}")
         return head
 
-    def settings(self, **merge: object) -> None:
-        """Set the section `follow.merge`."""
-        self.current = Settings(repositories=(REPOSITORY,), follow={"merge": merge})
+    def settings(self, *, reverts: bool = False, **merge: object) -> None:
+        """Set the section `follow.merge`, and whether reverts are proposed."""
+        follow = {"merge": merge, "after_merge": {"revert": reverts}}
+        self.current = Settings(repositories=(REPOSITORY,), follow=follow)
 
     def settings_of(self, _: str) -> Settings:
         """Return the settings of the only repository."""
@@ -107,8 +109,7 @@ class OurPull:
                 for report in answered.reports.values():
                     outcomes.apply_report(tx, report, actor="poll")
             take_steps(self.ledger, self.settings_of)
-            await merge_pulls(self.ledger, client, self.settings_of, _LOG)
-            await tell_merges(self.ledger, client, self.settings_of, _LOG)
+            await look_at_merges(self.ledger, client, self.settings_of, _LOG)
 
         self.run(go)
 
@@ -134,8 +135,21 @@ class OurPull:
         return record
 
     @property
+    def base(self) -> WatchedBase:
+        """What the ledger has of the base branch after its merge."""
+        with self.ledger.read() as tx:
+            watched = base_watches.get(tx, self.task_id)
+        assert watched is not None
+        return watched
+
+    @property
+    def hosted_pulls(self) -> list[dict[str, Any]]:
+        """All pull requests as the forge has them."""
+        (repository,) = [one for one in self.forge.state()["repositories"] if one["name"] == REPOSITORY]
+        return list(repository["pull_requests"])
+
+    @property
     def hosted(self) -> dict[str, Any]:
         """The pull request as the forge has it."""
-        (repository,) = [one for one in self.forge.state()["repositories"] if one["name"] == REPOSITORY]
-        (pull,) = [one for one in repository["pull_requests"] if one["number"] == self.number]
-        return dict(pull)
+        (pull,) = [one for one in self.hosted_pulls if one["number"] == self.number]
+        return pull

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from squire_forge.process import ForgeProcess
+from squire_pipelines.domain.base_checks import BaseVerdict
 from squire_pipelines.domain.following import FollowState
 from squire_pipelines.domain.merging import MergeProgress
 from squire_pipelines.domain.outcomes import PullRequestState
@@ -146,6 +147,32 @@ def test_a_head_that_moved_is_judged_anew_and_an_answer_that_was_lost_is_no_seco
     pull.look()
     assert pull.merge.own.progress is MergeProgress.MERGED
     assert audited(pull) == ["pull_request.merge_asked", "pull_request.merge_asked", "pull_request.merged"]
+
+
+def test_what_a_merge_broke_is_run_again_told_once_and_taken_back_by_one_pull_request(pull: OurPull) -> None:
+    pull.settings(reverts=True)
+    pull.checkout.write("src/app.py", "def sub(a, b):\n    return a - b\n")
+    pull.push()
+    pull.run(lambda client: client.put(f"/repos/{REPOSITORY}/pulls/{pull.number}/merge", {}))
+    pull.forge.settle()
+    pull.look()
+    assert pull.outcome.state is PullRequestState.MERGED
+    assert pull.base.reason == "test failed on the merge, and is run again"
+    pull.forge.add_fault("^RevertPullRequest$", status=502, after=True)
+    pull.look()
+    assert (pull.base.verdict, pull.base.revert_number) == (BaseVerdict.BROKEN, None), "its answer was lost"
+    assert pull.hosted["comments"] == []
+    pull.look()
+    pull.look()
+    reverts = [one for one in pull.hosted_pulls if one["head"] == f"revert-{pull.number}-{pull.branch}"]
+    assert [one["number"] for one in reverts] == [pull.base.revert_number], "one, whatever was lost"
+    assert reverts[0]["body"].startswith(f"Reverts {REPOSITORY}#{pull.number}\n")
+    assert reverts[0]["state"] == "open", "a person merges it"
+    (comment,) = pull.hosted["comments"]
+    assert "test passed before the merge and fails now, in a second run, too" in comment
+    assert f"#{pull.base.revert_number} takes it back. A person decides" in comment
+    pull.run(lambda client: client.put(f"/repos/{REPOSITORY}/pulls/{pull.base.revert_number}/merge", {}))
+    pull.forge.settle()
 
 
 def test_merging_is_off_where_the_settings_say_nothing(pull: OurPull) -> None:

@@ -71,6 +71,19 @@ async def test_every_method_sends_its_body(client_of: ClientOf) -> None:
     assert [(r.method, json.loads(r.content)["x"]) for r in transport.requests] == [("POST", 1), ("PATCH", 2)]
 
 
+async def test_what_must_not_happen_twice_is_sent_once(client_of: ClientOf) -> None:
+    transport = Scripted(httpx.Response(502))
+    client = client_of(transport, token=TOKEN)
+    variables = {"id": "x", "body": "y"}
+    for act in (
+        client.put("/repos/o/r/pulls/1/merge", {"sha": "a"}),
+        client.mutate("revert_pull_request", variables, repository="o/r", repeatable=False),
+    ):
+        with pytest.raises(GitHubUnavailableError):
+            await act
+    assert [request.method for request in transport.requests] == ["PUT", "POST"]
+
+
 async def test_token_is_in_no_repr_error_or_log(client_of: ClientOf, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     failures: list[httpx.Response | Exception] = [httpx.ConnectError("refused"), httpx.Response(401, json={})]

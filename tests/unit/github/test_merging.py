@@ -1,0 +1,87 @@
+"""What is read of a pull request before its merge: of which head each word is, and what GitHub's refusals mean."""
+
+from typing import Any
+
+import pytest
+
+from squire_pipelines.domain.merging import BotJudgement, MergeMethod, MergeStatus
+from squire_pipelines.domain.outcomes import ChecksState, ReviewDecision
+from squire_pipelines.errors import GitHubPermissionError, GitHubValidationError
+from squire_pipelines.github.merging import MergeReading, refusal_of
+from squire_pipelines.github.models import parse
+
+HEAD, OLD = "a1" * 20, "b2" * 20
+BOT = {"login": "greptile-apps", "__typename": "Bot"}
+MIRA = {"login": "mira", "__typename": "User"}
+NOOR = {"login": "noor", "__typename": "User"}
+
+
+def reading(**pull: Any) -> MergeReading:
+    commit = {"oid": HEAD, "committedDate": "2026-11-01T12:00:00Z", "statusCheckRollup": {"state": "SUCCESS"}}
+    whole = {
+        "id": "PR_1",
+        "state": "OPEN",
+        "headRefOid": HEAD,
+        "baseRefName": "main",
+        "commits": {"nodes": [{"commit": commit}]},
+        **pull,
+    }
+    return parse(MergeReading, {"pullRequest": whole, "squashMergeAllowed": True}, request="a test")
+
+
+def review(author: dict[str, str], state: str, commit: str = HEAD, body: str = "") -> dict[str, Any]:
+    return {"author": author, "state": state, "body": body, "commit": {"oid": commit}}
+
+
+def comment(body: str, at: str = "2026-11-01T12:30:00Z") -> dict[str, Any]:
+    return {"author": BOT, "body": body, "updatedAt": at}
+
+
+def test_an_approval_is_of_the_head_and_an_objection_of_any_commit() -> None:
+    reviews = [
+        review(MIRA, "APPROVED", OLD),
+        review(NOOR, "CHANGES_REQUESTED", OLD),
+        review(NOOR, "COMMENTED"),
+        review(BOT, "APPROVED"),
+    ]
+    pull = reading(reviews={"nodes": reviews}).pull_request
+    assert (pull.approvers, pull.objectors) == ((), ("noor",))
+    pull = reading(reviews={"nodes": [*reviews, review(MIRA, "APPROVED"), review(NOOR, "DISMISSED")]}).pull_request
+    assert ([author.login for author in pull.approvers], pull.objectors) == (["mira"], ())
+
+
+@pytest.mark.parametrize(
+    ("body", "at", "counts"),
+    [
+        (f"Confidence Score: 4/5\nLast reviewed commit: {HEAD[:9]}", "2026-11-01T11:00:00Z", True),
+        (f"Confidence Score: 4/5\nLast reviewed commit: {OLD[:9]}", "2026-11-01T12:30:00Z", False),
+        ("Confidence Score: 4/5", "2026-11-01T12:30:00Z", True),
+        ("Confidence Score: 4/5", "2026-11-01T11:59:00Z", False),
+        ("It looks fine.", "2026-11-01T12:30:00Z", False),
+    ],
+)
+def test_a_bots_confidence_counts_where_it_is_of_the_head(body: str, at: str, counts: bool) -> None:  # noqa: FBT001
+    pull = reading(comments={"nodes": [comment(body, at)]}).pull_request
+    assert pull.judgements(("greptile-apps[bot]",)) == ((BotJudgement("greptile-apps", 0.8),) if counts else ())
+    assert pull.judgements(("coderabbitai",)) == ()
+
+
+def test_what_is_not_known_holds_a_merge_up() -> None:
+    pull = reading(
+        reviewThreads={"totalCount": 103, "nodes": [{"isResolved": True}, {"isResolved": False}]}
+    ).pull_request
+    assert pull.open_threads == 102
+    assert (pull.status, pull.review, pull.checks) == (MergeStatus.UNKNOWN, ReviewDecision.NONE, ChecksState.PASSED)
+    assert reading(mergeStateStatus="NEW_WORD").pull_request.status is MergeStatus.UNKNOWN
+    assert reading(commits={"nodes": []}).pull_request.checks is ChecksState.NONE
+    assert (reading().methods, reading().may_write) == (frozenset({MergeMethod.SQUASH}), None)
+
+
+def test_a_refusal_tells_a_moved_head_a_missing_right_and_a_rule_apart() -> None:
+    moved = refusal_of(GitHubValidationError("409", context={"status": 409, "message": "Head branch was modified."}))
+    assert (moved.has_moved, moved.for_good) == (True, False)
+    rule = refusal_of(GitHubValidationError("405", context={"status": 405, "message": "Squash merges are not allowed"}))
+    assert (rule.has_moved, rule.for_good) == (False, False)
+    assert rule.reason == "GitHub refused the merge: Squash merges are not allowed"
+    right = refusal_of(GitHubPermissionError("403", hint="ask for it", context={"message": "Resource not accessible"}))
+    assert (right.has_moved, right.for_good) == (False, True)
