@@ -173,10 +173,9 @@ class MergeablePull(GraphQLModel):
                 yield review.author, review.body
 
 
-class MergeReading(GraphQLModel):
-    """A pull request before its merge, and what its repository and the token allow."""
+class MergeRights(GraphQLModel):
+    """How a repository lets pull requests be merged, and what the token's account may do there."""
 
-    pull_request: MergeablePull
     merge_commit_allowed: bool = False
     squash_merge_allowed: bool = False
     rebase_merge_allowed: bool = False
@@ -198,10 +197,20 @@ class MergeReading(GraphQLModel):
         """Whether the token's account may merge; None where GitHub does not say, as of an App."""
         return None if self.viewer_permission is None else self.viewer_permission in _WRITES
 
+
+class MergeReading(MergeRights):
+    """A pull request before its merge, and what its repository and the token allow."""
+
+    pull_request: MergeablePull
+
     @property
     def may_auto_merge(self) -> bool:
         """Whether auto-merge can be switched on."""
         return self.auto_merge_allowed and self.pull_request.viewer_can_enable_auto_merge
+
+
+class _RightsAnswer(GraphQLModel):
+    repository: MergeRights
 
 
 class _MergeAnswer(GraphQLModel):
@@ -246,6 +255,13 @@ async def read_before_merge(client: GitHubClient, repository: str, number: int) 
     owner, _, name = repository.partition("/")
     data = await client.graphql(_QUERY, {"owner": owner, "name": name, "number": number})
     return parse(_MergeAnswer, data, request=f"the query {_QUERY}").repository
+
+
+async def read_merge_rights(client: GitHubClient, repository: str) -> MergeRights:
+    """Return how a repository lets pull requests be merged. Raises GitHubError."""
+    owner, _, name = repository.partition("/")
+    data = await client.graphql("merge_rights", {"owner": owner, "name": name})
+    return parse(_RightsAnswer, data, request="the query merge_rights").repository
 
 
 async def read_change(client: GitHubClient, repository: str, base: str, head_sha: str) -> MergeableChange:

@@ -53,6 +53,13 @@ def check_rules(context: CliContext) -> Iterator[Diagnosis]:
     yield from doctor_rules.check_rules(context)
 
 
+def check_merging(context: CliContext) -> Iterator[Diagnosis]:
+    """Check whether Squire may merge where the settings want that."""
+    from squire_pipelines.cli.doctor import merging as doctor_merging  # noqa: PLC0415 - likewise
+
+    yield from doctor_merging.check_merging(context)
+
+
 def check_webhook(context: CliContext) -> Iterator[Diagnosis]:
     """Check that a delivery of GitHub's arrives."""
     from squire_pipelines.cli.doctor import webhook as doctor_webhook  # noqa: PLC0415 - likewise
@@ -176,6 +183,14 @@ CHECKS: tuple[DoctorCheck, ...] = (
         "refuses some changes alone (paths, endings, sizes), or merges into the default branch, is a warning.",
         "exclude `squire/**` from the rule, or let Squire's account bypass it",
         check_rules,
+        timeout_s=60.0,
+    ),
+    DoctorCheck(
+        "merging",
+        "In the first 20 repositories where `follow.merge.enabled` is on: the token may merge, the repository allows "
+        "the method, and a person's approval is asked for, by the settings or by the default branch's protection.",
+        "the line says which right, method or approval is missing",
+        check_merging,
         timeout_s=60.0,
     ),
     DoctorCheck(
