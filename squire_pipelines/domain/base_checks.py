@@ -129,8 +129,10 @@ def _second_runs(new: Sequence[CommitCheck], commit: MergedCommit, rules: BaseRu
         return BaseStep(BaseVerdict.WAITING, f"{_names(new)} failed on the merge, and is run again", rerun=due)
     for check in new:
         second = commit.second_runs.get(check.workflow_run or 0)
-        is_open = second is not None and second.state is RerunState.WAITING and check.check_run in second.check_runs
-        if second is not None and is_open and (second.until is None or now < second.until):
+        # Readings of failed checks may have given it up, which does not end it.
+        if second is None or second.state is RerunState.REFUSED or check.check_run not in second.check_runs:
+            continue
+        if second.until is not None and now < second.until:
             return BaseStep(BaseVerdict.WAITING, f"{_names(new)} failed on the merge, and its second run is waited for")
     return None
 
@@ -153,10 +155,9 @@ def _attribute(
 
 def _again(broken: Sequence[CommitCheck], commit: MergedCommit) -> str:
     """Return whether the checks failed a second time, in words."""
-    seconds = [commit.second_runs.get(check.workflow_run or 0) for check in broken]
-    if all(second is not None and second.state not in {RerunState.REFUSED, RerunState.UNKNOWN} for second in seconds):
-        return ", in a second run, too"
-    return ", and was not run again"
+    seconds = [(check, commit.second_runs.get(check.workflow_run or 0)) for check in broken]
+    failed_again = all(second is not None and check.check_run not in second.check_runs for check, second in seconds)
+    return ", in a second run, too" if failed_again else ", and was not run again"
 
 
 def _names(checks: Sequence[CommitCheck]) -> str:

@@ -36,6 +36,7 @@ from squire_pipelines.sections.base_watch import AfterMergeSettings
 from squire_pipelines.settings.model import Settings
 
 _REQUEST_S = 30.0
+_MAX_PER_LOOK = 20
 
 
 def has_to_watch(ledger: Ledger, settings_of: SettingsOf) -> bool:
@@ -67,7 +68,7 @@ async def watch_bases(ledger: Ledger, client: GitHubClient, settings_of: Setting
 
 
 def _due(tx: Transaction, settings_of: SettingsOf) -> list[WatchedBase]:
-    return [one for one in base_watches.due(tx) if _after_merge(settings_of, one).watch]
+    return [one for one in base_watches.due(tx) if _after_merge(settings_of, one).watch][:_MAX_PER_LOOK]
 
 
 def _after_merge(settings_of: SettingsOf, watched: WatchedBase) -> AfterMergeSettings:

@@ -41,11 +41,12 @@ class WatchedBase:
     tell_tries: int = 0
 
 
-def due(tx: Transaction, *, limit: int = 50) -> tuple[WatchedBase, ...]:
+def due(tx: Transaction, *, limit: int = 500) -> tuple[WatchedBase, ...]:
     """Return the merges of the last day of which no verdict is known, those that are to be looked at now."""
     row = base_watches.c
     is_due = or_(row.task_id.is_(None), (row.verdict == BaseVerdict.WAITING) & (row.look_at <= tx.now))
-    return _read(tx, is_due, outcomes.c.state == PullRequestState.MERGED, limit=limit)
+    merged_there = (outcomes.c.state == PullRequestState.MERGED) & outcomes.c.landed.is_not(True)
+    return _read(tx, is_due, merged_there, limit=limit)
 
 
 def to_revert(tx: Transaction, *, limit: int = 10) -> tuple[WatchedBase, ...]:

@@ -83,6 +83,15 @@ def test_a_revert_is_proposed_of_what_a_merge_certainly_broke_alone(commit: Merg
             "waiting",
             "test failed on the merge, and its second run is waited for",
         ),
+        (
+            replace(
+                AGAIN,
+                checks=(FAILS,),
+                second_runs={7: SecondRun(RerunState.UNKNOWN, (11,), NOW + timedelta(hours=1))},
+            ),
+            "waiting",
+            "test failed on the merge, and its second run is waited for",
+        ),
         (AGAIN, "broken", "test passed before the merge and fails now, in a second run, too"),
         (replace(AGAIN, before=()), "unknown", "test fails, and nobody knows whether it did before the merge"),
         (
