@@ -42,6 +42,7 @@ _log = logging.getLogger("lives")
 _MAX_ROUNDS = 60
 _MAX_RUNS_OF_ONE = 200
 _MOMENTS = 14
+_LOST = 0.15
 
 
 class _ReasonLog:
@@ -146,6 +147,7 @@ class LifeSquire:
         self.settings, self.ledger, self.clock, self.agent = settings, ledger, clock, agent
         self.on_ready: Callable[[], None] = lambda: None
         self._instance = _NoRuns()
+        self._has_lost = False
         self.killer = ledger.killer
         self._chance, self._kills_everywhere = chance, kills_everywhere
         self._github = LifeGitHub(settings, ledger, MortalTransport(transport, self.killer))
@@ -293,17 +295,19 @@ class LifeSquire:
                 self.killer.arm(None)
                 # What the dead process had taken from the inbox is taken again after a while.
                 self.clock.forward(1)
-                if (
-                    may_be_lost
-                    and self._chance is not None
-                    and not self._kills_everywhere
-                    and self._chance.random() < 0.15
-                ):
+                if may_be_lost and self._loses_run():
                     return False
             else:
                 self.killer.arm(None)
                 return True
         raise AssertionError("a run did not end, however often it was tried")
+
+    def _loses_run(self) -> bool:
+        """Return whether the run is not entered again; once in a life, since a task has but a few attempts."""
+        if self._chance is None or self._kills_everywhere or self._has_lost or self._chance.random() >= _LOST:
+            return False
+        self._has_lost = True
+        return True
 
     def _due_moment(self, number: int) -> int | None:
         if self._kills_everywhere:
