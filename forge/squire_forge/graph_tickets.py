@@ -248,10 +248,11 @@ def _is_minimized(_: Comment, __: Context) -> bool:
     return False
 
 
+@on("Issue", "viewerDidAuthor")
 @on("IssueComment", "viewerDidAuthor")
 @on("PullRequestReviewComment", "viewerDidAuthor")
-def _viewer_did_author(comment: Comment | ThreadComment, _: Context) -> bool:
-    return comment.author.login == VIEWER_LOGIN
+def _viewer_did_author(text: Ticket | Comment | ThreadComment, _: Context) -> bool:
+    return text.author.login == VIEWER_LOGIN
 
 
 @on("PullRequestReviewThread", "viewerCanResolve")

@@ -14,6 +14,7 @@ from pydantic import JsonValue
 from squire_pipelines.domain.authority import is_permitted_person
 from squire_pipelines.domain.branches import DEFAULT_BRANCH
 from squire_pipelines.domain.commands import CommandName, CommentCommand, parse_commands
+from squire_pipelines.domain.dashboards import DASHBOARD_MARK
 from squire_pipelines.domain.signals import OpenIssue, OpenPullRequest, Signal, SignalKind
 from squire_pipelines.domain.tasks import TaskSpec
 from squire_pipelines.errors import DeliveryError, GitHubError
@@ -116,6 +117,8 @@ def _request(tx: Transaction, settings: Settings, order: GivenCommand) -> str | 
         return f"the order has more than {MAX_TEXT_CHARS} characters"
     if comment.on_pull_request and not text:
         return "it does not say what is to be done"
+    if not text and DASHBOARD_MARK in comment.text:
+        return "this is a dashboard of Squire's: say what is to be done"
     signal = _subject(tx, order)
     base = DEFAULT_BRANCH
     if signal is None and comment.on_pull_request:

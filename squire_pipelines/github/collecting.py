@@ -32,6 +32,7 @@ from squire_pipelines.github.signals import (
     CheckRules,
     failed_checks_of_branch,
     failed_checks_of_pull_request,
+    is_own_dashboard,
     newest_by_ref,
     open_issue,
     open_pull_request,
@@ -232,7 +233,8 @@ class _Reader:
             if cursor is None or len(issues) == known:
                 break
         labels = self._rules.issue_labels
-        signals = tuple(open_issue(self._repository, issue, chosen_labels=labels) for issue in issues.values())
+        others = (issue for issue in issues.values() if not is_own_dashboard(issue))
+        signals = tuple(open_issue(self._repository, issue, chosen_labels=labels) for issue in others)
         return signals, more or is_incomplete
 
     async def _repository_tasks(self) -> tuple[tuple[Signal, ...], bool]:

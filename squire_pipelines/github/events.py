@@ -13,6 +13,7 @@ from urllib.parse import parse_qs
 
 from pydantic import Field, ValidationError
 
+from squire_pipelines.domain.dashboards import DASHBOARD_MARK, has_tick
 from squire_pipelines.domain.failures import FAILED_CONCLUSIONS
 from squire_pipelines.domain.moments import Moment
 from squire_pipelines.domain.outcomes import ChecksState, PullRequestReport, PullRequestState
@@ -89,8 +90,9 @@ class PushReport(GitHubModel):
 class ParsedDelivery(GitHubModel):
     """What a delivery says.
 
-    `relevant` tells whether the repository deserves a new look. `reverts` is the number of the pull request that this
-    merged one takes back, as GitHub's button "Revert" words it.
+    `relevant` tells whether the repository deserves a new look; what is about its `dashboard` alone has nothing read
+    again. `reverts` is the number of the pull request that this merged one takes back, as GitHub's button "Revert"
+    words it.
     """
 
     event: str
@@ -103,6 +105,7 @@ class ParsedDelivery(GitHubModel):
     checks: ChecksReport | None = None
     reverts: int | None = None
     push: PushReport | None = None
+    dashboard: bool = False
 
 
 class _DeliveredRepository(GitHubModel):
@@ -183,6 +186,8 @@ def parse_delivery(event: str, body: bytes, *, known_as: str | None = None) -> P
         envelope = _Envelope.model_validate(data)
         repository = (known_as or envelope.repository.full_name) if envelope.repository else None
         relevant = repository is not None and _is_relevant(event, envelope) and not _is_own_report(event, data)
+        dashboard = relevant and _is_dashboard(event, data)
+        relevant = relevant and (not dashboard or _asks_something(envelope, data))
         report = checks = reverts = push = None
         if repository is not None and relevant:
             if event.startswith("pull_request"):
@@ -210,6 +215,7 @@ def parse_delivery(event: str, body: bytes, *, known_as: str | None = None) -> P
         report=report,
         checks=checks,
         reverts=reverts,
+        dashboard=dashboard,
         push=push,
     )
 
@@ -240,6 +246,22 @@ def _is_own_report(event: str, data: dict[str, object]) -> bool:
         return data.get("context") == STATUS_CONTEXT
     check = data.get("check_run") if event == "check_run" else None
     return isinstance(check, dict) and check.get("name") == CHECK_NAME
+
+
+def _is_dashboard(event: str, data: dict[str, object]) -> bool:
+    """Return whether an event is about a dashboard, by its mark: whose issue it is, the follower asks GitHub."""
+    return event == "issues" and DASHBOARD_MARK in _issue_text(data)
+
+
+def _asks_something(envelope: _Envelope, data: dict[str, object]) -> bool:
+    """Return whether an event of a dashboard is more than our own writing: a ticked box, or its state."""
+    return envelope.action != "edited" or has_tick(_issue_text(data))
+
+
+def _issue_text(data: dict[str, object]) -> str:
+    issue = data.get("issue")
+    body = issue.get("body") if isinstance(issue, dict) else None
+    return body if isinstance(body, str) else ""
 
 
 def _is_relevant(event: str, envelope: _Envelope) -> bool:

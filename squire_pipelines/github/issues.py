@@ -36,16 +36,32 @@ class _IssueList(GitHubModel):
     items: tuple[_Issue, ...]
 
 
-async def find_issue(client: GitHubClient, repository: str, marker: str, *, author: str) -> int | None:
-    """Return the oldest of the newest hundred open issues of `author` whose text has `marker`, else None.
+async def find_issue(
+    client: GitHubClient,
+    repository: str,
+    marker: str,
+    *,
+    author: str,
+    state: Literal["open", "all"] = "open",
+    pages: int = 1,
+) -> int | None:
+    """Return the oldest of the newest issues of `author` whose text has `marker`, else None; a page has a hundred.
 
     Anybody may write the marker into an issue of theirs, so that the login of the account that opened it counts too.
     Raises GitHubError.
     """
     path = f"/repos/{repository}/issues"
-    params: dict[str, str | int] = {"state": "open", "sort": "created", "direction": "desc", "per_page": _PAGE}
-    listed = parse(_IssueList, {"items": await client.get(path, params)}, request=f"GET {path}").items
-    return min((issue.number for issue in listed if _is_marked(issue, marker, author)), default=None)
+    oldest: int | None = None
+    for page in range(1, pages + 1):
+        params: dict[str, str | int] = {"state": state, "sort": "created", "direction": "desc", "per_page": _PAGE}
+        if page > 1:
+            params["page"] = page
+        listed = parse(_IssueList, {"items": await client.get(path, params)}, request=f"GET {path}").items
+        numbers = [issue.number for issue in listed if _is_marked(issue, marker, author)]
+        oldest = min([*numbers, oldest] if oldest is not None else numbers, default=None)
+        if len(listed) < _PAGE:
+            break
+    return oldest
 
 
 def _is_marked(issue: _Issue, marker: str, author: str) -> bool:

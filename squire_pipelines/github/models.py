@@ -332,6 +332,7 @@ class Issue(EditedText):
     url: str
     updated_at: datetime
     author: Actor | None = None
+    viewer_did_author: bool = False
     author_association: str = "NONE"
     labels: Nodes[Named] | None = None
     comments: _Count

@@ -73,15 +73,16 @@ def needs_in(settings: Settings, repository: str) -> PermissionNeeds:
 
     Actions is read for the names of failed workflows and the logs of their jobs, and written to run them again. Issues
     is written for the one issue that says what is wrong in the repository's own file, for announcements of proposed
-    tasks, and for reactions to comments; comments on pull requests need no more than pull requests.
+    tasks, for a dashboard, and for reactions to comments; comments on pull requests need no more than pull requests.
     Checks is written by an App for its report on each commit, which a token can only set as a status.
     Workflows lets a branch be pushed that changes `.github/workflows`, once somebody has approved of it.
     """
     useful = {"actions": "write" if settings.ci_for(repository).rerun else "read"}
-    says_on_issues = settings.planner.announce or settings.publishing.reactions
+    follow = settings.follow_for(repository)
+    says_on_issues = settings.planner.announce or settings.publishing.reactions or follow.dashboard
     if settings.trust_for(repository).repository_files or says_on_issues:
         useful["issues"] = "write"
-    if settings.follow_for(repository).check_run:
+    if follow.check_run:
         useful["checks" if settings.github.app_id else "statuses"] = "write"
     if settings.policy_for(repository).workflows == "approve":
         useful["workflows"] = "write"

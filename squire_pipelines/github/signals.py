@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from squire_pipelines.domain.authority import ActorKind, Approval, Author, Provenance, kind_of
+from squire_pipelines.domain.dashboards import DASHBOARD_MARK
 from squire_pipelines.domain.duplicates import closed_issues
 from squire_pipelines.domain.evidence import SignalEvidence
 from squire_pipelines.domain.failures import CheckHistory, CheckRecord, classify, histories, ignored_by, is_own_event
@@ -120,6 +121,11 @@ def open_issue(repository: str, issue: Issue, *, chosen_labels: Collection[str])
             comments=issue.comments.total_count,
         ),
     )
+
+
+def is_own_dashboard(issue: Issue) -> bool:
+    """Return whether an issue is our dashboard, which is no work: it has our mark, and GitHub says that it is ours."""
+    return issue.viewer_did_author and DASHBOARD_MARK in issue.body
 
 
 @dataclass(frozen=True, slots=True)

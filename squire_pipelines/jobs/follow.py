@@ -19,6 +19,7 @@ async def follow_pull_requests(
 ) -> None:
     """Take one look; repeating it is harmless, since what was recorded already changes nothing."""
     from squire_pipelines.execution.announcing import announce
+    from squire_pipelines.execution.dashboards import keep_dashboards
     from squire_pipelines.execution.ending_judgement import judge_endings
     from squire_pipelines.execution.expiry import expire_pulls
     from squire_pipelines.execution.follow_telling import tell
@@ -41,6 +42,7 @@ async def follow_pull_requests(
             pulls_told = await tell(ledger, client, own.of, context.log)
             reported = await report_heads(ledger, client, own.of, context.log)
             announced = await announce(ledger, client, settings, own.of, context.log)
+            dashboards = await keep_dashboards(ledger, client, settings, own.of, context.log)
     context.add_output_metadata(
         {
             "deliveries": summary.deliveries,
@@ -58,6 +60,7 @@ async def follow_pull_requests(
             "told": pulls_told + merges.ends_told,
             "reported": reported,
             "announced": announced,
+            "dashboards": dashboards,
             "steps_preview": preview(
                 ("pull request", "state", "waits for", "task"),
                 ((f"{s.repository}#{s.number}", s.step.state.value, s.step.reason, s.task_id or "") for s in steps),

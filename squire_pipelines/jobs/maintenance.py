@@ -17,6 +17,7 @@ def archive_and_delete(context: dg.OpExecutionContext, settings: SettingsParam, 
     from squire_pipelines.ledger import (
         announcements,
         base_watches,
+        dashboards,
         head_reports,
         heard_remarks,
         merges,
@@ -32,6 +33,7 @@ def archive_and_delete(context: dg.OpExecutionContext, settings: SettingsParam, 
             forgotten = {"plan_answers": plan_answers.forget(tx, keep), "plan_inputs": plan_inputs.forget(tx, keep)}
             forgotten["schedules"] = schedules.forget(tx, timedelta(days=settings.retention.schedules_days))
             forgotten["announcements"] = announcements.forget(tx)
+            forgotten["dashboard_ticks"] = dashboards.forget(tx)
             forgotten["head_reports"] = head_reports.forget(tx)
             forgotten["merges"] = merges.forget(tx)
             forgotten["heard_remarks"] = heard_remarks.forget(tx)

@@ -71,12 +71,13 @@ def record(
     repository: str | None,
     body: bytes,
     relevant: bool = True,
+    collects: bool = True,
 ) -> RecordedDelivery:
     """Store a delivery durably, once.
 
     The id is not signed, so a redelivery is recognised by id *and* the body's hash
     (https://docs.github.com/en/webhooks/using-webhooks/handling-failed-webhook-deliveries). An irrelevant one is
-    stored too, but asks for nothing.
+    stored too, but asks for nothing, and one that does not `collect` for no reading of its repository.
     """
     digest = hashlib.sha256(body).hexdigest()
     same = select(deliveries.c.id, deliveries.c.trace_id).where(
@@ -97,7 +98,7 @@ def record(
                     body=body,
                     trace_id=trace_id,
                     received_at=tx.now,
-                    collected_at=None if relevant and repository else tx.now,
+                    collected_at=None if relevant and collects and repository else tx.now,
                     applied_at=None if relevant else tx.now,
                     updated_at=tx.now,
                 )

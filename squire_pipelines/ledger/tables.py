@@ -32,6 +32,7 @@ from squire_pipelines.ledger.announcement_tables import announcements, heard_rem
 from squire_pipelines.ledger.audit_tables import audit, audit_batches, settings_seen
 from squire_pipelines.ledger.base_watch_tables import base_watches
 from squire_pipelines.ledger.columns import CleanText, UtcDateTime, metadata, names_in_sql, one_of
+from squire_pipelines.ledger.dashboard_tables import dashboard_ticks, dashboards
 from squire_pipelines.ledger.merge_tables import merges
 from squire_pipelines.ledger.plan_tables import plan_answers, plan_cache, plan_inputs, plans
 from squire_pipelines.ledger.report_tables import head_reports
@@ -54,6 +55,8 @@ __all__ = [
     "check_reruns",
     "collaborators",
     "collections",
+    "dashboard_ticks",
+    "dashboards",
     "deliveries",
     "github_limits",
     "head_reports",

@@ -20,7 +20,7 @@ from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.connection import GitHub
 from squire_pipelines.github.events import ParsedDelivery, parse_delivery
 from squire_pipelines.github.pull_request_reports import REPORTS_PER_QUERY, pull_request_reports
-from squire_pipelines.ledger import deliveries, ended_pulls, outcomes
+from squire_pipelines.ledger import dashboards, deliveries, ended_pulls, outcomes
 from squire_pipelines.ledger.deliveries import PendingDelivery
 from squire_pipelines.ledger.outcomes import Outcome
 from squire_pipelines.ledger.store import Ledger, Transaction
@@ -123,6 +123,8 @@ def _parsed(pending: Iterable[PendingDelivery]) -> list[tuple[PendingDelivery, P
 
 
 def _is_ours(tx: Transaction, parsed: ParsedDelivery) -> bool:
+    if parsed.dashboard:
+        return True
     if parsed.checks is not None and outcomes.of_head(tx, parsed.checks.repository, parsed.checks.head_sha):
         return True
     if parsed.push is not None:
@@ -169,6 +171,8 @@ def _apply_deliveries(ledger: Ledger, summary: FollowSummary, log: RunLog, prefi
 
 def _apply(tx: Transaction, parsed: ParsedDelivery, delivery: PendingDelivery, touched: _Touched) -> None:
     actor = f"delivery:{delivery.id}"
+    if parsed.dashboard and parsed.repository is not None:
+        dashboards.wake(tx, parsed.repository)
     task_ids = [outcomes.apply_report(tx, parsed.report, actor=actor)] if parsed.report else []
     if parsed.report is not None and parsed.reverts is not None:
         report = parsed.report

@@ -30,6 +30,7 @@ class FollowSettings(SettingsSection):
         le=3650,
         description="days without anything happening after which one is closed, with a comment; 0 is never",
     )
+    dashboard: bool = Field(default=False, description="an issue shows all work in the repository, with boxes to tick")
     comment: bool = Field(default=True, description="a comment says what was tried when it is left to people")
     merge: MergeSettings = MergeSettings()
     after_merge: AfterMergeSettings = AfterMergeSettings()

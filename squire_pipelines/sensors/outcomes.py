@@ -26,6 +26,7 @@ def outcomes(
     """Request one look at a time."""
     from squire_pipelines.execution.announcing import has_to_announce
     from squire_pipelines.execution.base_watch import has_to_watch
+    from squire_pipelines.execution.dashboards import has_dashboard_work
     from squire_pipelines.execution.ending_judgement import has_to_judge
     from squire_pipelines.execution.expiry import has_to_expire
     from squire_pipelines.execution.follow_telling import has_to_tell
@@ -54,6 +55,7 @@ def outcomes(
             (lambda: has_to_tell_merges(ledger, own.of), "there is something to say on our pull requests"),
             (lambda: has_to_report(ledger, own.of), "there is something to report on our commits"),
             (lambda: has_to_announce(ledger, settings, own.of), "proposed tasks are to be announced on their issues"),
+            (lambda: has_dashboard_work(ledger, settings, own.of), "a dashboard is to be looked at"),
         )
         reason = next((words for is_due, words in works if is_due()), None)
     if reason is None:

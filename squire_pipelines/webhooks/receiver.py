@@ -197,6 +197,7 @@ class _Receiver:
                 repository=watched or (parsed.repository[:_MAX_REPOSITORY] if parsed.repository else None),
                 body=body,
                 relevant=relevant,
+                collects=not parsed.dashboard,
             ),
             self._limits.ledger_timeout_s,
         )

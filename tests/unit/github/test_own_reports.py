@@ -1,4 +1,4 @@
-"""Our own report on a commit is no check of it: it does not make a commit green, and its deliveries ask for nothing."""
+"""What is our own asks for nothing: a report on a commit makes it not green, and a dashboard is no issue to resolve."""
 
 import json
 from typing import Any
@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
+from squire_pipelines.domain.dashboards import DASHBOARD_MARK
 from squire_pipelines.domain.outcomes import ChecksState
 from squire_pipelines.domain.own_reports import CHECK_NAME, STATUS_CONTEXT
 from squire_pipelines.github.events import parse_delivery
-from squire_pipelines.github.models import Rollup
-from squire_pipelines.github.signals import checks_state
-from tests.support.github_json import check_run, page, status_context
+from squire_pipelines.github.models import Issue, Rollup
+from squire_pipelines.github.signals import checks_state, is_own_dashboard
+from tests.support.github_json import check_run, issue, page, status_context
 
 OURS = check_run(CHECK_NAME, "NEUTRAL")
 STATUS = status_context(STATUS_CONTEXT, "SUCCESS")
@@ -49,3 +50,31 @@ def test_a_delivery_about_our_report_asks_for_nothing(event: str, content: dict[
     body = json.dumps({"action": "completed", "repository": {"full_name": "o/r"}, **content}).encode()
     delivery = parse_delivery(event, body)
     assert (delivery.relevant, delivery.checks is not None) == (relevant, relevant)
+
+
+TICKED = "- [x] stop <!-- squire box 0123456789abcdef stop t1 0 -->"
+
+
+@pytest.mark.parametrize(
+    ("action", "text", "relevant", "dashboard"),
+    [
+        ("edited", DASHBOARD_MARK, False, True),
+        ("edited", f"{DASHBOARD_MARK}\n{TICKED}", True, True),
+        ("closed", DASHBOARD_MARK, True, True),
+        ("edited", f"an issue\n{TICKED}", True, False),
+    ],
+)
+def test_a_delivery_about_a_dashboard_asks_only_where_somebody_ticked_or_closed_it(
+    action: str, text: str, *, relevant: bool, dashboard: bool
+) -> None:
+    content = {"action": action, "repository": {"full_name": "o/r"}, "issue": {"number": 5, "body": text}}
+    delivery = parse_delivery("issues", json.dumps(content).encode())
+    assert (delivery.relevant, delivery.dashboard) == (relevant, dashboard)
+
+
+@pytest.mark.parametrize(
+    ("is_ours", "text", "own"), [(True, DASHBOARD_MARK, True), (False, DASHBOARD_MARK, False), (True, "text", False)]
+)
+def test_a_dashboard_is_no_signal_and_nobody_else_can_make_one(*, is_ours: bool, text: str, own: bool) -> None:
+    read = Issue.model_validate(issue(body=f"x {text} y", viewerDidAuthor=is_ours))
+    assert is_own_dashboard(read) == own

@@ -13,6 +13,7 @@ from squire_pipelines.domain.own_reports import HeadReport
 from squire_pipelines.github import git_data
 from squire_pipelines.github.branch_rules import rules_of_branch
 from squire_pipelines.github.client import GitHubClient
+from squire_pipelines.github.dashboards import write_dashboard
 from squire_pipelines.github.git_data import TreeEntry
 from squire_pipelines.github.head_reports import put_check_run, put_status
 from squire_pipelines.github.issues import (
@@ -107,6 +108,8 @@ async def test_every_request_about_issues_rules_and_webhooks_is_githubs(
     fake = FakeGitHub(rest=ANSWERS)
     client = client_of(fake)
     assert await find_issue(client, "o/r", "squire opening x", author="squire-bot") == 3
+    assert await find_issue(client, "o/r", "squire opening y", author="squire-bot", state="all", pages=2) is None
+    assert await write_dashboard(client, "o/r", 3, "b") == ISSUE["body"]
     await create_issue(client, "o/r", title="t", body="b")
     await update_issue(client, "o/r", 3, state="open", title="t", body="b")
     await update_issue(client, "o/r", 3, state="closed")
@@ -168,3 +171,15 @@ async def test_milestones_that_are_closed_or_not_set_do_not_count(client_of: Cli
         for number, milestone in enumerate(answers)
     }
     assert await milestones_of(client_of(FakeGitHub(rest=rest)), "o/r", [0, 1, 2]) == {5}
+
+
+async def test_an_old_issue_of_ours_is_found_on_a_further_page(client_of: ClientOf, openapi: dict[str, Any]) -> None:
+    others = [{"number": number, "body": "", "user": None} for number in range(100)]
+
+    def page(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json=[ISSUE] if request.url.params.get("page") == "2" else others)
+
+    fake = FakeGitHub(rest={"GET /repos/o/r/issues": page})
+    number = await find_issue(client_of(fake), "o/r", "squire opening x", author="squire-bot", state="all", pages=5)
+    assert (number, len(fake.requests)) == (3, 2)
+    assert [problem for request in fake.requests for problem in problems(openapi, request)] == []
