@@ -7,11 +7,12 @@ was closed is said in one comment afterwards, which is tried a few times.
 from datetime import datetime, timedelta
 
 from squire_pipelines.domain.outcomes import PullRequestState
+from squire_pipelines.domain.pull_comment import CommentPart
 from squire_pipelines.domain.pull_endings import expiry_reason
 from squire_pipelines.errors import SquireError
 from squire_pipelines.execution.following import SettingsOf
 from squire_pipelines.github.client import GitHubClient
-from squire_pipelines.github.own_comments import put_comment
+from squire_pipelines.github.own_comments import put_part
 from squire_pipelines.github.pull_request_reports import pull_request_reports
 from squire_pipelines.github.pulls import close_pull_request
 from squire_pipelines.ledger import expiring_pulls, followed_pulls, outcomes
@@ -127,8 +128,7 @@ async def _say_why(ledger: Ledger, client: GitHubClient, log: RunLog) -> None:
             continue
         error = None
         try:
-            marker = f"<!-- squire expired {pull.task_id} -->"
-            await put_comment(client, pull.repository, pull.number, marker, expired(pull.reason))
+            await put_part(client, pull.repository, pull.number, CommentPart.ENDING, expired(pull.reason))
         except SquireError as failure:
             error = str(failure)
             log.warning("%s#%d: why it was closed could not be said: %s", pull.repository, pull.number, error)

@@ -11,12 +11,13 @@ from squire_pipelines.agents.model import AttemptFolder
 from squire_pipelines.domain.change import JudgedTask
 from squire_pipelines.domain.conversations import OWN_ANSWER
 from squire_pipelines.domain.outcomes import PullRequestState
+from squire_pipelines.domain.pull_comment import CommentPart
 from squire_pipelines.domain.tasks import FollowUpKind, TaskStatus
 from squire_pipelines.errors import SquireError
 from squire_pipelines.execution.following import SettingsOf
 from squire_pipelines.execution.pull_request_story import last_words
 from squire_pipelines.github.client import GitHubClient
-from squire_pipelines.github.own_comments import put_comment
+from squire_pipelines.github.own_comments import put_part
 from squire_pipelines.github.remark_answers import AnswerMarks, PullPlace, RemarkAnswer, answer_remarks
 from squire_pipelines.ledger import attempts, followed_pulls, tasks
 from squire_pipelines.ledger.followed_pulls import Followed, OwnWork
@@ -25,6 +26,7 @@ from squire_pipelines.ledger.telling_tries import MAX_TRIES
 from squire_pipelines.observability.run_log import RunLog
 from squire_pipelines.publishing.follow_words import (
     ANSWERS,
+    TAKEN_UP,
     ReplyToRemark,
     WorkDone,
     answers,
@@ -41,11 +43,15 @@ _PREFIX = "review_finding:"
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """What is to be told of one pull request: the rounds of remarks to answer, and why it is left to people."""
+    """What is to be told of one pull request: the rounds of remarks to answer, and why it is left to people.
+
+    Of one that was left to them and `taken_up` again, the comment says so no longer.
+    """
 
     followed: Followed
     rounds: tuple[OwnWork, ...]
     left_to_people: str | None
+    taken_up: bool = False
 
 
 def has_to_tell(ledger: Ledger, settings_of: SettingsOf) -> bool:
@@ -92,7 +98,7 @@ def _record_end(ledger: Ledger, news: _Told, tries: int, error: str, log: RunLog
     with ledger.write() as tx:
         if gives_up and news.rounds:
             followed_pulls.record_answered(tx, outcome.task_id, news.rounds[-1].task_id)
-        if gives_up and news.left_to_people is not None:
+        if gives_up and (news.left_to_people is not None or news.taken_up):
             followed_pulls.record_told(tx, outcome.task_id, news.left_to_people)
         if gives_up or not error:
             followed_pulls.end_telling(tx, outcome.task_id, error=error or None)
@@ -122,8 +128,10 @@ def _to_tell(ledger: Ledger, settings_of: SettingsOf) -> Iterator[_Told]:
         )
         comments = settings_of(outcome.repository).follow_for(outcome.repository).comment
         reason = outcome.handed_over if comments and outcome.handed_over != outcome.told_reason else None
-        if rounds or reason is not None:
-            yield _Told(followed, rounds, reason)
+        is_taken_up = outcome.taken_up_at is not None and outcome.handed_over is None
+        taken_up = comments and is_taken_up and outcome.told_reason is not None
+        if rounds or reason is not None or taken_up:
+            yield _Told(followed, rounds, reason, taken_up=taken_up)
 
 
 async def _answer_all(ledger: Ledger, client: GitHubClient, settings: Settings, news: _Told) -> None:
@@ -136,13 +144,16 @@ async def _answer_all(ledger: Ledger, client: GitHubClient, settings: Settings, 
 
 async def _hand_over(ledger: Ledger, client: GitHubClient, settings: Settings, news: _Told) -> None:
     outcome = news.followed.outcome
+    if news.left_to_people is None and not news.taken_up:
+        return
+    text = TAKEN_UP
     if news.left_to_people is not None:
         tried = [_done(ledger, settings, work) for work in news.followed.work if work.follow_up is not None]
-        marker = f"<!-- squire follows {outcome.task_id} -->"
         text = left_to_people(news.left_to_people, tried)
-        await put_comment(client, outcome.repository, outcome.pr_number, marker, published_text(settings, text))
-        with ledger.write() as tx:
-            followed_pulls.record_told(tx, outcome.task_id, news.left_to_people)
+    place = (outcome.repository, outcome.pr_number)
+    await put_part(client, *place, CommentPart.FOLLOW, published_text(settings, text))
+    with ledger.write() as tx:
+        followed_pulls.record_told(tx, outcome.task_id, news.left_to_people)
 
 
 async def _answer(ledger: Ledger, client: GitHubClient, settings: Settings, followed: Followed, work: OwnWork) -> None:

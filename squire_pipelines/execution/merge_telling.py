@@ -1,10 +1,11 @@
-"""Says on a pull request that Squire does not merge it any more, once, in a comment that is edited in place."""
+"""Says on a pull request that Squire does not merge it any more, once, in our one comment."""
 
+from squire_pipelines.domain.pull_comment import CommentPart
 from squire_pipelines.errors import SquireError
 from squire_pipelines.execution.follow_telling import published_text
 from squire_pipelines.execution.following import SettingsOf
 from squire_pipelines.github.client import GitHubClient
-from squire_pipelines.github.own_comments import put_comment
+from squire_pipelines.github.own_comments import put_part
 from squire_pipelines.ledger import merges
 from squire_pipelines.ledger.merges import MergeEnd
 from squire_pipelines.ledger.store import Ledger
@@ -35,10 +36,9 @@ async def tell_merges(ledger: Ledger, client: GitHubClient, settings_of: Setting
         if tries is None:
             continue
         text = published_text(settings_of(outcome.repository), merge_ended(end.progress, end.reason))
-        marker = f"<!-- squire merges {outcome.task_id} -->"
         error = None
         try:
-            await put_comment(client, outcome.repository, outcome.pr_number, marker, text)
+            await put_part(client, outcome.repository, outcome.pr_number, CommentPart.MERGE, text)
             count += 1
         except SquireError as failure:
             error = str(failure)

@@ -6,10 +6,12 @@ be repeated. Answers to remarks are in `remark_answers`.
 
 from pydantic import AliasChoices, AliasPath, Field
 
+from squire_pipelines.domain.pull_comment import COMMENT_MARK, CommentPart, with_part
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.models import GitHubModel, GraphQLModel, Nodes, Text, parse
 
 _MAX_BODY_CHARS = 65_536
+_MAX_PAGES = 10
 
 
 class _OwnComment(GraphQLModel):
@@ -35,18 +37,47 @@ async def put_comment(
 ) -> int:
     """Write the one comment of ours with this marker on a pull request or issue, or change its text; return its id.
 
-    Only the newest hundred comments are looked through. Raises GitHubError.
+    Only the newest thousand comments are looked through. Raises GitHubError.
     """
+    known = await _find_comment(client, repository, number, marker, on_issue=on_issue)
+    return await _write_comment(client, repository, number, known, f"{marker}\n{body}")
+
+
+async def put_part(client: GitHubClient, repository: str, number: int, part: CommentPart, text: str) -> int:
+    """Change one part of our one comment on a pull request, which is written where it is missing; return its id.
+
+    Only the newest thousand comments are looked through. Raises GitHubError.
+    """
+    known = await _find_comment(client, repository, number, COMMENT_MARK, on_issue=False)
+    body = with_part(known.body if known is not None else "", part, text)
+    return await _write_comment(client, repository, number, known, body)
+
+
+async def _find_comment(
+    client: GitHubClient, repository: str, number: int, marker: str, *, on_issue: bool
+) -> _OwnComment | None:
     owner, _, name = repository.partition("/")
-    query = "own_issue_comments" if on_issue else "own_comments"
-    data = await client.graphql(query, {"owner": owner, "name": name, "number": number})
-    comments = parse(_CommentsAnswer, data, request=f"the query {query}").comments.nodes
-    text = f"{marker}\n{body}"[:_MAX_BODY_CHARS]
-    for comment in comments:
-        # At its beginning: where the token is a person's, it is this person who quotes ours in an answer.
-        if comment.viewer_did_author and comment.body.startswith(marker) and comment.database_id is not None:
-            if comment.body != text:
-                await client.patch(f"/repos/{repository}/issues/comments/{comment.database_id}", {"body": text})
-            return comment.database_id
+    query, before = "own_issue_comments" if on_issue else "own_comments", None
+    for _ in range(_MAX_PAGES):
+        data = await client.graphql(query, {"owner": owner, "name": name, "number": number, "before": before})
+        comments = parse(_CommentsAnswer, data, request=f"the query {query}").comments
+        for comment in comments.nodes:
+            if comment.viewer_did_author and marker in comment.body and comment.database_id is not None:
+                return comment
+        page = comments.page_info
+        if page is None or not page.has_previous_page or page.start_cursor is None:
+            break
+        before = page.start_cursor
+    return None
+
+
+async def _write_comment(
+    client: GitHubClient, repository: str, number: int, known: _OwnComment | None, body: str
+) -> int:
+    text = body[:_MAX_BODY_CHARS]
+    if known is not None and known.database_id is not None:
+        if known.body != text:
+            await client.patch(f"/repos/{repository}/issues/comments/{known.database_id}", {"body": text})
+        return known.database_id
     path = f"/repos/{repository}/issues/{number}/comments"
     return parse(_Written, await client.post(path, {"body": text}), request=f"POST {path}").id

@@ -185,11 +185,6 @@ async def remove_label(client: GitHubClient, repository: str, number: int, label
         await client.delete(f"/repos/{repository}/issues/{number}/labels/{quote(label, safe='')}")
 
 
-async def add_comment(client: GitHubClient, repository: str, number: int, body: str) -> None:
-    """Comment on a pull request or issue; not again after a lost answer, since two comments are worse than none."""
-    await client.post(f"/repos/{repository}/issues/{number}/comments", {"body": body[:_MAX_BODY_CHARS]})
-
-
 async def set_draft(client: GitHubClient, repository: str, number: int, *, draft: bool) -> None:
     """Make a pull request a draft, or ready for review; does nothing where the repository has no drafts.
 

@@ -253,8 +253,8 @@ def record_tell_error(tx: Transaction, task_id: str, error: str) -> None:
     _set(tx, task_id, {"tell_error": error})
 
 
-def record_told(tx: Transaction, task_id: str, reason: str) -> None:
-    """Record that people were told on GitHub why a pull request is left to them."""
+def record_told(tx: Transaction, task_id: str, reason: str | None) -> None:
+    """Record that people were told on GitHub why a pull request is left to them; None: that it is not any more."""
     _set(tx, task_id, {"told_reason": reason})
 
 
@@ -281,7 +281,7 @@ def take_up(tx: Transaction, task_id: str, *, actor: str, reason: str) -> bool:
         event = EventContext(task_id=task_id, actor=actor, reason=reason, trace_id=row.task_trace)
         record_event(tx, EventSubject.FOLLOW, row.follow_state, row.follow_state, event)
         return True
-    columns = {"handed_over": None, "told_reason": None, "taken_up_at": tx.now, "taken_up_head": row.head_sha}
+    columns = {"handed_over": None, "taken_up_at": tx.now, "taken_up_head": row.head_sha}
     columns |= _NEVER_TRIED
     state = FollowState.WAITING_FOR_CI
     _set(tx, task_id, {**columns, "follow_state": state, "follow_reason": "taken up again", "follow_since": tx.now})

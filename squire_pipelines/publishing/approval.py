@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pydantic import AliasPath, BaseModel, ConfigDict, Field
 
 from squire_pipelines.domain.authority import Author, TrustRules, is_permitted_person
+from squire_pipelines.domain.pull_comment import CommentPart
 from squire_pipelines.github import pulls
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.judging import author_with_permission
 from squire_pipelines.github.models import Actor, Named, Nodes, parse
+from squire_pipelines.github.own_comments import put_part
 from squire_pipelines.github.provenance import author_of
 from squire_pipelines.publishing.escaping import code
 
@@ -94,7 +96,8 @@ async def settle_approval(
         if not pull.is_draft:
             await pulls.set_draft(client, repository, number, draft=True)
         if touched:
-            await pulls.add_comment(client, repository, number, _put_back(label, remover.login if remover else None))
+            text = _put_back(label, remover.login if remover else None)
+            await put_part(client, repository, number, CommentPart.APPROVAL, text)
     return ApprovalOutcome(refused=tuple(refused))
 
 

@@ -106,6 +106,10 @@ def expired(reason: str) -> str:
     )
 
 
+TAKEN_UP = "Squire goes on with this pull request, since somebody who may write asked for it."
+"""What is said where it was said before that a pull request is left to people."""
+
+
 def left_to_people(reason: str, tried: Sequence[WorkDone]) -> str:
     """Return the comment that says why a pull request is left to people, and what was tried."""
     lines = [f"Squire leaves this pull request to people: {one_line(reason)}."]

@@ -121,6 +121,9 @@ def test_checks_that_stay_red_are_left_to_people_with_one_comment_and_taken_up_w
         assert followed_pulls.take_up(tx, first.task_id, actor="github:ann", reason="asked for")
     look(pipeline)
     assert len(work_on(pipeline, first.task_id)) == 4
+    (comment,) = our_pull(forge)["comments"]
+    assert "Squire goes on with this pull request" in comment
+    assert "leaves" not in comment
 
 
 def test_a_persons_commit_on_the_branch_ends_our_work_there(pipeline: Pipeline, forge: ForgeProcess) -> None:

@@ -111,7 +111,9 @@ def test_what_is_left_to_people_is_taken_up_from_the_head_that_it_has(ledger: Le
     followed = read(ledger, task_id)
     assert followed.outcome.head_sha in followed.own_heads
     outcome = followed.outcome
-    assert (outcome.handed_over, outcome.told_reason, outcome.answered) == (None, None, "t1")
+    assert (outcome.handed_over, outcome.told_reason, outcome.answered) == (None, why, "t1"), (
+        "its comment still says so"
+    )
 
 
 def test_what_cannot_be_said_is_tried_with_growing_waits(ledger: Ledger, clock: Clock) -> None:

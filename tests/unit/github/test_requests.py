@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 
 from squire_pipelines.domain.own_reports import HeadReport
+from squire_pipelines.domain.pull_comment import CommentPart
 from squire_pipelines.github import git_data
 from squire_pipelines.github.branch_rules import rules_of_branch
 from squire_pipelines.github.client import GitHubClient
@@ -25,9 +26,10 @@ from squire_pipelines.github.issues import (
     set_milestone,
     update_issue,
 )
-from squire_pipelines.github.pulls import add_comment, remove_label
+from squire_pipelines.github.own_comments import put_part
+from squire_pipelines.github.pulls import remove_label
 from squire_pipelines.github.webhook_state import Webhook, our_webhooks, ping
-from tests.support.github_json import FakeGitHub
+from tests.support.github_json import FakeGitHub, answer
 from tests.support.github_schemas import schema_file
 
 pytestmark = pytest.mark.anyio
@@ -41,7 +43,6 @@ ANSWERS: dict[str, Any] = {
     "POST /repos/o/r/issues": httpx.Response(201, json=ISSUE),
     "PATCH /repos/o/r/issues/3": httpx.Response(200, json=ISSUE),
     "GET /repos/o/r/issues/3": httpx.Response(200, json={**ISSUE, "milestone": {"number": 4, "state": "open"}}),
-    "POST /repos/o/r/issues/3/comments": httpx.Response(201, json={}),
     "POST /repos/o/r/issues/comments/7/reactions": httpx.Response(201, json={}),
     "DELETE /repos/o/r/issues/3/labels/squire": httpx.Response(200, json=[]),
     "POST /repos/o/r/git/blobs": httpx.Response(201, json={"sha": "1" * 40}),
@@ -120,7 +121,6 @@ async def test_every_request_about_issues_rules_and_webhooks_is_githubs(
     await git_data.create_tree(client, "o/r", "1" * 40, entries)
     await git_data.create_commit(client, "o/r", message="m", tree="1" * 40, parent="1" * 40)
     await git_data.read_commit(client, "o/r", "1" * 40)
-    await add_comment(client, "o/r", 3, "b")
     for reaction in Reaction:
         await react(client, "o/r", 7, reaction)
     await remove_label(client, "o/r", 3, "squire")
@@ -183,3 +183,30 @@ async def test_an_old_issue_of_ours_is_found_on_a_further_page(client_of: Client
     number = await find_issue(client_of(fake), "o/r", "squire opening x", author="squire-bot", state="all", pages=5)
     assert (number, len(fake.requests)) == (3, 2)
     assert [problem for request in fake.requests for problem in problems(openapi, request)] == []
+
+
+async def test_what_is_said_on_a_pull_request_is_one_comment_however_many_came_after_it(
+    client_of: ClientOf, openapi: dict[str, Any]
+) -> None:
+    written: list[str] = []
+
+    def comments(variables: dict[str, Any]) -> httpx.Response:
+        ours = {"databaseId": 9, "body": written[-1] if written else "", "viewerDidAuthor": True}
+        nodes = [] if variables["before"] is None else [{**ours, "viewerDidAuthor": False}, ours]
+        page = {"hasNextPage": False, "hasPreviousPage": variables["before"] is None, "startCursor": "c"}
+        return answer({"repository": {"pullRequest": {"comments": {"pageInfo": page, "nodes": nodes}}}})
+
+    def write(request: httpx.Request) -> httpx.Response:
+        written.append(json.loads(request.content)["body"])
+        return httpx.Response(200, json={"id": 9})
+
+    rest = {"POST /repos/o/r/issues/3/comments": write, "PATCH /repos/o/r/issues/comments/9": write}
+    fake = FakeGitHub(graphql={"OwnComments": comments}, rest=rest)
+    client = client_of(fake)
+    for part in (CommentPart.FOLLOW, CommentPart.APPROVAL, CommentPart.APPROVAL):
+        assert await put_part(client, "o/r", 3, part, f"about {part}") == 9
+    assert len(written) == 2, "the same words are not written again"
+    assert "about follow" in written[-1]
+    assert "about approval" in written[-1]
+    asked = [request for request in fake.requests if not request.url.path.endswith("/graphql")]
+    assert [problem for request in asked for problem in problems(openapi, request)] == []
