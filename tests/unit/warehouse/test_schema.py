@@ -29,6 +29,8 @@ def test_every_table_of_the_ledger_is_published() -> None:
         "announcements",
         "audit_batches",
         "collaborators",
+        "dashboard_ticks",
+        "dashboards",
         "github_limits",
         "head_reports",
         "heard_remarks",
