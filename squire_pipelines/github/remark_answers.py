@@ -143,7 +143,8 @@ async def _answer_thread(
 ) -> None:
     comments = thread.comments.nodes
     first = next((comment.database_id for comment in comments if comment.database_id is not None), None)
-    is_answered = any(comment.viewer_did_author and marker in comment.body for comment in comments)
+    # At its beginning: where the token is a person's, it is this person who quotes ours in an answer.
+    is_answered = any(comment.viewer_did_author and comment.body.startswith(marker) for comment in comments)
     if not is_answered and first is not None:
         path = f"/repos/{place.repository}/pulls/{place.number}/comments/{first}/replies"
         await client.post(path, {"body": f"{marker}\n{answer.text}"[:MAX_BODY_CHARS]})
@@ -166,7 +167,7 @@ async def _add_to_comment(
     """Add lines to our comment with this mark, or write it; nothing where they are there already."""
     added = "\n".join([marks.answer, *lines])
     for comment in comments:
-        if comment.viewer_did_author and marks.comment in comment.body and comment.database_id is not None:
+        if comment.viewer_did_author and comment.body.startswith(marks.comment) and comment.database_id is not None:
             if marks.answer not in comment.body:
                 text = f"{comment.body}\n{added}"
                 if len(text) > MAX_BODY_CHARS:

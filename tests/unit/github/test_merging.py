@@ -6,9 +6,11 @@ import pytest
 
 from squire_pipelines.domain.merging import BotJudgement, MergeMethod, MergeStatus
 from squire_pipelines.domain.outcomes import ChecksState, ReviewDecision
+from squire_pipelines.domain.own_reports import CHECK_NAME
 from squire_pipelines.errors import GitHubPermissionError, GitHubValidationError
 from squire_pipelines.github.merging import MergeReading, refusal_of
 from squire_pipelines.github.models import parse
+from squire_pipelines.github.query_texts import load_query
 
 HEAD, OLD = "a1" * 20, "b2" * 20
 BOT = {"login": "greptile-apps", "__typename": "Bot"}
@@ -75,6 +77,14 @@ def test_what_is_not_known_holds_a_merge_up() -> None:
     assert reading(mergeStateStatus="NEW_WORD").pull_request.status is MergeStatus.UNKNOWN
     assert reading(commits={"nodes": []}).pull_request.checks is ChecksState.NONE
     assert (reading().methods, reading().may_write) == (frozenset({MergeMethod.SQUASH}), None)
+
+
+def test_our_own_report_is_no_check_that_a_merge_may_rest_on() -> None:
+    ours = {"__typename": "CheckRun", "name": CHECK_NAME}
+    contexts = {"nodes": [ours], "pageInfo": {"hasNextPage": False}}
+    commit = {"oid": HEAD, "statusCheckRollup": {"state": "SUCCESS", "contexts": contexts}}
+    assert reading(commits={"nodes": [{"commit": commit}]}).pull_request.checks is ChecksState.NONE
+    assert "contexts(first: 3)" in load_query("merge_facts"), "more than the two that may be ours"
 
 
 def test_a_refusal_tells_a_moved_head_a_missing_right_and_a_rule_apart() -> None:
