@@ -62,7 +62,8 @@ async def _find_comment(
         data = await client.graphql(query, {"owner": owner, "name": name, "number": number, "before": before})
         comments = parse(_CommentsAnswer, data, request=f"the query {query}").comments
         for comment in comments.nodes:
-            if comment.viewer_did_author and marker in comment.body and comment.database_id is not None:
+            # At its beginning: where the token is a person's, it is this person who quotes ours in an answer.
+            if comment.viewer_did_author and comment.body.startswith(marker) and comment.database_id is not None:
                 return comment
         page = comments.page_info
         if page is None or not page.has_previous_page or page.start_cursor is None:

@@ -192,7 +192,8 @@ async def test_what_is_said_on_a_pull_request_is_one_comment_however_many_came_a
 
     def comments(variables: dict[str, Any]) -> httpx.Response:
         ours = {"databaseId": 9, "body": written[-1] if written else "", "viewerDidAuthor": True}
-        nodes = [] if variables["before"] is None else [{**ours, "viewerDidAuthor": False}, ours]
+        quote = {"databaseId": 11, "body": f"> {ours['body']}\n\nNot so.", "viewerDidAuthor": True}
+        nodes = [quote] if variables["before"] is None else [{**ours, "viewerDidAuthor": False}, ours]
         page = {"hasNextPage": False, "hasPreviousPage": variables["before"] is None, "startCursor": "c"}
         return answer({"repository": {"pullRequest": {"comments": {"pageInfo": page, "nodes": nodes}}}})
 
