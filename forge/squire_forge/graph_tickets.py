@@ -5,7 +5,7 @@ from typing import Any
 
 from squire_forge import operations, store, store_closings, store_edits, store_labels, store_merging
 from squire_forge.connections import page
-from squire_forge.graph_core import Commit, Context, NotFoundError, PullCommit, on, paging
+from squire_forge.graph_core import Commit, Context, NotFoundError, PullCommit, Ref, on, paging
 from squire_forge.graph_repositories import pull_state
 from squire_forge.records import (
     Account,
@@ -57,6 +57,12 @@ def _mergeable(pull: Pull, context: Context) -> str:
 @on("PullRequest", "mergeCommit")
 def _merge_commit(pull: Pull, _: Context) -> Commit | None:
     return Commit(pull.repository, pull.merge_sha) if pull.merge_sha else None
+
+
+@on("PullRequest", "baseRef")
+def _base_ref(pull: Pull, context: Context) -> Ref | None:
+    sha = store.branches(context.view.con, pull.repository.id).get(pull.base_ref)
+    return Ref(pull.repository, pull.base_ref, sha) if sha else None
 
 
 @on("PullRequest", "additions")

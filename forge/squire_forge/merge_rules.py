@@ -22,6 +22,7 @@ class MergeRules(BaseModel):
         queue: Whether branches change through a merge queue alone; a paused one merges nothing.
         approvals: So many approving reviews by people who may write.
         checks: The checks, by their names, that must have passed on the head.
+        up_to_date: Whether a branch must have all commits of its base.
         permission: What the token's owner may do.
     """
 
@@ -32,6 +33,7 @@ class MergeRules(BaseModel):
     queue: Literal["off", "on", "paused"] = "off"
     approvals: int = Field(default=0, ge=0, le=6)
     checks: tuple[str, ...] = ()
+    up_to_date: bool = False
     permission: Literal["ADMIN", "MAINTAIN", "WRITE", "TRIAGE", "READ"] = "WRITE"
 
     @property
@@ -71,6 +73,14 @@ def what_is_missing(view: View, pull: Pull) -> str | None:
     return None
 
 
+def is_behind(view: View, pull: Pull) -> bool:
+    """Return whether a branch lacks commits of its base, in a repository that does not merge such ones."""
+    tip = view.git(pull.repository).branch(pull.base_ref)
+    if tip is None or not rules_of(view, pull.repository).up_to_date:
+        return False
+    return not view.git(pull.repository).is_ancestor(tip, pull.head_sha)
+
+
 def _may_write(view: View, repository: Repository, account: Account) -> bool:
     return store_labels.permission(view.con, repository, account) in {"admin", "maintain", "write"}
 
@@ -84,6 +94,8 @@ def merge_state(view: View, pull: Pull) -> str:
         return "DRAFT"
     if what_is_missing(view, pull) is not None:
         return "BLOCKED"
+    if is_behind(view, pull):
+        return "BEHIND"
     suite = store_checks.suite(view.con, pull.repository, pull.head_sha)
     return "CLEAN" if suite is None or suite.conclusion == "success" else "UNSTABLE"
 

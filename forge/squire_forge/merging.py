@@ -8,7 +8,7 @@ from typing import Literal
 from squire_forge import events, operations, settling, store, store_merging
 from squire_forge.errors import RefusedError
 from squire_forge.git import Person
-from squire_forge.merge_rules import Method, merge_state, rules_of, what_is_missing
+from squire_forge.merge_rules import Method, is_behind, merge_state, rules_of, what_is_missing
 from squire_forge.records import Account, Pull, Repository
 from squire_forge.world import View, World
 
@@ -40,6 +40,8 @@ def merge_pull(world: World, repository: Repository, number: int, request: opera
             # An administrator's merge passes by what a branch asks for, unless that holds for administrators too.
             if rules.permission != "ADMIN" and (missing := what_is_missing(view, pull)) is not None:
                 raise RefusedError(missing)
+            if rules.permission != "ADMIN" and is_behind(view, pull):
+                raise RefusedError("Head branch is out of date. Review and try the merge again.")
             if rules.queue != "off":
                 raise RefusedError("Changes must be made through the merge queue")
         settling.merge(

@@ -26,6 +26,7 @@ from squire_forge import (
     store,
     store_checks,
     store_labels,
+    updating,
 )
 from squire_forge.answers import ApiError, answer, parse, read_json
 from squire_forge.errors import ForgeError, RefusedError
@@ -83,6 +84,7 @@ class Rest:
             *git_data.ROUTES,
             *conversations.ROUTES,
             *comparison.ROUTES,
+            *updating.ROUTES,
         ]
         return [Route(path, self._endpoint(handler), methods=[method]) for method, path, handler in table]
 

@@ -240,6 +240,12 @@ def _merge_asked(world: World, repository_id: int) -> bool:
     return True
 
 
+def _is_due(view: View, pull: Pull) -> bool:
+    tip = store.branches(view.con, pull.repository.id).get(pull.base_ref)
+    merges = tip is not None and view.git(pull.repository).merged_tree(tip, pull.head_sha) is not None
+    return merges and not merge_rules.is_behind(view, pull)
+
+
 def _merge_one(world: World, repository_id: int) -> bool:
     """Merge the first pull request that is due; return False when none is."""
     prefix = world.config.merge_prefix
@@ -252,9 +258,8 @@ def _merge_one(world: World, repository_id: int) -> bool:
         for pull in store.pulls(con, repository, state="open"):
             suite = store_checks.suite(con, repository, pull.head_sha)
             green = suite.conclusion == "success" if suite else not has_checks
-            tip = store.branches(con, repository_id).get(pull.base_ref)
             may_merge = pull.head_ref.startswith(prefix) and not pull.draft and pull.fork is None
-            if may_merge and green and tip and world.git(repository).merged_tree(tip, pull.head_sha):
+            if may_merge and green and _is_due(View(world, con), pull):
                 due.append(pull)
     for pull in due:
         if reviewing.is_content(world, pull):

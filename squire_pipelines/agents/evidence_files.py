@@ -13,10 +13,13 @@ MAX_FILE_CHARS = 128 * 1024
 
 @dataclass(frozen=True, slots=True)
 class EvidenceFile:
-    """One file: its name, which is ours alone, its text, and which of the task's signals it is about, from 1 on."""
+    """One file: its name, which is ours alone, its text, and which of the task's signals it is about, from 1 on.
+
+    `number` is None where it is about none of them, but about the task.
+    """
 
     name: str
-    number: int
+    number: int | None
     text: str
 
 

@@ -148,8 +148,12 @@ def _verification(spec: TaskSpec) -> str:
 def _evidence(files: Sequence[EvidenceFile]) -> str:
     if not files:
         return ""
-    lines = [f"- {file.name}: of signal {file.number} in the list above" for file in files]
+    lines = [f"- {file.name}: {_subject(file)}" for file in files]
     return _EVIDENCE.format(path=EVIDENCE_PATH) + "\n".join(lines)
+
+
+def _subject(file: EvidenceFile) -> str:
+    return "of this task" if file.number is None else f"of signal {file.number} in the list above"
 
 
 def _skills(skills: Sequence[Skill]) -> str:

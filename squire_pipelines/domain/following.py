@@ -10,6 +10,16 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 
+from squire_pipelines.domain.base_updates import (
+    DEFAULT_RULES,
+    NOTHING_KNOWN,
+    BaseAct,
+    BaseFacts,
+    BaseUpdateRules,
+    BaseUpdateStep,
+    conflict_step,
+    update_step,
+)
 from squire_pipelines.domain.outcomes import ChecksState, Mergeability, PullRequestState, ReviewDecision
 from squire_pipelines.domain.tasks import FollowUpKind
 
@@ -21,6 +31,7 @@ class FollowState(StrEnum):
     FIXING = "fixing"
     WAITING_FOR_REVIEW = "waiting_for_review"
     ANSWERING = "answering"
+    UPDATING = "updating"
     WAITING_FOR_MERGE = "waiting_for_merge"
     HANDED_OVER = "handed_over"
     MERGED = "merged"
@@ -50,6 +61,7 @@ class FollowRules:
         unread_s: Seconds after which a failure of which nothing is read counts as no work for an agent.
         checks: Whether an agent mends failed checks; where it does not, people do.
         remarks: Whether an agent answers remarks.
+        base: What is done about a base that has moved on.
     """
 
     max_fixes: int = 3
@@ -60,6 +72,7 @@ class FollowRules:
     unread_s: float = 600.0
     checks: bool = True
     remarks: bool = True
+    base: BaseUpdateRules = DEFAULT_RULES
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +91,8 @@ class FollowedPull:
         review: What its reviews say.
         needs_approval: Whether the policy holds it for a person's approval.
         draft: Whether it is a draft.
-        people_pushed: Whether its head has commits that are not ours.
+        people_pushed: Whether its head has commits that are neither ours nor merges of its base alone.
+        unread_head: Whether its head is none of ours, and nobody has looked yet what it has.
         under_way: The work on it that has not ended.
         fixes: How often Squire tried to mend checks.
         fixes_of_head: Of these, on the present head.
@@ -87,6 +101,7 @@ class FollowedPull:
         cancelled: Whether somebody has cancelled the last work on its present head.
         handed_over: Why Squire has left it to people; None while it has not.
         merging: What its merge by Squire waits for, where the settings want one; None where people merge it.
+        base: What is known of its base.
     """
 
     state: PullRequestState
@@ -101,6 +116,7 @@ class FollowedPull:
     needs_approval: bool = False
     draft: bool = False
     people_pushed: bool = False
+    unread_head: bool = False
     under_way: FollowUpKind | None = None
     fixes: int = 0
     fixes_of_head: int = 0
@@ -109,21 +125,28 @@ class FollowedPull:
     cancelled: bool = False
     handed_over: str | None = None
     merging: str | None = None
+    base: BaseFacts = NOTHING_KNOWN
 
 
 @dataclass(frozen=True, slots=True)
 class NextStep:
-    """Where a pull request stands, in words what it waits for, and the work to begin, if any."""
+    """Where a pull request stands, in words what it waits for, and the work to begin, if any.
+
+    `act` is what is done about its base without an agent; `looks_at_head` asks whose its head is.
+    """
 
     state: FollowState
     reason: str = ""
     begin: FollowUpKind | None = None
+    act: BaseAct | None = None
+    looks_at_head: bool = False
 
 
 _UNDER_WAY: Mapping[FollowUpKind, NextStep] = MappingProxyType(
     {
         FollowUpKind.CHECKS: NextStep(FollowState.FIXING, "an agent mends its checks"),
         FollowUpKind.REMARKS: NextStep(FollowState.ANSWERING, "an agent answers its remarks"),
+        FollowUpKind.CONFLICT: NextStep(FollowState.UPDATING, "an agent resolves its conflict with its base"),
     }
 )
 
@@ -146,9 +169,15 @@ def next_step(pull: FollowedPull, rules: FollowRules, now: datetime) -> NextStep
         return NextStep(FollowState.HANDED_OVER, pull.handed_over)
     if pull.people_pushed:
         return _hand_over("somebody else has pushed to its branch")
+    if pull.unread_head:
+        return NextStep(
+            FollowState.WAITING_FOR_CI, "its head is none of ours; whose it is, is looked at", looks_at_head=True
+        )
     if pull.under_way is not None:
         return _UNDER_WAY[pull.under_way]
-    return _mend(pull, rules, now) or _answer(pull, rules) or _wait(pull)
+    # While it conflicts, GitHub begins no checks of it.
+    conflict = _step_of(pull, conflict_step(pull.mergeability, pull.base, rules.base))
+    return conflict or _mend(pull, rules, now) or _answer(pull, rules) or _update(pull, rules) or _wait(pull)
 
 
 def _ended(pull: FollowedPull) -> FollowState:
@@ -205,6 +234,25 @@ def _answer(pull: FollowedPull, rules: FollowRules) -> NextStep | None:
     return NextStep(FollowState.ANSWERING, f"{count} to answer", begin=FollowUpKind.REMARKS)
 
 
+def _update(pull: FollowedPull, rules: FollowRules) -> NextStep | None:
+    """Return the step that a base which has moved on asks for, once there is no other work; None where it asks none."""
+    if pull.draft or pull.checks not in {ChecksState.PASSED, ChecksState.NONE}:
+        return None
+    return _step_of(pull, update_step(pull.mergeability, pull.base, rules.base))
+
+
+def _step_of(pull: FollowedPull, step: BaseUpdateStep | None) -> NextStep | None:
+    if step is None:
+        return None
+    if step.act is BaseAct.HAND_OVER:
+        return _hand_over(step.reason)
+    if step.act is BaseAct.RESOLVE and (stopped := _stopped(pull)) is not None:
+        return _hand_over(stopped)
+    begin = FollowUpKind.CONFLICT if step.act is BaseAct.RESOLVE else None
+    act = step.act if step.act in {BaseAct.UPDATE, BaseAct.MERGE} else None
+    return NextStep(FollowState.UPDATING, step.reason, begin=begin, act=act)
+
+
 def _wait(pull: FollowedPull) -> NextStep:
     if pull.checks is None:
         return JUST_OPENED
@@ -212,12 +260,14 @@ def _wait(pull: FollowedPull) -> NextStep:
         return NextStep(FollowState.WAITING_FOR_CI, "its checks run")
     waits = (
         (pull.checks is ChecksState.FAILED, "its checks fail, which the settings leave to people"),
+        (pull.base.is_gone, "its base branch is gone; a person gives it another"),
         (pull.mergeability is Mergeability.CONFLICTING, "it conflicts with its base, which a person resolves"),
         (pull.needs_approval, "the policy wants a person's approval"),
         (pull.review is ReviewDecision.CHANGES_REQUESTED, "a reviewer has asked for changes"),
         (pull.review is ReviewDecision.REVIEW_REQUIRED, "the base branch wants an approving review"),
         (pull.draft, "it is a draft"),
         (pull.spent_remarks > 0, "remarks that Squire has answered before are left to people"),
+        (pull.mergeability is Mergeability.BEHIND, "its branch is behind its base, which the settings leave to people"),
     )
     for holds, reason in waits:
         if holds:

@@ -65,7 +65,8 @@ class ReviewDecision(StrEnum):
 class PullRequestReport(FrozenModel):
     """What GitHub said of a pull request at `updated_at`, in a delivery or in an answer.
 
-    What a delivery does not tell is None.
+    What a delivery does not tell is None. `base_sha` is the head that the base branch has, None where it is gone; only
+    a report that names `base_ref` says anything of it.
     """
 
     repository: str
@@ -81,6 +82,8 @@ class PullRequestReport(FrozenModel):
     mergeability: Mergeability | None = None
     review_decision: ReviewDecision | None = None
     draft: bool | None = None
+    base_ref: str | None = None
+    base_sha: str | None = None
 
 
 PR_TRANSITIONS: Mapping[PullRequestState, frozenset[PullRequestState]] = MappingProxyType(

@@ -115,13 +115,18 @@ class FollowUpKind(StrEnum):
 
     CHECKS = "checks"
     REMARKS = "remarks"
+    CONFLICT = "conflict"
 
 
 class FollowUp(FrozenModel):
-    """What a task does on a pull request of ours, by itself, and the head that it was made for."""
+    """What a task does on a pull request of ours, by itself, and the head that it was made for.
+
+    `base_sha` is the head of its base that it conflicts with; None for other work.
+    """
 
     kind: FollowUpKind
     head_sha: str
+    base_sha: str | None = None
 
 
 class PlannedWork(FrozenModel):

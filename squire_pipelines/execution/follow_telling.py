@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from squire_pipelines.agents.model import AttemptFolder
 from squire_pipelines.domain.change import JudgedTask
 from squire_pipelines.domain.conversations import OWN_ANSWER
-from squire_pipelines.domain.outcomes import PullRequestState
+from squire_pipelines.domain.outcomes import Mergeability, PullRequestState
 from squire_pipelines.domain.pull_comment import CommentPart
 from squire_pipelines.domain.tasks import FollowUpKind, TaskStatus
 from squire_pipelines.errors import SquireError
@@ -18,8 +18,9 @@ from squire_pipelines.execution.following import SettingsOf
 from squire_pipelines.execution.pull_request_story import last_words
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.own_comments import put_part
+from squire_pipelines.github.pulls import add_labels
 from squire_pipelines.github.remark_answers import AnswerMarks, PullPlace, RemarkAnswer, answer_remarks
-from squire_pipelines.ledger import attempts, followed_pulls, tasks
+from squire_pipelines.ledger import attempts, base_merges, followed_pulls, tasks
 from squire_pipelines.ledger.followed_pulls import Followed, OwnWork
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.telling_tries import MAX_TRIES
@@ -152,8 +153,20 @@ async def _hand_over(ledger: Ledger, client: GitHubClient, settings: Settings, n
         text = left_to_people(news.left_to_people, tried)
     place = (outcome.repository, outcome.pr_number)
     await put_part(client, *place, CommentPart.FOLLOW, published_text(settings, text))
+    if news.left_to_people is not None:
+        await _label_conflict(ledger, client, settings, news.followed)
     with ledger.write() as tx:
         followed_pulls.record_told(tx, outcome.task_id, news.left_to_people)
+
+
+async def _label_conflict(ledger: Ledger, client: GitHubClient, settings: Settings, followed: Followed) -> None:
+    """Label a pull request whose conflict with its base is left to people."""
+    outcome = followed.outcome
+    label = settings.follow_for(outcome.repository).conflict_label
+    if label and outcome.mergeability == Mergeability.CONFLICTING and followed.base_merges:
+        await add_labels(client, outcome.repository, outcome.pr_number, [label])
+        with ledger.write() as tx:
+            base_merges.set_labelled(tx, outcome.task_id, labelled=True)
 
 
 async def _answer(ledger: Ledger, client: GitHubClient, settings: Settings, followed: Followed, work: OwnWork) -> None:

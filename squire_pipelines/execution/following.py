@@ -7,19 +7,22 @@ asked or told here.
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
+from squire_pipelines.domain.base_updates import ForeignHead
 from squire_pipelines.domain.following import FollowedPull, FollowRules, FollowState, NextStep, next_step
 from squire_pipelines.domain.outcomes import ChecksState, Mergeability, ReviewDecision, ReviewState
 from squire_pipelines.domain.signals import Signal
-from squire_pipelines.domain.tasks import FollowUpKind
+from squire_pipelines.domain.tasks import FollowUpKind, TaskSpec
 from squire_pipelines.execution.requests import create_request, request_inputs
 from squire_pipelines.ledger import collections, followed_pulls, tasks
+from squire_pipelines.ledger.base_merges import may_look
 from squire_pipelines.ledger.covered_facts import covered_facts
 from squire_pipelines.ledger.followed_pulls import Followed, OwnWork
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.task_creation import RequestedTask
-from squire_pipelines.planning.follow_ups import OwnFacts, OwnPull, follow_up_task, own_facts
-from squire_pipelines.planning.selection import PlanInputs
+from squire_pipelines.planning.follow_ups import OwnFacts, OwnPull, conflict_task, follow_up_task, own_facts
+from squire_pipelines.planning.selection import Candidate, PlanInputs
 from squire_pipelines.settings.model import Settings
 
 ACTOR = "follow"
@@ -60,6 +63,27 @@ def begin_work(ledger: Ledger, settings_of: SettingsOf) -> tuple[StepTaken, ...]
     People wait for these, and they need neither GitHub nor a run of the job `follow`.
     """
     return _take_all(ledger, settings_of, _is_work)
+
+
+@dataclass(frozen=True, slots=True)
+class DueAct:
+    """A pull request whose base, or whose head, is to be looked at or brought up to date."""
+
+    followed: Followed
+    step: NextStep
+
+
+def due_acts(ledger: Ledger, settings_of: SettingsOf) -> tuple[DueAct, ...]:
+    """Return what is to be done about bases and heads without an agent, and may be by now. Changes nothing."""
+    with ledger.read() as tx:
+        look = _Look(tx, settings_of)
+        acts = (DueAct(followed, look.step_of(followed)[0]) for followed in followed_pulls.read_followed(tx))
+        return tuple(
+            due
+            for due in acts
+            if due.step.act is not None
+            or (due.step.looks_at_head and may_look(due.followed.base_merges, due.followed.outcome.head_sha, tx.now))
+        )
 
 
 def take_steps(ledger: Ledger, settings_of: SettingsOf) -> tuple[StepTaken, ...]:
@@ -112,7 +136,7 @@ class _Look:
         repository = followed.outcome.repository
         settings = self._settings_of(repository).follow_for(repository)
         facts = self._facts(followed, settings.rules)
-        pull = _followed_pull(followed, facts, merges=settings.merge.enabled)
+        pull = _followed_pull(followed, facts, self._tx.now, merges=settings.merge.enabled)
         return next_step(pull, settings.rules, self._tx.now), facts
 
     def _facts(self, followed: Followed, rules: FollowRules) -> OwnFacts:
@@ -149,7 +173,7 @@ def _own_pull(followed: Followed) -> OwnPull:
     return OwnPull(followed.outcome.pr_number, followed.branch, followed.outcome.head_sha)
 
 
-def _followed_pull(followed: Followed, facts: OwnFacts, *, merges: bool) -> FollowedPull:
+def _followed_pull(followed: Followed, facts: OwnFacts, now: datetime, *, merges: bool) -> FollowedPull:
     outcome = followed.outcome
     last = followed.present_work[-1] if followed.present_work else None
     return FollowedPull(
@@ -164,16 +188,18 @@ def _followed_pull(followed: Followed, facts: OwnFacts, *, merges: bool) -> Foll
         review=ReviewDecision(outcome.review_decision or ReviewDecision.NONE),
         needs_approval=outcome.review_state is ReviewState.NEEDS_APPROVAL,
         draft=bool(outcome.draft),
-        # Of a pull request from before heads were recorded, nobody knows.
-        people_pushed=bool(followed.own_heads) and outcome.head_sha not in followed.own_heads,
+        people_pushed=followed.foreign_head is ForeignHead.SOMEBODYS,
+        unread_head=followed.foreign_head is ForeignHead.UNREAD,
         under_way=followed.under_way,
         fixes=followed.count(FollowUpKind.CHECKS),
         fixes_of_head=followed.count(FollowUpKind.CHECKS, head_sha=outcome.head_sha),
         answers=followed.count(FollowUpKind.REMARKS),
-        refused=last.task_id if last is not None and last.is_refused else None,
+        # On another head, such as one that somebody brought up to date meanwhile, it may be taken.
+        refused=last.task_id if last is not None and last.is_refused and _is_of_head(last, outcome.head_sha) else None,
         cancelled=last is not None and last.is_cancelled_by_people and _is_of_head(last, outcome.head_sha),
         handed_over=outcome.handed_over,
         merging=followed.merge.reason if merges and followed.merge is not None else None,
+        base=followed.base_facts(now),
     )
 
 
@@ -202,10 +228,27 @@ def _cancel_work(tx: Transaction, followed: Followed) -> None:
             tasks.cancel(tx, work.task_id, actor=ACTOR, reason=followed_pulls.PULL_ENDED)
 
 
+def _candidates(kind: FollowUpKind, facts: OwnFacts) -> tuple[Candidate, ...]:
+    """Return the facts that a task deals with; a conflict is none of a collection."""
+    return {FollowUpKind.CHECKS: facts.checks, FollowUpKind.REMARKS: facts.remarks}.get(kind, ())
+
+
+def _conflict(followed: Followed) -> TaskSpec:
+    outcome, merge = followed.outcome, followed.base_merge
+    return conflict_task(
+        _own_pull(followed),
+        base=outcome.base_ref or followed.base_branch,
+        base_sha=outcome.base_sha or "",
+        conflicts=merge.conflicts if merge is not None else (),
+    )
+
+
 def _begin(tx: Transaction, settings: Settings, followed: Followed, kind: FollowUpKind, facts: OwnFacts) -> str:
     """Make the task of a step; it starts as the settings let tasks of its confidence and risk start."""
-    outcome, candidates = followed.outcome, facts.checks if kind is FollowUpKind.CHECKS else facts.remarks
-    spec = follow_up_task(kind, _own_pull(followed), candidates)
+    outcome, candidates = followed.outcome, _candidates(kind, facts)
+    spec = (
+        _conflict(followed) if kind is FollowUpKind.CONFLICT else follow_up_task(kind, _own_pull(followed), candidates)
+    )
     # The same step makes the same task, however often it is taken; the next round is another.
     number = followed.count(kind) + followed.count_others(kind)
     basis = f"follow\n{outcome.task_id}\n{kind}\n{outcome.head_sha}\n{number}"

@@ -16,6 +16,7 @@ from squire_pipelines.domain.endings import Cause, Evidence
 from squire_pipelines.domain.states import EventSubject
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import GitError, WorkspaceError
+from squire_pipelines.execution.conflicts import branch_head_of
 from squire_pipelines.execution.lease import LeasedAttempt
 from squire_pipelines.execution.workspace import EVIDENCE_FILE, folder_of
 from squire_pipelines.files import write_atomically
@@ -134,7 +135,8 @@ def _why_not(leased: LeasedAttempt, previous: Attempt, bundle: Path, mirror: Mir
         return f"the work of attempt {previous.id} builds on {base_sha[:12]}, which the repository has no more"
     with leased.ledger.read() as tx:
         is_follow_up = outcomes.of_own_branch(tx, leased.task.repository, leased.task.base_branch) is not None
-    if is_follow_up and mirror.resolve(leased.task.base_branch) != base_sha:
+    built_on = branch_head_of(leased, mirror, base_sha)
+    if is_follow_up and mirror.resolve(leased.task.base_branch) != built_on:
         return f"the branch that attempt {previous.id} added to has moved on since"
     return ""
 

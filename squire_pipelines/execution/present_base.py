@@ -58,7 +58,9 @@ def _move_base(leased: LeasedAttempt, branch: str) -> LeasedAttempt:
 def _was_default(leased: LeasedAttempt) -> bool:
     """Return whether the base can only be what was the default branch: a plan names that or a pull request's."""
     task = leased.task
-    if task.spec.kind is TaskKind.MANUAL or any(ref.startswith(_OF_PULL_REQUESTS) for ref in task.spec.signals):
+    if task.spec.follow_up is not None or task.spec.kind is TaskKind.MANUAL:
+        return False
+    if any(ref.startswith(_OF_PULL_REQUESTS) for ref in task.spec.signals):
         return False
     with leased.ledger.read() as tx:
         return outcomes.of_own_branch(tx, task.repository, task.base_branch) is None

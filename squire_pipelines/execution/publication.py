@@ -1,5 +1,8 @@
 """From an attempt's row and folder to its pull request, and from there back to the ledger."""
 
+import asyncio
+from dataclasses import replace
+
 from pydantic import JsonValue
 
 from squire_pipelines.agents.attempt_files import BUNDLE_FILE, read_notes
@@ -12,6 +15,7 @@ from squire_pipelines.domain.requests import requester_of
 from squire_pipelines.domain.states import EventSubject
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import SquireError
+from squire_pipelines.execution.conflicts import merge_of
 from squire_pipelines.execution.kept_work import bundle_branch_of, doer_of, evidence_of_work
 from squire_pipelines.execution.lease import LeasedAttempt
 from squire_pipelines.execution.pull_request_story import last_words, resolved_issues
@@ -72,9 +76,12 @@ async def _publish_change(leased: LeasedAttempt, client: GitHubClient, token: Se
         if step is PublicationStep.PUSHING:
             leased.note(AttemptFacts(head_sha=detail))
 
+    mirror = Mirror(mirror_path(settings.home, task.repository), task.repository)
+    request = _request(leased, info.clone_url, commit_author(settings.github, info.viewer))
+    merge = await asyncio.to_thread(merge_of, leased, mirror, request.base_sha)
     result = await publish_change(
-        _request(leased, info.clone_url, commit_author(settings.github, info.viewer)),
-        mirror=Mirror(mirror_path(settings.home, task.repository), task.repository),
+        replace(request, merge=merge),
+        mirror=mirror,
         pulls=PullRequests(client, present_names={task.repository: info.name}),
         token=token,
         policy=policy_from(settings.policy_for(task.repository)),

@@ -14,7 +14,7 @@ from squire_pipelines.agents.adapters.registry import find
 from squire_pipelines.agents.adapters.skills import Skill, read_skills, write_skills
 from squire_pipelines.agents.agent_config import agent_config_of
 from squire_pipelines.agents.attempt_files import write_inputs
-from squire_pipelines.agents.evidence_files import EvidenceFile, evidence_files
+from squire_pipelines.agents.evidence_files import MAX_FILE_CHARS, EvidenceFile, evidence_files
 from squire_pipelines.agents.model import AttemptFolder, AttemptInputs, RunResult
 from squire_pipelines.agents.prompt import PROMPT_VERSION, Instructions, build_prompt, with_notes
 from squire_pipelines.domain.budgets import Purpose
@@ -23,6 +23,7 @@ from squire_pipelines.domain.leftovers import leftover_patterns
 from squire_pipelines.domain.tasks import TaskSpec
 from squire_pipelines.domain.timings import Timings
 from squire_pipelines.errors import WorkspaceError
+from squire_pipelines.execution.conflicts import base_of_conflict, resolves_conflict, start_of_conflict
 from squire_pipelines.execution.gateway_session import egress_environment
 from squire_pipelines.execution.lease import LeasedAttempt
 from squire_pipelines.execution.startable import check_agent_of, limits_of
@@ -33,6 +34,7 @@ from squire_pipelines.ledger.model_calls import usage_of_attempt
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import model_calls
 from squire_pipelines.publishing.author import commit_author
+from squire_pipelines.publishing.conflict_start import ConflictStart, write_start_bundle
 from squire_pipelines.publishing.mirror import Mirror
 from squire_pipelines.publishing.notes import policy_notes
 from squire_pipelines.sections.agents import AgentSettings
@@ -73,11 +75,16 @@ def prepare_workspace(leased: LeasedAttempt, mirror: Mirror, *, run_id: str) -> 
     check_agent_of(settings, task.repository, leased.attempt.choice)
     with tempfile.TemporaryDirectory(prefix="squire-bundle-") as scratch:
         bundle = Path(scratch) / "repo.bundle"
-        base_sha = mirror.write_bundle(task.base_branch, bundle)
+        start = start_of_conflict(leased, mirror) if resolves_conflict(task.spec) else None
+        if start is None:
+            base_sha = mirror.write_bundle(task.base_branch, bundle)
+        else:
+            base_sha = start.sha
+            write_start_bundle(mirror, start, branch=task.base_branch, out=bundle)
         files = ((name, mirror.read_file(base_sha, name, _MAX_INSTRUCTIONS)) for name in _INSTRUCTIONS)
         instructions = next((Instructions(name, text.decode(errors="replace")) for name, text in files if text), None)
         skills = read_skills(agent.skills)
-        evidence = _evidence(leased)
+        evidence = _evidence(leased) if start is None else (_conflict_file(leased, start),)
         inputs = _inputs(leased, base_sha, run_id=run_id, instructions=instructions, skills=skills, evidence=evidence)
         notes = mirror.notes(base_sha)
         rules = policy_notes(settings.policy_for(task.repository), task.spec)
@@ -159,6 +166,11 @@ def _evidence(leased: LeasedAttempt) -> tuple[EvidenceFile, ...]:
     refs = leased.task.spec.signals
     with leased.ledger.read() as tx:
         return evidence_files(refs, collections.named_signals(tx, leased.task.repository, refs))
+
+
+def _conflict_file(leased: LeasedAttempt, start: ConflictStart) -> EvidenceFile:
+    text = start.describe(leased.task.base_branch, base_of_conflict(leased) or "the base")
+    return EvidenceFile("conflict.txt", None, text[:MAX_FILE_CHARS])
 
 
 def launch_of(leased: LeasedAttempt) -> LaunchSpec:

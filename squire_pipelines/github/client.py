@@ -15,12 +15,7 @@ import stamina
 from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
 from squire_pipelines.domain.rate_limits import LimitKind, LimitState, blocking
-from squire_pipelines.errors import (
-    GitHubAuthError,
-    GitHubError,
-    GitHubRateLimitError,
-    GitHubUnavailableError,
-)
+from squire_pipelines.errors import GitHubAuthError, GitHubError, GitHubRateLimitError, GitHubUnavailableError
 from squire_pipelines.github import kept_answers, protocol
 from squire_pipelines.github.access import Access, AccessAuth, TokenAccess, repository_of
 from squire_pipelines.github.connections import new_http_client
@@ -221,9 +216,9 @@ class GitHubClient:
         """PATCH, which may be repeated."""
         return await self._rest("PATCH", path, content=content, repeatable=True)
 
-    async def put(self, path: str, content: Mapping[str, object]) -> Any:
-        """PUT; not tried again after a lost answer."""
-        return await self._rest("PUT", path, content=content, repeatable=False)
+    async def put(self, path: str, content: Mapping[str, object], *, repeatable: bool = False) -> Any:
+        """PUT; tried again after a lost answer only when `repeatable`: its repetition must do no harm."""
+        return await self._rest("PUT", path, content=content, repeatable=repeatable)
 
     async def delete(self, path: str) -> Any:
         """DELETE, which may be repeated: what is gone already is GitHubNotFoundError."""

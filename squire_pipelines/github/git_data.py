@@ -75,13 +75,15 @@ async def create_tree(client: GitHubClient, repository: str, base_tree: str, ent
     return parse(_Named, await client.post(path, document, repeatable=True), request=f"POST {path}").sha
 
 
-async def create_commit(client: GitHubClient, repository: str, *, message: str, tree: str, parent: str) -> ApiCommit:
+async def create_commit(
+    client: GitHubClient, repository: str, *, message: str, tree: str, parents: Sequence[str]
+) -> ApiCommit:
     """Write a commit in the name of the token's account: any other author, and GitHub signs nothing.
 
     Raises GitHubError. A repetition makes another commit that nothing names.
     """
     path = f"/repos/{repository}/git/commits"
-    document: dict[str, object] = {"message": message, "tree": tree, "parents": [parent]}
+    document: dict[str, object] = {"message": message, "tree": tree, "parents": list(parents)}
     return parse(ApiCommit, await client.post(path, document, repeatable=True), request=f"POST {path}")
 
 

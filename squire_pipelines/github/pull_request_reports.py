@@ -17,7 +17,7 @@ from squire_pipelines.errors import (
     GitHubValidationError,
 )
 from squire_pipelines.github.client import GitHubClient
-from squire_pipelines.github.models import Text, WithHead, parse
+from squire_pipelines.github.models import GraphQLModel, Text, WithHead, parse
 from squire_pipelines.github.protocol import FieldError
 from squire_pipelines.github.query_texts import load_query
 from squire_pipelines.github.signals import checks_state
@@ -28,6 +28,14 @@ _MERGES = {"MERGEABLE": Mergeability.MERGEABLE, "CONFLICTING": Mergeability.CONF
 _REVIEWS = {decision.upper(): decision for decision in ReviewDecision}
 
 
+class _Target(GraphQLModel):
+    oid: str
+
+
+class _BaseRef(GraphQLModel):
+    target: _Target | None = None
+
+
 class _ReportedPullRequest(WithHead):
     """A pull request in any state, as it is followed."""
 
@@ -36,6 +44,8 @@ class _ReportedPullRequest(WithHead):
     state: Literal["OPEN", "CLOSED", "MERGED"]
     head_ref_name: Text
     head_ref_oid: str
+    base_ref_name: Text | None = None
+    base_ref: _BaseRef | None = None
     updated_at: datetime
     merged_at: datetime | None = None
     closed_at: datetime | None = None
@@ -150,6 +160,8 @@ def _report(repository: str, pull: _ReportedPullRequest) -> PullRequestReport:
         mergeability=_mergeability(pull),
         review_decision=_REVIEWS.get(pull.review_decision or "", ReviewDecision.NONE),
         draft=pull.is_draft,
+        base_ref=pull.base_ref_name,
+        base_sha=pull.base_ref.target.oid if pull.base_ref and pull.base_ref.target else None,
     )
 
 

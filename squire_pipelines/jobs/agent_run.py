@@ -13,6 +13,7 @@ import dagster as dg
 from squire_pipelines.assets.plans import PULL_REQUESTS
 from squire_pipelines.assets.tables import block, preview
 from squire_pipelines.domain.container_limits import AppliedLimits
+from squire_pipelines.domain.endings import Cause, Ending
 from squire_pipelines.domain.tasks import AttemptStatus
 from squire_pipelines.domain.timings import Timings
 from squire_pipelines.errors import GitError, LeaseLostError, StateConflictError
@@ -43,6 +44,7 @@ def prepare(
 ) -> None:
     """Write the attempt's folder (bundle, task, prompt) from a fresh mirror, or resume what is published already."""
     from squire_pipelines.execution import ending, workspace
+    from squire_pipelines.execution.conflicts import why_over
     from squire_pipelines.execution.free_branch import with_free_branch
     from squire_pipelines.execution.kept_work import take_kept_work
     from squire_pipelines.execution.present_base import follow_base, with_named_base
@@ -71,6 +73,10 @@ def prepare(
         kept = take_kept_work(branched, mirror, branch=leased.task.branch)
         if kept is not None:
             context.log.info(f"the work of attempt {kept.id} is published, without a second run of the agent")
+            return
+        if (over := why_over(branched, mirror)) is not None:
+            context.log.info(f"no agent has to run: {over}")
+            leased.stage(Ending(cause=Cause.NO_CHANGES, message=over))
             return
         based = with_named_base(branched, info.default_branch)
         try:

@@ -9,7 +9,8 @@ from squire_pipelines.traces import run_trace
 
 @dg.op(
     description="Apply deliveries to our pull requests, ask GitHub about the others, settle approvals; then take the "
-    "next step on each: mend checks, answer remarks, merge where the settings want that, or leave it to people."
+    "next step on each: update it, mend checks, answer remarks, merge where the settings want that, or leave it to "
+    "people."
 )
 async def follow_pull_requests(
     context: dg.OpExecutionContext,
@@ -19,6 +20,7 @@ async def follow_pull_requests(
 ) -> None:
     """Take one look; repeating it is harmless, since what was recorded already changes nothing."""
     from squire_pipelines.execution.announcing import announce
+    from squire_pipelines.execution.base_updates import BaseKeeper
     from squire_pipelines.execution.dashboards import keep_dashboards
     from squire_pipelines.execution.ending_judgement import judge_endings
     from squire_pipelines.execution.expiry import expire_pulls
@@ -35,6 +37,7 @@ async def follow_pull_requests(
         summary = await following.follow(ledger, own.of_all, github, context.log)
         async with github.client() as client:
             endings = await judge_endings(ledger, github, client, own.of, context.log)
+            bases = await BaseKeeper(ledger, github, client, own.of, context.log).keep()
             steps = take_steps(ledger, own.of)
             merges = await look_at_merges(ledger, client, own.of, context.log)
             expired = await expire_pulls(ledger, client, own.of, context.log)
@@ -52,6 +55,7 @@ async def follow_pull_requests(
             "ended": endings.judged,
             "landed_elsewhere": endings.landed,
             "reverted": endings.reverted,
+            "bases": bases,
             "steps": len(steps),
             "merged_or_queued": merges.merged,
             "bases_judged": merges.bases,
@@ -72,7 +76,7 @@ async def follow_pull_requests(
 @dg.job(
     name="follow",
     description="Record what became of our pull requests, from deliveries and, where none comes, by asking GitHub; "
-    "mend their checks, answer their remarks, and leave to people what that does not settle.",
+    "keep them up to date with their bases, mend their checks, answer their remarks, and leave to people what is left.",
     executor_def=dg.in_process_executor,
     tags={"dagster/max_runtime": "300", "squire/part": "follow"},
 )

@@ -16,6 +16,7 @@ def archive_and_delete(context: dg.OpExecutionContext, settings: SettingsParam, 
     """Tasks that something still holds stay."""
     from squire_pipelines.ledger import (
         announcements,
+        base_merges,
         base_watches,
         dashboards,
         head_reports,
@@ -37,6 +38,7 @@ def archive_and_delete(context: dg.OpExecutionContext, settings: SettingsParam, 
             forgotten["head_reports"] = head_reports.forget(tx)
             forgotten["merges"] = merges.forget(tx)
             forgotten["heard_remarks"] = heard_remarks.forget(tx)
+            forgotten["base_merges"] = base_merges.forget(tx)
             forgotten["base_watches"] = base_watches.forget(tx)
         result = archive_old_rows(
             ledger,

@@ -104,7 +104,7 @@ def _ended(tx: Transaction, row: Row[Any]) -> EndedPull:
         repository=row.repository,
         number=row.pr_number,
         state=PullRequestState(row.state),
-        base_branch=row.base_branch,
+        base_branch=row.base_ref or row.base_branch,
         base_sha=bases[-1] if bases else None,
         head_sha=row.head_sha,
         own_heads=tuple(dict.fromkeys(attempt.head_sha for attempt in tried if attempt.head_sha)),

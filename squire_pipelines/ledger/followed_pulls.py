@@ -9,13 +9,15 @@ from typing import Any
 
 from sqlalchemy import and_, or_, select, update
 
+from squire_pipelines.domain.base_updates import BaseFacts, ForeignHead, MergeState
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.following import FollowState
 from squire_pipelines.domain.merging import OwnMerge
 from squire_pipelines.domain.outcomes import PullRequestState
 from squire_pipelines.domain.states import EventSubject
 from squire_pipelines.domain.tasks import FollowUp, FollowUpKind, TaskStatus
-from squire_pipelines.ledger import merges
+from squire_pipelines.ledger import base_merges, merges
+from squire_pipelines.ledger.base_merges import BaseMerge, foreign_head
 from squire_pipelines.ledger.bulk import bulk_update, retry
 from squire_pipelines.ledger.outcomes import Outcome, outcome_of
 from squire_pipelines.ledger.store import Transaction
@@ -59,14 +61,16 @@ class OwnWork:
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """A pull request of ours with its task's branch, the work on it, the heads that we gave it, and its merge by us."""
+    """A pull request of ours with its task's branch and base, the work on it, our heads, and its merge."""
 
     outcome: Outcome
     branch: str
+    base_branch: str
     trace_id: str
     work: tuple[OwnWork, ...]
     own_heads: frozenset[str]
     merge: OwnMerge | None = None
+    base_merges: tuple[BaseMerge, ...] = ()
 
     @property
     def under_way(self) -> FollowUpKind | None:
@@ -115,6 +119,45 @@ class Followed:
             for work in self._of_kind(self.present_work, FollowUpKind.REMARKS, None)
         )
 
+    @property
+    def base_merge(self) -> BaseMerge | None:
+        """What came of merging the base's present head into the present head; None where nobody has tried."""
+        heads = self.outcome.head_sha, self.outcome.base_sha
+        return next((one for one in self.base_merges if (one.head_sha, one.base_sha) == heads), None)
+
+    @property
+    def foreign_head(self) -> ForeignHead | None:
+        """What is known of the present head where Squire did not give it; None where it did.
+
+        Of a pull request from before heads were recorded, nobody knows.
+        """
+        if not self.own_heads or self.outcome.head_sha in self.own_heads:
+            return None
+        return foreign_head(self.base_merges, self.outcome.head_sha)
+
+    def base_facts(self, now: datetime) -> BaseFacts:
+        """Return what is known of its base."""
+        outcome, merge = self.outcome, self.base_merge
+        since = outcome.taken_up_at
+        conflicts = [
+            work.follow_up
+            for work in self.present_work
+            if work.follow_up
+            and work.follow_up.kind is FollowUpKind.CONFLICT
+            and work.status is not TaskStatus.CANCELLED
+        ]
+        return BaseFacts(
+            is_known=outcome.base_sha is not None,
+            is_gone=outcome.base_ref is not None and outcome.base_sha is None,
+            merge=MergeState(merge.state) if merge is not None else None,
+            is_spent=merge is not None and merge.is_spent(now),
+            may_try=merge is None or (merge.again_at is not None and merge.again_at <= now),
+            error=(merge.error or "") if merge is not None else "",
+            updates=sum(one.is_update and (since is None or one.created_at > since) for one in self.base_merges),
+            resolves=len(conflicts),
+            resolves_of_base=sum(conflict.base_sha == outcome.base_sha for conflict in conflicts),
+        )
+
 
 _MORE_ATTEMPTS = 1
 _TAKEN = (FollowState.MERGED, FollowState.LANDED_ELSEWHERE)
@@ -137,7 +180,7 @@ def read_followed(
         and_(outcomes.c.state == PullRequestState.REVERTED, outcomes.c.follow_state.in_(_TAKEN)),
     )
     query = (
-        select(outcomes, tasks.c.branch, tasks.c.trace_id.label("task_trace"))
+        select(outcomes, tasks.c.branch, tasks.c.base_branch, tasks.c.trace_id.label("task_trace"))
         .join(tasks, tasks.c.id == outcomes.c.task_id)
         .where(is_followed, *([outcomes.c.task_id.in_(task_ids)] if task_ids is not None else []))
         .order_by(outcomes.c.updated_at, outcomes.c.task_id)
@@ -145,15 +188,28 @@ def read_followed(
     )
     rows = tx.execute(query).all()
     work = _work_on(tx, {(row.repository, row.branch) for row in rows})
+    of_base = base_merges.of_tasks(tx, [row.task_id for row in rows])
     heads = _heads_of(tx, [row.task_id for row in rows] + [one.task_id for works in work.values() for one in works])
     merging = merges.recorded(tx, [row.task_id for row in rows])
     followed = []
     for row in rows:
         on_it = work.get((row.repository, row.branch), ())
         own = {head for task_id in (row.task_id, *(one.task_id for one in on_it)) for head in heads[task_id]}
-        own |= {row.taken_up_head} - {None}
         merge = merging[row.task_id].own if row.task_id in merging else None
-        followed.append(Followed(outcome_of(row), row.branch, row.task_trace, tuple(on_it), frozenset(own), merge))
+        merged = of_base.get(row.task_id, ())
+        own |= {row.taken_up_head, *(one.result_sha for one in merged)} - {None}
+        followed.append(
+            Followed(
+                outcome_of(row),
+                row.branch,
+                row.base_branch,
+                row.task_trace,
+                tuple(on_it),
+                frozenset(own),
+                merge,
+                merged,
+            )
+        )
     return tuple(followed)
 
 
@@ -228,6 +284,25 @@ def record_state(
     return True
 
 
+def ask_again(tx: Transaction, task_id: str) -> None:
+    """Have GitHub asked about a task's pull request at the next look, since something has just changed there."""
+    tx.execute(update(outcomes).where(outcomes.c.task_id == task_id).values(polled_at=None))
+
+
+def record_base(tx: Transaction, task_id: str, *, base_ref: str, base_sha: str) -> None:
+    """Record which head the base of a task's pull request has, as it was fetched just now."""
+    row = update(outcomes).where(outcomes.c.task_id == task_id)
+    tx.execute(row.values(base_ref=base_ref, base_sha=base_sha, updated_at=tx.now))
+
+
+def record_note(tx: Transaction, followed: Followed, reason: str, *, actor: str) -> None:
+    """Write into a task's history what was done on its pull request, which stands where it stood."""
+    outcome = followed.outcome
+    state = outcome.follow_state or FollowState.WAITING_FOR_CI
+    event = EventContext(task_id=outcome.task_id, actor=actor, reason=reason, trace_id=followed.trace_id)
+    record_event(tx, EventSubject.FOLLOW, state, state, event)
+
+
 def begin_telling(tx: Transaction, task_id: str) -> int | None:
     """Record that one more try begins to say something on a pull request; return which.
 
@@ -281,6 +356,7 @@ def take_up(tx: Transaction, task_id: str, *, actor: str, reason: str) -> bool:
         event = EventContext(task_id=task_id, actor=actor, reason=reason, trace_id=row.task_trace)
         record_event(tx, EventSubject.FOLLOW, row.follow_state, row.follow_state, event)
         return True
+    base_merges.try_again(tx, task_id)
     columns = {"handed_over": None, "taken_up_at": tx.now, "taken_up_head": row.head_sha}
     columns |= _NEVER_TRIED
     state = FollowState.WAITING_FOR_CI

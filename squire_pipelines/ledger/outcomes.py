@@ -76,6 +76,8 @@ class Outcome:
     ending: str | None = None
     ending_reason: str | None = None
     forge_updated_at: datetime | None = None
+    base_ref: str | None = None
+    base_sha: str | None = None
 
 
 def record_opened(
@@ -186,6 +188,7 @@ def _facts_of_head(row: Row[Any], report: PullRequestReport, now: datetime) -> d
         "mergeability": report.mergeability or kept["mergeability"],
         "review_decision": report.review_decision or kept["review_decision"],
         "draft": row.draft if report.draft is None else report.draft,
+        **({"base_ref": report.base_ref, "base_sha": report.base_sha} if report.base_ref is not None else {}),
     }
 
 

@@ -30,6 +30,7 @@ from squire_pipelines.domain.tasks import AttemptStatus, TaskKind, TaskStatus
 from squire_pipelines.ledger.accounting_tables import archived_tasks, archives, budgets, github_limits, repositories
 from squire_pipelines.ledger.announcement_tables import announcements, heard_remarks
 from squire_pipelines.ledger.audit_tables import audit, audit_batches, settings_seen
+from squire_pipelines.ledger.base_merge_tables import base_merges
 from squire_pipelines.ledger.base_watch_tables import base_watches
 from squire_pipelines.ledger.columns import CleanText, UtcDateTime, metadata, names_in_sql, one_of
 from squire_pipelines.ledger.dashboard_tables import dashboard_ticks, dashboards
@@ -50,6 +51,7 @@ __all__ = [
     "attempts",
     "audit",
     "audit_batches",
+    "base_merges",
     "base_watches",
     "budgets",
     "check_reruns",
@@ -355,14 +357,12 @@ outcomes = Table(
     Column("ended_by", CleanText),
     Column("ended_by_pr", Integer),
     Column("merge_sha", String(64)),
-    Column("people_commits", Integer),
-    Column("people_added", Integer),
-    Column("people_removed", Integer),
+    *(Column(name, Integer) for name in ("people_commits", "people_added", "people_removed")),
     Column("expired_at", UtcDateTime),
     Column("expired_reason", CleanText),
     Column("judged_at", UtcDateTime),
-    Column("reviewed_at", UtcDateTime),
-    Column("reviews", Integer),
+    *(Column("reviewed_at", UtcDateTime), Column("reviews", Integer)),
+    *(Column("base_ref", CleanText), Column("base_sha", String(64))),
     one_of("state", PullRequestState),
     UniqueConstraint("repository", "pr_number"),
     Index(None, "state", "polled_at"),

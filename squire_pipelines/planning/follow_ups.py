@@ -14,6 +14,22 @@ VERDICTS = (
 )
 
 
+MAX_CONFLICTS_SHOWN = 100
+_CONFLICT = """\
+The branch `{base}`, which pull request #{number} goes into, has moved on, and git cannot merge it into the pull
+request's branch by itself. The clone holds that merge already, with the marks of conflict that git leaves: lines that
+begin with <<<<<<<, ======= and >>>>>>>. Above ======= is what the pull request has, below it what `{base}` has.
+
+These files conflict:
+
+{files}
+
+Resolve each of them: keep what both sides mean, and take every mark away. Look at the history of both sides
+(`git log HEAD^1`, `git log HEAD^2`) to learn what they mean. A file of the list without marks was deleted or moved on
+one side, or is no text: keep, change or delete it as is right. Change nothing beyond what the merge needs. What still
+has marks is not published."""
+
+
 @dataclass(frozen=True, slots=True)
 class OwnPull:
     """An open pull request of ours, at the head that the facts are about."""
@@ -54,6 +70,27 @@ def _is_failed_check(signal: Signal, pull: OwnPull) -> bool:
 def _is_remark(signal: Signal, pull: OwnPull) -> bool:
     finding = signal.details
     return isinstance(finding, ReviewFinding) and (finding.pull_request, finding.head_ref) == (pull.number, pull.branch)
+
+
+def conflict_task(pull: OwnPull, *, base: str, base_sha: str, conflicts: Sequence[str]) -> TaskSpec:
+    """Return the task that resolves the conflicts of a pull request with its base, on its branch.
+
+    Args:
+        pull: Where the merge goes.
+        base: The base branch.
+        base_sha: Its head.
+        conflicts: The files that git could not merge.
+    """
+    files = "\n".join(f"- {path}" for path in conflicts[:MAX_CONFLICTS_SHOWN])
+    more = len(conflicts) - MAX_CONFLICTS_SHOWN
+    return TaskSpec(
+        key=f"conflict-{pull.number}",
+        title=f"Merge {base[:120]} into the branch of pull request {pull.number}",
+        prompt=_CONFLICT.format(base=base, number=pull.number, files=files + (f"\n- {more} more" if more > 0 else "")),
+        priority=Priority.HIGH,
+        base_branch=pull.branch,
+        follow_up=FollowUp(kind=FollowUpKind.CONFLICT, head_sha=pull.head_sha, base_sha=base_sha),
+    )
 
 
 def follow_up_task(kind: FollowUpKind, pull: OwnPull, facts: Sequence[Candidate]) -> TaskSpec:

@@ -56,7 +56,8 @@ def commit_message(request: PublishRequest) -> str:
 def commit_change(change: VerifiedChange, request: PublishRequest) -> str:
     """Write the commit into the scratch repository and return its id, which is the same at every call.
 
-    Its tree is the agent's final one, its one parent is the base. Raises GitError.
+    Its tree is the agent's final one, its one parent is the base; a merge has the branch's head and the base's. Raises
+    GitError.
     """
     tree = run_git(["rev-parse", "--verify", f"{change.head_sha}^{{tree}}"], git_dir=change.git_dir).decode().strip()
     date = f"{int(request.queued_at.timestamp())} +0000"
@@ -65,7 +66,7 @@ def commit_change(change: VerifiedChange, request: PublishRequest) -> str:
     environment |= {f"GIT_{role}_EMAIL": request.bot_email for role in roles}
     environment |= {f"GIT_{role}_DATE": date for role in roles}
     written = run_git(
-        ["commit-tree", "--no-gpg-sign", "-p", change.base_sha, tree],
+        ["commit-tree", "--no-gpg-sign", *(part for parent in request.parents for part in ("-p", parent)), tree],
         git_dir=change.git_dir,
         stdin=commit_message(request).encode(),
         environment=environment,

@@ -20,6 +20,7 @@ _STATES: Mapping[FollowState, str] = MappingProxyType(
         FollowState.FIXING: "An agent works on failed checks",
         FollowState.WAITING_FOR_REVIEW: "Waits for people",
         FollowState.ANSWERING: "An agent works on remarks",
+        FollowState.UPDATING: "Its base is merged into it",
         FollowState.WAITING_FOR_MERGE: "Waits for its merge",
         FollowState.HANDED_OVER: "Left to people",
         FollowState.MERGED: "Merged",
@@ -29,7 +30,11 @@ _STATES: Mapping[FollowState, str] = MappingProxyType(
     }
 )
 _KINDS: Mapping[FollowUpKind, str] = MappingProxyType(
-    {FollowUpKind.CHECKS: "works on failed checks", FollowUpKind.REMARKS: "works on remarks"}
+    {
+        FollowUpKind.CHECKS: "works on failed checks",
+        FollowUpKind.REMARKS: "works on remarks",
+        FollowUpKind.CONFLICT: "resolves a conflict",
+    }
 )
 
 

@@ -8,12 +8,15 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from squire_pipelines.domain.change import JudgedTask, Verdict
+from squire_pipelines.domain.change import Finding, JudgedTask, Verdict
 from squire_pipelines.domain.leaks import judge_text
 from squire_pipelines.domain.policy import Policy, judge
 from squire_pipelines.errors import BundleError, JudgementError
 from squire_pipelines.judgement import JudgementLimits, run_judgement
 from squire_pipelines.publishing.bundle import VerifiedChange, verify_bundle
+from squire_pipelines.publishing.conflict_marks import leftover_marks
+from squire_pipelines.publishing.git import GitLimits
+from squire_pipelines.publishing.git_merges import AutomaticMerge
 from squire_pipelines.publishing.mirror import Mirror
 from squire_pipelines.sections.tasks import PublishingSettings
 
@@ -93,6 +96,28 @@ def inspect_text(text: str, task: JudgedTask, settings: PublishingSettings) -> V
     limits = judgement_limits(settings, len(text))
     with _as_problem():
         return run_judgement("the text of the pull request", limits, judge_text, text, task)
+
+
+def inspect_merge(change: VerifiedChange, merge: AutomaticMerge, settings: PublishingSettings) -> tuple[Finding, ...]:
+    """Return what `leftover_marks` finds in a resolved merge, in a child of its own.
+
+    Raises:
+        BundleError: `problem` is one of `JudgementVerdict`: the child gave no answer.
+        GitError: The automatic merge is not there any more.
+    """
+    size = sum(file.bytes for file in change.files) + sum(map(len, change.tree))
+    limits = GitLimits(timeout_s=settings.git_timeout_s, max_memory=settings.git_memory)
+    with _as_problem():
+        return run_judgement(
+            "the resolved merge",
+            judgement_limits(settings, size),
+            leftover_marks,
+            change.git_dir,
+            change.head_sha,
+            merge,
+            change.files,
+            limits,
+        )
 
 
 @contextlib.contextmanager

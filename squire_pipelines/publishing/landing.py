@@ -42,8 +42,11 @@ def has_landed(mirror: Mirror, *, base_branch: str, base_sha: str, head_sha: str
         GitError: The branch or one of the commits is not in the mirror, or comparing took too long.
     """
     tip = mirror.resolve(base_branch)
-    if run_git(["merge-base", head_sha, tip], git_dir=mirror.path, ok_codes=(0, 1)).decode().strip() == head_sha:
+    common = run_git(["merge-base", head_sha, tip], git_dir=mirror.path, ok_codes=(0, 1)).decode().strip()
+    if common == head_sha:
         return True
+    # What was merged from the base since is none of the change.
+    base_sha = common or base_sha
     there = _patches(mirror, f"{base_sha}..{tip}")
     whole = run_git(["diff", *_PLAIN, base_sha, head_sha], git_dir=mirror.path, limits=_LIMITS)
     if not whole:

@@ -17,7 +17,7 @@ from squire_pipelines.publishing.api_commit import ApiCommits
 from squire_pipelines.publishing.body import PullRequestText, pull_request_text
 from squire_pipelines.publishing.bundle import VerifiedChange
 from squire_pipelines.publishing.commit import commit_change
-from squire_pipelines.publishing.inspection import inspect_bundle, inspect_change, inspect_text
+from squire_pipelines.publishing.inspection import inspect_bundle, inspect_change, inspect_merge, inspect_text
 from squire_pipelines.publishing.mirror import Mirror
 from squire_pipelines.publishing.opening import Opening
 from squire_pipelines.publishing.own_style import with_own_style
@@ -139,7 +139,7 @@ async def publish_change(
         existing = await pulls.find(request.repository, request.target)
         present = await asyncio.to_thread(remote_head, remote, request.target)
         heads = (present, existing.head_sha if existing else None)
-        make = partial(api_commits.make, change, request, head_sha, earlier_heads=heads)
+        make = partial(api_commits.make, change, request, head_sha, earlier_heads=heads, settings=settings)
         head_sha = await try_again(make, settings=settings)
     needs_approval = verdict.decision is Decision.NEEDS_APPROVAL
     opening = Opening(
@@ -204,4 +204,5 @@ def _judge(
         note = f"The repository's template is left out: {text_verdict.findings[0].message}."
         style = replace(request.style, template="")
         text, text_verdict = written(replace(request, style=style, notes=(*request.notes, note)))
-    return Verdict.of((*verdict.findings, *text_verdict.findings)), text
+    marks = inspect_merge(change, request.merge, settings) if request.merge is not None else ()
+    return Verdict.of((*verdict.findings, *text_verdict.findings, *marks)), text

@@ -8,7 +8,7 @@ The rule for a branch that exists already, in this order:
 4. anything else holds somebody's work: refused.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from squire_pipelines.errors import GitError, PublishRefusedError
@@ -43,6 +43,29 @@ def _builds_on(git_dir: Path, ancestor: str, head: str) -> bool:
     return base.decode().strip() == ancestor
 
 
+def advance_branch(git_dir: Path, remote: Remote, *, branch: str, from_sha: str, to_sha: str) -> bool:
+    """Bring a branch from one commit to another that builds on it; return whether anything had to be pushed.
+
+    The other side compares and moves in one step: a branch that is at any other commit, or gone, stays as it is.
+
+    Raises:
+        PublishRefusedError: The branch is elsewhere, or a rule of the repository refuses the push.
+        GitHubError: Not reachable, not found, or not permitted.
+    """
+    current = remote_head(remote, branch)
+    if current == to_sha:
+        return False
+    if current != from_sha or not _builds_on(git_dir, from_sha, to_sha):
+        raise PublishRefusedError(
+            f"the branch {branch} is at {current or 'no commit'}, and not at {from_sha}",
+            reason="branch_moved",
+            hint="somebody pushed to it, or deleted it; GitHub is asked again",
+            context={"branch": branch, "remote_head": current or "", "head": to_sha},
+        )
+    _push(git_dir, remote, branch, to_sha, [f"--force-with-lease=refs/heads/{branch}:{from_sha}"])
+    return True
+
+
 def push_head(
     git_dir: Path, remote: Remote, *, branch: str, head_sha: str, earlier_heads: Collection[str] = ()
 ) -> bool:
@@ -74,6 +97,11 @@ def push_head(
                 context={"branch": branch, "remote_head": current, "head": head_sha},
             )
         lease = [f"--force-with-lease=refs/heads/{branch}:{current}"]
+    _push(git_dir, remote, branch, head_sha, lease)
+    return True
+
+
+def _push(git_dir: Path, remote: Remote, branch: str, head_sha: str, lease: Sequence[str]) -> None:
     try:
         run_git(
             ["push", *_OPTIONS, *lease, "--", remote.url, f"{head_sha}:refs/heads/{branch}"],
@@ -84,6 +112,5 @@ def push_head(
     except GitError as error:
         # The connection may have broken after the push was taken.
         if remote_head(remote, branch) == head_sha:
-            return True
+            return
         raise classify_failure(error, remote.url) from error
-    return True

@@ -9,6 +9,7 @@ from squire_pipelines.domain.templates import fill_template
 from squire_pipelines.domain.title_styles import PLAIN_TITLES, TitleStyle, styled_title
 from squire_pipelines.domain.verification import VerificationReport
 from squire_pipelines.publishing.author import NEUTRAL_EMAIL, NEUTRAL_NAME
+from squire_pipelines.publishing.git_merges import AutomaticMerge
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,7 @@ class PublishRequest:
         words: What the agent said last of its work, in its own words; empty where it said nothing.
         order: The whole order that the agent was given, as people read it; empty where it is not to be shown.
         closes: The issues of the repository that a merge resolves.
+        merge: The automatic merge whose conflicts the work resolves, at `base_sha`; its two sides become the parents.
     """
 
     attempt_id: str
@@ -122,6 +124,12 @@ class PublishRequest:
     words: str = ""
     order: str = ""
     closes: tuple[int, ...] = ()
+    merge: AutomaticMerge | None = None
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """The parents of the commit that is published."""
+        return (self.base_sha,) if self.merge is None else (self.merge.branch_head, self.merge.base_head)
 
     @property
     def title(self) -> str:

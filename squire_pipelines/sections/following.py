@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from squire_pipelines.domain.base_updates import BaseUpdateRules, UpdateWhen
 from squire_pipelines.domain.following import FollowRules
 from squire_pipelines.sections.base_watch import AfterMergeSettings
 from squire_pipelines.sections.merging import MergeSettings
@@ -18,6 +19,22 @@ class FollowSettings(SettingsSection):
     max_answers: int = Field(default=5, ge=0, le=50, description="rounds of answers to remarks")
     max_answers_of_thread: int = Field(
         default=3, ge=1, le=50, description="answers in one thread; what is said there after them is for people"
+    )
+    conflicts: bool = Field(
+        default=True, description="conflicts with its base are merged by git, and by an agent where git cannot"
+    )
+    max_resolves: int = Field(default=3, ge=0, le=20, description="tries at conflicts of one pull request")
+    max_resolves_of_base: int = Field(default=2, ge=1, le=20, description="of these, at one head of its base")
+    update_branch: UpdateWhen = Field(
+        default=UpdateWhen.REQUIRED,
+        description="when a branch that its base has left behind is brought up to date: where the base asks for it, "
+        "always, or never",
+    )
+    max_updates: int = Field(default=20, ge=0, le=1000, description="how often its branch is brought up to date")
+    conflict_label: str = Field(
+        default="squire:conflict",
+        max_length=50,
+        description="label of a pull request whose conflict is left to people; none where it is empty",
     )
     settling_s: Seconds = Field(default=30, description="how long failed checks must have stayed as they are")
     resolve_threads: bool = Field(default=True, description="threads that were dealt with are resolved")
@@ -46,4 +63,11 @@ class FollowSettings(SettingsSection):
             settling_s=self.settling_s,
             checks=self.checks,
             remarks=self.remarks,
+            base=BaseUpdateRules(
+                conflicts=self.conflicts,
+                update=self.update_branch,
+                max_updates=self.max_updates,
+                max_resolves=self.max_resolves,
+                max_resolves_of_base=self.max_resolves_of_base,
+            ),
         )

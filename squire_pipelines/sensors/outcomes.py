@@ -30,7 +30,7 @@ def outcomes(
     from squire_pipelines.execution.ending_judgement import has_to_judge
     from squire_pipelines.execution.expiry import has_to_expire
     from squire_pipelines.execution.follow_telling import has_to_tell
-    from squire_pipelines.execution.following import due_steps
+    from squire_pipelines.execution.following import due_acts, due_steps
     from squire_pipelines.execution.head_reporting import has_to_report
     from squire_pipelines.execution.merge_telling import has_to_tell_merges
     from squire_pipelines.execution.merging import has_to_merge
@@ -43,6 +43,7 @@ def outcomes(
         own = repository_settings(ledger, settings)
         works: tuple[tuple[Callable[[], object], str], ...] = (
             (lambda: due_steps(ledger, own.of), "pull requests have a step to take"),
+            (lambda: due_acts(ledger, own.of), "bases or heads of pull requests are to be looked at"),
             (
                 lambda: has_to_judge(ledger),
                 "how pull requests ended, or whether a merge was taken back, is to be found out",

@@ -96,8 +96,11 @@ LEFT_OUT: Mapping[str, frozenset[str]] = MappingProxyType(
         # A person's word about the queue is in task_events.
         "tasks": frozenset({"title_words", "start_requested_at"}),
         # How far what is said on GitHub has come, and from where it is followed; task_events has the steps.
+        # The base as GitHub said last, which is another one soon.
         "outcomes": frozenset(
             {
+                "base_ref",
+                "base_sha",
                 "checks_since",
                 "draft",
                 "landed",

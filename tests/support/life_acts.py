@@ -70,6 +70,16 @@ def _replace_branch(forge: LifeForge) -> None:
     forge.push(_OTHER, branch=forge.pull().head_ref, onto="refs/heads/main", message="Written anew by a person")
 
 
+def _update_branch(forge: LifeForge) -> None:
+    """Have a person bring our branch up to date with its base, as GitHub's button does."""
+    branch = f"refs/heads/{forge.pull().head_ref}"
+    tree = git(forge.bare, "merge-tree", "--write-tree", branch, "refs/heads/main")
+    sha = git(forge.bare, "commit-tree", tree, "-p", branch, "-p", "refs/heads/main", "-m", "Merge branch 'main'")
+    git(forge.bare, "update-ref", branch, sha)
+    forge.persons_commits.append(sha)
+    forge.settle()
+
+
 def _revert(forge: LifeForge) -> None:
     """Have a person revert our merged pull request by GitHub's button, and merge that."""
     number = forge.pull().number
@@ -146,6 +156,8 @@ ACTS: Mapping[str, Act] = MappingProxyType(
         "person replaces the branch": _replace_branch,
         "person mends": lambda forge: forge.push({"state.txt": GREEN}, branch=forge.pull().head_ref),
         "base moves": lambda forge: forge.push({"BASE.md": "More.\n"}, branch="main"),
+        "update branch": _update_branch,
+        "want branches up to date": lambda forge: forge.act("mara", merging={"up_to_date": True}),
         "base conflicts": lambda forge: forge.push({"shared.txt": "theirs\n"}, branch="main"),
         "rename base": _rename_base,
         "remark": lambda forge: _remark(forge, "mara", "Say when."),

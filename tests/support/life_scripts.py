@@ -143,6 +143,18 @@ LIVES: Mapping[str, Life] = {
     ),
     # The base.
     "the base moves": Life([PLAIN], ["base moves", "merge"], F.MERGED),
+    "the base conflicts, and an agent resolves it": Life(
+        [Work({"shared.txt": "ours\n"}), Work({"shared.txt": "both\n"})], ["base conflicts", "merge"], F.MERGED, runs=2
+    ),
+    "the base conflicts, and no try resolves it": Life(
+        [Work({"shared.txt": "ours\n"}), PLAIN], ["base conflicts"], F.HANDED_OVER, "2 tries did not resolve it", runs=3
+    ),
+    "somebody brings the branch up to date": Life(
+        [PLAIN, ANSWER], ["base moves+update branch", "remark", "merge"], F.MERGED, runs=2
+    ),
+    "the base wants branches that are up to date": Life(
+        [PLAIN], ["want branches up to date+base moves", "merge"], F.MERGED, runs=1
+    ),
     "the base moves while an agent mends it": Life(
         [BAD, Work({STATE_FILE: GREEN}, meanwhile="base moves")], ["nothing", "merge"], F.MERGED, runs=2
     ),

@@ -48,7 +48,7 @@ COMMENT ON COLUMN outcomes.forge_updated_at IS 'GitHub''s updated_at of the repo
 COMMENT ON COLUMN outcomes.updated_at IS 'When its row changed last.';
 COMMENT ON COLUMN outcomes.polled_at IS 'When we asked GitHub about it last.';
 COMMENT ON COLUMN outcomes.review_state IS 'none, needs_approval, approved or rejected; NULL when nobody said.';
-COMMENT ON COLUMN outcomes.follow_state IS 'What it waits for or how it ended: waiting_for_ci, fixing, waiting_for_review, answering, waiting_for_merge, handed_over, merged, landed_elsewhere, closed or reverted.';
+COMMENT ON COLUMN outcomes.follow_state IS 'What it waits for or how it ended: waiting_for_ci, fixing, waiting_for_review, answering, updating, waiting_for_merge, handed_over, merged, landed_elsewhere, closed or reverted.';
 COMMENT ON COLUMN outcomes.follow_reason IS 'What it waits for, in words.';
 COMMENT ON COLUMN outcomes.follow_since IS 'Since when it waits for that.';
 COMMENT ON COLUMN outcomes.mergeability IS 'mergeable, behind, conflicting or unknown, by GitHub.';

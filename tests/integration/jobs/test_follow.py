@@ -13,13 +13,15 @@ from sqlalchemy import select
 from squire_forge.process import ForgeProcess
 from squire_pipelines.agents.adapters.session import FILE as TRANSCRIPT
 from squire_pipelines.agents.adapters.transcript import ModelText, dump
+from squire_pipelines.domain.base_updates import ForeignHead
 from squire_pipelines.domain.following import FollowState
 from squire_pipelines.domain.outcomes import PullRequestState
 from squire_pipelines.domain.tasks import FollowUpKind, TaskStatus
 from squire_pipelines.execution.follow_telling import has_to_tell
 from squire_pipelines.execution.following import take_steps
-from squire_pipelines.ledger import followed_pulls, outcomes, tasks
+from squire_pipelines.ledger import base_merges, followed_pulls, outcomes, tasks
 from squire_pipelines.ledger.attempts import Attempt
+from squire_pipelines.ledger.base_merges import HeadPair
 from squire_pipelines.ledger.tables import outcomes as outcome_table
 from squire_pipelines.ledger.telling_tries import MAX_TRIES
 from tests.support.git_repository import git
@@ -128,9 +130,14 @@ def test_checks_that_stay_red_are_left_to_people_with_one_comment_and_taken_up_w
 
 def test_a_persons_commit_on_the_branch_ends_our_work_there(pipeline: Pipeline, forge: ForgeProcess) -> None:
     first = open_one(pipeline, forge)
+    foreign = "f" * 40
     with pipeline.ledger.write() as tx:
-        tx.execute(outcome_table.update().values(head_sha="f" * 40))
+        tx.execute(outcome_table.update().values(head_sha=foreign))
     pipeline.collect(LEDGERLIB)
+    (looking,) = take_steps(pipeline.ledger, lambda _: pipeline.settings)
+    assert looking.step.looks_at_head, "it may be a mere merge of the base"
+    with pipeline.ledger.write() as tx:
+        base_merges.record(tx, HeadPair(first.task_id, foreign), ForeignHead.SOMEBODYS)
     (taken,) = take_steps(pipeline.ledger, lambda _: pipeline.settings)
     assert (taken.step.state, taken.task_id) == (FollowState.HANDED_OVER, None)
     assert taken.step.reason == "somebody else has pushed to its branch"

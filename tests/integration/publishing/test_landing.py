@@ -58,6 +58,19 @@ def test_a_change_is_known_however_it_came_into_the_base(
     assert landed(home, upstream, base, head)
 
 
+def test_a_change_is_known_though_the_base_was_merged_into_it(home: Home, upstream: Path, person: Checkout) -> None:
+    base, _ = change(person)
+    person.git("checkout", "--quiet", "topic")
+    person.git("merge", "--quiet", "--no-edit", "main")
+    head = person.head()
+    person.git("push", "--quiet", "origin", f"{head}:refs/pull/7/head")
+    person.git("checkout", "--quiet", "main")
+    person.git("merge", "--quiet", "--squash", "topic")
+    person.commit("Squashed")
+    person.git("push", "--quiet", "origin", "main")
+    assert landed(home, upstream, base, head)
+
+
 def test_a_part_of_it_or_another_change_is_not_the_change(home: Home, upstream: Path, person: Checkout) -> None:
     base, head = change(person)
     person.git("cherry-pick", "topic~1")

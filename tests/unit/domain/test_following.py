@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from squire_pipelines.domain.base_updates import BaseAct, BaseFacts, BaseUpdateRules, MergeState, UpdateWhen
 from squire_pipelines.domain.following import FollowedPull, FollowRules, FollowState, next_step
 from squire_pipelines.domain.outcomes import ChecksState, Mergeability, PullRequestState, ReviewDecision
 from squire_pipelines.domain.tasks import FollowUpKind
@@ -14,6 +15,20 @@ RULES = FollowRules()
 OPEN = FollowedPull(PullRequestState.OPEN, checks=ChecksState.PASSED)
 FAILED = replace(OPEN, checks=ChecksState.FAILED, checks_since=NOW - timedelta(minutes=5), failed_checks=2)
 
+CONFLICTING = replace(OPEN, mergeability=Mergeability.CONFLICTING, base=BaseFacts(is_known=True))
+BEHIND = replace(CONFLICTING, mergeability=Mergeability.BEHIND)
+BASES = st.builds(
+    BaseFacts,
+    is_known=st.booleans(),
+    is_gone=st.booleans(),
+    merge=st.none() | st.sampled_from(MergeState),
+    is_spent=st.booleans(),
+    may_try=st.booleans(),
+    error=st.sampled_from(["", "no"]),
+    updates=st.integers(0, 25),
+    resolves=st.integers(0, 4),
+    resolves_of_base=st.integers(0, 3),
+)
 PULLS = st.builds(
     FollowedPull,
     state=st.sampled_from(PullRequestState),
@@ -28,6 +43,8 @@ PULLS = st.builds(
     needs_approval=st.booleans(),
     draft=st.booleans(),
     people_pushed=st.booleans(),
+    unread_head=st.booleans(),
+    base=BASES,
     under_way=st.none() | st.sampled_from(FollowUpKind),
     fixes=st.integers(0, 5),
     fixes_of_head=st.integers(0, 3),
@@ -59,9 +76,27 @@ PULLS = st.builds(
         ),
         (
             replace(OPEN, mergeability=Mergeability.CONFLICTING),
-            "waiting_for_review",
-            "it conflicts with its base, which a person resolves",
+            "updating",
+            "it conflicts with its base; where that stands is not known yet",
         ),
+        (
+            replace(CONFLICTING, under_way=FollowUpKind.CONFLICT),
+            "updating",
+            "an agent resolves its conflict with its base",
+        ),
+        (
+            replace(CONFLICTING, base=BaseFacts(is_gone=True)),
+            "waiting_for_review",
+            "its base branch is gone; a person gives it another",
+        ),
+        (
+            replace(BEHIND, base=BaseFacts(is_known=True, merge=MergeState.REQUESTED, may_try=False)),
+            "updating",
+            "GitHub brings its branch up to date with its base",
+        ),
+        (replace(BEHIND, checks=ChecksState.PENDING), "waiting_for_ci", "its checks run"),
+        (replace(BEHIND, draft=True), "waiting_for_review", "it is a draft"),
+        (replace(OPEN, unread_head=True), "waiting_for_ci", "its head is none of ours; whose it is, is looked at"),
         (
             replace(FAILED, checks_since=NOW - timedelta(seconds=29)),
             "waiting_for_ci",
@@ -117,6 +152,48 @@ def test_what_the_settings_leave_to_people_waits_for_them() -> None:
     assert next_step(replace(OPEN, remarks=1), rules, NOW).begin is None
 
 
+def with_base(pull: FollowedPull, **facts: object) -> FollowedPull:
+    return replace(pull, base=replace(pull.base, **facts))  # type: ignore[arg-type]
+
+
+def test_git_merges_what_it_can_before_checks_and_remarks() -> None:
+    step = next_step(replace(CONFLICTING, checks=ChecksState.FAILED, failed_checks=1, remarks=1), RULES, NOW)
+    assert (step.state, step.act, step.begin) == (FollowState.UPDATING, BaseAct.MERGE, None)
+    refused = with_base(CONFLICTING, merge=MergeState.REFUSED, error="a ruleset", may_try=False)
+    assert next_step(refused, RULES, NOW).act is None
+    assert next_step(with_base(refused, may_try=True), RULES, NOW).act is BaseAct.MERGE
+    spent = next_step(with_base(refused, is_spent=True), RULES, NOW)
+    reason = "it conflicts with its base, which cannot be merged: a ruleset"
+    assert (spent.state, spent.reason) == (FollowState.HANDED_OVER, reason)
+
+
+def test_a_conflict_that_git_cannot_merge_is_an_agents_until_the_bounds_are_reached() -> None:
+    conflict = with_base(CONFLICTING, merge=MergeState.CONFLICT)
+    assert next_step(conflict, RULES, NOW).begin is FollowUpKind.CONFLICT
+    same_base = next_step(with_base(conflict, resolves=2, resolves_of_base=2), RULES, NOW)
+    assert same_base.reason == "it conflicts with its base, and 2 tries did not resolve it"
+    in_all = next_step(with_base(conflict, resolves=3), RULES, NOW)
+    assert in_all.reason == "it conflicts with its base again after 3 tries to resolve that"
+    assert same_base.state is in_all.state is FollowState.HANDED_OVER
+    to_people = FollowRules(base=BaseUpdateRules(conflicts=False))
+    assert next_step(conflict, to_people, NOW).state is FollowState.WAITING_FOR_REVIEW
+
+
+def test_a_branch_behind_its_base_is_updated_once_there_is_no_other_work_and_where_it_is_wanted() -> None:
+    assert next_step(BEHIND, RULES, NOW).act is BaseAct.UPDATE
+    assert next_step(replace(BEHIND, remarks=1), RULES, NOW).begin is FollowUpKind.REMARKS
+    mergeable = replace(BEHIND, mergeability=Mergeability.MERGEABLE)
+    assert next_step(mergeable, RULES, NOW).act is None
+    always, never = (FollowRules(base=BaseUpdateRules(update=when)) for when in (UpdateWhen.ALWAYS, UpdateWhen.NEVER))
+    assert next_step(mergeable, always, NOW).act is BaseAct.UPDATE
+    assert next_step(with_base(mergeable, merge=MergeState.CURRENT), always, NOW).act is None
+    assert next_step(BEHIND, never, NOW).state is FollowState.WAITING_FOR_REVIEW
+    spent = {"merge": MergeState.REFUSED, "is_spent": True, "error": "a ruleset"}
+    assert next_step(with_base(BEHIND, **spent), RULES, NOW).state is FollowState.HANDED_OVER
+    assert next_step(with_base(mergeable, **spent), always, NOW).state is FollowState.WAITING_FOR_MERGE
+    assert next_step(with_base(BEHIND, updates=20), RULES, NOW).state is FollowState.HANDED_OVER
+
+
 def test_a_persons_commit_ends_our_work_there() -> None:
     step = next_step(replace(FAILED, remarks=1, people_pushed=True), RULES, NOW)
     assert (step.state, step.begin) == (FollowState.HANDED_OVER, None)
@@ -151,6 +228,16 @@ def test_no_step_is_taken_beyond_a_bound_or_against_a_persons_word(pull: Followe
     if step.begin is FollowUpKind.REMARKS:
         assert pull.answers < RULES.max_answers
         assert pull.remarks
+    if step.begin is FollowUpKind.CONFLICT:
+        assert pull.base.resolves < RULES.base.max_resolves
+        assert pull.base.resolves_of_base < RULES.base.max_resolves_of_base
+    if step.act is not None or step.begin is not None or step.looks_at_head:
+        assert (step.act, step.begin, step.looks_at_head).count(None) + (not step.looks_at_head) == 2
+        assert not pull.people_pushed
+    if step.act is not None:
+        assert pull.base.updates < RULES.base.max_updates
+        assert not pull.unread_head
+        assert pull.under_way is None
 
 
 @given(st.integers(0, 20), st.integers(1, 3), st.booleans())

@@ -13,6 +13,7 @@ from squire_pipelines.domain.own_reports import HeadReport
 from squire_pipelines.domain.pull_comment import CommentPart
 from squire_pipelines.github import git_data
 from squire_pipelines.github.branch_rules import rules_of_branch
+from squire_pipelines.github.branch_updates import update_branch
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.dashboards import write_dashboard
 from squire_pipelines.github.git_data import TreeEntry
@@ -43,6 +44,7 @@ ANSWERS: dict[str, Any] = {
     "POST /repos/o/r/issues": httpx.Response(201, json=ISSUE),
     "PATCH /repos/o/r/issues/3": httpx.Response(200, json=ISSUE),
     "GET /repos/o/r/issues/3": httpx.Response(200, json={**ISSUE, "milestone": {"number": 4, "state": "open"}}),
+    "PUT /repos/o/r/pulls/3/update-branch": httpx.Response(202, json={}),
     "POST /repos/o/r/issues/comments/7/reactions": httpx.Response(201, json={}),
     "DELETE /repos/o/r/issues/3/labels/squire": httpx.Response(200, json=[]),
     "POST /repos/o/r/git/blobs": httpx.Response(201, json={"sha": "1" * 40}),
@@ -97,7 +99,7 @@ def problems(openapi: dict[str, Any], request: httpx.Request) -> list[str]:
     unknown = [f"{name} is no parameter of {path}" for name in request.url.params if name not in known]
     content = operation.get("requestBody", {}).get("content", {}).get("application/json")
     if content is not None:
-        schema = {**_with_null(content["schema"]), "additionalProperties": False}
+        schema = _with_null({**content["schema"], "additionalProperties": False})
         errors = jsonschema.Draft202012Validator(schema).iter_errors(json.loads(request.content))
         unknown += [error.message for error in errors]
     return unknown
@@ -119,11 +121,12 @@ async def test_every_request_about_issues_rules_and_webhooks_is_githubs(
     await git_data.create_blob(client, "o/r", b"b")
     entries = [TreeEntry("a", "100755", content="x"), TreeEntry("b", "120000", blob="1" * 40), TreeEntry("c", "100644")]
     await git_data.create_tree(client, "o/r", "1" * 40, entries)
-    await git_data.create_commit(client, "o/r", message="m", tree="1" * 40, parent="1" * 40)
+    await git_data.create_commit(client, "o/r", message="m", tree="1" * 40, parents=["1" * 40])
     await git_data.read_commit(client, "o/r", "1" * 40)
     for reaction in Reaction:
         await react(client, "o/r", 7, reaction)
     await remove_label(client, "o/r", 3, "squire")
+    await update_branch(client, "o/r", 3, head_sha="1" * 40)
     await rules_of_branch(client, "o/r", "squire/x")
     await our_webhooks(client, "o/r")
     await ping(client, "o/r", Webhook(1, "https://squire.test", is_active=True))

@@ -28,6 +28,8 @@ def test_every_table_of_the_ledger_is_published() -> None:
     shared = {
         "announcements",
         "audit_batches",
+        "base_merges",
+        "base_watches",
         "collaborators",
         "dashboard_ticks",
         "dashboards",

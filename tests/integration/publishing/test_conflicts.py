@@ -1,0 +1,105 @@
+"""A conflict that an agent resolves: what it begins with, what counts as its change, and what is published of it."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from squire_pipelines.domain.change import Decision
+from squire_pipelines.domain.policy import Policy, judge
+from squire_pipelines.publishing.conflict_marks import leftover_marks
+from squire_pipelines.publishing.conflict_start import (
+    ConflictStart,
+    begun_merge,
+    conflict_start,
+    write_start_bundle,
+)
+from squire_pipelines.publishing.git import GitLimits
+from squire_pipelines.publishing.publish_change import Published, Rejected, policy_from, publish_change
+from squire_pipelines.sections.tasks import PolicySettings
+from tests.support.fake_pulls import FakePulls
+from tests.support.git_repository import Checkout, git
+from tests.support.workshop import Workshop
+
+TOPIC = "squire/t0-topic"
+
+
+@pytest.fixture
+def begun(workshop: Workshop, tmp_path: Path) -> ConflictStart:
+    """A topic and its base that change the same line; the base has more, also in a protected place."""
+    person = Checkout(tmp_path / "person", workshop.upstream)
+    person.git("checkout", "--quiet", "-b", TOPIC)
+    person.write("src/app.py", "def add(a, b):\n    return a + b\n")
+    person.commit("Mend add")
+    person.git("checkout", "--quiet", "main")
+    person.write("src/app.py", "def add(a, b):\n    return sum((a, b))\n")
+    person.write(".github/workflows/ci.yml", "on: push\n")
+    person.write("much.txt", "a line\n" * 5000)
+    person.commit("The base moves on")
+    person.git("push", "--quiet", "origin", "main", TOPIC)
+    workshop.fetch()
+    start = conflict_start(workshop.mirror, branch=TOPIC, base="main")
+    assert start is not None
+    assert start == conflict_start(workshop.mirror, branch=TOPIC, base="main")
+    assert begun_merge(workshop.mirror, start.sha) == start.merge
+    workshop.base_sha = start.sha
+    return start
+
+
+def resolve(workshop: Workshop, start: ConflictStart, files: dict[str, str]) -> None:
+    """As a worker clones the bundle and commits what the agent left."""
+    bundle = workshop.root / "start.bundle"
+    write_start_bundle(workshop.mirror, start, branch=TOPIC, out=bundle)
+    workshop.agent.git("fetch", "--quiet", "--no-tags", str(bundle), f"refs/heads/{TOPIC}:refs/squire/base")
+    workshop.agent.git("checkout", "--quiet", "-B", workshop.branch, start.sha)
+    for name, text in files.items():
+        workshop.agent.write(name, text)
+    workshop.agent.commit("Resolve")
+    workshop.bundle()
+
+
+def publish(workshop: Workshop, start: ConflictStart, policy: Policy | None = None) -> Published | Rejected:
+    pulls = FakePulls(workshop.root / "pulls.json", lambda branch: git(workshop.upstream, "rev-parse", branch))
+    asyncio.run(pulls.create("acme/app", title="t", body="b", head=TOPIC, base="main", draft=False))
+    request = workshop.request(follow_up=TOPIC, merge=start.merge, base_ref=TOPIC)
+    policy = policy or policy_from(PolicySettings())
+    return asyncio.run(publish_change(request, mirror=workshop.mirror, pulls=pulls, token=None, policy=policy))
+
+
+def test_a_resolved_conflict_is_published_as_a_merge_and_only_what_the_agent_did_is_judged(
+    workshop: Workshop, begun: ConflictStart
+) -> None:
+    resolve(workshop, begun, {"src/app.py": "def add(a, b):\n    return sum([a, b])\n"})
+    small = policy_from(PolicySettings(max_changed_lines=20, max_files=1))
+    result = publish(workshop, begun, small)
+    assert isinstance(result, Published), result.verdict
+    assert result.verdict.decision is Decision.ALLOW
+    head = git(workshop.upstream, "rev-parse", TOPIC)
+    assert head == result.head_sha
+    assert git(workshop.upstream, "log", "-1", "--format=%P", head).split() == [
+        begun.merge.branch_head,
+        begun.merge.base_head,
+    ]
+    assert git(workshop.upstream, "show", f"{head}:.github/workflows/ci.yml") == "on: push"
+    assert git(workshop.upstream, "rev-parse", "main") == begun.merge.base_head
+    unseen = git(workshop.upstream, "rev-list", "--all")
+    assert begun.sha not in unseen, "the commit that the agent began with stays here"
+
+
+def test_a_merge_with_marks_of_a_conflict_is_refused(workshop: Workshop, begun: ConflictStart) -> None:
+    resolve(workshop, begun, {"other.py": "x = 1\n"})
+    result = publish(workshop, begun)
+    assert isinstance(result, Rejected)
+    (finding,) = result.verdict.findings
+    assert (finding.rule, finding.path) == ("conflict_marks", "src/app.py")
+    assert git(workshop.upstream, "rev-parse", TOPIC) == begun.merge.branch_head
+
+
+def test_what_the_agent_changes_beside_the_conflict_is_judged_as_ever(workshop: Workshop, begun: ConflictStart) -> None:
+    files = {"src/app.py": "def add(a, b):\n    return a + b\n", ".github/workflows/ci.yml": "on: pull_request\n"}
+    resolve(workshop, begun, files)
+    change = workshop.verify()
+    verdict = judge(change.files, policy_from(PolicySettings()), pieces=change.pieces, tree=change.tree)
+    assert verdict.decision is not Decision.ALLOW
+    assert {finding.path for finding in verdict.findings} == {".github/workflows/ci.yml"}
+    assert leftover_marks(change.git_dir, change.head_sha, begun.merge, change.files, GitLimits()) == ()
