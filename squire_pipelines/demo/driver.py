@@ -29,7 +29,7 @@ from squire_pipelines.execution import step_executor
 from squire_pipelines.ledger import deliveries, tasks
 from squire_pipelines.ledger.store import Ledger, open_ledger
 from squire_pipelines.runtime.cycle import CycleState, CycleTask
-from squire_pipelines.runtime.follow import Follower, Say
+from squire_pipelines.runtime.cycle_watcher import CycleWatcher, Say
 from squire_pipelines.runtime.ports import check_free
 from squire_pipelines.runtime.processes import interruptible
 from squire_pipelines.runtime.services import Services
@@ -146,7 +146,7 @@ class Demo:
                 services.start_receiver()
                 services.start_daemon()
                 self._say("Dagster's daemon and the webhook receiver are starting")
-                follower = Follower(ledger, names, requests, since, say=self._say)
+                watcher = CycleWatcher(ledger, names, requests, since, say=self._say)
 
                 def keep_up() -> None:
                     check_interrupt()
@@ -154,10 +154,10 @@ class Demo:
                         revived = forge.keep_up()
                     if revived:  # what was read meanwhile found nothing there
                         self._say("the forge has stopped; starting it again, and collecting again")
-                        follower.wait_for(_request_collection(ledger, names)[0])
+                        watcher.wait_for(_request_collection(ledger, names)[0])
                     services.keep_up()
 
-                cycle = self._wait(follower, services, settings, keep_up)
+                cycle = self._wait(watcher, services, settings, keep_up)
             checks = tuple(self._check(cycle, forge, settings, ledger))
         finally:
             ledger.close()
@@ -167,17 +167,17 @@ class Demo:
         return result
 
     def _wait(
-        self, follower: Follower, services: Services, settings: Settings, keep_up: Callable[[], None]
+        self, watcher: CycleWatcher, services: Services, settings: Settings, keep_up: Callable[[], None]
     ) -> CycleState:
         patience = Patience(self._options.timeout_s)
-        cycle = follower.look()
+        cycle = watcher.look()
         while patience.lasts(cycle):
             if _is_over(cycle) and _is_published(settings, cycle):
                 self._say("warehouse published")
                 return cycle
             time.sleep(_POLL_S)
             keep_up()
-            cycle = follower.look()
+            cycle = watcher.look()
         self._say(f"not done, and nothing has happened for {patience.idle_s:.0f} s; the daemon's last lines:")
         for line in services.log_of("daemon"):
             self._say(f"  {line}")

@@ -7,6 +7,7 @@ https://docs.github.com/repositories/configuring-branches-and-merges-in-your-rep
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
@@ -23,7 +24,6 @@ _REFUSING: Mapping[str, str] = MappingProxyType(
     {
         "creation": "forbids to create such branches",
         "update": "forbids to push to such branches",
-        "required_signatures": "asks for signed commits, and Squire's are not signed",
         "pull_request": "asks for a pull request before each push to such branches",
         "required_deployments": "asks for a deployment before each push to such branches",
         "merge_queue": "lets nothing but a merge queue change such branches",
@@ -61,17 +61,37 @@ class BranchRule:
     protection: str | None = None
 
 
+class CommitSigner(StrEnum):
+    """Who signs Squire's commits, as they are made: `publishing.commits` and the kind of access decide.
+
+    GitHub signs what its API makes for an App, and not what it makes for a person's token.
+    """
+
+    GITHUB = "github"
+    NOBODY = "nobody"
+    NOBODY_FOR_TOKENS = "nobody_for_tokens"
+
+
+_UNSIGNED: Mapping[CommitSigner, str] = MappingProxyType(
+    {
+        CommitSigner.NOBODY: "asks for signed commits, and Squire's are not signed",
+        CommitSigner.NOBODY_FOR_TOKENS: "asks for signed commits, and GitHub signs an App's alone, not a token's",
+    }
+)
+
+
 @dataclass(frozen=True, slots=True)
 class PushFacts:
     """What Squire would push, as far as rules look at it; None for what is not known before a task is.
 
-    `max_file_bytes` is the largest file that the policy lets pass.
+    `max_file_bytes` is the largest file that the policy lets pass. `signature` says who signs the commits.
     """
 
     branch: str
     message: str
     email: str | None
     max_file_bytes: int | None = None
+    signature: CommitSigner = CommitSigner.NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +158,9 @@ def merge_obstacles(rules: Sequence[BranchRule], push: PushFacts) -> tuple[Obsta
 
 
 def _obstacle(rule: BranchRule, push: PushFacts) -> Obstacle | None:
+    if rule.kind == "required_signatures":
+        unsigned = _UNSIGNED.get(push.signature)
+        return Obstacle(rule, unsigned) if unsigned is not None else None
     if (reason := _REFUSING.get(rule.kind)) is not None:
         return Obstacle(rule, reason)
     if (reason := _BEFORE_A_PUSH.get(rule.kind)) is not None:

@@ -77,7 +77,7 @@ _REASONS: dict[str, tuple[str, str]] = {
     ),
     "signature": (
         "takes signed commits only, and Squire's are not signed",
-        "exclude Squire's branches from the rule, or let the token's owner bypass it",
+        "have an App make the commits (publishing.commits), or let its account bypass the rule",
     ),
     "ruleset": (
         "refuses the push by a ruleset",

@@ -26,7 +26,7 @@ from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.planning.goal_files import read_goals
 from squire_pipelines.runtime.agent_starts import AgentStarts
 from squire_pipelines.runtime.cycle import CycleState
-from squire_pipelines.runtime.follow import Follower
+from squire_pipelines.runtime.cycle_watcher import CycleWatcher
 from squire_pipelines.runtime.processes import interruptible
 from squire_pipelines.runtime.report import cycle_table, failures, remarks
 from squire_pipelines.runtime.services import AlreadyRunningError, Services
@@ -143,7 +143,7 @@ def run(
         if services is not None:
             say("starting Dagster's daemon")
             services.start_daemon()
-        follower = Follower(
+        watcher = CycleWatcher(
             ledger,
             names,
             requests,
@@ -155,7 +155,7 @@ def run(
         )
         starts = AgentStarts(ledger, settings, say=say)
         deadline = time.monotonic() + timeout_s
-        state = follower.look()
+        state = watcher.look()
         problem = starts.look(state)
         # Another process's daemon may find an engine that this one does not.
         while not state.settled and time.monotonic() < deadline and (problem is None or services is None):
@@ -163,7 +163,7 @@ def run(
             check_interrupt()
             if services is not None:
                 services.keep_up()
-            state = follower.look()
+            state = watcher.look()
             problem = starts.look(state)
     ended_for = problem if services is not None else None
     code = _report(state, console, as_json=as_json, time_is_up=ended_for is None)

@@ -11,6 +11,7 @@ from squire_pipelines.errors import GitHubNotFoundError, GitHubPermissionError, 
 from squire_pipelines.github.branch_protection import branch_protections
 from squire_pipelines.github.branch_rules import (
     BranchRule,
+    CommitSigner,
     Obstacle,
     PushFacts,
     merge_obstacles,
@@ -34,11 +35,15 @@ def check_rules(context: CliContext) -> Iterator[Diagnosis]:
         return
     github = context.settings.github
     quick = github.model_copy(update={"timeout_s": min(github.timeout_s, _TIMEOUT_S)})
-    branch = branch_name(_SAMPLE_TASK, _SAMPLE_TITLE, context.settings.publishing.branch_prefix)
+    publishing = context.settings.publishing
+    branch = branch_name(_SAMPLE_TASK, _SAMPLE_TITLE, publishing.branch_prefix)
+    signature = CommitSigner.NOBODY
+    if publishing.commits == "api":
+        signature = CommitSigner.GITHUB if github.app_id else CommitSigner.NOBODY_FOR_TOKENS
 
     def push_to(repository: str) -> PushFacts:
         limit = context.settings.policy_for(repository).max_file_bytes
-        return PushFacts(branch, _SAMPLE_TITLE, github.bot_email, limit)
+        return PushFacts(branch, _SAMPLE_TITLE, github.bot_email, limit, signature)
 
     async def ask_all() -> list[Diagnosis]:
         turns = asyncio.Semaphore(_AT_ONCE)
@@ -71,7 +76,7 @@ async def _ask(client: GitHubClient, repository: str, push: PushFacts) -> Diagno
         return Diagnosis(name, "ok", "not asked: the server shows no rulesets to the token")
     except SquireError:
         return None
-    return judge_rules(name, left, names, merging=merging, base=base)
+    return judge_rules(name, left, names, merging=merging, base=base, branch=push.branch)
 
 
 def judge_rules(
@@ -81,6 +86,7 @@ def judge_rules(
     *,
     merging: tuple[Obstacle, ...] = (),
     base: str | None = None,
+    branch: str = "squire/t0",
 ) -> Diagnosis:
     """Return the line about one repository's rules.
 
@@ -90,6 +96,7 @@ def judge_rules(
         rulesets: The names of the rulesets that have them, by their ids, as far as they are known.
         merging: The rules of the base branch that may refuse a merge.
         base: The base branch.
+        branch: A branch as Squire makes them.
     """
 
     def describe(rules: Sequence[Obstacle]) -> str:
@@ -103,7 +110,10 @@ def judge_rules(
     if not refusing:
         step = "merge by squashing, which GitHub signs and whose message you write; or change the rule"
     else:
-        step = "in the settings of the repository: exclude `squire/**` from it, or let Squire's account bypass it"
+        ours = f"{branch.partition('/')[0]}/**"
+        step = f"in the settings of the repository: exclude `{ours}` from it, or let Squire's account bypass it"
+        if any(one.rule.kind == "required_signatures" for one in sure):
+            step += '; or have a GitHub App make signed commits (publishing.commits = "api")'
     return Diagnosis(name, "fail" if sure else "warn", "; ".join(texts), step)
 
 

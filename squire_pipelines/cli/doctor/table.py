@@ -181,7 +181,7 @@ CHECKS: tuple[DoctorCheck, ...] = (
         "No ruleset and no branch protection refuses Squire's branches and commits (signatures, names, creation, pull "
         "requests, checks, workflows, patterns) in the first 20 repositories, unless its account may bypass it. What "
         "refuses some changes alone (paths, endings, sizes), or merges into the default branch, is a warning.",
-        "exclude `squire/**` from the rule, or let Squire's account bypass it",
+        "exclude Squire's branches (see `publishing.branch_prefix`) from the rule, or let Squire's account bypass it",
         check_rules,
         timeout_s=60.0,
     ),

@@ -20,7 +20,7 @@ from squire_pipelines.ledger.task_creation import RequestedTask, create_requeste
 from squire_pipelines.ledger.waiting import WaitKind
 from squire_pipelines.planning.digest import group_digest
 from squire_pipelines.runtime.cycle import CycleState, look
-from squire_pipelines.runtime.follow import Follower
+from squire_pipelines.runtime.cycle_watcher import CycleWatcher
 from squire_pipelines.runtime.report import cycle_table, failures
 from squire_pipelines.sections.goals import PlanGroup
 from squire_pipelines.sections.services import PlannerSettings
@@ -127,11 +127,11 @@ def test_the_start_counts_from_the_last_time_that_the_task_was_ready(ledger: Led
 
 def test_a_persons_request_is_not_counted_among_what_was_planned(ledger: Ledger, clock: Clock) -> None:
     messages: list[str] = []
-    follower = Follower(ledger, [REPOSITORY], (), clock.now, say=messages.append)
+    watcher = CycleWatcher(ledger, [REPOSITORY], (), clock.now, say=messages.append)
     request = RequestedTask(REPOSITORY, spec("request", title="Mend it"), "cli:ann")
     with ledger.write() as tx:
         task = create_requested(tx, request, ready=True, max_attempts=1, trace_id=TRACE).id
-    follower.look()
+    watcher.look()
     assert messages == [
         "collected 0 repositories: 0 signals",
         "planned: 0 tasks",
@@ -147,7 +147,7 @@ def test_a_plan_without_its_model_is_said_with_the_reason_and_when_the_model_is_
     with ledger.write() as tx:
         saved = plans.save(tx, plan().model_copy(update=fields), (), trace_id=TRACE, run_id=None)
         plans.admit(tx, saved.id, admission(ALL_APPROVED, 3))
-    Follower(ledger, [REPOSITORY], (), clock.now, say=messages.append).look()
+    CycleWatcher(ledger, [REPOSITORY], (), clock.now, say=messages.append).look()
     assert saved.ask_again_at is not None
     assert messages[1:] == [
         "planned: 0 tasks",
@@ -170,7 +170,7 @@ def test_a_cycle_waits_for_the_plans_of_groups_that_it_is_to_make_and_tells_why_
 
     def tell() -> list[str]:
         messages.clear()
-        Follower(ledger, [REPOSITORY], (), clock.now, settings=settings, say=messages.append).look()
+        CycleWatcher(ledger, [REPOSITORY], (), clock.now, settings=settings, say=messages.append).look()
         return messages[2:]
 
     def save(finding: PlanFinding | None, **fields: object) -> None:
@@ -212,8 +212,8 @@ def test_a_cycle_waits_for_the_plans_of_groups_that_it_is_to_make_and_tells_why_
 def test_every_change_is_said_once(ledger: Ledger, clock: Clock) -> None:
     messages: list[str] = []
     requests = ask(ledger)
-    follower = Follower(ledger, [REPOSITORY], requests, clock.now, say=messages.append)
-    follower.look()
+    watcher = CycleWatcher(ledger, [REPOSITORY], requests, clock.now, say=messages.append)
+    watcher.look()
     assert messages == []
     reading = collect(ledger, issue())
     collect(ledger, status=CollectionStatus.FAILED, source=Source.OPEN_PRS)
@@ -223,8 +223,8 @@ def test_every_change_is_said_once(ledger: Ledger, clock: Clock) -> None:
     waiting = add_task(ledger, title="Ask first", approval=NONE_APPROVED)
     clock.forward(1)
     task = add_task(ledger, title="Mend it")
-    follower.look()
-    follower.look()
+    watcher.look()
+    watcher.look()
     assert messages == [
         "collected 1 repositories: 1 signals, 1 sources did not answer",
         "planned: 2 tasks",
@@ -233,13 +233,13 @@ def test_every_change_is_said_once(ledger: Ledger, clock: Clock) -> None:
     ]
     messages.clear()
     (first,) = dispatch(ledger)
-    follower.look()
+    watcher.look()
     attempt = claim(ledger, first.id)
     with ledger.write() as tx:
         attempts.note(tx, attempt.id, token_of(attempt), AttemptFacts(agent_started_at=clock.now))
-    follower.look()
+    watcher.look()
     settle(ledger, attempt, Cause.LOST)
-    follower.look()
+    watcher.look()
     clock.forward(3600)
     (second,) = dispatch(ledger)
     again = claim(ledger, second.id)
@@ -248,7 +248,7 @@ def test_every_change_is_said_once(ledger: Ledger, clock: Clock) -> None:
             tx, task_id=task, repository=REPOSITORY, pr_number=5, pr_url="https://x/5", head_sha="a" * 40
         )
     settle(ledger, again, Cause.COMPLETED)
-    follower.look()
+    watcher.look()
     with ledger.write() as tx:
         report = PullRequestReport(
             repository=REPOSITORY,
@@ -261,7 +261,7 @@ def test_every_change_is_said_once(ledger: Ledger, clock: Clock) -> None:
             merged_at=clock.now,
         )
         outcomes.apply_report(tx, report, actor="poll")
-    follower.look()
+    watcher.look()
     assert [line.split("  ")[2] for line in messages] == [
         "running",
         "agent runs",

@@ -1,5 +1,6 @@
 """What the doctor makes of the facts: each line with a step that works on this machine."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from squire_pipelines.cli.doctor.secrets import judge_passphrase_file
 from squire_pipelines.cli.doctor.webhook import HookFacts, PingFacts
 from squire_pipelines.github.branch_rules import (
     BranchRule,
+    CommitSigner,
     PushFacts,
     matches_pattern,
     merge_obstacles,
@@ -241,6 +243,22 @@ def test_a_rule_refuses_a_push_or_not_or_nobody_can_tell_before_it(
     row = judge_rules("rules", refusing, {7: "strict"})
     assert row.status == {True: "fail", False: "ok", None: "warn"}[refuses]
     assert refuses is False or "the ruleset strict" in row.message
+
+
+@pytest.mark.parametrize(
+    ("signature", "says"),
+    [
+        (CommitSigner.GITHUB, "no ruleset"),
+        (CommitSigner.NOBODY, "are not signed"),
+        (CommitSigner.NOBODY_FOR_TOKENS, "not a token's"),
+    ],
+)
+def test_a_rule_that_asks_for_signatures_refuses_what_nobody_signs(signature: CommitSigner, says: str) -> None:
+    refusing = obstacles((BranchRule("required_signatures"),), replace(PUSH, signature=signature))
+    row = judge_rules("rules", refusing, {}, branch="bots/squire-t1")
+    assert says in row.message
+    assert (row.status == "ok") is (signature is CommitSigner.GITHUB)
+    assert row.status == "ok" or ("`bots/**`" in row.next_step and "publishing.commits" in row.next_step)
 
 
 def test_restrictions_are_told_with_what_they_restrict() -> None:

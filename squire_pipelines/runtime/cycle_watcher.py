@@ -18,7 +18,7 @@ from squire_pipelines.settings.model import Settings
 Say = Callable[[str], None]
 
 
-class Follower:
+class CycleWatcher:
     """Looks at a cycle again and again; each look says what is new.
 
     Args:
