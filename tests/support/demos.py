@@ -116,20 +116,20 @@ class RunningDemo:
         self.process.wait(10)
 
 
-StartDemo = Callable[[], RunningDemo]
+StartDemo = Callable[..., RunningDemo]
 
 
 @pytest.fixture
 def start_demo(tmp_path: Path) -> Iterator[StartDemo]:
-    """Return a function that starts the demo, each time in the same home."""
+    """Return a function that starts the demo with the words that it is given, each time in the same home."""
     home, log = tmp_path / "demo", tmp_path / "demo.log"
     started: list[RunningDemo] = []
 
-    def start() -> RunningDemo:
+    def start(*words: str) -> RunningDemo:
         command = [sys.executable, "-m", "squire_pipelines.cli", "demo", "--home", str(home), "--runner", "local"]
         with log.open("ab") as output:
             process = subprocess.Popen(
-                [*command, "--timeout", str(DEMO_TIMEOUT_S)],
+                [*command, "--timeout", str(DEMO_TIMEOUT_S), *words],
                 env={**os.environ, "PYTHONFAULTHANDLER": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -153,7 +153,9 @@ def forge_of(home: Path) -> Iterator[dict[str, Any]]:
         yield forge.state()
 
 
-def check_what_it_left(demo: RunningDemo, tmp_path: Path) -> None:
+def check_what_it_left(
+    demo: RunningDemo, tmp_path: Path, *, pull_requests: int = TASKS_OF_SAMPLES, follow_ups: int = FOLLOW_UPS
+) -> None:
     """Check that each planned task has one merged pull request, all records agree, and nothing is open to others.
 
     Others may read what an attempt exchanges with its agent, and reach none of it: the attempt's folder is closed. So
@@ -170,7 +172,7 @@ def check_what_it_left(demo: RunningDemo, tmp_path: Path) -> None:
     finally:
         ledger.close()
     tasks = demo.ask("SELECT id, repository, branch, status, trace_id, fingerprint FROM tasks")
-    assert len(tasks) == TASKS_OF_SAMPLES + FOLLOW_UPS
+    assert len(tasks) == pull_requests + follow_ups
     assert len({(repository, mark) for _, repository, _, _, _, mark in tasks}) == len(tasks)
     assert {status for _, _, _, status, _, _ in tasks} == {"succeeded"}
     ended = demo.ask("SELECT task_id, cause, status FROM attempts")
@@ -194,7 +196,7 @@ def check_what_it_left(demo: RunningDemo, tmp_path: Path) -> None:
             for pull in repository["pull_requests"]
             if pull["head"].startswith("squire/")
         ]
-    assert len(everything) == TASKS_OF_SAMPLES
+    assert len(everything) == pull_requests
     for task, repository, branch, _, trace_id, _ in (row for row in tasks if row[0] in numbers):
         pull = pulls[repository, branch]
         assert (pull["number"], pull["state"]) == (numbers[task], "merged")
@@ -207,4 +209,4 @@ def check_what_it_left(demo: RunningDemo, tmp_path: Path) -> None:
     published = run_query(demo.home / "warehouse.duckdb", "SELECT id, trace_id, status FROM tasks ORDER BY id")
     assert published.rows == tuple(sorted((task, trace_id, status) for task, _, _, status, trace_id, _ in tasks))
     merged = run_query(demo.home / "warehouse.duckdb", "SELECT count(*) FROM outcomes WHERE state = 'merged'")
-    assert merged.rows == ((TASKS_OF_SAMPLES,),)
+    assert merged.rows == ((pull_requests,),)

@@ -1,6 +1,7 @@
-"""The whole demo in processes of its own, killed in the middle: what it began is finished, nothing is done twice.
+"""The demo in processes of its own, killed in the middle: what it began is finished, nothing is done twice.
 
-And no secret of it is in a file, an environment or a command line.
+And no secret of it is in a file, an environment or a command line. It does one task in a repository of the test's;
+`make soak` kills it with all of its samples.
 """
 
 import os
@@ -12,6 +13,7 @@ import pytest
 from tests.support.children import alive
 from tests.support.demos import INTERRUPTED, PROCESSES, StartDemo, check_what_it_left
 from tests.support.leak_search import files_with, processes_with
+from tests.support.worker import git
 
 
 @pytest.mark.slow
@@ -19,7 +21,15 @@ from tests.support.leak_search import files_with, processes_with
 def test_what_is_killed_while_an_agent_runs_is_replaced_and_a_demo_killed_whole_goes_on_at_the_next_start(
     start_demo: StartDemo, tmp_path: Path
 ) -> None:
-    demo = start_demo()
+    own = tmp_path / "api"
+    own.mkdir()
+    git(own, "init", "--quiet", "--initial-branch=main")
+    (own / "a.txt").write_text("b\na\n", encoding="utf-8")
+    git(own, "add", "--all")
+    git(own, "commit", "--quiet", "--message=first")
+    # The agent works long enough to be met at it.
+    work = ("--repo", str(own), "--issue", "Sort the lines", "--command", "sh -c 'sleep 3; sort -o a.txt a.txt'")
+    demo = start_demo(*work)
     demo.wait_for("a task that runs", "SELECT 1 FROM attempts WHERE status = 'running'")
     secrets = demo.secrets()
     assert processes_with(secrets) == {}
@@ -30,12 +40,12 @@ def test_what_is_killed_while_an_agent_runs_is_replaced_and_a_demo_killed_whole_
     demo.wait_until("the daemon is missed", lambda: demo.says("daemon has stopped") == 1)
     demo.wait_for("a pull request", "SELECT 1 FROM outcomes")
     demo.kill_all()
-    again = start_demo()
+    again = start_demo(*work)
     again.wait_until("its own processes are up", lambda: again.says("are starting") == 2)
     secrets += again.secrets()
     again.ends_well()
     assert files_with(again.home, secrets) == []
-    check_what_it_left(again, tmp_path)
+    check_what_it_left(again, tmp_path, pull_requests=1, follow_ups=0)
     assert again.says("daemon has stopped") == 1
     assert again.says("continuing it") == 1
 
