@@ -199,7 +199,7 @@ LIVES: Mapping[str, Life] = {
         [PLAIN], ["repository vanishes", "repository comes back", "merge"], F.MERGED
     ),
     # Others.
-    "a fork has a branch of this name": Life([BAD, GOOD], ["nothing", "merge"], F.MERGED, before=["fork first"]),
+    "a fork has a branch of this name": Life([PLAIN, ANSWER], ["fork first", "remark", "merge"], F.MERGED, runs=2),
     "a fork opens one while an agent mends it": Life(
         [BAD, Work({STATE_FILE: GREEN}, meanwhile="fork first")], ["nothing", "merge"], F.MERGED, runs=2
     ),
