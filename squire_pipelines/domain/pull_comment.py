@@ -17,6 +17,7 @@ class CommentPart(StrEnum):
     MERGE = "merge"
     APPROVAL = "approval"
     ENDING = "ending"
+    BASE = "base"
 
 
 def parts_of(body: str) -> dict[str, str]:

@@ -17,6 +17,7 @@ from squire_pipelines.domain.base_checks import (
 )
 from squire_pipelines.domain.failures import FailureClass
 from squire_pipelines.domain.outcomes import ChecksState
+from squire_pipelines.domain.pull_comment import CommentPart
 from squire_pipelines.domain.reruns import Rerun
 from squire_pipelines.errors import SquireError
 from squire_pipelines.execution.follow_telling import published_text
@@ -26,7 +27,7 @@ from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.evidence import reruns as requests
 from squire_pipelines.github.merged_commits import MergedPull
 from squire_pipelines.github.merging import read_change
-from squire_pipelines.github.own_comments import put_comment
+from squire_pipelines.github.own_comments import put_part
 from squire_pipelines.ledger import base_watches, reruns
 from squire_pipelines.ledger.base_watches import WatchedBase
 from squire_pipelines.ledger.store import Ledger, Transaction
@@ -185,18 +186,17 @@ def _to_tell(tx: Transaction, settings_of: SettingsOf) -> list[WatchedBase]:
 
 
 async def _tell(ledger: Ledger, client: GitHubClient, settings_of: SettingsOf, log: RunLog) -> None:
-    """Say on merged pull requests what failed after them, once, in a comment that is edited in place."""
+    """Say on merged pull requests what failed after them, once, in our one comment."""
     with ledger.read() as tx:
         broken = _to_tell(tx, settings_of)
     for watched in broken:
         with ledger.write() as tx:
             base_watches.begin_telling(tx, watched)
         text = base_failed(watched.reason, watched.merge_sha, watched.revert_number, watched.revert_error)
-        marker = f"<!-- squire watches {watched.task_id} -->"
         error = None
         try:
             body = published_text(settings_of(watched.repository), text)
-            await put_comment(client, watched.repository, watched.number, marker, body)
+            await put_part(client, watched.repository, watched.number, CommentPart.BASE, body)
         except SquireError as failure:
             error = str(failure)
             log.warning("%s#%d: not said there: %s", watched.repository, watched.number, error)
