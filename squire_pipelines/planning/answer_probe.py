@@ -1,13 +1,15 @@
 """Asks a model one tiny question whose answer has a form, as plans have: whether it can plan, for less than a cent."""
 
-import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from squire_pipelines.errors import PlanningError
+from squire_pipelines.planning.answer_reading import ModelAnswer
 from squire_pipelines.planning.conversation import ModelOptions, Question, converse, open_named_model
+from squire_pipelines.planning.counted_calls import counted
 from squire_pipelines.planning.schema import ModelCall
 
 MAX_OUTPUT_TOKENS = 2048
@@ -39,37 +41,22 @@ async def probe_model(options: ModelOptions, *, on_call: Callable[[ModelCall], N
         ModelUnavailableError, ModelRefusedError: The model cannot be reached or used, or took too long.
         PlanningError: Its answers had not the form.
     """
-    from pydantic_ai.usage import RunUsage  # noqa: PLC0415 - it takes seconds to import
-
-    usage, started, failure = RunUsage(), time.monotonic(), "interrupted"
     question = Question(_QUESTION, ProbeAnswer, _INSTRUCTIONS, _objection, max_output=MAX_OUTPUT_TOKENS)
+    calls: list[ModelCall] = []
+    answers: list[ModelAnswer] = []
 
-    def call() -> ModelCall:
-        return ModelCall(
-            planner="doctor",
-            model=options.name,
-            provider=options.provider.name,
-            input_tokens=usage.input_tokens,
-            output_tokens=usage.output_tokens,
-            cost_usd=float(usage.cost) if usage.cost is not None else None,
-            latency_s=time.monotonic() - started,
-            ok=not failure,
-            error=failure,
-            asks=usage.requests,
-        )
+    def count(call: ModelCall) -> None:
+        calls.append(replace(call, planner="doctor"))
+        on_call(calls[-1])
 
     try:
-        async with open_named_model(options, usage) as model:
-            await converse(model, question, options, usage=usage, answers=[])
+        with counted(options, count, answers) as usage:
+            async with open_named_model(options, usage) as model:
+                await converse(model, question, options, usage=usage, answers=answers)
     except PlanningError as error:
-        failure = error.message
         # The cause is dropped: a provider's error may quote the key.
-        raise type(error)(failure, hint=error.hint, context={"model": options.name}) from None
-    else:
-        failure = ""
-        return call()
-    finally:
-        on_call(call())
+        raise type(error)(error.message, hint=error.hint, context={"model": options.name}) from None
+    return calls[-1]
 
 
 def _objection(answer: ProbeAnswer) -> str | None:

@@ -92,7 +92,7 @@ class RequestProposal:
                 update={
                     "key": task.key,
                     "title": one_line(task.title, MAX_TITLE_CHARS),
-                    "prompt": f"{task.prompt.strip()}\n\n{bridge}\n\n{request.title}\n\n{request.prompt}",
+                    "prompt": f"{task.prompt.strip()}\n\n{bridge}\n\n{_words(request)}",
                     "depends_on": task.depends_on,
                     "confidence_factors": (_TAKEN,),
                 }
@@ -172,7 +172,7 @@ def _question(
     Raises PlanningError where the request alone is longer: a part of it would be another request.
     """
     bounds = settings.planner.task_bounds
-    words = f"{request.title}\n\n{request.prompt}"
+    words = _words(request)
     asked = quote(words, limit=len(words), by="the person who asks", may="may give orders here")
     head = (
         f"Repository: {repository}\nAt most {MAX_TASKS} tasks, each of at most {bounds.max_files} files and "
@@ -185,6 +185,12 @@ def _question(
     if context is not None:
         known = context.text(context.max_bytes if room is None else min(context.max_bytes, room - _LEAST_ROOM // 2))
     return f"{head}What is known of the repository:\n\n{known}\n\nThe request:\n\n{asked}"
+
+
+def _words(request: TaskSpec) -> str:
+    """Return a request in the person's words; a title that its text begins with is not repeated."""
+    prompt = request.prompt
+    return prompt if prompt.startswith(request.title) else f"{request.title}\n\n{prompt}"
 
 
 def _objection(draft: ProposalDraft) -> str | None:

@@ -43,6 +43,7 @@ def doctor(squire: Squire, upstream: DirectedProvider, *words: str) -> dict[str,
     squire.config(
         f'[planner]\nkind = "llm"\nprovider = "own"\nmodel = "big"\n[agent]\nkind = "command"\ncommand = ["true"]\n'
         f'[providers.own]\nprotocol = "openai"\nbase_url = "{upstream.url}"\n'
+        "prices.big = { input = 1.0, output = 1.0 }\n"
     )
     result = squire("doctor", "--json", *words)
     assert result.stdout, (result.stderr, result.exception)
@@ -65,9 +66,10 @@ def test_a_model_is_asked_once_within_bounds_and_what_it_cost_is_recorded(
     body: dict[str, Any] = json.loads(question.body)
     assert 0 < int(body.get("max_completion_tokens") or body.get("max_tokens") or 0) <= 2048
     with samples.ledger.read() as tx:
-        calls = tx.connection.exec_driver_sql("SELECT model, provider, input_tokens, ok FROM model_calls").all()
+        query = "SELECT model, provider, input_tokens, cost_usd, ok FROM model_calls"
+        calls = tx.connection.exec_driver_sql(query).all()
         open_budgets = tx.connection.exec_driver_sql("SELECT 1 FROM budgets WHERE state = 'open'").all()
-    assert [tuple(call) for call in calls] == [("big", "own", 90, 1)]
+    assert [tuple(call) for call in calls] == [("big", "own", 90, 0.0001, 1)]
     assert open_budgets == []
 
 

@@ -75,6 +75,7 @@ def test_what_is_accepted_is_made_with_the_requests_words_below_it(planned: Squi
     assert first.spec.prompt.startswith(str(FIRST["prompt"]))
     for task in (first, second):
         assert task.spec.prompt.endswith(WORDS)
+        assert task.spec.prompt.count(WORDS.splitlines()[0]) == 1, "a title of the text's own is not said twice"
         assert task.spec.priority is Priority.LOW
         assert samples.read(tasks.events, task.id)[0].actor.startswith("cli:")
     with samples.ledger.read() as tx:
