@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 TIMEOUT_S = 60
-_PATIENCE_S = 2
+_PATIENCE_S = 10
 _CTRL_C = "\x03"
+_HEARD = "interrupted"
 # A session of its own, whose terminal this is: so Ctrl-C reaches the command as it reaches any other. A test run in the
 # background has SIGINT ignored, which a child would inherit.
 _SCRIPT = """
@@ -68,7 +69,8 @@ class Terminal:
         self.type(_CTRL_C)
         while time.monotonic() < until:
             if not select.select([self._ours], [], [], _PATIENCE_S)[0]:
-                self.type(_CTRL_C)
+                if _HEARD not in self.seen:  # one that is closing already would be killed by it
+                    self.type(_CTRL_C)
             elif not self._read():
                 break
         return self._process.wait(timeout=TIMEOUT_S), self.seen
