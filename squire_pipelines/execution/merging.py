@@ -128,6 +128,8 @@ async def _look_at(ledger: Ledger, client: GitHubClient, candidate: _Candidate) 
     facts = await _facts(client, candidate, reading)
     decision = decide_merge(facts, candidate.rules, candidate.own, now)
     if decision.takes_back and decision.way is not None:
+        with ledger.write() as tx:
+            merges.begin_taking_back(tx, outcome)
         await github.take_back(client, outcome.repository, pull.id, decision.way)
     if decision.progress is MergeProgress.REQUESTED and decision.method is not None and decision.way is not None:
         return await _ask(ledger, client, candidate, reading, decision)

@@ -118,6 +118,11 @@ def begin_request(tx: Transaction, outcome: Outcome, decision: MergeDecision, he
     return True
 
 
+def begin_taking_back(tx: Transaction, outcome: Outcome) -> None:
+    """Record that a request is about to be taken back: one that is gone after a crash is nobody's word but ours."""
+    _set(tx, outcome.task_id, {"progress": MergeProgress.REQUESTED})
+
+
 def record_armed(tx: Transaction, outcome: Outcome, reason: str, *, judged: str, look_at: datetime) -> None:
     """Record that GitHub's auto-merge or its merge queue has a pull request, and when it is looked at again."""
     values = {"progress": MergeProgress.ARMED, "reason": reason, "judged": judged, "look_at": look_at}

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -66,17 +67,23 @@ def test_it_is_merged_at_the_head_that_was_judged_once_all_conditions_hold(pull:
     assert pull.hosted["comments"] == []
 
 
-def test_a_blocked_one_is_given_to_auto_merge_and_taken_back_when_a_condition_fails(pull: OurPull) -> None:
+def test_a_blocked_one_is_given_to_auto_merge_and_taken_back_when_a_condition_fails(
+    pull: OurPull, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pull.rules(auto_merge=True, checks=["release"])
     pull.look()
     assert pull.merge.own.progress is MergeProgress.ARMED
     assert pull.outcome.follow_reason == "waits for GitHub's auto-merge"
     pull.act("mira", number=pull.number, remark={"path": "src/app.py", "body": "Why?"})
+    with monkeypatch.context() as patch:
+        patch.setattr(merges, "record_decision", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            pull.look()  # killed right after GitHub has let go of it
     pull.look()
     assert (pull.merge.own.progress, pull.outcome.follow_reason) == (
         MergeProgress.WAITING,
         "waits for the end of an open thread",
-    )
+    ), "that it is let go of is nobody else's word"
     pull.rules(auto_merge=True)
     pull.forge.settle()
     assert pull.hosted["state"] == "open", "nobody merges it now"
