@@ -191,7 +191,8 @@ async def _tell(ledger: Ledger, client: GitHubClient, settings_of: SettingsOf, l
         broken = _to_tell(tx, settings_of)
     for watched in broken:
         with ledger.write() as tx:
-            base_watches.begin_telling(tx, watched)
+            if not base_watches.begin_telling(tx, watched):
+                continue
         text = base_failed(watched.reason, watched.merge_sha, watched.revert_number, watched.revert_error)
         error = None
         try:

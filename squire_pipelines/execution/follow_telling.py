@@ -24,6 +24,7 @@ from squire_pipelines.ledger import attempts, base_merges, followed_pulls, tasks
 from squire_pipelines.ledger.followed_pulls import Followed, OwnWork
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.telling_tries import MAX_TRIES
+from squire_pipelines.ledger.vanished_pulls import VANISHED
 from squire_pipelines.observability.run_log import RunLog
 from squire_pipelines.publishing.follow_words import (
     ANSWERS,
@@ -128,7 +129,8 @@ def _to_tell(ledger: Ledger, settings_of: SettingsOf) -> Iterator[_Told]:
             and work.task_id > (outcome.answered or "")
         )
         comments = settings_of(outcome.repository).follow_for(outcome.repository).comment
-        reason = outcome.handed_over if comments and outcome.handed_over != outcome.told_reason else None
+        is_known = outcome.handed_over in {outcome.told_reason, VANISHED}  # on what has vanished nothing can be said
+        reason = outcome.handed_over if comments and not is_known else None
         is_taken_up = outcome.taken_up_at is not None and outcome.handed_over is None
         taken_up = comments and is_taken_up and outcome.told_reason is not None
         if rounds or reason is not None or taken_up:

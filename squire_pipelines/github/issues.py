@@ -66,7 +66,8 @@ async def find_issue(
 
 def _is_marked(issue: _Issue, marker: str, author: str) -> bool:
     is_by_author = issue.user is not None and issue.user.login.casefold() == author.casefold()
-    return is_by_author and issue.pull_request is None and marker in (issue.body or "")
+    # In a line of its own: a person whose token it is may quote it.
+    return is_by_author and issue.pull_request is None and marker in (issue.body or "").splitlines()
 
 
 class Reaction(StrEnum):

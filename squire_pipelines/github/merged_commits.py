@@ -11,6 +11,7 @@ from pydantic import AliasPath, Field
 from squire_pipelines.domain.base_checks import CommitCheck
 from squire_pipelines.domain.failures import FAILED_CONCLUSIONS
 from squire_pipelines.domain.outcomes import ChecksState
+from squire_pipelines.domain.own_reports import CHECK_NAME, STATUS_CONTEXT
 from squire_pipelines.errors import GitHubError, GitHubNotFoundError, GitHubPermissionError, GitHubValidationError
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.models import GitHubModel, GraphQLModel, Nodes, Text, parse
@@ -57,6 +58,10 @@ class _StatusOfCommit(GraphQLModel):
 _AnyCheck = Annotated[_RunOfCommit | _StatusOfCommit, Field(discriminator="typename")]
 
 
+def _is_own(check: _RunOfCommit | _StatusOfCommit) -> bool:
+    return check.name == CHECK_NAME if isinstance(check, _RunOfCommit) else check.context == STATUS_CONTEXT
+
+
 class _CommitOfBase(GraphQLModel):
     oid: str
     contexts: Nodes[_AnyCheck] | None = Field(default=None, validation_alias=AliasPath("statusCheckRollup", "contexts"))
@@ -64,8 +69,8 @@ class _CommitOfBase(GraphQLModel):
 
     @property
     def checks(self) -> tuple[CommitCheck, ...]:
-        """The first hundred checks."""
-        return tuple(one.check() for one in self.contexts.nodes) if self.contexts else ()
+        """The first hundred checks, without our own report, which a base has that was moved forward to our commit."""
+        return tuple(one.check() for one in self.contexts.nodes if not _is_own(one)) if self.contexts else ()
 
 
 class MergedPull(GraphQLModel):

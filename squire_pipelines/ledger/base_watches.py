@@ -158,10 +158,14 @@ def record_revert_error(tx: Transaction, watched: WatchedBase, error: str) -> No
     _put(tx, watched, {"revert_error": error, "look_at": None})
 
 
-def begin_telling(tx: Transaction, watched: WatchedBase) -> None:
-    """Record that one more try begins to say what failed."""
+def begin_telling(tx: Transaction, watched: WatchedBase) -> bool:
+    """Record that one more try begins to say what failed; False where another process is at it, or has said it."""
+    tx.exclusive("base_watches")
+    if not any(one.task_id == watched.task_id and one.tell_tries == watched.tell_tries for one in to_tell(tx)):
+        return False
     tries = watched.tell_tries + 1
     _put(tx, watched, {"tell_tries": tries, "tell_again_at": next_try(tx.now, tries)})
+    return True
 
 
 def record_telling(tx: Transaction, watched: WatchedBase, error: str | None) -> None:

@@ -20,7 +20,7 @@ from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.connection import GitHub
 from squire_pipelines.github.events import ParsedDelivery, parse_delivery
 from squire_pipelines.github.pull_request_reports import REPORTS_PER_QUERY, pull_request_reports
-from squire_pipelines.ledger import dashboards, deliveries, ended_pulls, outcomes
+from squire_pipelines.ledger import dashboards, deliveries, ended_pulls, outcomes, vanished_pulls
 from squire_pipelines.ledger.deliveries import PendingDelivery
 from squire_pipelines.ledger.outcomes import Outcome
 from squire_pipelines.ledger.store import Ledger, Transaction
@@ -198,14 +198,24 @@ async def _poll(
     ledger: Ledger, client: GitHubClient, polls: Iterable[Outcome], summary: FollowSummary, log: RunLog
 ) -> None:
     by_repository: dict[str, list[int]] = {}
+    task_of: dict[tuple[str, int], str] = {}
     for outcome in polls:
         by_repository.setdefault(outcome.repository, []).append(outcome.pr_number)
+        task_of[outcome.repository, outcome.pr_number] = outcome.task_id
     answered = await pull_request_reports(client, by_repository)
     for repository, error in answered.errors.items():
         log.warning("%s: pull requests could not be asked about: %s", repository, error)
     with ledger.write() as tx:
         for report in answered.reports.values():
             outcomes.apply_report(tx, report, actor="poll")
+        vanished = vanished_pulls.record_shown(
+            tx,
+            asked={task_id for (name, _), task_id in task_of.items() if name not in answered.errors},
+            shown={task_of[pull] for pull in answered.reports if pull in task_of},
+        )
+    for (repository, number), task_id in task_of.items():
+        if task_id in vanished:
+            log.warning("%s#%d is left to people: %s", repository, number, vanished_pulls.VANISHED)
     summary.asked += sum(len(numbers) for name, numbers in by_repository.items() if name not in answered.errors)
 
 

@@ -193,7 +193,8 @@ LIVES: Mapping[str, Life] = {
         runs=2,
     ),
     "archived for a while": Life([PLAIN], ["archive", "unarchive", "merge"], F.MERGED),
-    "the pull request vanishes": Life([PLAIN], ["vanish", "wait"], None, runs=1),
+    "the pull request vanishes": Life([PLAIN], ["vanish", "wait"], F.HANDED_OVER, reason="no longer shows it", runs=1),
+    "the pull request vanishes and comes back later": Life([PLAIN], ["vanish", "wait", "come back", "merge"], F.MERGED),
     "the pull request vanishes for a while": Life([PLAIN], ["vanish", "come back", "merge"], F.MERGED),
     "the repository vanishes for a while": Life(
         [PLAIN], ["repository vanishes", "repository comes back", "merge"], F.MERGED

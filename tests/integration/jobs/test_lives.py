@@ -24,6 +24,7 @@ def lives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lives]:
         ("a remark is done", News.DELIVERED, Kills.SOME),
         ("closed while an agent mends it", News.ASKED_FOR, Kills.NONE),
         ("a person replaces the branch", News.DOUBLED, Kills.NONE),
+        ("the pull request vanishes and comes back later", News.ASKED_FOR, Kills.NONE),
         ("its branch is deleted and made again", News.REVERSED, Kills.NONE),
         ("a rule refuses the first push, and is lifted", News.ASKED_FOR, Kills.NONE),
         ("GitHub is away when the work is published, and at the next try", News.DELIVERED, Kills.NONE),

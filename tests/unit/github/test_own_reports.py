@@ -1,18 +1,23 @@
 """What is our own asks for nothing: a report on a commit makes it not green, and a dashboard is no issue to resolve."""
 
 import json
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import httpx
 import pytest
 from pydantic import TypeAdapter
 
 from squire_pipelines.domain.dashboards import DASHBOARD_MARK
 from squire_pipelines.domain.outcomes import ChecksState
 from squire_pipelines.domain.own_reports import CHECK_NAME, STATUS_CONTEXT
+from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.events import parse_delivery
+from squire_pipelines.github.issues import find_issue
+from squire_pipelines.github.merged_commits import MergedPull
 from squire_pipelines.github.models import Issue, Rollup
 from squire_pipelines.github.signals import checks_state, is_own_dashboard
-from tests.support.github_json import check_run, issue, page, status_context
+from tests.support.github_json import FakeGitHub, check_run, issue, page, status_context
 
 OURS = check_run(CHECK_NAME, "NEUTRAL")
 STATUS = status_context(STATUS_CONTEXT, "SUCCESS")
@@ -78,3 +83,27 @@ def test_a_delivery_about_a_dashboard_asks_only_where_somebody_ticked_or_closed_
 def test_a_dashboard_is_no_signal_and_nobody_else_can_make_one(*, is_ours: bool, text: str, own: bool) -> None:
     read = Issue.model_validate(issue(body=f"x {text} y", viewerDidAuthor=is_ours))
     assert is_own_dashboard(read) == own
+
+
+def test_our_own_report_is_no_check_of_the_base() -> None:
+    failed = check_run("tests", "FAILURE")
+    contexts = page([{"__typename": kind, **one} for kind, one in _typed((OURS, STATUS, failed))])
+    commit = {"oid": "a" * 40, "statusCheckRollup": {"contexts": contexts}}
+    pull = MergedPull.model_validate({"id": "x", "headRefName": "h", "baseRefName": "main", "mergeCommit": commit})
+    assert pull.merge_commit is not None
+    assert [(one.name, one.state) for one in pull.merge_commit.checks] == [("tests", ChecksState.FAILED)]
+
+
+def _typed(checks: Iterable[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    return (("StatusContext" if "context" in one else "CheckRun", one) for one in checks)
+
+
+@pytest.mark.anyio
+async def test_an_issue_that_quotes_our_mark_is_not_ours(client_of: Callable[..., GitHubClient]) -> None:
+    bodies = {3: f"> {DASHBOARD_MARK}\n\nWhat is this?", 2: f"{DASHBOARD_MARK}\nAll of it.", 1: "Another."}
+    listed = [{"number": number, "body": body, "user": {"login": "Ada"}} for number, body in bodies.items()]
+    client = client_of(FakeGitHub(rest={"GET /repos/o/r/issues": httpx.Response(200, json=listed)}))
+    assert await find_issue(client, "o/r", DASHBOARD_MARK, author="ada") == 2
+    listed[1]["body"] = bodies[3]
+    client = client_of(FakeGitHub(rest={"GET /repos/o/r/issues": httpx.Response(200, json=listed)}))
+    assert await find_issue(client, "o/r", DASHBOARD_MARK, author="ada") is None
