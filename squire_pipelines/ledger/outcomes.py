@@ -19,10 +19,12 @@ from squire_pipelines.domain.outcomes import (
 )
 from squire_pipelines.domain.states import EventSubject
 from squire_pipelines.ledger.store import Transaction
-from squire_pipelines.ledger.tables import merges, outcomes, tasks
+from squire_pipelines.ledger.tables import attempts, merges, outcomes, tasks
 from squire_pipelines.ledger.transitions import EventContext, record_event
 
 _REOPENED_WITHIN, _REOPENED_EVERY = timedelta(days=14), timedelta(hours=1)
+_HEAD_KNOWN_AFTER = timedelta(minutes=2)
+"""So long after our push, a report may still have the head before: another of GitHub's servers gave it."""
 UNKNOWN = "unknown"
 """How an event says that nothing is known of a head's checks."""
 
@@ -158,7 +160,8 @@ def apply_report(tx: Transaction, report: PullRequestReport, *, actor: str) -> s
     row = _of_number(tx, report.repository, report.number)
     if row is None:
         return None
-    if report_applies(PullRequestState(row.state), row.forge_updated_at, report.state, report.updated_at):
+    applies = report_applies(PullRequestState(row.state), row.forge_updated_at, report.state, report.updated_at)
+    if applies and not _is_from_before_push(tx, row, report):
         change_outcome(
             tx,
             row,
@@ -175,6 +178,17 @@ def apply_report(tx: Transaction, report: PullRequestReport, *, actor: str) -> s
             forge_updated_at=report.updated_at,
         )
     return str(row.task_id)
+
+
+def _is_from_before_push(tx: Transaction, row: Row[Any], report: PullRequestReport) -> bool:
+    """Return whether a report has an earlier head of ours, and its checks, since it does not know our push yet."""
+    is_open = report.state == row.state == PullRequestState.OPEN
+    if not is_open or report.head_sha == row.head_sha or row.checks is not None or row.checks_since is None:
+        return False
+    if tx.now > row.checks_since + _HEAD_KNOWN_AFTER:
+        return False
+    is_ours = select(attempts.c.id).where(attempts.c.head_sha == report.head_sha).limit(1)
+    return tx.execute(is_ours).one_or_none() is not None
 
 
 def _facts_of_head(row: Row[Any], report: PullRequestReport, now: datetime) -> dict[str, Any]:

@@ -9,11 +9,12 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from squire_pipelines.domain.outcomes import ChecksState, PullRequestReport, PullRequestState, ReviewState
-from squire_pipelines.ledger import outcomes, tasks
+from squire_pipelines.ledger import attempts, outcomes, tasks
+from squire_pipelines.ledger.attempts import AttemptFacts
 from squire_pipelines.ledger.outcomes import Outcome
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import outcomes as table
-from tests.support.ledgers import REPOSITORY, START, Clock, add_task
+from tests.support.ledgers import REPOSITORY, START, Clock, add_task, start_attempt, token_of
 
 OPEN, MERGED = PullRequestState.OPEN, PullRequestState.MERGED
 CLOSED, REVERTED = PullRequestState.CLOSED, PullRequestState.REVERTED
@@ -263,3 +264,25 @@ def test_an_open_pull_request_is_found_by_its_tasks_branch(ledger: Ledger) -> No
     apply(ledger, report(CLOSED, 5))
     with ledger.read() as tx:
         assert outcomes.of_branch(tx, REPOSITORY, branch) is None
+
+
+@pytest.mark.parametrize(
+    ("head", "after_s", "known"),
+    [(HEAD, 60, "b" * 40), (HEAD, 180, HEAD), ("c" * 40, 60, "c" * 40)],
+    ids=["an earlier one of ours", "the same after a while", "somebody's"],
+)
+def test_a_report_that_does_not_know_our_push_yet_changes_no_head(
+    ledger: Ledger, clock: Clock, head: str, after_s: float, known: str
+) -> None:
+    add_task(ledger)
+    attempt = start_attempt(ledger)
+    with ledger.write() as tx:
+        attempts.note(tx, attempt.id, token_of(attempt), AttemptFacts(head_sha=HEAD))
+    task_id = opened(ledger, attempt.task_id)
+    apply(ledger, report(OPEN, 1, checks=ChecksState.FAILED))
+    with ledger.write() as tx:
+        outcomes.renew_head(tx, task_id=task_id, head_sha="b" * 40, review=ReviewState.NONE)
+    clock.forward(after_s)
+    apply(ledger, report(OPEN, 2, head_sha=head, checks=ChecksState.FAILED))
+    assert get(ledger, task_id).head_sha == known
+    assert (get(ledger, task_id).checks is None) is (known == "b" * 40)
