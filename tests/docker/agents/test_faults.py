@@ -137,9 +137,15 @@ def test_the_limits_are_on_the_container_and_swap_is_no_way_around_them(scene: S
 
 
 def test_a_wait_that_runs_out_is_no_lost_engine(scene: Scene) -> None:
-    run = scene.run(scene.prepare("sleep 4; echo x >> README.md"))
-    assert run.ending.cause is Cause.COMPLETED
+    inputs = scene.prepare("echo ready; sleep 10; seq 1 160000; exit 3", log=8 * MIB)
+    usual = scene.client.api.timeout
+    try:
+        run = scene.run(inputs, Once(inputs, "ready", lambda: setattr(scene.client.api, "timeout", 1)))
+    finally:
+        scene.client.api.timeout = usual
+    assert (run.ending.cause, run.ending.evidence.exit_code) == (Cause.AGENT_ERROR, 3)
     assert "engine_connection_lost" not in run.ending.evidence.facts
+    assert scene.numbers() == list(range(1, 160_001))  # a megabyte at once
 
 
 def test_a_fork_bomb_meets_the_limit_and_harms_nobody(scene: Scene) -> None:
