@@ -24,7 +24,7 @@ from squire_pipelines.planning.answer_reading import MAX_CHARS, ModelAnswer, des
 from squire_pipelines.planning.plan_context import PlanContext
 from squire_pipelines.planning.prompt_files import PromptFiles, packaged_prompts
 from squire_pipelines.planning.quoting import one_line
-from squire_pipelines.planning.token_limits import Room, room_for
+from squire_pipelines.planning.token_limits import Room, known_output, room_for
 from squire_pipelines.sections.types import DEFAULT_PROVIDER
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.settings.providers import ModelProvider
@@ -74,7 +74,7 @@ class ModelOptions:
     @property
     def room(self) -> Room:
         """How long a question and an answer may be."""
-        output = self.provider.limits.max_output
+        output = self.provider.limits.max_output or known_output(self.name)
         return room_for(self.context_tokens, output, instructions_chars=len(self.prompts.system))
 
 

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from squire_pipelines.domain.tasks import Priority
+from squire_pipelines.planning.conversation import ModelOptions
 from squire_pipelines.planning.prompt import describe
 from squire_pipelines.planning.prompt_files import packaged_prompts
 from squire_pipelines.planning.schema import PlanDraft
@@ -14,6 +15,7 @@ from squire_pipelines.planning.token_limits import (
     MIN_QUESTION_CHARS,
     Room,
     known_context,
+    known_output,
     room_for,
 )
 from tests.support.signal_samples import issue
@@ -38,6 +40,24 @@ def test_question_and_two_answers_fit_into_the_context(context: int, output: int
 )
 def test_what_the_price_library_knows_of_a_model_is_used(model: str, tokens: int | None) -> None:
     assert known_context(model) == tokens
+
+
+@pytest.mark.parametrize(
+    ("model", "tokens"),
+    [
+        ("openai:gpt-4o-mini", 16_384),
+        ("gpt-4o-2024-05-13", 4_096),
+        ("gpt-4-0613", 8_192),
+        ("openai:gpt-4.1", MAX_OUTPUT_TOKENS),
+        ("eu.anthropic.claude-3-haiku-20240307-v1:0", 4_096),
+        ("anthropic:claude-sonnet-4-5", None),
+        ("nobodys-gpt-4", None),
+    ],
+)
+def test_an_answer_is_no_longer_than_the_model_gives_one(model: str, tokens: int | None) -> None:
+    assert known_output(model) == tokens
+    room = ModelOptions(model, context_tokens=1_000_000).room
+    assert room.output_tokens == (tokens or MAX_OUTPUT_TOKENS)
 
 
 def test_a_question_is_as_short_as_the_model_needs_it() -> None:
