@@ -78,7 +78,7 @@ async def follow_pull_requests(
     description="Record what became of our pull requests, from deliveries and, where none comes, by asking GitHub; "
     "keep them up to date with their bases, mend their checks, answer their remarks, and leave to people what is left.",
     executor_def=dg.in_process_executor,
-    tags={"dagster/max_runtime": "300", "squire/part": "follow"},
+    tags={"dagster/max_runtime": "900", "squire/part": "follow"},
 )
 def follow() -> None:
     """Run one op."""

@@ -300,7 +300,7 @@ def test_deliveries_are_verified_and_tell_what_became_of_a_pull_request(
     reports = [delivery.report for delivery in parsed if delivery.report is not None]
     assert {report.state for report in reports} == {PullRequestState.OPEN, PullRequestState.MERGED}
     assert (report.state, report.checks) == (PullRequestState.MERGED, ChecksState.PASSED)
-    untold = dict.fromkeys(("checks", "mergeability", "review_decision", "draft"))
+    untold = dict.fromkeys(("checks", "mergeability", "review_decision", "draft", "base_ref", "base_sha"))
     assert reports[-1] == report.model_copy(update=untold)
     checks = [delivery.checks for delivery in parsed if delivery.checks is not None]
     assert opened.head_sha in {check.head_sha for check in checks}

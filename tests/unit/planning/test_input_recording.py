@@ -84,8 +84,9 @@ def test_a_groups_inputs_give_the_same_question_again_with_each_repositorys_back
 def test_what_is_known_of_many_repositories_is_recorded_shorter_and_that_is_said() -> None:
     known = SAMPLE_CONTEXT.code
     assert known is not None
-    files = tuple(InstructionFile(path=f"{number}.md", text="x" * 12_000) for number in range(4))
-    long = known.model_copy(update={"instructions": files, "folders": ("f" * 400,) * 150})
+    # Words, since the redactor may know a run of one letter as an earlier test's secret.
+    files = tuple(InstructionFile(path=f"{number}.md", text="Test it. " * 1_300) for number in range(4))
+    long = known.model_copy(update={"instructions": files, "folders": ("part/" * 80,) * 150})
     one = SAMPLE_CONTEXT.model_copy(update={"code": long})
     recorded = record_inputs(inputs(issue(1)), select(inputs(issue(1))))
     alone, many = with_facts(recorded, "", [one]), with_facts(recorded, "", [one] * 20)
