@@ -66,8 +66,9 @@ async def find_issue(
 
 def _is_marked(issue: _Issue, marker: str, author: str) -> bool:
     is_by_author = issue.user is not None and issue.user.login.casefold() == author.casefold()
-    # In a line of its own: a person whose token it is may quote it.
-    return is_by_author and issue.pull_request is None and marker in (issue.body or "").splitlines()
+    # Not in a quotation: a person whose token it is may answer to what we wrote.
+    own_lines = [line for line in (issue.body or "").splitlines() if not line.lstrip().startswith(">")]
+    return is_by_author and issue.pull_request is None and any(marker in line for line in own_lines)
 
 
 class Reaction(StrEnum):

@@ -68,8 +68,8 @@ class PermissionNeeds:
         return tuple(sorted(event for event in events if EVENT_PERMISSIONS[event] in self.all))
 
 
-def needs_in(settings: Settings, repository: str) -> PermissionNeeds:
-    """Return what is needed in one repository.
+def needs_in(settings: Settings, repository: str, *, of_app: bool | None = None) -> PermissionNeeds:
+    """Return what is needed in one repository, of an App or of a token; None takes what the settings have.
 
     Actions is read for the names of failed workflows and the logs of their jobs, and written to run them again. Issues
     is written for the one issue that says what is wrong in the repository's own file, for announcements of proposed
@@ -83,7 +83,8 @@ def needs_in(settings: Settings, repository: str) -> PermissionNeeds:
     if settings.trust_for(repository).repository_files or says_on_issues:
         useful["issues"] = "write"
     if follow.check_run:
-        useful["checks" if settings.github.app_id else "statuses"] = "write"
+        is_app = bool(settings.github.app_id) if of_app is None else of_app
+        useful["checks" if is_app else "statuses"] = "write"
     if settings.policy_for(repository).workflows == "approve":
         useful["workflows"] = "write"
     return PermissionNeeds(REQUIRED, useful)
@@ -93,7 +94,8 @@ def needs_of_app(settings: Settings) -> PermissionNeeds:
     """Return what an App needs that is installed on all repositories of the settings: the highest of each level."""
     useful: dict[str, str] = {}
     for repository in settings.repositories or ("",):
-        for name, level in needs_in(settings, repository).useful.items():
+        # One that is about to be made is not in the settings yet.
+        for name, level in needs_in(settings, repository, of_app=True).useful.items():
             useful[name] = max(useful.get(name, "none"), level, key=_LEVELS.index)
     return PermissionNeeds(REQUIRED, useful)
 

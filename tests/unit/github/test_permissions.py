@@ -149,7 +149,7 @@ def test_more_features_never_need_less(switches: dict[str, Any], off: dict[str, 
     assert not permissions.missing(more.all, needs.all)
     assert set(needs.events) <= set(more.events)
     for repository in ("acme/shop", "acme/api"):
-        assert not permissions.missing(more.all, permissions.needs_in(switched(switches), repository).all)
+        assert not permissions.missing(more.all, permissions.needs_in(switched(switches), repository, of_app=True).all)
     assert not permissions.surplus(needs.all, more.all)
 
 
