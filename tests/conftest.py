@@ -36,7 +36,8 @@ hypothesis_settings.register_profile("thorough", hypothesis_settings.get_profile
 hypothesis_settings.register_profile("fast", hypothesis_settings.get_profile("squire"), max_examples=25)
 hypothesis_settings.load_profile("squire")
 
-_NEED_SLOW = {"agents", "gateway", "publishing", "secrets", "webhooks"}
+_NEED_SLOW = {"agents", "gateway", "publishing", "secrets", "webhooks", "test_merging.py"}
+"""Folders and modules of tests whose slow ones are measured, too: what they show is shown by no quick one."""
 _resolved: dict[str, set[str]] = {}
 _MEMORY = Path("/dev/shm")  # noqa: S108 - pytest makes a folder of its own in it
 _MEMORY_MIN_FREE = 4 * 2**30
