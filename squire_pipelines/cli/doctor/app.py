@@ -28,7 +28,9 @@ def compare_app(about: AppAsRegistered, settings: Settings) -> list[Diagnosis]:
 
     if lacking := permissions.missing(about.permissions, needs.required):
         tell("fail", f"lacks {permissions.in_words(lacking)}", change)
-    if lacking := permissions.missing(about.permissions, needs.useful):
+    # Of one that lacks all, one line is enough.
+    further = {name: level for name, level in needs.useful.items() if name not in lacking}
+    if lacking := permissions.missing(about.permissions, further):
         tell("warn", f"lacks {permissions.in_words(lacking)}{_USE}", change)
     if extra := permissions.surplus(about.permissions, needs.all):
         tell("warn", f"may do more than is needed: {permissions.in_words(extra)}", f"take it away at {page}")

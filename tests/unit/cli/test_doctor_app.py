@@ -57,6 +57,6 @@ def test_what_the_owner_of_a_repository_has_not_accepted_is_told_with_the_instal
 ) -> None:
     page = "https://github.com/organizations/acme/settings/installations/7"
     installation = Installation(7, NEEDS.all | changed, "acme", page)
-    result = check_installation("github acme/shop", installation, needs_in(Settings(), "acme/shop"))
+    result = check_installation("github acme/shop", installation, needs_in(Settings(), "acme/shop", of_app=True))
     assert result.status == status
     assert status == "ok" or page in result.next_step
