@@ -39,6 +39,25 @@ def squire(*words: str) -> Result:
 
 
 @contextmanager
+def _dropped_interrupts() -> Iterator[None]:
+    """Let Python drop an interrupt that a signal raises in a garbage collection; `interruptible` hears it all the same.
+
+    Any other exception that is dropped is pytest's to report.
+    """
+    report = sys.unraisablehook
+
+    def hook(dropped: "sys.UnraisableHookArgs") -> None:
+        if dropped.exc_type is not KeyboardInterrupt:
+            report(dropped)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = report
+
+
+@contextmanager
 def end_when_up(run: Path, *names: str) -> Iterator[None]:
     """Send this process SIGTERM once all these children are recorded."""
 
@@ -53,7 +72,8 @@ def end_when_up(run: Path, *names: str) -> Iterator[None]:
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        yield
+        with _dropped_interrupts():
+            yield
     finally:
         watcher.join(PATIENCE_S)
 
