@@ -1,6 +1,6 @@
-"""Tables beside the work itself: what it may cost, what was archived, what GitHub's limits and names are."""
+"""Tables beside the work itself: what it may cost and cost, what was archived, what GitHub's limits and names are."""
 
-from sqlalchemy import JSON, BigInteger, Column, Float, Index, Integer, String, Table, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Float, Index, Integer, String, Table, UniqueConstraint, false
 
 from squire_pipelines.domain.looks import RepositoryState
 from squire_pipelines.domain.rate_limits import LimitKind
@@ -33,6 +33,36 @@ budgets = Table(
     Index(None, "repository", "opened_at"),
     Index(None, "task_id"),
     Index(None, "updated_at"),
+)
+
+model_calls = Table(
+    "model_calls",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("purpose", CleanText, nullable=False),
+    Column("repository", String(140)),
+    Column("task_id", String(32)),
+    Column("attempt_id", String(40)),
+    Column("model", CleanText, nullable=False),
+    Column("ok", Boolean, nullable=False),
+    Column("status", Integer),
+    Column("input_tokens", Integer, nullable=False),
+    Column("output_tokens", Integer, nullable=False),
+    Column("cost_usd", Float),
+    Column("latency_s", Float, nullable=False),
+    Column("error", CleanText),
+    Column("trace_id", String(32), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("call_id", String(80)),
+    Column("cached_tokens", Integer),
+    Column("cache_write_tokens", Integer),
+    Column("estimated", Boolean, nullable=False, server_default=false()),
+    Column("web_search", Boolean, nullable=False, server_default=false()),
+    Column("provider", String(40)),
+    Index(None, "attempt_id"),
+    Index(None, "at"),
+    UniqueConstraint("call_id"),
+    sqlite_autoincrement=True,
 )
 
 archived_tasks = Table(

@@ -1,4 +1,4 @@
-"""Tables about what was seen: the episodes of signals, what happened to each, and which tasks were made for them."""
+"""Tables about what was seen: signals and their episodes, what happened to each, and which tasks were made for them."""
 
 from sqlalchemy import (
     JSON,
@@ -16,6 +16,31 @@ from sqlalchemy import (
 from squire_pipelines.domain.episodes import EpisodeChange
 from squire_pipelines.domain.reruns import RerunState
 from squire_pipelines.ledger.columns import CleanText, UtcDateTime, metadata, one_of
+
+signals = Table(
+    "signals",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("repository", String(140), nullable=False),
+    Column("kind", String(40), nullable=False),
+    Column("key", CleanText, nullable=False),
+    Column("version", CleanText, nullable=False),
+    Column("title", CleanText, nullable=False),
+    Column("url", CleanText, nullable=False),
+    Column("signal", JSON, nullable=False),
+    Column("first_seen_at", UtcDateTime, nullable=False),
+    Column("last_seen_at", UtcDateTime, nullable=False),
+    Column("gone_at", UtcDateTime),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Column("decision", JSON),
+    UniqueConstraint("repository", "kind", "key"),
+    Index(None, "repository", "gone_at"),
+    Index(None, "updated_at"),
+    Index(None, "last_seen_at", "id"),
+    Index(None, "repository", "last_seen_at", "id"),
+    Index(None, "kind", "last_seen_at", "id"),
+    sqlite_autoincrement=True,
+)
 
 signal_episodes = Table(
     "signal_episodes",

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from squire_pipelines.settings import model as module
+from squire_pipelines.settings import overridable as module
 from squire_pipelines.settings.model import Settings
 
 NAME, OTHER = "acme/api", "acme/web"
