@@ -1,4 +1,4 @@
-"""`squire dev`: Dagster's UI, its daemon and the webhook receiver in one command, which one Ctrl-C stops."""
+"""`squire dev`: Dagster's UI and daemon, receiver and operator's endpoint in one command, which one Ctrl-C stops."""
 
 import time
 from typing import TYPE_CHECKING
@@ -8,11 +8,13 @@ import click
 from squire_pipelines.cli.context import CliContext, with_context
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.run import hand_on_config
+from squire_pipelines.errors import PortInUseError
 from squire_pipelines.terminal.output import write_labelled, write_line
 
 if TYPE_CHECKING:
     from squire_pipelines.reloading.in_force import SettingsInForce
     from squire_pipelines.reloading.process_status import ProcessStatus
+    from squire_pipelines.sections.observability import ObservabilitySettings
 
 
 @command(
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 @click.option("--webhooks/--no-webhooks", default=True, help="Receive webhook deliveries, or do not.")
 @with_context
 def dev(context: CliContext, port: int | None, *, webhooks: bool) -> None:
-    """Run Dagster's UI and daemon and the webhook receiver, until Ctrl-C.
+    """Run Dagster's UI and daemon, the webhook receiver and the endpoint of metrics, until Ctrl-C.
 
     A changed settings' file is taken while they run, when it is valid. One that is not changes nothing: what was valid
     last holds, also at the next start. SIGHUP has it read again; `squire config reload` says who has taken what.
@@ -53,6 +55,8 @@ def dev(context: CliContext, port: int | None, *, webhooks: bool) -> None:
             raise click.UsageError(f"--port {ui} is webhooks.port: choose another, or use --no-webhooks")
         require_secret("webhook-secret", settings.secret_sources)
         check_free(settings.webhooks.host, settings.webhooks.port, setting="webhooks.port")
+    if settings.observability.enabled:
+        _check_endpoint(settings.observability)
     context.ledger.ensure_schema()
     with (
         interruptible(reload=in_force.ask) as check_interrupt,
@@ -65,9 +69,13 @@ def dev(context: CliContext, port: int | None, *, webhooks: bool) -> None:
             write_line("starting Dagster")
             services.start_daemon()
             services.start_webserver(ui)
+            if settings.observability.enabled:
+                services.start_endpoint()
             write_line(f"UI:        http://127.0.0.1:{ui}")
             if webhooks:
                 write_line(f"webhooks:  http://{settings.webhooks.host}:{settings.webhooks.port}/webhooks/github")
+            if settings.observability.enabled:
+                write_line(f"metrics:   http://{settings.observability.host}:{settings.observability.port}/metrics")
             write_line(f"logs:      {settings.home.run}")
             write_line("Ctrl-C stops everything.")
             before = status_of(in_force, Part.DEV)
@@ -98,6 +106,17 @@ def _follow_settings(context: CliContext) -> "SettingsInForce":
         since = f"those of {state.taken_at:%Y-%m-%d %H:%M} UTC hold, from {in_force.last_good.path}"
         write_labelled("warning", f"the settings are refused, and {since}: {state.refusal.reason}", color="red")
     return in_force
+
+
+def _check_endpoint(settings: "ObservabilitySettings") -> None:
+    """Warn where the endpoint's port is in use: it is not worth stopping the work, and the endpoint waits for it."""
+    from squire_pipelines.runtime.ports import check_free  # noqa: PLC0415 - other commands start no servers
+
+    try:
+        check_free(settings.host, settings.port, setting="observability.port")
+    except PortInUseError as error:
+        write_labelled("warning", f"{error.message}: metrics are served when it is free", color="yellow")
+        write_labelled("hint", error.hint, color="yellow")
 
 
 def _tell_change(before: "ProcessStatus", now: "ProcessStatus") -> None:

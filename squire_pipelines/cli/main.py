@@ -24,7 +24,9 @@ COMMANDS = {
     "migrate": Lazy(f"{_CLI}.migrate:migrate", "Take over the old product's settings, secrets and tasks."),
     "run": Lazy(f"{_CLI}.run:run", "Run one cycle: collect, plan, dispatch, wait, report."),
     "demo": Lazy(f"{_CLI}.demo:demo", "Run the whole pipeline on this machine; nothing leaves it."),
-    "dev": Lazy(f"{_CLI}.dev:dev", "Run Dagster's UI and daemon and the webhook receiver, until Ctrl-C."),
+    "dev": Lazy(
+        f"{_CLI}.dev:dev", "Run Dagster's UI and daemon, the receiver and the endpoint of metrics, until Ctrl-C."
+    ),
     "doctor": Lazy(f"{_CLI}.doctor.command:doctor", "Check what Squire needs, and show the next step for each."),
     "tasks": Lazy(f"{_CLI}.tasks:tasks", "List, show, approve, cancel, retry and watch tasks."),
     "schedules": Lazy(f"{_CLI}.schedules:schedules", "List, show, pause, resume and remove schedules of requests."),
@@ -35,6 +37,7 @@ COMMANDS = {
     "history": Lazy(f"{_CLI}.history:history", "Query, report, export and publish the warehouse."),
     "ledger": Lazy(f"{_CLI}.ledger:ledger", "Check, back up and restore the system of record."),
     "audit": Lazy(f"{_CLI}.audit:audit", "List who did what that matters for security; verify and export the trail."),
+    "metrics": Lazy(f"{_CLI}.metrics:metrics", "Serve metrics and health to those who run Squire."),
     "config": Lazy(f"{_CLI}.config:config", "Show and check the settings."),
     "secrets": Lazy(f"{_CLI}.secrets:secrets", "Keep secrets in the keychain or an encrypted file."),
     "agents": Lazy(

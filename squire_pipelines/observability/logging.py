@@ -33,6 +33,7 @@ class Component(StrEnum):
 
     AGENT = "agent"
     CLI = "cli"
+    ENDPOINT = "endpoint"
     GATEWAY = "gateway"
     GITHUB = "github"
     PIPELINE = "pipeline"

@@ -1,4 +1,4 @@
-"""The processes of one home: Dagster's code server, daemon and webserver and the webhook receiver, one set at a time.
+"""The processes of one home: Dagster's code server, daemon and webserver, the webhook receiver, the metrics' endpoint.
 
 `squire dev`, `squire run` and `squire demo` start them here; a deployment may start the same commands by other means.
 """
@@ -233,6 +233,10 @@ class Services:
     def start_receiver(self) -> None:
         """Start the webhook receiver."""
         self.start("receiver", [sys.executable, "-m", "squire_pipelines.webhooks"])
+
+    def start_endpoint(self) -> None:
+        """Start the operator's endpoint, which waits while its port is in use."""
+        self.start("endpoint", [sys.executable, "-m", "squire_pipelines.endpoint"])
 
     def start(self, name: str, argv: list[str]) -> None:
         """Start a process of this home, which `keep_up` starts again. Raises NotReachableError."""

@@ -11,6 +11,7 @@ from squire_pipelines.domain.budgets import BudgetLimits
 from squire_pipelines.sections.agents import AgentSettings, NamedAgents
 from squire_pipelines.sections.following import FollowSettings
 from squire_pipelines.sections.gateway import GatewaySettings
+from squire_pipelines.sections.observability import ObservabilitySettings
 from squire_pipelines.sections.operation import (
     AlertSettings,
     LoggingSettings,
@@ -34,6 +35,7 @@ from squire_pipelines.sections.types import LedgerUrl, RepositoryName, SourceNam
 from squire_pipelines.settings.errors import config_error, table_name
 from squire_pipelines.settings.goal_paths import check_groups
 from squire_pipelines.settings.keys import SettingValueError
+from squire_pipelines.settings.port_rules import check_ports_differ
 from squire_pipelines.settings.providers import Providers
 from squire_pipelines.settings.variables import renamed_settings
 
@@ -70,6 +72,7 @@ class OverridableSections(BaseSettings):
     alerts: AlertSettings = AlertSettings()
     secrets: SecretSettings = SecretSettings()
     logging: LoggingSettings = LoggingSettings()
+    observability: ObservabilitySettings = ObservabilitySettings()
     filters: FilterSettings = FilterSettings()
     sources: dict[SourceName, SourceSettings] = Field(default_factory=dict, description="by name, of packages")
     repository: dict[RepositoryName, RepositoryOverrides] = Field(default_factory=dict)
@@ -100,11 +103,7 @@ class OverridableSections(BaseSettings):
 
     @model_validator(mode="after")
     def _ports_differ(self) -> Self:
-        if self.webhooks.port == self.pipeline.webserver_port:
-            raise SettingValueError(
-                f"webhooks.port and pipeline.webserver_port are both {self.webhooks.port}: set one of them to another",
-                key=("webhooks", "port"),
-            )
+        check_ports_differ(self.webhooks, self.pipeline, self.observability)
         return self
 
     def filters_for(self, repository: str) -> FilterSettings:

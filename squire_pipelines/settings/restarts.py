@@ -14,12 +14,14 @@ class Part(StrEnum):
     RECEIVER = "receiver"
     SENSORS = "sensors"
     DEV = "dev"
+    ENDPOINT = "endpoint"
 
 
 _ALL = frozenset(Part)
 _RECEIVER = frozenset({Part.RECEIVER})
 _SENSORS = frozenset({Part.SENSORS})
 _DEV = frozenset({Part.DEV})
+_ENDPOINT = frozenset({Part.ENDPOINT})
 
 RESTART_KEYS: Mapping[str, frozenset[Part]] = MappingProxyType(
     {
@@ -38,6 +40,9 @@ RESTART_KEYS: Mapping[str, frozenset[Part]] = MappingProxyType(
         "pipeline.step_limits": _SENSORS,
         "agent.limits.grace_s": _SENSORS,
         "pipeline.webserver_port": _DEV,
+        "observability.enabled": _DEV,
+        "observability.host": _ENDPOINT,
+        "observability.port": _ENDPOINT,
     }
 )
 """The keys, with the processes that have to be started again; a table stands for all its keys."""

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import sys
 import threading
 import time
@@ -10,116 +9,22 @@ from collections.abc import Callable
 from functools import partial
 from types import FrameType
 
-import uvicorn
-from starlette.applications import Starlette
-
-from squire_pipelines.errors import ConfigError, ExitCode, PortInUseError, SquireError
+from squire_pipelines.errors import ExitCode, SquireError
+from squire_pipelines.http_server import AnnouncingServer, listen, print_ready
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.observability.logging import Component, get_logger, set_level
 from squire_pipelines.observability.secret_uses import record_secret_uses
 from squire_pipelines.reloading.in_force import SettingsInForce, settings_in_force
 from squire_pipelines.reloading.process_status import StatusFile
 from squire_pipelines.reloading.watch import SettingsWatch
-from squire_pipelines.server_connections import ConnectionLimits, limited_protocol
+from squire_pipelines.server_connections import ConnectionLimits
 from squire_pipelines.settings.restarts import Part
-from squire_pipelines.terminal.output import json_text, write_line
+from squire_pipelines.terminal.output import write_line
 from squire_pipelines.webhooks.live import LiveReceiver
 from squire_pipelines.webhooks.receiver import THREAD_PREFIX, Limits, create_app
 
-FINISH_WITHIN_S = 3
-"""Seconds that requests may take to finish after SIGTERM; together with the rest below five."""
-
-_BACKLOG = 512
 _STUCK_AFTER_S = 0.5
 _log = get_logger(Component.WEBHOOKS)
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket; port 0 takes any free one.
-
-    Raises:
-        PortInUseError: Something else listens there.
-        ConfigError: The address is none of this machine's, or the port is not for us.
-    """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-    except socket.gaierror as error:
-        raise ConfigError(
-            f"webhooks.host = {host!r} is no address: {error.strerror}",
-            hint="for example 127.0.0.1, or 0.0.0.0 for all interfaces",
-        ) from error
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        # Listening begins here: two processes may both bind a port that nobody listens on yet.
-        listener.listen(_BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise _cannot_listen(host, port, error) from error
-    return listener
-
-
-def _cannot_listen(host: str, port: int, error: OSError) -> SquireError:
-    import errno  # noqa: PLC0415 - only when it cannot listen
-
-    if error.errno == errno.EADDRINUSE:
-        message = f"port {port} on {host} is in use"
-        return PortInUseError(message, hint="stop what listens there, or set webhooks.port (0 takes any free one)")
-    message = f"cannot listen on {host} port {port}: {error.strerror}"
-    return ConfigError(message, hint="check webhooks.host and webhooks.port")
-
-
-def url_of(listener: socket.socket) -> str:
-    """Return the URL under which a listening socket is reached."""
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-class ReceiverServer(uvicorn.Server):
-    """uvicorn that says when it listens."""
-
-    def __init__(
-        self,
-        app: Starlette,
-        listener: socket.socket,
-        *,
-        announce: Callable[[str], None],
-        limits: ConnectionLimits | None = None,
-    ) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,
-                http=limited_protocol(limits or ConnectionLimits(), Component.WEBHOOKS),
-                ws="none",
-                log_config=None,
-                access_log=False,
-                lifespan="on",
-                server_header=False,
-                timeout_keep_alive=15,
-                timeout_graceful_shutdown=FINISH_WITHIN_S,
-                backlog=_BACKLOG,
-            )
-        )
-        self._listener = listener
-        self._announce = announce
-
-    def serve_until_stopped(self) -> None:
-        """Serve until SIGTERM or SIGINT, or until `should_exit` is set."""
-        self.run(sockets=[self._listener])
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Announce the URL once requests are answered."""
-        url = url_of(self._listener)
-        await super().startup(sockets)
-        self._announce(url)
-
-
-def print_ready(url: str) -> None:
-    """Print one line of JSON on standard output, for whoever started us."""
-    write_line(json_text({"ready": True, "url": url, "pid": os.getpid()}))
 
 
 def serve(in_force: SettingsInForce, *, announce: Callable[[str], None] = print_ready) -> None:
@@ -148,10 +53,11 @@ def serve(in_force: SettingsInForce, *, announce: Callable[[str], None] = print_
             live.on_secret_read = partial(record_secret_uses, ledger, actor="webhooks")
             bounds = ConnectionLimits(per_address=settings.webhooks.connections_per_address)
             with (
-                listen(settings.webhooks.host, settings.webhooks.port) as listener,
+                listen(settings.webhooks.host, settings.webhooks.port, section="webhooks") as listener,
                 SettingsWatch(in_force, after_look=live.follow),
             ):
-                ReceiverServer(app, listener, announce=announce, limits=bounds).serve_until_stopped()
+                server = AnnouncingServer(app, listener, announce=announce, component=Component.WEBHOOKS, limits=bounds)
+                server.serve_until_stopped()
         finally:
             ledger.close()
 

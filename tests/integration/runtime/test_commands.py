@@ -101,16 +101,18 @@ def test_a_run_starts_the_daemon_asks_and_stops_it_when_it_is_told_to_end(pipeli
 
 
 def test_dev_serves_until_it_is_told_to_end_and_leaves_nothing(quiet_pipeline: Pipeline) -> None:
-    quiet_pipeline.configure(f"[webhooks]\nport = {free_port()}\n")
-    run, ui = quiet_pipeline.settings.home.run, free_port()
+    ui, metrics = free_port(), free_port()
+    quiet_pipeline.configure(f"[webhooks]\nport = {free_port()}\n\n[observability]\nport = {metrics}\n")
+    run = quiet_pipeline.settings.home.run
     with end_when_up(run, "webserver"):
         result = squire("dev", "--port", str(ui))
     assert result.exit_code == 0, result.output
+    assert f"metrics:   http://127.0.0.1:{metrics}/metrics" in result.output
     assert f"UI:        http://127.0.0.1:{ui}" in result.output
     assert "/webhooks/github" in result.output
     assert result.output.endswith("stopping …\n")
     assert list(run.glob("*.pid")) == []
-    assert {path.stem for path in run.glob("*.log")} == {"code-server", "daemon", "receiver", "webserver"}
+    assert {path.stem for path in run.glob("*.log")} == {"code-server", "daemon", "endpoint", "receiver", "webserver"}
 
 
 @pytest.mark.parametrize("command", [("dev", "--no-webhooks"), ("run", QUIET)])

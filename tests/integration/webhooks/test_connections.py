@@ -12,10 +12,11 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from squire_pipelines.http_server import AnnouncingServer, listen
 from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.observability.logging import Component
 from squire_pipelines.server_connections import ConnectionLimits, caller_of
 from squire_pipelines.webhooks.receiver import create_app
-from squire_pipelines.webhooks.serve import ReceiverServer, listen
 from tests.support.deliveries import SECRET, headers, push
 
 Serve = Callable[..., str]
@@ -23,7 +24,7 @@ HANG_S = 60
 """After this time a test fails; none waits for it."""
 
 
-def stop(server: ReceiverServer, thread: threading.Thread) -> None:
+def stop(server: AnnouncingServer, thread: threading.Thread) -> None:
     """Let the receiver end, and wait for it."""
     server.should_exit = True
     thread.join(HANG_S)
@@ -36,13 +37,14 @@ def serve(ledger: Ledger) -> Iterator[Serve]:
 
         def start(**limits: float) -> str:
             app = create_app(ledger=ledger, secret=lambda: SECRET, repositories=lambda: ("acme/shop",))
-            listener = stack.enter_context(listen("127.0.0.1", 0))
+            listener = stack.enter_context(listen("127.0.0.1", 0, section="webhooks"))
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # full soon, for who never reads
             ready: queue.Queue[str] = queue.Queue()
-            server = ReceiverServer(
+            server = AnnouncingServer(
                 app,
                 listener,
                 announce=ready.put,
+                component=Component.WEBHOOKS,
                 limits=ConnectionLimits(**limits),  # type: ignore[arg-type]  # counts are whole numbers in the tests
             )
             thread = threading.Thread(target=server.serve_until_stopped)

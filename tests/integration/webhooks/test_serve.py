@@ -15,10 +15,11 @@ import httpx
 import pytest
 
 from squire_pipelines.errors import ConfigError, PortInUseError
+from squire_pipelines.http_server import listen, url_of
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.observability.logging import set_level
 from squire_pipelines.webhooks.receiver import THREAD_PREFIX
-from squire_pipelines.webhooks.serve import busy_threads, exit_with, listen, main, url_of
+from squire_pipelines.webhooks.serve import busy_threads, exit_with, main
 from tests.support.deliveries import SECRET, ReceiverProcess, headers, push
 
 Start = Callable[..., ReceiverProcess]
@@ -97,7 +98,7 @@ def test_process_without_a_secret_refuses_to_start(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_process_whose_port_is_in_use_says_so(tmp_path: Path) -> None:
-    with listen("127.0.0.1", 0) as taken:
+    with listen("127.0.0.1", 0, section="webhooks") as taken:
         port = str(taken.getsockname()[1])
         process = ReceiverProcess.spawn(ReceiverProcess.environment(tmp_path / "home", SQUIRE_WEBHOOKS__PORT=port))
         output, errors = process.communicate(timeout=30)
@@ -186,15 +187,15 @@ def test_exit_waits_for_threads_that_end() -> None:
 
 
 def test_port_that_somebody_listens_on_is_in_use() -> None:
-    with listen("127.0.0.1", 0) as taken, pytest.raises(PortInUseError) as caught:
-        listen("127.0.0.1", taken.getsockname()[1])
+    with listen("127.0.0.1", 0, section="webhooks") as taken, pytest.raises(PortInUseError) as caught:
+        listen("127.0.0.1", taken.getsockname()[1], section="webhooks")
     assert caught.value.exit_code == 4
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no such host"])
 def test_address_that_is_not_ours_is_a_wrong_setting(host: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        listen(host, 0)
+        listen(host, 0, section="webhooks")
     assert "webhooks.host" in str(caught.value)
 
 
@@ -202,7 +203,7 @@ def test_url_of_an_ipv6_address_has_brackets() -> None:
     if not socket.has_ipv6:
         pytest.skip("no IPv6 here")
     try:
-        listener = listen("::1", 0)
+        listener = listen("::1", 0, section="webhooks")
     except ConfigError:
         pytest.skip("no IPv6 here")
     with listener:

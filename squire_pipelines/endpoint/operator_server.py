@@ -1,0 +1,118 @@
+"""The endpoint's process: its settings, its socket, and a clean end. What it answers is `routes`'."""
+
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+
+from squire_pipelines import __version__
+from squire_pipelines.endpoint.routes import create_app
+from squire_pipelines.errors import ExitCode, PortInUseError, SquireError
+from squire_pipelines.http_server import AnnouncingServer, listen, print_ready
+from squire_pipelines.observability.logging import Component, get_logger, set_level
+from squire_pipelines.reloading.in_force import InForce, SettingsInForce, settings_in_force
+from squire_pipelines.reloading.process_status import StatusFile, status_of
+from squire_pipelines.reloading.watch import SettingsWatch
+from squire_pipelines.sections.observability import ObservabilitySettings
+from squire_pipelines.server_connections import ConnectionLimits
+from squire_pipelines.settings.restarts import Part
+from squire_pipelines.terminal.output import write_line
+
+TRY_AGAIN_S = 5.0
+"""How often a process that waits for its port tries to listen."""
+
+_LIMITS = ConnectionLimits(per_address=64, total=128)
+_log = get_logger(Component.ENDPOINT)
+
+
+def listen_patiently(
+    settings: ObservabilitySettings, *, stop: threading.Event, every_s: float = TRY_AGAIN_S
+) -> socket.socket | None:
+    """Return a listening socket as soon as the port is free; None when `stop` was set before.
+
+    A port in use is logged once, with the setting that names it, and once more when it is free.
+
+    Raises:
+        ConfigError: The address cannot be used, whoever has the port.
+    """
+    is_waiting = False
+    while not stop.is_set():
+        try:
+            listener = listen(settings.host, settings.port, section="observability")
+        except PortInUseError as error:
+            if not is_waiting:
+                _log.error("the endpoint waits for its port", reason=error.message, hint=error.hint)
+            is_waiting = True
+            stop.wait(every_s)
+        else:
+            if is_waiting:
+                _log.info("the endpoint's port is free again", port=settings.port)
+            return listener
+    return None
+
+
+def serve(in_force: SettingsInForce, *, waits_for_port: bool, announce: Callable[[str], None] = print_ready) -> None:
+    """Serve metrics and health until SIGTERM or SIGINT.
+
+    Args:
+        in_force: The settings, followed while it serves; `settings.restarts` names those that it is started with.
+        waits_for_port: Whether it waits while its port is in use, and raises nothing.
+        announce: Called with the URL when requests are answered.
+
+    Raises:
+        PortInUseError: The port is taken.
+        ConfigError: The address cannot be used.
+    """
+    settings = in_force.settings.observability
+    stop = threading.Event()
+    with StatusFile(in_force.home, Part.ENDPOINT) as status:
+
+        def follow(_state: InForce) -> None:
+            status.write(status_of(in_force, Part.ENDPOINT))
+
+        follow(in_force.state)
+        with SettingsWatch(in_force, after_look=follow):
+            if waits_for_port:
+                listener = listen_patiently(settings, stop=stop)
+            else:
+                listener = listen(settings.host, settings.port, section="observability")
+            if listener is None:
+                return
+            with listener:
+                app = create_app(metrics=_process_metrics)
+                server = AnnouncingServer(
+                    app, listener, announce=announce, component=Component.ENDPOINT, limits=_LIMITS
+                )
+                server.serve_until_stopped()
+
+
+def _process_metrics() -> bytes:
+    registry = CollectorRegistry()
+    build = Gauge("squire_build_info", "Which Squire serves this.", ["version"], registry=registry)
+    build.labels(version=__version__).set(1)
+    return generate_latest(registry)
+
+
+def _leave(_signal: int, _frame: FrameType | None) -> None:
+    raise SystemExit(ExitCode.DONE)
+
+
+def main(*, waits_for_port: bool = False, announce: Callable[[str], None] = print_ready) -> int:
+    """Serve the endpoint of the home that the environment names. Returns the exit code."""
+    # uvicorn puts these back and raises the signal again when it has finished: a clean end, not death by signal.
+    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGINT, _leave)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it asks for what the start does anyway
+    try:
+        in_force = settings_in_force(on_taken=lambda settings: set_level(settings.logging.level))
+        signal.signal(signal.SIGHUP, lambda _signal, _frame: in_force.ask())
+        serve(in_force, waits_for_port=waits_for_port, announce=announce)
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else int(ExitCode.FAILED)
+    except SquireError as error:
+        write_line(f"error: {error.message}" + (f"\nhint: {error.hint}" if error.hint else ""), err=True)
+        return int(error.exit_code)
+    return int(ExitCode.DONE)

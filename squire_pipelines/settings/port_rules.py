@@ -1,0 +1,24 @@
+"""The rule that no two servers of one home listen on one port."""
+
+from itertools import combinations
+
+from squire_pipelines.sections.observability import ObservabilitySettings
+from squire_pipelines.sections.operation import PipelineSettings, WebhookSettings
+from squire_pipelines.settings.keys import SettingValueError
+
+
+def check_ports_differ(
+    webhooks: WebhookSettings, pipeline: PipelineSettings, observability: ObservabilitySettings
+) -> None:
+    """Raise SettingValueError where two servers have one port; 0 is any free one, and never another's."""
+    ports = [
+        (("webhooks", "port"), webhooks.port),
+        (("pipeline", "webserver_port"), pipeline.webserver_port),
+        *([(("observability", "port"), observability.port)] if observability.enabled else []),
+    ]
+    for (first, port), (second, other) in combinations(ports, 2):
+        if port == other and port:
+            # The key that is named is the one to change: that of the endpoint where it is one of the two.
+            key = second if second[0] == "observability" else first
+            names = f"{'.'.join(first)} and {'.'.join(second)}"
+            raise SettingValueError(f"{names} are both {port}: set one of them to another", key=key)

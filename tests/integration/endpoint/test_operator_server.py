@@ -1,0 +1,95 @@
+"""The operator's endpoint as a process: what it answers, a port in use, and its end."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from squire_pipelines import __version__
+from squire_pipelines.endpoint.operator_server import listen_patiently
+from squire_pipelines.http_server import listen
+from squire_pipelines.sections.observability import ObservabilitySettings
+
+PATIENCE_S = 30
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start an endpoint of a home of its own, and kill it in the end."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def start_process(*argv: str, port: int = 0) -> subprocess.Popen[str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("SQUIRE_")}
+        own = {"SQUIRE_HOME": str(tmp_path), "SQUIRE_OBSERVABILITY__PORT": str(port)}
+        process = subprocess.Popen(
+            [sys.executable, "-m", *argv],
+            env=kept | own,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        processes.append(process)
+        return process
+
+    yield start_process
+    for process in processes:
+        process.kill()
+        process.communicate(timeout=PATIENCE_S)
+
+
+def test_the_process_serves_metrics_that_prometheus_can_read_until_it_is_asked_to_stop(start: Start) -> None:
+    process = start("squire_pipelines.endpoint")
+    assert process.stdout is not None
+    url = json.loads(process.stdout.readline())["url"]
+    pages = httpx.get(url, timeout=PATIENCE_S).json()
+    assert pages["squire"] == __version__
+    assert "/metrics" in pages["pages"]
+    answer = httpx.get(f"{url}/metrics", timeout=PATIENCE_S)
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    families = {family.name: family for family in text_string_to_metric_families(answer.text)}
+    assert families["squire_build_info"].samples[0].labels == {"version": __version__}
+    assert httpx.post(f"{url}/metrics", timeout=PATIENCE_S).status_code == 405
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE_S) == 0
+
+
+def test_the_command_says_which_setting_names_a_port_in_use_and_ends(start: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        process = start("squire_pipelines.cli", "metrics", "serve", port=taken.getsockname()[1])
+        _, errors = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 4
+    assert "is in use" in errors
+    assert "observability.port" in errors
+
+
+def test_who_waits_for_its_port_has_it_as_soon_as_it_is_free(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="squire")
+    taken = listen("127.0.0.1", 0, section="observability")
+    settings = ObservabilitySettings(port=taken.getsockname()[1])
+    threading.Timer(0.2, taken.close).start()
+    listener = listen_patiently(settings, stop=threading.Event(), every_s=0.02)
+    assert listener is not None
+    listener.close()
+    assert [record.getMessage() for record in caplog.records] == [
+        "the endpoint waits for its port",
+        "the endpoint's port is free again",
+    ]
+
+
+def test_waiting_for_a_port_ends_with_the_process() -> None:
+    stop = threading.Event()
+    with listen("127.0.0.1", 0, section="observability") as taken:
+        threading.Timer(0.1, stop.set).start()
+        settings = ObservabilitySettings(port=taken.getsockname()[1])
+        assert listen_patiently(settings, stop=stop, every_s=0.02) is None
