@@ -109,9 +109,9 @@ async def _keep(ledger: Ledger, client: GitHubClient, settings: Settings, board:
     _record(ledger, board, state=DashboardState.OPEN)
     await _act_on_ticks(ledger, client, settings, board, issue)
     text = _text(ledger, settings, board)
-    if (_digest(text), _digest(issue.body)) != (board.written, board.seen):
+    if (_digest(text), _digest(issue.body)) != (board.written_digest, board.stored_digest):
         stored = await write_dashboard(client, board.repository, number, text)
-        _record(ledger, board, written=_digest(text), seen=_digest(stored))
+        _record(ledger, board, written_digest=_digest(text), stored_digest=_digest(stored))
     return None
 
 

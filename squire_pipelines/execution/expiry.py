@@ -134,7 +134,7 @@ async def _say_why(ledger: Ledger, client: GitHubClient, log: RunLog) -> None:
             log.warning("%s#%d: why it was closed could not be said: %s", pull.repository, pull.number, error)
         with ledger.write() as tx:
             if error is None or tries >= MAX_TRIES:
-                followed_pulls.record_told(tx, pull.task_id, pull.reason)
+                followed_pulls.record_announced(tx, pull.task_id, pull.reason)
                 followed_pulls.end_telling(tx, pull.task_id, error=error)
             else:
                 followed_pulls.record_tell_error(tx, pull.task_id, error)

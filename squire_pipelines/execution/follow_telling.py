@@ -101,7 +101,7 @@ def _record_end(ledger: Ledger, news: _Told, tries: int, error: str, log: RunLog
         if gives_up and news.rounds:
             followed_pulls.record_answered(tx, outcome.task_id, news.rounds[-1].task_id)
         if gives_up and (news.left_to_people is not None or news.taken_up):
-            followed_pulls.record_told(tx, outcome.task_id, news.left_to_people)
+            followed_pulls.record_announced(tx, outcome.task_id, news.left_to_people)
         if gives_up or not error:
             followed_pulls.end_telling(tx, outcome.task_id, error=error or None)
         else:
@@ -126,13 +126,16 @@ def _to_tell(ledger: Ledger, settings_of: SettingsOf) -> Iterator[_Told]:
             if work.follow_up is not None
             and work.follow_up.kind is FollowUpKind.REMARKS
             and work.status.is_final
-            and work.task_id > (outcome.answered or "")
+            and work.task_id > (outcome.answered_task_id or "")
         )
         comments = settings_of(outcome.repository).follow_for(outcome.repository).comment
-        is_known = outcome.handed_over in {outcome.told_reason, VANISHED}  # on what has vanished nothing can be said
+        is_known = outcome.handed_over in {
+            outcome.announced_reason,
+            VANISHED,
+        }  # on what has vanished nothing can be said
         reason = outcome.handed_over if comments and not is_known else None
         is_taken_up = outcome.taken_up_at is not None and outcome.handed_over is None
-        taken_up = comments and is_taken_up and outcome.told_reason is not None
+        taken_up = comments and is_taken_up and outcome.announced_reason is not None
         if rounds or reason is not None or taken_up:
             yield _Told(followed, rounds, reason, taken_up=taken_up)
 
@@ -158,7 +161,7 @@ async def _hand_over(ledger: Ledger, client: GitHubClient, settings: Settings, n
     if news.left_to_people is not None:
         await _label_conflict(ledger, client, settings, news.followed)
     with ledger.write() as tx:
-        followed_pulls.record_told(tx, outcome.task_id, news.left_to_people)
+        followed_pulls.record_announced(tx, outcome.task_id, news.left_to_people)
 
 
 async def _label_conflict(ledger: Ledger, client: GitHubClient, settings: Settings, followed: Followed) -> None:

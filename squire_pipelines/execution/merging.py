@@ -77,7 +77,7 @@ async def merge_pulls(ledger: Ledger, client: GitHubClient, settings_of: Setting
             asked += await _look_at(ledger, client, candidate)
         except SquireError as error:
             with ledger.write() as tx:
-                merges.postpone(tx, outcome, judged=_judged_by(outcome), look_at=tx.now + _SOON)
+                merges.postpone(tx, outcome, judged_facts=_judged_by(outcome), look_at=tx.now + _SOON)
             log.warning("%s#%d: its merge could not be looked at: %s", outcome.repository, outcome.pr_number, error)
     return asked
 
@@ -104,7 +104,7 @@ def _candidates(tx: Transaction, settings_of: SettingsOf, *, limit: int) -> list
 
 
 def _is_due(record: RecordedMerge | None, outcome: Outcome, now: datetime) -> bool:
-    if record is None or record.judged != _judged_by(outcome):
+    if record is None or record.judged_facts != _judged_by(outcome):
         return True
     return record.look_at is not None and record.look_at <= now
 
@@ -135,7 +135,7 @@ async def _look_at(ledger: Ledger, client: GitHubClient, candidate: _Candidate) 
         return await _ask(ledger, client, candidate, reading, decision)
     with ledger.write() as tx:
         look_at = tx.now + (_SOON if facts.head_sha != facts.known_head else _LOOK_AGAIN)
-        merges.record_decision(tx, outcome, decision, judged=_judged_by(outcome), look_at=look_at)
+        merges.record_decision(tx, outcome, decision, judged_facts=_judged_by(outcome), look_at=look_at)
         _show(tx, candidate.followed, decision.reason)
     return False
 
@@ -198,7 +198,7 @@ async def _ask(
         if refusal is None or await _has_it(client, outcome, head_sha):
             armed = armed_reason(way)
             with ledger.write() as tx:
-                merges.record_armed(tx, outcome, armed, judged=_judged_by(outcome), look_at=tx.now + _LOOK_AGAIN)
+                merges.record_armed(tx, outcome, armed, judged_facts=_judged_by(outcome), look_at=tx.now + _LOOK_AGAIN)
                 _show(tx, candidate.followed, armed)
             return True
         refused = refusal
@@ -216,10 +216,12 @@ def _record_refusal(ledger: Ledger, followed: Followed, refused: MergeRefused) -
     with ledger.write() as tx:
         if refused.has_moved:
             moved = MergeDecision(MergeProgress.WAITING, "waits for what GitHub says of its new head")
-            merges.record_decision(tx, outcome, moved, judged=_judged_by(outcome), look_at=tx.now + _SOON)
+            merges.record_decision(tx, outcome, moved, judged_facts=_judged_by(outcome), look_at=tx.now + _SOON)
             _show(tx, followed, moved.reason)
         else:
-            merges.record_refusal(tx, outcome, refused.reason, judged=_judged_by(outcome), for_good=refused.for_good)
+            merges.record_refusal(
+                tx, outcome, refused.reason, judged_facts=_judged_by(outcome), for_good=refused.for_good
+            )
             _show(tx, followed, refused.reason)
 
 

@@ -1,6 +1,6 @@
 """The table of the base branches that are watched after a merge, and of the reverts that Squire proposed."""
 
-from sqlalchemy import Column, Integer, String, Table
+from sqlalchemy import Column, Index, Integer, String, Table
 
 from squire_pipelines.domain.base_checks import BaseVerdict
 from squire_pipelines.ledger.columns import CleanText, UtcDateTime, metadata, one_of
@@ -19,10 +19,11 @@ base_watches = Table(
     Column("revert_number", Integer),
     Column("revert_url", CleanText),
     Column("revert_error", CleanText),
-    Column("told", CleanText),
+    Column("announced_reason", CleanText),
     Column("tell_tries", Integer),
     Column("tell_again_at", UtcDateTime),
     Column("tell_error", CleanText),
     Column("updated_at", UtcDateTime, nullable=False),
     one_of("verdict", BaseVerdict),
+    Index(None, "updated_at"),
 )

@@ -61,7 +61,7 @@ def to_tell(tx: Transaction, *, limit: int = 20) -> tuple[WatchedBase, ...]:
     row = base_watches.c
     is_due = or_(row.tell_again_at.is_(None), row.tell_again_at <= tx.now)
     is_settled = or_(row.revert_tries.is_(None), row.revert_number.is_not(None), row.revert_error.is_not(None))
-    return _read(tx, row.verdict.in_(_SAID) & row.told.is_(None) & is_due & is_settled, limit=limit)
+    return _read(tx, row.verdict.in_(_SAID) & row.announced_reason.is_(None) & is_due & is_settled, limit=limit)
 
 
 def get(tx: Transaction, task_id: str) -> WatchedBase | None:
@@ -172,7 +172,7 @@ def record_telling(tx: Transaction, watched: WatchedBase, error: str | None) -> 
     """Record how a try to say it ended; after the last that failed, it counts as said."""
     values: dict[str, Any] = {"tell_error": error}
     if error is None or watched.tell_tries + 1 >= MAX_TRIES:
-        values |= {"told": watched.reason, "tell_again_at": None}
+        values |= {"announced_reason": watched.reason, "tell_again_at": None}
     _put(tx, watched, values)
 
 

@@ -35,14 +35,14 @@ class DashboardState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Dashboard:
-    """A repository's row. `written` and `seen` are digests: of the text as we wrote it, and as GitHub had it then."""
+    """A repository's row. `written_digest` is of the text as we wrote it, `stored_digest` of what GitHub had then."""
 
     repository: str
     epoch: str
     number: int | None
     state: DashboardState
-    written: str | None
-    seen: str | None
+    written_digest: str | None
+    stored_digest: str | None
     woken: bool
     looked_at: datetime | None
     tries: int
@@ -103,7 +103,7 @@ def begin(tx: Transaction, repository: str, epoch: str, *, enabled: bool, poll_s
 
 
 def record(tx: Transaction, repository: str, **columns: Any) -> None:
-    """Record what a look found out or wrote: `number`, `state`, `written`, `seen`."""
+    """Record what a look found out or wrote: `number`, `state`, `written_digest`, `stored_digest`."""
     _set(tx, repository, columns)
 
 

@@ -64,7 +64,7 @@ def untold(tx: Transaction) -> tuple[ExpiredPull, ...]:
         .where(
             row.state == PullRequestState.CLOSED,
             row.expired_at > tx.now - _TOLD_FOR,
-            row.told_reason.is_distinct_from(row.expired_reason),
+            row.announced_reason.is_distinct_from(row.expired_reason),
         )
         .order_by(row.expired_at, row.task_id)
     )

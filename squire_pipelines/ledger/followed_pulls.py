@@ -328,14 +328,14 @@ def record_tell_error(tx: Transaction, task_id: str, error: str) -> None:
     _set(tx, task_id, {"tell_error": error})
 
 
-def record_told(tx: Transaction, task_id: str, reason: str | None) -> None:
+def record_announced(tx: Transaction, task_id: str, reason: str | None) -> None:
     """Record that people were told on GitHub why a pull request is left to them; None: that it is not any more."""
-    _set(tx, task_id, {"told_reason": reason})
+    _set(tx, task_id, {"announced_reason": reason})
 
 
 def record_answered(tx: Transaction, task_id: str, work_id: str) -> None:
     """Record that the remarks which a task dealt with were answered, and those of earlier ones."""
-    _set(tx, task_id, {"answered": work_id})
+    _set(tx, task_id, {"answered_task_id": work_id})
 
 
 def take_up(tx: Transaction, task_id: str, *, actor: str, reason: str) -> bool:

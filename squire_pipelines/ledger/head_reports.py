@@ -23,7 +23,7 @@ _PER_LOOK = 200
 class ReportedHead:
     """A commit on which something was reported, or tried to be.
 
-    `reported` and `tried` are digests: of what GitHub has, and of what was tried last.
+    `reported_digest` is of what GitHub has, `tried_digest` of what was tried last.
     """
 
     repository: str
@@ -32,8 +32,8 @@ class ReportedHead:
     number: int
     place: ReportPlace | None
     check_run_id: int | None
-    reported: str | None
-    tried: str
+    reported_digest: str | None
+    tried_digest: str
     reports: int
     settled: bool
     tries: int
@@ -41,9 +41,9 @@ class ReportedHead:
 
     def is_due(self, report: HeadReport, now: datetime) -> bool:
         """Return whether this report is to be written now."""
-        if self.reported == report.digest or (self.again_at is not None and self.again_at > now):
+        if self.reported_digest == report.digest or (self.again_at is not None and self.again_at > now):
             return False
-        return self.tried != report.digest or self.tries < MAX_TRIES
+        return self.tried_digest != report.digest or self.tries < MAX_TRIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +101,9 @@ def begin(tx: Transaction, head: ReportedHead, report: HeadReport) -> ReportedHe
     known = of_heads(tx, [(head.repository, head.head_sha)]).get((head.repository, head.head_sha))
     if known is not None and not known.is_due(report, tx.now):
         return None
-    tries = 1 + (known.tries if known is not None and known.tried == report.digest else 0)
+    tries = 1 + (known.tries if known is not None and known.tried_digest == report.digest else 0)
     # Until the try is over, and where it is killed: what it may have written is found then.
-    values: dict[str, Any] = {"tried": report.digest, "tries": tries, "again_at": next_try(tx.now, tries)}
+    values: dict[str, Any] = {"tried_digest": report.digest, "tries": tries, "again_at": next_try(tx.now, tries)}
     if known is None:
         place = {"repository": head.repository, "head_sha": head.head_sha, "task_id": head.task_id}
         values |= place | {"number": head.number, "reports": 0, "settled": False}
@@ -121,7 +121,7 @@ def record_report(
     if place is ReportPlace.NONE:
         values |= {"error": "the token may write neither check runs nor statuses"}
     else:
-        values |= {"reported": report.digest, "reports": head_reports.c.reports + 1}
+        values |= {"reported_digest": report.digest, "reports": head_reports.c.reports + 1}
     if check_run_id is not None:
         values["check_run_id"] = check_run_id
     _set(tx, head, values)

@@ -54,6 +54,10 @@ _NAMED: Mapping[tuple[str, str], type[StrEnum]] = MappingProxyType(
         ("outcomes", "checks"): ChecksState,
     }
 )
+# Columns that had another name when an older Squire wrote the export.
+_RENAMED: Mapping[tuple[str, str], str] = MappingProxyType(
+    {("outcomes", "told_reason"): "announced_reason", ("outcomes", "answered"): "answered_task_id"}
+)
 _MAX_BRANCH = 120
 _MAX_TITLE = 100
 
@@ -338,7 +342,7 @@ def _depend(tx: Transaction, task_id: str, other: str) -> None:
 def _row(table: str, values: Any) -> dict[str, Any]:
     """Return a row as its table takes it. Raises ValueError for a column that an export does not have."""
     columns = metadata.tables[table].columns
-    row = dict(values)
+    row = {_RENAMED.get((table, name), name): value for name, value in dict(values).items()}
     for name, value in row.items():
         if name not in columns or name in LEFT_OUT.get(table, ()):
             raise ValueError(f"{table} has no {str(name)[:40]!r}")

@@ -1,6 +1,6 @@
 """The table of Squire's own merges: how far each has come, and what was said of it."""
 
-from sqlalchemy import Column, Integer, String, Table
+from sqlalchemy import Column, Index, Integer, String, Table
 
 from squire_pipelines.domain.merging import MergeProgress, MergeWay
 from squire_pipelines.ledger.columns import CleanText, UtcDateTime, metadata, one_of
@@ -18,13 +18,14 @@ merges = Table(
     Column("head_sha", String(64)),
     Column("asked_at", UtcDateTime),
     Column("refusals", Integer),
-    Column("judged", CleanText),
+    Column("judged_facts", CleanText),
     Column("look_at", UtcDateTime),
-    Column("told", CleanText),
+    Column("announced_reason", CleanText),
     Column("tell_tries", Integer),
     Column("tell_again_at", UtcDateTime),
     Column("tell_error", CleanText),
     Column("updated_at", UtcDateTime, nullable=False),
     one_of("progress", MergeProgress),
     one_of("way", MergeWay),
+    Index(None, "updated_at"),
 )

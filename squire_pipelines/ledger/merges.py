@@ -35,7 +35,7 @@ class RecordedMerge:
     Args:
         task_id: Whose pull request.
         own: What Squire did about it.
-        judged: By which facts the ledger judged it last, in one text.
+        judged_facts: By which facts the ledger judged it last, in one text.
         look_at: When GitHub is asked about it again although nothing has changed.
         method: By which method the merge was asked for.
         refusals: How often GitHub refused it at this head.
@@ -44,7 +44,7 @@ class RecordedMerge:
 
     task_id: str
     own: OwnMerge
-    judged: str | None = None
+    judged_facts: str | None = None
     look_at: datetime | None = None
     method: str | None = None
     refusals: int = 0
@@ -71,25 +71,25 @@ def _recorded(row: Row[Any]) -> RecordedMerge:
         reason=row.reason,
     )
     return RecordedMerge(
-        row.task_id, own, row.judged, row.look_at, row.method, row.refusals or 0, tell_error=row.tell_error
+        row.task_id, own, row.judged_facts, row.look_at, row.method, row.refusals or 0, tell_error=row.tell_error
     )
 
 
 def record_decision(
-    tx: Transaction, outcome: Outcome, decision: MergeDecision, *, judged: str, look_at: datetime
+    tx: Transaction, outcome: Outcome, decision: MergeDecision, *, judged_facts: str, look_at: datetime
 ) -> None:
     """Record what a merge waits for, or how it ended, and when it is looked at again."""
     values: dict[str, Any] = {"progress": decision.progress, "reason": decision.reason}
     if decision.progress in _ENDED:
         values["head_sha"] = outcome.head_sha
-    _put(tx, outcome, {**values, "judged": judged, "look_at": look_at})
+    _put(tx, outcome, {**values, "judged_facts": judged_facts, "look_at": look_at})
 
 
-def postpone(tx: Transaction, outcome: Outcome, *, judged: str, look_at: datetime) -> None:
+def postpone(tx: Transaction, outcome: Outcome, *, judged_facts: str, look_at: datetime) -> None:
     """Record when a merge is looked at again of which GitHub did not say enough; what is known of it stays."""
-    if not _set(tx, outcome.task_id, {"judged": judged, "look_at": look_at}):
+    if not _set(tx, outcome.task_id, {"judged_facts": judged_facts, "look_at": look_at}):
         waits = MergeDecision(MergeProgress.WAITING, "waits for GitHub's answer")
-        record_decision(tx, outcome, waits, judged=judged, look_at=look_at)
+        record_decision(tx, outcome, waits, judged_facts=judged_facts, look_at=look_at)
 
 
 def begin_request(tx: Transaction, outcome: Outcome, decision: MergeDecision, head_sha: str) -> bool:
@@ -123,9 +123,9 @@ def begin_taking_back(tx: Transaction, outcome: Outcome) -> None:
     _set(tx, outcome.task_id, {"progress": MergeProgress.REQUESTED})
 
 
-def record_armed(tx: Transaction, outcome: Outcome, reason: str, *, judged: str, look_at: datetime) -> None:
+def record_armed(tx: Transaction, outcome: Outcome, reason: str, *, judged_facts: str, look_at: datetime) -> None:
     """Record that GitHub's auto-merge or its merge queue has a pull request, and when it is looked at again."""
-    values = {"progress": MergeProgress.ARMED, "reason": reason, "judged": judged, "look_at": look_at}
+    values = {"progress": MergeProgress.ARMED, "reason": reason, "judged_facts": judged_facts, "look_at": look_at}
     _put(tx, outcome, values)
 
 
@@ -145,14 +145,20 @@ def record_merged(tx: Transaction, outcome: Outcome, *, merge_sha: str | None = 
     _audit(tx, outcome, "pull_request.merged", detail)
 
 
-def record_refusal(tx: Transaction, outcome: Outcome, reason: str, *, judged: str, for_good: bool) -> bool:
+def record_refusal(tx: Transaction, outcome: Outcome, reason: str, *, judged_facts: str, for_good: bool) -> bool:
     """Record that GitHub refused a merge; return whether nobody asks again at this head."""
     known = get(tx, outcome.task_id)
     refusals = (known.refusals if known else 0) + 1
     ends = for_good or refusals >= MAX_REFUSALS
     progress = MergeProgress.REFUSED if ends else MergeProgress.WAITING
     look_at = next_try(tx.now, refusals)
-    values = {"progress": progress, "reason": reason, "refusals": refusals, "judged": judged, "look_at": look_at}
+    values = {
+        "progress": progress,
+        "reason": reason,
+        "refusals": refusals,
+        "judged_facts": judged_facts,
+        "look_at": look_at,
+    }
     _put(tx, outcome, values)
     return ends
 
@@ -179,7 +185,7 @@ def permit_again(tx: Transaction, task_id: str) -> bool:
     ended = merges.c.progress.in_(_ENDED)
     values = {"progress": MergeProgress.WAITING, "reason": "asked for again", "refusals": 0, "look_at": tx.now}
     query = update(merges).where(merges.c.task_id == task_id, ended)
-    return bool(tx.execute(query.values(**values, told=None, **_NOT_TOLD, updated_at=tx.now)).rowcount)
+    return bool(tx.execute(query.values(**values, announced_reason=None, **_NOT_TOLD, updated_at=tx.now)).rowcount)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +199,7 @@ class MergeEnd:
 
 def to_tell(tx: Transaction, *, limit: int = 20) -> tuple[MergeEnd, ...]:
     """Return the merges that ended before they were one, of which nothing was said yet, those that are due."""
-    is_new = or_(merges.c.told.is_(None), merges.c.told != merges.c.reason)
+    is_new = or_(merges.c.announced_reason.is_(None), merges.c.announced_reason != merges.c.reason)
     is_due = or_(merges.c.tell_again_at.is_(None), merges.c.tell_again_at <= tx.now)
     query = (
         select(merges.c.task_id, merges.c.progress, merges.c.reason)
@@ -220,7 +226,7 @@ def begin_telling(tx: Transaction, task_id: str) -> int | None:
 def record_telling(tx: Transaction, end: MergeEnd, tries: int, error: str | None) -> None:
     """Record how a try to say it ended; after the last that failed, it counts as said."""
     if error is None or tries >= MAX_TRIES:
-        _set(tx, end.outcome.task_id, {"told": end.reason, **_NOT_TOLD, "tell_error": error})
+        _set(tx, end.outcome.task_id, {"announced_reason": end.reason, **_NOT_TOLD, "tell_error": error})
     else:
         _set(tx, end.outcome.task_id, {"tell_error": error})
 

@@ -38,7 +38,7 @@ _SUBJECTS = {
 
 _OF_ENDING = "landed ending ending_reason ended_by ended_by_pr people_commits people_added people_removed judged_at"
 _OPENED_AGAIN: Mapping[str, None] = MappingProxyType(
-    dict.fromkeys(("expired_at", "expired_reason", "told_reason", "reviewed_at", "reviews"))
+    dict.fromkeys(("expired_at", "expired_reason", "announced_reason", "reviewed_at", "reviews"))
 )
 """What is no longer true of one that was opened again; how long nothing happens on it counts from then."""
 _NOT_ENDED: Mapping[str, None] = MappingProxyType(dict.fromkeys(_OF_ENDING.split()))
@@ -68,8 +68,8 @@ class Outcome:
     polled_at: datetime | None = None
     landed: bool | None = None
     handed_over: str | None = None
-    told_reason: str | None = None
-    answered: str | None = None
+    announced_reason: str | None = None
+    answered_task_id: str | None = None
     taken_up_at: datetime | None = None
     taken_up_head: str | None = None
     tell_tries: int | None = None

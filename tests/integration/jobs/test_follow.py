@@ -233,7 +233,7 @@ def test_refused_answers_are_tried_a_few_times_and_keep_nothing_else_from_being_
     (comment,) = our_pull(forge)["comments"]
     assert "it is theirs" in comment, "the comment is written though the answer was refused"
     row = outcome_row(pipeline)
-    assert (row.tell_tries, row.told_reason, row.answered) == (1, "it is theirs", None)
+    assert (row.tell_tries, row.announced_reason, row.answered_task_id) == (1, "it is theirs", None)
     assert row.tell_error
     assert not has_to_say(pipeline), "it waits before it asks again"
     waits = [row.tell_again_at - row.updated_at]
@@ -247,7 +247,7 @@ def test_refused_answers_are_tried_a_few_times_and_keep_nothing_else_from_being_
             waits.append(row.tell_again_at - row.updated_at)
     assert waits == sorted(waits)
     assert (row.tell_tries, row.tell_again_at) == (None, None)
-    assert row.answered is not None, "it counts as said"
+    assert row.answered_task_id is not None, "it counts as said"
     assert "locked" in row.tell_error
     assert f"given up after {MAX_TRIES} tries" in capfd.readouterr().err
     # No fault is left: another try would succeed, and be seen.

@@ -103,7 +103,7 @@ def test_what_is_left_to_people_is_taken_up_from_the_head_that_it_has(ledger: Le
     with ledger.write() as tx:
         why = "somebody pushed"
         followed_pulls.record_state(tx, followed, FollowState.HANDED_OVER, why, handed_over=why)
-        followed_pulls.record_told(tx, task_id, why)
+        followed_pulls.record_announced(tx, task_id, why)
         followed_pulls.record_answered(tx, task_id, "t1")
     clock.now += timedelta(minutes=1)
     with ledger.write() as tx:
@@ -111,7 +111,7 @@ def test_what_is_left_to_people_is_taken_up_from_the_head_that_it_has(ledger: Le
     followed = read(ledger, task_id)
     assert followed.outcome.head_sha in followed.own_heads
     outcome = followed.outcome
-    assert (outcome.handed_over, outcome.told_reason, outcome.answered) == (None, why, "t1"), (
+    assert (outcome.handed_over, outcome.announced_reason, outcome.answered_task_id) == (None, why, "t1"), (
         "its comment still says so"
     )
 

@@ -252,6 +252,22 @@ def test_an_export_comes_back_as_it_was(
     assert rows_as_told_by_events(other) == rows_as_stored(other)
 
 
+def test_an_export_with_earlier_names_of_columns_is_read(
+    ledger: Ledger, open_at: Callable[..., Ledger], tmp_path: Path, folder: Callable[..., Path]
+) -> None:
+    take(ledger, folder(old("merged", status="completed", prNumber=8, prMerged=True)))
+    with ledger.read() as tx:
+        (line,) = export_tasks(tx, TaskQuery())
+    line["outcomes"][0] |= {"told_reason": "it is theirs", "answered": "t2"}
+    (tmp_path / "x.jsonl").write_text(json.dumps(line))
+    other = open_at(f"sqlite:///{tmp_path / 'other.sqlite'}")
+    other.ensure_schema()
+    assert take(other, tmp_path / "x.jsonl").reasons == []
+    with other.read() as tx:
+        row = tx.execute(select(tables.outcomes)).one()
+    assert (row.announced_reason, row.answered_task_id) == ("it is theirs", "t2")
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from squire_pipelines.ledger.tables import metadata
 from tests.support import house
 from tests.support.house import PACKAGE, ROOT
 
@@ -84,6 +85,11 @@ def test_no_folder_is_part_of_an_import_circle() -> None:
 
 def test_every_name_says_what_it_holds() -> None:
     assert house.names_that_say_nothing() == []
+
+
+def test_every_column_of_the_ledger_says_what_it_holds() -> None:
+    columns = [column for table in metadata.tables.values() for column in table.columns]
+    assert [str(column) for column in columns if set(column.name.split("_")) & house.EMPTY_NAMES] == []
 
 
 # What writes without passing `terminal/`, and why it may.
