@@ -105,7 +105,9 @@ def _comments(ticket: Ticket, context: Context, **arguments: Any) -> Any:
 
 @on("PullRequest", "reviews")
 def _reviews(pull: Pull, context: Context, **arguments: Any) -> Any:
-    return page(store.reviews(context.view.con, pull), "reviews", **paging(arguments))
+    states = arguments.get("states")
+    reviews = [one for one in store.reviews(context.view.con, pull) if states is None or one.state in states]
+    return page(reviews, "reviews", **paging(arguments))
 
 
 @on("PullRequest", "reviewThreads")

@@ -15,7 +15,8 @@ _WITH_ITS_BRANCH = timedelta(seconds=2)
 the branch presses two buttons."""
 _SAID_WITH_CLOSING = timedelta(minutes=10)
 _SUPERSEDED = re.compile(
-    r"\b(?:superseded|replaced|obsoleted) (?:by|in|with) (?:\S{1,200}/pull/|#)(?P<number>\d{1,9})\b", re.IGNORECASE
+    r"\b(?:superseded|replaced|obsoleted) (?:by|in|with) (?:(?P<pulls>\S{1,200}/pull)/|#)(?P<number>\d{1,9})\b",
+    re.IGNORECASE,
 )
 _REVERTED_COMMIT = re.compile(r"^This reverts commit (?P<sha>[0-9a-f]{40})\b", re.MULTILINE)
 
@@ -60,6 +61,8 @@ class CloseFacts:
         branch_deleted_by: Who deleted it.
         words: What the account that closed it wrote on it about that time.
         issues_closed_by: The pull requests that closed the issues which it would have closed, by the issues' numbers.
+        pulls_url: What the addresses of the repository's pull requests begin with; empty where it is not known. A
+            number of another repository says nothing here, so that only its own count in all of these.
     """
 
     at: datetime | None = None
@@ -71,6 +74,7 @@ class CloseFacts:
     branch_deleted_by: ClosingActor | None = None
     words: tuple[str, ...] = ()
     issues_closed_by: Mapping[int, int] = field(default_factory=lambda: MappingProxyType({}))
+    pulls_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,12 +153,19 @@ def _successor(facts: CloseFacts, number: int, own: int | None) -> tuple[int, st
     for issue, other in sorted(facts.issues_closed_by.items()):
         if other != number:
             return other, f"superseded by #{other}, which closed issue #{issue}"
-    for match in filter(None, map(_SUPERSEDED.search, facts.words)):
-        if (other := int(match["number"])) != number:
+    for match in (match for words in facts.words for match in _SUPERSEDED.finditer(words)):
+        other = int(match["number"])
+        if other != number and _is_of_repository(match["pulls"], facts.pulls_url):
             return other, f"superseded by #{other}, as {facts.by} wrote"
     if own not in {None, number}:
         return own or 0, f"superseded by #{own}, which is Squire's too and about the same"
     return None
+
+
+def _is_of_repository(pulls: str | None, pulls_url: str) -> bool:
+    """Return whether the address of a pull request, up to its number, is one of the repository; None is `#`."""
+    own = "/".join(pulls_url.split("/")[-3:])
+    return pulls is None or f"/{pulls}".casefold().endswith(f"/{own}".casefold())
 
 
 def _went_with_branch(facts: CloseFacts) -> bool:

@@ -108,7 +108,7 @@ async def _ask(ledger: Ledger, client: GitHubClient, outcome: Outcome) -> PullRe
     """Record what GitHub says of a pull request now; return its state, None where it is gone."""
     place = (outcome.repository, outcome.pr_number)
     answered = await pull_request_reports(client, {outcome.repository: [outcome.pr_number]})
-    if (error := answered.errors.get(outcome.repository)) is not None:
+    if (error := answered.error_of(*place)) is not None:
         raise error
     report = answered.reports.get(place)
     if report is None:

@@ -228,7 +228,7 @@ def _record_refusal(ledger: Ledger, followed: Followed, refused: MergeRefused) -
 async def _record_end(ledger: Ledger, client: GitHubClient, outcome: Outcome) -> None:
     """Record at once that a pull request is merged; a delivery or the next poll says so otherwise."""
     answered = await pull_request_reports(client, {outcome.repository: [outcome.pr_number]})
-    for error in answered.errors.values():
+    if (error := answered.error_of(outcome.repository, outcome.pr_number)) is not None:
         raise error
     with ledger.write() as tx:
         for report in answered.reports.values():

@@ -18,8 +18,8 @@ from squire_pipelines.errors import GitHubNotFoundError, GitHubPermissionError, 
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.models import Actor, GitHubModel, GraphQLModel, Nodes, Rollup, Text, parse
 from squire_pipelines.github.provenance import author_of
-from squire_pipelines.github.review_bots import confidence_of, judged_head_of, judges_other_head
-from squire_pipelines.github.signals import checks_state, is_bot
+from squire_pipelines.github.review_bots import judged_head_of, judges_other_head, least_confidence_of
+from squire_pipelines.github.signals import checks_state, is_bot, login
 
 MAX_FILES = 300
 """GitHub compares so many files at most."""
@@ -33,6 +33,7 @@ _UNDOING = {MergeWay.AUTO: "disable_auto_merge", MergeWay.QUEUE: "dequeue_pull_r
 
 
 class _CheckedCommit(GraphQLModel):
+    oid: str | None = None
     committed_date: datetime | None = None
     status_check_rollup: Rollup | None = None
 
@@ -84,6 +85,7 @@ class MergeablePull(GraphQLModel):
     auto_merge_request: dict[str, object] | None = None
     commits: Nodes[_CommitOfPull] = Nodes()
     reviews: Nodes[_MergeReview] | None = None
+    opinions: Nodes[_MergeReview] | None = None
     comments: Nodes[_DatedComment] = Nodes()
     review_threads: _Threads = _Threads()
     timeline_items: Nodes[_RequestEnd] = Nodes()
@@ -101,8 +103,10 @@ class MergeablePull(GraphQLModel):
 
     @property
     def checks(self) -> ChecksState:
-        """What all checks of its head say."""
+        """What all checks of its head say; they are waited for where GitHub shows those of another commit."""
         commit = self.commits.nodes[-1].commit if self.commits.nodes else None
+        if commit is not None and commit.oid not in {None, self.head_ref_oid}:
+            return ChecksState.PENDING
         return checks_state(commit.status_check_rollup if commit else None)
 
     @property
@@ -132,28 +136,31 @@ class MergeablePull(GraphQLModel):
 
     @property
     def objectors(self) -> tuple[str, ...]:
-        """The people whose last word asks for changes, of whatever commit."""
+        """Whose last word asks for changes, of whatever commit: people, bots, and accounts that are gone."""
         last = self._last_opinions()
-        return tuple(login for login, review in last.items() if review.state == "CHANGES_REQUESTED")
+        return tuple(login(one.author) for one in last.values() if one.state == "CHANGES_REQUESTED")
 
     @property
     def approvers(self) -> tuple[Author, ...]:
         """The people whose last word on the present head is an approval; whether they may, is not known yet."""
         approved = [one for one in self._last_opinions().values() if one.state == "APPROVED"]
-        authors = [author_of(one.author, one.author_association) for one in approved if one.commit == self.head_ref_oid]
+        people = [one for one in approved if one.commit == self.head_ref_oid and not is_bot(one.author)]
+        authors = [author_of(one.author, one.author_association) for one in people]
         return tuple(author for author in authors if author is not None)
 
     def _last_opinions(self) -> dict[str, _MergeReview]:
-        reviews = self.reviews.nodes if self.reviews else ()
-        people = [one for one in reviews if one.author and not is_bot(one.author) and one.state in _OPINIONS]
-        return {one.author.login: one for one in people if one.author}
+        """Return everybody's last opinion. Words that are none, as each answer in a thread is, hide no older one."""
+        reviews = self.opinions.nodes if self.opinions else ()
+        # Nobody knows which of the reviews of accounts that are gone are of the same one: each counts.
+        known = enumerate(one for one in reviews if one.state in _OPINIONS)
+        return {f"{one.author.typename}/{one.author.login}" if one.author else f"/{at}": one for at, one in known}
 
     def judgements(self, bots: tuple[str, ...]) -> tuple[BotJudgement, ...]:
         """Return how sure each of these bots is of the present head, by its last word on it."""
         known = {bot_name(bot) for bot in bots}
         judged: dict[str, float] = {}
         for actor, body in self._words_on_head():
-            confidence = confidence_of(body)
+            confidence = least_confidence_of(body)
             if is_bot(actor) and bot_name(actor.login) in known and confidence is not None:
                 judged[bot_name(actor.login)] = confidence
         return tuple(BotJudgement(bot, confidence) for bot, confidence in judged.items())

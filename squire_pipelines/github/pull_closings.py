@@ -21,6 +21,7 @@ class _Closer(GraphQLModel):
     typename: str = Field(alias="__typename")
     oid: str | None = None
     number: int | None = None
+    url: Text = ""
 
 
 class _TimelineItem(GraphQLModel):
@@ -51,6 +52,7 @@ class _MergeCommit(GraphQLModel):
 
 
 class _EndedPull(GraphQLModel):
+    url: Text = ""
     author: Actor | None = None
     merged_by: Actor | None = None
     merge_commit: _MergeCommit | None = None
@@ -111,16 +113,26 @@ def _close_facts(pull: _EndedPull) -> CloseFacts:
         by=by,
         author=pull.author.login if pull.author else None,
         closing_commit=closer.oid if closer else None,
-        closing_pull=closer.number if closer else None,
+        closing_pull=_own_number(pull, closer),
         branch_deleted_at=deleted.created_at if deleted else None,
         branch_deleted_by=_actor(deleted.actor) if deleted else None,
         words=_words(pull, at, by),
+        pulls_url=_pulls_url(pull.url),
         issues_closed_by=_closers_of_issues(pull),
     )
 
 
 def _actor(actor: Actor | None) -> ClosingActor | None:
     return ClosingActor(actor.login, is_bot(actor)) if actor is not None else None
+
+
+def _own_number(pull: _EndedPull, closer: _Closer | None) -> int | None:
+    """Return the number of the pull request that closed something; one of another repository has one of its own."""
+    return closer.number if closer is not None and _pulls_url(closer.url) == _pulls_url(pull.url) else None
+
+
+def _pulls_url(url: str) -> str:
+    return url.rpartition("/")[0]
 
 
 def _words(pull: _EndedPull, at: datetime | None, by: ClosingActor | None) -> tuple[str, ...]:
@@ -135,10 +147,5 @@ def _words(pull: _EndedPull, at: datetime | None, by: ClosingActor | None) -> tu
 
 def _closers_of_issues(pull: _EndedPull) -> Mapping[int, int]:
     issues = pull.closing_issues_references.nodes if pull.closing_issues_references else ()
-    closers = {
-        issue.number: item.closer.number
-        for issue in issues
-        for item in issue.timeline_items.nodes
-        if item.closer is not None
-    }
+    closers = {issue.number: _own_number(pull, item.closer) for issue in issues for item in issue.timeline_items.nodes}
     return {issue: number for issue, number in closers.items() if number is not None}

@@ -23,6 +23,9 @@ from squire_pipelines.github.query_texts import load_query
 from squire_pipelines.github.signals import checks_state
 
 REPORTS_PER_QUERY = 50
+_MAX_HALVINGS = 6
+"""Of one query: enough to find one pull request among fifty, and few where GitHub answers nothing at all."""
+
 _STATES = {"OPEN": PullRequestState.OPEN, "CLOSED": PullRequestState.CLOSED, "MERGED": PullRequestState.MERGED}
 _MERGES = {"MERGEABLE": Mergeability.MERGEABLE, "CONFLICTING": Mergeability.CONFLICTING}
 _REVIEWS = {decision.upper(): decision for decision in ReviewDecision}
@@ -57,17 +60,25 @@ class _ReportedPullRequest(WithHead):
 
 @dataclass(slots=True)
 class PullRequestReports:
-    """What GitHub says of pull requests, by repository and number, and why it says nothing of those of a repository."""
+    """What GitHub says of pull requests, by repository and number, and why it says nothing of those of a repository.
+
+    `unread` has those of which alone it says nothing, such as one with more checks than it can add up in time.
+    """
 
     reports: dict[tuple[str, int], PullRequestReport] = field(default_factory=dict)
     errors: dict[str, GitHubError] = field(default_factory=dict)
+    unread: dict[tuple[str, int], GitHubError] = field(default_factory=dict)
+
+    def error_of(self, repository: str, number: int) -> GitHubError | None:
+        """Return why GitHub says nothing of a pull request; None where it does, or shows none."""
+        return self.errors.get(repository) or self.unread.get((repository, number))
 
 
 async def pull_request_reports(client: GitHubClient, pulls: Mapping[str, Iterable[int]]) -> PullRequestReports:
     """Return what GitHub says of many pull requests of many repositories, in one request for each 50.
 
     Numbers that do not exist are left out. An error of one repository is its own: where GitHub does not answer a whole
-    query, that is asked again in halves.
+    query, that is asked again in halves, down to the one pull request that it cannot answer.
     """
     answered = PullRequestReports()
     by_credential: dict[str, list[tuple[str, int]]] = defaultdict(list)
@@ -80,11 +91,13 @@ async def pull_request_reports(client: GitHubClient, pulls: Mapping[str, Iterabl
         by_credential[credential] += [(repository, number) for number in sorted(set(numbers))]
     for named in by_credential.values():
         for start in range(0, len(named), REPORTS_PER_QUERY):
-            await _ask(client, named[start : start + REPORTS_PER_QUERY], answered)
+            await _ask(client, named[start : start + REPORTS_PER_QUERY], answered, halvings=[])
     return answered
 
 
-async def _ask(client: GitHubClient, named: Sequence[tuple[str, int]], answered: PullRequestReports) -> None:
+async def _ask(
+    client: GitHubClient, named: Sequence[tuple[str, int]], answered: PullRequestReports, *, halvings: list[int]
+) -> None:
     request = f"the query for {len(named)} pull requests"
     numbers: dict[str, list[int]] = defaultdict(list)
     for repository, number in named:
@@ -100,30 +113,35 @@ async def _ask(client: GitHubClient, named: Sequence[tuple[str, int]], answered:
         is_of_query = (
             isinstance(error, GitHubUnavailableError | GitHubValidationError) and "reason" not in error.context
         )
-        if is_of_query and len(numbers) > 1:
+        if is_of_query and len(named) > 1 and len(halvings) < _MAX_HALVINGS:
             middle = len(named) // 2
-            await _ask(client, named[:middle], answered)
-            await _ask(client, named[middle:], answered)
+            halvings.append(middle)
+            await _ask(client, named[:middle], answered, halvings=halvings)
+            await _ask(client, named[middle:], answered, halvings=halvings)
         else:
-            answered.errors |= dict.fromkeys(numbers, error)
+            answered.unread |= dict.fromkeys(named, error)
         return
     # An error without a path is one of all.
-    failed = {
-        str(part.path[0]) if part.path else "": part.error for part in answer.errors if not _is_missing_number(part)
-    }
+    failed = {tuple(map(str, part.path[:2])): part.error for part in answer.errors if not _is_missing_number(part)}
     for place, (repository, chunk) in enumerate(numbers.items()):
-        if (missing := failed.get(f"r{place}") or failed.get("")) is not None:
+        if (missing := failed.get((f"r{place}",)) or failed.get(())) is not None:
             answered.errors[repository] = missing
             continue
         fields = answer.data.get(f"r{place}") or {}
-        try:
-            parts = {number: data for number in chunk if (data := fields.get(f"pr{number}")) is not None}
-            answered.reports |= {
-                (repository, number): _report(repository, parse(_ReportedPullRequest, data, request=request))
-                for number, data in parts.items()
-            }
-        except GitHubError as error:
-            answered.errors[repository] = error
+        for number in chunk:
+            if (hidden := failed.get((f"r{place}", f"pr{number}"))) is not None:
+                answered.unread[repository, number] = hidden
+            elif (data := fields.get(f"pr{number}")) is not None:
+                _read(answered, repository, number, data, request)
+
+
+def _read(answered: PullRequestReports, repository: str, number: int, data: object, request: str) -> None:
+    try:
+        pull = parse(_ReportedPullRequest, data, request=request)
+    except GitHubError as error:
+        answered.unread[repository, number] = error
+    else:
+        answered.reports[repository, number] = _report(repository, pull)
 
 
 def _is_missing_number(failed: FieldError) -> bool:

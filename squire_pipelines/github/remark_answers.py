@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from pydantic import AliasPath, Field
 
-from squire_pipelines.errors import GitHubNotFoundError, GitHubPermissionError
+from squire_pipelines.errors import GitHubError, GitHubNotFoundError, GitHubPermissionError, GitHubValidationError
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.models import Actor, GraphQLModel, Nodes, Text, parse
 from squire_pipelines.observability.logging import Component, get_logger
@@ -96,15 +96,20 @@ async def answer_remarks(
     over; a thread that the token may not resolve stays open. Of the newest hundred threads and comments.
 
     Raises:
-        GitHubError: GitHub cannot be reached, or the token may not answer.
+        GitHubError: GitHub cannot be reached, or the token may not answer. Where it refuses one answer alone, all
+            others are given first.
     """
     if not answers:
         return
     pull = await _read(client, place)
     threads = {thread.id: thread for thread in pull.threads.nodes}
+    refusal: GitHubError | None = None
     for answer in answers:
         if (thread := threads.get(answer.remark)) is not None:
-            await _answer_thread(client, place, thread, marks.answer, answer)
+            try:
+                await _answer_thread(client, place, thread, marks.answer, answer)
+            except (GitHubNotFoundError, GitHubValidationError) as error:
+                refusal = error  # such as of a thread whose first remark has gone meanwhile
     places = {one.id: one for one in (*pull.reviews.nodes, *pull.comments.nodes)}
     lines = [
         f"- {_named(places[key])}: {answer.text}"
@@ -113,6 +118,8 @@ async def answer_remarks(
     ]
     if lines:
         await _add_to_comment(client, place, marks, lines, pull.comments.nodes)
+    if refusal is not None:
+        raise refusal
 
 
 async def show_heard(client: GitHubClient, place: PullPlace, remarks: Iterable[str]) -> None:

@@ -111,11 +111,21 @@ def parse_summary(body: str) -> BotSummary:
 
 def confidence_of(body: str) -> float | None:
     """Return a confidence written as `n/m`, from 0 to 1; None without one, of nothing, or of more than all."""
-    match = _CONFIDENCE.search(_TAG.sub(" ", body))
-    if match is None:
-        return None
-    part, whole = float(match[1]), float(match[2])
-    return round(part / whole, 4) if whole > 0 and part <= whole else None
+    return next(_confidences(body), None)
+
+
+def least_confidence_of(body: str) -> float | None:
+    """Return the lowest confidence that a text names; None without one.
+
+    A bot may quote the change, and what is written there must not count for more than its own word.
+    """
+    return min((confidence for confidence in _confidences(body) if confidence is not None), default=None)
+
+
+def _confidences(body: str) -> Iterator[float | None]:
+    for match in _CONFIDENCE.finditer(_TAG.sub(" ", body)):
+        part, whole = float(match[1]), float(match[2])
+        yield round(part / whole, 4) if whole > 0 and part <= whole else None
 
 
 def judged_head_of(body: str) -> str | None:

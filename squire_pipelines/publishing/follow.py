@@ -205,18 +205,21 @@ async def _poll(
     answered = await pull_request_reports(client, by_repository)
     for repository, error in answered.errors.items():
         log.warning("%s: pull requests could not be asked about: %s", repository, error)
+    first_unread = {repository: (number, error) for (repository, number), error in reversed(answered.unread.items())}
+    for repository, (number, error) in first_unread.items():
+        log.warning("%s#%d, and maybe others of it, could not be asked about: %s", repository, number, error)
     with ledger.write() as tx:
         for report in answered.reports.values():
             outcomes.apply_report(tx, report, actor="poll")
         vanished = vanished_pulls.record_shown(
             tx,
-            asked={task_id for (name, _), task_id in task_of.items() if name not in answered.errors},
+            asked={task_id for pull, task_id in task_of.items() if answered.error_of(*pull) is None},
             shown={task_of[pull] for pull in answered.reports if pull in task_of},
         )
     for (repository, number), task_id in task_of.items():
         if task_id in vanished:
             log.warning("%s#%d is left to people: %s", repository, number, vanished_pulls.VANISHED)
-    summary.asked += sum(len(numbers) for name, numbers in by_repository.items() if name not in answered.errors)
+    summary.asked += sum(answered.error_of(*pull) is None for pull in task_of)
 
 
 async def _settle_approvals(

@@ -21,7 +21,7 @@ from squire_pipelines.domain.pull_endings import (
 
 AT = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 MARA, STALE_BOT = ClosingActor("mara", is_bot=False), ClosingActor("stale", is_bot=True)
-CLOSED = CloseFacts(at=AT, by=MARA, author="squire[bot]")
+CLOSED = CloseFacts(at=AT, by=MARA, author="squire[bot]", pulls_url="https://github.com/acme/app/pull")
 COMMIT = "c" * 40
 
 
@@ -51,6 +51,18 @@ COMMIT = "c" * 40
             replace(CLOSED, words=("no", "replaced by https://github.com/acme/app/pull/12, thanks")),
             "superseded",
             "superseded by #12, as mara wrote",
+        ),
+        (
+            replace(
+                CLOSED, words=("Superseded by https://h/lib/pull/12, replaced by [it](https://H/Acme/app/pull/13).",)
+            ),
+            "superseded",
+            "superseded by #13, as mara wrote",
+        ),
+        (
+            replace(CLOSED, words=("Superseded by https://github.com/acme/lib/pull/12.",)),
+            "closed_by_person",
+            "closed by mara",
         ),
         (replace(CLOSED, words=("see #12", "superseded by #7")), "closed_by_person", "closed by mara"),
     ],

@@ -162,7 +162,7 @@ async def test_report_of_a_merged_pull_request(client_of: ClientOf) -> None:
 
 async def test_report_of_another_shape_is_unavailable(client_of: ClientOf) -> None:
     fake = FakeGitHub({"PullRequestReports": answer({"r0": {"pr5": {"number": 5}}})})
-    error = (await pull_request_reports(client_of(fake), {"o/r": [5]})).errors["o/r"]
+    error = (await pull_request_reports(client_of(fake), {"o/r": [5]})).error_of("o/r", 5)
     assert isinstance(error, GitHubUnavailableError)
     assert "url" in str(error)
 
@@ -187,6 +187,17 @@ async def test_many_reports_take_one_request_for_each_fifty(client_of: ClientOf)
     assert sorted(reports) == [("o/r", n) for n in range(1, 61) if n != 3]
     assert reports["o/r", 7].number == 7
     assert len(asked) == 2
+
+
+async def test_a_pull_request_that_github_cannot_read_hides_no_other_one(client_of: ClientOf) -> None:
+    path = ["r0", "pr6", "commits", "nodes", 0, "commit", "statusCheckRollup"]
+    hidden = {"type": "FORBIDDEN", "message": "Resource not accessible by integration", "path": path}
+    content = {"r0": {"pr5": report(), "pr6": report(6), "pr7": {"number": 7}, "pr8": report(8)}}
+    fake = FakeGitHub({"PullRequestReports": answer(content, errors=[hidden])})
+    answered = await pull_request_reports(client_of(fake), {"o/r": [5, 6, 7, 8]})
+    assert sorted(answered.reports) == [("o/r", 5), ("o/r", 8)]
+    assert sorted(answered.unread) == [("o/r", 6), ("o/r", 7)]
+    assert answered.errors == {}
 
 
 async def test_no_numbers_ask_nothing(client_of: ClientOf) -> None:
@@ -218,7 +229,22 @@ async def test_a_query_of_many_repositories_that_github_does_not_answer_is_asked
 
     answered = await pull_request_reports(client_of(Halves()), {"o/r": [5], "o/bad": [1], "p/s": [7]})
     assert sorted(answered.reports) == [("o/r", 5), ("p/s", 7)]
-    assert isinstance(answered.errors["o/bad"], GitHubUnavailableError)
+    assert isinstance(answered.error_of("o/bad", 1), GitHubUnavailableError)
+
+
+async def test_one_pull_request_with_which_no_query_is_answered_is_found_by_halving(client_of: ClientOf) -> None:
+    asked = []
+
+    class OneIsBad(FakeGitHub):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            numbers = [n for n in range(1, 51) if f"pr{n}:" in request.content.decode()]
+            asked.append(numbers)
+            return httpx.Response(502) if 37 in numbers else answer({"r0": {f"pr{n}": report(n) for n in numbers}})
+
+    answered = await pull_request_reports(client_of(OneIsBad()), {"o/r": range(1, 51)})
+    assert sorted(answered.unread) == [("o/r", 37)]
+    assert len(answered.reports) == 49
+    assert len(asked) <= 13, asked
 
 
 @pytest.mark.parametrize(

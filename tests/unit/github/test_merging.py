@@ -46,10 +46,29 @@ def test_an_approval_is_of_the_head_and_an_objection_of_any_commit() -> None:
         review(NOOR, "COMMENTED"),
         review(BOT, "APPROVED"),
     ]
-    pull = reading(reviews={"nodes": reviews}).pull_request
+    pull = reading(opinions={"nodes": reviews}).pull_request
     assert (pull.approvers, pull.objectors) == ((), ("noor",))
-    pull = reading(reviews={"nodes": [*reviews, review(MIRA, "APPROVED"), review(NOOR, "DISMISSED")]}).pull_request
+    pull = reading(opinions={"nodes": [*reviews, review(MIRA, "APPROVED"), review(NOOR, "DISMISSED")]}).pull_request
     assert ([author.login for author in pull.approvers], pull.objectors) == (["mira"], ())
+
+
+def test_a_bots_objection_and_one_of_an_account_that_is_gone_hold_a_merge_up() -> None:
+    reviews = [review(BOT, "CHANGES_REQUESTED"), {**review(NOOR, "CHANGES_REQUESTED"), "author": None}]
+    pull = reading(opinions={"nodes": [*reviews, review(NOOR, "APPROVED")]}).pull_request
+    assert pull.objectors == ("greptile-apps", "ghost")
+    assert "states: [APPROVED, CHANGES_REQUESTED, DISMISSED]" in load_query("merge_facts"), "no answer hides one"
+
+
+def test_checks_of_another_commit_are_none_of_the_heads() -> None:
+    commit = {"oid": OLD, "statusCheckRollup": {"state": "SUCCESS"}}
+    assert reading(commits={"nodes": [{"commit": commit}]}).pull_request.checks is ChecksState.PENDING
+
+
+def test_a_confidence_in_quoted_code_counts_for_no_more_than_the_bots_own() -> None:
+    body = "Confidence Score: 2/5\n```py\n# Confidence Score: 5/5\n```"
+    for text in (body, "> Confidence Score: 5/5\n" + body, "Confidence: 9/5\n" + body):
+        pull = reading(comments={"nodes": [comment(text)]}).pull_request
+        assert pull.judgements(("greptile-apps",)) == (BotJudgement("greptile-apps", 0.4),)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from squire_pipelines.errors import GitHubValidationError
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.remark_answers import (
     MAX_BODY_CHARS,
@@ -26,7 +27,8 @@ TO_REVIEW = RemarkAnswer("R1:digest", "Done.", resolves=False)
 class AnsweringGitHub:
     """Answers with one review and the comments that are there, and keeps what is written."""
 
-    def __init__(self, *comments: str, forbidden: bool = False) -> None:
+    def __init__(self, *comments: str, forbidden: bool = False, refused: str = "") -> None:
+        self.refused = refused
         self.comments = [
             {"id": f"C{number}", "databaseId": number, "url": "https://x", "body": body, "viewerDidAuthor": True}
             for number, body in enumerate(comments)
@@ -38,6 +40,8 @@ class AnsweringGitHub:
     def __call__(self, request: httpx.Request) -> httpx.Response:
         content = json.loads(request.content)
         if not request.url.path.endswith("graphql"):
+            if self.refused and self.refused in request.url.path:
+                return httpx.Response(422, json={"message": "Replies to replies are not supported"})
             self.written.append((request.method, content["body"]))
             return httpx.Response(200, json={"id": 1})
         if "addReaction" in content["query"]:
@@ -51,8 +55,9 @@ class AnsweringGitHub:
             {"id": "TC3", "databaseId": 13, "body": "Done.", "viewerDidAuthor": True},
         ]
         thread = {"id": "T1", "isResolved": False, "viewerCanResolve": True, "comments": {"nodes": thread_comments}}
+        second = {**thread, "id": "T2", "comments": {"nodes": [{"id": "TC4", "databaseId": 14, "body": "Hm."}]}}
         pull = {
-            "reviewThreads": {"nodes": [thread]},
+            "reviewThreads": {"nodes": [thread, second]},
             "reviews": {"nodes": [{"id": "R1", "url": "https://r1", "author": {"login": "mara"}}]},
             "comments": {"nodes": self.comments},
         }
@@ -85,6 +90,15 @@ async def test_a_comment_that_is_full_begins_anew(client_of: ClientOf) -> None:
     assert method == "PATCH"
     assert "x" * 100 not in body
     assert body.endswith(": Done.")
+
+
+@pytest.mark.anyio
+async def test_a_thread_that_cannot_be_answered_holds_up_no_other_answer(client_of: ClientOf) -> None:
+    github = AnsweringGitHub(refused="/comments/11/replies")
+    answers = [RemarkAnswer(key, "Done.", resolves=False) for key in ("T1", "T2", "R1")]
+    with pytest.raises(GitHubValidationError, match="Replies to replies"):
+        await answer_remarks(client_of(httpx.MockTransport(github)), PLACE, MARKS, answers)
+    assert [body.partition("\n")[0] for _, body in github.written] == ["<!-- round 2 -->", "<!-- all -->"]
 
 
 @pytest.mark.anyio
