@@ -4,7 +4,7 @@ The words are those of the column `outcomes.ending`. What has ended without anyb
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -18,7 +18,6 @@ _SUPERSEDED = re.compile(
     r"\b(?:superseded|replaced|obsoleted) (?:by|in|with) (?:(?P<pulls>\S{1,200}/pull)/|#)(?P<number>\d{1,9})\b",
     re.IGNORECASE,
 )
-_REVERTED_COMMIT = re.compile(r"^This reverts commit (?P<sha>[0-9a-f]{40})\b", re.MULTILINE)
 
 
 class PullEnding(StrEnum):
@@ -229,23 +228,3 @@ def judge_merge(others: Sequence[BranchCommit] | None, *, by: str | None = None)
     count = "1 commit" if len(others) == 1 else f"{len(others)} commits"
     reason = f"merged{who} with {count} of others: {added} lines added, {removed} removed"
     return JudgedEnding(PullEnding.MERGED_CHANGED, reason, by, None, len(others), added, removed)
-
-
-def commits_reverted_in(message: str) -> tuple[str, ...]:
-    """Return the commits that a commit says it takes back, in the words that git writes."""
-    return tuple(match["sha"] for match in _REVERTED_COMMIT.finditer(message))
-
-
-def effective_reverts(messages: Iterable[tuple[str, str]]) -> Mapping[str, str]:
-    """Return the commits that are taken back, each with the commit that does it.
-
-    What a commit takes back that was taken back itself is not.
-
-    Args:
-        messages: Commits of a branch with their messages, newest first.
-    """
-    reverts: dict[str, str] = {}
-    for sha, message in messages:
-        if sha not in reverts:
-            reverts.update(dict.fromkeys(commits_reverted_in(message), sha))
-    return reverts

@@ -5,6 +5,7 @@ What follows from what GitHub and git say is `domain.pull_endings`; what is reco
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from squire_pipelines.domain.outcomes import PullRequestState
@@ -16,17 +17,23 @@ from squire_pipelines.domain.pull_endings import (
     judge_close,
     judge_merge,
 )
-from squire_pipelines.errors import GitError, GitHubNotFoundError, SquireError
+from squire_pipelines.domain.reverts import is_restored, reverting_commit
+from squire_pipelines.errors import GitError, GitHubError, GitHubNotFoundError, SquireError
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.connection import GitHub
 from squire_pipelines.github.lookup import repository_info
 from squire_pipelines.github.pull_closings import EndingFacts, read_ending
-from squire_pipelines.ledger import ended_pulls
+from squire_pipelines.ledger import ended_pulls, pull_reverts
 from squire_pipelines.ledger.ended_pulls import EndedPull
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.observability.run_log import RunLog
 from squire_pipelines.publishing.landing import fetch_pull_head, has_landed
-from squire_pipelines.publishing.merged_changes import MergedBranch, read_commits_of_others, read_reverts
+from squire_pipelines.publishing.merged_changes import (
+    MergedBranch,
+    read_commits_of_others,
+    read_reverts,
+    ways_to_revert,
+)
 from squire_pipelines.publishing.mirror import Mirror, fetch_mirror
 from squire_pipelines.publishing.remote import Remote
 from squire_pipelines.settings.model import Settings
@@ -163,14 +170,27 @@ async def _look_for_reverts(
                 token = await github.git_token(info.name)
                 home = settings_of(repository).home
                 mirror = await asyncio.to_thread(fetch_mirror, home, repository, info.clone_url, token)
+                remote = Remote.parse(info.clone_url, token)
                 for pull in (pull for pull in pulls if pull.repository == repository):
-                    reverts = await asyncio.to_thread(read_reverts, mirror, pull.base_branch, pull.merge_sha or "")
-                    with ledger.write() as tx:
-                        reverted += len(
-                            ended_pulls.record_revert_commits(
-                                tx, repository, pull.base_branch, reverts, actor=ended_pulls.ACTOR
-                            )
-                        )
+                    reverted += await asyncio.to_thread(_record_reverts, ledger, mirror, remote, pull)
         except (SquireError, TimeoutError) as error:
             log.warning("%s: whether a merge was taken back is not known: %s", repository, error)
     return reverted
+
+
+def _record_reverts(ledger: Ledger, mirror: Mirror, remote: Remote, pull: EndedPull) -> bool:
+    """Record whether commits of the base take a merge back, or what took it back; return whether it is reverted now."""
+    merge_sha = pull.merge_sha or ""
+    reverts = read_reverts(mirror, pull.base_branch, merge_sha)
+    if not reverts.effective and not reverts.undone:
+        return False
+    with suppress(GitHubError, GitError):  # without its commits the merge's own counts
+        fetch_pull_head(mirror, remote, pull.number)
+    ways = ways_to_revert(mirror, merge_sha, pull.head_sha)
+    commit = reverting_commit(ways, reverts)
+    with ledger.write() as tx:
+        if commit is not None:
+            return pull_reverts.record_revert_commit(tx, pull.task_id, commit, actor=ended_pulls.ACTOR)
+        if is_restored(ways, reverts):
+            pull_reverts.record_restored(tx, pull.task_id, actor=ended_pulls.ACTOR)
+    return False

@@ -5,7 +5,6 @@ are received, verified and stored by `webhooks`.
 """
 
 import json
-import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Literal
@@ -18,6 +17,7 @@ from squire_pipelines.domain.failures import FAILED_CONCLUSIONS
 from squire_pipelines.domain.moments import Moment
 from squire_pipelines.domain.outcomes import ChecksState, PullRequestReport, PullRequestState
 from squire_pipelines.domain.own_reports import CHECK_NAME, STATUS_CONTEXT
+from squire_pipelines.domain.reverts import PullWords, reverted_pulls
 from squire_pipelines.errors import DeliveryError
 from squire_pipelines.github.models import GitHubModel, Text
 
@@ -63,7 +63,6 @@ WITHOUT_ACTION = frozenset({"push", "status"})
 _CHECK_EVENTS = frozenset({"check_run", "check_suite", "workflow_run"})
 _BRANCH_PREFIX = "refs/heads/"
 _PASSED = frozenset({"SUCCESS", "NEUTRAL", "SKIPPED"})
-_REVERTS = re.compile(r"^Reverts (?:(?P<repository>[\w.-]+/[\w.-]+))?#(?P<number>\d{1,9})\b", re.MULTILINE)
 
 
 class ChecksReport(GitHubModel):
@@ -87,12 +86,18 @@ class PushReport(GitHubModel):
     messages: tuple[tuple[str, str], ...]
 
 
+class RevertReport(GitHubModel):
+    """The pull requests that one takes back which was just merged into a branch: see `domain.reverts`."""
+
+    base_branch: str
+    numbers: tuple[int, ...]
+
+
 class ParsedDelivery(GitHubModel):
     """What a delivery says.
 
     `relevant` tells whether the repository deserves a new look; what is about its `dashboard` alone has nothing read
-    again. `reverts` is the number of the pull request that this merged one takes back, as GitHub's button "Revert"
-    words it.
+    again.
     """
 
     event: str
@@ -103,7 +108,7 @@ class ParsedDelivery(GitHubModel):
     relevant: bool = False
     report: PullRequestReport | None = None
     checks: ChecksReport | None = None
-    reverts: int | None = None
+    reverts: RevertReport | None = None
     push: PushReport | None = None
     dashboard: bool = False
 
@@ -122,8 +127,13 @@ class _Head(GitHubModel):
     sha: Text
 
 
+class _Base(GitHubModel):
+    ref: Text
+
+
 class _DeliveredPullRequest(GitHubModel):
     number: Number
+    title: Text = ""
     html_url: Text
     state: Literal["open", "closed"]
     updated_at: Moment
@@ -131,6 +141,7 @@ class _DeliveredPullRequest(GitHubModel):
     closed_at: Moment | None = None
     body: Text = ""
     head: _Head
+    base: _Base | None = None
 
 
 class _Numbered(GitHubModel):
@@ -193,7 +204,9 @@ def parse_delivery(event: str, body: bytes, *, known_as: str | None = None) -> P
             if event.startswith("pull_request"):
                 pull = _WithPullRequest.model_validate(data).pull_request
                 report = _report(repository, pull)
-                reverts = _reverted(repository, pull) if event == "pull_request" else None
+                # Once: what happens to it later is no revert anew.
+                is_merge = (event, envelope.action) == ("pull_request", "closed") and pull.merged_at is not None
+                reverts = _reverts(repository, pull) if is_merge else None
             elif event == "push":
                 push = _push(repository, data)
             else:
@@ -290,11 +303,11 @@ def _report(repository: str, pull: _DeliveredPullRequest) -> PullRequestReport:
     )
 
 
-def _reverted(repository: str, pull: _DeliveredPullRequest) -> int | None:
-    match = _REVERTS.search(pull.body) if pull.merged_at is not None else None
-    if match is None or (match["repository"] or repository).lower() != repository.lower():
+def _reverts(repository: str, pull: _DeliveredPullRequest) -> RevertReport | None:
+    numbers = reverted_pulls(PullWords(pull.title, pull.body, pull.head.ref), repository)
+    if pull.base is None or not numbers:
         return None
-    return int(match["number"])
+    return RevertReport(base_branch=pull.base.ref, numbers=numbers)
 
 
 def _push(repository: str, data: dict[str, object]) -> PushReport:

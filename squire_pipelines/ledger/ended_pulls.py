@@ -1,13 +1,16 @@
-"""Pull requests of ours that have ended: which nobody has judged yet, how each ended, and what was taken back later."""
+"""Pull requests of ours that have ended: which nobody has judged yet, and how each ended.
+
+What was taken back later is recorded by `pull_reverts`.
+"""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, and_, func, or_, select, update
+from sqlalchemy import Row, Select, and_, func, or_, select, update
 
-from squire_pipelines.domain.outcomes import PullRequestState, report_applies, review_after
+from squire_pipelines.domain.outcomes import PullRequestState, review_after
 from squire_pipelines.domain.pull_endings import JudgedEnding, PullEnding
 from squire_pipelines.domain.states import EventSubject
 from squire_pipelines.ledger.outcomes import change_outcome, review_of
@@ -67,16 +70,47 @@ def unjudged(tx: Transaction, *, limit: int = 20) -> tuple[EndedPull, ...]:
 
 
 def to_look_for_reverts(tx: Transaction, *, limit: int = 100) -> tuple[EndedPull, ...]:
-    """Return the merged pull requests of a month in repositories where one was not looked for during an hour."""
-    merged = and_(
-        outcomes.c.state == PullRequestState.MERGED,
-        outcomes.c.merge_sha.is_not(None),
-        outcomes.c.merged_at > tx.now - REVERTS_FOR,
-    )
+    """Return the merged pull requests of a month in repositories where one was not looked for during an hour.
+
+    Those that were taken back are among them: that may have been taken back, too.
+    """
+    merged = _merged_of_late(tx)
     # All of a repository together, since its mirror is fetched once for all of them.
     due = select(outcomes.c.repository).where(merged, outcomes.c.judged_at < tx.now - REVERTS_EVERY)
     condition = and_(merged, outcomes.c.repository.in_(due))
     return _read(tx, condition, order=outcomes.c.judged_at, limit=limit)
+
+
+def has_merged_into(tx: Transaction, repository: str, branch: str) -> bool:
+    """Return whether a pull request of ours was merged into a branch of late, so that a push there may take it back."""
+    return tx.execute(_merged_into(tx, repository, branch).limit(1)).first() is not None
+
+
+def wake_reverts(tx: Transaction, repository: str, branch: str) -> None:
+    """Have the branch looked through at once for commits that take merges of ours back."""
+    merged = _merged_into(tx, repository, branch)
+    look_due = tx.now - REVERTS_EVERY - timedelta(seconds=1)
+    tx.execute(update(outcomes).where(outcomes.c.task_id.in_(merged)).values(judged_at=look_due, updated_at=tx.now))
+
+
+def _merged_into(tx: Transaction, repository: str, branch: str) -> Select[Any]:
+    return (
+        select(outcomes.c.task_id)
+        .join(tasks, tasks.c.id == outcomes.c.task_id)
+        .where(
+            _merged_of_late(tx),
+            outcomes.c.repository == repository,
+            func.coalesce(outcomes.c.base_ref, tasks.c.base_branch) == branch,
+        )
+    )
+
+
+def _merged_of_late(tx: Transaction) -> Any:
+    return and_(
+        outcomes.c.state.in_((PullRequestState.MERGED, PullRequestState.REVERTED)),
+        outcomes.c.merge_sha.is_not(None),
+        outcomes.c.merged_at > tx.now - REVERTS_FOR,
+    )
 
 
 def _read(tx: Transaction, condition: Any, *, order: Any, limit: int) -> tuple[EndedPull, ...]:
@@ -196,91 +230,3 @@ def _columns_of(ending: JudgedEnding) -> Mapping[str, Any]:
 def record_look(tx: Transaction, task_ids: Collection[str]) -> None:
     """Record that these were looked at just now: judged in vain, or looked for reverts."""
     tx.execute(update(outcomes).where(outcomes.c.task_id.in_(task_ids)).values(judged_at=tx.now, updated_at=tx.now))
-
-
-def of_merge_commits(tx: Transaction, repository: str, commits: Collection[str]) -> Mapping[str, str]:
-    """Return the tasks whose pull requests were merged as these commits, by commit."""
-    if not commits:
-        return {}
-    rows = tx.execute(
-        select(outcomes.c.merge_sha, outcomes.c.task_id).where(
-            outcomes.c.repository == repository,
-            outcomes.c.merge_sha.in_(commits),
-            outcomes.c.state == PullRequestState.MERGED,
-        )
-    )
-    return {row.merge_sha: row.task_id for row in rows}
-
-
-def record_revert_commits(
-    tx: Transaction, repository: str, branch: str, reverts: Mapping[str, str], *, actor: str
-) -> tuple[str, ...]:
-    """Record that commits of a base branch take merges of ours back; return the tasks whose merges these are.
-
-    Args:
-        tx: The transaction.
-        repository: `owner/name`.
-        branch: The branch that has the commits; of another than the pull request went into they say nothing.
-        reverts: The commits that are taken back, each with the commit that does it.
-        actor: Who says so.
-    """
-    reverted = []
-    for commit, task_id in of_merge_commits(tx, repository, tuple(reverts)).items():
-        row = tx.execute(
-            select(outcomes, tasks.c.base_branch)
-            .join(tasks, tasks.c.id == outcomes.c.task_id)
-            .where(outcomes.c.task_id == task_id, tasks.c.base_branch == branch)
-        ).one_or_none()
-        if row is not None:
-            reason = f"reverted by the commit {reverts[commit][:12]}"
-            record_reverted(tx, row, JudgedEnding(PullEnding.REVERTED, reason), actor=actor)
-            reverted.append(task_id)
-    return tuple(reverted)
-
-
-def record_reverted(
-    tx: Transaction, row: Row[Any], ending: JudgedEnding, *, actor: str, at: datetime | None = None
-) -> None:
-    """Record that a merged pull request was taken back; what of it people had changed stays known."""
-    reverted = PullRequestState.REVERTED
-    change_outcome(
-        tx,
-        row,
-        actor=actor,
-        reason=ending.reason,
-        state=reverted,
-        review_state=review_after(review_of(row), reverted),
-        forge_updated_at=max(row.forge_updated_at, at) if at is not None else row.forge_updated_at,
-        ending=ending.ending,
-        ending_reason=ending.reason,
-        ended_by=ending.by,
-        ended_by_pr=ending.other,
-    )
-    record_ending_event(tx, row, ending, actor=actor)
-
-
-def record_revert_pull(
-    tx: Transaction, repository: str, number: int, *, at: datetime, by: int, actor: str
-) -> str | None:
-    """Record that a merged pull request takes one of ours back.
-
-    Args:
-        tx: The transaction.
-        repository: Of both pull requests.
-        number: Of the one that is taken back.
-        at: When GitHub changed the other one last.
-        by: The number of the one that takes it back.
-        actor: Who says so.
-
-    Returns:
-        The task's id, or None when the pull request is none of ours.
-    """
-    row = tx.execute(
-        select(outcomes).where(outcomes.c.repository == repository, outcomes.c.pr_number == number)
-    ).one_or_none()
-    if row is None:
-        return None
-    if report_applies(PullRequestState(row.state), at, PullRequestState.REVERTED, at):
-        ending = JudgedEnding(PullEnding.REVERTED, f"reverted by pull request #{by}", None, by)
-        record_reverted(tx, row, ending, actor=actor, at=at)
-    return str(row.task_id)

@@ -161,6 +161,7 @@ class Followed:
 
 _MORE_ATTEMPTS = 1
 _TAKEN = (FollowState.MERGED, FollowState.LANDED_ELSEWHERE)
+_NOT_TAKEN = (FollowState.CLOSED, FollowState.REVERTED)
 _NEVER_TRIED: Mapping[str, None] = MappingProxyType({"tell_tries": None, "tell_again_at": None, "tell_error": None})
 _OPEN = [state for state in FollowState if not state.is_final]
 
@@ -175,8 +176,8 @@ def read_followed(
     is_followed = or_(
         outcomes.c.state == PullRequestState.OPEN,
         outcomes.c.follow_state.in_(_OPEN),
-        # What has landed, and what was reverted, after it had ended.
-        and_(outcomes.c.state == PullRequestState.MERGED, outcomes.c.follow_state == FollowState.CLOSED),
+        # What has landed, and what was reverted or is in the base again, after it had ended.
+        and_(outcomes.c.state == PullRequestState.MERGED, outcomes.c.follow_state.in_(_NOT_TAKEN)),
         and_(outcomes.c.state == PullRequestState.REVERTED, outcomes.c.follow_state.in_(_TAKEN)),
     )
     query = (

@@ -13,14 +13,14 @@ from sqlalchemy.exc import DBAPIError, StatementError
 
 from squire_pipelines.domain.branches import is_own_branch
 from squire_pipelines.domain.outcomes import ChecksState, ReviewState
-from squire_pipelines.domain.pull_endings import effective_reverts
 from squire_pipelines.domain.requests import github_actor
+from squire_pipelines.domain.reverts import commits_reverted_in
 from squire_pipelines.errors import SquireError
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.connection import GitHub
-from squire_pipelines.github.events import ParsedDelivery, parse_delivery
+from squire_pipelines.github.events import ParsedDelivery, PushReport, parse_delivery
 from squire_pipelines.github.pull_request_reports import REPORTS_PER_QUERY, pull_request_reports
-from squire_pipelines.ledger import dashboards, deliveries, ended_pulls, outcomes, vanished_pulls
+from squire_pipelines.ledger import dashboards, deliveries, ended_pulls, outcomes, pull_reverts, vanished_pulls
 from squire_pipelines.ledger.deliveries import PendingDelivery
 from squire_pipelines.ledger.outcomes import Outcome
 from squire_pipelines.ledger.store import Ledger, Transaction
@@ -128,10 +128,17 @@ def _is_ours(tx: Transaction, parsed: ParsedDelivery) -> bool:
     if parsed.checks is not None and outcomes.of_head(tx, parsed.checks.repository, parsed.checks.head_sha):
         return True
     if parsed.push is not None:
-        reverts = effective_reverts(parsed.push.messages)
-        return bool(ended_pulls.of_merge_commits(tx, parsed.push.repository, tuple(reverts)))
-    numbers = {number for number in (parsed.report.number if parsed.report else None, parsed.reverts) if number}
-    return bool(parsed.repository and numbers) and outcomes.is_ours(tx, parsed.repository or "", numbers)
+        return _takes_back(parsed.push) and ended_pulls.has_merged_into(tx, parsed.push.repository, parsed.push.branch)
+    if parsed.report is None:
+        return False
+    reverted = parsed.reverts.numbers if parsed.reverts else ()
+    return outcomes.is_ours(tx, parsed.report.repository, {parsed.report.number, *reverted}) or bool(
+        reverted and pull_reverts.has_reverted(tx, parsed.report.repository, reverted)
+    )
+
+
+def _takes_back(push: PushReport) -> bool:
+    return any(commits_reverted_in(message) for _, message in push.messages)
 
 
 def _may_come(tx: Transaction, parsed: ParsedDelivery, delivery: PendingDelivery, prefix: str) -> bool:
@@ -175,16 +182,18 @@ def _apply(tx: Transaction, parsed: ParsedDelivery, delivery: PendingDelivery, t
         dashboards.wake(tx, parsed.repository)
     task_ids = [outcomes.apply_report(tx, parsed.report, actor=actor)] if parsed.report else []
     if parsed.report is not None and parsed.reverts is not None:
-        report = parsed.report
-        reverted = ended_pulls.record_revert_pull(
-            tx, report.repository, parsed.reverts, at=report.updated_at, by=report.number, actor=actor
+        task_ids += pull_reverts.record_revert_pull(
+            tx,
+            parsed.report.repository,
+            parsed.reverts.numbers,
+            base_branch=parsed.reverts.base_branch,
+            at=parsed.report.updated_at,
+            by=parsed.report.number,
+            actor=actor,
         )
-        task_ids.append(reverted)
-    if parsed.push is not None:
-        push = parsed.push
-        task_ids += ended_pulls.record_revert_commits(
-            tx, push.repository, push.branch, effective_reverts(push.messages), actor=actor
-        )
+    if parsed.push is not None and _takes_back(parsed.push):
+        # Whether it takes all of a merge back, git knows, which is asked in this look.
+        ended_pulls.wake_reverts(tx, parsed.push.repository, parsed.push.branch)
     touched.task_ids |= {task_id for task_id in task_ids if task_id}
     if parsed.checks is not None:
         checks = parsed.checks

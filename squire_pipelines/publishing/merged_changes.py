@@ -1,9 +1,10 @@
 """What others did to a pull request of ours before and after its merge, by git: commits, lines, reverts."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from squire_pipelines.domain.pull_endings import BranchCommit, commits_of_others, effective_reverts
+from squire_pipelines.domain.pull_endings import BranchCommit, commits_of_others
+from squire_pipelines.domain.reverts import BaseReverts, read_base_reverts
 from squire_pipelines.errors import GitError
 from squire_pipelines.publishing.git import GitLimits, run_git
 from squire_pipelines.publishing.landing import MAX_COMMITS, patch_ids_of_commits
@@ -73,8 +74,8 @@ def _commit(part: str) -> BranchCommit:
     return BranchCommit(sha, len(parents) > 1, added, removed)
 
 
-def read_reverts(mirror: Mirror, base_branch: str, since: str) -> dict[str, str]:
-    """Return the commits that the base's commits after `since` take back, each with the commit that does it.
+def read_reverts(mirror: Mirror, base_branch: str, since: str) -> BaseReverts:
+    """Return what the base's commits after `since` take back.
 
     Raises:
         GitError: The branch or the commit is not in the mirror, or reading took too long.
@@ -83,7 +84,39 @@ def read_reverts(mirror: Mirror, base_branch: str, since: str) -> dict[str, str]
     grep = ["--fixed-strings", "--grep=This reverts commit ", f"--max-count={MAX_REVERTS}"]
     log = ["log", *grep, "--format=%x00%H%n%B", f"{since}..{tip}", "--"]
     output = run_git(log, git_dir=mirror.path, limits=_LIMITS).decode(errors="replace")
-    return dict(effective_reverts(_messages(output)))
+    return read_base_reverts(_messages(output))
+
+
+def ways_to_revert(mirror: Mirror, merge_sha: str, head_sha: str) -> tuple[tuple[str, ...], ...]:
+    """Return the sets of commits of which each has to be taken back for the merge to be: see `reverting_commit`.
+
+    A rebase gives commits new ids, and keeps their author, the author's time and the subject: these tell how many of
+    the base's commits are the merge. The pull request's own commits have to be in the mirror, or the last one counts.
+
+    Raises:
+        GitError: The merge's commit is not in the mirror, or reading took too long.
+    """
+    parents = run_git(["rev-parse", f"{merge_sha}^@"], git_dir=mirror.path).decode().split()
+    if len(parents) > 1:
+        brought = _authored(mirror, [*parents[1:], f"^{parents[0]}"])
+        return (merge_sha,), tuple(commit for commit, _ in brought)
+    try:
+        own = {author for _, author in _authored(mirror, [head_sha, f"^{merge_sha}"])}
+    except GitError:
+        own = set()  # nobody knows its commits any more
+    series = [merge_sha]
+    for commit, author in _authored(mirror, [merge_sha], count=len(own)):
+        if author not in own:
+            break
+        series.append(commit)
+    return (tuple(dict.fromkeys(series)),)
+
+
+def _authored(mirror: Mirror, commits: Sequence[str], count: int = MAX_COMMITS) -> list[tuple[str, str]]:
+    """Return the newest commits without merges, each with who wrote it when and its subject."""
+    log = ["log", "--no-merges", f"--max-count={min(count, MAX_COMMITS)}", "--format=%x00%H%n%an%n%ae%n%at%n%s"]
+    output = run_git([*log, *commits, "--"], git_dir=mirror.path, limits=_LIMITS).decode(errors="replace")
+    return [(sha, author.strip()) for sha, author in _messages(output)]
 
 
 def _messages(output: str) -> Iterator[tuple[str, str]]:

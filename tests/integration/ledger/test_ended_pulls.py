@@ -8,7 +8,7 @@ from sqlalchemy import update
 from squire_pipelines.domain.outcomes import PullRequestReport, PullRequestState
 from squire_pipelines.domain.pull_endings import JudgedEnding, PullEnding
 from squire_pipelines.domain.states import EventSubject
-from squire_pipelines.ledger import attempts, ended_pulls, outcomes, task_signals, tasks
+from squire_pipelines.ledger import attempts, ended_pulls, outcomes, pull_reverts, task_signals, tasks
 from squire_pipelines.ledger.attempts import AttemptFacts
 from squire_pipelines.ledger.outcomes import Outcome
 from squire_pipelines.ledger.store import Ledger, Transaction
@@ -76,10 +76,8 @@ def test_a_merge_is_judged_once_kept_in_the_history_and_taken_back_by_a_commit_o
     with ledger.write() as tx:
         (looked_for,) = ended_pulls.to_look_for_reverts(tx)
         assert looked_for.merge_sha == MERGE
-        by_commit = {MERGE: REVERT, "e" * 40: REVERT}
-        assert ended_pulls.record_revert_commits(tx, REPOSITORY, "other", by_commit, actor="x") == ()
-        assert ended_pulls.record_revert_commits(tx, REPOSITORY, "main", by_commit, actor="x") == (task_id,)
-        assert ended_pulls.record_revert_commits(tx, REPOSITORY, "main", by_commit, actor="x") == ()
+        assert pull_reverts.record_revert_commit(tx, task_id, REVERT, actor="x")
+        assert not pull_reverts.record_revert_commit(tx, task_id, REVERT, actor="x")
         outcome = outcome_of(tx, task_id)
         events = [(e.before, e.after, e.reason) for e in tasks.events(tx, task_id) if e.subject == EventSubject.ENDING]
     assert (outcome.state, outcome.ending) == (PullRequestState.REVERTED, "reverted")
@@ -124,14 +122,60 @@ def test_a_later_task_for_the_same_fact_supersedes_and_a_part_of_the_same_plan_d
     assert pull.task_id == first
 
 
-def test_a_revert_by_pull_request_keeps_what_people_had_changed(ledger: Ledger, clock: Clock) -> None:
+def test_a_push_that_takes_something_back_has_the_base_looked_through_at_once(ledger: Ledger, clock: Clock) -> None:
+    open_pull(ledger, 7)
+    with ledger.write() as tx:
+        end(tx, clock, 7, PullRequestState.MERGED)
+        (merged,) = ended_pulls.unjudged(tx)
+        ended_pulls.record_look(tx, [merged.task_id])
+        assert not ended_pulls.has_merged_into(tx, REPOSITORY, "main"), "nobody knows the merge's commit yet"
+        ended_pulls.record_ending(tx, merged, UNCHANGED, merge_sha=MERGE)
+        assert not ended_pulls.has_merged_into(tx, REPOSITORY, "other")
+        ended_pulls.wake_reverts(tx, REPOSITORY, "other")
+        assert ended_pulls.to_look_for_reverts(tx) == ()
+        assert ended_pulls.has_merged_into(tx, REPOSITORY, "main")
+        ended_pulls.wake_reverts(tx, REPOSITORY, "main")
+        assert len(ended_pulls.to_look_for_reverts(tx)) == 1
+
+
+def revert_by_pull(tx: Transaction, clock: Clock, number: int, *, by: int, base: str = "main") -> tuple[str, ...]:
+    clock.now += timedelta(minutes=1)
+    return pull_reverts.record_revert_pull(tx, REPOSITORY, [number], base_branch=base, at=clock.now, by=by, actor="x")
+
+
+def test_a_revert_by_pull_request_keeps_what_people_had_changed_and_can_be_taken_back(
+    ledger: Ledger, clock: Clock
+) -> None:
     task_id = open_pull(ledger, 7)
     with ledger.write() as tx:
         end(tx, clock, 7, PullRequestState.MERGED)
         (merged,) = ended_pulls.unjudged(tx)
         changed = JudgedEnding(PullEnding.MERGED_CHANGED, "merged", "ann", None, 1, 5, 2)
         ended_pulls.record_ending(tx, merged, changed, merge_sha=MERGE)
-        assert ended_pulls.record_revert_pull(tx, REPOSITORY, 8, at=clock.now, by=9, actor="x") is None
-        assert ended_pulls.record_revert_pull(tx, REPOSITORY, 7, at=clock.now, by=9, actor="x") == task_id
+        assert revert_by_pull(tx, clock, 8, by=9) == ()
+        assert revert_by_pull(tx, clock, 7, by=9, base="release") == (), "it goes into another branch"
+        assert revert_by_pull(tx, clock, 7, by=9) == (task_id,)
         row = tx.execute(outcome_table.select()).one()
-    assert (row.ending, row.ended_by_pr, row.people_added) == ("reverted", 9, 5)
+        assert (row.state, row.ending, row.ended_by_pr, row.people_added) == ("reverted", "reverted", 9, 5)
+        assert pull_reverts.has_reverted(tx, REPOSITORY, [9])
+        assert revert_by_pull(tx, clock, 9, by=10, base="release") == ()
+        assert revert_by_pull(tx, clock, 9, by=10) == (task_id,)
+        row = tx.execute(outcome_table.select()).one()
+        assert (row.state, row.ending, row.ended_by_pr, row.people_added) == ("merged", "merged_changed", None, 5)
+        assert not pull_reverts.has_reverted(tx, REPOSITORY, [9])
+        late = clock.now - timedelta(minutes=2)
+        again = pull_reverts.record_revert_pull(tx, REPOSITORY, [7], base_branch="main", at=late, by=9, actor="x")
+        assert again == (), "the first revert is delivered again"
+
+
+def test_a_revert_by_a_commit_is_taken_back_by_another(ledger: Ledger, clock: Clock) -> None:
+    task_id = open_pull(ledger, 7)
+    with ledger.write() as tx:
+        end(tx, clock, 7, PullRequestState.MERGED)
+        (merged,) = ended_pulls.unjudged(tx)
+        ended_pulls.record_ending(tx, merged, UNCHANGED, merge_sha=MERGE)
+        assert not pull_reverts.record_restored(tx, task_id, actor="x"), "nothing took it back"
+        assert pull_reverts.record_revert_commit(tx, task_id, REVERT, actor="x")
+        assert pull_reverts.record_restored(tx, task_id, actor="x")
+        outcome = outcome_of(tx, task_id)
+    assert (outcome.state, outcome.ending) == (PullRequestState.MERGED, "merged_unchanged")

@@ -6,7 +6,12 @@ import pytest
 
 from squire_pipelines.domain.pull_endings import judge_merge
 from squire_pipelines.home import Home
-from squire_pipelines.publishing.merged_changes import MergedBranch, read_commits_of_others, read_reverts
+from squire_pipelines.publishing.merged_changes import (
+    MergedBranch,
+    read_commits_of_others,
+    read_reverts,
+    ways_to_revert,
+)
 from squire_pipelines.publishing.mirror import Mirror, fetch_mirror
 from tests.support.git_repository import Checkout
 
@@ -76,6 +81,27 @@ def test_a_revert_in_the_base_names_what_it_takes_back(home: Home, upstream: Pat
     commit(person, "two.py", "two = 1\n")
     person.git("revert", "--no-edit", merged)
     revert = person.head()
-    assert read_reverts(mirrored(home, upstream, person), "main", merged) == {merged: revert}
+    assert read_reverts(mirrored(home, upstream, person), "main", merged).effective == {merged: revert}
     person.git("revert", "--no-edit", revert)
-    assert merged not in read_reverts(mirrored(home, upstream, person), "main", merged)
+    assert read_reverts(mirrored(home, upstream, person), "main", merged).undone == {merged}
+
+
+def test_a_merge_is_taken_back_with_its_commit_or_with_its_whole_series(
+    home: Home, upstream: Path, person: Checkout
+) -> None:
+    person.git("checkout", "--quiet", "-b", "topic")
+    commit(person, "one.py", "one = 1\n")
+    head = commit(person, "two.py", "two = 2\n")
+    person.git("checkout", "--quiet", "main")
+    commit(person, "base.py", "base = 1\n")
+    person.git("cherry-pick", "main..topic")  # as "Rebase and merge" does
+    rebased = person.head()
+    person.git("merge", "--quiet", "--no-ff", "--no-edit", "-s", "ours", "topic")
+    merge = person.head()
+    person.git("commit", "--quiet", "--allow-empty", "-m", "Squashed (#7)")
+    squash = person.head()
+    mirror = mirrored(home, upstream, person)
+    assert ways_to_revert(mirror, rebased, head) == ((rebased, person.git("rev-parse", f"{rebased}^").strip()),)
+    assert ways_to_revert(mirror, merge, head) == ((merge,), (head, person.git("rev-parse", f"{head}^").strip()))
+    assert ways_to_revert(mirror, squash, head) == ((squash,),)
+    assert ways_to_revert(mirror, rebased, "f" * 40) == ((rebased,),), "its commits are gone"

@@ -33,19 +33,26 @@ def pull_request(action: str, *, number: int = 7, at: datetime = NOW, merged: bo
         "closed_at": at.isoformat() if action == "closed" else None,
         "body": "",
         "head": {"ref": "squire/x", "sha": "a" * 40},
+        "base": {"ref": "main"},
     }
     return json.dumps({"action": action, "repository": {"full_name": QUIET}, "pull_request": pull | more}).encode()
 
 
 def deliver(
-    pipeline: Pipeline, name: str, body: bytes, *, repository: str = QUIET, ledger: Ledger | None = None
+    pipeline: Pipeline,
+    name: str,
+    body: bytes,
+    *,
+    repository: str = QUIET,
+    ledger: Ledger | None = None,
+    event: str = "pull_request",
 ) -> int:
     return deliveries.record(
         ledger or pipeline.ledger,
         source="github",
         delivery_id=name,
-        event="pull_request",
-        action="closed",
+        event=event,
+        action=None if event == "push" else "closed",
         repository=repository,
         body=body,
     ).id
@@ -331,25 +338,18 @@ def test_a_merged_revert_of_ours_is_its_outcome_and_a_late_report_does_not_undo_
     assert events[-1].reason == "reverted by pull request #8"
 
 
-def test_a_push_with_a_commit_that_takes_a_merge_back_is_its_outcome(quiet_pipeline: Pipeline) -> None:
-    task_id = opened(quiet_pipeline)
+def test_a_push_with_a_commit_that_takes_something_back_has_git_asked_about_it(quiet_pipeline: Pipeline) -> None:
+    opened(quiet_pipeline)
     deliver(quiet_pipeline, "1", pull_request("closed", merged=True, at=recently()))
     look(quiet_pipeline)
     with quiet_pipeline.ledger.write() as tx:
-        tx.execute(outcome_table.update().values(merge_sha="d" * 40))
+        tx.execute(outcome_table.update().values(merge_sha="d" * 40, ending="merged_unchanged", judged_at=recently()))
     commit = {"id": "e" * 40, "message": f'Revert "It"\n\nThis reverts commit {"d" * 40}.'}
     push = {"ref": "refs/heads/main", "commits": [commit], "repository": {"full_name": QUIET}}
-    deliveries.record(
-        quiet_pipeline.ledger,
-        source="github",
-        delivery_id="2",
-        event="push",
-        action=None,
-        repository=QUIET,
-        body=json.dumps(push).encode(),
-    )
+    deliver(quiet_pipeline, "2", json.dumps(push).encode(), event="push")
     assert look(quiet_pipeline)["deliveries"] == 1
-    assert state(quiet_pipeline, task_id) is PullRequestState.REVERTED
+    with quiet_pipeline.ledger.read() as tx:
+        assert tx.execute(select(outcome_table.c.judged_at)).scalar_one() > recently(), "it was looked at"
 
 
 def test_an_open_revert_or_one_of_another_repository_reverts_nothing(quiet_pipeline: Pipeline) -> None:

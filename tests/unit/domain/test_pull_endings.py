@@ -12,8 +12,6 @@ from squire_pipelines.domain.pull_endings import (
     JudgedEnding,
     PullEnding,
     commits_of_others,
-    commits_reverted_in,
-    effective_reverts,
     expiry_reason,
     judge_close,
     judge_merge,
@@ -141,18 +139,3 @@ def test_a_merge_without_commits_of_others_is_unchanged_and_a_rewritten_one_is_n
     assert judge_merge(()).ending is PullEnding.MERGED_UNCHANGED
     assert judge_merge(None).people_commits is None
     assert judge_merge([BranchCommit("x", added=1)]).reason.startswith("merged with 1 commit of others")
-
-
-def test_reverts_are_read_in_gits_own_words_alone() -> None:
-    message = f'Revert "One"\n\nThis reverts commit {COMMIT}, reversing\nchanges made to {"d" * 40}.\n'
-    assert commits_reverted_in(message) == (COMMIT,)
-    assert commits_reverted_in(f"Say that This reverts commit {COMMIT}") == ()
-    assert commits_reverted_in("This reverts commit cccccc.") == ()
-
-
-def test_a_revert_that_was_taken_back_holds_no_more() -> None:
-    first, second = ("a" * 40, f"This reverts commit {COMMIT}."), ("b" * 40, f"This reverts commit {'a' * 40}.")
-    assert effective_reverts([first]) == {COMMIT: "a" * 40}
-    assert COMMIT not in effective_reverts([second, first])
-    third = ("e" * 40, f"This reverts commit {'b' * 40}.")
-    assert effective_reverts([third, second, first])[COMMIT] == "a" * 40

@@ -92,20 +92,14 @@ def test_a_push_has_its_commits_newest_first_and_a_branch_without_any_has_none()
 
 
 @pytest.mark.parametrize(
-    ("text", "reverts"),
-    [
-        ("Reverts o/r#9", 9),
-        ("Reverts #9\n\nbecause", 9),
-        ("because\nReverts O/R#9", 9),
-        ("Reverts other/repo#9", None),
-        ("This reverts commit abc.", None),
-        (None, None),
-    ],
+    ("text", "numbers"), [("Reverts o/r#9", (9,)), ("> Reverts #9", None), ("Reverts other/repo#9", None), (None, None)]
 )
-def test_merged_pull_request_that_reverts_another_names_it(text: str | None, reverts: int | None) -> None:
-    merged = pull(state="closed", merged_at="2026-11-02T00:00:00Z", body=text)
-    assert parse_delivery("pull_request", body(action="closed", pull_request=merged)).reverts == reverts
-    assert parse_delivery("pull_request", body(action="opened", pull_request=pull(body=text))).reverts is None
+def test_merged_pull_request_that_reverts_another_names_it(text: str | None, numbers: tuple[int, ...] | None) -> None:
+    merged = pull(state="closed", merged_at="2026-11-02T00:00:00Z", body=text, base={"ref": "main"})
+    reverts = parse_delivery("pull_request", body(action="closed", pull_request=merged)).reverts
+    assert (reverts and (reverts.base_branch, reverts.numbers)) == (numbers and ("main", numbers))
+    for action, delivered in (("labeled", merged), ("opened", pull(body=text))):
+        assert parse_delivery("pull_request", body(action=action, pull_request=delivered)).reverts is None
 
 
 @pytest.mark.parametrize(
