@@ -22,6 +22,8 @@ TABLES: dict[str, tuple[str, list[dg.AssetKey]]] = {
     "attempts": ("Every attempt with its cause, evidence, timings and limits.", [TASKS, PULL_REQUESTS]),
     "task_events": ("Every change of state: who, when and why.", [TASKS]),
     "outcomes": ("What became of each pull request.", [PULL_REQUESTS]),
+    "merges": ("How far Squire's own merge of each pull request has come.", [PULL_REQUESTS]),
+    "base_watches": ("What the base branch's checks said after each merge.", [PULL_REQUESTS]),
     "signals": ("Every signal, when it was first and last seen, and when it was gone.", _SIGNALS),
     "signal_episodes": ("Each time that a fact was there, from its opening to its end.", _SIGNALS),
     "signal_events": ("What happened to each fact: opened, changed, gone, opened again.", _SIGNALS),

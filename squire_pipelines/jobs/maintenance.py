@@ -17,11 +17,9 @@ def archive_and_delete(context: dg.OpExecutionContext, settings: SettingsParam, 
     from squire_pipelines.ledger import (
         announcements,
         base_merges,
-        base_watches,
         dashboards,
         head_reports,
         heard_remarks,
-        merges,
         plan_answers,
         plan_inputs,
         schedules,
@@ -36,10 +34,8 @@ def archive_and_delete(context: dg.OpExecutionContext, settings: SettingsParam, 
             forgotten["announcements"] = announcements.forget(tx)
             forgotten["dashboard_ticks"] = dashboards.forget(tx)
             forgotten["head_reports"] = head_reports.forget(tx)
-            forgotten["merges"] = merges.forget(tx)
             forgotten["heard_remarks"] = heard_remarks.forget(tx)
             forgotten["base_merges"] = base_merges.forget(tx)
-            forgotten["base_watches"] = base_watches.forget(tx)
         result = archive_old_rows(
             ledger,
             settings.home.archive,

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import JsonValue
-from sqlalchemy import Row, delete, insert, or_, select, update
+from sqlalchemy import Row, insert, or_, select, update
 
 from squire_pipelines.domain.base_checks import BaseStep, BaseVerdict
 from squire_pipelines.domain.outcomes import PullRequestState
@@ -174,11 +174,6 @@ def record_telling(tx: Transaction, watched: WatchedBase, error: str | None) -> 
     if error is None or watched.tell_tries + 1 >= MAX_TRIES:
         values |= {"announced_reason": watched.reason, "tell_again_at": None}
     _put(tx, watched, values)
-
-
-def forget(tx: Transaction) -> int:
-    """Delete what is known of tasks that are no longer in the ledger; return of how many."""
-    return tx.execute(delete(base_watches).where(base_watches.c.task_id.not_in(select(tasks.c.id)))).rowcount
 
 
 def _put(tx: Transaction, watched: WatchedBase, values: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, or_, select, update
+from sqlalchemy import Row, insert, or_, select, update
 
 from squire_pipelines.domain.merging import ANSWER_LOST_AFTER, MergeDecision, MergeProgress, MergeWay, OwnMerge
 from squire_pipelines.domain.outcomes import PullRequestState
@@ -229,11 +229,6 @@ def record_telling(tx: Transaction, end: MergeEnd, tries: int, error: str | None
         _set(tx, end.outcome.task_id, {"announced_reason": end.reason, **_NOT_TOLD, "tell_error": error})
     else:
         _set(tx, end.outcome.task_id, {"tell_error": error})
-
-
-def forget(tx: Transaction) -> int:
-    """Delete what is known of tasks that are no longer in the ledger; return of how many."""
-    return tx.execute(delete(merges).where(merges.c.task_id.not_in(select(tasks.c.id)))).rowcount
 
 
 def _outcome(tx: Transaction, task_id: str) -> Outcome:

@@ -24,10 +24,12 @@ from squire_pipelines.ledger.tables import (
     attempts,
     audit,
     audit_batches,
+    base_watches,
     budgets,
     check_reruns,
     collections,
     deliveries,
+    merges,
     metadata,
     model_calls,
     outcomes,
@@ -42,7 +44,16 @@ from squire_pipelines.ledger.tables import (
 
 FINAL = tuple(status for status in TaskStatus if status.is_final)
 
-OF_TASKS = ("tasks", "task_dependencies", "attempts", "task_events", "outcomes", "model_calls")
+OF_TASKS = (
+    "tasks",
+    "task_dependencies",
+    "attempts",
+    "task_events",
+    "outcomes",
+    "merges",
+    "base_watches",
+    "model_calls",
+)
 """The tables whose rows are deleted with their task. Budgets stay: this month's spending counts until its end."""
 
 OF_THEMSELVES = (
@@ -233,7 +244,10 @@ def marks_of_tasks(tx: Transaction, ids: Collection[str]) -> dict[str, tuple[Any
     questions = [
         select(attempts.c.task_id, func.count(), func.max(attempts.c.updated_at)),
         select(task_events.c.task_id, func.count(), func.max(task_events.c.id)),
-        select(outcomes.c.task_id, func.count(), func.max(outcomes.c.updated_at)),
+        *(
+            select(table.c.task_id, func.count(), func.max(table.c.updated_at))
+            for table in (outcomes, merges, base_watches)
+        ),
         of_call,
     ]
     for question in questions:
@@ -353,6 +367,8 @@ TIME_OF: Mapping[str, str] = MappingProxyType(
         "attempts": "ended_at",
         "task_events": "at",
         "outcomes": "opened_at",
+        "merges": "updated_at",
+        "base_watches": "updated_at",
         "model_calls": "at",
         "deliveries": "received_at",
         "collections": "ended_at",

@@ -25,6 +25,8 @@ TABLES = (
     "attempts",
     "task_events",
     "outcomes",
+    "merges",
+    "base_watches",
     "signals",
     "signal_episodes",
     "signal_events",
@@ -75,6 +77,7 @@ METRICS = (
     "waited_for",
     "agent_runs_saved",
     "pull_request_lives",
+    "merged_pull_requests",
 )
 
 APPEND_ONLY: Mapping[str, str] = MappingProxyType(
@@ -115,13 +118,20 @@ LEFT_OUT: Mapping[str, frozenset[str]] = MappingProxyType(
                 "judged_at",
             }
         ),
+        # When the next look is, and how far what is said on GitHub has come.
+        "merges": frozenset(
+            {"judged_facts", "look_at", "announced_reason", "tell_tries", "tell_again_at", "tell_error"}
+        ),
+        "base_watches": frozenset(
+            {"look_at", "revert_tries", "announced_reason", "tell_tries", "tell_again_at", "tell_error"}
+        ),
         # What the ledger's hash chain is made of; it comes after the row was published.
         "audit": frozenset({"batch"}),
     }
 )
 """The ledger's columns that are not published."""
 
-_FROM_TASK = MappingProxyType({"outcomes": frozenset({"trace_id"})})
+_FROM_TASK = MappingProxyType(dict.fromkeys(("outcomes", "merges", "base_watches"), frozenset({"trace_id"})))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,13 @@ from pathlib import Path
 import duckdb
 from sqlalchemy import delete, insert, select, update
 
+from squire_pipelines.domain.base_checks import BaseStep, BaseVerdict
 from squire_pipelines.domain.endings import Cause
+from squire_pipelines.domain.merging import MergeDecision, MergeMethod, MergeProgress, MergeWay
 from squire_pipelines.domain.outcomes import PullRequestReport, PullRequestState
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.domain.timings import Timings
-from squire_pipelines.ledger import attempts, deliveries, outcomes
+from squire_pipelines.ledger import attempts, base_watches, deliveries, merges, outcomes
 from squire_pipelines.ledger.attempts import AttemptFacts
 from squire_pipelines.ledger.audit import record_audit
 from squire_pipelines.ledger.model_calls import ModelCallRow, record_model_call
@@ -37,6 +39,8 @@ OF_A_TASK: Mapping[str, str] = {
     "task_events": "task_id",
     "model_calls": "task_id",
     "outcomes": "task_id",
+    "merges": "task_id",
+    "base_watches": "task_id",
     "budgets": "task_id",
     "attempts": "task_id",
     "tasks": "id",
@@ -149,6 +153,19 @@ class ChangingLedger:
                 ),
                 actor="webhook",
             )
+            self._merge(tx, row.task_id, how)
+
+    def _merge(self, tx: Transaction, task_id: str, how: int) -> None:
+        """Squire had it merged, or somebody else did, and the base branch's checks are known."""
+        outcome = outcomes.get(tx, task_id)
+        if outcome is None or outcome.state is not PullRequestState.MERGED:
+            return
+        if how % 4 == 0:
+            asks = MergeDecision(MergeProgress.REQUESTED, "", way=MergeWay.DIRECT, method=MergeMethod.SQUASH)
+            merges.begin_request(tx, outcome, asks, outcome.head_sha)
+            merges.record_merged(tx, outcome)
+        for watched in base_watches.due(tx):
+            base_watches.record_step(tx, watched, BaseStep(BaseVerdict.PASSED, "passed"), merge_sha=None)
 
     def read(self, how: int) -> None:
         """A source is read: other signals than before."""

@@ -360,6 +360,20 @@ def _outcome(
         forge_updated_at=changed,
         updated_at=changed,
     )
+    if merged is not None and number % 2:
+        _merge(rows, number=number, task_id=task_id, merged=merged, repository=repository)
+
+
+def _merge(rows: _Rows, *, number: int, task_id: str, merged: datetime, repository: str) -> None:
+    of_pull = {"task_id": task_id, "repository": repository, "pr_number": number + 1, "updated_at": merged}
+    way = ("direct", "auto_merge", "merge_queue")[number % 3]
+    head = f"{task_id}-1".rjust(40, "0")
+    progress = {"progress": "merged", "reason": "", "way": way, "method": "squash", "head_sha": head}
+    rows.add("merges", **of_pull, **progress, asked_at=merged, refusals=0)
+    verdict, reason = ("passed", "the checks of the base branch passed")
+    if number % 5 == 0:
+        verdict, reason = ("broken", "tests passed before the merge and fails now, in a second run, too")
+    rows.add("base_watches", **of_pull, verdict=verdict, reason=reason, merge_sha="e" * 40)
 
 
 def _reading(

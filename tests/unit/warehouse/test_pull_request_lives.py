@@ -7,6 +7,7 @@ import duckdb
 import pytest
 
 from squire_pipelines.warehouse import schema
+from tests.support.warehouse_rows import insert
 
 EVENTS = [
     # subject, before, after, minutes after the opening
@@ -19,20 +20,6 @@ EVENTS = [
     ("follow", "answering", "waiting_for_merge", 60),
     ("follow", "waiting_for_merge", "merged", 75),
 ]
-
-
-def insert(connection: duckdb.DuckDBPyConnection, table: str, **values: object) -> None:
-    """Insert a row; what is not given and must be there is empty."""
-    columns = connection.execute(
-        "SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = ? AND NOT is_nullable", [table]
-    ).fetchall()
-    empty: dict[str, object] = {
-        name: "2026-11-01 12:00:00+00" if "TIMESTAMP" in kind else 0 if kind in {"BIGINT", "BOOLEAN"} else "{}"
-        for name, kind in columns
-    }
-    row = empty | values
-    marks = ", ".join("?" for _ in row)
-    connection.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})", list(row.values()))  # noqa: S608 - names of our own
 
 
 @pytest.fixture
