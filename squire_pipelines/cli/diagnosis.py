@@ -7,11 +7,17 @@ from typing import Literal
 import click
 
 from squire_pipelines.cli.context import emit_json
+from squire_pipelines.domain.conditions import ConditionState, HealthLevel
 from squire_pipelines.domain.terminal_text import one_line
 from squire_pipelines.errors import SquireError
 from squire_pipelines.terminal.output import write_line
 
 Status = Literal["ok", "warn", "fail"]
+_STATUSES: dict[HealthLevel, Status] = {
+    HealthLevel.OK: "ok",
+    HealthLevel.DEGRADED: "warn",
+    HealthLevel.DOWN: "fail",
+}
 _COLORS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
@@ -28,6 +34,11 @@ class Diagnosis:
     def of_error(cls, name: str, error: SquireError) -> "Diagnosis":
         """Make the line of a check that ended with an error."""
         return cls(name, "fail", error.message, error.hint)
+
+    @classmethod
+    def of_state(cls, name: str, state: ConditionState) -> "Diagnosis":
+        """Make the line of what one look at something has shown."""
+        return cls(name, _STATUSES[state.level], state.reason, state.hint)
 
     def show(self) -> None:
         """Write the line of the report, and the next step below it."""

@@ -46,6 +46,26 @@ def lowest(tx: Transaction) -> Mapping[LimitKind, int]:
     return left
 
 
+def worst_states(tx: Transaction) -> dict[LimitKind, LimitState]:
+    """Return, for each kind, the state of the credential that is refused longest, or has least left.
+
+    What is left of windows that have ended counts as nothing known.
+    """
+    states: dict[LimitKind, LimitState] = {}
+    for row in tx.execute(select(github_limits).where(github_limits.c.updated_at > tx.now - _KEPT)):
+        kind, state = LimitKind(row.kind), LimitState(*(getattr(row, name) for name in _COLUMNS))
+        known = states.get(kind)
+        if known is None or _urgency(state, tx.now) > _urgency(known, tx.now):
+            states[kind] = state
+    return states
+
+
+def _urgency(state: LimitState, now: datetime) -> tuple[float, float]:
+    blocked_s = ((state.blocked_until or now) - now).total_seconds()
+    left = state.available(now)
+    return max(0.0, blocked_s), 0.0 if left is None else 1.0 / (left + 1)
+
+
 def _change(tx: Transaction, credential: str, changes: Mapping[LimitKind, Callable[[LimitState], LimitState]]) -> None:
     tx.exclusive(f"limits of {credential}")
     known = read_states(tx, credential)

@@ -15,30 +15,12 @@ from pathlib import Path
 from types import FrameType
 
 from squire_pipelines.errors import NotReachableError
+from squire_pipelines.health.process_records import process_start_time
 from squire_pipelines.home import make_folder
 
 _POLL_S = 0.05
-_PS_TIMEOUT_S = 5.0
 _KILLED_WITHIN_S = 5.0  # longer, the kernel is waiting for a device
 _MAX_TAIL_BYTES = 65536
-_PROC = Path("/proc")
-_BOOT = _PROC / "sys/kernel/random/boot_id"
-_START_FIELD = 19  # of /proc/PID/stat, counted after the command's name: see proc(5), starttime
-
-
-def process_start_time(pid: int) -> str | None:
-    """Return when a process started, in the system's words: with the pid it identifies a process. None: no process."""
-    if _BOOT.exists():  # Linux: slim images have no `ps`
-        try:
-            fields = (_PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            return None
-        # The time counts from the boot, so that the boot belongs to it.
-        return f"{_BOOT.read_text(encoding='ascii').strip()} {fields[_START_FIELD]}"
-    ps = subprocess.run(
-        ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, timeout=_PS_TIMEOUT_S, check=False
-    )
-    return ps.stdout.strip() or None
 
 
 def has_terminal() -> bool:

@@ -11,11 +11,8 @@ from pathlib import Path
 from squire_pipelines.cli.context import CliContext
 from squire_pipelines.cli.diagnosis import Diagnosis
 from squire_pipelines.cli.text import size
+from squire_pipelines.domain.condition_rules import LEAST_FREE_BYTES, MIN_FREE_BYTES
 from squire_pipelines.home import Home, why_not_writable
-
-MIN_FREE_BYTES = 2**30
-LEAST_FREE_BYTES = 100 * 2**20
-"""Below it a check fails: SQLite, git and the warehouse's publication need room to write at all."""
 
 MIN_DAYS_LEFT = 14.0
 MAX_FILES = 200_000

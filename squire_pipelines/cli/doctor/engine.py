@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 from squire_pipelines.cli.context import CliContext
 from squire_pipelines.cli.diagnosis import Diagnosis, Status
-from squire_pipelines.cli.doctor.machine import engine_step, in_container
 from squire_pipelines.errors import ConfigError, SquireError
+from squire_pipelines.health.machine_steps import engine_step, in_container
 
 if TYPE_CHECKING:
     from squire_pipelines.cli.agents import AgentPlace

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from squire_pipelines.cli.context import CliContext
 from squire_pipelines.cli.diagnosis import Diagnosis
-from squire_pipelines.cli.doctor.ports import recorded_process
 from squire_pipelines.cli.init import config_text, write, write_schema
 from squire_pipelines.files import lock
+from squire_pipelines.health.process_records import recorded_process
 from squire_pipelines.home import Home, close_to_others, make_folder
 
 NAME = "fix"

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 
 from squire_pipelines.cli.context import CliContext
 from squire_pipelines.cli.diagnosis import Diagnosis
-from squire_pipelines.cli.doctor.access import known_access
 from squire_pipelines.domain.merging import MergeMethod
 from squire_pipelines.errors import SquireError
 from squire_pipelines.github.branch_protection import branch_protections
 from squire_pipelines.github.branch_rules import rules_of_branch
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.merging import MergeRights, read_merge_rights
+from squire_pipelines.health.github_credentials import known_access
 from squire_pipelines.sections.merging import MergeSettings
 
 _TIMEOUT_S = 10

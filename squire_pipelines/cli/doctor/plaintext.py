@@ -6,9 +6,9 @@ from pathlib import Path
 
 from squire_pipelines.cli.context import CliContext
 from squire_pipelines.cli.diagnosis import Diagnosis
-from squire_pipelines.cli.doctor.machine import in_container
 from squire_pipelines.cli.secret_places import all_names
 from squire_pipelines.domain.credentials import find_credentials
+from squire_pipelines.health.machine_steps import in_container
 from squire_pipelines.migration.leftovers import find_leftovers
 from squire_pipelines.secret_names import variables_of
 from squire_pipelines.settings.file import read_settings_file

@@ -11,8 +11,8 @@ from pathlib import Path
 from squire_pipelines.cli.context import CliContext
 from squire_pipelines.cli.diagnosis import Diagnosis
 from squire_pipelines.errors import PortInUseError
+from squire_pipelines.health.process_records import recorded_process
 from squire_pipelines.runtime.ports import check_free, free_port
-from squire_pipelines.runtime.processes import process_start_time
 from squire_pipelines.sections.observability import ObservabilitySettings
 
 _PROC = Path("/proc")
@@ -137,16 +137,6 @@ def _ask(facts: PortFacts) -> str:
     except (httpx.HTTPError, ValueError, RecursionError):
         return ""
     return name if isinstance(document, dict) and key in document else ""
-
-
-def recorded_process(record: Path) -> int | None:
-    """Return the process that a record of `runtime.processes` names, None when it has ended or none is named."""
-    try:
-        known = json.loads(record.read_text(encoding="utf-8"))
-        pid, birth = int(known["pid"]), known["birth"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return pid if process_start_time(pid) == birth else None
 
 
 def holder_of(port: int) -> int | None:

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from squire_pipelines.cli.context import CliContext
 from squire_pipelines.cli.diagnosis import Diagnosis
-from squire_pipelines.cli.doctor.access import known_access
 from squire_pipelines.domain.identity import branch_name
 from squire_pipelines.errors import GitHubNotFoundError, GitHubPermissionError, SquireError
 from squire_pipelines.github.branch_protection import branch_protections
@@ -20,6 +19,7 @@ from squire_pipelines.github.branch_rules import (
     without_bypassed,
 )
 from squire_pipelines.github.client import GitHubClient
+from squire_pipelines.health.github_credentials import known_access
 
 _TIMEOUT_S = 10
 _ASKED_REPOSITORIES = 20

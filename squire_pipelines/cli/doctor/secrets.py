@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from squire_pipelines.cli.diagnosis import Diagnosis
-from squire_pipelines.cli.doctor.machine import in_container
 from squire_pipelines.cli.text import counted
 from squire_pipelines.errors import ConfigError, PassphraseError
+from squire_pipelines.health.machine_steps import in_container
 from squire_pipelines.home import Home
 from squire_pipelines.secrets.key_file import key_file
 from squire_pipelines.secrets.passphrase import (

@@ -38,8 +38,8 @@ def check_providers(context: CliContext) -> Iterator[Diagnosis]:
 
 def check_github(context: CliContext) -> Iterator[Diagnosis]:
     """Check that GitHub answers, and that Squire may do its work in each repository of the settings."""
-    from squire_pipelines.cli.doctor.access import known_access  # noqa: PLC0415 - likewise
     from squire_pipelines.cli.doctor.github import ask_github  # noqa: PLC0415 - likewise
+    from squire_pipelines.health.github_credentials import known_access  # noqa: PLC0415 - likewise
 
     access = known_access(context.settings)
     if access is not None:

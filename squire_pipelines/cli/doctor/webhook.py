@@ -8,13 +8,14 @@ from datetime import datetime, timedelta
 
 from squire_pipelines.cli.context import CliContext
 from squire_pipelines.cli.diagnosis import Diagnosis
-from squire_pipelines.cli.doctor.access import known_access
-from squire_pipelines.cli.doctor.ports import find_facts, recorded_process
+from squire_pipelines.cli.doctor.ports import find_facts
 from squire_pipelines.cli.text import duration
 from squire_pipelines.errors import GitHubError, GitHubNotFoundError, GitHubPermissionError
 from squire_pipelines.github.access import Access, AppAccess
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.webhook_state import PATH, AppDelivery, Webhook, our_webhooks, ping, read_app_deliveries
+from squire_pipelines.health.github_credentials import known_access
+from squire_pipelines.health.process_records import recorded_process
 from squire_pipelines.ledger import deliveries
 from squire_pipelines.ledger.deliveries import ReceivedDelivery
 from squire_pipelines.ledger.store import Ledger

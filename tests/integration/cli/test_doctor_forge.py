@@ -9,8 +9,8 @@ import pytest
 
 from squire_forge.process import ForgeProcess
 from squire_pipelines.cli.doctor import webhook as doctor_webhook
+from squire_pipelines.health.process_records import process_start_time
 from squire_pipelines.runtime.ports import free_port
-from squire_pipelines.runtime.processes import process_start_time
 from tests.support.cli import Squire
 from tests.support.deliveries import SECRET, ReceiverProcess
 from tests.support.forge import hosted_home, samples

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from squire_pipelines.errors import NotReachableError, PortInUseError
+from squire_pipelines.health.process_records import process_start_time
 from squire_pipelines.runtime.ports import check_free, free_port
-from squire_pipelines.runtime.processes import Child, interruptible, process_start_time, stop_group, stop_orphans
+from squire_pipelines.runtime.processes import Child, interruptible, stop_group, stop_orphans
 from tests.support.children import PATIENCE_S, alive, start_child, wait_until
 
 STUBBORN = (

@@ -15,7 +15,6 @@ from squire_pipelines.cli.doctor import plaintext as doctor_plaintext
 from squire_pipelines.cli.doctor import ports as doctor_ports
 from squire_pipelines.cli.doctor import webhook as doctor_webhook
 from squire_pipelines.cli.doctor.disk import HomeSizes, PartSize
-from squire_pipelines.cli.doctor.machine import engine_step, install_step
 from squire_pipelines.cli.doctor.ports import PortFacts
 from squire_pipelines.cli.doctor.rules import judge_rules
 from squire_pipelines.cli.doctor.secrets import judge_passphrase_file
@@ -30,6 +29,8 @@ from squire_pipelines.github.branch_rules import (
     read_rules,
 )
 from squire_pipelines.github.webhook_state import AppDelivery, Webhook, read_app_deliveries, read_webhooks
+from squire_pipelines.health.clock_offset import measure_offset
+from squire_pipelines.health.machine_steps import clock_step, engine_step, install_step
 from squire_pipelines.ledger.deliveries import ReceivedDelivery
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -94,12 +95,10 @@ def test_a_clock_is_measured_by_the_date_of_any_answer_and_set_as_this_machine_c
         return httpx.Response(401, headers={"date": "Sun, 01 Mar 2026 12:00:00 GMT"})
 
     transport = httpx.MockTransport(answer)
-    ahead = doctor_clock.measure_offset(
-        "https://github.test", timeout_s=1, now=lambda: NOW.timestamp() + 90.5, transport=transport
-    )
+    ahead = measure_offset("https://github.test", timeout_s=1, now=lambda: NOW.timestamp() + 90.5, transport=transport)
     assert ahead == pytest.approx(90)
     steps = {
-        names: doctor_clock.clock_step(which=programs(*names), is_container=lambda: False)
+        names: clock_step(which=programs(*names), is_container=lambda: False)
         for names in (("timedatectl",), ("chronyc",), ())
     }
     assert steps == {
@@ -107,7 +106,7 @@ def test_a_clock_is_measured_by_the_date_of_any_answer_and_set_as_this_machine_c
         ("chronyc",): "run `chronyc makestep`",
         (): "set the clock, and have a time service keep it",
     }
-    assert "the machine that runs this container" in doctor_clock.clock_step(is_container=lambda: True)
+    assert "the machine that runs this container" in clock_step(is_container=lambda: True)
 
 
 @pytest.mark.parametrize(

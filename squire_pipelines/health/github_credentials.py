@@ -1,4 +1,4 @@
-"""GitHub as the doctor's checks ask it: with the credentials that the commands have, where there are any."""
+"""GitHub as checks and probes ask it: with the credentials that this process can have, where there are any."""
 
 from squire_pipelines.errors import PassphraseError
 from squire_pipelines.github.access import Access, access_from

@@ -1,4 +1,4 @@
-"""What `squire doctor` asks a model on a cloud's platform: the cheapest request that its credentials and name pass.
+"""What a model on a cloud's platform is asked: the cheapest request that its credentials and name pass.
 
 A Claude model is asked for one token, which costs less than a hundredth of a cent: the platforms name no models to
 everybody who may ask them, and count tokens in some regions alone. Gemini's tokens are counted, which is free.
@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from squire_pipelines.cli.diagnosis import Diagnosis
+from squire_pipelines.domain.conditions import ConditionState
 from squire_pipelines.errors import ConfigError, NotReachableError
 from squire_pipelines.gateway.clouds.answers import error_body
 from squire_pipelines.gateway.clouds.cloud import Cloud
@@ -28,12 +28,11 @@ _PING: dict[Protocol, tuple[str, dict[str, Any]]] = {
 }
 
 
-def ask_cloud(client: httpx.Client, name: str, provider: ModelProvider, cloud: Cloud, model: str) -> Diagnosis:
+def ask_cloud(client: httpx.Client, provider: ModelProvider, cloud: Cloud, model: str) -> ConditionState:
     """Ask about one model.
 
     Args:
         client: Asks.
-        name: Of the diagnosis.
         provider: Of the model.
         cloud: Where it is.
         model: As the platform calls it.
@@ -44,12 +43,12 @@ def ask_cloud(client: httpx.Client, name: str, provider: ModelProvider, cloud: C
     try:
         status, body = _ask(client, provider, cloud, model)
     except (ConfigError, NotReachableError) as error:
-        return Diagnosis(name, "fail", error.message, error.hint)
+        return ConditionState.down(error.message, error.hint)
     if (fault := provider.words.fault_of(status, body, model=model)) is not None:
-        return Diagnosis(name, "fail", fault.message, fault.hint)
+        return ConditionState.down(fault.message, fault.hint)
     if status >= _FIRST_ERROR:
-        return Diagnosis(name, "warn", f"the provider {provider.name} answers {status}", "try again later")
-    return Diagnosis(name, "ok", f"{model} at the provider {provider.name}, {provider.base_url}")
+        return ConditionState.degraded(f"the provider {provider.name} answers {status}", "try again later")
+    return ConditionState.ok(f"{model} at the provider {provider.name}, {provider.base_url}")
 
 
 def _ask(client: httpx.Client, provider: ModelProvider, cloud: Cloud, model: str) -> tuple[int, bytes]:

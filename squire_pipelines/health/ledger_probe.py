@@ -1,0 +1,106 @@
+"""The probe of the ledger: whether it answers and fits this version, and what it says of tasks, plans and quota."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from squire_pipelines.domain.condition_rules import (
+    LedgerFacts,
+    WarehouseFacts,
+    ledger_state,
+    schema_state,
+    stuck_tasks_state,
+    warehouse_state,
+)
+from squire_pipelines.domain.conditions import ConditionState, HealthLevel
+from squire_pipelines.domain.service_rules import planner_state, quota_state
+from squire_pipelines.errors import LedgerError
+from squire_pipelines.execution.repository_settings import repository_settings
+from squire_pipelines.health.probe import Probe, States
+from squire_pipelines.ledger import HEAD_REVISION, github_limits, plan_retries, repositories, stuck_work
+from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.ledger.stuck_work import StartRules
+from squire_pipelines.settings.model import Settings
+
+BUSY_TIMEOUT_S = 3.0
+_EVERY_S = 15.0
+_TIMEOUT_S = 10.0
+_CONDITIONS = ("ledger", "schema", "tasks", "planner", "github_quota", "warehouse")
+
+
+def ledger_probe(settings: Settings) -> Probe:
+    """Return the probe of the settings' ledger."""
+    return Probe("ledger", _CONDITIONS, _EVERY_S, _TIMEOUT_S, lambda: look_at_ledger(settings))
+
+
+def look_at_ledger(
+    settings: Settings, *, busy_timeout_s: float = BUSY_TIMEOUT_S, monotonic: Callable[[], float] = time.monotonic
+) -> States:
+    """Look at the ledger, which is neither made nor upgraded by that. Raises ConfigError for a URL that is none.
+
+    Args:
+        settings: Name it.
+        busy_timeout_s: How long a transaction waits for its turn.
+        monotonic: Seconds.
+    """
+    ledger = Ledger(settings.resolved_ledger_url, busy_timeout_s=busy_timeout_s)
+    try:
+        if ledger.is_sqlite and not ledger.path.exists():
+            return {"ledger": ledger_state(LedgerFacts(ledger.describe(), exists=False))}
+        facts = _ledger_facts(ledger, monotonic)
+        states: dict[str, ConditionState] = {"ledger": ledger_state(facts)}
+        schema = schema_state(facts)
+        if schema is not None:
+            states["schema"] = schema
+        if schema is not None and schema.level is HealthLevel.OK:
+            states |= _look_at_rows(ledger, settings)
+        return states
+    finally:
+        ledger.close()
+
+
+def _ledger_facts(ledger: Ledger, monotonic: Callable[[], float]) -> LedgerFacts:
+    place = ledger.describe()
+    try:
+        revision = ledger.revision()
+        began = monotonic()
+        with ledger.write():  # takes the lock and gives it back: nothing is written
+            waited_s = monotonic() - began
+    except LedgerError as error:
+        return LedgerFacts(place, problem=error.message, hint=error.hint)
+    return LedgerFacts(place, lock_wait_s=waited_s, revision=revision, known_revision=HEAD_REVISION)
+
+
+def _look_at_rows(ledger: Ledger, settings: Settings) -> dict[str, ConditionState]:
+    own = repository_settings(ledger, settings)
+    dispatch = settings.dispatch
+    with ledger.read() as tx:
+        rules = StartRules(
+            dispatch.max_concurrent,
+            dispatch.max_per_repository,
+            dispatch.priority_step_s,
+            own.slots,
+            {*own.stopped, *repositories.replaced(tx)},
+            own.of_all.budgets_for,
+            own.queue_rules_of,
+        )
+        stuck = stuck_work.read_stuck(tx, rules)
+        failures = plan_retries.model_failures(tx)
+        quota = github_limits.worst_states(tx)
+        newest = stuck_work.newest_event_at(tx)
+        now = tx.now
+    return {
+        "tasks": stuck_tasks_state(stuck),
+        "planner": planner_state(failures.count, failures.reason) if failures else planner_state(0, ""),
+        "github_quota": quota_state(quota, now=now),
+        "warehouse": warehouse_state(_warehouse_facts(settings, newest, now)),
+    }
+
+
+def _warehouse_facts(settings: Settings, newest: datetime | None, now: datetime) -> WarehouseFacts:
+    try:
+        published = datetime.fromtimestamp(settings.home.warehouse.stat().st_mtime, UTC)
+    except OSError:
+        return WarehouseFacts(None)
+    unpublished_s = 0.0 if newest is None or newest <= published else (now - newest).total_seconds()
+    return WarehouseFacts((now - published).total_seconds(), unpublished_s)

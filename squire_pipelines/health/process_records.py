@@ -1,0 +1,68 @@
+"""The processes of a home by their records: which it has started, which of them live, and which somebody has suspended.
+
+`runtime.processes` writes the records.
+"""
+
+import json
+import subprocess
+import time
+from pathlib import Path
+
+from squire_pipelines.domain.service_rules import ProcessFacts
+
+_PS_TIMEOUT_S = 5.0
+_PROC = Path("/proc")
+_BOOT = _PROC / "sys/kernel/random/boot_id"
+_START_FIELD = 19  # of /proc/PID/stat, counted after the command's name: see proc(5), starttime
+
+
+def process_start_time(pid: int) -> str | None:
+    """Return when a process started, in the system's words: with the pid it identifies a process. None: no process."""
+    if _BOOT.exists():  # Linux: slim images have no `ps`
+        try:
+            fields = (_PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            return None
+        # The time counts from the boot, so that the boot belongs to it.
+        return f"{_BOOT.read_text(encoding='ascii').strip()} {fields[_START_FIELD]}"
+    ps = subprocess.run(
+        ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, timeout=_PS_TIMEOUT_S, check=False
+    )
+    return ps.stdout.strip() or None
+
+
+def recorded_process(record: Path) -> int | None:
+    """Return the process that a record of `runtime.processes` names, None when it has ended or none is named."""
+    try:
+        known = json.loads(record.read_text(encoding="utf-8"))
+        pid, birth = int(known["pid"]), known["birth"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return pid if process_start_time(pid) == birth else None
+
+
+def process_facts(record: Path) -> ProcessFacts:
+    """Return what is known of the process that a record names; nothing is recorded of one that was stopped in order."""
+    if not record.exists():
+        return ProcessFacts()
+    pid = recorded_process(record)
+    if pid is None:
+        return ProcessFacts(is_recorded=True)
+    try:
+        age_s = max(0.0, time.time() - record.stat().st_mtime)
+    except OSError:
+        return ProcessFacts()  # it was stopped just now
+    return ProcessFacts(is_recorded=True, is_alive=True, is_suspended=_is_suspended(pid), pid=pid, age_s=age_s)
+
+
+def _is_suspended(pid: int) -> bool:
+    if _BOOT.exists():
+        try:
+            fields = (_PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        return fields[0] in {"T", "t"}  # proc(5): stopped by a signal, or by a debugger
+    ps = subprocess.run(
+        ["ps", "-o", "state=", "-p", str(pid)], capture_output=True, text=True, timeout=_PS_TIMEOUT_S, check=False
+    )
+    return ps.stdout.strip().startswith("T")

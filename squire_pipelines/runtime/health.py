@@ -1,0 +1,78 @@
+"""The looks at everything of one home, in a thread beside whatever a process does."""
+
+import threading
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+from squire_pipelines.domain.conditions import Condition
+from squire_pipelines.health.all_probes import LibraryProbes, local_probes
+from squire_pipelines.health.looks import HealthLooks
+from squire_pipelines.health.probe import Probe
+from squire_pipelines.observability.logging import Component, get_logger
+from squire_pipelines.runtime.daemon_probe import daemon_probe, daemon_process_probe
+from squire_pipelines.settings.model import Settings
+
+LOOK_EVERY_S = 10.0
+"""How often it is looked which probe is due; each has its own interval, of at most two minutes."""
+
+_STOP_WITHIN_S = 2.0
+_log = get_logger(Component.PIPELINE)
+
+
+def all_probes(settings: Callable[[], Settings]) -> Callable[[], Sequence[Probe]]:
+    """Return what gives all probes, by the settings as they are at each look."""
+    library = LibraryProbes()
+    return lambda: (*library.of(settings()), daemon_probe(settings()))
+
+
+def quick_probes(settings: Settings) -> tuple[Probe, ...]:
+    """Return the probes that together take a tenth of a second: nothing beyond this machine and the ledger is asked."""
+    return (*local_probes(settings), daemon_process_probe(settings))
+
+
+class HealthWatch:
+    """Looks again and again in a thread of its own, from entering the block to its end.
+
+    Args:
+        settings: Gives the settings as they are now.
+        after_look: Called with the conditions after each look, in that thread. What it raises is logged.
+        every_s: How often a look is made.
+    """
+
+    def __init__(
+        self,
+        settings: Callable[[], Settings],
+        *,
+        after_look: Callable[[tuple[Condition, ...]], None] = lambda _: None,
+        every_s: float = LOOK_EVERY_S,
+    ) -> None:
+        self._looks = HealthLooks(settings().home, all_probes(settings))
+        self._after_look = after_look
+        self._every_s = every_s
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="health-watch", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join(timeout=_STOP_WITHIN_S)  # a probe may hang: the process's end ends it
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """The conditions after the last look."""
+        return self._looks.conditions
+
+    def _run(self) -> None:
+        while True:
+            try:
+                self._after_look(self._looks.look())
+            except Exception:  # noqa: BLE001 - the next look may do better, and an end of the looks would be noticed late
+                _log.exception("look at conditions failed")
+            if self._stop.wait(self._every_s):
+                return
