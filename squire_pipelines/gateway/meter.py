@@ -4,7 +4,7 @@ A call reserves the most that it may use before it is passed on, and is settled 
 because the agent left or the time was up, costs its reservation.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from squire_pipelines.gateway.forward import Forward
@@ -46,12 +46,19 @@ class Meter:
         limits: With the caps on tokens, US dollars and calls.
         before: What earlier gateways of the same attempt have counted.
         upstreams: The names of the providers.
+        believed: The names of those whose own figure of a call's cost counts before our calculation.
     """
 
     def __init__(
-        self, limits: GatewayLimits, before: GatewayTotals | None = None, upstreams: Sequence[str | None] = (None,)
+        self,
+        limits: GatewayLimits,
+        before: GatewayTotals | None = None,
+        upstreams: Sequence[str | None] = (None,),
+        *,
+        believed: Collection[str | None] = (),
     ) -> None:
         self._limits = limits
+        self._believed = frozenset(believed)
         self.health = UpstreamHealth(upstreams, limits.max_failures)
         # By the provider's name and the model's there: one name may cost differently at two providers.
         self.prices: Mapping[tuple[str | None, str], Price | None] = {}
@@ -179,7 +186,14 @@ class Meter:
         """Count what a call has used so far."""
         call.tokens = tokens
         price = self._price(call.provider, call.model)
-        call.cost_usd = price.cost_of(tokens) if price is not None and tokens.total else None
+        self._count(call, price.cost_of(tokens) if price is not None and tokens.total else None)
+
+    def _count(self, call: RunningCall, own_usd: float | None) -> None:
+        """Count a call's tokens, and what it costs by our own calculation or by its provider's word."""
+        tokens, stated = call.tokens, call.tokens.stated_usd
+        is_believed = stated is not None and (own_usd is None or call.provider in self._believed)
+        call.cost_usd = stated if is_believed else own_usd
+        call.cost_difference_usd = stated - own_usd if stated is not None and own_usd is not None else None
         running = self._running.get(call.call_id)
         if running is None:
             return
@@ -205,6 +219,9 @@ class Meter:
         if call.forwarded:
             if not call.reported and call.error in _UNCOUNTED:
                 self.note_most(call)
+            price = self._price(call.provider, call.model)
+            if price is not None and call.tokens.total:
+                self._count(call, price.final_cost(call.tokens, call.started_at))
         else:
             self.totals = self.totals.plus_refused()
         self._running.pop(call.call_id, None)
@@ -217,7 +234,7 @@ class Meter:
         is_counted = used.input is not None and used.input != running.estimate
         asked = used.input if is_counted else max(used.input or 0, reserved.input or 0)
         output = max(used.output or 0, reserved.output or 0)
-        self.note(call, replace(used, input=asked, output=output, estimated=True))
+        self.note(call, replace(used, input=asked, output=output, estimated=True, stated_usd=None))
 
     def _used_up(self, cap: float | None, unit: str) -> RefusalError:
         # Not "exhausted": agents take the word for a provider that is overloaded, and try again.

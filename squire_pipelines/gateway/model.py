@@ -58,6 +58,16 @@ class Tokens:
     `cached` (read from the provider's cache) and `cache_write` are among the input's, `cache_write_hour` (kept for an
     hour) among what is written. `estimated` says that a number was worked out from the text that passed, since the
     provider did not report it.
+
+    Args:
+        input: Of the request.
+        output: Of the answer, with what the model thinks.
+        reasoning: Those of the output that the model thinks.
+        audio_input: Those of the input that are sound.
+        audio_cached: Those of the cached ones that are sound.
+        audio_output: Those of the output that are sound.
+        searches: How often the provider searched the web for the call, which costs by itself.
+        stated_usd: What the provider itself says that the call costs, in US dollars.
     """
 
     input: int | None = None
@@ -66,6 +76,12 @@ class Tokens:
     cache_write: int | None = None
     estimated: bool = False
     cache_write_hour: int | None = None
+    reasoning: int | None = None
+    audio_input: int | None = None
+    audio_cached: int | None = None
+    audio_output: int | None = None
+    searches: int | None = None
+    stated_usd: float | None = None
 
     @property
     def total(self) -> int:
@@ -111,6 +127,9 @@ class GatewayCall:
         upstream_status: Of the provider's answer, where it was an error.
         upstream_code: The provider's own code of that error.
         has_notice: Whether it ends with a notice that most of the budget is used.
+        reasoning_tokens: Those of the output that the model thinks.
+        stated_usd: What the provider itself says that the call costs.
+        cost_difference_usd: How much that is above our own calculation; None where one of the two is not known.
     """
 
     path: str
@@ -136,6 +155,9 @@ class GatewayCall:
     upstream_code: str | None = None
     has_notice: bool = False
     provider: str | None = None
+    reasoning_tokens: int | None = None
+    stated_usd: float | None = None
+    cost_difference_usd: float | None = None
 
     @property
     def total_tokens(self) -> int:
@@ -166,6 +188,7 @@ class RunningCall:
     reserved_usd: float = 0.0
     reported: bool = False
     cost_usd: float | None = None
+    cost_difference_usd: float | None = None
     web_search: bool = False
     dropped: tuple[str, ...] = ()
     error: str | None = None
@@ -232,4 +255,7 @@ class RunningCall:
             upstream_code=self.upstream_code,
             has_notice=self.has_notice,
             provider=self.provider,
+            reasoning_tokens=self.tokens.reasoning,
+            stated_usd=self.tokens.stated_usd,
+            cost_difference_usd=self.cost_difference_usd,
         )

@@ -1,10 +1,13 @@
 """What tokens cost: by the prices of the settings, else by those of a library; else it is not known. No I/O.
 
 The library (genai-prices) carries its table with it and is asked once for each model, since it takes a while to import.
+While an answer passes, its cost is worked out from a few numbers of that table; what a call has cost in the end is the
+library's own calculation.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 
 from squire_pipelines.gateway.model import Tokens
 from squire_pipelines.observability.logging import Component, get_logger
@@ -44,6 +47,11 @@ class Price:
         """The greatest price of a token of the answer."""
         return self.output * self.long_output_factor
 
+    def final_cost(self, tokens: Tokens, at: datetime) -> float:
+        """Return what a call that has ended costs in US dollars; `at` is when it began."""
+        del at  # the settings' prices are the same at all times
+        return self.cost_of(tokens)
+
     def cost_of(self, tokens: Tokens) -> float:
         """Return what these tokens cost in US dollars; tokens that nobody reported cost nothing."""
         asked = tokens.input or 0
@@ -61,6 +69,41 @@ class Price:
         return (usd + answer) / _MILLION
 
 
+@dataclass(frozen=True, slots=True)
+class LibraryPrice(Price):
+    """The price of one model as the library has it.
+
+    Args:
+        calculate: The library's own calculation. Raises ValueError for numbers that contradict each other.
+        most_input: The greatest price of a token of the request, at any length and at any time of the day.
+        most_output: The same of the answer.
+    """
+
+    calculate: Callable[[Tokens, datetime], float] | None = field(default=None, repr=False)
+    most_input: float = 0.0
+    most_output: float = 0.0
+
+    @property
+    def greatest_input(self) -> float:
+        """The greatest price of a token of the request."""
+        return self.most_input
+
+    @property
+    def greatest_output(self) -> float:
+        """The greatest price of a token of the answer."""
+        return self.most_output
+
+    def final_cost(self, tokens: Tokens, at: datetime) -> float:
+        """Return what the library says of a call that has ended, in US dollars; `at` is when it began."""
+        if self.calculate is None:
+            return self.cost_of(tokens)
+        try:
+            return self.calculate(tokens, at)
+        except ValueError as error:
+            _log.warning("gateway.price_not_calculated", reason=str(error)[:200])
+            return self.cost_of(tokens)
+
+
 def find_price(model: str, own: Mapping[str, Price], *, api_url: str | None = None) -> Price | None:
     """Return the price of a model, or None when nobody knows it.
 
@@ -72,41 +115,33 @@ def find_price(model: str, own: Mapping[str, Price], *, api_url: str | None = No
     if model in own:
         return own[model]
     try:
-        from genai_prices import Usage, calc_price  # noqa: PLC0415 - see the module's charter
+        from squire_pipelines.gateway.price_library import find_entry  # noqa: PLC0415 - see the module's charter
     except ImportError:
         _log.warning("gateway.no_price_library", model=model)
         return None
-
-    def cost(usage: "Usage") -> float:
-        # Without the URL when the library does not know it: a proxy before the provider has its own.
-        try:
-            return float(calc_price(usage, model_ref=model, provider_api_url=api_url).total_price)
-        except LookupError:
-            return float(calc_price(usage, model_ref=model).total_price)
-
-    def price(count: int, long: int = 0) -> float:
-        """Return what a token of `count` costs, of the answer to a request of `long` tokens or of the request."""
-        if long:
-            return (cost(Usage(input_tokens=long, output_tokens=count)) - cost(Usage(input_tokens=long))) / count
-        return cost(Usage(input_tokens=count)) / count
-
-    # A thousand tokens at a time: some providers have a second price for long inputs.
-    thousand = 1000
     try:
-        base, output = price(thousand), cost(Usage(output_tokens=thousand)) / thousand
-        cached = cost(Usage(input_tokens=thousand, cache_read_tokens=thousand)) / thousand
-        written = cost(Usage(input_tokens=thousand, cache_write_tokens=thousand)) / thousand
-        input_factor = price(_LONGEST) / base if base else 1.0
-        output_factor = price(_LONGEST, _LONGEST) / output if output else 1.0
+        entry = find_entry(model, api_url)
+        # A thousand tokens at a time: some providers have a second price for long inputs.
+        thousand = 1000
+        base, output = entry.price_of(Tokens(input=thousand)), entry.price_of(Tokens(output=thousand))
+        input_factor = entry.price_of(Tokens(input=_LONGEST)) / base if base else 1.0
+        output_factor = entry.price_of(Tokens(output=_LONGEST), beside=_LONGEST) / output if output else 1.0
         is_longer = max(input_factor, output_factor) > 1 + _ROUNDING
-        return Price(
+
+        def is_long(count: int) -> bool:
+            return entry.price_of(Tokens(input=count)) > base * (1 + _ROUNDING)
+
+        return LibraryPrice(
             input=base * _MILLION,
             output=output * _MILLION,
-            cached=cached * _MILLION,
-            cache_write=written * _MILLION,
-            long_from=_last_short(lambda count: price(count) > base * (1 + _ROUNDING)) if is_longer else None,
+            cached=entry.price_of(Tokens(input=thousand, cached=thousand)) * _MILLION,
+            cache_write=entry.price_of(Tokens(input=thousand, cache_write=thousand)) * _MILLION,
+            long_from=_last_short(is_long) if is_longer else None,
             long_input_factor=input_factor if is_longer else 1.0,
             long_output_factor=output_factor if is_longer else 1.0,
+            calculate=entry.cost_of,
+            most_input=entry.most_input * _MILLION,
+            most_output=entry.most_output * _MILLION,
         )
     except (LookupError, ValueError) as error:
         _log.info("gateway.price_unknown", model=model, reason=str(error)[:200])

@@ -1,9 +1,9 @@
 """Counting tokens as a response passes: JSON bodies and server-sent events of the providers' interfaces. Pure.
 
-A provider reports what a stream has used at its end (OpenAI), at both ends (Anthropic) or in each event so far
-(Gemini), which is the last word only once the answer has finished. The text that passed is counted all the same, in
-whatever field it stands: at least one token for each piece, and one for each four bytes. It is what a stream has used
-that nobody reported, and a report that says less than the text can be is not believed.
+A provider reports what a stream has used at its end (OpenAI), at both ends (Anthropic) or in each event (Gemini, and
+some compatible servers), which is the last word only once the answer has finished. The text that passed is counted all
+the same, in whatever field it stands: at least one token for each piece, and one for each four bytes. It is what a
+stream has used that nobody reported, and a report that says less than the text can be is not believed.
 """
 
 import json
@@ -14,9 +14,9 @@ from typing import Any
 from squire_pipelines.gateway.answer_content import EMPTY, ERROR, NOT_THE_PROTOCOL, RESPONSE_ENDS, StreamEnd
 from squire_pipelines.gateway.model import Tokens
 from squire_pipelines.gateway.rules import BYTES_PER_TOKEN, as_object
+from squire_pipelines.gateway.usage_report import OutputReports, join_reports, read_report
 
 _MAX_LINE_BYTES = 4 * 2**20
-_MOST_TOKENS = 10**9  # of one answer or request: a report of more is none
 # No model writes text of which the average token is that long: a report below it is none.
 _MOST_BYTES_PER_TOKEN = 32
 _LINE_END = re.compile(rb"\r\n|\r|\n")
@@ -52,13 +52,20 @@ def read_answer(text: bytes, input_estimate: int = 0) -> WholeAnswer:
         document = as_object(json.loads(text))
     except (ValueError, RecursionError):
         return WholeAnswer(failure=NOT_THE_PROTOCOL if text.strip() else EMPTY)
-    usage = _usage(document)
+    usage = read_report(document)
     is_response = document.get("object") == "response"
     size = _text_bytes(document.get("output") if is_response else {**document, "usage": None})
     failure = None if size or (usage is not None and usage.output) else EMPTY
-    is_counted = usage is not None and (usage.output or 0) >= size // _MOST_BYTES_PER_TOKEN
+    if usage is not None and size and usage.output == 0:  # servers that count nothing report zeros
+        usage = replace(usage, output=None, stated_usd=None) if usage.input else None
+    is_counted = usage is not None and (usage.output is None or usage.output >= size // _MOST_BYTES_PER_TOKEN)
     tokens = _filled(usage, size, input_estimate) if usage is not None and is_counted else None
     return WholeAnswer(tokens, ERROR if document.get("error") else failure)
+
+
+def _least_tokens(size: int) -> int:
+    """Return the fewest tokens that text of so many bytes can be; no text is none."""
+    return max(min(size, 1), size // _MOST_BYTES_PER_TOKEN)
 
 
 def _filled(usage: Tokens, size: int, input_estimate: int) -> Tokens:
@@ -67,52 +74,6 @@ def _filled(usage: Tokens, size: int, input_estimate: int) -> Tokens:
         return usage
     output = -(-size // BYTES_PER_TOKEN) if usage.output is None else usage.output
     return replace(usage, input=usage.input or input_estimate, output=output, estimated=True)
-
-
-def _usage(document: dict[str, Any]) -> Tokens | None:
-    if "usageMetadata" in document:
-        return _gemini_usage(as_object(document["usageMetadata"]))
-    # The responses interface reports it in the object of its last event, Anthropic's in that of its first.
-    inner = as_object(document.get("response")) or as_object(document.get("message"))
-    usage = as_object(document.get("usage") or inner.get("usage"))
-    if not usage:
-        return None
-    details = as_object(usage.get("prompt_tokens_details") or usage.get("input_tokens_details"))
-    asked, cached = _count(usage.get("prompt_tokens", usage.get("input_tokens"))), _count(details.get("cached_tokens"))
-    written = _count(usage.get("cache_creation_input_tokens"))
-    read = _count(usage.get("cache_read_input_tokens"))
-    if asked is not None and (written is not None or read is not None):
-        # Anthropic's input leaves out what the cache was asked for or given: https://docs.anthropic.com/en/api/messages.
-        # Proxies that speak OpenAI's interface before it repeat the two beside a sum that has them.
-        asked += (written or 0) + (read or 0) if "prompt_tokens" not in usage else 0
-        cached = cached if read is None else read
-    return Tokens(
-        input=asked,
-        output=_count(usage.get("completion_tokens", usage.get("output_tokens"))),
-        cached=cached,
-        cache_write=written,
-        cache_write_hour=_count(as_object(usage.get("cache_creation")).get("ephemeral_1h_input_tokens")),
-    )
-
-
-def _gemini_usage(usage: dict[str, Any]) -> Tokens | None:
-    """Return a Gemini report, which leaves zeros out: https://ai.google.dev/api/generate-content#UsageMetadata."""
-    names = ("promptTokenCount", "toolUsePromptTokenCount", "candidatesTokenCount", "thoughtsTokenCount")
-    asked, tools, answer, thoughts = (_count(usage.get(name)) for name in names)
-    if asked is None:
-        return None
-    asked += tools or 0
-    total = _count(usage.get("totalTokenCount"))
-    parts = (answer or 0) + (thoughts or 0)
-    return Tokens(
-        input=asked,
-        output=max(parts, total - asked) if total is not None else parts,
-        cached=_count(usage.get("cachedContentTokenCount")),
-    )
-
-
-def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS else None
 
 
 def _text_bytes(value: Any) -> int:
@@ -164,10 +125,12 @@ class EventCounter:
     def __init__(self, input_estimate: int = 0) -> None:
         self._input_estimate = input_estimate
         self._reported: Tokens | None = None
+        self._outputs = OutputReports()
+        self._has_text = False  # since the last report of any kind
+        self._is_interim = False
         self._text = _Text()
         self._since_report = _Text()
         self._repeated: dict[str, _Text] = {}
-        self._is_interim = False
         self._end = StreamEnd()
         self._rest = bytearray()
         self._skipping = False
@@ -193,6 +156,7 @@ class EventCounter:
         if reported is None:
             return Tokens(input=self._input_estimate, output=max(text.tokens for text in texts), estimated=True)
         output, later = reported.output or 0, self._since_report.tokens
+        is_interim = self._is_interim and not self._end.has_finished
         # Anthropic's first event reports the input, and of the output only its first token.
         is_early = reported.estimated or reported.output is None
         output = max(output, later) if is_early else output + later
@@ -202,13 +166,14 @@ class EventCounter:
             reported,
             input=reported.input or self._input_estimate,  # no request has none
             output=output,
-            estimated=is_early or bool(later) or self._is_interim,
+            estimated=is_early or bool(later) or is_interim,
+            stated_usd=None if is_early or later or is_interim else reported.stated_usd,
         )
 
     @property
     def _least(self) -> int:
         """The fewest tokens that the text can be."""
-        return max(text.size for text in (self._text, *self._repeated.values())) // _MOST_BYTES_PER_TOKEN
+        return _least_tokens(max(text.size for text in (self._text, *self._repeated.values())))
 
     def feed(self, chunk: bytes) -> None:
         """Take a piece of the body."""
@@ -241,6 +206,7 @@ class EventCounter:
         self._rest.clear()
 
     def _add(self, size: int) -> None:
+        self._has_text = self._has_text or size > 0
         self._text.add(size)
         self._since_report.add(size)
 
@@ -264,7 +230,7 @@ class EventCounter:
 
     def _event(self, document: dict[str, Any]) -> None:
         kind = document.get("type")
-        usage = _usage(document)
+        usage = read_report(document)
         self._end.look_at(document)
         if usage is not None or (isinstance(kind, str) and kind in _WHOLES):
             document = {**document, "usage": None}
@@ -280,16 +246,17 @@ class EventCounter:
             self._add(size)
         if usage is None:
             return
-        self._is_interim = "usageMetadata" in document and not self._end.has_finished
+        is_early = kind == "message_start"
+        # Gemini and some compatible servers report with each piece of text what was used so far.
+        self._is_interim = "usageMetadata" in document or size > 0
+        output = usage.output
+        if output is not None and not is_early:
+            self._outputs.add(output, has_text=self._has_text)
+            output = self._outputs.output
+        self._has_text = False
         before = self._reported or Tokens()
-        output = before.output
-        if usage.output is not None and usage.output >= self._least:
-            output, self._since_report = usage.output, _Text()
-        self._reported = Tokens(
-            input=before.input if usage.input is None else usage.input,
-            output=output,
-            cached=before.cached if usage.cached is None else usage.cached,
-            cache_write=before.cache_write if usage.cache_write is None else usage.cache_write,
-            cache_write_hour=before.cache_write_hour if usage.cache_write_hour is None else usage.cache_write_hour,
-            estimated=kind == "message_start",
-        )
+        if output is not None and output >= self._least:
+            self._since_report = _Text()
+        else:
+            output = before.output
+        self._reported = replace(join_reports(before, usage), output=output, estimated=is_early)

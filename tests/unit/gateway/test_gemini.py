@@ -224,9 +224,9 @@ USAGE = {
 
 
 def test_thoughts_are_output_and_what_tools_gave_is_input() -> None:
-    assert read_answer(json.dumps({"usageMetadata": USAGE}).encode()).tokens == Tokens(107, 50, 60)
+    assert read_answer(json.dumps({"usageMetadata": USAGE}).encode()).tokens == Tokens(107, 50, 60, reasoning=30)
     only_thoughts = {"promptTokenCount": 9, "thoughtsTokenCount": 8, "totalTokenCount": 17}
-    assert read_answer(json.dumps({"usageMetadata": only_thoughts}).encode()).tokens == Tokens(9, 8)
+    assert read_answer(json.dumps({"usageMetadata": only_thoughts}).encode()).tokens == Tokens(9, 8, reasoning=8)
     assert read_answer(json.dumps({"usageMetadata": {"promptTokenCount": 9}}).encode()).tokens == Tokens(9, 0)
     assert read_answer(
         json.dumps({"usageMetadata": {"promptTokenCount": 9, "totalTokenCount": 12}}).encode()
@@ -258,7 +258,7 @@ def test_the_last_event_of_a_stream_has_the_count(cut: int) -> None:
     first = {"promptTokenCount": 100, "thoughtsTokenCount": 30, "totalTokenCount": 130}
     counter = counted(event("Hm.", first, thought=True), event("a " * 9, USAGE, "STOP"), cut=cut)
     assert counter.is_final
-    assert counter.tokens == Tokens(107, 50, 60)
+    assert counter.tokens == Tokens(107, 50, 60, reasoning=30)
 
 
 def test_a_stream_that_is_cut_is_counted_as_far_as_it_came() -> None:

@@ -43,7 +43,7 @@ def test_counts_that_are_none_are_not_believed() -> None:
     assert read_answer(json.dumps(usage).encode(), 9).tokens == Tokens(9, 0, estimated=True)
 
 
-@pytest.mark.parametrize("count", [None, 5.0, True, -5, 0, "5", [5], 10**12, 10**400])
+@pytest.mark.parametrize("count", [None, True, -5, -5.5, 0, "", "five", "-5", "5_0", [5], 10**12, 10**400])
 def test_a_request_that_an_answer_does_not_count_costs_its_estimate(count: object) -> None:
     answer = {"choices": [{"message": {"content": "hello"}}], "usage": {"prompt_tokens": count, "completion_tokens": 4}}
     text = json.dumps(answer).encode()
