@@ -78,8 +78,10 @@ class MergeRules:
         allowed_paths: Globs; none means all.
         forbidden_paths: Globs.
         protected_paths: Those of the policy, which are never merged without a person.
+        narrower_paths: Further lists of globs; each path must be in each of these lists, too.
         quiet_hours: When nothing is merged.
         zone: Whose clocks they mean.
+        more_quiet_hours: Further spans in which nothing is merged, each with its zone.
     """
 
     enabled: bool = True
@@ -91,8 +93,21 @@ class MergeRules:
     allowed_paths: tuple[str, ...] = ()
     forbidden_paths: tuple[str, ...] = ()
     protected_paths: tuple[str, ...] = ()
+    narrower_paths: tuple[tuple[str, ...], ...] = ()
     quiet_hours: QuietHours | None = None
     zone: tzinfo = UTC
+    more_quiet_hours: tuple[tuple[QuietHours, tzinfo], ...] = ()
+
+    @property
+    def quiet_spans(self) -> tuple[tuple[QuietHours, tzinfo], ...]:
+        """All spans in which nothing is merged."""
+        first = ((self.quiet_hours, self.zone),) if self.quiet_hours is not None else ()
+        return first + self.more_quiet_hours
+
+    @property
+    def path_lists(self) -> tuple[tuple[str, ...], ...]:
+        """The lists of globs in each of which a path must be."""
+        return (*((self.allowed_paths,) if self.allowed_paths else ()), *self.narrower_paths)
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,8 +323,9 @@ def _unmet_rest(facts: MergeFacts, rules: MergeRules, now: datetime) -> Iterator
     if facts.lines > rules.max_lines:
         yield f"a person: it changes {facts.lines} lines, more than {rules.max_lines}"
     yield from _unmet_paths(facts, rules)
-    if rules.quiet_hours is not None and rules.quiet_hours.contain(now, rules.zone):
-        yield f"the end of the quiet hours at {rules.quiet_hours.ends:%H:%M}"
+    ends = [f"{span.ends:%H:%M}" for span, zone in rules.quiet_spans if span.contain(now, zone)]
+    if ends:
+        yield f"the end of the quiet hours at {' and '.join(dict.fromkeys(ends))}"
 
 
 def _unmet_paths(facts: MergeFacts, rules: MergeRules) -> Iterator[str]:
@@ -323,7 +339,6 @@ def _unmet_paths(facts: MergeFacts, rules: MergeRules) -> Iterator[str]:
         if (pattern := protecting_pattern(path, rules.protected_paths)) is not None:
             yield f"a person: {path[:200]} is protected by {pattern}"
             return
-    allowed = rules.allowed_paths
-    outside = next((path for path in facts.paths if allowed and not matches(path, allowed)), None)
+    outside = next((path for path in facts.paths for globs in rules.path_lists if not matches(path, globs)), None)
     if outside is not None:
         yield f"a person: {outside[:200]} is not among the allowed paths"

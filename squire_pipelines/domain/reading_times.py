@@ -38,6 +38,18 @@ def parse_quiet_hours(text: str) -> QuietHours:
     return QuietHours(begins, ends)
 
 
+def parse_zoned_quiet_hours(text: str) -> tuple[QuietHours, str]:
+    """Return the quiet hours and the time zone's name of a text such as `22:00-06:30 Europe/Berlin`.
+
+    Raises:
+        ValueError: It is none; whether there is such a zone is not looked at.
+    """
+    span, blank, zone = text.partition(" ")
+    if not blank or not zone:
+        raise ValueError("write the hours and a time zone, for example 22:00-06:30 Europe/Berlin")
+    return parse_quiet_hours(span), zone
+
+
 def is_due(moment: datetime, interval_s: int) -> bool:
     """Return whether the minute of `moment` is one of those that an interval of whole minutes names.
 

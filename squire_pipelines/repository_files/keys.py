@@ -11,7 +11,18 @@ from pydantic import BeforeValidator, Field
 from squire_pipelines.domain.container_limits import Bytes
 from squire_pipelines.domain.presets import Preset
 from squire_pipelines.sections.texts import BodyTemplate, CommitTemplate, Labels, Reviewers, TitleTemplate
-from squire_pipelines.sections.types import CheckPattern, Count, Glob, Label, Name, Seconds, SettingsSection, ShellLine
+from squire_pipelines.sections.types import (
+    CheckPattern,
+    Count,
+    Glob,
+    Label,
+    Name,
+    QuietSpan,
+    Seconds,
+    SettingsSection,
+    ShellLine,
+    TimeZone,
+)
 
 MAX_NAMES = 50
 """In each list."""
@@ -133,6 +144,30 @@ class RepositoryPublishing(SettingsSection):
     commit_template: CommitTemplate | None = None
 
 
+class RepositoryMerge(SettingsSection):
+    """When Squire merges its own pull requests, where the operator lets it: what must hold besides the operator's."""
+
+    enabled: Literal[False] | None = Field(default=None, description="false: people merge")
+    approvals: int | None = Field(default=None, ge=0, le=10, description="the higher one counts")
+    min_confidence: float | None = Field(default=None, ge=0, le=1, description="the higher one counts")
+    max_files: int | None = Field(default=None, ge=1, le=250, description="the lower one counts")
+    max_lines: int | None = Field(default=None, ge=1, le=100_000, description="the lower one counts")
+    allowed_paths: Annotated[tuple[_Path, ...], Field(max_length=MAX_NAMES)] = Field(
+        default=(), description="of the operator's, those that are here too; none means those of the operator"
+    )
+    forbidden_paths: Annotated[tuple[_Path, ...], Field(max_length=MAX_NAMES)] = Field(
+        default=(), description="further ones"
+    )
+    quiet_hours: QuietSpan | None = Field(default=None, description="from-to, besides the operator's")
+    timezone: TimeZone = Field(default="UTC", description="of these quiet hours")
+
+
+class RepositoryFollow(SettingsSection):
+    """What Squire does on its own pull requests."""
+
+    merge: RepositoryMerge = RepositoryMerge()
+
+
 class RepositoryFileSettings(SettingsSection):
     """What `.github/squire.toml` says."""
 
@@ -151,3 +186,4 @@ class RepositoryFileSettings(SettingsSection):
     policy: RepositoryPolicy = RepositoryPolicy()
     verification: RepositoryVerification = RepositoryVerification()
     publishing: RepositoryPublishing = RepositoryPublishing()
+    follow: RepositoryFollow = RepositoryFollow()

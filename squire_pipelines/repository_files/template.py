@@ -59,6 +59,15 @@ _EXAMPLES: dict[str, Any] = {
     "publishing.title_template": "{title}",
     "publishing.body_template": "{body}",
     "publishing.commit_template": "{title}",
+    "follow.merge.enabled": False,
+    "follow.merge.approvals": 2,
+    "follow.merge.min_confidence": 0.9,
+    "follow.merge.max_files": 5,
+    "follow.merge.max_lines": 100,
+    "follow.merge.allowed_paths": ["src/**", "tests/**"],
+    "follow.merge.forbidden_paths": ["src/payments/**"],
+    "follow.merge.quiet_hours": "18:00-08:00",
+    "follow.merge.timezone": "Europe/Berlin",
 }
 
 

@@ -15,7 +15,13 @@ from squire_pipelines.domain.authority import RepositoryPermission
 from squire_pipelines.domain.budgets import BudgetLimits, Limit, Purpose, Scope
 from squire_pipelines.domain.tasks import Risk
 from squire_pipelines.domain.verification import MAX_COMMAND
-from squire_pipelines.repository_files.keys import RepositoryBudgets, RepositoryFileSettings, RepositoryLimit
+from squire_pipelines.repository_files.keys import (
+    RepositoryBudgets,
+    RepositoryFileSettings,
+    RepositoryLimit,
+    RepositoryMerge,
+)
+from squire_pipelines.sections.merging import MergeSettings
 from squire_pipelines.sections.repositories import RepositoryOverrides
 from squire_pipelines.sections.signals import MAX_PATTERNS
 from squire_pipelines.sections.tasks import PublishingSettings, VerificationSettings
@@ -50,6 +56,7 @@ def tightened(settings: Settings, repository: str, file: RepositoryFileSettings)
         "policy": _policy(settings, name, file),
         "budgets": _budgets(settings.budgets_for(name), file.budgets),
         "verification": _verification(settings.verification_for(name), file),
+        "follow": _follow(settings.follow_for(name).merge, file.follow.merge),
     }
     values: dict[str, Any] = {key: {**getattr(own, key), **section} for key, section in sections.items() if section}
     if file.issue_labels is not None:
@@ -83,6 +90,8 @@ def effects_missing(settings: Settings, repository: str, file: RepositoryFileSet
         for name in commands
         if rules.enabled and _joined(getattr(rules, name), getattr(file.verification, name)) == getattr(rules, name)
     ]
+    if file.follow.merge.model_fields_set - {"enabled"} and not settings.follow_for(repository).merge.enabled:
+        notes.append("follow.merge: the operator has not switched merging on, so that people merge in any case")
     notes += [
         f"publishing.{name}: the operator has set it, and that counts"
         for name in _STYLES
@@ -171,6 +180,27 @@ def _verification(known: VerificationSettings, file: RepositoryFileSettings) -> 
     if asked.timeout_s is not None:
         values["timeout_s"] = min(known.timeout_s, asked.timeout_s)
     return values
+
+
+def _follow(known: MergeSettings, asked: RepositoryMerge) -> dict[str, Any]:
+    """Return the stricter conditions as a whole table, since it takes the place of the repository's own."""
+    if not asked.model_fields_set:
+        return {}
+    values: dict[str, Any] = {
+        "approvals": max(known.approvals, asked.approvals or 0),
+        "max_files": _lower(known.max_files, asked.max_files),
+        "max_lines": _lower(known.max_lines, asked.max_lines),
+        "forbidden_paths": tuple(dict.fromkeys((*known.forbidden_paths, *asked.forbidden_paths))),
+    }
+    if asked.enabled is not None:
+        values["enabled"] = False
+    if asked.min_confidence is not None:
+        values["min_confidence"] = max(known.min_confidence or 0, asked.min_confidence)
+    if asked.allowed_paths:
+        values["narrower_paths"] = (*known.narrower_paths, asked.allowed_paths)
+    if asked.quiet_hours is not None:
+        values["more_quiet_hours"] = (*known.more_quiet_hours, f"{asked.quiet_hours} {asked.timezone}")
+    return {"merge": known.model_dump() | values}
 
 
 def _joined(known: str | None, further: str) -> str:

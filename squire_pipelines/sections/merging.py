@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo
 from pydantic import Field
 
 from squire_pipelines.domain.merging import MergeMethod, MergeRules
-from squire_pipelines.domain.reading_times import parse_quiet_hours
-from squire_pipelines.sections.types import Glob, QuietSpan, SettingsSection, TimeZone
+from squire_pipelines.domain.reading_times import parse_quiet_hours, parse_zoned_quiet_hours
+from squire_pipelines.sections.types import Glob, QuietSpan, SettingsSection, TimeZone, ZonedQuietSpan
 
 
 class MergeSettings(SettingsSection):
@@ -27,8 +27,14 @@ class MergeSettings(SettingsSection):
     max_lines: int = Field(default=500, ge=1, le=100_000, description="added and removed ones together")
     allowed_paths: tuple[Glob, ...] = Field(default=(), description="globs; none means all")
     forbidden_paths: tuple[Glob, ...] = Field(default=(), description="globs; protected paths are forbidden always")
+    narrower_paths: tuple[tuple[Glob, ...], ...] = Field(
+        default=(), description="further lists of globs, in each of which a path must be, too"
+    )
     quiet_hours: QuietSpan | None = Field(default=None, description="from-to, in which nothing is merged")
     timezone: TimeZone = Field(default="UTC", description="of the quiet hours")
+    more_quiet_hours: tuple[ZonedQuietSpan, ...] = Field(
+        default=(), description="further spans, each with its time zone, such as 18:00-08:00 Europe/Berlin"
+    )
 
     def rules(self, protected_paths: Sequence[str]) -> MergeRules:
         """Return the conditions; `protected_paths` are those of the policy."""
@@ -42,6 +48,10 @@ class MergeSettings(SettingsSection):
             allowed_paths=self.allowed_paths,
             forbidden_paths=self.forbidden_paths,
             protected_paths=tuple(protected_paths),
+            narrower_paths=self.narrower_paths,
             quiet_hours=parse_quiet_hours(self.quiet_hours) if self.quiet_hours is not None else None,
             zone=ZoneInfo(self.timezone),
+            more_quiet_hours=tuple(
+                (span, ZoneInfo(zone)) for span, zone in map(parse_zoned_quiet_hours, self.more_quiet_hours)
+            ),
         )

@@ -21,7 +21,7 @@ from squire_pipelines.domain.cron_times import check_cron
 from squire_pipelines.domain.frozen import FrozenModel
 from squire_pipelines.domain.identity import parse_repository
 from squire_pipelines.domain.provider_order import MAX_WEIGHT, ProviderChoice
-from squire_pipelines.domain.reading_times import parse_quiet_hours
+from squire_pipelines.domain.reading_times import parse_quiet_hours, parse_zoned_quiet_hours
 
 SECRET_SHOWN = "secret_shown"  # noqa: S105 - the type of an error
 """The type of an error whose value must not be repeated."""
@@ -78,6 +78,12 @@ def check_source(text: str) -> str:
 def check_quiet_hours(text: str) -> str:
     """Return a span of the day as it is. Raises ValueError for what is none."""
     parse_quiet_hours(text)
+    return text
+
+
+def check_zoned_quiet_hours(text: str) -> str:
+    """Return a span of the day with its time zone as it is. Raises ValueError for what is none."""
+    check_time_zone(parse_zoned_quiet_hours(text)[1])
     return text
 
 
@@ -331,6 +337,7 @@ def absolute_path(path: Path) -> Path:
 Cron = Annotated[str, AfterValidator(check_cron)]
 TimeZone = Annotated[str, Field(max_length=100), AfterValidator(check_time_zone)]
 QuietSpan = Annotated[str, AfterValidator(check_quiet_hours)]
+ZonedQuietSpan = Annotated[str, Field(max_length=120), AfterValidator(check_zoned_quiet_hours)]
 SecretUrl = Annotated[str, AfterValidator(check_secret_url)]
 BaseUrl = Annotated[str, AfterValidator(check_base_url)]
 LedgerUrl = Annotated[str, AfterValidator(check_ledger_url)]

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from squire_pipelines.domain.following import FollowState
+from squire_pipelines.domain.globs import matches
 from squire_pipelines.domain.merging import (
     BotJudgement,
     MergeFacts,
@@ -61,7 +62,9 @@ RULE_SETS = st.builds(
     allowed_paths=st.sampled_from(((), ("src/**",))),
     forbidden_paths=st.sampled_from(((), ("other/**",))),
     protected_paths=st.just(("deploy/**",)),
+    narrower_paths=st.sampled_from(((), (("src/**",), ("**/a.py",)))),
     quiet_hours=st.none() | st.sampled_from(("11:00-13:00", "22:00-06:00")).map(parse_quiet_hours),
+    more_quiet_hours=st.sampled_from(((), ((parse_quiet_hours("11:30-12:30"), ZoneInfo("UTC")),))),
 )
 OWN = st.builds(
     OwnMerge,
@@ -94,7 +97,9 @@ def test_nothing_is_merged_without_every_condition(facts: MergeFacts, rules: Mer
     assert "deploy/x" not in facts.paths
     assert not rules.forbidden_paths or "other/b" not in facts.paths
     assert not rules.allowed_paths or all(path.startswith("src/") for path in facts.paths)
+    assert all(matches(path, globs) for path in facts.paths for globs in rules.narrower_paths)
     assert rules.quiet_hours is None or not rules.quiet_hours.contain(NOW, UTC)
+    assert not any(span.contain(NOW, zone) for span, zone in rules.more_quiet_hours)
     assert facts.may_write is not False
     assert decision.method in facts.methods
     assert rules.method in {None, decision.method}

@@ -1,15 +1,22 @@
 """A repository's own file asks for less than the operator permits, and never gets more."""
 
 import subprocess
+from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from squire_pipelines.domain.authority import RepositoryPermission
 from squire_pipelines.domain.budgets import Purpose, Scope
+from squire_pipelines.domain.following import FollowState
+from squire_pipelines.domain.globs import matches
+from squire_pipelines.domain.merging import MergeFacts, unmet_conditions
+from squire_pipelines.domain.reading_times import parse_quiet_hours
 from squire_pipelines.domain.tasks import Risk
 from squire_pipelines.repository_files.keys import RepositoryFileSettings
 from squire_pipelines.repository_files.tightening import combined, effects_missing, tightened
@@ -23,6 +30,11 @@ _LIMIT = st.fixed_dictionaries({}, optional={"usd": _USD.filter(bool), "tokens":
 _SIZE = st.sampled_from([1, 10, 100, 10**7])
 _PERMISSIONS = st.sampled_from(["triage", "write", "maintain", "admin"])
 _COMMAND = st.sampled_from(["true", "make x # a comment", "exit 3", 'echo "it\'s"', "x" * 900])
+
+
+_GLOBS = st.lists(st.sampled_from(["src/**", "src/pay/**", "docs/**", "*.md"]), max_size=3, unique=True)
+_QUIET = st.sampled_from(["18:00-08:00", "01:00-02:00", "12:00-13:30"])
+_ZONES = st.sampled_from(["UTC", "Europe/Berlin", "Asia/Tokyo"])
 
 
 def _table(**keys: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
@@ -57,6 +69,19 @@ FILES = _table(
         **dict.fromkeys(("max_files", "max_changed_lines", "max_bytes", "max_file_bytes", "max_binary_bytes"), _SIZE),
     ),
     verification=_table(setup=_COMMAND, tests=_COMMAND, lint=_COMMAND, build=_COMMAND, timeout_s=st.floats(1, 9999)),
+    follow=_table(
+        merge=_table(
+            enabled=st.sampled_from([False]),
+            approvals=st.integers(0, 10),
+            min_confidence=st.floats(0, 1),
+            max_files=st.integers(1, 250),
+            max_lines=st.integers(1, 1000),
+            allowed_paths=_GLOBS,
+            forbidden_paths=_GLOBS,
+            quiet_hours=_QUIET,
+            timezone=_ZONES,
+        )
+    ),
     publishing=_table(
         draft=st.sampled_from(["always", "untrusted"]),
         labels=_NAMES,
@@ -80,6 +105,24 @@ def operators(draw: st.DrawFn) -> Settings:
                 workflows=st.sampled_from(["reject", "approve"]),
                 max_files=_SIZE,
                 max_bytes=_SIZE,
+            )
+        ),
+        "follow": draw(
+            _table(
+                merge=_table(
+                    enabled=st.booleans(),
+                    method=st.just("rebase"),
+                    approvals=st.integers(0, 3),
+                    min_confidence=st.floats(0, 1),
+                    max_files=st.integers(1, 30),
+                    allowed_paths=_GLOBS,
+                    forbidden_paths=_GLOBS,
+                    narrower_paths=st.lists(_GLOBS.filter(bool), max_size=2),
+                    quiet_hours=_QUIET,
+                    timezone=_ZONES,
+                    more_quiet_hours=st.lists(st.just("09:00-09:30 Asia/Tokyo"), max_size=1),
+                ),
+                max_fixes=st.integers(0, 5),
             )
         ),
         "verification": draw(
@@ -172,6 +215,56 @@ def test_no_file_gets_more_than_the_operator_permits(operator: Settings, file: R
     assert drafts.index(effective.publishing.draft) >= drafts.index(operator.publishing.draft)
     assert set(effective.publishing.labels) >= set(operator.publishing.labels)
     assert operator.publishing.title_convention in {None, effective.publishing.title_convention}
+
+
+_PATHS = ("src/a.py", "src/pay/b.py", "docs/c.md", "d.md", "e.py")
+_HOURS = [datetime(2026, 11, 3, hour, 15, tzinfo=UTC) for hour in range(24)]
+
+
+@examples(max_examples=100, deadline=None)
+@given(operators(), FILES)
+def test_no_file_has_more_merged_than_the_operator_permits(operator: Settings, file: RepositoryFileSettings) -> None:
+    sections = [settings.follow_for(REPOSITORY) for settings in (operator, tightened(operator, REPOSITORY, file))]
+    old, new = (section.merge.rules(()) for section in sections)
+    assert sections[1].model_dump(exclude={"merge"}) == sections[0].model_dump(exclude={"merge"})
+    assert new.method == old.method
+    asked = file.follow.merge
+    for path in _PATHS:
+        for now in _HOURS:
+            pull = MergeFacts(FollowState.WAITING_FOR_MERGE, "a", "a", paths=(path,), approvals=10, files=1)
+            if unmet_conditions(pull, old, now):
+                assert unmet_conditions(pull, new, now), (path, now)
+        if asked.allowed_paths and not matches(path, asked.allowed_paths):
+            assert any("not among the allowed paths" in why for why in unmet_conditions(pull, new, now)) or matches(
+                path, new.forbidden_paths
+            )
+    for facts in (
+        MergeFacts(FollowState.WAITING_FOR_MERGE, "a", "a", approvals=count, files=count, lines=count * 100)
+        for count in range(6)
+    ):
+        assert not unmet_conditions(facts, old, _HOURS[0]) or unmet_conditions(facts, new, _HOURS[0])
+    assert new.approvals >= (asked.approvals or 0)
+    assert (new.min_confidence or 0) >= max(old.min_confidence or 0, asked.min_confidence or 0)
+    assert asked.enabled is None or not new.enabled
+    if asked.quiet_hours is not None:
+        hours, zone = parse_quiet_hours(asked.quiet_hours), ZoneInfo(asked.timezone)
+        assert (hours, zone) in new.quiet_spans
+
+
+def test_merging_is_switched_off_by_a_file_and_not_on() -> None:
+    operator = Settings.model_validate(
+        {"repositories": [REPOSITORY], "repository": {REPOSITORY: {"follow": {"merge": {"enabled": True}}}}}
+    )
+    off = RepositoryFileSettings.model_validate({"follow": {"merge": {"enabled": False}}})
+    assert not tightened(operator, REPOSITORY, off).follow_for(REPOSITORY).merge.enabled
+    assert effects_missing(operator, REPOSITORY, off) == ()
+    with pytest.raises(ValidationError):
+        RepositoryFileSettings.model_validate({"follow": {"merge": {"enabled": True}}})
+    careful = RepositoryFileSettings.model_validate({"follow": {"merge": {"approvals": 2}}})
+    nobody_merges = Settings.model_validate({"repositories": [REPOSITORY]})
+    assert not tightened(nobody_merges, REPOSITORY, careful).follow_for(REPOSITORY).merge.enabled
+    (note,) = effects_missing(nobody_merges, REPOSITORY, careful)
+    assert note.startswith("follow.merge: the operator has not switched merging on")
 
 
 @examples(max_examples=15, deadline=None)
