@@ -220,6 +220,11 @@ class Home:
         return self.state / "run"
 
     @property
+    def metrics(self) -> Path:
+        """What each process has counted, and what the endpoint has read of the ledger."""
+        return self.state / "metrics"
+
+    @property
     def settings_state(self) -> Path:
         """The last good copies of the settings, and which process has taken which version."""
         return self.state / "settings"
@@ -239,6 +244,7 @@ class Home:
             *ours_alone,
             self.dagster,
             self.run,
+            self.metrics,
             self.attempts,
             self.warm,
             self.cache,

@@ -4,12 +4,12 @@ import signal
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from types import FrameType
 
-from prometheus_client import CollectorRegistry, Gauge, generate_latest
-
-from squire_pipelines import __version__
+from squire_pipelines.endpoint.home_readings import HomeReadings
 from squire_pipelines.endpoint.routes import create_app
+from squire_pipelines.endpoint.snapshot import Snapshot
 from squire_pipelines.errors import ExitCode, PortInUseError, SquireError
 from squire_pipelines.http_server import AnnouncingServer, listen, print_ready
 from squire_pipelines.observability.logging import Component, get_logger, set_level
@@ -81,19 +81,16 @@ def serve(in_force: SettingsInForce, *, waits_for_port: bool, announce: Callable
                 listener = listen(settings.host, settings.port, section="observability")
             if listener is None:
                 return
-            with listener:
-                app = create_app(metrics=_process_metrics)
+            with listener, closing(HomeReadings(in_force)) as readings, _snapshot(readings, in_force) as snapshot:
+                app = create_app(metrics=snapshot.text)
                 server = AnnouncingServer(
                     app, listener, announce=announce, component=Component.ENDPOINT, limits=_LIMITS
                 )
                 server.serve_until_stopped()
 
 
-def _process_metrics() -> bytes:
-    registry = CollectorRegistry()
-    build = Gauge("squire_build_info", "Which Squire serves this.", ["version"], registry=registry)
-    build.labels(version=__version__).set(1)
-    return generate_latest(registry)
+def _snapshot(readings: HomeReadings, in_force: SettingsInForce) -> Snapshot:
+    return Snapshot(readings.all(), interval_s=lambda: in_force.settings.observability.metrics_interval_s)
 
 
 def _leave(_signal: int, _frame: FrameType | None) -> None:

@@ -23,6 +23,8 @@ from squire_pipelines.ledger import adoption, attempts, budgets
 from squire_pipelines.ledger.attempts import Attempt, Settled
 from squire_pipelines.ledger.audit import record_audit
 from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.metrics import counting as metrics
+from squire_pipelines.metrics import families
 from squire_pipelines.observability.logging import bound_context
 from squire_pipelines.observability.run_log import RunLog
 from squire_pipelines.settings.model import Settings
@@ -188,6 +190,7 @@ def remove_leftovers(ledger: Ledger, settings: Settings, clients: Sequence[docke
 def _remove_orphans(ledger: Ledger, client: docker.DockerClient) -> int:
     names = [name for name in _orphans(ledger, client) if reap.remove(client, name)]
     if names:
+        metrics.count(families.CONTAINERS_ORPHANED, amount=len(names))
         with ledger.write() as tx:
             for name in names:
                 record_audit(tx, actor="recovery", action="container.stopped", subject=name, trace_id=None)

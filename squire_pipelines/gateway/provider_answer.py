@@ -1,5 +1,6 @@
 """Passes an answer of the provider's on to the agent: whole or as a stream, counted, without the key, and looked at."""
 
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -15,6 +16,8 @@ from squire_pipelines.gateway.meter import Meter
 from squire_pipelines.gateway.model import GatewayLimits, RunningCall, Tokens
 from squire_pipelines.gateway.refusals import RefusalError
 from squire_pipelines.gateway.usage import EventCounter, read_answer
+from squire_pipelines.metrics import counting as metrics
+from squire_pipelines.metrics import families
 
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -150,6 +153,8 @@ class ProviderAnswer:
         headers = rules.response_headers(response.headers.multi_items())
         await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
         async for chunk in response.aiter_bytes():
+            if not call.response_bytes:
+                metrics.observe(families.MODEL_FIRST_BYTE, time.monotonic() - call.began)
             call.response_bytes += len(chunk)
             if call.response_bytes > self._limits.max_response_bytes:
                 raise self._too_large()

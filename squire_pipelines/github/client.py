@@ -23,6 +23,7 @@ from squire_pipelines.github.kept_answers import NOT_MODIFIED, AnswerStore, Noth
 from squire_pipelines.github.limits import LimitStore, MemoryLimits, blocked_kinds, kind_of_rest, read_use
 from squire_pipelines.github.protocol import GraphQLAnswer
 from squire_pipelines.github.query_texts import load_query
+from squire_pipelines.github.request_counts import count_request, count_retry
 from squire_pipelines.github.write_turns import WriteTurns
 from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.secrets import Secret
@@ -48,6 +49,7 @@ _log = get_logger(Component.GITHUB)
 def _log_retry(details: RetryDetails) -> None:
     cause, wait_s = str(details.caused_by), round(details.wait_for, 1)
     _log.warning("github.request_repeated", cause=cause, retry=details.retry_num, wait_s=wait_s)
+    count_retry()
 
 
 # Its own hook imports structlog for the first retry, and logs the arguments of what it repeats.
@@ -348,6 +350,7 @@ class GitHubClient:
                 await self._space_writes()
             # At the last moment: those who waited their turn may wait because one before them was refused.
             self._raise_if_blocked(credential, request)
+            began, response = time.monotonic(), None
             try:
                 async with (
                     asyncio.timeout(self._timeout_s),
@@ -370,6 +373,8 @@ class GitHubClient:
             except httpx.RequestError as error:
                 reason = f"the connection was lost ({type(error).__name__})"
                 raise protocol.no_answer(GitHubUnavailableError, request.name, request.url, reason) from error
+            finally:
+                count_request(request.kind, None if response is None else response.status_code, began)
         _log.debug("github.request", request=request.name, method=request.method, status=response.status_code)
         return response.status_code, {name.lower(): value for name, value in response.headers.items()}, body
 

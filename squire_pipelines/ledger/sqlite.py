@@ -15,6 +15,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, event
 
 from squire_pipelines.home import why_not_writable
+from squire_pipelines.metrics import counting as metrics
+from squire_pipelines.metrics import families
 
 WRITE = "squire_write"
 """Execution option: the transaction writes, and takes the lock when it begins."""
@@ -88,7 +90,8 @@ def _identity(path: str) -> tuple[int, int] | None:
 
 def _begin_in_turn(driver: sqlite3.Connection, busy_timeout_s: float) -> None:
     """Begin a transaction that writes. Raises sqlite3.OperationalError, also when the lock is not free in time."""
-    give_up = time.monotonic() + busy_timeout_s
+    began, has_waited = time.monotonic(), False
+    give_up = began + busy_timeout_s
     driver.execute("PRAGMA busy_timeout=0")
     try:
         while True:
@@ -99,6 +102,9 @@ def _begin_in_turn(driver: sqlite3.Connection, busy_timeout_s: float) -> None:
                     raise
             else:
                 return
+            has_waited = True
             time.sleep(random.uniform(*_PAUSE_S))  # noqa: S311 - a pause, no secret
     finally:
+        if has_waited:
+            metrics.observe(families.LOCK_WAITS, time.monotonic() - began)
         driver.execute(f"PRAGMA busy_timeout={int(busy_timeout_s * 1000)}")

@@ -16,6 +16,8 @@ from squire_pipelines.errors import ModelRefusedError, ModelUnavailableError, Pl
 from squire_pipelines.ledger import plan_cache
 from squire_pipelines.ledger.plan_cache import CacheEntry
 from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.metrics import counting as metrics
+from squire_pipelines.metrics import families
 from squire_pipelines.sections.services import PlannerSettings
 
 _GRACE_S = 30.0
@@ -62,11 +64,14 @@ class SharedAnswers:
         while time.monotonic() < deadline:
             entry = self._claim(key, holder, timedelta(seconds=limit_s), fresh=fresh)
             if entry.plan is not None:
+                metrics.count(families.PLAN_ANSWERS, "kept")
                 return entry.plan, True
             if entry.holder == holder:
+                metrics.count(families.PLAN_ANSWERS, "asked")
                 return await self._ask(key, holder, ask), False
             fresh = False  # what comes now was asked for after this began
             if (plan := await self._wait(key, entry, deadline)) is not None:
+                metrics.count(families.PLAN_ANSWERS, "kept")
                 return plan, True
         raise ModelUnavailableError(
             "others asked the same and did not end in time", hint="the model is asked again later by itself"

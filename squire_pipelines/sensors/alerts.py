@@ -10,6 +10,7 @@ from squire_pipelines import tags
 from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 from squire_pipelines.sensors.activity import seconds_since_failure
+from squire_pipelines.sensors.ticks import counted_ticks
 
 if TYPE_CHECKING:
     from squire_pipelines.observability.alerts import Alert
@@ -63,6 +64,7 @@ def request_alerts(
     description="Has people told of budgets that are nearly or wholly used up, and of a planner's model that fails.",
     tags={"squire/part": "alerts"},
 )
+@counted_ticks("budget_alerts")
 def budget_alerts(
     context: dg.SensorEvaluationContext, settings: SettingsParam, ledger: LedgerParam
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:

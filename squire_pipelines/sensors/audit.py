@@ -6,6 +6,7 @@ A run would cost seconds where this is a query, and most of the time finds nothi
 import dagster as dg
 
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
+from squire_pipelines.sensors.ticks import counted_ticks
 
 _INTERVAL_S = 60
 _BATCHES_PER_TICK = 20
@@ -20,6 +21,7 @@ _ACTOR = "sensor:seal_audit"
     description="Chains new rows of the audit trail, so that later changes of them are found.",
     tags={"squire/part": "audit"},
 )
+@counted_ticks("seal_audit")
 def seal_audit(context: dg.SensorEvaluationContext, settings: SettingsParam, ledger: LedgerParam) -> dg.SkipReason:
     """Record too what no transaction tells: changed settings, and which secrets the sensors' process has read.
 

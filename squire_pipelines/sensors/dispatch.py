@@ -12,6 +12,7 @@ from squire_pipelines import tags
 from squire_pipelines.deadline import Deadline
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 from squire_pipelines.sensors import intervals
+from squire_pipelines.sensors.ticks import counted_ticks
 from squire_pipelines.settings.model import Settings
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ _PAUSE_S = 0.25
     "requests.",
     tags={"squire/part": "dispatch"},
 )
+@counted_ticks("dispatch")
 def dispatch(
     context: dg.SensorEvaluationContext, settings: SettingsParam, ledger: LedgerParam
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:

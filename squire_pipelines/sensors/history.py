@@ -10,6 +10,7 @@ from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 from squire_pipelines.sensors import intervals
 from squire_pipelines.sensors.activity import active_runs, seconds_since_failure
+from squire_pipelines.sensors.ticks import counted_ticks
 from squire_pipelines.settings.model import Settings
 
 
@@ -21,6 +22,7 @@ from squire_pipelines.settings.model import Settings
     description="Publishes the warehouse when the ledger has new events; the larger it is, the less often.",
     tags={"squire/part": "history"},
 )
+@counted_ticks("history_follows_events")
 def history_follows_events(
     context: dg.SensorEvaluationContext, settings: SettingsParam, ledger: LedgerParam
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:

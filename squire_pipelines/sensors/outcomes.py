@@ -10,6 +10,7 @@ from squire_pipelines.jobs.follow import follow
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 from squire_pipelines.sensors import intervals
 from squire_pipelines.sensors.activity import reason_to_wait
+from squire_pipelines.sensors.ticks import counted_ticks
 
 
 @dg.sensor(
@@ -20,6 +21,7 @@ from squire_pipelines.sensors.activity import reason_to_wait
     description="Requests a look at our pull requests when deliveries are about them, or none came for a while.",
     tags={"squire/part": "follow"},
 )
+@counted_ticks("outcomes")
 def outcomes(
     context: dg.SensorEvaluationContext, settings: SettingsParam, ledger: LedgerParam
 ) -> dg.RunRequest | dg.SkipReason:

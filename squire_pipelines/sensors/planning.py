@@ -9,6 +9,7 @@ from squire_pipelines.partitions import partition_requests, range_tags
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 from squire_pipelines.sensors import intervals
 from squire_pipelines.sensors.activity import reason_to_wait
+from squire_pipelines.sensors.ticks import counted_ticks
 
 
 @dg.sensor(
@@ -19,6 +20,7 @@ from squire_pipelines.sensors.activity import reason_to_wait
     description="Plans for repositories with new readings or other settings, and where a model is asked again.",
     tags={"squire/part": "plan"},
 )
+@counted_ticks("plan_follows_signals")
 def plan_follows_signals(
     context: dg.SensorEvaluationContext, settings: SettingsParam, ledger: LedgerParam
 ) -> dg.SensorResult | dg.SkipReason:

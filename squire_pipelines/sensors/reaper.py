@@ -16,6 +16,7 @@ from squire_pipelines.jobs.recovery import recover, run_is_over
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 from squire_pipelines.sensors import intervals
 from squire_pipelines.sensors.activity import reason_to_wait
+from squire_pipelines.sensors.ticks import counted_ticks
 
 if TYPE_CHECKING:
     from squire_pipelines.ledger.attempts import Attempt
@@ -32,6 +33,7 @@ _SWEEP_EVERY_S = 600.0
     description="Has another run go on with attempts whose run died and whose work is still there.",
     tags={"squire/part": "reaper"},
 )
+@counted_ticks("reaper")
 def reaper(
     context: dg.SensorEvaluationContext, settings: SettingsParam, ledger: LedgerParam
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
@@ -72,6 +74,7 @@ def _adopting_run(attempt: "Attempt") -> dg.RunRequest:
     description="Has lost attempts settled, and containers, reservations and folders of nobody removed.",
     tags={"squire/part": "recover"},
 )
+@counted_ticks("recovery")
 def recovery(
     context: dg.SensorEvaluationContext, settings: SettingsParam, ledger: LedgerParam
 ) -> dg.RunRequest | dg.SkipReason:

@@ -14,6 +14,7 @@ from squire_pipelines.resources.parameters import SettingsParam
 from squire_pipelines.resources.stores import followed_settings
 from squire_pipelines.sensors import intervals
 from squire_pipelines.sensors.alerts import request_alerts, sent_alerts
+from squire_pipelines.sensors.ticks import counted_ticks
 
 if TYPE_CHECKING:
     from squire_pipelines.reloading.in_force import SettingsInForce
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     description="Makes the repositories of changed settings known, and has people told of settings that are refused.",
     tags={"squire/part": "settings"},
 )
+@counted_ticks("settings")
 def follow_settings(context: dg.SensorEvaluationContext, settings: SettingsParam) -> dg.SensorResult | dg.SkipReason:
     """The cursor is a JSON list of the alerts that were sent."""
     from squire_pipelines.observability.alerts import settings_alert

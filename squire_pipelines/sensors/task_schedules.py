@@ -9,6 +9,7 @@ import dagster as dg
 from squire_pipelines.assets.task_reports import TASKS
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 from squire_pipelines.sensors import intervals
+from squire_pipelines.sensors.ticks import counted_ticks
 
 
 @dg.sensor(
@@ -18,6 +19,7 @@ from squire_pipelines.sensors import intervals
     description="Makes the tasks of schedules (squire schedules list) whose time has come: one for each time.",
     tags={"squire/part": "task_schedules"},
 )
+@counted_ticks("task_schedules")
 def task_schedules(
     context: dg.SensorEvaluationContext, settings: SettingsParam, ledger: LedgerParam
 ) -> dg.SensorResult:

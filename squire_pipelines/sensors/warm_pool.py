@@ -10,6 +10,7 @@ from squire_pipelines.jobs.maintenance import tend_warm_pool
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 from squire_pipelines.sensors import intervals
 from squire_pipelines.sensors.activity import reason_to_wait
+from squire_pipelines.sensors.ticks import counted_ticks
 
 
 @dg.sensor(
@@ -20,6 +21,7 @@ from squire_pipelines.sensors.activity import reason_to_wait
     description="Keeps containers waiting for attempts, if agent.warm_pool.size asks for any.",
     tags={"squire/part": "warm_pool"},
 )
+@counted_ticks("warm_pool")
 def warm_pool(
     context: dg.SensorEvaluationContext, settings: SettingsParam, ledger: LedgerParam
 ) -> dg.RunRequest | dg.SkipReason:

@@ -11,6 +11,7 @@ from squire_pipelines.partitions import partition_requests, range_tags
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 from squire_pipelines.sensors import intervals
 from squire_pipelines.sensors.activity import active_runs
+from squire_pipelines.sensors.ticks import counted_ticks
 
 if TYPE_CHECKING:
     from squire_pipelines.ledger.deliveries import PendingDelivery
@@ -45,6 +46,7 @@ def collection_run(
     description="Starts a collection of the repositories that deliveries and commands in the inbox name.",
     tags={"squire/part": "collect"},
 )
+@counted_ticks("webhooks")
 def webhooks(
     context: dg.SensorEvaluationContext, settings: SettingsParam, ledger: LedgerParam
 ) -> dg.SensorResult | dg.SkipReason:

@@ -9,6 +9,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from squire_pipelines.errors import LedgerError
 from squire_pipelines.ledger import deliveries
 from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.metrics import counting as metrics
+from squire_pipelines.metrics import families
 
 
 class RefusalCounts:
@@ -26,6 +28,7 @@ class RefusalCounts:
 
     def count(self, status: int, reason: str) -> None:
         """Count one refusal."""
+        metrics.count(families.DELIVERIES_REFUSED, str(status))
         with self._lock:
             self._counts[status, reason] += 1
 

@@ -1,0 +1,140 @@
+"""The places that count: requests to GitHub, refused deliveries, waits for the ledger's lock, ticks of sensors."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import stamina
+
+from squire_pipelines.errors import GitHubError
+from squire_pipelines.github.client import GitHubClient
+from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.metrics import counting
+from squire_pipelines.metrics.folding import read_all
+from squire_pipelines.metrics.series import parse_series
+from squire_pipelines.sections.services import GitHubSettings
+from squire_pipelines.sensors.ticks import counted_ticks
+from squire_pipelines.webhooks.refusals import RefusalCounts
+from tests.support.github_json import API_URL
+from tests.support.ledgers import new_sqlite_ledger
+
+Counted = Callable[[], dict[tuple[str, ...], float]]
+
+
+@pytest.fixture
+def counted(tmp_path: Path) -> Iterator[Counted]:
+    """Count in a folder, and return what was counted."""
+    counting.start_counting(tmp_path / "metrics")
+
+    def read() -> dict[tuple[str, ...], float]:
+        named = {parse_series(name): value for name, value in read_all(tmp_path / "metrics").values.items()}
+        return {
+            (series.family.removeprefix("squire_"), *series.labels): value
+            for series, value in named.items()
+            if series is not None and not series.part
+        }
+
+    yield read
+    counting.stop_counting()
+
+
+def test_requests_to_github_are_counted_by_code_and_what_is_sent_again(counted: Counted) -> None:
+    answers: list[httpx.Response | Exception] = [
+        httpx.Response(200, json={}),
+        httpx.ConnectError("nobody"),
+        httpx.Response(599, json={}),
+        httpx.Response(404, json={"message": "Not Found"}),
+    ]
+
+    def play(_request: httpx.Request) -> httpx.Response:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def ask() -> None:
+        http = httpx.AsyncClient(transport=httpx.MockTransport(play))
+        settings = GitHubSettings(api_url=API_URL, min_write_interval_s=0)
+        with stamina.set_testing(True, attempts=3):
+            async with GitHubClient(settings, "ghp_" + "a" * 36, http=http) as client:
+                await client.get("/user")
+                with pytest.raises(GitHubError):
+                    await client.get("/nobody")
+
+    asyncio.run(ask())
+    assert counted() == {
+        ("github_requests_total", "core", "200"): 1,
+        ("github_requests_total", "core", "none"): 1,
+        ("github_requests_total", "core", "other"): 1,
+        ("github_requests_total", "core", "404"): 1,
+        ("github_retries_total",): 2,
+    }
+
+
+def test_refused_deliveries_are_counted_by_code(counted: Counted, tmp_path: Path) -> None:
+    ledger = new_sqlite_ledger(tmp_path / "ledger.sqlite")
+    refusals = RefusalCounts(ledger)
+    refusals.count(401, "a reason")
+    refusals.count(401, "another reason")
+    refusals.count(418, "no such")
+    ledger.close()
+    assert counted() == {("deliveries_refused_total", "401"): 2, ("deliveries_refused_total", "other"): 1}
+
+
+def test_a_wait_for_the_ledgers_lock_is_counted_and_a_free_lock_is_not(counted: Counted, tmp_path: Path) -> None:
+    ledger = new_sqlite_ledger(tmp_path / "ledger.sqlite")
+    other = Ledger(f"sqlite:///{ledger.path}")
+    began = threading.Event()
+
+    def hold() -> None:
+        with other.write():
+            began.set()
+            time.sleep(0.05)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert began.wait(10)
+    with ledger.write():
+        pass
+    with ledger.write():
+        pass
+    thread.join()
+    ledger.close()
+    other.close()
+    values = read_all(tmp_path / "metrics").values
+    counts = [value for name, value in values.items() if name.startswith("+squire_ledger_lock_wait_seconds|le=")]
+    assert sum(counts) == 1
+    assert counted() == {}
+
+
+def test_ticks_are_counted_whether_a_sensor_returns_yields_or_fails(counted: Counted) -> None:
+    @counted_ticks("dispatch")
+    def returns(number: int) -> int:
+        return number
+
+    @counted_ticks("outcomes")
+    def yields(number: int) -> Iterator[int]:
+        yield number
+        yield number + 1
+
+    @counted_ticks("reaper")
+    def fails() -> Iterator[int]:
+        yield 1
+        raise ValueError("it failed")
+
+    before = time.time()
+    assert returns(4) == 4
+    assert list(yields(4)) == [4, 5]
+    with pytest.raises(ValueError, match="it failed"):
+        list(fails())
+    values = counted()
+    assert {key: value for key, value in values.items() if key[0] == "sensor_ticks_total"} == {
+        ("sensor_ticks_total", "dispatch", "ok"): 1,
+        ("sensor_ticks_total", "outcomes", "ok"): 1,
+        ("sensor_ticks_total", "reaper", "failed"): 1,
+    }
+    assert before <= values["sensor_last_tick_timestamp_seconds", "dispatch"] <= time.time()
