@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from graphql import (
@@ -28,6 +29,8 @@ from squire_forge.faults import Fault, Faults
 from squire_forge.limits import RateLimits, query_cost
 from squire_forge.world import View, World
 
+_KEPT_QUERIES = 200
+
 
 class _Query(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -45,6 +48,7 @@ class GraphQL:
         self._limits = limits
         self._faults = faults
         self._schema: GraphQLSchema = graph.schema()
+        self._read = lru_cache(maxsize=_KEPT_QUERIES)(self._read_document)
         with world.database.writing() as con:
             operations.viewer(View(world, con))
 
@@ -55,7 +59,7 @@ class GraphQL:
             query = answers.parse(_Query, await answers.read_json(request), "Query")
         except ApiError as error:
             return answers.decorate(error.response(), self._limits, "graphql")
-        fault = self._faults.take_for_operation(_operation_name(query))
+        fault = self._faults.take_for_operation(self._operation_name(query))
         if fault is not None:
             await asyncio.sleep(fault.delay_s)
         if fault is not None and fault.status is not None and not fault.after:
@@ -73,12 +77,22 @@ class GraphQL:
         decorated.headers["x-ratelimit-used"] = str(min(quota.used, quota.limit))
         return decorated
 
-    def _answer(self, query: _Query) -> dict[str, object]:
+    def _read_document(self, text: str) -> tuple[DocumentNode | None, Sequence[GraphQLError]]:
+        """Parse a query, and return what is wrong with it: clients ask the same again and again."""
         try:
-            document = parse(query.query)
+            document = parse(text)
         except GraphQLError as error:
-            return {"errors": [_error(error)]}
-        if problems := validate(self._schema, document):
+            return None, (error,)
+        return document, tuple(validate(self._schema, document))
+
+    def _operation_name(self, query: _Query) -> str:
+        document, _ = self._read(query.query)
+        operation = get_operation_ast(document, query.operationName) if document is not None else None
+        return operation.name.value if operation is not None and operation.name is not None else ""
+
+    def _answer(self, query: _Query) -> dict[str, object]:
+        document, problems = self._read(query.query)
+        if document is None or problems:
             return {"errors": [_error(problem) for problem in problems]}
         operation = get_operation_ast(document, query.operationName)
         if operation is None:
@@ -110,14 +124,6 @@ class GraphQL:
         if result.errors:
             body["errors"] = [_error(error) for error in result.errors]
         return body
-
-
-def _operation_name(query: _Query) -> str:
-    try:
-        operation = get_operation_ast(parse(query.query), query.operationName)
-    except GraphQLError:
-        return ""
-    return operation.name.value if operation is not None and operation.name is not None else ""
 
 
 def _fault_response(fault: Fault) -> Response:

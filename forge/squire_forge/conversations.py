@@ -6,7 +6,7 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from squire_forge import operations, shapes, store, store_edits
+from squire_forge import events, operations, shapes, store, store_edits
 from squire_forge.answers import ApiError, answer, parse
 from squire_forge.operations import RequestBody
 from squire_forge.records import Comment, Repository, ThreadComment
@@ -30,7 +30,9 @@ def edit_comment(request: Request, world: World, body: object) -> Response:
         if comment.author.id != operations.viewer(view).id:
             raise ApiError(403, "Must have admin rights to Repository.")
         store_edits.rewrite_comment(con, comment, text.body, world.now())
-        shape = shapes.comment_shape(view, _comment(view, comment.ticket.repository, comment.id))
+        fresh = _comment(view, comment.ticket.repository, comment.id)
+        events.emit_comment(view, "edited", fresh, fresh.author, changes={"body": {"from": comment.body}})
+        shape = shapes.comment_shape(view, fresh)
     return answer(request, shape)
 
 

@@ -7,12 +7,13 @@ from collections.abc import Iterable
 from squire_forge import store_checks
 from squire_forge.checks import APP_ID, APP_NAME, APP_SLUG
 from squire_forge.git import MAX_COMMITS, ZERO_SHA, GitDirectory, Person
-from squire_forge.records import Account, CheckRun, CommitStatus, Label, Pull, Repository, Suite, Ticket
+from squire_forge.records import Account, CheckRun, Comment, CommitStatus, Label, Pull, Repository, Suite, Ticket
 from squire_forge.shapes import (
     JsonObject,
     account_shape,
     api_url,
     check_run_shape,
+    comment_shape,
     issue_shape,
     label_shape,
     pull_shape,
@@ -64,7 +65,7 @@ def hook_shape(view: View, repository: Repository) -> JsonObject:
         "id": HOOK_ID,
         "name": "web",
         "active": True,
-        "events": ["check_run", "check_suite", "issues", "pull_request", "push"],
+        "events": ["check_run", "check_suite", "issue_comment", "issues", "pull_request", "push"],
         "config": {"content_type": "json", "url": view.world.config.webhook_url, "insecure_ssl": "0"},
         "updated_at": view.world.now(),
         "created_at": view.world.now(),
@@ -91,6 +92,19 @@ def emit_pull(view: View, action: str, pull: Pull, sender: Account, **extra: obj
 def emit_issue(view: View, action: str, ticket: Ticket, sender: Account, **extra: object) -> None:
     """Queue an issues event: opened, labeled."""
     emit(view, "issues", ticket.repository, sender, {"issue": issue_shape(view, ticket), **extra}, action=action)
+
+
+def emit_comment(view: View, action: str, comment: Comment, sender: Account, **extra: object) -> None:
+    """Queue an issue_comment event: created, edited. A pull request's issue says that it is one."""
+    ticket = comment.ticket
+    issue = issue_shape(view, ticket)
+    if isinstance(ticket, Pull):
+        page = str(issue["html_url"])
+        links = {"url": f"{api_url(view.world)}/repos/{ticket.repository.full_name}/pulls/{ticket.number}"}
+        links |= {"html_url": page, "diff_url": f"{page}.diff", "patch_url": f"{page}.patch"}
+        issue["pull_request"] = {**links, "merged_at": ticket.merged_at}
+    content = {"issue": issue, "comment": comment_shape(view, comment), **extra}
+    emit(view, "issue_comment", ticket.repository, sender, content, action=action)
 
 
 def emit_labeled(view: View, ticket: Ticket, names: Iterable[str], sender: Account) -> None:

@@ -120,7 +120,8 @@ def revert(view: View, pull: Pull, *, title: str | None, body: str | None, draft
     by = operations.viewer(view)
     author = Person(by.login, f"{by.login}@users.noreply.forge.invalid", view.world.now())
     heading = title or f'Revert "{pull.title}"'
-    git.update_ref(f"refs/heads/{branch}", git.commit_tree(tree, (tip,), heading, author), "0" * 40)
+    words = f'Revert "{pull.title}"\n\nThis reverts commit {pull.merge_sha}.'
+    git.update_ref(f"refs/heads/{branch}", git.commit_tree(tree, (tip,), words, author), "0" * 40)
     text = body if body is not None else f"Reverts {pull.repository.full_name}#{pull.number}"
     request = operations.NewPull(title=heading, head=branch, base=base, body=text, draft=draft)
     made = operations.create_pull(view, pull.repository, request, by)

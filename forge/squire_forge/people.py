@@ -114,7 +114,8 @@ def _open(view: View, repository: Repository, person: Account, act: PersonAct) -
 
 def _end(view: View, ticket: Ticket, person: Account, act: PersonAct) -> None:
     if act.comment is not None:
-        operations.add_comment(view, ticket, act.comment, person)
+        comment = operations.add_comment(view, ticket, act.comment, person)
+        events.emit_comment(view, "created", comment, person)
     if act.close or act.closed_by is not None:
         operations.close(view, ticket, person, pull=act.closed_by)
 

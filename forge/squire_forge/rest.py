@@ -15,6 +15,7 @@ from squire_forge import (
     app_checks,
     comparison,
     conversations,
+    events,
     git_data,
     issues,
     merging,
@@ -281,7 +282,9 @@ def _add_comment(request: Request, world: World, body: object) -> Response:
     new_comment = parse(operations.NewComment, body, "IssueComment")
     with world.lock, world.database.writing() as con:
         view = View(world, con)
-        comment = operations.add_comment(view, _find_ticket(view, request), new_comment.body, operations.viewer(view))
+        sender = operations.viewer(view)
+        comment = operations.add_comment(view, _find_ticket(view, request), new_comment.body, sender)
+        events.emit_comment(view, "created", comment, sender)
         shape = shapes.comment_shape(view, comment)
     return answer(request, shape, 201)
 

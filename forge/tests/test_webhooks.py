@@ -195,6 +195,25 @@ def test_edits_and_labels_are_announced(hooked: ForgeClient, receiver: Any, api_
     assert len(_of(received, "pull_request", "closed")) == len(_of(received, "pull_request", "reopened")) == 1
 
 
+def test_comments_are_announced_when_they_are_written_and_changed(
+    hooked: ForgeClient, receiver: Any, api_of: Any
+) -> None:
+    receiver.all()
+    api = api_of(hooked)
+    api.rest("POST", "/repos/demo/handbook/issues/2/comments", {"body": "Seen."})
+    made = api.rest("POST", "/repos/demo/handbook/issues/3/comments", {"body": "Seen."}).json()
+    api.rest("PATCH", f"/repos/demo/handbook/issues/comments/{made['id']}", {"body": "Done."})
+    hooked.settle()
+    received = receiver.all()
+    on_issue, on_pull = _of(received, "issue_comment", "created")
+    assert "pull_request" not in on_issue.payload["issue"]
+    assert on_pull.payload["issue"]["pull_request"]["url"].endswith("/pulls/3")
+    assert on_pull.payload["comment"]["body"] == "Seen."
+    (edited,) = _of(received, "issue_comment", "edited")
+    assert (edited.payload["comment"]["body"], edited.payload["changes"]) == ("Done.", {"body": {"from": "Seen."}})
+    _conforms(on_issue.payload, "issue_comment", ("issue",), ("comment",), ("comment", "user"))
+
+
 def test_deliveries_are_listed_and_redelivered_under_their_id(hooked: ForgeClient, receiver: Any, api_of: Any) -> None:
     receiver.all()
     api = api_of(hooked)

@@ -4,7 +4,7 @@ What follows from what GitHub and git say is `domain.pull_endings`; what is reco
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -23,7 +23,8 @@ from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.connection import GitHub
 from squire_pipelines.github.lookup import repository_info
 from squire_pipelines.github.pull_closings import EndingFacts, read_ending
-from squire_pipelines.ledger import ended_pulls, pull_reverts
+from squire_pipelines.github.pull_request_reports import pull_request_reports
+from squire_pipelines.ledger import base_watches, ended_pulls, pull_reverts
 from squire_pipelines.ledger.ended_pulls import EndedPull
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.observability.run_log import RunLog
@@ -171,8 +172,10 @@ async def _look_for_reverts(
                 home = settings_of(repository).home
                 mirror = await asyncio.to_thread(fetch_mirror, home, repository, info.clone_url, token)
                 remote = Remote.parse(info.clone_url, token)
-                for pull in (pull for pull in pulls if pull.repository == repository):
+                own = [pull for pull in pulls if pull.repository == repository]
+                for pull in own:
                     reverted += await asyncio.to_thread(_record_reverts, ledger, mirror, remote, pull)
+                reverted += await _ask_about_reverts(ledger, client, repository, own)
         except (SquireError, TimeoutError) as error:
             log.warning("%s: whether a merge was taken back is not known: %s", repository, error)
     return reverted
@@ -194,3 +197,23 @@ def _record_reverts(ledger: Ledger, mirror: Mirror, remote: Remote, pull: EndedP
         if is_restored(ways, reverts):
             pull_reverts.record_restored(tx, pull.task_id, actor=ended_pulls.ACTOR)
     return False
+
+
+async def _ask_about_reverts(ledger: Ledger, client: GitHubClient, repository: str, pulls: Sequence[EndedPull]) -> int:
+    """Ask about the reverts that are proposed: one that was squashed need not say in the base what it takes back."""
+    with ledger.read() as tx:
+        reverts = base_watches.proposed_reverts(tx, [pull.task_id for pull in pulls])
+    if not reverts:
+        return 0
+    answered = await pull_request_reports(client, {repository: list(reverts)})
+    for error in answered.errors.values():
+        raise error
+    bases = {pull.number: pull.base_branch for pull in pulls}
+    reverted = 0
+    with ledger.write() as tx:
+        for (_, by), report in answered.reports.items():
+            if report.state is PullRequestState.MERGED:
+                number, at = reverts[by], report.updated_at
+                place = {"base_branch": bases[number], "actor": ended_pulls.ACTOR}
+                reverted += len(pull_reverts.record_revert_pull(tx, repository, [number], at=at, by=by, **place))
+    return reverted

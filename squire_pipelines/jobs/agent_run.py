@@ -225,7 +225,7 @@ async def publish(
     from squire_pipelines.publishing.publish_change import Rejected
 
     with leased_attempt(context, ledger, settings) as leased:
-        if leased is None:
+        if leased is None or publication.end_if_cancelled(leased):
             return
         async with github.client() as client:
             token = await github.git_token(leased.task.repository)

@@ -1,6 +1,6 @@
 """Which base branches are watched after a merge of ours, what their checks said, and which reverts were proposed."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,9 +10,11 @@ from sqlalchemy import Row, insert, or_, select, update
 
 from squire_pipelines.domain.base_checks import BaseStep, BaseVerdict
 from squire_pipelines.domain.outcomes import PullRequestState
+from squire_pipelines.domain.pull_endings import PullEnding
+from squire_pipelines.domain.states import EventSubject
 from squire_pipelines.ledger.audit import record_audit
 from squire_pipelines.ledger.store import Transaction
-from squire_pipelines.ledger.tables import base_watches, outcomes, tasks
+from squire_pipelines.ledger.tables import base_watches, outcomes, task_events, tasks
 from squire_pipelines.ledger.telling_tries import MAX_TRIES, next_try
 
 MAX_REVERT_TRIES = 3
@@ -67,6 +69,18 @@ def to_tell(tx: Transaction, *, limit: int = 20) -> tuple[WatchedBase, ...]:
 def get(tx: Transaction, task_id: str) -> WatchedBase | None:
     """Return what is known of the base after a task's merge; None where it was not looked at."""
     return next(iter(_read(tx, base_watches.c.task_id == task_id, limit=1, since=None)), None)
+
+
+def proposed_reverts(tx: Transaction, task_ids: Collection[str]) -> Mapping[int, int]:
+    """Return the pull requests that take the merges of these tasks back, of which none was: the number of each merge.
+
+    A merge that was taken back once is not among them: its revert may have been taken back since.
+    """
+    row, event = base_watches.c, task_events.c
+    is_reverted = (event.subject == EventSubject.ENDING) & (event.after == PullEnding.REVERTED)
+    known = select(event.task_id).where(event.task_id.in_(task_ids), is_reverted)
+    query = select(row.revert_number, row.pr_number).where(row.task_id.in_(task_ids), row.task_id.not_in(known))
+    return {one.revert_number: one.pr_number for one in tx.execute(query.where(row.revert_number.is_not(None)))}
 
 
 def _read(

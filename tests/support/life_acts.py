@@ -5,6 +5,8 @@ from types import MappingProxyType
 
 from squire_forge import operations, store
 from tests.support.git_repository import git
+from tests.support.life_acts_dashboard import DASHBOARD_ACTS
+from tests.support.life_acts_merging import MERGING_ACTS
 from tests.support.life_world import GREEN, HOSTED, LifeForge
 
 Act = Callable[[LifeForge], object]
@@ -203,6 +205,8 @@ ACTS: Mapping[str, Act] = MappingProxyType(
         "repository vanishes": lambda forge: forge.set_repository(name="gone"),
         "repository comes back": lambda forge: forge.set_repository(name=HOSTED.partition("/")[2]),
         "fork first": _fork_first,
+        **MERGING_ACTS,
+        **DASHBOARD_ACTS,
     }
 )
 """By the name that a life's script has for it."""

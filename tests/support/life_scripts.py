@@ -1,59 +1,30 @@
 """The lives of pull requests of ours, as data: what our agent does, what happens to each, and how it must end."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
 
-from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.following import FollowState as F
+from squire_pipelines.domain.pull_endings import PullEnding
 from tests.support.life_agent import Work
-from tests.support.life_world import GREEN, RED, STATE_FILE
-
-GOOD, BAD = Work({STATE_FILE: GREEN}), Work({STATE_FILE: RED})
-PLAIN, NOTHING = Work(), Work(None, cause=Cause.NO_CHANGES)
-ANSWER = Work(words="Remark 1: done: it says when\nRemark 2: declined: it is right")
-DECLINE = Work(None, words="Remark 1: declined: it is right", cause=Cause.NO_CHANGES)
-
-
-@dataclass(frozen=True)
-class Life:
-    """One life.
-
-    Args:
-        works: What our agent does, run by run.
-        happens: The acts, each after Squire has come to rest.
-        ends: Where the pull request stands in the end.
-        reason: A part of why it stands there.
-        before: The acts before Squire begins.
-        pulls: How many pull requests of ours there are in the end.
-        passes: The endings that it goes through, in order, where that is not `ends` alone.
-        runs: How often the agent may run, at most.
-        cancels: Whether somebody cancels each task that Squire makes on it, before its agent runs.
-        settings: Tables of settings beside the usual ones.
-    """
-
-    works: Sequence[Work]
-    happens: Sequence[str]
-    ends: F | None
-    reason: str = ""
-    before: Sequence[str] = ()
-    pulls: int = 1
-    passes: Sequence[F] | None = None
-    runs: int | None = None
-    cancels: bool = False
-    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-
+from tests.support.life_definition import ANSWER, BAD, DECLINE, GOOD, NOTHING, PLAIN, Life
+from tests.support.life_scripts_dashboard import DASHBOARD_LIVES
+from tests.support.life_scripts_endings import ENDING_LIVES
+from tests.support.life_scripts_merging import MERGING_LIVES
+from tests.support.life_world import GREEN, STATE_FILE
 
 LIVES: Mapping[str, Life] = {
     # Merged, in each way that there is.
-    "merged at once": Life([PLAIN], ["merge"], F.MERGED),
+    "merged at once": Life([PLAIN], ["merge"], F.MERGED, ending=PullEnding.MERGED_UNCHANGED),
     "squashed": Life([PLAIN], ["squash"], F.MERGED),
     "rebased": Life([PLAIN], ["rebase"], F.MERGED),
     "fast-forwarded": Life([PLAIN], ["fast-forward"], F.MERGED),
-    "squashed by a bot that closes it": Life([PLAIN], ["land squashed"], F.LANDED_ELSEWHERE),
+    "squashed by a bot that closes it": Life(
+        [PLAIN], ["land squashed"], F.LANDED_ELSEWHERE, ending=PullEnding.LANDED_ELSEWHERE
+    ),
     "picked by a bot that closes it": Life([PLAIN], ["land picked"], F.LANDED_ELSEWHERE),
     "merged while an agent mends it": Life([BAD, Work({STATE_FILE: GREEN}, meanwhile="merge")], ["nothing"], F.MERGED),
-    "merged after a person's commit": Life([PLAIN], ["person pushes", "merge"], F.MERGED),
+    "merged after a person's commit": Life(
+        [PLAIN], ["person pushes", "merge"], F.MERGED, ending=PullEnding.MERGED_CHANGED
+    ),
     "merged, then its branch is deleted": Life([PLAIN], ["merge", "delete branch"], F.MERGED),
     "merged and reverted": Life([PLAIN], ["merge", "revert"], F.REVERTED, passes=[F.MERGED, F.REVERTED]),
     "merged, reverted in one breath": Life([PLAIN], ["merge+revert"], F.REVERTED, passes=[F.MERGED, F.REVERTED]),
@@ -108,12 +79,12 @@ LIVES: Mapping[str, Life] = {
     "changes are asked for": Life([PLAIN], ["ask for changes"], F.WAITING_FOR_REVIEW, "asked for changes"),
     "a draft for a while": Life([PLAIN], ["make a draft", "make ready", "merge"], F.MERGED),
     # Closed, and what may follow.
-    "closed": Life([PLAIN], ["close"], F.CLOSED, runs=1),
+    "closed": Life([PLAIN], ["close"], F.CLOSED, runs=1, ending=PullEnding.CLOSED_BY_PERSON),
     "closed and opened again": Life([PLAIN], ["close", "reopen", "merge"], F.MERGED, passes=[F.CLOSED, F.MERGED]),
     "closed, opened, closed": Life([PLAIN], ["close", "reopen", "close"], F.CLOSED, passes=[F.CLOSED, F.CLOSED]),
     "closed while an agent mends it": Life([BAD, Work({STATE_FILE: GREEN}, meanwhile="close")], ["nothing"], F.CLOSED),
     "closed with a remark": Life([PLAIN], ["remark+close"], F.CLOSED),
-    "its branch is deleted": Life([PLAIN], ["delete branch"], F.CLOSED),
+    "its branch is deleted": Life([PLAIN], ["delete branch"], F.CLOSED, ending=PullEnding.CLOSED_WITH_BRANCH),
     "its branch is deleted and made again": Life(
         [PLAIN], ["delete branch", "remake branch", "merge"], F.MERGED, passes=[F.CLOSED, F.MERGED]
     ),
@@ -204,4 +175,8 @@ LIVES: Mapping[str, Life] = {
     "a fork opens one while an agent mends it": Life(
         [BAD, Work({STATE_FILE: GREEN}, meanwhile="fork first")], ["nothing", "merge"], F.MERGED, runs=2
     ),
+    # Merged by Squire, what comes after a merge, the dashboard.
+    **MERGING_LIVES,
+    **ENDING_LIVES,
+    **DASHBOARD_LIVES,
 }

@@ -6,16 +6,18 @@ It is asked without a socket, and git works on its bare repository by path: both
 import asyncio
 import json
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from squire_forge import operations, settling, store, store_checks
+from squire_forge import operations, settling, store, store_checks, store_merging
 from squire_forge.app import build_app
 from squire_forge.faults import Fault
 from squire_forge.hosting import HostRequest, host
@@ -32,6 +34,14 @@ WEB = "http://127.0.0.1"
 STATE_FILE = "state.txt"
 GREEN, RED = "good\n", "bad\n"
 CHECK = "tests"
+
+
+@dataclass(frozen=True)
+class Interruption:
+    """Something that happens right before the first request that matches, by method and path, gets to GitHub."""
+
+    match: str
+    act: Callable[[], object]
 
 
 class LifeForge:
@@ -63,7 +73,7 @@ class LifeForge:
         )
         self.persons_commits: list[str] = []
         self.hold_checks = False
-        self._numbers = 0
+        self.interruptions: list[Interruption] = []
         self.settle()
 
     def close(self) -> None:
@@ -100,6 +110,18 @@ class LifeForge:
         assert pulls, "there is no pull request of ours"
         return pulls[-1]
 
+    def merged_by(self, number: int) -> str | None:
+        """Return the login of who merged a pull request; None where nobody has."""
+        with self.world.database.reading() as con:
+            pull = store.pull(con, self.hosted(con), number)
+            return store.account(con, pull.merged_by).login if pull is not None and pull.merged_by else None
+
+    def is_to_be_merged(self) -> bool:
+        """Return whether auto-merge or the merge queue has a pull request of ours."""
+        pulls = self.pulls()
+        with self.world.database.reading() as con:
+            return any(store_merging.wish(con, pull) is not None for pull in pulls)
+
     def own_words(self) -> Sequence[tuple[str, str]]:
         """Return what we said on our pull requests: the place, which names comment thread or conversation, and text."""
         words: list[tuple[str, str]] = []
@@ -127,7 +149,8 @@ class LifeForge:
 
     def transport(self) -> httpx.AsyncBaseTransport:
         """Return what carries requests to it."""
-        return _PathsOfClones(httpx.ASGITransport(app=self.app), str(self.world.repositories_dir))
+        paths = _PathsOfClones(httpx.ASGITransport(app=self.app), str(self.world.repositories_dir))
+        return _Interrupted(paths, self.interruptions)
 
     def take_deliveries(self) -> list[Delivery]:
         """Return the webhooks that are to be sent, and count them as sent."""
@@ -255,6 +278,22 @@ class LifeForge:
             git(self.bare, "config", "receive.hideRefs", "refs/heads/squire")
         else:
             git(self.bare, "config", "--unset-all", "receive.hideRefs")
+
+
+class _Interrupted(httpx.AsyncBaseTransport):
+    """Has something happen at GitHub right before a request gets there."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport, interruptions: list[Interruption]) -> None:
+        self._transport = transport
+        self._interruptions = interruptions
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Pass it on, after what comes before it."""
+        for interruption in list(self._interruptions):
+            if re.search(interruption.match, f"{request.method} {request.url.path}"):
+                self._interruptions.remove(interruption)
+                await asyncio.to_thread(interruption.act)
+        return await self._transport.handle_async_request(request)
 
 
 class _PathsOfClones(httpx.AsyncBaseTransport):

@@ -27,6 +27,10 @@ def lives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lives]:
         ("the pull request vanishes and comes back later", News.ASKED_FOR, Kills.NONE),
         ("its branch is deleted and made again", News.REVERSED, Kills.NONE),
         ("a rule refuses the first push, and is lifted", News.ASKED_FOR, Kills.NONE),
+        ("a merge queue drops it, and a new head is queued", News.LATE, Kills.NONE),
+        ("the merge breaks the base, and a person squashes the revert", News.ASKED_FOR, Kills.NONE),
+        ("merged into a renamed base, and reverted by a commit", News.DELIVERED, Kills.NONE),
+        ("stop is ticked while an agent mends it", News.REVERSED, Kills.NONE),
         ("GitHub is away when the work is published, and at the next try", News.DELIVERED, Kills.NONE),
     ],
 )
