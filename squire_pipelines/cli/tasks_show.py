@@ -17,16 +17,17 @@ from squire_pipelines.cli.context import (
 )
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import TASK_ID
+from squire_pipelines.cli.pull_life_text import life_lines
 from squire_pipelines.cli.text import between, duration, instant
 from squire_pipelines.deadline import Deadline
 from squire_pipelines.domain.agent_choice import AgentChoice
 from squire_pipelines.domain.branches import base_name
 from squire_pipelines.domain.endings import Evidence
-from squire_pipelines.domain.pull_life import life_of
+from squire_pipelines.domain.pull_life import OF_THE_PULL_REQUEST, life_of
 from squire_pipelines.domain.tasks import Priority
 from squire_pipelines.domain.terminal_text import one_line, plain
 from squire_pipelines.execution.repository_settings import settings_in
-from squire_pipelines.ledger import announcements, base_watches, followed_pulls, head_reports, merges
+from squire_pipelines.ledger import announcements, base_watches, head_reports, merges
 from squire_pipelines.ledger import attempts as attempt_rows
 from squire_pipelines.ledger import outcomes as outcome_rows
 from squire_pipelines.ledger import tasks as task_rows
@@ -102,23 +103,6 @@ _OUTCOME: Columns = {
     "opened": "opened_at",
     "merged": "merged_at",
 }
-_WORK: Columns = {
-    "task": "task_id",
-    "mends": lambda work: work.follow_up.kind if work.follow_up else "what a person asked for",
-    "head": lambda work: work.follow_up.head_sha[:12] if work.follow_up else "",
-    "status": "status",
-    "cause": "cause",
-    "made": "created_at",
-    "ended": "ended_at",
-}
-_LIFE: Columns = {
-    "time": "at",
-    "step": "step",
-    "lasted": lambda step: None if step.lasted_s is None else duration(step.lasted_s),
-    "reason": "reason",
-    "by": "actor",
-    "trace": "trace_id",
-}
 _MERGE: Columns = {
     "merge": lambda merge: ": ".join(filter(None, (merge.own.progress, merge.own.reason))),
     "asked for": lambda merge: " ".join(filter(None, (merge.own.way, merge.method))),
@@ -160,7 +144,6 @@ def show(context: CliContext, task_id: str, *, as_json: bool) -> None:
         outcome = outcome_rows.get(tx, task_id)
         life = life_of(events, steps_on_branch(tx, task.repository, task.branch)) if outcome is not None else ()
         needed = dependencies_of(tx, [task_id]).get(task_id, ())
-        work = followed_pulls.work_on_branch(tx, task.repository, task.branch)
         not_announced = announcements.last_error(tx, task_id)
         not_reported = head_reports.last_error(tx, task_id)
         merge, base = merges.get(tx, task_id), base_watches.get(tx, task_id)
@@ -176,7 +159,7 @@ def show(context: CliContext, task_id: str, *, as_json: bool) -> None:
         content |= {"not_announced": not_announced, "not_reported": not_reported}
         # The fencing token lets its holder write to the ledger, so that it is not shown.
         rows = [{k: v for k, v in asdict(attempt).items() if k != "lease_token"} for attempt in attempts]
-        content |= {"events": events, "outcome": outcome, "work": work, "life": life, "merge": merge, "base": base}
+        content |= {"events": events, "outcome": outcome, "life": life, "merge": merge, "base": base}
         emit_json({**content, "attempt_rows": rows})
         return
     _write_task(task, wait.text if wait is not None else None, needed)
@@ -187,16 +170,16 @@ def show(context: CliContext, task_id: str, *, as_json: bool) -> None:
     for attempt in attempts:
         _write_attempt(attempt)
     write_line("\nHistory")
-    context.console.print(table_of(events, _EVENT))
+    # The steps of its pull request are told below, as its life.
+    history = [event for event in events if outcome is None or event.subject not in OF_THE_PULL_REQUEST]
+    context.console.print(table_of(history, _EVENT))
     if outcome is not None:
         write_line("\nOutcome")
         write_fields(outcome, _OUTCOME)
         _write_merge(merge, base)
-        write_line("\nLife of the pull request")
-        context.console.print(table_of(life, _LIFE))
-    if work:
-        write_line("\nWork on its pull request, of the same trace")
-        context.console.print(table_of(work, _WORK))
+        write_line(f"\nLife of the pull request, trace {task.trace_id}")
+        for line in life_lines(life, task.trace_id, width=context.console.width):
+            write_line(line)
 
 
 def _write_merge(merge: RecordedMerge | None, base: WatchedBase | None) -> None:

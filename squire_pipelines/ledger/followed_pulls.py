@@ -251,11 +251,6 @@ def _work_on(tx: Transaction, branches: set[tuple[str, str]]) -> Mapping[tuple[s
     return by_branch
 
 
-def work_on_branch(tx: Transaction, repository: str, branch: str) -> tuple[OwnWork, ...]:
-    """Return the work on the pull request of a branch, oldest first, however that ended."""
-    return tuple(_work_on(tx, {(repository, branch)}).get((repository, branch), ()))
-
-
 def _heads_of(tx: Transaction, task_ids: Sequence[str]) -> Mapping[str, set[str]]:
     """Return the commits that the tasks' attempts pushed, or were about to push."""
     heads: dict[str, set[str]] = defaultdict(set)

@@ -14,7 +14,10 @@ MAX_STEPS = 200
 def steps_on_branch(tx: Transaction, repository: str, branch: str) -> tuple[WorkStep, ...]:
     """Return the tasks on a pull request's branch, oldest first: of Squire itself, and those that people asked for."""
     rows = tx.execute(
-        select(tasks.c.id, tasks.c.spec, tasks.c.status, tasks.c.created_at, tasks.c.trace_id)
+        select(
+            *(tasks.c.id, tasks.c.spec, tasks.c.status, tasks.c.created_at),
+            *(tasks.c.ended_at, tasks.c.cause, tasks.c.trace_id),
+        )
         .where(tasks.c.repository == repository, tasks.c.base_branch == branch)
         .order_by(tasks.c.id)
         .limit(MAX_STEPS)
@@ -23,6 +26,16 @@ def steps_on_branch(tx: Transaction, repository: str, branch: str) -> tuple[Work
     for row in rows:
         stored = row.spec.get("follow_up")
         follow_up = read_json(FollowUp, stored) if stored else None
-        kind = follow_up.kind if follow_up is not None else None
-        steps.append(WorkStep(row.id, kind, TaskStatus(row.status), row.created_at, row.trace_id))
+        steps.append(
+            WorkStep(
+                row.id,
+                follow_up.kind if follow_up is not None else None,
+                TaskStatus(row.status),
+                row.created_at,
+                row.trace_id,
+                ended_at=row.ended_at,
+                head_sha=follow_up.head_sha if follow_up is not None else None,
+                cause=row.cause,
+            )
+        )
     return tuple(steps)

@@ -1,6 +1,6 @@
 """The view `pull_request_lives` on rows whose numbers are known."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import duckdb
@@ -29,6 +29,13 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
         schema.create_metrics(connection)
         insert(connection, "_publication", published_at="2026-11-01 14:00:00+00")
         yield connection
+
+
+def add_events(connection: duckdb.DuckDBPyConnection, events: Sequence[tuple[str, str | None, str, int]]) -> None:
+    for number, (subject, before, after, minutes) in enumerate(events, 1):
+        at = f"2026-11-01 {12 + minutes // 60}:{minutes % 60:02}:00+00"
+        event = {"task_id": "t1", "subject": subject, "before": before, "after": after, "occurred_at": at}
+        insert(connection, "task_events", id=number, **event)
 
 
 def life(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
@@ -60,28 +67,50 @@ def test_a_life_is_summed_by_what_it_waited_for(connection: duckdb.DuckDBPyConne
         state="merged",
         follow_state="merged",
         ending="merged_changed",
-        merged_at="2026-11-01 13:14:00+00",
+        merged_at="2026-11-01 13:15:00+00",
         people_commits=1,
         people_added=4,
         people_removed=2,
     )
-    for number, (subject, before, after, minutes) in enumerate(EVENTS, 1):
-        at = f"2026-11-01 {12 + minutes // 60}:{minutes % 60:02}:00+00"
-        insert(
-            connection,
-            "task_events",
-            id=number,
-            task_id="t1",
-            subject=subject,
-            before=before,
-            after=after,
-            occurred_at=at,
-        )
+    add_events(connection, EVENTS)
     row = life(connection)
     assert (row["waiting_for_ci_s"], row["fixing_s"], row["answering_s"]) == (600, 600, 600)
     assert (row["waiting_for_review_s"], row["waiting_for_merge_s"], row["handed_over_s"]) == (1800, 900, 0)
     assert (row["people_waited_for_min"], row["fixes"], row["rounds"], row["people_lines"]) == (45, 1, 1, 6)
     assert row["first_review_at"].minute == 50
+    assert (row["to_first_review_s"], row["to_ready_s"], row["to_end_s"]) == (3000, 1200, 4500)
+
+
+def test_nobody_is_waited_for_between_the_end_and_when_it_was_heard_of(connection: duckdb.DuckDBPyConnection) -> None:
+    # By hand: checks 10 min, conflict 5 min, review from 15 to 40, left to people from 40 to the close at 55.
+    events = [
+        ("follow", "waiting_for_ci", "updating", 10),
+        ("follow", "updating", "waiting_for_review", 15),
+        ("follow", "waiting_for_review", "handed_over", 40),
+        ("follow", "handed_over", "handed_over", 45),
+        ("follow", "handed_over", "closed", 90),
+    ]
+    pull = {"task_id": "t1", "repository": "acme/shop", "pr_number": 7, "state": "closed", "follow_state": "closed"}
+    insert(connection, "outcomes", **pull, closed_at="2026-11-01 12:55:00+00", reviews=2)
+    add_events(connection, events)
+    row = life(connection)
+    assert (row["waiting_for_ci_s"], row["updating_s"], row["waiting_for_review_s"]) == (600, 300, 1500)
+    assert (row["handed_over_s"], row["people_waited_for_min"], row["reviews"]) == (900, 40, 2)
+    assert (row["to_first_review_s"], row["to_ready_s"], row["to_end_s"]) == (None, 900, 3300)
+
+
+def test_one_that_was_opened_again_is_not_waited_for_while_it_was_closed(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    events = [
+        ("follow", "waiting_for_ci", "waiting_for_review", 10),
+        ("follow", "waiting_for_review", "closed", 20),
+        ("follow", "closed", "waiting_for_review", 50),
+    ]
+    insert(connection, "outcomes", task_id="t1", repository="acme/shop", pr_number=7, state="open")
+    add_events(connection, events)
+    row = life(connection)
+    assert (row["waiting_for_review_s"], row["ended_at"]) == (10 * 60 + 70 * 60, None)
 
 
 def test_an_open_one_waits_until_the_publication(connection: duckdb.DuckDBPyConnection) -> None:
