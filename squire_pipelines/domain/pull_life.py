@@ -40,7 +40,7 @@ class _HistoryEvent(Protocol):
     def at(self) -> datetime: ...
 
 
-class StepKind(StrEnum):
+class LifeStepKind(StrEnum):
     """What a step is: where it stands, something that was done there, a fact of GitHub's, a task on it, its ending."""
 
     STATE = "state"
@@ -85,7 +85,7 @@ class LifeStep:
     """
 
     at: datetime
-    kind: StepKind
+    kind: LifeStepKind
     step: str
     reason: str
     actor: str
@@ -102,7 +102,7 @@ def life_of(events: Iterable[_HistoryEvent], work: Iterable[WorkStep]) -> tuple[
     What was done while it stood somewhere, a note, does not end the time for which it stood there.
     """
     own = [event for event in events if event.subject in OF_THE_PULL_REQUEST]
-    stands = [event for event in own if _kind_of(event) is StepKind.STATE]
+    stands = [event for event in own if _kind_of(event) is LifeStepKind.STATE]
     steps = [_step_of(event, stands) for event in own]
     for first in _first_stand(own, stands):
         steps.insert(1 + next(place for place, event in enumerate(own) if event.subject == EventSubject.OUTCOME), first)
@@ -111,7 +111,7 @@ def life_of(events: Iterable[_HistoryEvent], work: Iterable[WorkStep]) -> tuple[
         steps.append(
             LifeStep(
                 one.created_at,
-                StepKind.TASK,
+                LifeStepKind.TASK,
                 one.kind.value if one.kind is not None else "asked for",
                 one.cause or "",
                 "",
@@ -122,10 +122,7 @@ def life_of(events: Iterable[_HistoryEvent], work: Iterable[WorkStep]) -> tuple[
                 head_sha=one.head_sha,
             )
         )
-    order = (StepKind.FACT, StepKind.STATE)  # of one moment: its opening, and then where it stands
-    return tuple(
-        sorted(steps, key=lambda step: (step.at, order.index(step.kind) if step.kind in order else len(order)))
-    )
+    return tuple(sorted(steps, key=lambda step: step.at))  # those of one moment in the order of the history
 
 
 def _first_stand(own: Sequence[_HistoryEvent], stands: Sequence[_HistoryEvent]) -> Iterator[LifeStep]:
@@ -133,21 +130,21 @@ def _first_stand(own: Sequence[_HistoryEvent], stands: Sequence[_HistoryEvent]) 
     opened = next((event for event in own if event.subject == EventSubject.OUTCOME), None)
     if opened is not None and stands and stands[0].before and stands[0].at >= opened.at:
         lasted = (stands[0].at - opened.at).total_seconds()
-        yield LifeStep(opened.at, StepKind.STATE, stands[0].before, "", opened.actor, opened.trace_id, lasted)
+        yield LifeStep(opened.at, LifeStepKind.STATE, stands[0].before, "", opened.actor, opened.trace_id, lasted)
 
 
-def _kind_of(event: _HistoryEvent) -> StepKind:
+def _kind_of(event: _HistoryEvent) -> LifeStepKind:
     if event.subject == EventSubject.FOLLOW:
-        return StepKind.NOTE if event.before == event.after else StepKind.STATE
-    return StepKind.ENDING if event.subject == EventSubject.ENDING else StepKind.FACT
+        return LifeStepKind.NOTE if event.before == event.after else LifeStepKind.STATE
+    return LifeStepKind.ENDING if event.subject == EventSubject.ENDING else LifeStepKind.FACT
 
 
 def _step_of(event: _HistoryEvent, stands: Sequence[_HistoryEvent]) -> LifeStep:
     kind, step, lasted = _kind_of(event), event.after, None
-    if kind is StepKind.STATE:
+    if kind is LifeStepKind.STATE:
         place = next(index for index, other in enumerate(stands) if other is event)
         later = stands[place + 1 : place + 2]
         lasted = (later[0].at - event.at).total_seconds() if later else None
-    elif kind is StepKind.FACT and event.subject != EventSubject.OUTCOME:
+    elif kind is LifeStepKind.FACT and event.subject != EventSubject.OUTCOME:
         step = f"{event.subject} {event.after}"
     return LifeStep(event.at, kind, step, event.reason, event.actor, event.trace_id, lasted)

@@ -145,7 +145,7 @@ async def _act_on_ticks(
             if dashboards.record_tick(tx, board.repository, tick):
                 refusal = refusal or _do(tx, settings, board, tick)
                 if refusal is not None:
-                    _refuse(tx, board, tick, refusal)
+                    _refuse(tx, tick, refusal)
 
 
 async def _first_permitted(
@@ -196,8 +196,7 @@ def _actor(tick: Tick) -> str:
     return github_actor(tick.by.login if tick.by is not None else "ghost")
 
 
-def _refuse(tx: Transaction, board: Dashboard, tick: Tick, reason: str) -> None:
-    dashboards.record_refusal(tx, board.repository, tick.box, reason)
+def _refuse(tx: Transaction, tick: Tick, reason: str) -> None:
     detail: dict[str, JsonValue] = {"box": tick.box.action.value, "use": tick.box.use, "reason": reason}
     subject, trace = tick.box.task_id, new_trace_id()
     record_audit(tx, actor=_actor(tick), action="box.refused", subject=subject, detail=detail, trace_id=trace)

@@ -66,42 +66,45 @@ def _idle(tx: Transaction, settings_of: SettingsOf) -> list[Followed]:
     followed_ones = [
         followed
         for followed in followed_pulls.read_followed(tx)
-        if followed.under_way is None and settings_of(followed.outcome.repository).follow.expires_days
+        if followed.under_way is None and _expires_days(settings_of(followed.outcome.repository), followed.outcome)
     ]
     since = expiring_pulls.idle_since(tx, [followed.outcome.task_id for followed in followed_ones])
-    idle = [
-        followed
-        for followed in followed_ones
-        if followed.outcome.task_id in since
-        and _reason(since[followed.outcome.task_id], settings_of(followed.outcome.repository), tx.now) is not None
-    ]
+    idle = []
+    for followed in followed_ones:
+        outcome, begun = followed.outcome, since.get(followed.outcome.task_id)
+        if begun is not None and _reason(begun, settings_of(outcome.repository), outcome, tx.now) is not None:
+            idle.append(followed)
     return sorted(idle, key=lambda followed: since[followed.outcome.task_id])
 
 
-def _reason(since: datetime, settings: Settings, now: datetime) -> str | None:
-    return expiry_reason(now - since, timedelta(days=settings.follow.expires_days))
+def _expires_days(settings: Settings, outcome: Outcome) -> float:
+    return settings.follow_for(outcome.repository).expires_days
+
+
+def _reason(since: datetime, settings: Settings, outcome: Outcome, now: datetime) -> str | None:
+    return expiry_reason(now - since, timedelta(days=_expires_days(settings, outcome)))
 
 
 async def _close(ledger: Ledger, client: GitHubClient, followed: Followed, settings: Settings) -> bool:
     """Close one on which nothing has happened, by GitHub's present word; return whether it was closed."""
     outcome = followed.outcome
     with ledger.write() as tx:
-        reason = _present_reason(tx, outcome.task_id, settings)
+        reason = _present_reason(tx, outcome, settings)
         if reason is None or not expiring_pulls.begin_expiry(tx, outcome.task_id, reason):
             return False
     if await _ask(ledger, client, outcome) is None:
         return False
     with ledger.write() as tx:
-        if _present_reason(tx, outcome.task_id, settings) is None:
+        if _present_reason(tx, outcome, settings) is None:
             expiring_pulls.forget_expiry(tx, [outcome.task_id])
             return False
     await close_pull_request(client, outcome.repository, outcome.pr_number)
     return await _ask(ledger, client, outcome) is PullRequestState.CLOSED
 
 
-def _present_reason(tx: Transaction, task_id: str, settings: Settings) -> str | None:
-    since = expiring_pulls.idle_since(tx, [task_id]).get(task_id)
-    return None if since is None else _reason(since, settings, tx.now)
+def _present_reason(tx: Transaction, outcome: Outcome, settings: Settings) -> str | None:
+    since = expiring_pulls.idle_since(tx, [outcome.task_id]).get(outcome.task_id)
+    return None if since is None else _reason(since, settings, outcome, tx.now)
 
 
 async def _ask(ledger: Ledger, client: GitHubClient, outcome: Outcome) -> PullRequestState | None:

@@ -181,13 +181,13 @@ async def _answer(ledger: Ledger, client: GitHubClient, settings: Settings, foll
     with ledger.read() as tx:
         refs = tasks.get(tx, work.task_id).spec.signals
     done = _done(ledger, settings, work)
-    resolves = settings.follow_for(followed.outcome.repository).resolve_threads
-    most = settings.follow.max_answers_of_thread
+    follow = settings.follow_for(followed.outcome.repository)
+    most = follow.max_answers_of_thread
     replies = tuple(
         RemarkAnswer(
             ref.removeprefix(_PREFIX),
             last_answer(text, most) if followed.rounds_of(ref, until=work.task_id) == most else text,
-            resolves and answer.settled,
+            follow.resolve_threads and answer.settled,
         )
         for ref, answer in zip(refs, answers(done, len(refs)), strict=True)
         for text in [_checked(settings, done, answer)]

@@ -28,8 +28,5 @@ dashboard_ticks = Table(
     Column("task_id", String(32), primary_key=True),
     Column("action", String(16), primary_key=True),
     Column("use", Integer, primary_key=True, autoincrement=False),
-    Column("ticked_by", CleanText),
-    Column("ticked_at", UtcDateTime, nullable=False),
-    Column("refusal", CleanText),
     Column("updated_at", UtcDateTime, nullable=False),
 )

@@ -147,18 +147,8 @@ def record_tick(tx: Transaction, repository: str, tick: Tick) -> bool:
     if tick.box in done(tx, repository):
         return False
     box = {"task_id": tick.box.task_id, "action": tick.box.action, "use": tick.box.use}
-    by = tick.by.login if tick.by is not None else None
-    tx.execute(
-        insert(dashboard_ticks).values(repository=repository, **box, ticked_by=by, ticked_at=tick.at, updated_at=tx.now)
-    )
+    tx.execute(insert(dashboard_ticks).values(repository=repository, **box, updated_at=tx.now))
     return True
-
-
-def record_refusal(tx: Transaction, repository: str, box: Box, reason: str) -> None:
-    """Record why nothing was done about a tick."""
-    row = dashboard_ticks.c
-    of_box = (row.repository == repository, row.task_id == box.task_id, row.action == box.action, row.use == box.use)
-    tx.execute(update(dashboard_ticks).where(*of_box).values(refusal=reason, updated_at=tx.now))
 
 
 def forget(tx: Transaction) -> int:

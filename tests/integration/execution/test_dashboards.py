@@ -188,7 +188,7 @@ async def test_a_tick_of_who_may_is_done_once_and_unticked_also_when_a_rewriting
     with boards.ledger.read() as tx:
         (tick,) = tx.execute(select(dashboard_ticks)).all()
         actors = [event.actor for event in tasks.events(tx, task_id)]
-    assert (tick.ticked_by, tick.refusal, tick.use) == ("ann", None, 0)
+    assert (tick.action, tick.use) == ("stop", 0)
     assert actors[-1] == "github:ann"
     count = len(actors)
     await boards.look()

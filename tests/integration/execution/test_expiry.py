@@ -63,11 +63,12 @@ class IdleGitHub:
 class ExpiringPull:
     """A ledger with one open pull request of ours, at a GitHub where nothing happens on it."""
 
-    def __init__(self, ledger: Ledger, clock: Clock, days: float) -> None:
+    def __init__(self, ledger: Ledger, clock: Clock, days: float, *, for_one: bool = False) -> None:
         self.clock = clock
         self.ledger = ledger
         self.github = IdleGitHub(lambda: self.clock.now)
-        self.settings = Settings.model_validate({"follow": {"expires_days": days}})
+        own = {"repositories": [REPOSITORY], "repository": {REPOSITORY: {"follow": {"expires_days": days}}}}
+        self.settings = Settings.model_validate(own if for_one else {"follow": {"expires_days": days}})
         attempt = start_attempt(self.ledger)
         self.task_id = attempt.task_id
         with self.ledger.write() as tx:
@@ -94,6 +95,14 @@ class ExpiringPull:
             outcome = outcomes.get(tx, self.task_id)
         assert outcome is not None
         return outcome
+
+
+def test_a_repository_has_a_time_of_its_own(ledger: Ledger, clock: Clock) -> None:
+    pull = ExpiringPull(ledger, clock, days=30, for_one=True)
+    pull.clock.now += timedelta(days=29)
+    assert not pull.is_due()
+    pull.clock.now += timedelta(days=2)
+    assert (pull.is_due(), pull.look()) == (True, 1)
 
 
 def test_one_is_closed_after_its_time_with_one_comment_and_not_before(ledger: Ledger, clock: Clock) -> None:

@@ -1,7 +1,7 @@
 from datetime import UTC, datetime, timedelta
 
 from squire_pipelines.cli.pull_life_text import life_lines
-from squire_pipelines.domain.pull_life import LifeStep, StepKind
+from squire_pipelines.domain.pull_life import LifeStep, LifeStepKind
 from squire_pipelines.domain.tasks import TaskStatus
 
 START = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
@@ -9,17 +9,17 @@ TRACE, OTHER = "ab" * 16, "cd" * 16
 LONG = "tests / unit (3.11) and tests / unit (3.12) have failed, and stayed so for as long as the settings say"
 
 
-def step(minutes: int, kind: StepKind, name: str, reason: str = "", **values: object) -> LifeStep:
+def step(minutes: int, kind: LifeStepKind, name: str, reason: str = "", **values: object) -> LifeStep:
     made = {"actor": "follow", "trace_id": TRACE, **values}
     return LifeStep(START + timedelta(minutes=minutes), kind, name, reason, **made)  # type: ignore[arg-type]
 
 
 LIFE = (
-    step(0, StepKind.FACT, "open", "pull request #7 opened", actor="execution"),
-    step(1, StepKind.STATE, "fixing", LONG, lasted_s=600),
+    step(0, LifeStepKind.FACT, "open", "pull request #7 opened", actor="execution"),
+    step(1, LifeStepKind.STATE, "fixing", LONG, lasted_s=600),
     step(
         1,
-        StepKind.TASK,
+        LifeStepKind.TASK,
         "checks",
         actor="",
         lasted_s=540,
@@ -27,8 +27,8 @@ LIFE = (
         status=TaskStatus.SUCCEEDED,
         head_sha="a" * 40,
     ),
-    step(2, StepKind.NOTE, "fixing", "taken up again", actor="ann", trace_id=OTHER),
-    step(11, StepKind.ENDING, "merged_unchanged", "merged by\x1b[2J ann"),
+    step(2, LifeStepKind.NOTE, "fixing", "taken up again", actor="ann", trace_id=OTHER),
+    step(11, LifeStepKind.ENDING, "merged_unchanged", "merged by\x1b[2J ann"),
 )
 
 

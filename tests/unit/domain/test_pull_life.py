@@ -30,6 +30,7 @@ def test_a_life_has_its_states_with_their_times_and_the_work_between_them() -> N
         RecordedEvent("follow", "fixing", 5, before="waiting_for_ci"),
         RecordedEvent("follow", "fixing", 7, "GitHub refused the push", before="fixing"),
         RecordedEvent("follow", "waiting_for_merge", 15, before="fixing"),
+        RecordedEvent("outcome", "merged", 20, before="open"),
         RecordedEvent("follow", "merged", 20, before="waiting_for_merge"),
         RecordedEvent("ending", "merged_unchanged", 20, "merged by ann"),
     ]
@@ -54,6 +55,7 @@ def test_a_life_has_its_states_with_their_times_and_the_work_between_them() -> N
         ("note", "fixing", None),
         ("state", "waiting_for_merge", 300),
         ("task", "asked for", None),
+        ("fact", "merged", None),
         ("state", "merged", None),
         ("ending", "merged_unchanged", None),
     ]
