@@ -1,19 +1,23 @@
 """Metrics as Prometheus' text: gauges and counters become its families, by the names and labels that ours define."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from squire_pipelines.endpoint.gauges import Gauges, Labels
-from squire_pipelines.metrics.families import BY_NAME
-from squire_pipelines.metrics.family import Family, FamilyKind
-from squire_pipelines.metrics.series import BUCKET, SUM, parse_series
+from squire_pipelines.metrics.families import ALL, BY_NAME
+from squire_pipelines.metrics.family import Family, FamilyKind, Origin
+from squire_pipelines.metrics.series import BUCKET, SUM, parse_series, series_name
 
 # Prometheus takes some thousands of lines from one target with ease; a scrape has to end.
 MAX_SERIES = 20_000
+MAX_ZEROS = 64
+"""Combinations of one family's labels."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # a registry needs one that can be hashed
@@ -22,6 +26,20 @@ class _Collected(Collector):
 
     def collect(self) -> Iterable[Metric]:
         return self.families
+
+
+def zeros_of(origin: Origin) -> dict[str, float]:
+    """Return the counters of an origin that are 0 before anything happens, so that the first time is an increase too.
+
+    Those with many combinations of labels, or labels of the settings' names, appear when they are counted first.
+    """
+    values: dict[str, float] = {}
+    for family in ALL:
+        labels = [label.values for label in family.labels if isinstance(label.values, tuple)]
+        is_small = math.prod(map(len, labels)) <= MAX_ZEROS and len(labels) == len(family.labels)
+        if family.origin is origin and family.kind is FamilyKind.COUNTER and is_small:
+            values |= {series_name(family, combination): 0.0 for combination in product(*labels)}
+    return values
 
 
 def text_of(gauges: Iterable[Gauges], counters: Iterable[Mapping[str, float]]) -> bytes:

@@ -1,9 +1,9 @@
 """All readings of one home, put together: which there are, and what each is given."""
 
 from collections.abc import Callable
-from functools import lru_cache
 
 from squire_pipelines.endpoint import ledger_gauges
+from squire_pipelines.endpoint.exposition import zeros_of
 from squire_pipelines.endpoint.gauges import Gauges, ReadValues, bounded_names
 from squire_pipelines.endpoint.ledger_counters import KnownNames, LedgerCounters
 from squire_pipelines.endpoint.machine_gauges import read_machine
@@ -11,6 +11,7 @@ from squire_pipelines.endpoint.snapshot import MetricsReading
 from squire_pipelines.errors import ConfigError, LedgerError
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.metrics import families
+from squire_pipelines.metrics.family import Origin
 from squire_pipelines.metrics.folding import read_all
 from squire_pipelines.reloading.in_force import SettingsInForce
 from squire_pipelines.settings.model import Settings
@@ -32,9 +33,8 @@ class HomeReadings:
         self._in_force = in_force
         self._folder = in_force.home.metrics
         self._ledger = Ledger(in_force.settings.resolved_ledger_url, busy_timeout_s=_BUSY_TIMEOUT_S)
-        self._counters = LedgerCounters(
-            self._folder / LEDGER_TOTALS, names=lambda: known_names(self._in_force.settings)
-        )
+        self._named: tuple[Settings, KnownNames] | None = None
+        self._counters = LedgerCounters(self._folder / LEDGER_TOTALS, names=self._names)
         self._forecast = ledger_gauges.QuotaForecast()
 
     def all(self) -> tuple[MetricsReading, ...]:
@@ -69,10 +69,17 @@ class HomeReadings:
 
         return call
 
+    def _names(self) -> KnownNames:
+        """Return the names that labels may have, worked out once for each settings."""
+        settings = self._in_force.settings
+        if self._named is None or self._named[0] is not settings:
+            self._named = (settings, known_names(settings))
+        return self._named[1]
+
     def _read_changes(self) -> ReadValues:
         self._check_ledger()
         try:
-            return ReadValues(counters=self._counters.read(self._ledger))
+            return ReadValues(counters={**zeros_of(Origin.LEDGER), **self._counters.read(self._ledger)})
         finally:
             self._ledger.close()
 
@@ -85,10 +92,9 @@ class HomeReadings:
         values = read_all(self._folder)
         gauges = Gauges()
         gauges.set(families.PROCESS_FILES, values.living)
-        return ReadValues(gauges, values.values)
+        return ReadValues(gauges, {**zeros_of(Origin.PROCESSES), **values.values})
 
 
-@lru_cache(maxsize=1)
 def known_names(settings: Settings) -> KnownNames:
     """Return the names that labels may have by the settings: repositories, and models of planner and agents."""
     models = [settings.planner.model or ""]

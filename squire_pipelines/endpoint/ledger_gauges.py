@@ -16,6 +16,7 @@ from squire_pipelines.settings.model import Settings
 
 ALL_REPOSITORIES = "*"
 _FORECAST_FROM = timedelta(minutes=10)
+_LEAST_KNOWN = timedelta(minutes=1)
 _MAX_POINTS = 200
 
 
@@ -114,7 +115,7 @@ class QuotaForecast:
         self._points: dict[LimitKind, deque[_Point]] = {}
 
     def forecast(self, kind: LimitKind, state: LimitState, now: datetime) -> float | None:
-        """Add what is known now, and return the forecast; None before there is anything to go by."""
+        """Add what is known now, and return the forecast; None before a minute of use is known to go by."""
         if state.remaining is None or state.reset_at is None or state.reset_at <= now:
             self._points.pop(kind, None)
             return None
@@ -124,9 +125,10 @@ class QuotaForecast:
         points.append(_Point(now, state.remaining, state.reset_at))
         while points[0].at < now - _FORECAST_FROM:
             points.popleft()
-        elapsed = (now - points[0].at).total_seconds()
-        used = max(0, points[0].remaining - state.remaining)
-        pace = used / elapsed if elapsed > 0 else 0.0
+        elapsed = now - points[0].at
+        if elapsed < _LEAST_KNOWN:
+            return None
+        pace = max(0, points[0].remaining - state.remaining) / elapsed.total_seconds()
         return state.remaining - pace * (state.reset_at - now).total_seconds()
 
     def read(self, tx: Transaction, _settings: Settings) -> Gauges:

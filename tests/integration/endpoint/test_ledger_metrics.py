@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import delete, text, update
 
 from squire_pipelines.domain.budgets import Amount, BudgetLimits, Limit, Purpose
@@ -20,6 +21,8 @@ from squire_pipelines.ledger.model_calls import ModelCallRow, record_model_call
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import deliveries as rows
 from squire_pipelines.ledger.tables import task_events
+from squire_pipelines.metrics.families import BY_NAME
+from squire_pipelines.metrics.family import OTHER
 from squire_pipelines.metrics.series import parse_series
 from squire_pipelines.settings.model import Settings
 from tests.support.ledgers import REPOSITORY, TRACE, Clock, add_task, settle, start_attempt
@@ -217,7 +220,7 @@ def test_the_present_is_shown_as_it_is(ledger: Ledger, clock: Clock) -> None:
     assert budget["budget_limit_usd", "day", "*"] == 10
     assert ("budget_limit_usd", "month", "*") not in budget
     assert quota["github_quota_remaining", "graphql"] == 4000
-    assert quota["github_quota_forecast_remaining", "graphql"] == 4000
+    assert ("github_quota_forecast_remaining", "graphql") not in quota  # nobody knows yet how fast it is used
     clock.forward(60)
     with ledger.write() as tx:
         use = LimitUse(LimitKind.GRAPHQL, 5000, 3900, use.reset_at)
@@ -227,3 +230,42 @@ def test_the_present_is_shown_as_it_is(ledger: Ledger, clock: Clock) -> None:
         text_of([forecast.read(tx, settings)], [])
     # 100 points in a minute, and 58.5 minutes to go.
     assert quota["github_quota_forecast_remaining", "graphql"] == pytest.approx(3900 - 100 * 58.5)
+
+
+def test_no_text_of_somebodys_is_shown_and_each_label_has_a_value_of_its_own(
+    ledger: Ledger, clock: Clock, counters: Callable[[], LedgerCounters]
+) -> None:
+    settings = Settings(repositories=(REPOSITORY,))
+    hostile = "canary\n} 1\nsquire_forged{x="
+    add_task(ledger, title=hostile, base_branch="canary", repository="canary/canary")
+    settle(ledger, start_attempt(ledger, title=hostile), Cause.AGENT_ERROR)
+    call = ModelCallRow(hostile, hostile, ok=False, input_tokens=1, output_tokens=1, latency_s=1, trace_id=TRACE)
+    with ledger.write() as tx:
+        record_model_call(tx, replace(call, error=hostile, provider="canary", repository="canary/canary"))
+        budgets.reserve(tx, "r-1", Purpose.PLAN, settings.budgets, repository="canary/canary", trace_id=TRACE)
+    deliveries.record(
+        ledger, source="canary", delivery_id="canary", event="canary", action="canary", repository="canary/canary",
+        body=b"{}",
+    )  # fmt: skip
+    clock.forward(LATER_S)
+    reads = (
+        ledger_gauges.read_tasks,
+        ledger_gauges.read_queue,
+        ledger_gauges.read_attempts,
+        ledger_gauges.read_inbox,
+        ledger_gauges.read_budgets,
+        ledger_gauges.QuotaForecast().read,
+    )
+    with ledger.read() as tx:
+        gauges = [read(tx, settings) for read in reads]
+    shown_text = text_of(gauges, [counters().read(ledger)]).decode()
+    assert "canary" not in shown_text
+    families = list(text_string_to_metric_families(shown_text))
+    assert len(families) > 15
+    for sample in (sample for family in families for sample in family.samples):
+        family = BY_NAME.get(sample.name) or BY_NAME[sample.name.rpartition("_")[0]]
+        labels = {label.name: label for label in family.labels}
+        assert set(sample.labels) - {"le"} == set(labels)
+        for name, label in labels.items():
+            known = label.values if isinstance(label.values, tuple) else (REPOSITORY, "*")
+            assert sample.labels[name] in {*known, OTHER}

@@ -17,7 +17,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from squire_pipelines import __version__
 from squire_pipelines.endpoint.operator_server import listen_patiently
 from squire_pipelines.http_server import listen
+from squire_pipelines.metrics.families import READINGS
 from squire_pipelines.sections.observability import ObservabilitySettings
+from tests.support.children import wait_until
+from tests.support.ledgers import new_sqlite_ledger
 
 PATIENCE_S = 30
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -48,17 +51,23 @@ def start(tmp_path: Path) -> Iterator[Start]:
         process.communicate(timeout=PATIENCE_S)
 
 
-def test_the_process_serves_metrics_that_prometheus_can_read_until_it_is_asked_to_stop(start: Start) -> None:
+def test_the_process_serves_metrics_that_prometheus_can_read_until_it_is_asked_to_stop(
+    start: Start, tmp_path: Path
+) -> None:
+    new_sqlite_ledger(tmp_path / "ledger.sqlite").close()
     process = start("squire_pipelines.endpoint")
     assert process.stdout is not None
     url = json.loads(process.stdout.readline())["url"]
     pages = httpx.get(url, timeout=PATIENCE_S).json()
     assert pages["squire"] == __version__
     assert "/metrics" in pages["pages"]
+    wait_until(lambda: 'timestamp_seconds{reading="changes"}' in httpx.get(f"{url}/metrics", timeout=PATIENCE_S).text)
     answer = httpx.get(f"{url}/metrics", timeout=PATIENCE_S)
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     families = {family.name: family for family in text_string_to_metric_families(answer.text)}
     assert families["squire_build_info"].samples[0].labels == {"version": __version__}
+    failures = families["squire_metrics_reading_failures"].samples
+    assert {sample.labels["reading"]: sample.value for sample in failures} == dict.fromkeys(READINGS, 0)
     assert httpx.post(f"{url}/metrics", timeout=PATIENCE_S).status_code == 405
     process.send_signal(signal.SIGTERM)
     assert process.wait(PATIENCE_S) == 0

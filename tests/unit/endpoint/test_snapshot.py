@@ -5,10 +5,11 @@ from collections.abc import Callable
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from squire_pipelines.endpoint.exposition import text_of
+from squire_pipelines.endpoint.exposition import text_of, zeros_of
 from squire_pipelines.endpoint.gauges import Gauges, ReadValues, bounded_names
 from squire_pipelines.endpoint.snapshot import MetricsReading, Snapshot
 from squire_pipelines.metrics import families
+from squire_pipelines.metrics.family import Origin
 from squire_pipelines.metrics.series import add_observation, add_one, series_name
 
 
@@ -100,6 +101,15 @@ def test_counters_and_histograms_of_several_places_are_text_that_prometheus_pars
     assert parsed["squire_model_call_duration_seconds_count", frozenset(["agent"])] == 3
     assert parsed["squire_model_call_duration_seconds_sum", frozenset(["agent"])] == pytest.approx(1003.1)
     assert b"another_version" not in text
+
+
+def test_counters_with_few_labels_are_there_before_anything_is_counted() -> None:
+    ledger, processes = (samples(text_of((), (zeros_of(origin),))) for origin in (Origin.LEDGER, Origin.PROCESSES))
+    assert ledger["squire_container_starts_total", frozenset(["docker", "crashed"])] == 0
+    assert ("squire_tasks_created_total", frozenset(["o/r"])) not in ledger
+    assert processes["squire_deliveries_refused_total", frozenset(["401"])] == 0
+    assert processes["squire_containers_orphaned_total", frozenset([])] == 0
+    assert set(ledger.values()) == set(processes.values()) == {0}
 
 
 def test_names_of_the_settings_are_bounded_and_none_breaks_a_series() -> None:
