@@ -165,6 +165,12 @@ def _parents(commit: Commit, context: Context, **arguments: Any) -> Any:
     return page([Commit(commit.repository, parent) for parent in parents], "parents", **paging(arguments))
 
 
+@on("Commit", "checkSuites")
+def _suites(commit: Commit, context: Context, **arguments: Any) -> Any:
+    suite = store_checks.suite(context.view.con, commit.repository, commit.oid)
+    return page([suite] if suite else [], "checkSuites", **paging(arguments))
+
+
 @on("Commit", "statusCheckRollup")
 def _rollup(commit: Commit, context: Context) -> Rollup | None:
     return _rollup_of(commit, context)

@@ -155,6 +155,10 @@ JUST_OPENED = NextStep(FollowState.WAITING_FOR_CI, "its checks are not known yet
 """Where a pull request stands when it was opened."""
 
 
+NO_WORK = "a check fails that is no work for an agent"
+"""Why a pull request is left to people until GitHub says otherwise; every other reason holds until people say so."""
+
+
 def next_step(pull: FollowedPull, rules: FollowRules, now: datetime) -> NextStep:
     """Return where a pull request stands, and what Squire does next.
 
@@ -165,7 +169,7 @@ def next_step(pull: FollowedPull, rules: FollowRules, now: datetime) -> NextStep
     """
     if pull.state is not PullRequestState.OPEN:
         return NextStep(_ended(pull))
-    if pull.handed_over is not None:
+    if pull.handed_over is not None and not _is_answered(pull):
         return NextStep(FollowState.HANDED_OVER, pull.handed_over)
     if pull.people_pushed:
         return _hand_over("somebody else has pushed to its branch")
@@ -178,6 +182,12 @@ def next_step(pull: FollowedPull, rules: FollowRules, now: datetime) -> NextStep
     # While it conflicts, GitHub begins no checks of it.
     conflict = _step_of(pull, conflict_step(pull.mergeability, pull.base, rules.base))
     return conflict or _mend(pull, rules, now) or _answer(pull, rules) or _update(pull, rules) or _wait(pull)
+
+
+def _is_answered(pull: FollowedPull) -> bool:
+    """Return whether it was left to people for a failed check of which GitHub has said more or better since."""
+    is_better = pull.checks not in {ChecksState.FAILED, None}
+    return pull.handed_over == NO_WORK and (is_better or pull.failed_checks > 0)
 
 
 def _ended(pull: FollowedPull) -> FollowState:
@@ -199,7 +209,7 @@ def _mend(pull: FollowedPull, rules: FollowRules, now: datetime) -> NextStep | N
         return NextStep(FollowState.FIXING, "its checks fail", begin=FollowUpKind.CHECKS)
     if now < since + timedelta(seconds=rules.unread_s):
         return NextStep(FollowState.WAITING_FOR_CI, "a check has failed, and what it says is not read yet")
-    return _hand_over("a check fails that is no work for an agent")
+    return _hand_over(NO_WORK)
 
 
 def _stopped(pull: FollowedPull) -> str | None:

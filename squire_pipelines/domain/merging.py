@@ -222,6 +222,15 @@ def decide_merge(facts: MergeFacts, rules: MergeRules, own: OwnMerge, now: datet
     return _ask(facts, rules)
 
 
+def next_look(rules: MergeRules, now: datetime, within: timedelta) -> datetime:
+    """Return when a merge is looked at again without news of it: within a time, and when quiet hours begin or end.
+
+    What GitHub was asked for before quiet hours is to be taken back as they begin.
+    """
+    later = now + within
+    return later if rules.quiet_hours is None else min(later, rules.quiet_hours.next_change(now, rules.zone))
+
+
 def _is_answer_lost(own: OwnMerge, now: datetime) -> bool:
     return own.asked_at is None or now >= own.asked_at + ANSWER_LOST_AFTER
 

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta, tzinfo
+from datetime import UTC, datetime, time, timedelta, tzinfo
 
 _QUIET_HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
 _MINUTE_S = 60
@@ -25,6 +25,16 @@ class QuietHours:
         if self.begins < self.ends:
             return self.begins <= shown < self.ends
         return shown >= self.begins or shown < self.ends
+
+    def next_change(self, moment: datetime, zone: tzinfo) -> datetime:
+        """Return the first moment after `moment`, which is aware, at which the span begins or ends in `zone`."""
+        today = moment.astimezone(zone).date()
+        shown = (
+            datetime.combine(today + timedelta(days=days), edge, tzinfo=zone).astimezone(UTC)
+            for days in range(-1, 3)
+            for edge in (self.begins, self.ends)
+        )
+        return min(change for change in shown if change > moment)
 
 
 def parse_quiet_hours(text: str) -> QuietHours:

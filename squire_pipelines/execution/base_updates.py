@@ -25,7 +25,7 @@ from squire_pipelines.observability.run_log import RunLog
 from squire_pipelines.publishing.api_commit import ApiCommits
 from squire_pipelines.publishing.author import commit_author
 from squire_pipelines.publishing.base_merge import BranchMerge, publish_merge, try_merge
-from squire_pipelines.publishing.git_merges import MergeOfBase, merges_of_base
+from squire_pipelines.publishing.git_merges import MergeOfBase, updates_of_branch
 from squire_pipelines.publishing.mirror import Mirror, fetch_mirror
 from squire_pipelines.publishing.remote import Remote
 
@@ -133,10 +133,10 @@ class BaseKeeper:
         outcome = followed.outcome
         fetched = await self._fetch(outcome.repository)
         base_head = fetched.mirror.resolve(self._base_of(followed))
-        look = partial(merges_of_base, own_heads=followed.own_heads, base_head=base_head)
+        look = partial(updates_of_branch, own_heads=followed.own_heads, base_head=base_head)
         merges = await asyncio.to_thread(look, fetched.mirror.path, outcome.head_sha)
         with self.ledger.write() as tx:
-            if merges is None:
+            if not merges:
                 base_merges.record(tx, pair, ForeignHead.SOMEBODYS)
                 return
             base_merges.forget_pair(tx, pair)
@@ -229,6 +229,6 @@ class BaseKeeper:
 def _taken(merges: tuple[MergeOfBase, ...]) -> str:
     last = merges[-1]
     return (
-        f"{last.head[:12]} merges {last.base_head[:12]} of its base into {last.branch_head[:12]} as git does, "
+        f"{last.head[:12]} brings {last.branch_head[:12]} up to {last.base_head[:12]} of its base as git does, "
         "and nothing else: it is taken as ours"
     )

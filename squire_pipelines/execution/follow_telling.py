@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from squire_pipelines.agents.model import AttemptFolder
 from squire_pipelines.domain.change import JudgedTask
 from squire_pipelines.domain.conversations import OWN_ANSWER
+from squire_pipelines.domain.following import NO_WORK
 from squire_pipelines.domain.outcomes import Mergeability, PullRequestState
 from squire_pipelines.domain.pull_comment import CommentPart
 from squire_pipelines.domain.tasks import FollowUpKind, TaskStatus
@@ -28,6 +29,7 @@ from squire_pipelines.ledger.vanished_pulls import VANISHED
 from squire_pipelines.observability.run_log import RunLog
 from squire_pipelines.publishing.follow_words import (
     ANSWERS,
+    GOES_ON,
     TAKEN_UP,
     ReplyToRemark,
     WorkDone,
@@ -47,7 +49,7 @@ _PREFIX = "review_finding:"
 class _Told:
     """What is to be told of one pull request: the rounds of remarks to answer, and why it is left to people.
 
-    Of one that was left to them and `taken_up` again, the comment says so no longer.
+    Of one that was left to them and is `taken_up` again, by a person's word or GitHub's, the comment says so no longer.
     """
 
     followed: Followed
@@ -134,8 +136,7 @@ def _to_tell(ledger: Ledger, settings_of: SettingsOf) -> Iterator[_Told]:
             VANISHED,
         }  # on what has vanished nothing can be said
         reason = outcome.handed_over if comments and not is_known else None
-        is_taken_up = outcome.taken_up_at is not None and outcome.handed_over is None
-        taken_up = comments and is_taken_up and outcome.announced_reason is not None
+        taken_up = comments and outcome.handed_over is None and outcome.announced_reason is not None
         if rounds or reason is not None or taken_up:
             yield _Told(followed, rounds, reason, taken_up=taken_up)
 
@@ -152,7 +153,7 @@ async def _hand_over(ledger: Ledger, client: GitHubClient, settings: Settings, n
     outcome = news.followed.outcome
     if news.left_to_people is None and not news.taken_up:
         return
-    text = TAKEN_UP
+    text = GOES_ON if outcome.announced_reason == NO_WORK and outcome.taken_up_at is None else TAKEN_UP
     if news.left_to_people is not None:
         tried = [_done(ledger, settings, work) for work in news.followed.work if work.follow_up is not None]
         text = left_to_people(news.left_to_people, tried)

@@ -18,6 +18,7 @@ from squire_pipelines.domain.merging import (
     OwnMerge,
     armed_reason,
     decide_merge,
+    next_look,
 )
 from squire_pipelines.errors import SquireError
 from squire_pipelines.execution.following import SettingsOf
@@ -134,7 +135,7 @@ async def _look_at(ledger: Ledger, client: GitHubClient, candidate: _Candidate) 
     if decision.progress is MergeProgress.REQUESTED and decision.method is not None and decision.way is not None:
         return await _ask(ledger, client, candidate, reading, decision)
     with ledger.write() as tx:
-        look_at = tx.now + (_SOON if facts.head_sha != facts.known_head else _LOOK_AGAIN)
+        look_at = next_look(candidate.rules, tx.now, _SOON if facts.head_sha != facts.known_head else _LOOK_AGAIN)
         merges.record_decision(tx, outcome, decision, judged_facts=_judged_by(outcome), look_at=look_at)
         _show(tx, candidate.followed, decision.reason)
     return False
@@ -159,7 +160,7 @@ async def _facts(client: GitHubClient, candidate: _Candidate, reading: MergeRead
         approvals=approvals,
         objectors=pull.objectors,
         open_threads=pull.open_threads,
-        judgements=pull.judgements(candidate.trust.bots),
+        judgements=pull.judgements(candidate.trust.bots, candidate.followed.pushed_at(pull.head_ref_oid)),
         paths=change.paths,
         files=change.files,
         lines=change.lines,
@@ -198,7 +199,8 @@ async def _ask(
         if refusal is None or await _has_it(client, outcome, head_sha):
             armed = armed_reason(way)
             with ledger.write() as tx:
-                merges.record_armed(tx, outcome, armed, judged_facts=_judged_by(outcome), look_at=tx.now + _LOOK_AGAIN)
+                look_at = next_look(candidate.rules, tx.now, _LOOK_AGAIN)
+                merges.record_armed(tx, outcome, armed, judged_facts=_judged_by(outcome), look_at=look_at)
                 _show(tx, candidate.followed, armed)
             return True
         refused = refusal

@@ -32,10 +32,25 @@ _MUTATIONS = {MergeWay.AUTO: "enable_auto_merge", MergeWay.QUEUE: "enqueue_pull_
 _UNDOING = {MergeWay.AUTO: "disable_auto_merge", MergeWay.QUEUE: "dequeue_pull_request"}
 
 
+class _DatedSuite(GraphQLModel):
+    created_at: datetime
+
+
 class _CheckedCommit(GraphQLModel):
     oid: str | None = None
     committed_date: datetime | None = None
+    check_suites: Nodes[_DatedSuite] | None = None
     status_check_rollup: Rollup | None = None
+
+    @property
+    def came_at(self) -> datetime | None:
+        """When it came to GitHub, as far as it says: with the push, the first check suite is made.
+
+        A commit's own date is whatever git was given, and can be much earlier.
+        """
+        suites = [suite.created_at for suite in self.check_suites.nodes] if self.check_suites else []
+        times = [*([min(suites)] if suites else []), *([self.committed_date] if self.committed_date else [])]
+        return max(times, default=None)
 
 
 class _CommitOfPull(GraphQLModel):
@@ -155,23 +170,29 @@ class MergeablePull(GraphQLModel):
         known = enumerate(one for one in reviews if one.state in _OPINIONS)
         return {f"{one.author.typename}/{one.author.login}" if one.author else f"/{at}": one for at, one in known}
 
-    def judgements(self, bots: tuple[str, ...]) -> tuple[BotJudgement, ...]:
-        """Return how sure each of these bots is of the present head, by its last word on it."""
+    def judgements(self, bots: tuple[str, ...], pushed_at: datetime | None = None) -> tuple[BotJudgement, ...]:
+        """Return how sure each of these bots is of the present head, by its last word on it.
+
+        Args:
+            bots: The logins of those that count.
+            pushed_at: When the head was pushed, as far as we know.
+        """
         known = {bot_name(bot) for bot in bots}
         judged: dict[str, float] = {}
-        for actor, body in self._words_on_head():
+        for actor, body in self._words_on_head(pushed_at):
             confidence = least_confidence_of(body)
             if is_bot(actor) and bot_name(actor.login) in known and confidence is not None:
                 judged[bot_name(actor.login)] = confidence
         return tuple(BotJudgement(bot, confidence) for bot, confidence in judged.items())
 
-    def _words_on_head(self) -> Iterator[tuple[Actor, str]]:
-        """Yield what was written about the present head: where that is not said, what was written after it was made."""
+    def _words_on_head(self, pushed_at: datetime | None) -> Iterator[tuple[Actor, str]]:
+        """Yield what was written about the present head: where that is not said, what was written after its push."""
         commit = self.commits.nodes[-1].commit if self.commits.nodes else None
+        came_at = commit.came_at if commit else None
+        since = max(came_at, pushed_at) if came_at and pushed_at else came_at
         for comment in self.comments.nodes:
             judged = judged_head_of(comment.body)
-            is_after = commit is not None and commit.committed_date is not None
-            is_after = is_after and comment.updated_at > commit.committed_date  # type: ignore[union-attr,operator]
+            is_after = since is not None and comment.updated_at > since
             is_of_head = is_after if judged is None else not judges_other_head(judged, self.head_ref_oid)
             if comment.author and is_of_head:
                 yield comment.author, comment.body

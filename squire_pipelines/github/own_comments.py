@@ -14,14 +14,16 @@ _MAX_BODY_CHARS = 65_536
 _MAX_PAGES = 10
 
 
-class _OwnComment(GraphQLModel):
+class OwnComment(GraphQLModel):
+    """A comment with its text, and whether it is ours."""
+
     database_id: int | None = None
     body: Text = ""
     viewer_did_author: bool = False
 
 
 class _CommentsAnswer(GraphQLModel):
-    comments: Nodes[_OwnComment] = Field(
+    comments: Nodes[OwnComment] = Field(
         validation_alias=AliasChoices(
             AliasPath("repository", "pullRequest", "comments"), AliasPath("repository", "issue", "comments")
         )
@@ -39,7 +41,7 @@ async def put_comment(
 
     Only the newest thousand comments are looked through. Raises GitHubError.
     """
-    known = await _find_comment(client, repository, number, marker, on_issue=on_issue)
+    known = await find_comment(client, repository, number, marker, on_issue=on_issue)
     return await _write_comment(client, repository, number, known, f"{marker}\n{body}")
 
 
@@ -48,14 +50,15 @@ async def put_part(client: GitHubClient, repository: str, number: int, part: Com
 
     Only the newest thousand comments are looked through. Raises GitHubError.
     """
-    known = await _find_comment(client, repository, number, COMMENT_MARK, on_issue=False)
+    known = await find_comment(client, repository, number, COMMENT_MARK)
     body = with_part(known.body if known is not None else "", part, text)
     return await _write_comment(client, repository, number, known, body)
 
 
-async def _find_comment(
-    client: GitHubClient, repository: str, number: int, marker: str, *, on_issue: bool
-) -> _OwnComment | None:
+async def find_comment(
+    client: GitHubClient, repository: str, number: int, marker: str, *, on_issue: bool = False
+) -> OwnComment | None:
+    """Return the newest comment of ours that begins with this marker, among the newest thousand. Raises GitHubError."""
     owner, _, name = repository.partition("/")
     query, before = "own_issue_comments" if on_issue else "own_comments", None
     for _ in range(_MAX_PAGES):
@@ -73,7 +76,7 @@ async def _find_comment(
 
 
 async def _write_comment(
-    client: GitHubClient, repository: str, number: int, known: _OwnComment | None, body: str
+    client: GitHubClient, repository: str, number: int, known: OwnComment | None, body: str
 ) -> int:
     text = body[:_MAX_BODY_CHARS]
     if known is not None and known.database_id is not None:

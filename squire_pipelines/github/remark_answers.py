@@ -13,10 +13,14 @@ from pydantic import AliasPath, Field
 from squire_pipelines.errors import GitHubError, GitHubNotFoundError, GitHubPermissionError, GitHubValidationError
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.models import Actor, GraphQLModel, Nodes, Text, parse
+from squire_pipelines.github.own_comments import OwnComment, find_comment
 from squire_pipelines.observability.logging import Component, get_logger
 
 MAX_BODY_CHARS = 65_536
 _QUERY = "remark_threads"
+_COMMENTS_READ = 100
+"""So many of the newest comments the query reads; where there are more, ours may be among the others."""
+
 _log = get_logger(Component.GITHUB)
 
 
@@ -93,7 +97,8 @@ async def answer_remarks(
     """Say to each remark what was done, once for each round, and resolve the threads that were dealt with.
 
     What has no thread is answered in one comment, to which each round adds its lines. A remark that has gone is passed
-    over; a thread that the token may not resolve stays open. Of the newest hundred threads and comments.
+    over; a thread that the token may not resolve stays open. Of the newest hundred threads and comments; the comment
+    with the answers is looked for among the newest thousand.
 
     Raises:
         GitHubError: GitHub cannot be reached, or the token may not answer. Where it refuses one answer alone, all
@@ -173,17 +178,20 @@ async def _add_to_comment(
 ) -> None:
     """Add lines to our comment with this mark, or write it; nothing where they are there already."""
     added = "\n".join([marks.answer, *lines])
-    for comment in comments:
-        if comment.viewer_did_author and comment.body.startswith(marks.comment) and comment.database_id is not None:
-            if marks.answer not in comment.body:
-                text = f"{comment.body}\n{added}"
-                if len(text) > MAX_BODY_CHARS:
-                    text = f"{marks.comment}\n{marks.heading}\n\n{added}"  # the oldest answers make room
-                path = f"/repos/{place.repository}/issues/comments/{comment.database_id}"
-                await client.patch(path, {"body": text[:MAX_BODY_CHARS]})
-            return
-    text = f"{marks.comment}\n{marks.heading}\n\n{added}"
-    await client.post(f"/repos/{place.repository}/issues/{place.number}/comments", {"body": text[:MAX_BODY_CHARS]})
+    ours = (one for one in comments if one.viewer_did_author and one.database_id is not None)
+    known: _RemarkPlace | OwnComment | None = next((one for one in ours if one.body.startswith(marks.comment)), None)
+    if known is None and len(comments) >= _COMMENTS_READ:
+        known = await find_comment(client, place.repository, place.number, marks.comment)
+    if known is None:
+        text = f"{marks.comment}\n{marks.heading}\n\n{added}"
+        path = f"/repos/{place.repository}/issues/{place.number}/comments"
+        await client.post(path, {"body": text[:MAX_BODY_CHARS]})
+    elif marks.answer not in known.body:
+        text = f"{known.body}\n{added}"
+        if len(text) > MAX_BODY_CHARS:
+            text = f"{marks.comment}\n{marks.heading}\n\n{added}"  # the oldest answers make room
+        path = f"/repos/{place.repository}/issues/comments/{known.database_id}"
+        await client.patch(path, {"body": text[:MAX_BODY_CHARS]})
 
 
 async def _quietly(client: GitHubClient, place: PullPlace, mutation: str, variables: dict[str, object]) -> None:

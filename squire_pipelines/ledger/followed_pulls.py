@@ -135,6 +135,10 @@ class Followed:
             return None
         return foreign_head(self.base_merges, self.outcome.head_sha)
 
+    def pushed_at(self, head_sha: str) -> datetime | None:
+        """Return when Squire pushed a merge of the base that is this head, whose own date is an older one."""
+        return next((one.created_at for one in self.base_merges if one.result_sha == head_sha), None)
+
     def base_facts(self, now: datetime) -> BaseFacts:
         """Return what is known of its base."""
         outcome, merge = self.outcome, self.base_merge

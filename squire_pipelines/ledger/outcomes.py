@@ -11,6 +11,7 @@ from sqlalchemy import Row, Select, and_, delete, exists, func, insert, or_, sel
 from squire_pipelines.domain.following import JUST_OPENED
 from squire_pipelines.domain.outcomes import (
     ChecksState,
+    Mergeability,
     PullRequestReport,
     PullRequestState,
     ReviewState,
@@ -223,6 +224,40 @@ def record_failed_checks(
 def of_head(tx: Transaction, repository: str, head_sha: str) -> tuple[Outcome, ...]:
     """Return the outcomes of open pull requests whose head is this commit."""
     return tuple(outcome_of(row) for row in tx.execute(_of_head(repository, head_sha)))
+
+
+def of_base(tx: Transaction, repository: str, branch: str, *, limit: int = 100) -> tuple[Outcome, ...]:
+    """Return the outcomes of open pull requests that go into a branch, the longest ago asked about first."""
+    query = (
+        select(outcomes)
+        .join(tasks, tasks.c.id == outcomes.c.task_id)
+        .where(
+            outcomes.c.repository == repository,
+            outcomes.c.state == PullRequestState.OPEN,
+            func.coalesce(outcomes.c.base_ref, tasks.c.base_branch) == branch,
+        )
+        .order_by(outcomes.c.polled_at.nulls_first(), outcomes.c.task_id)
+    )
+    return tuple(outcome_of(row) for row in tx.execute(query.limit(limit)))
+
+
+def of_unknown_merge(tx: Transaction, task_ids: Collection[str]) -> tuple[str, ...]:
+    """Return those of the tasks of whose open pull requests GitHub has not said whether they can be merged."""
+    unknown = or_(outcomes.c.mergeability.is_(None), outcomes.c.mergeability == Mergeability.UNKNOWN)
+    query = select(outcomes.c.task_id).where(
+        outcomes.c.task_id.in_(task_ids), outcomes.c.state == PullRequestState.OPEN, unknown
+    )
+    return tuple(tx.execute(query).scalars())
+
+
+def postpone_failures(tx: Transaction, task_ids: Collection[str]) -> None:
+    """Count the failed checks of these tasks from now on, since GitHub did not answer when it was asked about them.
+
+    A delivery that said so may be an old one: nothing follows from it before GitHub has had its say.
+    """
+    failed = outcomes.c.checks == ChecksState.FAILED
+    query = update(outcomes).where(outcomes.c.task_id.in_(task_ids), failed)
+    tx.execute(query.values(checks_since=tx.now, updated_at=tx.now))
 
 
 def _of_head(repository: str, head_sha: str) -> Select[Any]:

@@ -34,6 +34,7 @@ _PATIENCE = timedelta(minutes=10)
 _MAX_UNREAD = 100
 _MAX_UNREAD_AGE = timedelta(minutes=5)
 _TIMEOUT_S = 120.0
+_MERGEABILITY_KNOWN_AFTER_S = 20.0
 
 
 @dataclass(slots=True)
@@ -71,13 +72,14 @@ async def follow(ledger: Ledger, settings: Settings, github: GitHub, log: RunLog
     summary = FollowSummary()
     touched = _apply_deliveries(ledger, summary, log, settings.publishing.branch_prefix)
     with ledger.read() as tx:
-        polls = _to_poll(tx, settings.pipeline.outcome_poll_s, touched.checked)
+        polls = _to_poll(tx, settings.pipeline.outcome_poll_s, [*touched.checked, *touched.moved])
         asked_at = tx.now
     if not polls and not touched.task_ids:
         return summary
+    answered: set[str] = set()
     try:
         async with asyncio.timeout(_TIMEOUT_S), github.client() as client:
-            await _poll(ledger, client, polls.values(), summary, log)
+            answered = await _poll(ledger, client, polls.values(), summary, log)
             with ledger.read() as tx:
                 waiting = outcomes.awaiting_approval(tx, {*touched.task_ids, *polls})
             summary.waiting = len(waiting)
@@ -86,7 +88,12 @@ async def follow(ledger: Ledger, settings: Settings, github: GitHub, log: RunLog
         log.warning("GitHub was too slow: asked about %d pull requests in %g s", summary.asked, _TIMEOUT_S)
     # Last, also where GitHub refused: a process that is killed before has to ask again, a refusal waits for its turn.
     with ledger.write() as tx:
+        outcomes.postpone_failures(tx, polls.keys() - answered)
         outcomes.mark_polled(tx, tuple(polls), at=asked_at)
+        # GitHub begins to find out whether they can be merged when it is asked about them, once for each move.
+        unknown = outcomes.of_unknown_merge(tx, answered & {outcome.task_id for outcome in touched.moved})
+        wait = max(settings.pipeline.outcome_poll_s - _MERGEABILITY_KNOWN_AFTER_S, 0.0)
+        outcomes.mark_polled(tx, unknown, at=asked_at - timedelta(seconds=wait))
     return summary
 
 
@@ -106,10 +113,11 @@ def _to_poll(tx: Transaction, poll_s: float, checked: Sequence[Outcome]) -> dict
 
 @dataclass(slots=True)
 class _Touched:
-    """The tasks that deliveries are about, and the open pull requests whose checks have changed."""
+    """The tasks that deliveries are about, and the open pull requests whose checks have changed, or whose base has."""
 
     task_ids: set[str] = field(default_factory=set)
     checked: list[Outcome] = field(default_factory=list)
+    moved: list[Outcome] = field(default_factory=list)
 
 
 def _parsed(pending: Iterable[PendingDelivery]) -> list[tuple[PendingDelivery, ParsedDelivery | SquireError]]:
@@ -128,7 +136,10 @@ def _is_ours(tx: Transaction, parsed: ParsedDelivery) -> bool:
     if parsed.checks is not None and outcomes.of_head(tx, parsed.checks.repository, parsed.checks.head_sha):
         return True
     if parsed.push is not None:
-        return _takes_back(parsed.push) and ended_pulls.has_merged_into(tx, parsed.push.repository, parsed.push.branch)
+        place = parsed.push.repository, parsed.push.branch
+        return bool(outcomes.of_base(tx, *place)) or (
+            _takes_back(parsed.push) and ended_pulls.has_merged_into(tx, *place)
+        )
     if parsed.report is None:
         return False
     reverted = parsed.reverts.numbers if parsed.reverts else ()
@@ -191,9 +202,13 @@ def _apply(tx: Transaction, parsed: ParsedDelivery, delivery: PendingDelivery, t
             by=parsed.report.number,
             actor=actor,
         )
-    if parsed.push is not None and _takes_back(parsed.push):
-        # Whether it takes all of a merge back, git knows, which is asked in this look.
-        ended_pulls.wake_reverts(tx, parsed.push.repository, parsed.push.branch)
+    if parsed.push is not None:
+        place = parsed.push.repository, parsed.push.branch
+        # They may be behind now, or conflict.
+        touched.moved += outcomes.of_base(tx, *place)
+        if _takes_back(parsed.push):
+            # Whether it takes all of a merge back, git knows, which is asked in this look.
+            ended_pulls.wake_reverts(tx, *place)
     touched.task_ids |= {task_id for task_id in task_ids if task_id}
     if parsed.checks is not None:
         checks = parsed.checks
@@ -205,7 +220,8 @@ def _apply(tx: Transaction, parsed: ParsedDelivery, delivery: PendingDelivery, t
 
 async def _poll(
     ledger: Ledger, client: GitHubClient, polls: Iterable[Outcome], summary: FollowSummary, log: RunLog
-) -> None:
+) -> set[str]:
+    """Ask GitHub about pull requests, and return the tasks of those that it answered about."""
     by_repository: dict[str, list[int]] = {}
     task_of: dict[tuple[str, int], str] = {}
     for outcome in polls:
@@ -220,15 +236,17 @@ async def _poll(
     with ledger.write() as tx:
         for report in answered.reports.values():
             outcomes.apply_report(tx, report, actor="poll")
+        asked = {task_id for pull, task_id in task_of.items() if answered.error_of(*pull) is None}
         vanished = vanished_pulls.record_shown(
             tx,
-            asked={task_id for pull, task_id in task_of.items() if answered.error_of(*pull) is None},
+            asked=asked,
             shown={task_of[pull] for pull in answered.reports if pull in task_of},
         )
     for (repository, number), task_id in task_of.items():
         if task_id in vanished:
             log.warning("%s#%d is left to people: %s", repository, number, vanished_pulls.VANISHED)
-    summary.asked += sum(answered.error_of(*pull) is None for pull in task_of)
+    summary.asked += len(asked)
+    return asked
 
 
 async def _settle_approvals(

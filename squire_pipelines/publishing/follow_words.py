@@ -110,6 +110,12 @@ TAKEN_UP = "Squire goes on with this pull request, since somebody who may write 
 """What is said where it was said before that a pull request is left to people."""
 
 
+GOES_ON = (
+    "Squire goes on with this pull request: the check that failed, for which it was left to people, fails no more."
+)
+"""What is said where GitHub itself has taken that back."""
+
+
 def left_to_people(reason: str, tried: Sequence[WorkDone]) -> str:
     """Return the comment that says why a pull request is left to people, and what was tried."""
     lines = [f"Squire leaves this pull request to people: {one_line(reason)}."]

@@ -16,6 +16,9 @@ from squire_pipelines.publishing.git import GitLimits, run_git
 MAX_MERGES_IN_A_ROW = 10
 """So many merges of the base on top of each other are looked at."""
 
+MAX_REBASED = 100
+"""Of a branch with more commits nobody looks whether it was rebased."""
+
 MAX_MESSAGES = 50
 _LIMITS = GitLimits(timeout_s=120.0, max_memory=None)
 # As in `diff`: newer gits would read attributes from a bare repository's HEAD, and GitHub's merge reads none.
@@ -175,3 +178,63 @@ def _merge_of_base(git_dir: Path, commit: str, base_head: str) -> MergeOfBase | 
             is_plain = not merge.conflicts and merge.tree == tree_of(git_dir, commit)
             return MergeOfBase(commit, branch_head, merged_head) if is_plain else None
     return None
+
+
+def updates_of_branch(
+    git_dir: Path, head: str, *, own_heads: Collection[str], base_head: str
+) -> tuple[MergeOfBase, ...]:
+    """Return how one of `own_heads` became `head` by its base alone: by merges, or by a rebase; none where others did.
+
+    See `merges_of_base` and `rebase_on_base`. Raises GitError.
+    """
+    merges = merges_of_base(git_dir, head, own_heads=own_heads, base_head=base_head)
+    if merges is not None:
+        return merges
+    rebase = rebase_on_base(git_dir, head, own_heads=own_heads, base_head=base_head)
+    return (rebase,) if rebase is not None else ()
+
+
+def rebase_on_base(git_dir: Path, head: str, *, own_heads: Collection[str], base_head: str) -> MergeOfBase | None:
+    """Return the head of ours that became `head` by a rebase on a commit of the base; None where others did more.
+
+    That is so where the commits on top of the base are those of the earlier head, by their authors, the authors' times
+    and the subjects, and where the tree is the one that git's merge of the same two gives: somebody, or GitHub's button
+    "Update with rebase", brought the branch up to date, and added nothing of their own.
+
+    Args:
+        git_dir: Has the present head; an earlier one that it has no more is passed over.
+        head: The branch's present head.
+        own_heads: Heads that Squire gave the branch.
+        base_head: The base's present head.
+
+    Raises:
+        GitError: The present head or the base's is not there, or looking took too long.
+    """
+    written = _written(git_dir, head, base_head)
+    if not written or len(written) > MAX_REBASED or written != _written(git_dir, head, base_head, "--no-merges"):
+        return None  # no rebase keeps a merge
+    try:
+        fork = run_git(["merge-base", head, base_head], git_dir=git_dir, limits=_LIMITS).decode().strip()
+    except GitError as error:
+        if error.context.get("timed_out"):
+            raise
+        return None  # they have nothing in common
+    for earlier in sorted(own_heads):
+        try:
+            if _written(git_dir, earlier, base_head, "--no-merges") != written or contains(git_dir, earlier, fork):
+                continue
+            merge = automatic_merge(git_dir, earlier, fork)
+        except GitError as error:
+            if error.context.get("timed_out"):
+                raise
+            continue
+        if not merge.conflicts and merge.tree == tree_of(git_dir, head):
+            return MergeOfBase(head, earlier, fork)
+    return None
+
+
+def _written(git_dir: Path, head: str, base_head: str, *options: str) -> list[str]:
+    """Return who wrote each commit that a head has and the base has not, when, and its subject, newest first."""
+    shape = "--format=%an%x00%ae%x00%at%x00%s"
+    log = ["log", f"--max-count={MAX_REBASED + 1}", shape, *options, head, f"^{base_head}", "--"]
+    return run_git(log, git_dir=git_dir, limits=_LIMITS).decode(errors="replace").splitlines()

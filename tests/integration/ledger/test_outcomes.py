@@ -8,7 +8,13 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from squire_pipelines.domain.outcomes import ChecksState, PullRequestReport, PullRequestState, ReviewState
+from squire_pipelines.domain.outcomes import (
+    ChecksState,
+    Mergeability,
+    PullRequestReport,
+    PullRequestState,
+    ReviewState,
+)
 from squire_pipelines.ledger import attempts, outcomes, tasks
 from squire_pipelines.ledger.attempts import AttemptFacts
 from squire_pipelines.ledger.outcomes import Outcome
@@ -151,6 +157,29 @@ def test_checks_are_kept_until_the_head_changes(ledger: Ledger) -> None:
     assert get(ledger, task_id).checks is None
     apply(ledger, report(OPEN, 4, head_sha="b" * 40, checks=ChecksState.PASSED))
     assert get(ledger, task_id).checks == "passed"
+
+
+def test_failed_checks_count_from_when_github_could_not_be_asked_about_them(ledger: Ledger, clock: Clock) -> None:
+    task_id, passed = opened(ledger), opened(ledger, number=8, head="b" * 40)
+    apply(ledger, report(OPEN, 1, number=8, head_sha="b" * 40, checks=ChecksState.PASSED))
+    with ledger.write() as tx:
+        outcomes.record_failed_checks(tx, REPOSITORY, HEAD, at=START - timedelta(hours=1), actor="delivery")
+    since = get(ledger, passed).checks_since
+    clock.forward(60)
+    with ledger.write() as tx:
+        outcomes.postpone_failures(tx, {task_id, passed})
+    assert (get(ledger, task_id).checks_since, get(ledger, passed).checks_since) == (clock.now, since)
+
+
+def test_a_push_to_a_base_is_about_the_open_pull_requests_that_go_into_it(ledger: Ledger) -> None:
+    waiting, other, _merged = (opened(ledger, number=number) for number in (7, 8, 9))
+    apply(ledger, report(OPEN, 1, number=8, base_ref="release", base_sha="c" * 40, mergeability=Mergeability.BEHIND))
+    apply(ledger, report(MERGED, 1, number=9))
+    with ledger.read() as tx:
+        assert [outcome.task_id for outcome in outcomes.of_base(tx, REPOSITORY, "main")] == [waiting]
+        assert [outcome.task_id for outcome in outcomes.of_base(tx, REPOSITORY, "release")] == [other]
+        assert outcomes.of_base(tx, "acme/other", "main") == ()
+        assert outcomes.of_unknown_merge(tx, {waiting, other}) == (waiting,)
 
 
 def test_a_reopened_pull_request_is_no_longer_closed(ledger: Ledger) -> None:

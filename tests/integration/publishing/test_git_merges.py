@@ -12,6 +12,7 @@ from squire_pipelines.publishing.git_merges import (
     commit_merge,
     merges_of_base,
     parents_of,
+    updates_of_branch,
 )
 from tests.support.git_repository import Checkout
 
@@ -111,3 +112,33 @@ def test_commits_that_have_nothing_in_common_are_no_merge(person: Checkout) -> N
     base_head = person.commit("A history of its own")
     with pytest.raises(GitError, match="unrelated histories"):
         automatic_merge(person.path / ".git", topic_head, base_head)
+
+
+def test_a_rebase_of_ours_on_the_base_adds_nothing_of_a_persons(person: Checkout) -> None:
+    git_dir, topic_head, base_head = person.path / ".git", person.head(), person.git("rev-parse", "main")
+    person.git("rebase", "--quiet", "main")
+    rebased = person.head()
+    heads = [topic_head, "f" * 40]
+    assert updates_of_branch(git_dir, rebased, own_heads=heads, base_head=base_head) == (
+        MergeOfBase(rebased, topic_head, base_head),
+    )
+    assert updates_of_branch(git_dir, rebased, own_heads=["f" * 40], base_head=base_head) == ()
+
+
+@pytest.mark.parametrize("how", ["more", "amended", "dropped", "in place"])
+def test_a_rebase_with_anything_else_is_somebodys_own_work(person: Checkout, how: str) -> None:
+    git_dir, base_head = person.path / ".git", person.git("rev-parse", "main")
+    person.write("more.py", "x = 1\n")
+    person.commit("More")
+    topic_head = person.head()
+    if how != "in place":
+        person.git("rebase", "--quiet", "main")
+    if how == "more":
+        person.write("most.py", "x = 1\n")
+        person.commit("Most")
+    elif how == "dropped":
+        person.git("reset", "--quiet", "--hard", "HEAD^")
+    else:  # the same author, time and subject, with another tree
+        person.write("more.py", "x = 2\n")
+        person.git("commit", "--quiet", "--all", "--amend", "--no-edit")
+    assert updates_of_branch(git_dir, person.head(), own_heads=[topic_head], base_head=base_head) == ()

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from squire_pipelines.domain.base_updates import BaseAct, BaseFacts, BaseUpdateRules, MergeState, UpdateWhen
-from squire_pipelines.domain.following import FollowedPull, FollowRules, FollowState, next_step
+from squire_pipelines.domain.following import NO_WORK, FollowedPull, FollowRules, FollowState, next_step
 from squire_pipelines.domain.outcomes import ChecksState, Mergeability, PullRequestState, ReviewDecision
 from squire_pipelines.domain.tasks import FollowUpKind
 
@@ -110,6 +110,10 @@ PULLS = st.builds(
         (replace(FAILED, under_way=FollowUpKind.CHECKS), "fixing", "an agent mends its checks"),
         (replace(OPEN, under_way=FollowUpKind.REMARKS), "answering", "an agent answers its remarks"),
         (replace(OPEN, handed_over="it is theirs"), "handed_over", "it is theirs"),
+        (replace(FAILED, failed_checks=0, handed_over=NO_WORK), "handed_over", NO_WORK),
+        (replace(OPEN, checks=None, handed_over=NO_WORK), "handed_over", NO_WORK),
+        (replace(OPEN, handed_over=NO_WORK), "waiting_for_merge", "nothing but its merge"),
+        (replace(OPEN, checks=ChecksState.PENDING, handed_over=NO_WORK), "waiting_for_ci", "its checks run"),
         (replace(OPEN, state=PullRequestState.MERGED), "merged", ""),
         (replace(OPEN, state=PullRequestState.CLOSED), "closed", ""),
         (replace(OPEN, state=PullRequestState.MERGED, landed=True), "landed_elsewhere", ""),
@@ -249,3 +253,8 @@ def test_checks_that_never_pass_end_with_a_person(max_fixes: int, max_fixes_of_h
         pull = replace(pull, fixes=pull.fixes + 1, fixes_of_head=0 if pushes else pull.fixes_of_head + 1)
     assert step.state is FollowState.HANDED_OVER
     assert rounds == (max_fixes if pushes else min(max_fixes, max_fixes_of_head))
+
+
+def test_a_check_of_which_something_is_read_later_is_mended_after_it_was_left_to_people() -> None:
+    assert next_step(replace(FAILED, handed_over=NO_WORK), RULES, NOW).begin is FollowUpKind.CHECKS
+    assert next_step(replace(FAILED, handed_over="somebody said so"), RULES, NOW).begin is None

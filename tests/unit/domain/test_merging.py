@@ -18,6 +18,7 @@ from squire_pipelines.domain.merging import (
     MergeWay,
     OwnMerge,
     decide_merge,
+    next_look,
     unmet_conditions,
 )
 from squire_pipelines.domain.outcomes import ChecksState, ReviewDecision
@@ -183,6 +184,17 @@ def test_quiet_hours_are_those_of_their_time_zone() -> None:
     tokyo_morning, tokyo_night = NOW.replace(hour=21), NOW.replace(hour=13)
     assert decide_merge(READY, NIGHT, OwnMerge(), tokyo_morning).progress is MergeProgress.REQUESTED
     assert decide_merge(READY, NIGHT, OwnMerge(), tokyo_night).reason == "waits for the end of the quiet hours at 06:00"
+
+
+def test_a_merge_is_looked_at_again_as_quiet_hours_begin() -> None:
+    half_an_hour = timedelta(minutes=30)
+    evening = datetime(2026, 11, 1, 12, 50, tzinfo=UTC)  # 21:50 in Tokyo
+    assert next_look(NIGHT, evening, half_an_hour) == datetime(2026, 11, 1, 13, 0, tzinfo=UTC)
+    assert next_look(NIGHT, evening - half_an_hour, half_an_hour) == evening
+    assert next_look(RULES, evening, half_an_hour) == evening + half_an_hour
+    armed = replace(READY, is_armed=True)
+    own = OwnMerge(MergeProgress.ARMED, READY.head_sha, MergeWay.AUTO)
+    assert decide_merge(armed, NIGHT, own, next_look(NIGHT, evening, half_an_hour)).takes_back
 
 
 def test_githubs_own_ways_are_taken_where_there_are_any() -> None:

@@ -72,3 +72,16 @@ def test_within_each_interval_exactly_one_minute_is_due(moment: datetime, minute
     assert is_due(next_due + timedelta(milliseconds=1), interval_s)
     others = [next_due - timedelta(minutes=number) for number in range(1, min(minutes, 200))]
     assert not any(is_due(other + timedelta(milliseconds=1), interval_s) for other in others)
+
+
+@pytest.mark.parametrize(
+    ("moment", "change"),
+    [
+        (datetime(2026, 2, 3, 12, tzinfo=UTC), datetime(2026, 2, 3, 21, tzinfo=UTC)),
+        (datetime(2026, 2, 3, 21, tzinfo=UTC), datetime(2026, 2, 4, 5, tzinfo=UTC)),
+        (datetime(2026, 2, 4, 4, 59, tzinfo=UTC), datetime(2026, 2, 4, 5, tzinfo=UTC)),
+        (datetime(2026, 3, 28, 22, tzinfo=UTC), datetime(2026, 3, 29, 4, tzinfo=UTC)),  # put forward in that night
+    ],
+)
+def test_quiet_hours_begin_and_end_at_a_moment_that_is_known_before(moment: datetime, change: datetime) -> None:
+    assert NIGHT.next_change(moment, ZURICH) == change

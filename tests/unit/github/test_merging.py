@@ -1,5 +1,6 @@
 """What is read of a pull request before its merge: of which head each word is, and what GitHub's refusals mean."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -85,6 +86,17 @@ def test_a_bots_confidence_counts_where_it_is_of_the_head(body: str, at: str, co
     pull = reading(comments={"nodes": [comment(body, at)]}).pull_request
     assert pull.judgements(("greptile-apps[bot]",)) == ((BotJudgement("greptile-apps", 0.8),) if counts else ())
     assert pull.judgements(("coderabbitai",)) == ()
+
+
+def test_a_word_from_before_the_heads_push_does_not_count_whatever_date_the_commit_has() -> None:
+    words = {"nodes": [comment("Confidence Score: 4/5", "2026-11-01T12:30:00Z")]}
+    suites = [{"createdAt": "2026-11-01T12:41:00Z"}, {"createdAt": "2026-11-01T12:40:00Z"}]
+    commit = {"oid": HEAD, "committedDate": "2026-10-01T12:00:00Z", "checkSuites": {"nodes": suites}}
+    pushed_later = reading(comments=words, commits={"nodes": [{"commit": commit}]}).pull_request
+    assert pushed_later.judgements(("greptile-apps",)) == ()
+    without_suites = reading(comments=words).pull_request
+    assert without_suites.judgements(("greptile-apps",), datetime(2026, 11, 1, 12, 31, tzinfo=UTC)) == ()
+    assert without_suites.judgements(("greptile-apps",), datetime(2026, 11, 1, 12, 29, tzinfo=UTC))
 
 
 def test_what_is_not_known_holds_a_merge_up() -> None:

@@ -35,14 +35,20 @@ class AnsweringGitHub:
         ]
         self.forbidden = forbidden
         self.written: list[tuple[str, str]] = []
+        self.older: list[dict[str, Any]] = []
+        self.paths: list[str] = []
         self.reacted: list[str] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         content = json.loads(request.content)
+        if "OwnComments" in content.get("query", ""):
+            older = {"nodes": self.older, "pageInfo": {"hasNextPage": False, "hasPreviousPage": False}}
+            return httpx.Response(200, json={"data": {"repository": {"pullRequest": {"comments": older}}}})
         if not request.url.path.endswith("graphql"):
             if self.refused and self.refused in request.url.path:
                 return httpx.Response(422, json={"message": "Replies to replies are not supported"})
             self.written.append((request.method, content["body"]))
+            self.paths.append(request.url.path)
             return httpx.Response(200, json={"id": 1})
         if "addReaction" in content["query"]:
             self.reacted.append(content["variables"]["subject"])
@@ -80,6 +86,18 @@ async def test_what_has_no_thread_is_answered_in_one_comment_that_grows_by_each_
     gone = RemarkAnswer("R9", "Done.", resolves=False)
     await answer_remarks(client_of(httpx.MockTransport(github)), PLACE, MARKS, [TO_REVIEW, gone])
     assert github.written == ([written] if written else [])
+
+
+@pytest.mark.anyio
+async def test_the_one_comment_is_found_below_a_hundred_others(client_of: ClientOf) -> None:
+    github = AnsweringGitHub(*(["Hello"] * 100))
+    github.older = [{"databaseId": 900, "body": "<!-- all -->\nx", "viewerDidAuthor": True}]
+    await answer_remarks(client_of(httpx.MockTransport(github)), PLACE, MARKS, [TO_REVIEW])
+    assert [path.endswith("/repos/acme/shop/issues/comments/900") for path in github.paths] == [True]
+    assert [method for method, _ in github.written] == ["PATCH"]
+    github.older = []
+    await answer_remarks(client_of(httpx.MockTransport(github)), PLACE, MARKS, [TO_REVIEW])
+    assert github.written[-1][0] == "POST"
 
 
 @pytest.mark.anyio
