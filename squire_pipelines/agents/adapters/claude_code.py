@@ -22,6 +22,7 @@ class ClaudeCodeAgent(ProgramAgent):
     label = "Claude Code"
     example = "claude-haiku-4-5"
     protocols = ("anthropic",)
+    ends_after_last_word = True
     permissions = (
         deny("tools", "*", "what is not named below is not offered to the model (--tools)"),
         *(allow("tools", tool, "without asking, since nobody is there") for tool in _TOOLS),

@@ -77,6 +77,8 @@ class StreamReader(EventReader):
             name = f"api_error_{status}" if isinstance(status, int) else subtype
             of_provider = isinstance(status, int) or _ERROR_MARK in error
             yield self.failed(name, text or error or subtype, provider=of_provider)
+        else:
+            yield self.ended()
 
 
 def _tokens(usage: Event) -> dict[str, int]:

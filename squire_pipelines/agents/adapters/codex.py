@@ -56,6 +56,7 @@ class CodexAgent(ProgramAgent):
     label = "Codex"
     example = "gpt-5-codex"
     protocols = ("openai",)
+    ends_after_last_word = True
     permissions = (
         allow("tools", "*", "all of its own, without asking and without its own sandbox: the container is one"),
         deny("tools", "web_search", 'web_search = "disabled": it runs at the provider'),
@@ -111,6 +112,7 @@ class _CodexReader(EventReader):
                     reasoning_tokens=count_of(usage, "reasoning_output_tokens"),
                     reason="the turn's usage",
                 )
+                yield self.ended()
             case "error":
                 yield self.note(text_of(event, "message") or "an error")
             case "turn.failed":

@@ -10,6 +10,7 @@ from squire_pipelines.agents.adapters.protocol import Parser
 from squire_pipelines.agents.adapters.transcript import (
     MAX_MESSAGE_CHARS,
     MAX_NAME_CHARS,
+    SESSION_ENDED,
     Entry,
     ModelStep,
     ModelText,
@@ -65,6 +66,10 @@ class EventReader:
     def began(self, model: str = "") -> SessionNote:
         """Return the note that the session began, with a model where the program names it."""
         return self.note(f"the session began{f' with {model}' if model else ''}")
+
+    def ended(self) -> SessionNote:
+        """Return the note that the session ended well; one that ended in an error has that as its last entry."""
+        return self.note(SESSION_ENDED)
 
     def says(self, text: str) -> Iterable[Entry]:
         """Yield a text of the model's, unless it is empty."""

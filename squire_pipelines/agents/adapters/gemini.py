@@ -48,6 +48,7 @@ class GeminiAgent(ProgramAgent):
     label = "Gemini CLI"
     example = "gemini-2.5-flash"
     protocols = ("gemini",)
+    ends_after_last_word = True
     permissions = (
         allow("tools", "*", "all of its own but those below, without asking, since nobody is there (--yolo)"),
         *(deny("tools", tool, "there is no network, and nothing is kept (tools.exclude)") for tool in _NO_TOOLS),
@@ -130,3 +131,5 @@ class _GeminiReader(EventReader):
         if event.get("status") != "success":
             error = part_of(event, "error")
             yield self.failed(text_of(error, "type"), text_of(error, "message"), provider=True)
+        else:
+            yield self.ended()

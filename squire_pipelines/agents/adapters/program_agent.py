@@ -56,7 +56,11 @@ class ProgramAgent:
     counts_exit_code = True
     """Whether an exit code of 0 means that the program ended well."""
     ends_after_last_word = False
-    """Whether the program has nothing left to do after a step that stops or an error, so that it may be ended then."""
+    """Whether the program has nothing left to do after a step that stops, the end of its session or an error.
+
+    So that it may be ended then. One that goes on by itself after an error, such as pi, or whose last event nobody has
+    measured, is left to its time limit.
+    """
 
     def check(self, config: AgentConfig) -> None:
         """Require a model. Raises ConfigError."""

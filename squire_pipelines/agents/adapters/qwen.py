@@ -21,6 +21,7 @@ class QwenAgent(ProgramAgent):
     label = "Qwen Code"
     example = "qwen3-coder-plus"
     protocols = ("openai", "anthropic")
+    ends_after_last_word = True
     counts_exit_code = False
     permissions = (
         allow("tools", "*", "all of its own, without asking, since nobody is there (--yolo)"),

@@ -15,6 +15,8 @@ MAX_MESSAGE_CHARS = 500
 MAX_NAME_CHARS = 100
 _MAX_ERRORS = 20
 _LAST_STEP = "stop"
+SESSION_ENDED = "the session ended"
+"""The note that a program with an event for it leaves: nothing comes after it."""
 _SUMMED = ("input_tokens", "output_tokens", "reasoning_tokens", "cache_read_tokens", "cost_usd")
 
 
@@ -151,6 +153,8 @@ class SessionTotals:
             case SessionError():
                 errors = (*totals.errors, entry)[-_MAX_ERRORS:]
                 return replace(totals, errors=errors, ended_in_error=True, said_last=True)
+            case SessionNote() if entry.text == SESSION_ENDED:
+                return replace(totals, said_last=True)
             case _:
                 return totals
 

@@ -95,6 +95,23 @@ def test_a_message_in_many_events_counts_once_and_the_last_event_has_the_rest(na
     assert totals.fatal_error is None
 
 
+@pytest.mark.parametrize(
+    ("name", "last"),
+    [
+        ("claude-code", {"type": "result", "subtype": "success", "is_error": False, "result": "Done."}),
+        ("qwen", {"type": "result", "subtype": "success", "is_error": False, "result": "Done."}),
+        ("codex", {"type": "turn.completed", "usage": {"input_tokens": 1, "output_tokens": 1}}),
+        ("codex", {"type": "turn.failed", "error": {"message": "no"}}),
+        ("gemini", {"type": "result", "status": "success", "stats": {}}),
+        ("gemini", {"type": "result", "status": "error", "error": {"type": "x", "message": "no"}}),
+    ],
+)
+def test_the_last_event_of_a_session_is_known_as_such(name: str, last: dict[str, Any]) -> None:
+    assert getattr(find(name), "ends_after_last_word", False)
+    assert not total(read(name, {"type": "init"}, {"type": "system", "subtype": "init"})).said_last
+    assert total(read(name, last)).said_last
+
+
 def test_claude_codes_error_is_told_by_its_flag_since_the_subtype_stays_success() -> None:
     """2.1.197 (measured): `subtype` is "success" after errors of the interface."""
     (error,) = read(
