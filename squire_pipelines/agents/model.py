@@ -72,6 +72,7 @@ class AttemptInputs:
         agent: What reads the output and judges the session; `launch` is how its program is started.
         caches: Package caches that it may read.
         leftovers: Git's patterns of what tools leave behind, which the change leaves out; see `domain.leftovers`.
+        takes_empty: Whether a commit without a change is an answer, as of a conflict without marks.
         part: Names a container beside the agent's own, such as that of the checks; such a one hands no bundle out.
         attempt_dir: The attempt's folder; see `AttemptFolder`.
     """
@@ -96,6 +97,7 @@ class AttemptInputs:
     attempt_dir: Path
     caches: tuple[Cache, ...] = ()
     leftovers: tuple[str, ...] = ()
+    takes_empty: bool = False
     part: str = ""
 
     @property
@@ -114,6 +116,8 @@ class AttemptInputs:
         agent = {"kind": self.agent.name, **self.launch.document()}
         schema = _NEW_WORKER_SCHEMA if self.launch.needs_new_worker else SCHEMA
         more = {"hands_out": not self.part, "leftovers": self.leftovers, "agent": agent}
+        if self.takes_empty:
+            more["takes_empty"] = True
         return json.dumps({"schema": schema, **fields, **more}, indent=2)
 
 

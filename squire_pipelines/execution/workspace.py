@@ -88,7 +88,8 @@ def prepare_workspace(leased: LeasedAttempt, mirror: Mirror, *, run_id: str) -> 
         inputs = _inputs(leased, base_sha, run_id=run_id, instructions=instructions, skills=skills, evidence=evidence)
         notes = mirror.notes(base_sha)
         rules = policy_notes(settings.policy_for(task.repository), task.spec)
-        inputs = replace(inputs, prompt=with_notes(inputs.prompt, (*notes, *rules)))
+        prompt = with_notes(inputs.prompt, (*notes, *rules))
+        inputs = replace(inputs, prompt=prompt, takes_empty=start is not None)
         write_inputs(inputs, bundle, notes=notes, evidence=evidence)
     try:
         write_skills(inputs.folder.inbox, skills)

@@ -26,8 +26,9 @@ These files conflict:
 
 Resolve each of them: keep what both sides mean, and take every mark away. Look at the history of both sides
 (`git log HEAD^1`, `git log HEAD^2`) to learn what they mean. A file of the list without marks was deleted or moved on
-one side, or is no text: keep, change or delete it as is right. Change nothing beyond what the merge needs. What still
-has marks is not published."""
+one side, or is no text: keep, change or delete it as is right. Where the clone is right as it is, say so by a commit
+without a change: `git commit --allow-empty -m "Keep it"`. Change nothing beyond what the merge needs. What still has
+marks is not published, and nothing is without a change or a commit of yours."""
 
 
 @dataclass(frozen=True, slots=True)

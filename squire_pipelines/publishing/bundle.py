@@ -273,6 +273,7 @@ def verify_bundle(
     base_sha: str,
     scratch: Path,
     settings: PublishingSettings | None = None,
+    may_be_empty: bool = False,
 ) -> VerifiedChange:
     """Check an agent's bundle and unpack it into a fresh repository.
 
@@ -283,6 +284,7 @@ def verify_bundle(
         base_sha: The commit that the agent was given.
         scratch: A folder for the copy and the repository, where no agent can write; emptied first.
         settings: How large it may be, and how much git may take to look at it.
+        may_be_empty: Whether a commit that changes nothing is taken.
 
     Raises:
         BundleError: `problem` says what is wrong.
@@ -318,6 +320,6 @@ def verify_bundle(
         raise
     except GitError as error:
         raise _classify(error) from error
-    if not files:
+    if not files and not may_be_empty:
         raise _error(BundleProblem.EMPTY, "changes nothing")
     return VerifiedChange(git_dir, head_sha, base_sha, commits, files, pieces, tree, links)

@@ -1,4 +1,4 @@
-"""Finds the marks of conflict that an agent left in the files of a merge: such a merge is not published."""
+"""Finds what an agent made of a conflict: marks that it left, which are not published, and what is the base's alone."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -55,6 +55,31 @@ def leftover_marks(
     return tuple(_findings(paths, before, after, contents, merge))
 
 
+def files_beyond_base(
+    git_dir: Path, head_sha: str, merge: AutomaticMerge, files: tuple[ChangedFile, ...], limits: GitLimits
+) -> tuple[ChangedFile, ...]:
+    """Return what the agent changed of a merge, without the files that it left as the base has them. Raises GitError.
+
+    Who resolves a conflict by what the base has, such as a file that is no text, or was deleted there, adds nothing.
+
+    Args:
+        git_dir: Has the head and the automatic merge.
+        head_sha: What the agent made of it.
+        merge: The automatic merge.
+        files: What the agent changed.
+        limits: Of each run of git.
+    """
+    commits = merge.tree, head_sha, merge.base_head
+    start, head, base = (_entries(git_dir, commit, limits) for commit in commits)
+
+    def is_of_base(path: str) -> bool:
+        # Another path may be spelled like one with a backslash, which stands for bytes that are no text.
+        is_known = "\\" not in path and (path in start or path in head)
+        return is_known and head.get(path) == base.get(path)
+
+    return tuple(file for file in files if not is_of_base(file.path))
+
+
 def _findings(
     paths: list[str],
     before: Mapping[str, str],
@@ -71,10 +96,15 @@ def _findings(
 
 def _blobs(git_dir: Path, commit: str, limits: GitLimits) -> dict[str, str]:
     """Return the id of each regular file of a commit or tree, by path."""
-    listed = run_git(["ls-tree", "-r", "-z", commit], git_dir=git_dir, limits=limits)
-    entries = (entry.partition(b"\t") for entry in listed.split(b"\0")[:-1])
     return {
-        path.decode(errors="backslashreplace"): head.split()[2].decode()
-        for head, _, path in entries
+        path: head.split()[2].decode()
+        for path, head in _entries(git_dir, commit, limits).items()
         if head.startswith(_REGULAR)
     }
+
+
+def _entries(git_dir: Path, commit: str, limits: GitLimits) -> dict[str, bytes]:
+    """Return mode, kind and id of each entry of a commit or tree, by path."""
+    listed = run_git(["ls-tree", "-r", "-z", commit], git_dir=git_dir, limits=limits)
+    entries = (entry.partition(b"\t") for entry in listed.split(b"\0")[:-1])
+    return {path.decode(errors="backslashreplace"): head for head, _, path in entries}

@@ -42,6 +42,7 @@ def inspect_bundle(
     base_sha: str,
     scratch: Path,
     settings: PublishingSettings | None = None,
+    may_be_empty: bool = False,
 ) -> VerifiedChange:
     """Return what `verify_bundle` returns, which looks at the bundle in a child of its own.
 
@@ -62,6 +63,7 @@ def inspect_bundle(
             base_sha=base_sha,
             scratch=scratch,
             settings=settings,
+            may_be_empty=may_be_empty,
         )
 
 

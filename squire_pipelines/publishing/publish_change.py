@@ -17,6 +17,8 @@ from squire_pipelines.publishing.api_commit import ApiCommits
 from squire_pipelines.publishing.body import PullRequestText, pull_request_text
 from squire_pipelines.publishing.bundle import VerifiedChange
 from squire_pipelines.publishing.commit import commit_change
+from squire_pipelines.publishing.conflict_marks import files_beyond_base
+from squire_pipelines.publishing.git import GitLimits
 from squire_pipelines.publishing.inspection import inspect_bundle, inspect_change, inspect_merge, inspect_text
 from squire_pipelines.publishing.mirror import Mirror
 from squire_pipelines.publishing.opening import Opening
@@ -125,6 +127,7 @@ async def publish_change(
         base_sha=request.base_sha,
         scratch=request.scratch,
         settings=settings,
+        may_be_empty=request.merge is not None,
     )
     on_step(PublicationStep.VERIFIED, change.head_sha)
     request = await asyncio.to_thread(with_own_style, request, change)
@@ -184,7 +187,12 @@ def _judge(
         asked_paths=request.spec.allow_protected,
         known_secrets=tuple(secret.reveal() for secret in secrets),
     )
-    verdict = inspect_change(change, policy, task, settings)
+    judged = change
+    if request.merge is not None:
+        limits = GitLimits(timeout_s=settings.git_timeout_s, max_memory=settings.git_memory)
+        files = files_beyond_base(change.git_dir, change.head_sha, request.merge, change.files, limits)
+        judged = replace(change, files=files)
+    verdict = inspect_change(judged, policy, task, settings)
     # Known secrets and what looks like one are hidden first: the text quotes strangers, who may have leaked their own.
     redactor = Redactor(secrets)
     subjects = [commit.message.strip().partition("\n")[0] for commit in reversed(change.commits)]

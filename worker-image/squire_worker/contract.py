@@ -127,6 +127,7 @@ class Attempt:
     files: dict[str, str]
     version: tuple[str, ...]
     hands_out: bool = True
+    takes_empty: bool = False
     stdin: str | None = None
     home: dict[str, str] = field(default_factory=dict)
     exclude: tuple[str, ...] = ()
@@ -183,6 +184,7 @@ class Attempt:
             files=files,
             version=tuple(version),
             hands_out=raw.get("hands_out") is not False,
+            takes_empty=raw.get("takes_empty") is True,
             stdin=stdin,
             home=home,
             exclude=tuple(exclude),

@@ -172,10 +172,15 @@ class Repository:
         return bool(self.git("rev-list", "--full-history", "--max-count=1", span, "--", *self._unchanged)[1])
 
     def head(self) -> str | None:
-        """Return the commit to publish, or None when its tree is the base's. It always descends from the base."""
+        """Return the commit to publish, or None when its tree is the base's. It always descends from the base.
+
+        Where the attempt takes that, a commit of the agent's that changes nothing is an answer: the base is right.
+        """
         base, message = self.attempt.base_sha, self.attempt.commit_message
         if self.git("diff-tree", "--quiet", base, "HEAD", ok=(0, 1))[0] == 0:
-            return None
+            is_answer = self.attempt.takes_empty and self.git("rev-parse", "HEAD")[1] != base
+            if not is_answer:
+                return None
         if self.git("merge-base", "--is-ancestor", base, "HEAD", ok=(0, 1))[0] == 1 or self._holds_unchangeable():
             # The agent rewrote history (amend, reset, an orphan branch), or a commit of it has what is never a part of
             # the change: its last tree counts, on top of the base.

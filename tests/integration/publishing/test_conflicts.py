@@ -103,3 +103,60 @@ def test_what_the_agent_changes_beside_the_conflict_is_judged_as_ever(workshop: 
     assert verdict.decision is not Decision.ALLOW
     assert {finding.path for finding in verdict.findings} == {".github/workflows/ci.yml"}
     assert leftover_marks(change.git_dir, change.head_sha, begun.merge, change.files, GitLimits()) == ()
+
+
+@pytest.fixture
+def unmarked(workshop: Workshop, tmp_path: Path) -> ConflictStart:
+    """A topic and its base that change the same image, and a file that the base deletes: git leaves no marks."""
+    person = Checkout(tmp_path / "person", workshop.upstream)
+    (person.path / "logo.png").write_bytes(b"\x89PNG\0first")
+    person.write("old.py", "x = 1\n")
+    person.commit("Begin")
+    person.git("checkout", "--quiet", "-b", TOPIC)
+    (person.path / "logo.png").write_bytes(b"\x89PNG\0ours")
+    person.write("old.py", "x = 2\n")
+    person.commit("Change both")
+    person.git("checkout", "--quiet", "main")
+    (person.path / "logo.png").write_bytes(b"\x89PNG\0theirs")
+    person.git("rm", "--quiet", "old.py")
+    person.commit("Change one, delete the other")
+    person.git("push", "--quiet", "origin", "main", TOPIC)
+    workshop.fetch()
+    start = conflict_start(workshop.mirror, branch=TOPIC, base="main")
+    assert start is not None
+    assert set(start.merge.conflicts) == {"logo.png", "old.py"}
+    workshop.base_sha = start.sha
+    return start
+
+
+def test_a_commit_without_a_change_keeps_gits_merge_where_it_has_no_marks(
+    workshop: Workshop, unmarked: ConflictStart
+) -> None:
+    resolve(workshop, unmarked, {})
+    result = publish(workshop, unmarked)
+    assert isinstance(result, Published), result.verdict
+    head = git(workshop.upstream, "rev-parse", TOPIC)
+    parents = git(workshop.upstream, "log", "-1", "--format=%P", head).split()
+    assert parents == [unmarked.merge.branch_head, unmarked.merge.base_head]
+    assert git(workshop.upstream, "show", f"{head}:old.py") == "x = 2"
+
+
+def test_what_is_left_as_the_base_has_it_is_not_the_agents_change(workshop: Workshop, unmarked: ConflictStart) -> None:
+    strict = policy_from(PolicySettings(max_binary_bytes=1, protected_paths=("old.py",), max_files=1))
+    resolve(workshop, unmarked, {})
+    workshop.agent.git("checkout", "--quiet", unmarked.merge.base_head, "--", "logo.png")
+    workshop.agent.git("rm", "--quiet", "--force", "old.py")
+    workshop.agent.commit("Take what the base has")
+    workshop.bundle()
+    result = publish(workshop, unmarked, strict)
+    assert isinstance(result, Published), result.verdict
+    assert result.verdict.decision is Decision.ALLOW
+    names = git(workshop.upstream, "diff", "--name-only", unmarked.merge.base_head, result.head_sha)
+    assert names == "", "it has what the base has"
+
+
+def test_a_commit_without_a_change_resolves_no_marks(workshop: Workshop, begun: ConflictStart) -> None:
+    resolve(workshop, begun, {})
+    result = publish(workshop, begun)
+    assert isinstance(result, Rejected)
+    assert [finding.rule for finding in result.verdict.findings] == ["conflict_marks"]

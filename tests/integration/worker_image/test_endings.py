@@ -100,6 +100,16 @@ def test_no_change_makes_no_bundle(desk_for: DeskFor, script: Script, run: Run, 
     assert not desk.has_bundle
 
 
+@pytest.mark.parametrize(("commits", "status"), [("--allow-empty", "changed"), ("--dry-run", "no_changes")])
+def test_a_commit_without_a_change_is_an_answer_where_the_attempt_takes_that(
+    desk_for: DeskFor, script: Script, run: Run, commits: str, status: str
+) -> None:
+    desk = desk_for(script(f"import subprocess; subprocess.call(['git', 'commit', {commits!r}, '-qm', 'Keep it'])"))
+    desk.rewrite(takes_empty=True)
+    assert run(desk).returncode == 0
+    assert (desk.result()["status"], desk.has_bundle) == (status, status == "changed")
+
+
 def test_the_agents_exit_code_is_ours_and_its_work_is_kept(desk_for: DeskFor, script: Script, run: Run) -> None:
     desk = desk_for(script(EDIT + "raise SystemExit(3)"))
     assert run(desk).returncode == 3

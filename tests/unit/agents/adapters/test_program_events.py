@@ -448,7 +448,7 @@ def test_calls_that_never_end_do_not_fill_the_memory(name: str) -> None:
 
 def test_a_steps_tokens_are_never_less_than_none() -> None:
     usage = {"input_tokens": 5, "cached_input_tokens": 9, "output_tokens": -1}
-    (step,) = read("codex", {"type": "turn.completed", "usage": usage})
+    step, _end = read("codex", {"type": "turn.completed", "usage": usage})
     assert isinstance(step, ModelStep)
     assert (step.input_tokens, step.cache_read_tokens, step.output_tokens) == (0, 9, 0)
 
