@@ -13,7 +13,7 @@ MAX_TEMPLATE_CHARS = 20_000
 _MAX_SECTIONS = 60
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 _FRONT_MATTER = re.compile(r"\A---\n.{0,2000}?\n---\n", re.DOTALL)
-_HEADING = re.compile(r" {0,3}#{1,6}[ \t]+(?P<title>\S.*?)[ \t]*#*")
+_HEADING = re.compile(r" {0,3}#{1,6}[ \t]+\S.*")
 _FENCE = re.compile(r" {0,3}(?:```|~~~)")
 _BOX = re.compile(r"^(\s{0,20}[-*+] )\[[ xX]\](?=\s)")
 _NO_PART = re.compile(

@@ -83,7 +83,8 @@ class BaseKeeper:
                 continue
             label = self.settings_of(outcome.repository).follow_for(outcome.repository).conflict_label
             try:
-                await remove_label(self.client, outcome.repository, outcome.pr_number, label)
+                if label:  # without a name GitHub may take all labels off
+                    await remove_label(self.client, outcome.repository, outcome.pr_number, label)
             except SquireError as error:
                 self.log.warning("%s#%d: its label: %s", outcome.repository, outcome.pr_number, error)
                 continue

@@ -21,11 +21,12 @@ from squire_pipelines.errors import DeliveryError, GitHubError
 from squire_pipelines.execution.comment_decisions import decide
 from squire_pipelines.execution.given_command import GivenCommand
 from squire_pipelines.execution.people import judged_author
+from squire_pipelines.execution.present_pull import record_present_pull
 from squire_pipelines.execution.requests import create_request
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.comments import CREATED, EVENT, parse_comment
 from squire_pipelines.github.issues import Reaction, react
-from squire_pipelines.ledger import collections, deliveries
+from squire_pipelines.ledger import collections, deliveries, outcomes
 from squire_pipelines.ledger.audit import record_audit, was_recorded
 from squire_pipelines.ledger.deliveries import PendingDelivery
 from squire_pipelines.ledger.store import Ledger, Transaction
@@ -77,6 +78,8 @@ async def _obey(client: GitHubClient, ledger: Ledger, settings: Settings, delive
     author = await judged_author(client, ledger, settings, repository, comment.author)
     may = is_permitted_person(author, settings.trust_rules_for(repository))
     is_refused = False
+    if may and comment.on_pull_request and any(command.name is CommandName.RETRY for command in commands):
+        await _learn_head(client, ledger, repository, comment.number)
     with ledger.write() as tx:
         for place, command in enumerate(commands):
             order = GivenCommand(repository, comment, place, command, delivery.trace_id)
@@ -87,6 +90,14 @@ async def _obey(client: GitHubClient, ledger: Ledger, settings: Settings, delive
     # A stranger's comment is left alone: nobody can have Squire write by writing to it.
     if may and settings.publishing.reactions:
         await _react(client, repository, comment.id, _reaction(commands, is_refused=is_refused))
+
+
+async def _learn_head(client: GitHubClient, ledger: Ledger, repository: str, number: int) -> None:
+    """Record the present head of a pull request of ours: what its author has just pushed may not be known yet."""
+    with ledger.read() as tx:
+        is_ours = outcomes.is_ours(tx, repository, {number})
+    if is_ours:
+        await record_present_pull(client, ledger, repository, number)
 
 
 def _reaction(commands: Sequence[CommentCommand], *, is_refused: bool) -> Reaction:

@@ -19,6 +19,7 @@ from squire_pipelines.errors import NotFoundError, SquireError
 from squire_pipelines.execution.dashboard_view import dashboard_sections
 from squire_pipelines.execution.following import SettingsOf
 from squire_pipelines.execution.people import judged_author
+from squire_pipelines.execution.present_pull import record_present_pull
 from squire_pipelines.github import issues
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.dashboards import (
@@ -28,7 +29,7 @@ from squire_pipelines.github.dashboards import (
     read_dashboard,
     write_dashboard,
 )
-from squire_pipelines.ledger import bulk, dashboards, followed_pulls, tasks
+from squire_pipelines.ledger import bulk, dashboards, followed_pulls, outcomes, tasks
 from squire_pipelines.ledger.audit import record_audit
 from squire_pipelines.ledger.bulk import Change
 from squire_pipelines.ledger.dashboards import Dashboard, DashboardState
@@ -141,11 +142,21 @@ async def _act_on_ticks(
         if box.use > uses.get((box.action, box.task_id), 0):
             continue  # no box of ours: somebody has written it
         tick, refusal = await _first_permitted(client, ledger, settings, board, ticks)
+        if box.action is BoxAction.RETRY and refusal is None:
+            await _learn_head(client, ledger, board, box.task_id)
         with ledger.write() as tx:
             if dashboards.record_tick(tx, board.repository, tick):
                 refusal = refusal or _do(tx, settings, board, tick)
                 if refusal is not None:
                     _refuse(tx, tick, refusal)
+
+
+async def _learn_head(client: GitHubClient, ledger: Ledger, board: Dashboard, task_id: str) -> None:
+    """Record the present head of a task's pull request, from which it is to go on."""
+    with ledger.read() as tx:
+        outcome = outcomes.get(tx, task_id)
+    if outcome is not None and outcome.repository == board.repository:
+        await record_present_pull(client, ledger, outcome.repository, outcome.pr_number)
 
 
 async def _first_permitted(

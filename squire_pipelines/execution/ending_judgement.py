@@ -174,7 +174,10 @@ async def _look_for_reverts(
                 remote = Remote.parse(info.clone_url, token)
                 own = [pull for pull in pulls if pull.repository == repository]
                 for pull in own:
-                    reverted += await asyncio.to_thread(_record_reverts, ledger, mirror, remote, pull)
+                    try:
+                        reverted += await asyncio.to_thread(_record_reverts, ledger, mirror, remote, pull)
+                    except GitError as error:  # such as one whose base is gone: it hides no other one
+                        log.warning("%s#%d: whether it was taken back is not known: %s", repository, pull.number, error)
                 reverted += await _ask_about_reverts(ledger, client, repository, own)
         except (SquireError, TimeoutError) as error:
             log.warning("%s: whether a merge was taken back is not known: %s", repository, error)

@@ -11,11 +11,11 @@ from squire_pipelines.domain.pull_comment import CommentPart
 from squire_pipelines.domain.pull_endings import expiry_reason
 from squire_pipelines.errors import SquireError
 from squire_pipelines.execution.following import SettingsOf
+from squire_pipelines.execution.present_pull import record_present_pull
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.own_comments import put_part
-from squire_pipelines.github.pull_request_reports import pull_request_reports
 from squire_pipelines.github.pulls import close_pull_request
-from squire_pipelines.ledger import expiring_pulls, followed_pulls, outcomes
+from squire_pipelines.ledger import expiring_pulls, followed_pulls
 from squire_pipelines.ledger.followed_pulls import Followed
 from squire_pipelines.ledger.outcomes import Outcome
 from squire_pipelines.ledger.store import Ledger, Transaction
@@ -109,16 +109,8 @@ def _present_reason(tx: Transaction, outcome: Outcome, settings: Settings) -> st
 
 async def _ask(ledger: Ledger, client: GitHubClient, outcome: Outcome) -> PullRequestState | None:
     """Record what GitHub says of a pull request now; return its state, None where it is gone."""
-    place = (outcome.repository, outcome.pr_number)
-    answered = await pull_request_reports(client, {outcome.repository: [outcome.pr_number]})
-    if (error := answered.error_of(*place)) is not None:
-        raise error
-    report = answered.reports.get(place)
-    if report is None:
-        return None
-    with ledger.write() as tx:
-        outcomes.apply_report(tx, report, actor="poll")
-    return report.state
+    report = await record_present_pull(client, ledger, outcome.repository, outcome.pr_number)
+    return None if report is None else report.state
 
 
 async def _say_why(ledger: Ledger, client: GitHubClient, log: RunLog) -> None:

@@ -22,12 +22,12 @@ from squire_pipelines.domain.merging import (
 )
 from squire_pipelines.errors import SquireError
 from squire_pipelines.execution.following import SettingsOf
+from squire_pipelines.execution.present_pull import record_present_pull
 from squire_pipelines.github import merging as github
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.judging import author_with_permission
 from squire_pipelines.github.merging import MergeReading, MergeRefused
-from squire_pipelines.github.pull_request_reports import pull_request_reports
-from squire_pipelines.ledger import followed_pulls, merges, outcomes
+from squire_pipelines.ledger import followed_pulls, merges
 from squire_pipelines.ledger.followed_pulls import Followed
 from squire_pipelines.ledger.merges import RecordedMerge
 from squire_pipelines.ledger.outcomes import Outcome
@@ -229,12 +229,7 @@ def _record_refusal(ledger: Ledger, followed: Followed, refused: MergeRefused) -
 
 async def _record_end(ledger: Ledger, client: GitHubClient, outcome: Outcome) -> None:
     """Record at once that a pull request is merged; a delivery or the next poll says so otherwise."""
-    answered = await pull_request_reports(client, {outcome.repository: [outcome.pr_number]})
-    if (error := answered.error_of(outcome.repository, outcome.pr_number)) is not None:
-        raise error
-    with ledger.write() as tx:
-        for report in answered.reports.values():
-            outcomes.apply_report(tx, report, actor=merges.ACTOR)
+    await record_present_pull(client, ledger, outcome.repository, outcome.pr_number, actor=merges.ACTOR)
 
 
 def _show(tx: Transaction, followed: Followed, reason: str) -> None:

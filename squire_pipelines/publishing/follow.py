@@ -23,6 +23,7 @@ from squire_pipelines.github.pull_request_reports import REPORTS_PER_QUERY, pull
 from squire_pipelines.ledger import dashboards, deliveries, ended_pulls, outcomes, pull_reverts, vanished_pulls
 from squire_pipelines.ledger.deliveries import PendingDelivery
 from squire_pipelines.ledger.outcomes import Outcome
+from squire_pipelines.ledger.own_pulls import is_own_report
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.observability.run_log import RunLog
 from squire_pipelines.publishing.approval import settle_approval
@@ -191,7 +192,8 @@ def _apply(tx: Transaction, parsed: ParsedDelivery, delivery: PendingDelivery, t
     actor = f"delivery:{delivery.id}"
     if parsed.dashboard and parsed.repository is not None:
         dashboards.wake(tx, parsed.repository)
-    task_ids = [outcomes.apply_report(tx, parsed.report, actor=actor)] if parsed.report else []
+    is_own = parsed.report is not None and is_own_report(tx, parsed.report)
+    task_ids = [outcomes.apply_report(tx, parsed.report, actor=actor)] if parsed.report and is_own else []
     if parsed.report is not None and parsed.reverts is not None:
         task_ids += pull_reverts.record_revert_pull(
             tx,
@@ -234,13 +236,14 @@ async def _poll(
     for repository, (number, error) in first_unread.items():
         log.warning("%s#%d, and maybe others of it, could not be asked about: %s", repository, number, error)
     with ledger.write() as tx:
-        for report in answered.reports.values():
+        own = {pull: report for pull, report in answered.reports.items() if is_own_report(tx, report)}
+        for report in own.values():
             outcomes.apply_report(tx, report, actor="poll")
         asked = {task_id for pull, task_id in task_of.items() if answered.error_of(*pull) is None}
         vanished = vanished_pulls.record_shown(
             tx,
             asked=asked,
-            shown={task_of[pull] for pull in answered.reports if pull in task_of},
+            shown={task_of[pull] for pull in own if pull in task_of},
         )
     for (repository, number), task_id in task_of.items():
         if task_id in vanished:

@@ -121,6 +121,16 @@ def _vanish(forge: LifeForge, *, back: bool = False) -> None:
         con.execute(f"UPDATE tickets SET number = -number WHERE {where} AND number {'<' if back else '>'} 0")  # noqa: S608
 
 
+def _remake_repository(forge: LifeForge) -> None:
+    """Have the repository be another one of its name, in which our number is a person's pull request."""
+    sha = forge.push(_OTHER, branch="theirs", onto="refs/heads/main")
+    pull = forge.pull()
+    with forge.world.lock, forge.world.database.writing() as con:
+        author = forge.account(con, "mara").id
+        con.execute("UPDATE tickets SET author_id = ? WHERE id = ?", (author, pull.id))
+        con.execute("UPDATE pulls SET head_ref = 'theirs', head_sha = ? WHERE ticket_id = ?", (sha, pull.id))
+
+
 def _fork_first(forge: LifeForge) -> None:
     """Have a fork open a pull request from a branch that is called as ours."""
     pull = forge.pull()
@@ -205,6 +215,7 @@ ACTS: Mapping[str, Act] = MappingProxyType(
         "repository vanishes": lambda forge: forge.set_repository(name="gone"),
         "repository comes back": lambda forge: forge.set_repository(name=HOSTED.partition("/")[2]),
         "fork first": _fork_first,
+        "remake repository": _remake_repository,
         **MERGING_ACTS,
         **DASHBOARD_ACTS,
     }

@@ -170,6 +170,9 @@ LIVES: Mapping[str, Life] = {
     "the repository vanishes for a while": Life(
         [PLAIN], ["repository vanishes", "repository comes back", "merge"], F.MERGED
     ),
+    "the repository is made anew, with somebody's pull request of our number": Life(
+        [PLAIN], ["remake repository", "wait"], F.HANDED_OVER, "no longer shows it", pulls=0, runs=1
+    ),
     # Others.
     "a fork has a branch of this name": Life([PLAIN, ANSWER], ["fork first", "remark", "merge"], F.MERGED, runs=2),
     "a fork opens one while an agent mends it": Life(

@@ -5,16 +5,18 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from squire_forge.process import ForgeProcess
 from squire_pipelines.domain.signals import OpenIssue, OpenPullRequest
 from squire_pipelines.domain.tasks import TaskStatus
-from squire_pipelines.ledger import bulk, collections, decisions, deliveries, tasks
+from squire_pipelines.ledger import bulk, collections, decisions, deliveries, outcomes, tasks
 from squire_pipelines.ledger.audit import audit_page
 from squire_pipelines.ledger.tables import deliveries as delivery_table
+from squire_pipelines.ledger.tables import outcomes as outcome_table
+from squire_pipelines.ledger.tables import tasks as task_table
 from squire_pipelines.ledger.tasks import Task
-from tests.support.ledgers import list_tasks
+from tests.support.ledgers import add_task, list_tasks
 from tests.support.pipeline import HANDBOOK, WEBSHOP, Pipeline
 
 MAY, MAY_NOT = "mara", "passer-by"
@@ -210,6 +212,25 @@ def test_a_retry_lets_the_newest_task_of_its_issue_run_again(pipeline: Pipeline)
         tasks.cancel(tx, task.id, actor="cli:ann")
     deliver(pipeline, comment("/squire retry", comment_id=79, number=number), delivery_id="d3")
     assert pipeline.read_task(task.id).status is TaskStatus.READY
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("forge_people")
+def test_a_retry_goes_on_from_the_head_that_github_has_at_that_moment(pipeline: Pipeline) -> None:
+    pull = read_pull_request(pipeline)
+    task_id = add_task(pipeline.ledger, repository=WEBSHOP)
+    with pipeline.ledger.write() as tx:
+        tx.execute(update(task_table).where(task_table.c.id == task_id).values(branch=pull.head_ref))
+        outcomes.record_opened(
+            tx, task_id=task_id, repository=WEBSHOP, pr_number=pull.number, pr_url="https://x", head_sha="e" * 40
+        )
+        tx.execute(update(outcome_table).values(handed_over="somebody else has pushed"))
+    body = comment("/squire retry", number=pull.number, repository=WEBSHOP, pull=True)
+    deliver(pipeline, body, repository=WEBSHOP)
+    with pipeline.ledger.read() as tx:
+        outcome = outcomes.get(tx, task_id)
+    assert outcome is not None
+    assert (outcome.handed_over, outcome.taken_up_head) == (None, pull.head_sha)
 
 
 def issue_number_read(pipeline: Pipeline) -> int:

@@ -25,6 +25,7 @@ def lives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lives]:
         ("closed while an agent mends it", News.ASKED_FOR, Kills.NONE),
         ("a person replaces the branch", News.DOUBLED, Kills.NONE),
         ("the pull request vanishes and comes back later", News.ASKED_FOR, Kills.NONE),
+        ("the repository is made anew, with somebody's pull request of our number", News.DELIVERED, Kills.NONE),
         ("its branch is deleted and made again", News.REVERSED, Kills.NONE),
         ("a rule refuses the first push, and is lifted", News.ASKED_FOR, Kills.NONE),
         ("a merge queue drops it, and a new head is queued", News.LATE, Kills.NONE),

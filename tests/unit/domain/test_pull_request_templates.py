@@ -1,3 +1,5 @@
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -64,3 +66,9 @@ def test_what_says_nothing_or_too_much_is_no_template(text: str) -> None:
 def test_any_text_has_sections_without_comments(text: str) -> None:
     for section in template_sections(text):
         assert section.heading or section.text
+
+
+def test_a_long_heading_is_read_in_no_time() -> None:
+    began = time.monotonic()
+    assert len(template_sections("# a" + " #" * 9_000 + "x")) == 1
+    assert time.monotonic() - began < 0.5
