@@ -13,12 +13,14 @@ from squire_pipelines.cli.context import (
     table_of,
     with_context,
 )
+from squire_pipelines.cli.cost_text import stated_text
 from squire_pipelines.cli.lazy import LazyGroup
 from squire_pipelines.cli.text import age
-from squire_pipelines.domain.budgets import Amount, Limit, Purpose, renewed_at
+from squire_pipelines.domain.budgets import Amount, Limit, Purpose, month_of, renewed_at
 from squire_pipelines.domain.provider_limits import limited
 from squire_pipelines.execution.repository_settings import repository_settings
 from squire_pipelines.ledger import budgets as budget_rows
+from squire_pipelines.ledger.model_calls import costs_by_provider
 from squire_pipelines.ledger.provider_budgets import used_today
 from squire_pipelines.terminal.output import write_line
 
@@ -47,6 +49,7 @@ def show(context: CliContext, *, as_json: bool) -> None:
         day_limits = {name: table.max_usd_per_day for name, table in settings.providers.items()}
         providers = {name: (used_today(tx, name), usd) for name, usd in limited(day_limits).items()}
         now = tx.now
+        stating = costs_by_provider(tx, month_of(now))
     cap = settings.budgets.cap(Purpose.ATTEMPT)
     if as_json:
         budgets_now = [
@@ -67,7 +70,9 @@ def show(context: CliContext, *, as_json: bool) -> None:
             "waiting_tasks": {name: str(shortage) for name, shortage in blocks.tasks.items()},
         }
         of_providers = {name: {"used_usd": used, "usd_per_day": usd} for name, (used, usd) in providers.items()}
-        emit_json({"attempt": cap, "budgets": budgets_now, "providers": of_providers, **waiting})
+        emit_json(
+            {"attempt": cap, "budgets": budgets_now, "providers": of_providers, "stated_costs": stating, **waiting}
+        )
         return
     write_line(f"An attempt may use: {_limit(cap)}.")
     if levels:
@@ -85,6 +90,8 @@ def show(context: CliContext, *, as_json: bool) -> None:
         write_line("No day, month or repository has a limit: docs/guide/budgets.md says how to set one.")
     for name, (used, usd) in providers.items():
         write_line(f"The provider {name} may cost {usd:.2f} USD a day; {used:.2f} USD are used or reserved today.")
+    for name, costs in stating.items():
+        write_line(f"Calls to the provider {name} this month: {stated_text(costs)}.")
     for name, shortage in (*blocks.repositories.items(), *blocks.tasks.items()):
         write_line(f"{name} waits for {shortage}")
 

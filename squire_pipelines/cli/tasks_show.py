@@ -15,6 +15,7 @@ from squire_pipelines.cli.context import (
     with_context,
     write_fields,
 )
+from squire_pipelines.cli.cost_text import cost_text
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import TASK_ID
 from squire_pipelines.cli.pull_life_text import life_lines
@@ -35,6 +36,7 @@ from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.ledger.base_watches import WatchedBase
 from squire_pipelines.ledger.dependencies import Dependency, dependencies_of
 from squire_pipelines.ledger.merges import RecordedMerge
+from squire_pipelines.ledger.model_calls import CallCosts, costs_of_attempts
 from squire_pipelines.ledger.pull_steps import steps_on_branch
 from squire_pipelines.ledger.retention import ArchivedTask, archived_task
 from squire_pipelines.ledger.tasks import Task
@@ -147,6 +149,7 @@ def show(context: CliContext, task_id: str, *, as_json: bool) -> None:
         not_announced = announcements.last_error(tx, task_id)
         not_reported = head_reports.last_error(tx, task_id)
         merge, base = merges.get(tx, task_id), base_watches.get(tx, task_id)
+        costs = costs_of_attempts(tx, [attempt.id for attempt in attempts])
     if wait == FOR_ITS_START:
         wait = _ask_about_agent(context, task)
     if as_json:
@@ -160,7 +163,7 @@ def show(context: CliContext, task_id: str, *, as_json: bool) -> None:
         # The fencing token lets its holder write to the ledger, so that it is not shown.
         rows = [{k: v for k, v in asdict(attempt).items() if k != "lease_token"} for attempt in attempts]
         content |= {"events": events, "outcome": outcome, "life": life, "merge": merge, "base": base}
-        emit_json({**content, "attempt_rows": rows})
+        emit_json({**content, "attempt_rows": rows, "costs": costs})
         return
     _write_task(task, wait.text if wait is not None else None, needed)
     if not_announced is not None:
@@ -168,7 +171,7 @@ def show(context: CliContext, task_id: str, *, as_json: bool) -> None:
     if not_reported is not None:
         write_line(f"not reported on its commit: {one_line(not_reported)}")
     for attempt in attempts:
-        _write_attempt(attempt)
+        _write_attempt(attempt, costs.get(attempt.id))
     write_line("\nHistory")
     # The steps of its pull request are told below, as its life.
     history = [event for event in events if outcome is None or event.subject not in OF_THE_PULL_REQUEST]
@@ -261,9 +264,9 @@ def _timings(attempt: Attempt) -> Iterator[str]:
         yield f"{name} {duration(value) if value >= 1 else f'{value:.2f}s'}"
 
 
-def _write_attempt(attempt: Attempt) -> None:
+def _write_attempt(attempt: Attempt, costs: CallCosts | None) -> None:
     write_line(f"\nAttempt {attempt.number}: {attempt.status}" + (f", {attempt.cause}" if attempt.cause else ""))
-    write_fields(attempt, _ATTEMPT)
+    write_fields(attempt, {**_ATTEMPT, "cost": lambda _attempt: cost_text(costs) if costs is not None else ""})
     for finding in attempt.verdict.findings if attempt.verdict else ():
         write_line(f"  policy: {one_line(str(finding))}")
     if tail := _evidence(attempt).log_tail:

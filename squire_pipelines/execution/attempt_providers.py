@@ -97,6 +97,7 @@ def _upstream(provider: ModelProvider, base_url: str, model: str, key: Secret | 
         protocol=provider.protocol,
         cloud=cloud,
         limits=provider.limits,
+        states_cost=provider.states_cost,
     )
 
 

@@ -42,7 +42,9 @@ class GatewayApp:
         self._on_call = on_call
         self._limits = config.limits
         self._first = config.upstreams[0].name if config.upstreams else None
-        self._meter = Meter(config.limits, config.before, [upstream.name for upstream in config.upstreams])
+        names = [upstream.name for upstream in config.upstreams]
+        believed = {upstream.name for upstream in config.upstreams if upstream.states_cost}
+        self._meter = Meter(config.limits, config.before, names, believed=believed)
         self._log = log
         self._egress = Egress(config.egress) if config.egress.is_open else None
         self._model = ModelExchange(config, self._meter, log, next_id=self._next_id, on_left=self._end_left)

@@ -26,6 +26,7 @@ class Upstream:
         protocol: The one that it speaks; None serves the paths of all.
         cloud: The platform on which it is, which takes signatures and no key.
         limits: What may be asked of it; that of a day is kept by whoever starts attempts.
+        states_cost: Whether its own figure of what a call costs counts before our calculation.
     """
 
     base_url: str
@@ -37,6 +38,7 @@ class Upstream:
     protocol: Protocol | None = None
     cloud: Cloud | None = None
     limits: ProviderLimits = field(default_factory=ProviderLimits)
+    states_cost: bool = False
 
     @property
     def name(self) -> str:

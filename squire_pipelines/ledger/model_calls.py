@@ -1,9 +1,11 @@
 """Calls of models, by planners and agents: rows that are added and never changed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import ColumnElement, and_, case, func, insert, select
 
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import model_calls
@@ -15,7 +17,9 @@ class ModelCallRow:
 
     `call_id` names the call in the log from which it was taken; `estimated` says that its tokens were worked out from
     the text that passed; `web_search` that the model's provider could search the web for it; `provider` is
-    the name of the one that was called. `at` is when it ended, by default the transaction's moment.
+    the name of the one that was called. `stated_usd` is what the provider says that the call costs, and
+    `cost_difference_usd` how much that is above our own calculation. `at` is when it ended, by default the
+    transaction's moment.
     """
 
     purpose: str
@@ -37,6 +41,9 @@ class ModelCallRow:
     estimated: bool = False
     web_search: bool = False
     provider: str | None = None
+    reasoning_tokens: int | None = None
+    stated_usd: float | None = None
+    cost_difference_usd: float | None = None
     at: datetime | None = None
 
 
@@ -65,3 +72,53 @@ def usage_of_attempt(tx: Transaction, attempt_id: str) -> TokenUsage:
     """Return what the attempt's model calls add up to so far."""
     sums = [func.sum(model_calls.c[field.name]) for field in fields(TokenUsage)]
     return TokenUsage(*tx.execute(select(*sums).where(model_calls.c.attempt_id == attempt_id)).one())
+
+
+@dataclass(frozen=True, slots=True)
+class CallCosts:
+    """What the calls of one attempt, or those to one provider, add up to.
+
+    `calls` have a model's answer or a part of one; of `estimated` nobody reported the tokens, and of `unpriced` nobody
+    knows the price. `stated_usd` is what the providers say of `stated` calls, and `difference_usd` how much that is
+    above our own calculation of those of them whose price is known.
+    """
+
+    calls: int
+    estimated: int
+    unpriced: int
+    stated: int
+    cost_usd: float
+    stated_usd: float
+    difference_usd: float
+
+
+def costs_of_attempts(tx: Transaction, attempt_ids: Sequence[str]) -> dict[str, CallCosts]:
+    """Return what the calls of each attempt add up to; an attempt without calls is left out."""
+    return _costs(tx, model_calls.c.attempt_id, model_calls.c.attempt_id.in_(attempt_ids))
+
+
+def costs_by_provider(tx: Transaction, since: datetime) -> dict[str, CallCosts]:
+    """Return what the calls since a moment add up to at each provider that states what a call costs."""
+    costs = _costs(tx, model_calls.c.provider, and_(model_calls.c.at >= since, model_calls.c.stated_usd.is_not(None)))
+    return {name or "": of_one for name, of_one in costs.items()}
+
+
+def _costs(tx: Transaction, key: ColumnElement[Any], condition: ColumnElement[bool]) -> dict[str, CallCosts]:
+    columns = model_calls.c
+    has_tokens = columns.input_tokens + columns.output_tokens > 0
+    rows = tx.execute(
+        select(
+            key.label("key"),
+            func.sum(case((has_tokens, 1), else_=0)),
+            func.sum(case((columns.estimated, 1), else_=0)),
+            func.sum(case((and_(has_tokens, columns.cost_usd.is_(None)), 1), else_=0)),
+            func.count(columns.stated_usd),
+            *(
+                func.coalesce(func.sum(columns[name]), 0.0)
+                for name in ("cost_usd", "stated_usd", "cost_difference_usd")
+            ),
+        )
+        .where(condition)
+        .group_by(key)
+    )
+    return {row[0]: CallCosts(*row[1:]) for row in rows}

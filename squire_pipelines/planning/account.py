@@ -75,6 +75,8 @@ class PlanAccount:
             repository=self._repository,
             call_id=self._reservation,
             provider=call.provider,
+            stated_usd=call.stated_usd,
+            cost_difference_usd=call.cost_difference_usd,
         )
         spent = Amount(call.cost_usd or 0.0, call.input_tokens + call.output_tokens)
         with self._ledger.write() as tx:

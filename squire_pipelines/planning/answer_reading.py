@@ -37,12 +37,16 @@ class ModelAnswer:
         cut_short: Why it did not end by itself; empty where it did.
         is_servers: The server broke it off by an error of its own.
         cost_usd: What it cost with its question, in US dollars; None where nobody knows the price.
+        stated_usd: What the provider says that it cost; None where it says nothing.
+        cost_difference_usd: How much that is above our own calculation; None where one of the two is not known.
     """
 
     texts: tuple[str, ...]
     cut_short: str = ""
     is_servers: bool = False
     cost_usd: float | None = None
+    stated_usd: float | None = None
+    cost_difference_usd: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,7 +183,7 @@ async def converse(
     pydantic_ai.BANNER_ENABLED = False  # the library's own words would stand among those of the command, on a terminal
     max_output = question.max_output or options.room.output_tokens
     agent: Agent[object, _AnswerT] = Agent(
-        EndedAnswers(model, answers, _prices(options.provider)),
+        EndedAnswers(model, answers, _prices(options.provider), states_cost=options.provider.states_cost),
         output_type=question.form,
         instructions=question.instructions,
         retries=options.max_retries,

@@ -1,7 +1,7 @@
 """What a conversation with a model used is told once, however the conversation ends."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -44,12 +44,20 @@ def counted(
                 input_tokens=whole_tokens(usage.input_tokens),
                 output_tokens=whole_tokens(usage.output_tokens),
                 cost_usd=_cost_usd(answers, usage.requests, usage.cost),
+                stated_usd=_sum_of(answer.stated_usd for answer in answers),
+                cost_difference_usd=_sum_of(answer.cost_difference_usd for answer in answers),
                 latency_s=time.monotonic() - started,
                 ok=not failure,
                 error=failure,
                 asks=usage.requests,
             )
         )
+
+
+def _sum_of(amounts: Iterable[float | None]) -> float | None:
+    """Return the sum of what is known; None where nothing is."""
+    known = [amount for amount in amounts if amount is not None]
+    return sum(known) if known else None
 
 
 def _cost_usd(answers: Sequence[ModelAnswer], requests: int, counted: object) -> float | None:

@@ -13,6 +13,7 @@ from typing import Any
 from genai_prices import calc_price
 from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletion
+from openai.types.completion_usage import PromptTokensDetails
 from pydantic import ValidationError
 from pydantic_ai.exceptions import UnexpectedModelBehavior
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
@@ -26,6 +27,7 @@ from pydantic_ai.usage import RequestUsage, RunUsage
 from squire_pipelines.errors import ModelUnavailableError, PlanningError
 from squire_pipelines.gateway.model import Tokens
 from squire_pipelines.gateway.prices import Price
+from squire_pipelines.gateway.usage_report import read_report
 from squire_pipelines.planning.answer_reading import ModelAnswer
 from squire_pipelines.planning.quoting import one_line
 
@@ -50,6 +52,7 @@ class CompatibleModel(OpenAIChatModel):
     def __init__(self, name: str, provider: Provider[AsyncOpenAI], usage: RunUsage) -> None:
         super().__init__(name, provider=provider)
         self._spent = usage
+        self.stated_usd: float | None = None  # by the server, of its last answer
 
     def _validate_completion(self, response: ChatCompletion) -> Any:
         # The client library has checked nothing yet. Nobody reads these fields, and some servers send them as null.
@@ -58,6 +61,7 @@ class CompatibleModel(OpenAIChatModel):
             choice.index = place
             for number, call in enumerate((choice.message and choice.message.tool_calls) or ()):
                 call.id = call.id or f"call_{number}"
+        self.stated_usd = None
         try:
             completion = super()._validate_completion(response)
         except ValidationError:
@@ -67,8 +71,12 @@ class CompatibleModel(OpenAIChatModel):
             self._count(response)
             raise UnexpectedModelBehavior("the answer has no choices")
         if (spent := completion.usage) is not None:  # of less than nothing the library warns in words of its own
-            spent.prompt_tokens = whole_tokens(spent.prompt_tokens)
-            spent.completion_tokens = whole_tokens(spent.completion_tokens)
+            report = read_report({"usage": spent.model_dump(mode="json")}) or Tokens()
+            spent.prompt_tokens = whole_tokens(spent.prompt_tokens if report.input is None else report.input)
+            spent.completion_tokens = whole_tokens(spent.completion_tokens if report.output is None else report.output)
+            if report.cached and spent.prompt_tokens_details is None:  # in words of the server's own
+                spent.prompt_tokens_details = PromptTokensDetails(cached_tokens=report.cached)
+            self.stated_usd = report.stated_usd
         return completion
 
     def _count(self, response: ChatCompletion) -> None:
@@ -83,15 +91,22 @@ class CompatibleModel(OpenAIChatModel):
 class EndedAnswers(WrapperModel):
     """Asks a model again only after an answer that it ended by itself: what was cut would be cut again, and is paid.
 
-    `answers` gets what it answered, with what that cost by the settings' `prices`, else by those of the price library.
+    `answers` gets what it answered, with what that cost: by the server's own figure where that is believed
+    (`states_cost`), by the settings' `prices`, or by those of the price library.
     """
 
     def __init__(
-        self, wrapped: Model, answers: list[ModelAnswer], prices: Mapping[str, Price] = MappingProxyType({})
+        self,
+        wrapped: Model,
+        answers: list[ModelAnswer],
+        prices: Mapping[str, Price] = MappingProxyType({}),
+        *,
+        states_cost: bool = False,
     ) -> None:
         super().__init__(wrapped)
         self._answers = answers
         self._prices = prices
+        self._states_cost = states_cost
 
     async def request(
         self,
@@ -113,8 +128,16 @@ class EndedAnswers(WrapperModel):
             response = await super().request(messages, model_settings, model_request_parameters)
         except _UNREADABLE as error:
             raise UnexpectedModelBehavior("the answer cannot be read") from error
-        cost_usd = _cost_of(response, self.model_name, self._prices)
-        self._answers.append(replace(_read_answer(response), cost_usd=cost_usd))
+        own_usd = _cost_of(response, self.model_name, self._prices)
+        stated = self.wrapped.stated_usd if isinstance(self.wrapped, CompatibleModel) else None
+        is_believed = stated is not None and (own_usd is None or self._states_cost)
+        costs = replace(
+            _read_answer(response),
+            cost_usd=stated if is_believed else own_usd,
+            stated_usd=stated,
+            cost_difference_usd=stated - own_usd if stated is not None and own_usd is not None else None,
+        )
+        self._answers.append(costs)
         return response
 
 

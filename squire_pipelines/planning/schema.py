@@ -79,7 +79,8 @@ class ModelCall:
     """What one conversation with a model cost, with all its retries; `provider` is whose model it is.
 
     `cost_usd` is None when the model's prices are not known. `error` is empty when `ok`. `asks` are requests
-    that it answered.
+    that it answered. `stated_usd` is what the provider says that it costs, and `cost_difference_usd` how much that is
+    above our own calculation.
     """
 
     planner: str
@@ -92,6 +93,8 @@ class ModelCall:
     ok: bool
     error: str = ""
     asks: int = 0
+    stated_usd: float | None = None
+    cost_difference_usd: float | None = None
 
 
 def check_draft(

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from squire_pipelines.domain.cost_sources import CostSource, is_stated
 from squire_pipelines.domain.provider_faults import ProviderWords, UserFault
 from squire_pipelines.domain.provider_limits import ProviderLimits
 from squire_pipelines.domain.provider_order import names_of
@@ -146,6 +147,7 @@ class ProviderSettings(SettingsSection):
     max_usd_per_day: float | None = Field(
         default=None, gt=0, le=1_000_000, allow_inf_nan=False, description="of all attempts and plans, in UTC"
     )
+    cost: CostSource = Field(default=CostSource.AUTO, description="whose figure of a call's cost counts")
     platform: Platform | None = Field(default=None, description="a cloud that serves it, under its own signatures")
     region: CloudRegion | None = Field(default=None, description="of the platform")
     project: GoogleProject | None = Field(default=None, description="of Google Cloud")
@@ -235,6 +237,7 @@ class ModelProvider:
         cloud: The platform that serves it, whose library finds the credentials: it has no key of ours.
         key_step: What sets its key on this machine, where that was looked up.
         limits: What may be asked of it.
+        states_cost: Whether its own figure of what a call costs counts before our calculation.
     """
 
     name: str
@@ -248,6 +251,7 @@ class ModelProvider:
     cloud: Cloud | None = None
     key_step: str | None = None
     limits: ProviderLimits = field(default_factory=ProviderLimits)
+    states_cost: bool = False
 
     @property
     def known_protocol(self) -> Protocol | None:
@@ -295,6 +299,7 @@ def resolve_provider(
             models=gateway.models,
             aliases=gateway.aliases,
             prices=gateway.prices,
+            states_cost=is_stated(CostSource.AUTO, base_url),
         )
     table = providers[name]
     cloud = table.cloud
@@ -309,6 +314,7 @@ def resolve_provider(
         needs_key=table.secret is not None or urlsplit(url).hostname in _PROTOCOLS_OF_HOSTS,
         cloud=cloud,
         limits=table.limits,
+        states_cost=is_stated(table.cost, url),
         models=tuple(dict.fromkeys((*table.models, *gateway.models))),
         aliases={**gateway.aliases, **table.aliases},
         prices={**gateway.prices, **table.prices},

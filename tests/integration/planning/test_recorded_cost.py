@@ -1,4 +1,4 @@
-"""What a plan cost is recorded as the price library itself calculates it, in five forms of usage, all asks together."""
+"""What a plan cost is recorded as the price library itself calculates it, in six forms of usage, all asks together."""
 
 import json
 from http.server import BaseHTTPRequestHandler
@@ -28,10 +28,17 @@ def deepseeks(bill: Bill) -> dict[str, Any]:
     return {**without_details(bill), "prompt_tokens_details": {"cached_tokens": bill.cached}, **hits}
 
 
+def xais(bill: Bill) -> dict[str, Any]:
+    thoughts = {"completion_tokens_details": {"reasoning_tokens": bill.thoughts}, "cost_in_usd_ticks": 5 * 10**7}
+    return {**without_details(bill), "completion_tokens": bill.answer, **thoughts}
+
+
+THOUGHT = Bill(1_000, 0, 0, 30, 94), Bill(1_900, 0, 0, 50, 40)
 FORMATS: dict[str, tuple[str, str, str, Any, tuple[Bill, Bill]]] = {
     "OpenAI": ("openai", "gpt-4o", "usage", lambda bill: usage(CHAT, bill), (FIRST, SECOND)),
     "no details": ("openai", "mistral-large-latest", "usage", without_details, (FIRST, SECOND)),
     "DeepSeek": ("openai", "deepseek-chat", "usage", deepseeks, (FIRST, SECOND)),
+    "xAI": ("openai", "grok-4", "usage", xais, THOUGHT),
     "Anthropic": ("anthropic", "claude-opus-4-6", "usage", lambda bill: usage(MESSAGES, bill), WRITTEN),
     "Gemini": ("gemini", "gemini-2.5-pro", "usageMetadata", lambda bill: usage(GENERATE, bill), (FIRST, SECOND)),
 }
@@ -74,3 +81,6 @@ def test_the_recorded_cost_is_that_of_the_price_library_with_every_ask(tmp_path:
     )
     assert call.asks == 2
     assert call.cost_usd == pytest.approx(float(expected), rel=1e-9)
+    stated = 0.01 if name == "xAI" else None
+    assert call.stated_usd == (pytest.approx(stated) if stated else None)
+    assert call.cost_difference_usd == (pytest.approx(stated - float(expected)) if stated else None)

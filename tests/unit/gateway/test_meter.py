@@ -295,3 +295,50 @@ def test_without_a_price_tokens_are_counted_all_the_same() -> None:
     counting.note(call, Tokens(input=5, output=5))
     assert call.cost_usd is None
     assert counting.totals == GatewayTotals(10, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("believed", "priced", "cost", "difference"),
+    [
+        (True, True, 0.5, 0.5 - 60e-6),
+        (False, True, 60e-6, 0.5 - 60e-6),
+        (True, False, 0.5, None),
+        (False, False, 0.5, None),
+    ],
+)
+def test_the_stated_cost_counts_where_it_is_believed_or_alone(
+    cost: float, difference: float | None, *, believed: bool, priced: bool
+) -> None:
+    counting = Meter(GatewayLimits(), believed=(None,) if believed else ())
+    counting.prices = {(None, "small"): PRICE if priced else None}
+    call = running()
+    counting.reserve(call, forward())
+    counting.note(call, Tokens(input=10, output=5, stated_usd=0.5))
+    counting.end(call)
+    assert counting.totals.usd == pytest.approx(cost)
+    record = call.record(1.0)
+    assert record.cost_usd == pytest.approx(cost)
+    assert record.stated_usd == 0.5
+    assert record.cost_difference_usd == (pytest.approx(difference) if difference is not None else None)
+
+
+def test_a_free_call_of_a_provider_that_is_believed_costs_nothing() -> None:
+    counting = Meter(GatewayLimits(max_usd=1.0), believed=(None,))
+    counting.prices = {(None, "small"): PRICE}
+    call = running()
+    counting.reserve(call, forward())
+    counting.note(call, Tokens(input=10, output=5, stated_usd=0.0))
+    counting.end(call)
+    assert (call.cost_usd, counting.totals.usd) == (0.0, 0.0)
+
+
+def test_a_stated_cost_of_a_call_that_was_left_does_not_replace_its_reservation() -> None:
+    counting = Meter(GatewayLimits(max_usd=1.0), believed=(None,))
+    counting.prices = {(None, "small"): PRICE}
+    call = running()
+    counting.reserve(call, forward(output=1000))
+    counting.note(call, Tokens(input=10, output=3, stated_usd=0.0))
+    call.error = "client_gone"
+    counting.end(call)
+    assert counting.totals.usd == pytest.approx((40 * 1.0 + 1000 * 10.0) / 1e6)
+    assert call.record(1.0).stated_usd is None
