@@ -20,6 +20,7 @@ from squire_pipelines.domain.budgets import Amount, Limit, Purpose, month_of, re
 from squire_pipelines.domain.provider_limits import limited
 from squire_pipelines.execution.repository_settings import repository_settings
 from squire_pipelines.ledger import budgets as budget_rows
+from squire_pipelines.ledger.breakers import attempts_today, held_tasks
 from squire_pipelines.ledger.model_calls import costs_by_provider
 from squire_pipelines.ledger.provider_budgets import used_today
 from squire_pipelines.terminal.output import write_line
@@ -42,15 +43,18 @@ def _limit(limit: Limit) -> str:
 def show(context: CliContext, *, as_json: bool) -> None:
     """Show each limit of a day, a month, a repository and a provider, what is used or reserved, and what waits."""
     settings = context.settings
-    own = repository_settings(context.ledger, settings).of_all
+    of_repositories = repository_settings(context.ledger, settings)
+    own = of_repositories.of_all
     with context.ledger.read() as tx:
         levels = budget_rows.levels(tx, settings.budgets, own.budgets_for, settings.repositories)
         blocks = budget_rows.blocked_by_budget(tx, own.budgets_for)
         day_limits = {name: table.max_usd_per_day for name, table in settings.providers.items()}
         providers = {name: (used_today(tx, name), usd) for name, usd in limited(day_limits).items()}
         now = tx.now
+        today, tripped_tasks = attempts_today(tx), held_tasks(tx, of_repositories.queue_rules_of)
         stating = costs_by_provider(tx, month_of(now))
     cap = settings.budgets.cap(Purpose.ATTEMPT)
+    breaker = settings.dispatch.breaker
     if as_json:
         budgets_now = [
             {
@@ -70,8 +74,17 @@ def show(context: CliContext, *, as_json: bool) -> None:
             "waiting_tasks": {name: str(shortage) for name, shortage in blocks.tasks.items()},
         }
         of_providers = {name: {"used_usd": used, "usd_per_day": usd} for name, (used, usd) in providers.items()}
+        waiting["held_tasks"] = {name: str(trip) for name, trip in tripped_tasks.items()}
+        breakers = {**asdict(breaker), "attempts_today": today}
         emit_json(
-            {"attempt": cap, "budgets": budgets_now, "providers": of_providers, "stated_costs": stating, **waiting}
+            {
+                "breakers": breakers,
+                "attempt": cap,
+                "budgets": budgets_now,
+                "providers": of_providers,
+                "stated_costs": stating,
+                **waiting,
+            }
         )
         return
     write_line(f"An attempt may use: {_limit(cap)}.")
@@ -92,6 +105,12 @@ def show(context: CliContext, *, as_json: bool) -> None:
         write_line(f"The provider {name} may cost {usd:.2f} USD a day; {used:.2f} USD are used or reserved today.")
     for name, costs in stating.items():
         write_line(f"Calls to the provider {name} this month: {stated_text(costs)}.")
+    write_line(
+        f"Breakers: {breaker.task} attempts at a task, {breaker.issue} at an issue or pull request, "
+        f"{breaker.day} a day ({today} today)."
+    )
+    for name, trip in tripped_tasks.items():
+        write_line(f"{name} waits for {trip}")
     for name, shortage in (*blocks.repositories.items(), *blocks.tasks.items()):
         write_line(f"{name} waits for {shortage}")
 

@@ -222,7 +222,15 @@ def validate(context: CliContext, *, repository: str | None, repository_file: Pa
         _tell_leftovers(context, SettingsFile(path, exists=False))
         raise
     write_line(f"ok: {path if path.is_file() else 'the defaults and the environment'}")
+    _tell_unpriced(settings)
     _tell_leftovers(context, file)
+
+
+def _tell_unpriced(settings: Settings) -> None:
+    from squire_pipelines.execution.price_checks import unpriced_models  # noqa: PLC0415 - the price library takes a while
+
+    for model in unpriced_models(settings):
+        note(f"{model}; {model.hint}")
 
 
 def _tell_leftovers(context: CliContext, file: SettingsFile) -> None:

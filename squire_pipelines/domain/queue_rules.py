@@ -6,6 +6,8 @@ Standard library only, as all that `squire tasks list` needs.
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from squire_pipelines.domain.breakers import Breaker
+
 WINDOW = timedelta(hours=1)
 """New pull requests are counted over this time."""
 
@@ -25,10 +27,12 @@ class QueueRules:
     Args:
         caps: On its pull requests; None where nothing is capped.
         wait_for_merge: Whether a dependency has to be merged, where it has a pull request, and not only done.
+        breaker: After how many attempts work stops; None for never.
     """
 
     caps: PullRequestCaps | None = None
     wait_for_merge: bool = False
+    breaker: Breaker | None = None
 
 
 @dataclass(frozen=True, slots=True)

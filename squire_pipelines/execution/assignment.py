@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from squire_pipelines.deadline import Deadline
 from squire_pipelines.domain.agent_choice import AgentChoice, AgentOrder, TaskTraits, choose_agent
 from squire_pipelines.errors import ConfigError, ProviderBudgetError, SquireError
+from squire_pipelines.execution.price_checks import check_prices
 from squire_pipelines.execution.startable import check_agent_of, check_day_limits
 from squire_pipelines.ledger import tasks
 from squire_pipelines.ledger.store import Ledger, Transaction
@@ -122,6 +123,7 @@ class _Starts:
 def _problem(starts: _Starts, repository: str, choice: AgentChoice) -> SquireError | None:
     try:
         check_agent_of(starts.settings, repository, choice, starts.find_key)
+        check_prices(starts.settings, repository, choice)
         check_day_limits(starts.ledger, starts.settings, repository, choice)
     except (ConfigError, ProviderBudgetError) as error:
         return error

@@ -26,6 +26,7 @@ from squire_pipelines.errors import WorkspaceError
 from squire_pipelines.execution.conflicts import base_of_conflict, resolves_conflict, start_of_conflict
 from squire_pipelines.execution.gateway_session import egress_environment
 from squire_pipelines.execution.lease import LeasedAttempt
+from squire_pipelines.execution.price_checks import check_prices
 from squire_pipelines.execution.startable import check_agent_of, limits_of
 from squire_pipelines.files import write_atomically
 from squire_pipelines.ledger import attempts, collections, outcomes
@@ -73,6 +74,7 @@ def prepare_workspace(leased: LeasedAttempt, mirror: Mirror, *, run_id: str) -> 
     settings, task = leased.settings, leased.task
     agent = leased.agent
     check_agent_of(settings, task.repository, leased.attempt.choice)
+    check_prices(settings, task.repository, leased.attempt.choice)
     with tempfile.TemporaryDirectory(prefix="squire-bundle-") as scratch:
         bundle = Path(scratch) / "repo.bundle"
         start = start_of_conflict(leased, mirror) if resolves_conflict(task.spec) else None

@@ -12,6 +12,7 @@ from squire_pipelines.domain.budgets import renewed_at
 from squire_pipelines.domain.queue_rules import CapReached, PullRequestUse, QueueRules, cap_reached, pull_request_room
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.ledger import budgets
+from squire_pipelines.ledger.breakers import read_tripped
 from squire_pipelines.ledger.pull_request_use import has_pull_request, read_use
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import tasks
@@ -71,12 +72,15 @@ def read_waits(
     unmerged = _read_unmerged(runner, merging)
     capped = _read_opening(runner, [task_id for task_id, name in repositories.items() if name in caps])
     blocks = budgets.blocked_by_budget(tx, limits_of)
+    tripped_tasks = read_tripped(tx, {task_id: rules[name] for task_id, name in repositories.items()}, repositories)
     waits = {}
     for task_id, name in repositories.items():
         if task_id in unmerged:
             waits[task_id] = Wait(WaitKind.DEPENDENCY, f"depends on the merge of {', '.join(unmerged[task_id])}")
         elif task_id in capped:
             waits[task_id] = Wait(WaitKind.CAP, str(caps[name]), caps[name].frees_at)
+        elif (trip := tripped_tasks.get(task_id)) is not None:
+            waits[task_id] = Wait(WaitKind.BREAKER, str(trip), trip.until)
         elif (shortage := blocks.why(name, task_id)) is not None:
             waits[task_id] = Wait(WaitKind.BUDGET, str(shortage), renewed_at(shortage.scope, tx.now))
     return waits

@@ -14,10 +14,12 @@ from squire_pipelines.domain.budgets import BudgetLimits, Purpose
 from squire_pipelines.domain.dispatch_order import ageing_moments
 from squire_pipelines.domain.identity import attempt_id as id_of_attempt
 from squire_pipelines.domain.provider_limits import DayLimits, limited, no_room, share_of_day
+from squire_pipelines.domain.queue_rules import QueueRules
 from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
 from squire_pipelines.errors import StateConflictError
 from squire_pipelines.ledger import budgets
 from squire_pipelines.ledger.attempts import Attempt, get
+from squire_pipelines.ledger.breakers import read_tripped, record_tripped
 from squire_pipelines.ledger.dependencies import cancel_dependents
 from squire_pipelines.ledger.due_tasks import DueRules, read_due
 from squire_pipelines.ledger.provider_budgets import reserve_at_providers
@@ -85,7 +87,7 @@ def dispatch(
         merging=frozenset(name for name, rules in queue_rules.items() if rules.wait_for_merge),
         moments=ageing_moments(tx.now, priority_step_s),
     )
-    starting = _Starting(tx, claim_deadline_s, limits_of, choose, day_limits_of)
+    starting = _Starting(tx, claim_deadline_s, limits_of, choose, day_limits_of, queue_rules)
     started: list[Attempt] = []
     for times in _LOOK_AHEAD:
         waiting = len(starting.waiting)
@@ -150,19 +152,23 @@ class _DayShare:
 
 @dataclass(frozen=True, slots=True)
 class _Starting:
-    """Starts attempts in one dispatch; `waiting` are the tasks whose agent, or its providers, have no room now."""
+    """Starts attempts in one dispatch; `waiting` are the tasks that a breaker, their agent or its providers hold."""
 
     tx: Transaction
     claim_deadline_s: float
     limits_of: budgets.LimitsOf | None
     choose: ChooseAgent | None
     day_limits_of: DayLimitsOf | None
+    rules: Mapping[str, QueueRules]
     waiting: set[str] = field(default_factory=set)
     without_room: set[_DayShare] = field(default_factory=set)
 
     def start(self, task: Row[*tuple[Any, ...]]) -> Attempt | None:
         """Return a task's new attempt; None when it has to wait, or somebody has just cancelled it."""
         choice = None
+        if self._is_held(task):
+            self.waiting.add(task.id)
+            return None
         if self.choose is not None:
             choice = self.choose(traits_of(self.tx, task.id, task.repository, task.kind, task.spec))
             if choice is None:
@@ -176,6 +182,15 @@ class _Starting:
             # Cancelled at this very moment, by a transaction that ended before ours.
             budgets.release(self.tx, id_of_attempt(task.id, task.attempts + 1))
             return None
+
+    def _is_held(self, task: Row[*tuple[Any, ...]]) -> bool:
+        """Return whether a breaker holds a task, which its history then says."""
+        if (rules := self.rules.get(task.repository)) is None:
+            return False
+        trip = read_tripped(self.tx, {task.id: rules}, (task.id,)).get(task.id)
+        if trip is not None:
+            record_tripped(self.tx, task, trip)
+        return trip is not None
 
     def _reserve(self, task: Row[*tuple[Any, ...]], choice: AgentChoice | None) -> bool:
         """Reserve what the attempt may cost; return whether there was room."""

@@ -76,6 +76,7 @@ tasks = Table(
     Index(None, "repository", "status", "kind", "updated_at", "id"),
     Index(None, "repository", "status", "kind", "priority", "created_at", "id"),
     Index(None, "plan_id"),
+    Index(None, "repository", "branch"),
 )
 
 task_dependencies = Table(

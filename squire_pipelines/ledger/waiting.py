@@ -21,6 +21,7 @@ class WaitKind(StrEnum):
     SETTINGS = "settings"
     REPOSITORY = "repository"
     CAP = "cap"
+    BREAKER = "breaker"
     BUDGET = "budget"
     AGENT = "agent"
     START = "start"

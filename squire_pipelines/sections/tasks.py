@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from squire_pipelines.domain.branches import OWN_BRANCHES
+from squire_pipelines.domain.breakers import Breaker
 from squire_pipelines.domain.change import DEFAULT_BINARY
 from squire_pipelines.domain.container_limits import Bytes
 from squire_pipelines.domain.protected import DEFAULT_PROTECTED
@@ -19,6 +20,11 @@ class DispatchSettings(SettingsSection):
     max_concurrent: int = Field(default=5, ge=1, le=1000)
     max_per_repository: int = Field(default=1, ge=1, le=100)
     max_attempts: int = Field(default=3, ge=1, le=10)
+    max_attempts_of_task: int = Field(default=10, ge=1, le=1000, description="in all, whoever has it tried again")
+    max_attempts_of_issue: int = Field(
+        default=30, ge=1, le=10_000, description="at all tasks of one issue or pull request, follow-ups too"
+    )
+    max_attempts_per_day: int = Field(default=500, ge=1, le=100_000, description="of all repositories, in UTC")
     max_open_pull_requests: int = Field(default=10, ge=1, le=1000, description="of Squire's, of one repository")
     max_new_pull_requests_per_hour: int = Field(default=2, ge=1, le=1000, description="likewise")
     max_schedules: int = Field(default=50, ge=1, le=1000, description="active and paused ones of one repository")
@@ -38,7 +44,12 @@ class DispatchSettings(SettingsSection):
     def queue_rules(self) -> QueueRules:
         """What a ready task waits for besides its turn."""
         caps = PullRequestCaps(self.max_open_pull_requests, self.max_new_pull_requests_per_hour)
-        return QueueRules(caps, wait_for_merge=self.dependencies == "merge")
+        return QueueRules(caps, wait_for_merge=self.dependencies == "merge", breaker=self.breaker)
+
+    @property
+    def breaker(self) -> Breaker:
+        """After how many attempts work stops."""
+        return Breaker(self.max_attempts_of_task, self.max_attempts_of_issue, self.max_attempts_per_day)
 
 
 class PolicySettings(SettingsSection):

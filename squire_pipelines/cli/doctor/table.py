@@ -36,6 +36,13 @@ def check_providers(context: CliContext) -> Iterator[Diagnosis]:
     yield from ask_providers(context.settings)
 
 
+def check_prices(context: CliContext) -> Iterator[Diagnosis]:
+    """Check that the price of each model that is called is known."""
+    from squire_pipelines.cli.doctor import prices as doctor_prices  # noqa: PLC0415 - the price library takes a while
+
+    yield from doctor_prices.check_prices(context)
+
+
 def check_github(context: CliContext) -> Iterator[Diagnosis]:
     """Check that GitHub answers, and that Squire may do its work in each repository of the settings."""
     from squire_pipelines.cli.doctor.github import ask_github  # noqa: PLC0415 - likewise
@@ -160,6 +167,13 @@ CHECKS: tuple[DoctorCheck, ...] = (
         "the line says what the provider refuses: key, credit, name or address",
         check_providers,
         timeout_s=60.0,
+    ),
+    DoctorCheck(
+        "prices",
+        "The price of each model that is called is known, by the settings or by the price library. Without one, a "
+        "budget in US dollars lets no attempt start (a failure); else its cost is not known (a warning).",
+        "the line has the table of the settings in which the price belongs",
+        check_prices,
     ),
     DoctorCheck(
         "clock",

@@ -46,6 +46,6 @@ COMMENT ON COLUMN model_calls.cache_write_tokens IS 'Those of the input tokens t
 COMMENT ON COLUMN model_calls.estimated IS 'Whether the tokens are estimated, since the answer was cut off.';
 COMMENT ON COLUMN model_calls.web_search IS 'Whether the model''s provider could search the web for it.';
 COMMENT ON COLUMN model_calls.provider IS 'Which of the settings'' providers it went to; NULL for calls before schema 0011.';
-COMMENT ON COLUMN model_calls.reasoning_tokens IS 'Those of the output tokens that the model thought; NULL for calls before schema 0034, and where the provider does not say.';
+COMMENT ON COLUMN model_calls.reasoning_tokens IS 'Those of the output tokens that the model thought; NULL for calls before schema 0035, and where the provider does not say.';
 COMMENT ON COLUMN model_calls.stated_usd IS 'US dollars that the provider itself says the call costs; NULL where it does not.';
 COMMENT ON COLUMN model_calls.cost_difference_usd IS 'US dollars by which stated_usd is above our own calculation; NULL where one of the two is not known.';
