@@ -2,8 +2,12 @@
 
 `make bench-follow`. Each life of `tests/support/life_scripts.py` is lived once for each way that news of it come, with
 each process of ours killed once, at a moment by chance: before or after a write of the ledger or a request. The forge
-and Squire's own ops run in this process, without Dagster's; a scripted agent takes no time. `SQUIRE_BENCH_NEWS` names
-the ways (`delivered,asked_for,doubled,reversed,late`), `SQUIRE_BENCH_SEED` other moments. What goes wrong is printed.
+and Squire's own ops run without Dagster's processes; a scripted agent takes no time. What goes wrong is printed.
+
+`SQUIRE_BENCH_PROCESSES` says in how many processes they are lived (by default one for each processor), and
+`SQUIRE_BENCH_SHARD=2/4` lives the second of four parts alone, whose figures are in `follow-2-of-4.json`; those that are
+not about lives come with the first part. `SQUIRE_BENCH_NEWS` names the ways (`delivered,asked_for,doubled,reversed,
+late`), `SQUIRE_BENCH_SEED` other moments.
 
 The wait is from a failed check to the head that mends it, by the forge's clock, without the time that checks settle.
 Dagster's daemon is played by the rules of the sensors, see `tests/support/life_pace.py`.
@@ -18,6 +22,10 @@ import random
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -34,25 +42,52 @@ from tests.support.lives import Kills, Lives, News, Wrong
 
 NEWS = tuple(News(name) for name in os.environ.get("SQUIRE_BENCH_NEWS", ",".join(News)).split(","))
 SEED = int(os.environ.get("SQUIRE_BENCH_SEED", "0"))
+PROCESSES = int(os.environ.get("SQUIRE_BENCH_PROCESSES", str(os.cpu_count() or 1)))
+PART, PARTS = map(int, os.environ.get("SQUIRE_BENCH_SHARD", "1/1").split("/"))
 TRIES = 20
+_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it
 
 
-def live_all(lives: Lives) -> list[Figure]:
-    """Return how often what went wrong."""
-    wrong: Counter[Wrong] = Counter()
-    count = kills = 0
-    for name in LIVES:
+def live_one(name: str) -> tuple[int, list[tuple[Wrong, str]]]:
+    """Live one life in each way; return how many processes were killed, and what went wrong."""
+    kills, wrong = 0, []
+    with _lives() as lives:
         for news in NEWS:
             verdict = lives.live(name, news, Kills.SOME, seed=SEED)
-            count, kills = count + 1, kills + verdict.kills
-            wrong.update(problem.kind for problem in verdict.problems)
-            for problem in verdict.problems:
-                print(f"{name}, {news}: {problem.text}", flush=True)
+            kills += verdict.kills
+            wrong += [(problem.kind, f"{name}, {news}: {problem.text}") for problem in verdict.problems]
+    return kills, wrong
+
+
+def live_all(names: Sequence[str]) -> list[Figure]:
+    """Return how often what went wrong."""
+    wrong: Counter[Wrong] = Counter()
+    kills = 0
+    with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool:
+        for killed, problems in pool.map(live_one, names):
+            kills += killed
+            wrong.update(kind for kind, _ in problems)
+            for _, text in problems:
+                print(text, flush=True)
     return [
-        Figure("lives", count, "", 60, at_least=True),
+        Figure("scripts of lives", len(LIVES), "", 60, at_least=True),
+        Figure("lives", len(names) * len(NEWS), ""),
         Figure("processes killed in them", kills, ""),
         *(Figure(kind.value, wrong[kind], "", 0) for kind in Wrong),
     ]
+
+
+@contextmanager
+def _lives() -> Iterator[Lives]:
+    """Keep the files in memory where that is: half of the time of Git and SQLite is the disk's."""
+    logging.disable(logging.CRITICAL)
+    stamina.set_testing(True)
+    with tempfile.TemporaryDirectory(dir=_MEMORY if os.access(_MEMORY, os.W_OK) else None) as folder:
+        lives = Lives(Path(folder))
+        try:
+            yield lives
+        finally:
+            lives.close()
 
 
 def wait_for_mendings(lives: Lives) -> list[Figure]:
@@ -86,16 +121,13 @@ def count_points(lives: Lives) -> list[Figure]:
 
 
 def main() -> int:
-    """Measure all; return the exit code."""
-    logging.disable(logging.CRITICAL)
-    stamina.set_testing(True)
-    with tempfile.TemporaryDirectory() as folder:
-        lives = Lives(Path(folder))
-        try:
-            figures = [*count_points(lives), *wait_for_mendings(lives), *live_all(lives)]
-        finally:
-            lives.close()
-    return report("follow", figures)
+    """Measure all, or one part; return the exit code."""
+    figures: list[Figure] = []
+    if PART == 1:
+        with _lives() as lives:
+            figures += [*count_points(lives), *wait_for_mendings(lives)]
+    figures += live_all(list(LIVES)[PART - 1 :: PARTS])
+    return report("follow" if PARTS == 1 else f"follow-{PART}-of-{PARTS}", figures)
 
 
 if __name__ == "__main__":

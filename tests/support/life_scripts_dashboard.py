@@ -24,11 +24,17 @@ DASHBOARD_LIVES: Mapping[str, Life] = {
         at_end=_WHOLE,
     ),
     "run now is ticked": Life(
-        [PLAIN], ["tick run", "merge"], F.MERGED, is_proposed=True, runs=1, settings=_SHOWN, at_end=_WHOLE
+        [PLAIN],
+        ["wait", "tick run", "wait", "merge"],
+        F.MERGED,
+        is_proposed=True,
+        runs=1,
+        settings=_SHOWN,
+        at_end=_WHOLE,
     ),
     "run now is ticked by a stranger, and then by who may": Life(
         [PLAIN],
-        ["a stranger ticks run", "tick run", "merge"],
+        ["wait", "a stranger ticks run", "wait", "tick run", "wait", "merge"],
         F.MERGED,
         is_proposed=True,
         runs=1,
@@ -37,7 +43,7 @@ DASHBOARD_LIVES: Mapping[str, Life] = {
     ),
     "run now is ticked while the dashboard is written": Life(
         [PLAIN],
-        ["tick run as it is written+somebody writes into it", "wait", "wait", "merge"],
+        ["wait", "tick run as it is written+somebody writes into it", "wait", "wait", "merge"],
         F.MERGED,
         is_proposed=True,
         runs=1,
@@ -46,7 +52,7 @@ DASHBOARD_LIVES: Mapping[str, Life] = {
     ),
     "retry is ticked after a refusal": Life(
         [PLAIN],
-        ["the rule is lifted+tick retry", "merge"],
+        ["wait", "the rule is lifted+tick retry", "wait", "merge"],
         F.MERGED,
         before=["a rule refuses"],
         runs=1,
@@ -55,7 +61,7 @@ DASHBOARD_LIVES: Mapping[str, Life] = {
     ),
     "retry is ticked on one that was left to people": Life(
         [PLAIN, ANSWER],
-        ["person pushes", "tick retry", "remark", "merge"],
+        ["person pushes", "wait", "tick retry", "wait", "remark", "merge"],
         F.MERGED,
         runs=2,
         settings=_SHOWN,
@@ -63,7 +69,15 @@ DASHBOARD_LIVES: Mapping[str, Life] = {
     ),
     "retry is ticked while the dashboard is written": Life(
         [PLAIN, ANSWER],
-        ["person pushes", "tick retry as it is written+somebody writes into it", "wait", "wait", "remark", "merge"],
+        [
+            "person pushes",
+            "wait",
+            "tick retry as it is written+somebody writes into it",
+            "wait",
+            "wait",
+            "remark",
+            "merge",
+        ],
         F.MERGED,
         runs=2,
         settings=_SHOWN,
@@ -88,7 +102,7 @@ DASHBOARD_LIVES: Mapping[str, Life] = {
     ),
     "a tick is taken back": Life(
         [PLAIN],
-        ["tick run+untick", "tick run", "merge"],
+        ["wait", "tick run+untick", "wait", "tick run", "wait", "merge"],
         F.MERGED,
         is_proposed=True,
         runs=1,
@@ -97,7 +111,7 @@ DASHBOARD_LIVES: Mapping[str, Life] = {
     ),
     "the dashboard cannot be written for a while": Life(
         [PLAIN],
-        ["writing the dashboard is refused once+tick run", "wait", "merge", "wait"],
+        ["wait", "writing the dashboard is refused once+tick run", "wait", "wait", "merge", "wait"],
         F.MERGED,
         is_proposed=True,
         runs=1,
@@ -106,7 +120,7 @@ DASHBOARD_LIVES: Mapping[str, Life] = {
     ),
     "a person closes the dashboard, and reopens it": Life(
         [PLAIN],
-        ["close the dashboard", "merge", "reopen the dashboard", "wait"],
+        ["wait", "close the dashboard", "merge", "reopen the dashboard", "wait"],
         F.MERGED,
         settings=_SHOWN,
         at_end=_WHOLE,
