@@ -162,7 +162,7 @@ async def _look_for_reverts(
     """Look through the bases of merged pull requests for commits that take them back; return how many do."""
     with ledger.write() as tx:
         pulls = ended_pulls.to_look_for_reverts(tx)
-        ended_pulls.record_look(tx, [pull.task_id for pull in pulls])
+        begun = ended_pulls.begin_look_for_reverts(tx, [pull.task_id for pull in pulls])
     reverted = 0
     for repository in dict.fromkeys(pull.repository for pull in pulls):
         try:
@@ -179,6 +179,8 @@ async def _look_for_reverts(
                     except GitError as error:  # such as one whose base is gone: it hides no other one
                         log.warning("%s#%d: whether it was taken back is not known: %s", repository, pull.number, error)
                 reverted += await _ask_about_reverts(ledger, client, repository, own)
+                with ledger.write() as tx:
+                    ended_pulls.end_look_for_reverts(tx, [pull.task_id for pull in own], begun)
         except (SquireError, TimeoutError) as error:
             log.warning("%s: whether a merge was taken back is not known: %s", repository, error)
     return reverted

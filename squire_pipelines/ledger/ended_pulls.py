@@ -230,3 +230,21 @@ def _columns_of(ending: JudgedEnding) -> Mapping[str, Any]:
 def record_look(tx: Transaction, task_ids: Collection[str]) -> None:
     """Record that these were looked at just now: judged in vain, or looked for reverts."""
     tx.execute(update(outcomes).where(outcomes.c.task_id.in_(task_ids)).values(judged_at=tx.now, updated_at=tx.now))
+
+
+def begin_look_for_reverts(tx: Transaction, task_ids: Collection[str]) -> datetime:
+    """Record that these are about to be looked for reverts; a look that does not end is tried again in ten minutes.
+
+    Returns:
+        What `end_look_for_reverts` wants to know.
+    """
+    due = tx.now - REVERTS_EVERY + _TRIED_AGAIN_AFTER
+    tx.execute(update(outcomes).where(outcomes.c.task_id.in_(task_ids)).values(judged_at=due, updated_at=tx.now))
+    return due
+
+
+def end_look_for_reverts(tx: Transaction, task_ids: Collection[str], begun: datetime) -> None:
+    """Record that these were looked for reverts; a push that came meanwhile has them looked at once more."""
+    row = outcomes.c
+    looked_at = update(outcomes).where(row.task_id.in_(task_ids), row.judged_at == begun)
+    tx.execute(looked_at.values(judged_at=tx.now, updated_at=tx.now))

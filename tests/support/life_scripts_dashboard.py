@@ -43,7 +43,7 @@ DASHBOARD_LIVES: Mapping[str, Life] = {
     ),
     "run now is ticked while the dashboard is written": Life(
         [PLAIN],
-        ["wait", "tick run as it is written+somebody writes into it", "wait", "wait", "merge"],
+        ["wait", "tick run as it is written+somebody writes into it", "wait", "wait", "wait", "merge"],
         F.MERGED,
         is_proposed=True,
         runs=1,

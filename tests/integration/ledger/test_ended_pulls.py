@@ -138,6 +138,30 @@ def test_a_push_that_takes_something_back_has_the_base_looked_through_at_once(le
         assert len(ended_pulls.to_look_for_reverts(tx)) == 1
 
 
+def test_a_look_for_reverts_that_dies_is_tried_soon_and_a_push_meanwhile_has_another(
+    ledger: Ledger, clock: Clock
+) -> None:
+    open_pull(ledger, 7)
+    with ledger.write() as tx:
+        end(tx, clock, 7, PullRequestState.MERGED)
+        (merged,) = ended_pulls.unjudged(tx)
+        ended_pulls.record_ending(tx, merged, UNCHANGED, merge_sha=MERGE)
+        ended_pulls.begin_look_for_reverts(tx, [merged.task_id])
+        assert ended_pulls.to_look_for_reverts(tx) == (), "a look is under way"
+    clock.now += timedelta(minutes=11)
+    with ledger.write() as tx:
+        assert len(ended_pulls.to_look_for_reverts(tx)) == 1, "it has died"
+        begun = ended_pulls.begin_look_for_reverts(tx, [merged.task_id])
+        ended_pulls.wake_reverts(tx, REPOSITORY, "main")
+        ended_pulls.end_look_for_reverts(tx, [merged.task_id], begun)
+        assert len(ended_pulls.to_look_for_reverts(tx)) == 1, "a push came meanwhile"
+        begun = ended_pulls.begin_look_for_reverts(tx, [merged.task_id])
+        ended_pulls.end_look_for_reverts(tx, [merged.task_id], begun)
+    clock.now += timedelta(minutes=11)
+    with ledger.read() as tx:
+        assert ended_pulls.to_look_for_reverts(tx) == ()
+
+
 def revert_by_pull(tx: Transaction, clock: Clock, number: int, *, by: int, base: str = "main") -> tuple[str, ...]:
     clock.now += timedelta(minutes=1)
     return pull_reverts.record_revert_pull(tx, REPOSITORY, [number], base_branch=base, at=clock.now, by=by, actor="x")
