@@ -27,11 +27,11 @@ SENSORS = (
 """All of Dagster's sensors that are ours; a test compares them with the definitions."""
 
 EVENTS = (
-    "check_run", "check_suite", "installation", "installation_repositories", "issue_comment", "issues", "ping",
-    "pull_request", "pull_request_review", "pull_request_review_comment", "pull_request_review_thread", "push",
-    "repository", "status", "workflow_job", "workflow_run",
+    "check_run", "check_suite", "collect", "collect_fresh", "installation", "installation_repositories",
+    "issue_comment", "issues", "ping", "pull_request", "pull_request_review", "pull_request_review_comment",
+    "pull_request_review_thread", "push", "repository", "status", "workflow_job", "workflow_run",
 )  # fmt: skip
-"""The kinds of deliveries that are counted by themselves."""
+"""The kinds of deliveries that are counted by themselves; `collect` and `collect_fresh` are requests of commands."""
 
 CODES = (
     "200", "201", "202", "204", "301", "302", "304", "400", "401", "403", "404", "405", "409", "422", "429", "500",

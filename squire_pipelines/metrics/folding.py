@@ -32,6 +32,7 @@ _MAX_TOTALS_BYTES = 8 * 2**20
 _LOCK_WAIT_S = 5.0
 _PAUSE_S = 0.02
 _LEFT_OVER_S = 3600.0
+_UNFINISHED = (NEW_SUFFIX, ".part")  # a file of a process, and those that are written whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ def _files(folder: Path) -> list[Path]:
         for entry in entries:
             if entry.name.startswith(PREFIX) and entry.name.endswith(SUFFIX):
                 paths.append(Path(entry.path))
-            elif entry.name.endswith(NEW_SUFFIX):
+            elif entry.name.endswith(_UNFINISHED):
                 _remove_leftover(Path(entry.path))
             if len(paths) == MAX_FILES:
                 break
@@ -118,7 +119,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _remove_leftover(path: Path) -> None:
-    """Remove what a process began to make and was killed before it counted."""
+    """Remove what a process began to make, and was killed before it had its name."""
     with contextlib.suppress(OSError):
         if time.time() - path.stat().st_mtime > _LEFT_OVER_S:
             path.unlink()

@@ -184,6 +184,19 @@ def test_a_damaged_file_breaks_nothing(tmp_path: Path, content: bytes) -> None:
     assert list(tmp_path.glob("process-*")) == []
 
 
+def test_what_killed_processes_never_finished_is_removed_after_a_while(tmp_path: Path) -> None:
+    old, new = tmp_path / ".totals.json.abc.part", tmp_path / "process-2.new"
+    for path in (old, new):
+        path.touch()
+    read_all(tmp_path)
+    assert old.exists()
+    os.utime(old, (0, 0))
+    os.utime(new, (0, 0))
+    read_all(tmp_path)
+    assert not old.exists()
+    assert not new.exists()
+
+
 def test_damaged_totals_are_put_aside(tmp_path: Path) -> None:
     (tmp_path / "totals.json").write_text('{"values": [1]}', encoding="utf-8")
     assert read_all(tmp_path).values == {}
