@@ -16,10 +16,21 @@ def _dashboard(forge: LifeForge) -> Ticket:
     return issues[-1]
 
 
+def is_shown(forge: LifeForge, action: str) -> bool:
+    """Return whether there is a dashboard with a box that does this."""
+    with forge.world.database.reading() as con:
+        issues = [issue for issue in store.issues(con, forge.hosted(con)) if DASHBOARD_MARK in issue.body]
+    return bool(issues and _boxes(issues[-1], action))
+
+
+def _boxes(issue: Ticket, action: str) -> list[str]:
+    return [line for line in issue.body.splitlines() if "<!-- squire box " in line and f" {action} " in line]
+
+
 def _tick(forge: LifeForge, action: str, login: str = "mara", *, permission: str = "write") -> None:
     """Tick the last box that does this."""
     issue = _dashboard(forge)
-    boxes = [line for line in issue.body.splitlines() if "<!-- squire box " in line and f" {action} " in line]
+    boxes = _boxes(issue, action)
     assert boxes, f"the dashboard has no box that does {action}"
     body = issue.body.replace(boxes[-1], boxes[-1].replace("[ ]", "[x]", 1))
     forge.act(login, permission=permission, number=issue.number, body=body)

@@ -8,6 +8,7 @@ from squire_forge.records import Delivery
 from squire_pipelines.ledger import bulk, followed_pulls, tasks
 from tests.support.ledgers import ALL_APPROVED, NONE_APPROVED, add_task, decide, list_tasks
 from tests.support.life_acts import ACTS
+from tests.support.life_acts_dashboard import is_shown
 from tests.support.life_checks import LifeChecks, Problem
 from tests.support.life_definition import Life
 from tests.support.life_squire import LifeSquire
@@ -81,6 +82,8 @@ class LifeRun:
             "retry": self._retry,
             "take up": self._take_up,
             "ask again": self._ask_again,
+            "tick stop, or cancel": self._stop,
+            "tick stop, if shown": lambda: self._stop(cancels=False),
         }
         if name in own:
             own[name]()
@@ -103,6 +106,16 @@ class LifeRun:
             for task in list_tasks(tx):
                 if task.id != self._task and task.status == "ready":
                     tasks.cancel(tx, task.id, actor="cli:mara", reason="not this")
+
+    def _stop(self, *, cancels: bool = True) -> None:
+        """Have a person stop what runs, on the dashboard, or at a terminal where a kill kept that from showing it."""
+        if is_shown(self._forge, "stop"):
+            ACTS["tick stop"](self._forge)
+        elif cancels:
+            with self._squire.ledger.write() as tx:
+                for task in list_tasks(tx):
+                    if task.status == "running":
+                        tasks.cancel(tx, task.id, actor="cli:mara", reason="not this")
 
     def _ask_again(self) -> None:
         """Have a person ask again on GitHub, or at a terminal where no comment comes to us without deliveries."""

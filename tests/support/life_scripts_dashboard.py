@@ -84,7 +84,7 @@ DASHBOARD_LIVES: Mapping[str, Life] = {
         at_end=_WHOLE,
     ),
     "stop is ticked while an agent mends it": Life(
-        [BAD, Work({STATE_FILE: GREEN}, meanwhile="tick stop+Squire follows")],
+        [BAD, Work({STATE_FILE: GREEN}, meanwhile="tick stop, or cancel+Squire follows")],
         ["nothing"],
         F.HANDED_OVER,
         "cancelled the work",
@@ -93,12 +93,12 @@ DASHBOARD_LIVES: Mapping[str, Life] = {
         at_end=_WHOLE,
     ),
     "stop is ticked, and nothing has become of it when the agent ends": Life(
-        [BAD, Work({STATE_FILE: GREEN}, meanwhile="tick stop")],
+        [BAD, Work({STATE_FILE: GREEN}, meanwhile="tick stop, if shown")],
         ["nothing", "merge"],
         F.MERGED,
         runs=2,
         settings=_SHOWN,
-        at_end=(*_WHOLE, "one box is refused"),
+        at_end=_WHOLE,
     ),
     "a tick is taken back": Life(
         [PLAIN],
