@@ -12,7 +12,6 @@ OLD_NAMES = {
     "start": ("tasks", "start"),
     "stop": ("tasks", "cancel"),
     "list": ("tasks", "list"),
-    "status": ("tasks", "show"),
     "logs": ("tasks", "logs"),
     "retry": ("tasks", "retry"),
     "followup": ("tasks", "followup"),
@@ -31,14 +30,11 @@ def _alias(old: str) -> click.Command:
     target = OLD_NAMES[old]
 
     def run(args: tuple[str, ...]) -> None:
-        words = target
-        if old == "status" and not [arg for arg in args if not arg.startswith("-")]:
-            words = ("tasks", "list")  # the old `status` without a task was an overview
-        note(f"`squire {old}` is now `squire {' '.join(words)}`")
+        note(f"`squire {old}` is now `squire {' '.join(target)}`")
         root = click.get_current_context().find_root()
         options = ["--config", str(root.params["config"])] if root.params.get("config") else []
         options += ["--verbose"] if root.params.get("verbose") else []
-        root.command.main([*options, *words, *args], prog_name="squire", standalone_mode=True)
+        root.command.main([*options, *target, *args], prog_name="squire", standalone_mode=True)
 
     argument = click.Argument(["args"], nargs=-1, type=click.UNPROCESSED)
     text = f"Run `squire {' '.join(target)}`, whose old name this is."
@@ -48,8 +44,8 @@ def _alias(old: str) -> click.Command:
     )
 
 
-new, start, stop, status, logs, retry, ps, watch, clean, followup = (
-    _alias(name) for name in ("new", "start", "stop", "status", "logs", "retry", "ps", "watch", "clean", "followup")
+new, start, stop, logs, retry, ps, watch, clean, followup = (
+    _alias(name) for name in ("new", "start", "stop", "logs", "retry", "ps", "watch", "clean", "followup")
 )
 list_ = _alias("list")
 

@@ -28,6 +28,7 @@ COMMANDS = {
         f"{_CLI}.dev:dev", "Run Dagster's UI and daemon, the receiver and the endpoint of metrics, until Ctrl-C."
     ),
     "doctor": Lazy(f"{_CLI}.doctor.command:doctor", "Check what Squire needs, and show the next step for each."),
+    "status": Lazy(f"{_CLI}.status:status", "Show what runs, what waits for what, and what is wrong."),
     "tasks": Lazy(f"{_CLI}.tasks:tasks", "List, show, approve, cancel, retry and watch tasks."),
     "schedules": Lazy(f"{_CLI}.schedules:schedules", "List, show, pause, resume and remove schedules of requests."),
     "signals": Lazy(f"{_CLI}.signals:signals", "Read the repositories, and list the signals that were seen."),
@@ -45,7 +46,7 @@ COMMANDS = {
     ),
 }
 # The old product's commands: they work, show their new names, and are not in the help.
-_OLD = ("new", "start", "stop", "list", "status", "logs", "retry", "ps", "watch", "clean", "followup", "steward")
+_OLD = ("new", "start", "stop", "list", "logs", "retry", "ps", "watch", "clean", "followup", "steward")
 ALIASES = {
     name: Lazy(f"{_CLI}.aliases:{'list_' if name == 'list' else name}", "Run a command by its old name.", hidden=True)
     for name in _OLD

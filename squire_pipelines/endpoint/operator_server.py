@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 from types import FrameType
 
+from squire_pipelines.endpoint.health_routes import health_routes
 from squire_pipelines.endpoint.home_readings import HomeReadings
 from squire_pipelines.endpoint.routes import create_app
 from squire_pipelines.endpoint.snapshot import Snapshot
@@ -16,6 +17,7 @@ from squire_pipelines.observability.logging import Component, get_logger, set_le
 from squire_pipelines.reloading.in_force import InForce, SettingsInForce, settings_in_force
 from squire_pipelines.reloading.process_status import StatusFile, status_of
 from squire_pipelines.reloading.watch import SettingsWatch
+from squire_pipelines.runtime.health import HealthWatch
 from squire_pipelines.sections.observability import ObservabilitySettings
 from squire_pipelines.server_connections import ConnectionLimits
 from squire_pipelines.settings.restarts import Part
@@ -74,7 +76,8 @@ def serve(in_force: SettingsInForce, *, waits_for_port: bool, announce: Callable
             status.write(status_of(in_force, Part.ENDPOINT))
 
         follow(in_force.state)
-        with SettingsWatch(in_force, after_look=follow):
+        # Looked at also while the port is waited for: alerts follow from it.
+        with SettingsWatch(in_force, after_look=follow), HealthWatch(lambda: in_force.settings) as health:
             if waits_for_port:
                 listener = listen_patiently(settings, stop=stop)
             else:
@@ -82,7 +85,7 @@ def serve(in_force: SettingsInForce, *, waits_for_port: bool, announce: Callable
             if listener is None:
                 return
             with listener, closing(HomeReadings(in_force)) as readings, _snapshot(readings, in_force) as snapshot:
-                app = create_app(metrics=snapshot.text)
+                app = create_app(metrics=snapshot.text, others=health_routes(lambda: health.conditions))
                 server = AnnouncingServer(
                     app, listener, announce=announce, component=Component.ENDPOINT, limits=_LIMITS
                 )

@@ -1,26 +1,21 @@
-"""Which probes there are: those that ask nothing but this machine and the ledger, and those that ask services."""
+"""All probes but the daemon's, which needs Dagster: see `runtime.health`."""
 
 from squire_pipelines.health.engine_probe import engine_probe
 from squire_pipelines.health.github_probe import github_probe
-from squire_pipelines.health.ledger_probe import ledger_probe
+from squire_pipelines.health.local_probes import local_probes
 from squire_pipelines.health.looks import JumpWatch
-from squire_pipelines.health.machine_probes import ClockComparison, disk_probe, look_at_clock
+from squire_pipelines.health.machine_probes import ClockComparison, look_at_clock
 from squire_pipelines.health.model_probe import model_probe
 from squire_pipelines.health.probe import Probe
-from squire_pipelines.health.service_probes import code_server_probe, receiver_probe, settings_probe
+from squire_pipelines.health.service_probes import code_server_probe, receiver_probe
 from squire_pipelines.settings.model import Settings
 
 _CLOCK_EVERY_S = 15.0
 _CLOCK_TIMEOUT_S = 5.0
 
 
-def local_probes(settings: Settings) -> tuple[Probe, ...]:
-    """Return the probes that are done in milliseconds: they ask nothing beyond this machine and the ledger."""
-    return (settings_probe(settings), ledger_probe(settings), disk_probe(settings))
-
-
 class LibraryProbes:
-    """All probes but the daemon's, which needs Dagster: see `runtime.health`. Keeps what one look hands to the next."""
+    """Makes the probes, and keeps what one look hands to the next."""
 
     def __init__(self) -> None:
         self._jumps = JumpWatch()

@@ -57,25 +57,27 @@ def look_at_github(
     timeout_s = min(settings.github.timeout_s, _ANSWER_TIMEOUT_S)
     facts = GitHubFacts(settings.github.api_url, None, is_app=settings.github.app_id is not None)
     access: AppAccess | TokenAccess | None = None
+    unusable: ConditionState | None = None
     try:
         access = _access(settings)
     except PassphraseError:
         facts = replace(facts, locked=True)
     except ConfigError as error:
-        facts = replace(facts, locked=True)  # what it cannot show is none of GitHub's
         unusable = ConditionState.down(error.message, error.hint)
-        facts, offset_s = _ask(facts, None, timeout_s, now)
-        note_offset(offset_s)
-        return {"github": github_state(facts), "github_token": unusable}
     secret = access.secret if isinstance(access, TokenAccess) else None
-    facts = replace(facts, has_credential=facts.locked or secret is not None or isinstance(access, AppAccess))
+    moment = datetime.fromtimestamp(now(), UTC)
+    if access is not None and access.is_anonymous:
+        # Nobody is asked for whom Squire has no access: no token may be meant, as where nothing is set up yet.
+        note_offset(None)
+        missing = credential_state(replace(facts, has_credential=False), now=moment)
+        return {"github_token": missing} if missing is not None and settings.repositories else {}
     facts, offset_s = _ask(facts, secret, timeout_s, now)
     note_offset(offset_s)
     states = {"github": github_state(facts)}
     if isinstance(access, AppAccess):
         facts = _ask_as_app(facts, access)
-    moment = datetime.fromtimestamp(now(), UTC)
-    if (credential := credential_state(facts, now=moment)) is not None:
+    credential = unusable or credential_state(facts, now=moment)
+    if credential is not None:
         states["github_token"] = credential
     return states
 

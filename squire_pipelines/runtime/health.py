@@ -6,17 +6,21 @@ from types import TracebackType
 from typing import Self
 
 from squire_pipelines.domain.conditions import Condition
-from squire_pipelines.health.all_probes import LibraryProbes, local_probes
+from squire_pipelines.health.all_probes import LibraryProbes
 from squire_pipelines.health.looks import HealthLooks
 from squire_pipelines.health.probe import Probe
+from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.observability.logging import Component, get_logger
-from squire_pipelines.runtime.daemon_probe import daemon_probe, daemon_process_probe
+from squire_pipelines.observability.secret_uses import record_secret_uses
+from squire_pipelines.runtime.daemon_probe import daemon_probe
 from squire_pipelines.settings.model import Settings
 
 LOOK_EVERY_S = 10.0
 """How often it is looked which probe is due; each has its own interval, of at most two minutes."""
 
 _STOP_WITHIN_S = 2.0
+_RECORD_EVERY_S = 3600.0
+_BUSY_TIMEOUT_S = 3.0
 _log = get_logger(Component.PIPELINE)
 
 
@@ -24,11 +28,6 @@ def all_probes(settings: Callable[[], Settings]) -> Callable[[], Sequence[Probe]
     """Return what gives all probes, by the settings as they are at each look."""
     library = LibraryProbes()
     return lambda: (*library.of(settings()), daemon_probe(settings()))
-
-
-def quick_probes(settings: Settings) -> tuple[Probe, ...]:
-    """Return the probes that together take a tenth of a second: nothing beyond this machine and the ledger is asked."""
-    return (*local_probes(settings), daemon_process_probe(settings))
 
 
 class HealthWatch:
@@ -47,6 +46,7 @@ class HealthWatch:
         after_look: Callable[[tuple[Condition, ...]], None] = lambda _: None,
         every_s: float = LOOK_EVERY_S,
     ) -> None:
+        self._settings = settings
         self._looks = HealthLooks(settings().home, all_probes(settings))
         self._after_look = after_look
         self._every_s = every_s
@@ -71,8 +71,21 @@ class HealthWatch:
     def _run(self) -> None:
         while True:
             try:
-                self._after_look(self._looks.look())
+                conditions = self._looks.look()
+                self._record_uses(conditions)
+                self._after_look(conditions)
             except Exception:  # noqa: BLE001 - the next look may do better, and an end of the looks would be noticed late
                 _log.exception("look at conditions failed")
             if self._stop.wait(self._every_s):
                 return
+
+    def _record_uses(self, conditions: tuple[Condition, ...]) -> None:
+        """Record in the audit trail, once an hour, which secrets the probes have read."""
+        schema = next((condition for condition in conditions if condition.name == "schema"), None)
+        if schema is None or not schema.is_ok:
+            return
+        ledger = Ledger(self._settings().resolved_ledger_url, busy_timeout_s=_BUSY_TIMEOUT_S)
+        try:
+            record_secret_uses(ledger, actor="health", every_s=_RECORD_EVERY_S)
+        finally:
+            ledger.close()

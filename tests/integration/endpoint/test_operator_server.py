@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -31,12 +32,12 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Start an endpoint of a home of its own, and kill it in the end."""
     processes: list[subprocess.Popen[str]] = []
 
-    def start_process(*argv: str, port: int = 0) -> subprocess.Popen[str]:
+    def start_process(*argv: str, port: int = 0, **variables: str) -> subprocess.Popen[str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("SQUIRE_")}
         own = {"SQUIRE_HOME": str(tmp_path), "SQUIRE_OBSERVABILITY__PORT": str(port)}
         process = subprocess.Popen(
             [sys.executable, "-m", *argv],
-            env=kept | own,
+            env=kept | own | variables,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -71,6 +72,23 @@ def test_the_process_serves_metrics_that_prometheus_can_read_until_it_is_asked_t
     assert httpx.post(f"{url}/metrics", timeout=PATIENCE_S).status_code == 405
     process.send_signal(signal.SIGTERM)
     assert process.wait(PATIENCE_S) == 0
+
+
+def test_the_process_looks_at_everything_and_says_how_it_is(start: Start) -> None:
+    agent = {"SQUIRE_AGENT__KIND": "command", "SQUIRE_AGENT__COMMAND": '["true"]', "SQUIRE_AGENT__RUNNER": "local"}
+    process = start("squire_pipelines.endpoint", **agent)
+    assert process.stdout is not None
+    url = json.loads(process.stdout.readline())["url"]
+    assert httpx.get(f"{url}/healthz", timeout=PATIENCE_S).json() == {"ok": True}
+    deadline = time.monotonic() + PATIENCE_S
+    while (answer := httpx.get(f"{url}/readyz", timeout=PATIENCE_S)).status_code != 200:
+        assert time.monotonic() < deadline, answer.text
+        time.sleep(0.1)
+    document = answer.json()
+    levels = {condition["name"]: condition["level"] for condition in document["conditions"]}
+    assert (document["ready"], document["level"]) == (True, "degraded")
+    assert levels.pop("daemon") == "degraded"  # none runs in this home
+    assert levels == dict.fromkeys(("settings", "ledger", "disk", "clock", "engine", "models"), "ok")
 
 
 def test_the_command_says_which_setting_names_a_port_in_use_and_ends(start: Start) -> None:

@@ -16,7 +16,8 @@ from squire_pipelines.health.engine_probe import agents_of, look_at_engine
 from squire_pipelines.health.ledger_probe import look_at_ledger
 from squire_pipelines.health.machine_probes import look_at_clock, look_at_disks
 from squire_pipelines.health.process_records import process_facts, process_start_time
-from squire_pipelines.health.service_probes import look_at_code_server, look_at_receiver, look_at_settings
+from squire_pipelines.health.service_probes import look_at_code_server, look_at_receiver
+from squire_pipelines.health.settings_probe import look_at_settings
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.runtime.daemon_probe import look_at_daemon
 from squire_pipelines.runtime.ports import free_port

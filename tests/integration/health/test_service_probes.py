@@ -57,9 +57,12 @@ def test_a_token_that_lapses_soon_is_degraded(
     assert "lapses at" in states["github_token"].reason
 
 
-def test_the_clock_is_compared_with_the_answers_date(configure: Configure, upstream: DirectedProvider) -> None:
+def test_the_clock_is_compared_with_the_answers_date(
+    configure: Configure, upstream: DirectedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
     upstream.answer = plain(200, {}, {"date": formatdate(usegmt=True)})
     offsets: list[float | None] = []
+    monkeypatch.setenv("SQUIRE_GITHUB_TOKEN", TOKEN)
     settings = configure(f'[github]\napi_url = "{upstream.url}"\n')
     look_at_github(settings, offsets.append, now=lambda: time.time() + 3600)
     assert offsets[0] is not None
@@ -77,11 +80,14 @@ def test_github_that_is_not_there_is_doubtful_and_says_nothing_of_the_token(
     assert offsets == [None]
 
 
-def test_no_token_is_named_as_what_is_missing(configure: Configure, upstream: DirectedProvider) -> None:
-    upstream.answer = plain(200, {})
-    states = look_at_github(configure(f'[github]\napi_url = "{upstream.url}"\n'))
+def test_without_a_token_nobody_is_asked_and_it_is_named_where_there_is_something_to_do(
+    configure: Configure, upstream: DirectedProvider
+) -> None:
+    section = f'[github]\napi_url = "{upstream.url}"\n'
+    assert look_at_github(configure(section)) == {}
+    states = look_at_github(configure(f'repositories = ["acme/shop"]\n{section}'))
     assert states["github_token"].level is DOWN
-    assert "authorization" not in upstream.seen[0].headers
+    assert upstream.seen == []
 
 
 @pytest.mark.parametrize(

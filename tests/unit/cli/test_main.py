@@ -88,7 +88,7 @@ def test_a_wrong_option_is_2_with_the_way_to_the_help() -> None:
 def test_a_mistyped_command_is_2_with_the_likely_one() -> None:
     result = CliRunner().invoke(cli, ["taks"], prog_name="squire")
     assert result.exit_code == 2
-    assert "there is no command 'taks'; did you mean tasks?" in result.stderr
+    assert "there is no command 'taks'; did you mean tasks or status?" in result.stderr
     assert CliRunner().invoke(cli, ["--nonsense"]).exit_code == 2
 
 

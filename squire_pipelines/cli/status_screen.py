@@ -1,0 +1,177 @@
+"""The screen of `squire status` as lines of text: what fits into the height, and nothing that is wrong is left out.
+
+Pure: it neither reads nor writes anything.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from textwrap import TextWrapper
+
+from squire_pipelines.cli.status_facts import StatusFacts, WaitGroup
+from squire_pipelines.cli.text import age, counted, duration
+from squire_pipelines.domain.conditions import HealthLevel
+from squire_pipelines.domain.terminal_text import one_line
+from squire_pipelines.ledger.overview import ListedPullRequest, OpenAttempt
+
+MIN_HEIGHT = 24
+_LEAST_ROWS = 2
+_IN_FULL = 3
+_LEAST_WIDTH = 20
+_HANGING = f"{'':<11}"
+_MAX_PROBLEM = 600
+_STYLES = {HealthLevel.OK: "green", HealthLevel.DEGRADED: "yellow", HealthLevel.DOWN: "red"}
+
+
+@dataclass(frozen=True, slots=True)
+class ScreenLine:
+    """One line: its text behind some blanks or a number, and its color where it has one."""
+
+    text: str
+    color: str | None = None
+    is_bold: bool = False
+    indent: str = ""
+
+    def cut(self, width: int) -> "ScreenLine":
+        """Return the line, cleaned and no wider than `width`."""
+        text = one_line(self.text, limit=max(1, width - len(self.indent)))
+        return replace(self, text=f"{self.indent}{text}", indent="")
+
+
+@dataclass(frozen=True, slots=True)
+class _ScreenSection:
+    """A heading with rows, of which those that have no room are counted; `command` lists all of them."""
+
+    heading: str
+    rows: Sequence[ScreenLine]
+    total: int
+    command: str
+
+
+def screen_lines(facts: StatusFacts, *, width: int = 80, height: int = MIN_HEIGHT) -> tuple[ScreenLine, ...]:
+    """Return the lines of the screen, none wider than `width`.
+
+    As many as fit into `height`, which counts as at least 24; more only where more things are wrong than fit.
+    """
+    head = list(_head(facts))
+    problems = list(_problems(facts, width))
+    foot = list(_foot(facts, width))
+    sections = [] if facts.work is None else list(_sections(facts))
+    room = max(height, MIN_HEIGHT) - 1 - len(head) - len(problems) - len(foot) - len(sections)
+    lines = head
+    for section, rows in zip(sections, _shares([len(section.rows) for section in sections], room), strict=True):
+        lines += _section_lines(section, rows)
+    lines += [*problems, *foot]
+    return tuple(line.cut(width) for line in lines)
+
+
+def _shares(wanted_rows: Sequence[int], room: int) -> list[int]:
+    """Share out `room` among sections: each gets the same until it has all of its rows, and at least two."""
+    shares = [0] * len(wanted_rows)
+    left = max(room, 0)
+    while left > 0 and any(share < most for share, most in zip(shares, wanted_rows, strict=True)):
+        for place, most in enumerate(wanted_rows):
+            if left > 0 and shares[place] < most:
+                shares[place] += 1
+                left -= 1
+    return [min(most, max(share, _LEAST_ROWS)) for share, most in zip(shares, wanted_rows, strict=True)]
+
+
+def _head(facts: StatusFacts) -> Iterator[ScreenLine]:
+    level = facts.level
+    yield ScreenLine(
+        f"Squire is {level} · {facts.now:%Y-%m-%d %H:%M:%S} UTC · {facts.home}", _STYLES[level], is_bold=True
+    )
+    if facts.problem:
+        yield ScreenLine(f"the work cannot be read: {facts.problem}", "red")
+
+
+def _sections(facts: StatusFacts) -> Iterator[_ScreenSection]:
+    work = facts.work
+    if work is None:
+        return
+    now = work.now
+    running = [_attempt_line(attempt, now) for attempt in work.attempts]
+    yield _ScreenSection("Running", running, work.attempts_total, "squire tasks list --status running")
+    waiting = [_wait_line(group, now) for group in facts.waits]
+    heading = "Waiting" if work.counts["ready"] == facts.waits_read else f"Waiting (by the first {facts.waits_read})"
+    yield _ScreenSection(heading, waiting, work.counts["ready"], "squire tasks list --status ready")
+    proposed = []
+    if work.counts["proposed"]:
+        waited = age(work.oldest_proposal, now)
+        text = f"for your approval, the oldest for {waited}: `squire tasks list --status proposed`"
+        proposed = [ScreenLine(text, "yellow", indent="  ")]
+    yield _ScreenSection("Proposed", proposed, work.counts["proposed"], "")
+    pulls = [_pull_line(one, now) for one in work.pulls]
+    yield _ScreenSection("Open pull requests", pulls, work.pulls_total, "squire tasks list --status succeeded")
+
+
+def _section_lines(section: _ScreenSection, most: int) -> Iterator[ScreenLine]:
+    shown = section.rows[:most]
+    left = len(section.rows) - len(shown)
+    more = f"; {left} more lines: `{section.command}`" if left and section.command else ""
+    yield ScreenLine(f"{section.heading}: {section.total or 'none'}{more}", is_bold=True)
+    yield from shown
+
+
+def _attempt_line(attempt: OpenAttempt, now: datetime) -> ScreenLine:
+    tries = f", attempt {attempt.number}" if attempt.number > 1 else ""
+    state = "" if attempt.status == "running" else f"{attempt.status}, "
+    text = f"{state}{attempt.agent or 'agent'} {attempt.repository} {attempt.task_id}{tries}: {attempt.title}"
+    return ScreenLine(text, indent=f"{age(attempt.since, now):>8} ")
+
+
+def _wait_line(group: WaitGroup, now: datetime) -> ScreenLine:
+    until = ""
+    if group.until is not None and group.until > now:
+        until = f", the first for {duration((group.until - now).total_seconds())} more"
+    return ScreenLine(f"for {group.text}{until}", indent=f"{group.tasks:>8} ")
+
+
+def _pull_line(pull: ListedPullRequest, now: datetime) -> ScreenLine:
+    reason = f" ({pull.reason})" if pull.reason else ""
+    text = f"{pull.repository}#{pull.number} waits for {pull.waits_for}{reason}"
+    return ScreenLine(text, "yellow" if pull.needs_a_person else None, indent=f"{age(pull.since, now):>8} ")
+
+
+def _problems(facts: StatusFacts, width: int) -> Iterator[ScreenLine]:
+    wrong = sorted(facts.wrong, key=lambda condition: -condition.level.severity)
+    if not wrong:
+        return
+    yield ScreenLine(f"Wrong: {len(wrong)}", is_bold=True)
+    most = 2 if len(wrong) <= _IN_FULL else 1
+    for condition in wrong:
+        color = _STYLES[condition.level]
+        name = condition.name.replace("_", " ")
+        text = f"{name}, {age(condition.since, facts.now)}: {condition.reason}"
+        yield from _wrapped(text, f"  {condition.level:<8} ", width, most, color)
+        if condition.hint:
+            yield from _wrapped(f"next: {condition.hint}", _HANGING, width, most, None)
+
+
+def _wrapped(
+    text: str, first: str, width: int, most: int, color: str | None, *, hanging: str = _HANGING
+) -> Iterator[ScreenLine]:
+    """Yield a text in at most so many lines; the last one ends with dots where there is more."""
+    room = max(_LEAST_WIDTH, width - len(hanging))
+    wrapper = TextWrapper(room, max_lines=most, placeholder=" …")
+    for place, line in enumerate(wrapper.wrap(one_line(text, limit=_MAX_PROBLEM))):
+        yield ScreenLine(line, color, indent=hanging if place else first)
+
+
+def _foot(facts: StatusFacts, width: int) -> Iterator[ScreenLine]:
+    asked = [condition for condition in facts.conditions if condition not in facts.stale]
+    well = ", ".join(condition.name.replace("_", " ") for condition in asked if condition.is_ok)
+    if well:
+        yield from _wrapped(f"Well: {well}", "", width, _IN_FULL, "green", hanging="      ")
+    if facts.stale:
+        ages = max(condition.age_s(facts.now) for condition in facts.stale)
+        names = ", ".join(condition.name.replace("_", " ") for condition in facts.stale)
+        text = f"Not looked at for up to {duration(ages)}: {names}; `squire status --now` asks"
+        yield ScreenLine(text, "yellow")
+    if facts.unknown:
+        names = ", ".join(name.replace("_", " ") for name in facts.unknown)
+        yield ScreenLine(f"Never looked at: {names}; `squire status --now` asks", "yellow")
+    if asked:
+        oldest = max(condition.age_s(facts.now) for condition in asked)
+        yield ScreenLine(f"Facts: {counted(len(asked), 'condition')}, at most {duration(oldest)} old")
