@@ -32,6 +32,7 @@ MAX_WAITING = 200
 _BUSY_TIMEOUT_S = 3.0
 _MAX_ASKED_REPOSITORIES = 10
 _BY_TEXT = frozenset({WaitKind.BUDGET, WaitKind.CAP, WaitKind.SETTINGS, WaitKind.REPOSITORY, WaitKind.START})
+_NEEDED = (("disk", "room"), ("daemon", "the daemon"), ("engine", "the container engine"), ("models", "a model"))
 _IN_GENERAL: Mapping[str, str] = {
     WaitKind.DEPENDENCY: "tasks that they depend on",
     WaitKind.TIME: "their time",
@@ -221,7 +222,12 @@ class _StartWaits:
         running_there = sum(attempt.repository == repository for attempt in self._work.attempts)
         if running_there >= settings.dispatch.max_per_repository:
             yield f"a free slot in {repository}: {running_there} of {settings.dispatch.max_per_repository} are taken"
-        for name, text in (("daemon", "the daemon"), ("engine", "the container engine"), ("models", "a model")):
+        for name, text in (
+            ("disk", "room"),
+            ("daemon", "the daemon"),
+            ("engine", "the container engine"),
+            ("models", "a model"),
+        ):
             condition = self._conditions.get(name)
             if condition is not None and (_is_down(condition) or (name == "daemon" and not condition.is_ok)):
                 yield f"{text}: {condition.reason}"

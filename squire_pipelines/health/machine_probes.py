@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from squire_pipelines.domain.condition_rules import ClockFacts, DiskFacts, clock_state, disk_state
+from squire_pipelines.domain.conditions import HealthLevel
 from squire_pipelines.health.machine_steps import clock_step
 from squire_pipelines.health.probe import Probe, States
 from squire_pipelines.home import why_not_writable
@@ -21,17 +22,23 @@ def disk_probe(settings: Settings) -> Probe:
     return Probe("disk", ("disk",), _EVERY_S, _TIMEOUT_S, lambda: look_at_disks(settings))
 
 
-def look_at_disks(settings: Settings, *, statvfs: StatVfs = os.statvfs) -> States:
+def look_at_disks(settings: Settings, *, statvfs: StatVfs | None = None) -> States:
     """Look at the disks of the home's folders and of the ledger's file, at each disk once.
 
     Args:
         settings: Say where the folders are.
-        statvfs: Asks the system, as `os.statvfs` does.
+        statvfs: Asks the system; by default `os.statvfs`.
     """
     home = settings.home
     ledger = settings.ledger_file
     folders = (home.data, home.state, home.cache, *((ledger.parent,) if ledger is not None else ()))
-    return {"disk": disk_state(list(_disks(folders, statvfs)))}
+    return {"disk": disk_state(list(_disks(folders, statvfs or os.statvfs)))}
+
+
+def why_disk_is_full(settings: Settings) -> str | None:
+    """Return why nothing should be begun that writes to the disk; None where there is room."""
+    state = look_at_disks(settings)["disk"]
+    return state.reason if state.level is HealthLevel.DOWN else None
 
 
 def _disks(folders: tuple[Path, ...], statvfs: StatVfs) -> Iterator[DiskFacts]:

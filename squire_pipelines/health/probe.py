@@ -53,6 +53,7 @@ class ProbeRunner:
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._running: set[str] = set()
+        self._failing: set[str] = set()
 
     def run(self, probes: Sequence[Probe]) -> Iterator[tuple[Probe, States]]:
         """Yield what each probe has seen, as soon as it is there."""
@@ -82,7 +83,7 @@ class ProbeRunner:
 
         def run() -> None:
             try:
-                states = _states_of(probe)
+                states = self._states_of(probe)
             finally:
                 with self._lock:
                     self._running.discard(probe.name)
@@ -91,16 +92,23 @@ class ProbeRunner:
         threading.Thread(target=run, name=f"probe-{probe.name}", daemon=True).start()
         return True
 
-
-def _states_of(probe: Probe) -> States:
-    try:
-        return probe.run()
-    except SquireError as error:
-        return {probe.conditions[0]: ConditionState.down(error.message, error.hint, is_doubtful=True)}
-    except Exception as error:  # noqa: BLE001 - a fault of ours in one probe must not end the looks at all others
-        _log.exception("probe failed", probe=probe.name)
-        reason = f"it could not be looked at: {type(error).__name__}"
-        return {probe.conditions[0]: ConditionState.degraded(reason, "a fault of Squire's; its log has the traceback")}
+    def _states_of(self, probe: Probe) -> States:
+        try:
+            states = probe.run()
+        except SquireError as error:
+            states = {probe.conditions[0]: ConditionState.down(error.message, error.hint, is_doubtful=True)}
+        except Exception as error:  # noqa: BLE001 - a fault of ours in one probe must not end the looks at all others
+            with self._lock:
+                is_new = probe.name not in self._failing
+                self._failing.add(probe.name)
+            if is_new:  # and not at each look of a year
+                _log.exception("probe failed", probe=probe.name)
+            reason = f"it could not be looked at: {type(error).__name__}"
+            hint = "a fault of Squire's; the log of the process that looks has the traceback"
+            return {probe.conditions[0]: ConditionState.degraded(reason, hint)}
+        with self._lock:
+            self._failing.discard(probe.name)
+        return states
 
 
 def _unanswered(probe: Probe) -> States:

@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from sqlalchemy.exc import SQLAlchemyError
+
+from squire_pipelines.domain.conditions import ConditionState, worst_state
 from squire_pipelines.domain.service_rules import DaemonFacts, ProcessFacts, SensorFacts, daemon_state, sensors_state
 from squire_pipelines.health.probe import Probe, States
 from squire_pipelines.health.process_records import process_facts
@@ -47,8 +50,14 @@ def look_at_daemon(home: Home, *, now: Callable[[], float] = time.time) -> State
     import dagster as dg  # noqa: PLC0415 - over a second, which only this needs
 
     folder = str(home.dagster)
-    with dg.DagsterInstance.from_config(folder) if home.dagster.exists() else dg.DagsterInstance.get() as instance:
-        return _states(instance, process, now())
+    try:
+        with dg.DagsterInstance.from_config(folder) if home.dagster.exists() else dg.DagsterInstance.get() as instance:
+            return _states(instance, process, now())
+    except (SQLAlchemyError, OSError) as error:  # a full disk, or a server that is away
+        reason = f"Dagster's storage does not answer: {_first_line(str(error))}"
+        process_alone = daemon_state(DaemonFacts(process))
+        storage = ConditionState.degraded(reason, "look at the disk, or at the server that `dagster.yaml` names")
+        return {"daemon": worst_state((process_alone, storage)) or storage}
 
 
 def _states(instance: "dg.DagsterInstance", process: ProcessFacts, now: float) -> States:

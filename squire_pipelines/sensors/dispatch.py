@@ -46,9 +46,14 @@ def dispatch(
     from squire_pipelines.execution import step_executor
     from squire_pipelines.execution.following import begin_work
     from squire_pipelines.execution.repository_settings import repository_settings
+    from squire_pipelines.health.machine_probes import why_disk_is_full
     from squire_pipelines.ledger import repositories
 
     tick = Deadline.after(intervals.TICK_S)
+    if (full := why_disk_is_full(settings)) is not None:
+        # What would be begun could not end: its log, its clone and the ledger's rows need room.
+        yield dg.SkipReason(f"nothing is dispatched: {full}")
+        return
     step_executor.check_executor(settings)
     with ledger.read() as tx:
         replaced = repositories.replaced(tx)

@@ -1,9 +1,11 @@
 """Dispatching attempts, and reaping those that nobody holds any more."""
 
+import os
 import socket
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -47,6 +49,25 @@ def test_a_request_that_was_lost_is_repeated_with_the_same_key_until_it_is_claim
     tick = quiet_pipeline.sensor(dispatch)
     assert tick.run_requests == []
     assert tick.skip_message == "no task is due, or all slots are taken"
+
+
+def test_a_full_disk_stops_dispatch_until_there_is_room_again(
+    quiet_pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task_id = add_task(quiet_pipeline.ledger, repository=LEDGERLIB)
+
+    def full(path: Path) -> os.statvfs_result:
+        status = list(statvfs(path))
+        status[4] = 0  # f_bavail
+        return os.statvfs_result(status)
+
+    statvfs = os.statvfs
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "statvfs", full)
+        tick = quiet_pipeline.sensor(dispatch)
+    assert tick.run_requests == []
+    assert "nothing is dispatched: the disk of" in (tick.skip_message or "")
+    assert [request.run_key for request in quiet_pipeline.sensor(dispatch).run_requests] == [f"{task_id}-1"]
 
 
 def test_a_task_that_becomes_ready_during_a_tick_is_dispatched_by_it(

@@ -3,6 +3,8 @@
 import threading
 import time
 
+import pytest
+
 from squire_pipelines.domain.conditions import ConditionState, HealthLevel
 from squire_pipelines.errors import EngineError
 from squire_pipelines.health.probe import Probe, ProbeRunner, States
@@ -53,6 +55,20 @@ def test_an_error_of_ours_is_the_conditions_reason_and_a_fault_of_ours_says_so()
     assert results["clock"].level is HealthLevel.DEGRADED
     assert "ZeroDivisionError" in results["clock"].reason
     assert results["disk"] == WELL["disk"]
+
+
+def test_a_fault_of_ours_is_logged_once_until_it_is_over(caplog: pytest.LogCaptureFixture) -> None:
+    faults = [ZeroDivisionError, ZeroDivisionError, None, KeyError]
+
+    def run() -> States:
+        if (fault := faults.pop(0)) is not None:
+            raise fault
+        return WELL
+
+    runner = ProbeRunner()
+    for _ in range(4):
+        list(runner.run([Probe("disk", ("disk",), 1, 5, run)]))
+    assert [record.getMessage() for record in caplog.records] == ["probe failed", "probe failed"]
 
 
 def test_a_late_answer_of_an_earlier_look_is_dropped_and_the_probe_runs_again_afterwards() -> None:
