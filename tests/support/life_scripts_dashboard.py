@@ -25,7 +25,7 @@ DASHBOARD_LIVES: Mapping[str, Life] = {
     ),
     "run now is ticked": Life(
         [PLAIN],
-        ["wait", "tick run", "wait", "merge"],
+        ["wait", "tick run", "wait", "wait", "merge"],
         F.MERGED,
         is_proposed=True,
         runs=1,
@@ -34,7 +34,7 @@ DASHBOARD_LIVES: Mapping[str, Life] = {
     ),
     "run now is ticked by a stranger, and then by who may": Life(
         [PLAIN],
-        ["wait", "a stranger ticks run", "wait", "tick run", "wait", "merge"],
+        ["wait", "a stranger ticks run", "wait", "tick run", "wait", "wait", "merge"],
         F.MERGED,
         is_proposed=True,
         runs=1,
@@ -43,7 +43,7 @@ DASHBOARD_LIVES: Mapping[str, Life] = {
     ),
     "run now is ticked while the dashboard is written": Life(
         [PLAIN],
-        ["wait", "tick run as it is written+somebody writes into it", "wait", "wait", "wait", "merge"],
+        ["wait", "tick run as it is written+somebody writes into it", "wait", "wait", "wait", "wait", "merge"],
         F.MERGED,
         is_proposed=True,
         runs=1,
@@ -52,7 +52,7 @@ DASHBOARD_LIVES: Mapping[str, Life] = {
     ),
     "retry is ticked after a refusal": Life(
         [PLAIN],
-        ["wait", "the rule is lifted+tick retry", "wait", "merge"],
+        ["wait", "the rule is lifted+tick retry", "wait", "wait", "merge"],
         F.MERGED,
         before=["a rule refuses"],
         runs=1,
@@ -61,7 +61,7 @@ DASHBOARD_LIVES: Mapping[str, Life] = {
     ),
     "retry is ticked on one that was left to people": Life(
         [PLAIN, ANSWER],
-        ["person pushes", "wait", "tick retry", "wait", "remark", "merge"],
+        ["person pushes", "wait", "tick retry", "wait", "wait", "remark", "merge"],
         F.MERGED,
         runs=2,
         settings=_SHOWN,
@@ -102,7 +102,7 @@ DASHBOARD_LIVES: Mapping[str, Life] = {
     ),
     "a tick is taken back": Life(
         [PLAIN],
-        ["wait", "tick run+untick", "wait", "tick run", "wait", "merge"],
+        ["wait", "tick run+untick", "wait", "tick run", "wait", "wait", "merge"],
         F.MERGED,
         is_proposed=True,
         runs=1,
@@ -111,7 +111,7 @@ DASHBOARD_LIVES: Mapping[str, Life] = {
     ),
     "the dashboard cannot be written for a while": Life(
         [PLAIN],
-        ["wait", "writing the dashboard is refused once+tick run", "wait", "wait", "merge", "wait"],
+        ["wait", "writing the dashboard is refused once+tick run", "wait", "wait", "wait", "merge", "wait"],
         F.MERGED,
         is_proposed=True,
         runs=1,
