@@ -4,6 +4,8 @@ import asyncio
 import base64
 import binascii
 import contextlib
+import os
+import signal
 from collections.abc import AsyncIterator
 
 from starlette.concurrency import run_in_threadpool
@@ -87,6 +89,7 @@ class GitHttp:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
             limit=_BUFFER,
+            start_new_session=True,  # so that what `git` starts for this ends with it
         )
         async with contextlib.AsyncExitStack() as stack:
             # Runs also when the client disconnects or time runs out: pushes that git has accepted are announced.
@@ -102,8 +105,9 @@ class GitHttp:
 
     def _environment(self, request: Request, repository: Repository, rest: str) -> dict[str, str]:
         headers = request.headers
+        # Without CONTENT_LENGTH: given one, git waits for so many bytes, and one whose client is gone reads the end of
+        # its input again and again, for ever.
         optional = {
-            "CONTENT_LENGTH": headers.get("content-length"),
             "HTTP_CONTENT_ENCODING": headers.get("content-encoding"),
             "GIT_PROTOCOL": headers.get("git-protocol"),
             "REMOTE_USER": VIEWER_LOGIN if self._authenticated(request) else None,
@@ -154,7 +158,8 @@ def _output(backend: asyncio.subprocess.Process) -> asyncio.StreamReader:
 
 def _kill(backend: asyncio.subprocess.Process) -> None:
     if backend.returncode is None:
-        backend.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(backend.pid, signal.SIGKILL)
 
 
 async def _feed(request: Request, backend: asyncio.subprocess.Process, limit: int) -> None:

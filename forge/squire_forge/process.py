@@ -119,10 +119,11 @@ class ForgeProcess(ForgeClient):
         """The process id of the forge, which leads a session and a process group of its own."""
         return self._child.pid
 
-    def stop(self) -> None:
-        """End the forge with SIGTERM, after 10 s with SIGKILL. Do nothing when it has ended."""
+    def stop(self) -> int:
+        """End the forge with SIGTERM, after 10 s with SIGKILL; return its exit code. Do nothing when it has ended."""
         self.close()
         _end(self._child)
+        return self._child.returncode
 
     def kill(self) -> None:
         """End the forge and its children with SIGKILL, as a crash would."""

@@ -1,5 +1,7 @@
 """The forge as a process: readiness, secrets, kill -9, clean stops."""
 
+import base64
+import contextlib
 import os
 import re
 import signal
@@ -7,7 +9,6 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import pytest
 from squire_forge.__main__ import main
 from squire_forge.errors import NotReachableError, PortInUseError
 from squire_forge.process import ForgeProcess
+from tests.support.children import wait_until
 
 
 @pytest.fixture
@@ -122,16 +124,14 @@ def test_two_forges_do_not_share_a_home(forge: ForgeProcess, forge_home: Path) -
     assert forge.state()["repositories"]
 
 
-def test_sigterm_ends_it_within_two_seconds_even_while_a_webhook_hangs(
+def test_sigterm_ends_it_before_it_is_killed_even_while_a_webhook_hangs(
     forge_home: Path, samples: Any, taken_port: int
 ) -> None:
     # The port is listened on, but nobody answers.
     forge = ForgeProcess.start(forge_home, webhook_url=f"http://127.0.0.1:{taken_port}/")
     forge.host_repository(samples[3])
-    began = time.monotonic()
-    forge.stop()
-    assert time.monotonic() - began < 2.0
-    forge.stop()
+    assert forge.stop() == 0
+    assert forge.stop() == 0
 
 
 @pytest.mark.slow
@@ -214,3 +214,28 @@ def test_secrets_are_made_when_none_are_given(tmp_path: Path) -> None:
         assert child.wait(10) == 0
     assert stat.S_IMODE((home / "token").stat().st_mode) == 0o600
     assert not os.path.exists(f"/proc/{child.pid}")  # noqa: PTH110 - a process, not a file
+
+
+def _git_backends(home: Path) -> list[int]:
+    """Processes that serve git from the folder of this forge."""
+    own = f"GIT_PROJECT_ROOT={home}".encode()
+    pids = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):  # it has ended meanwhile, or is another user's
+                if own in (entry / "environ").read_bytes():
+                    pids.append(int(entry.name))
+    return pids
+
+
+def test_a_push_that_is_cut_by_the_forges_death_leaves_no_git_behind(forge: ForgeProcess, forge_home: Path) -> None:
+    with socket.create_connection(("127.0.0.1", forge.port)) as connection:
+        login = base64.b64encode(f"x:{forge.token}".encode()).decode()
+        connection.sendall(
+            b"POST /demo/quiet.git/git-receive-pack HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 526\r\n"
+            b"Content-Type: application/x-git-receive-pack-request\r\n"
+            b"Authorization: Basic " + login.encode() + b"\r\n\r\n0000"
+        )
+        wait_until(lambda: _git_backends(forge_home) != [])
+        os.kill(forge.pid, signal.SIGKILL)
+    wait_until(lambda: _git_backends(forge_home) == [])
