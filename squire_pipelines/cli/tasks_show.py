@@ -27,6 +27,7 @@ from squire_pipelines.domain.endings import Evidence
 from squire_pipelines.domain.pull_life import OF_THE_PULL_REQUEST, life_of
 from squire_pipelines.domain.tasks import Priority
 from squire_pipelines.domain.terminal_text import one_line, plain
+from squire_pipelines.domain.timings import Timings
 from squire_pipelines.execution.repository_settings import settings_in
 from squire_pipelines.ledger import announcements, base_watches, head_reports, merges
 from squire_pipelines.ledger import attempts as attempt_rows
@@ -87,6 +88,7 @@ _ATTEMPT: Columns = {
     "error": lambda attempt: _evidence(attempt).error_code,
     "commits": lambda attempt: " to ".join(sha[:12] for sha in (attempt.base_sha, attempt.head_sha) if sha),
     "queued": "queued_at",
+    "to claim": lambda attempt: _to_claim(attempt),
     "to start": lambda attempt: between(attempt.queued_at, attempt.agent_started_at),
     "agent ran": lambda attempt: between(attempt.agent_started_at, attempt.agent_ended_at),
     "in all": lambda attempt: between(attempt.queued_at, attempt.ended_at),
@@ -257,6 +259,14 @@ def _choice_text(choice: AgentChoice | None) -> str:
         return ""
     kind = f" ({choice.kind})" if choice.kind not in (None, choice.agent) else ""
     return f"{choice.agent}{kind}{f', model {choice.model}' if choice.model else ''}, by {choice.why}"
+
+
+def _to_claim(attempt: Attempt) -> str:
+    """Return how long it took from the dispatch to the claim, with the parts that are known."""
+    timings = attempt.timings or Timings()
+    known = (("in Dagster's queue", timings.queue_s), ("launch", timings.launch_s), ("claim", timings.claim_s))
+    parts = " + ".join(f"{value:.1f}s {name}" for name, value in known if value is not None)
+    return " = ".join(filter(None, (between(attempt.queued_at, attempt.claimed_at), parts)))
 
 
 def _timings(attempt: Attempt) -> Iterator[str]:

@@ -34,6 +34,7 @@ class Cause(StrEnum):
     POLICY_REJECTED = "policy_rejected"
     PUBLISH_REFUSED = "publish_refused"
     GITHUB_UNAVAILABLE = "github_unavailable"
+    NOT_STARTED = "not_started"
     LOST = "lost"
     INTERNAL_ERROR = "internal_error"
 
@@ -53,6 +54,7 @@ _TRANSIENT = frozenset(
         Cause.PROVIDER_ERROR,
         Cause.ENGINE_LOST,
         Cause.GITHUB_UNAVAILABLE,
+        Cause.NOT_STARTED,
         Cause.LOST,
         Cause.KILLED,
         Cause.DISK_FULL,
@@ -69,7 +71,7 @@ MAX_CHANGES = 10
 """How often a task begins again after a change of the user's that did not help."""
 
 MAX_UNCLAIMED = 10
-"""How many attempts of a task may be lost before a run claimed them without counting as tries."""
+"""How many attempts of a task, which no run claimed, do not count as tries."""
 
 SETTINGS_MARK = "settings_mark"
 """The fact that holds a mark of the settings and keys with which the attempt could not go on."""

@@ -9,6 +9,12 @@ from squire_pipelines.domain.frozen import SparseModel
 class Timings(SparseModel):
     """Seconds by part; None for a part that the attempt did not come to, or did not need."""
 
+    queue_s: float | None = None
+    """From the dispatch until Dagster launched the run."""
+    launch_s: float | None = None
+    """From then until the run's process had started."""
+    claim_s: float | None = None
+    """From then until the run had claimed the attempt."""
     mirror_s: float | None = None
     """To fetch the repository and write the workspace, on the host."""
     image_s: float | None = None

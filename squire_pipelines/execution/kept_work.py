@@ -31,7 +31,14 @@ ORIGIN_FILE = "work-of.json"
 """In an attempt's `keep`: whose agent did the work, where that was another attempt's."""
 
 _UNPUBLISHED = frozenset(
-    {Cause.PUBLISH_REFUSED, Cause.GITHUB_UNAVAILABLE, Cause.LOST, Cause.CANCELLED, Cause.DISK_FULL}
+    {
+        Cause.PUBLISH_REFUSED,
+        Cause.GITHUB_UNAVAILABLE,
+        Cause.NOT_STARTED,
+        Cause.LOST,
+        Cause.CANCELLED,
+        Cause.DISK_FULL,
+    }
 )
 """Ends that say nothing against the work. What the policy refused, and a bad bundle, is for an agent to do again."""
 

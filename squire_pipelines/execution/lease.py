@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from squire_pipelines.domain.endings import Cause, Ending, Evidence
+from squire_pipelines.domain.launching import handover_s
 from squire_pipelines.errors import LeaseLostError, LedgerError, StateConflictError
 from squire_pipelines.execution.ending import ending_of, retry_rule
 from squire_pipelines.execution.repository_settings import settings_in
@@ -21,6 +22,7 @@ from squire_pipelines.ledger.heartbeat import Heartbeat
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tasks import Task
 from squire_pipelines.observability.logging import bound_context
+from squire_pipelines.observability.processor_load import read_load
 from squire_pipelines.observability.run_log import RunLog
 from squire_pipelines.sections.agents import AgentSettings
 from squire_pipelines.settings.model import Settings
@@ -172,7 +174,8 @@ def _acquire(ledger: Ledger, settings: Settings, run: AttemptRun, *, claim: bool
         if attempt.run_id != run.run_id or token is None or attempt.staged_ending is not None:
             return None
         task = tasks.get(tx, attempt.task_id)
-    heartbeat = Heartbeat(ledger, run.attempt_id, token, lease_s=settings.dispatch.lease_s)
+    lease_s = settings.dispatch.lease_s
+    heartbeat = Heartbeat(ledger, run.attempt_id, token, lease_s=lease_s, handover_s=handover_s(lease_s, read_load()))
     own = settings_in(ledger, settings, task.repository)
     return LeasedAttempt(attempt, task, token, ledger, own, heartbeat)
 

@@ -13,27 +13,34 @@ from squire_pipelines.agents import reap, retention, step_containers
 from squire_pipelines.agents.attempt_files import BUNDLE_FILE
 from squire_pipelines.agents.model import AttemptFolder
 from squire_pipelines.agents.reap import ContainerInfo
+from squire_pipelines.domain.launching import (
+    LaunchStage,
+    LaunchState,
+    ProcessorLoad,
+    claim_deadline_s,
+    may_give_up,
+    why_not_started,
+)
 from squire_pipelines.domain.tasks import AttemptStatus
 from squire_pipelines.errors import EngineError, SquireError
 from squire_pipelines.execution import gateway_cleanup
 from squire_pipelines.execution.ending import retry_rule
 from squire_pipelines.execution.gateway_session import remove_socket
 from squire_pipelines.execution.usage_recorder import recover_calls
-from squire_pipelines.ledger import adoption, attempts, budgets
+from squire_pipelines.ledger import adoption, attempts, budgets, launches
 from squire_pipelines.ledger.attempts import Attempt, Settled
 from squire_pipelines.ledger.audit import record_audit
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.metrics import counting as metrics
 from squire_pipelines.metrics import families
 from squire_pipelines.observability.logging import bound_context
+from squire_pipelines.observability.processor_load import read_load
 from squire_pipelines.observability.run_log import RunLog
 from squire_pipelines.settings.model import Settings
 
 # How long a planning may take beyond its model's own time limits before its reservation is released.
 _PLAN_GRACE_S = 600.0
-_NOT_CLAIMED = "its run did not start in time"
 _RUN_DIED = "its run stopped without a word"
-_RUN_OVER = "its run ended before it claimed the attempt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,43 +75,60 @@ def find_abandoned(
     ledger: Ledger,
     settings: Settings,
     containers: Mapping[str, ContainerInfo],
-    is_run_over: Callable[[str], bool],
+    look_at_run: Callable[[str], LaunchState],
+    *,
+    load: ProcessorLoad | None = None,
 ) -> tuple[AbandonedAttempt, ...]:
     """Return the attempts that no run works on any more.
 
     Args:
         ledger: The system of record.
-        settings: Say how long an adopting run may take.
+        settings: Say how long a run may take to start.
         containers: The agents' containers by attempt.
-        is_run_over: Whether an attempt's runs have all ended, by the attempt's id.
+        look_at_run: Returns how far an attempt's run has come, by the attempt's id.
+        load: How busy the machine is; measured when not given.
     """
+    load, limits = load or read_load(), settings.dispatch
+    most_s = limits.max_claim_deadline_s
     with ledger.read() as tx:
         now = tx.now
         expired = attempts.expired(tx)
         queued = attempts.queued(tx)
         adoptions = {attempt.id: adoption.adoptions(tx, attempt.id) for attempt in expired}
+        # As launching is now: the machine may have become busy after the dispatch.
+        deadline_s = claim_deadline_s(
+            launches.recent_launches_s(tx), load, least_s=limits.claim_deadline_s, most_s=most_s
+        )
     abandoned = [
         AbandonedAttempt(
             attempt,
-            _NOT_CLAIMED if attempt.run_id is None else _RUN_DIED,
-            can_be_adopted=_can_be_adopted(attempt, containers, settings, now, adoptions[attempt.id]),
+            _RUN_DIED,
+            can_be_adopted=_can_be_adopted(
+                attempt, containers, settings, adoptions[attempt.id], now - timedelta(seconds=deadline_s)
+            ),
         )
         for attempt in expired
+        if attempt.status is not AttemptStatus.QUEUED
     ]
     # A run key launches one run: when that is over, no other will ever claim the attempt.
-    abandoned += [
-        AbandonedAttempt(attempt, _RUN_OVER, run_is_over=True) for attempt in queued if is_run_over(attempt.id)
-    ]
+    for attempt in (*queued, *(attempt for attempt in expired if attempt.status is AttemptStatus.QUEUED)):
+        state, waited_s = look_at_run(attempt.id), (now - attempt.queued_at).total_seconds()
+        if may_give_up(state.stage, waited_s, deadline_s=deadline_s, most_s=most_s):
+            reason, is_over = why_not_started(state, waited_s, load), state.stage is LaunchStage.OVER
+            abandoned.append(AbandonedAttempt(attempt, reason, run_is_over=is_over))
     return tuple(abandoned)
 
 
 def _can_be_adopted(
-    attempt: Attempt, containers: Mapping[str, ContainerInfo], settings: Settings, now: datetime, adoptions: int
+    attempt: Attempt, containers: Mapping[str, ContainerInfo], settings: Settings, adoptions: int, since: datetime
 ) -> bool:
-    """Return whether its work is still there, and another run can claim it within the claim deadline."""
+    """Return whether its work is still there, another run can claim it, and its lease ran out no earlier than `since`.
+
+    So an adopting run has as long to start as any other.
+    """
     if attempt.lease_until is None or attempt.staged_ending is not None or adoptions >= adoption.MAX_ADOPTIONS:
         return False
-    if now - attempt.lease_until > timedelta(seconds=settings.dispatch.claim_deadline_s):
+    if attempt.lease_until < since:
         return False
     if attempt.status is AttemptStatus.PUBLISHING:
         return (AttemptFolder(settings.home.attempts / attempt.id).keep / BUNDLE_FILE).is_file()
@@ -120,7 +144,9 @@ def settle_lost(
     clients: Sequence[docker.DockerClient],
     log: RunLog,
 ) -> Settled | None:
-    """End an attempt that cannot be adopted as lost, after the model calls that only its call log knows were recorded.
+    """End an attempt that cannot be adopted, after the model calls that only its call log knows were recorded.
+
+    It is `lost`, or `not_started` where no run had claimed it.
 
     Returns:
         What follows for its task; None when the attempt was claimed or settled meanwhile.
@@ -157,7 +183,7 @@ def _settle_lost(
         )
     if settled is not None:
         remove_socket(settings, attempt.id)
-        log.warning("attempt %s is lost (%s); its task is %s", attempt.id, abandoned.reason, settled.task_status)
+        log.warning("attempt %s is given up (%s); its task is %s", attempt.id, abandoned.reason, settled.task_status)
     return settled
 
 

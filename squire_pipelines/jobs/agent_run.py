@@ -17,7 +17,7 @@ from squire_pipelines.domain.endings import Cause, Ending
 from squire_pipelines.domain.tasks import AttemptStatus
 from squire_pipelines.domain.timings import Timings
 from squire_pipelines.errors import GitError, LeaseLostError, StateConflictError
-from squire_pipelines.jobs.leased import attempt_id_of, leased_attempt, report_adopted_run
+from squire_pipelines.jobs.leased import attempt_id_of, launch_timings, leased_attempt, report_adopted_run
 from squire_pipelines.resources.parameters import GitHubParam, LedgerParam, SettingsParam
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.terminal.output import write_line
@@ -88,7 +88,9 @@ def prepare(
             context.log.warning(f"{based.task.base_branch} is gone: {moved.task.base_branch} takes its place")
             inputs = workspace.prepare_workspace(moved, mirror, run_id=run_id)
         facts = AttemptFacts(
-            timings=Timings(mirror_s=round(time.monotonic() - started, 3)),
+            timings=launch_timings(context, leased.attempt).with_parts(
+                {"mirror_s": round(time.monotonic() - started, 3)}
+            ),
             limits=AppliedLimits.model_validate(inputs.limits.model_dump()),
             base_sha=inputs.base_sha,
             agent=workspace.agent_title(leased.agent),

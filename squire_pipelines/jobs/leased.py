@@ -2,16 +2,20 @@
 
 import contextlib
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import dagster as dg
+from dagster._core.storage.dagster_run import DagsterRunStatsSnapshot
 
 from squire_pipelines import tags
+from squire_pipelines.domain.timings import Timings
 from squire_pipelines.errors import LeaseLostError
 from squire_pipelines.settings.model import Settings
 
 if TYPE_CHECKING:
     from squire_pipelines.execution.lease import LeasedAttempt
+    from squire_pipelines.ledger.attempts import Attempt
     from squire_pipelines.ledger.store import Ledger
 
 
@@ -50,6 +54,17 @@ def leased_attempt(
             yield leased
     except LeaseLostError as error:
         raise dg.Failure(f"{error}", metadata={"attempt": run.attempt_id}, allow_retries=False) from error
+
+
+def launch_timings(context: dg.OpExecutionContext, attempt: "Attempt") -> Timings:
+    """Return how long the attempt waited for this run, by part; nothing for a run that Dagster did not launch."""
+    stats = context.instance.get_run_stats(context.run.run_id)
+    if not isinstance(stats, DagsterRunStatsSnapshot) or stats.launch_time is None or stats.start_time is None:
+        return Timings()
+    moments = [attempt.queued_at.timestamp(), stats.launch_time, stats.start_time]
+    moments.append(attempt.claimed_at.timestamp() if attempt.claimed_at is not None else stats.start_time)
+    queue_s, launch_s, claim_s = (round(max(0.0, after - before), 3) for before, after in pairwise(moments))
+    return Timings(queue_s=queue_s, launch_s=launch_s, claim_s=claim_s)
 
 
 def report_adopted_run(context: dg.OpExecutionContext) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from squire_pipelines import tags
+from squire_pipelines.domain.launching import LaunchStage, LaunchState
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 from squire_pipelines.traces import run_trace
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from squire_pipelines.execution.recovery import AbandonedAttempt
 
 ENGINE_TIMEOUT_S = 10.0
+_MAX_REASON = 200
 _MAX_RUNS = 10  # an attempt has one run, and at most three that adopt it
 
 
@@ -21,14 +23,34 @@ def runs_of_attempt(instance: dg.DagsterInstance, attempt_id: str) -> list[dg.Da
     return list(instance.get_runs(dg.RunsFilter(tags={tags.ATTEMPT: attempt_id}), limit=_MAX_RUNS))
 
 
-def run_is_over(instance: dg.DagsterInstance) -> Callable[[str], bool]:
-    """Return a function that says whether an attempt had runs and all of them have ended."""
+_STAGES = {
+    dg.DagsterRunStatus.NOT_STARTED: LaunchStage.WAITING,
+    dg.DagsterRunStatus.QUEUED: LaunchStage.WAITING,
+    dg.DagsterRunStatus.STARTING: LaunchStage.STARTING,
+}
 
-    def is_over(attempt_id: str) -> bool:
+
+def launch_states(instance: dg.DagsterInstance) -> Callable[[str], LaunchState]:
+    """Return a function that says how far an attempt's run has come; it is over when all of its runs are."""
+
+    def look(attempt_id: str) -> LaunchState:
         runs = runs_of_attempt(instance, attempt_id)
-        return bool(runs) and all(run.is_finished for run in runs)
+        for run in runs:
+            if not run.is_finished:
+                return LaunchState(_STAGES.get(run.status, LaunchStage.STARTED))
+        if not runs:
+            return LaunchState(LaunchStage.REQUESTED)
+        return LaunchState(LaunchStage.OVER, _why_over(instance, runs[0]))
 
-    return is_over
+    return look
+
+
+def _why_over(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
+    """Return what Dagster says about the end of a run, in one line; empty where it says nothing."""
+    kinds = {dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_CANCELED}
+    records = instance.get_records_for_run(run.run_id, of_type=kinds, limit=1, ascending=False).records
+    event = records[0].event_log_entry.dagster_event if records else None
+    return " ".join(((event.message if event is not None else "") or "").split())[:_MAX_REASON]
 
 
 @dg.op(description="Settle lost attempts; remove containers, reservations and folders that belong to nobody.")
@@ -39,7 +61,7 @@ def recover_attempts(context: dg.OpExecutionContext, settings: SettingsParam, le
 
     with run_trace(context), engine.connect_all(ENGINE_TIMEOUT_S) as clients:
         containers = recovery.agent_containers(clients, context.log)
-        abandoned = recovery.find_abandoned(ledger, settings, containers, run_is_over(context.instance))
+        abandoned = recovery.find_abandoned(ledger, settings, containers, launch_states(context.instance))
         lost = [attempt for attempt in abandoned if not attempt.can_be_adopted]
         settled = 0
         for attempt in lost:

@@ -167,14 +167,15 @@ def queued(tx: Transaction) -> tuple[Attempt, ...]:
 def claim(tx: Transaction, attempt_id: str, *, run_id: str, lease_s: float) -> Attempt:
     """Take a queued attempt for `run_id`, or continue one that this very run held before it crashed.
 
-    Each claim has a new fencing token, so that an earlier process of the same run can no longer write.
+    Each claim has a new fencing token, so that an earlier process of the same run can no longer write. A run that comes
+    after the claim deadline takes the attempt too, as long as nobody has given it up.
 
     Raises:
-        StateConflictError: It has ended, its claim deadline has passed, or another run holds it.
+        StateConflictError: It has ended, or another run holds it.
     """
     attempt = get(tx, attempt_id)
     lease = _LeaseFacts(lease_token=new_trace_id(), lease_until=tx.now + timedelta(seconds=lease_s))
-    if attempt.status is AttemptStatus.QUEUED and attempt.claim_until >= tx.now:
+    if attempt.status is AttemptStatus.QUEUED:
         before, after = AttemptStatus.QUEUED, AttemptStatus.RUNNING
         columns = {"run_id": run_id, "claimed_at": tx.now, **_columns(lease)}
         change_attempt(tx, attempt, before, after, actor=f"run:{run_id}", reason="claimed", **columns)
@@ -182,7 +183,7 @@ def claim(tx: Transaction, attempt_id: str, *, run_id: str, lease_s: float) -> A
         raise StateConflictError(
             f"attempt {attempt_id} is {attempt.status}"
             + (f" in run {attempt.run_id}" if attempt.run_id and attempt.run_id != run_id else ""),
-            hint="another run took it, or its time was up; a new attempt follows",
+            hint="another run took it, or it was given up before this run came; a new attempt follows",
         )
     return get(tx, attempt_id)
 
@@ -298,14 +299,16 @@ def reap(
     """End an attempt that nobody works on. Returns None when somebody does again, or it has ended meanwhile.
 
     With `run_is_over` one that is still queued ends before its claim deadline: nobody is left to claim it.
-    An ending that a step had staged before its process died is kept; otherwise the cause is `lost`.
+    An ending that a step had staged before its process died is kept; otherwise the cause is `lost`, or `not_started`
+    where no run had claimed it.
     """
     # Whoever prolongs the lease or settles at this moment comes before or after us, not between.
     attempt = lock(tx, attempt_id)
     unclaimed = run_is_over and attempt.status is AttemptStatus.QUEUED
     if not unclaimed and attempt_id not in {attempt.id for attempt in expired(tx)}:
         return None
-    ending = attempt.staged_ending or Ending(cause=Cause.LOST, message=message)
+    cause = Cause.NOT_STARTED if attempt.status is AttemptStatus.QUEUED else Cause.LOST
+    ending = attempt.staged_ending or Ending(cause=cause, message=message)
     if ending.cause is Cause.COMPLETED and attempt.pr_number is None:
         ending = Ending(cause=Cause.LOST, message=message)
     return end(tx, attempt, ending, retry=retry, actor="reaper")

@@ -16,13 +16,20 @@ class Heartbeat:
     `cancel_requested` is set when somebody cancelled the task, `lost` when the lease is another's. When the ledger does
     not answer for a while, the work goes on, and `last_error` says why the lease was not prolonged. When it has run out
     meanwhile, another attempt may be under way, so that it counts as lost.
+
+    Args:
+        lease_s: For how many seconds each beat prolongs the lease.
+        handover_s: For how many the last one does, which leaves the lease to the next step; as the others if not given.
     """
 
-    def __init__(self, ledger: Ledger, attempt_id: str, token: str, *, lease_s: float) -> None:
+    def __init__(
+        self, ledger: Ledger, attempt_id: str, token: str, *, lease_s: float, handover_s: float | None = None
+    ) -> None:
         self._ledger = ledger
         self._attempt_id = attempt_id
         self._token = token
         self._lease_s = lease_s
+        self._handover_s = lease_s if handover_s is None else handover_s
         self._renewed = time.monotonic()
         self._stop = threading.Event()
         self.cancel_requested = threading.Event()
@@ -42,13 +49,13 @@ class Heartbeat:
         self._thread.join(timeout=self._lease_s)
         if kind is None and not self.lost.is_set():
             # The whole lease is left to the next step, which may have to start a process or a container first.
-            self._try_to_beat()
+            self._try_to_beat(self._handover_s)
 
-    def beat_once(self) -> None:
-        """Prolong the lease now. Raises LeaseLostError, LedgerError."""
-        started = time.monotonic()
+    def beat_once(self, lease_s: float | None = None) -> None:
+        """Prolong the lease now, by a beat's seconds if no others are given. Raises LeaseLostError, LedgerError."""
+        started, lease_s = time.monotonic(), self._lease_s if lease_s is None else lease_s
         with self._ledger.write() as tx:
-            cancelled = attempts.heartbeat(tx, self._attempt_id, self._token, lease_s=self._lease_s)
+            cancelled = attempts.heartbeat(tx, self._attempt_id, self._token, lease_s=lease_s)
         self._renewed = started
         if cancelled:
             self.cancel_requested.set()
@@ -57,9 +64,9 @@ class Heartbeat:
         while not self._stop.wait(self._lease_s / 3) and not self.lost.is_set():
             self._try_to_beat()
 
-    def _try_to_beat(self) -> None:
+    def _try_to_beat(self, lease_s: float | None = None) -> None:
         try:
-            self.beat_once()
+            self.beat_once(lease_s)
             self.last_error = None
         except LeaseLostError:
             self.lost.set()

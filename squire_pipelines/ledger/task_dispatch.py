@@ -22,6 +22,7 @@ from squire_pipelines.ledger.attempts import Attempt, get
 from squire_pipelines.ledger.breakers import read_tripped, record_tripped
 from squire_pipelines.ledger.dependencies import cancel_dependents
 from squire_pipelines.ledger.due_tasks import DueRules, read_due
+from squire_pipelines.ledger.launches import count_unclaimed
 from squire_pipelines.ledger.provider_budgets import reserve_at_providers
 from squire_pipelines.ledger.queue_waits import RulesOf, read_room, ready_rules
 from squire_pipelines.ledger.store import Transaction
@@ -47,6 +48,7 @@ def dispatch(
     max_concurrent: int,
     max_per_repository: int,
     claim_deadline_s: float,
+    max_unclaimed: int | None = None,
     priority_step_s: float = PRIORITY_STEP_S,
     slots: Mapping[str, int] = NO_SLOTS,
     without: Collection[str] = (),
@@ -61,7 +63,8 @@ def dispatch(
     However many dispatchers there are, no more than `max_concurrent` attempts are open at once and no more than
     `max_per_repository` of one repository, or fewer where `slots` have fewer for it. Their order is that of
     `domain.dispatch_order`, in which a task rises by one priority for each `priority_step_s` that it waits. The new
-    attempts are `queued`; their run has to claim them within `claim_deadline_s`. With `limits_of`, each attempt
+    attempts are `queued`; their run has to claim them within `claim_deadline_s`. No more than `max_unclaimed` wait for
+    that at once, so that a busy machine gets more when it has started those. With `limits_of`, each attempt
     reserves its budget, and tasks that do not fit theirs wait. So do those whose last attempt ended for what
     only the user can change, but for `changed`: it has been.
     `choose` says which agent each attempt gets, which is recorded with it; a task for which it names none waits, and
@@ -73,7 +76,10 @@ def dispatch(
     tx.exclusive("dispatch")
     while cancel_dependents(tx):
         pass  # each round cancels at least one task, which the next does not return again
-    free = _Places(_count_open(tx), max_concurrent, max_per_repository, slots)
+    under_way = _count_open(tx)
+    if max_unclaimed is not None:
+        max_concurrent = min(max_concurrent, under_way.total() + max(0, max_unclaimed - count_unclaimed(tx)))
+    free = _Places(under_way, max_concurrent, max_per_repository, slots)
     if not free.has_any:
         return ()
     blocked = budgets.BudgetBlocks({}, {}) if limits_of is None else budgets.blocked_by_budget(tx, limits_of)

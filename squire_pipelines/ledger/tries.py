@@ -8,6 +8,8 @@ from squire_pipelines.domain.endings import MAX_CHANGES, MAX_UNCLAIMED, Cause, E
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import attempts
 
+_UNCLAIMED = (Cause.NOT_STARTED, Cause.LOST)  # earlier versions called both lost
+
 
 def count_ended(tx: Transaction, task_id: str, cause: Cause) -> int:
     """Return how many of a task's attempts ended with a cause."""
@@ -24,14 +26,14 @@ def waits_for_user(tx: Transaction, task_id: str, ending: Ending) -> bool:
 
 
 def was_unclaimed(tx: Transaction, task_id: str, ending: Ending, claimed_at: datetime | None) -> bool:
-    """Return whether an attempt, whose ending is recorded, was lost before a run claimed it: nothing was tried then.
+    """Return whether an attempt, whose ending is recorded, ended for want of a run that claims it: nothing was tried.
 
     A machine that is overloaded or restarts loses such attempts one after the other, and says nothing about the task.
     So it goes at most `MAX_UNCLAIMED` times.
     """
-    if ending.cause is not Cause.LOST or claimed_at is not None:
+    if ending.cause not in _UNCLAIMED or claimed_at is not None:
         return False
     query = select(func.count()).where(
-        attempts.c.task_id == task_id, attempts.c.cause == Cause.LOST, attempts.c.claimed_at.is_(None)
+        attempts.c.task_id == task_id, attempts.c.cause.in_(_UNCLAIMED), attempts.c.claimed_at.is_(None)
     )
     return int(tx.execute(query).scalar_one()) <= MAX_UNCLAIMED

@@ -3,6 +3,7 @@
 `squire dev`, `squire run` and `squire demo` start them here; a deployment may start the same commands by other means.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -37,6 +38,11 @@ _LOAD_TIMEOUT_S = 120.0
 _POLL_S = 0.05
 _MAX_SOCKET_PATH_BYTES = 107  # sockaddr_un
 _MAX_CAUSE = 500
+_EARLIER_DAGSTER_YAML = {
+    "28129324bdbb07886c841079911c9e7625310dab5cc42ac31a9c0ad0e0ea3719",
+    "0b30da26658d817a54b0f2c3466b1e9e094ee3271882cfeb9577f4660ac86029",
+}
+"""The SHA-256 of what earlier versions shipped, without a bound on runs that start at once."""
 _PLACES = (Path(__file__).parent, Path(__file__).parents[2])  # of an installed wheel, and of a checkout
 
 
@@ -55,10 +61,13 @@ def dagster_yaml(*, places: Sequence[Path] = _PLACES) -> Path:
 
 
 def instance_environment(settings: Settings) -> dict[str, str]:
-    """Set up `DAGSTER_HOME`, and return the environment of our child processes, which look secrets up."""
+    """Set up `DAGSTER_HOME`, and return the environment of our child processes, which look secrets up.
+
+    A `dagster.yaml` that an earlier version wrote, and that nobody has changed, is replaced by ours.
+    """
     dagster_home = make_folder(settings.home.dagster)
     target = dagster_home / "dagster.yaml"
-    if not target.exists():
+    if not target.exists() or hashlib.sha256(target.read_bytes()).hexdigest() in _EARLIER_DAGSTER_YAML:
         shutil.copyfile(dagster_yaml(), target)
     return {**os.environ, "DAGSTER_HOME": str(dagster_home), "PYTHONUNBUFFERED": "1"}
 

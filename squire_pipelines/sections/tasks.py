@@ -36,7 +36,14 @@ class DispatchSettings(SettingsSection):
     )
     retry_base_s: Seconds = 30
     retry_cap_s: Seconds = 900
-    claim_deadline_s: Seconds = Field(default=120, ge=1)
+    by_load: bool = Field(
+        default=True,
+        description="fewer attempts wait for their run while processors are busy; off where runs start elsewhere",
+    )
+    claim_deadline_s: Seconds = Field(
+        default=120, ge=1, description="on a quiet machine; longer while launching takes longer"
+    )
+    max_claim_deadline_s: Seconds = Field(default=1800, ge=1, description="however busy the machine is")
     lease_s: Seconds = Field(default=60, ge=1, description="prolonged every third of it")
     wait_s: float = Field(default=3, ge=0, le=30, description="how long a tick waits for a task to become ready")
 

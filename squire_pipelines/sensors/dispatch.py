@@ -120,20 +120,32 @@ def _dispatch(
     unready: Mapping[str, str],
     mark_of: Callable[[str], str],
 ) -> _Turn:
-    from squire_pipelines.ledger import attempts, budgets, queue_waits, settings_waits, task_dispatch, tasks
+    from squire_pipelines.domain.launching import claim_deadline_s, launches_at_once
+    from squire_pipelines.ledger import attempts, budgets, launches, queue_waits, settings_waits, task_dispatch, tasks
+    from squire_pipelines.observability.processor_load import read_load
     from squire_pipelines.settings.provider_uses import day_limits
 
     settings = own.of_all
     limits = settings.dispatch
+    load = read_load()
+    # As many again as may be starting, so that Dagster's queue is not empty until the next tick.
+    unclaimed = 2 * launches_at_once(load, limits.max_concurrent) if limits.by_load else None
     with ledger.read() as tx:
         blocked_tasks = settings_waits.waiting_for_settings(tx)
     waiting = {task.id: task.message for task in blocked_tasks if task.settings_mark == mark_of(task.repository)}
     with ledger.write() as tx:
+        deadline_s = claim_deadline_s(
+            launches.recent_launches_s(tx),
+            load,
+            least_s=limits.claim_deadline_s,
+            most_s=limits.max_claim_deadline_s,
+        )
         started = task_dispatch.dispatch(
             tx,
             max_concurrent=limits.max_concurrent,
             max_per_repository=limits.max_per_repository,
-            claim_deadline_s=limits.claim_deadline_s,
+            claim_deadline_s=deadline_s,
+            max_unclaimed=unclaimed,
             priority_step_s=limits.priority_step_s,
             slots=own.slots,
             without=unready,

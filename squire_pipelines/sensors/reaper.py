@@ -12,7 +12,7 @@ import dagster as dg
 from squire_pipelines import tags
 from squire_pipelines.deadline import Deadline
 from squire_pipelines.domain.identity import new_trace_id
-from squire_pipelines.jobs.recovery import recover, run_is_over
+from squire_pipelines.jobs.recovery import launch_states, recover
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 from squire_pipelines.sensors import intervals
 from squire_pipelines.sensors.activity import reason_to_wait
@@ -43,7 +43,7 @@ def reaper(
 
     with engine.connect_all(_ENGINE_TIMEOUT_S, deadline=Deadline.after(intervals.ENGINE_S)) as clients:
         containers = abandonment.agent_containers(clients, context.log)
-        abandoned = abandonment.find_abandoned(ledger, settings, containers, run_is_over(context.instance))
+        abandoned = abandonment.find_abandoned(ledger, settings, containers, launch_states(context.instance))
     adoptable = [item.attempt for item in abandoned if item.can_be_adopted]
     if not adoptable:
         yield dg.SkipReason("no attempt's run died whose work is still there")
@@ -84,7 +84,7 @@ def recovery(
 
     with engine.connect_all(_ENGINE_TIMEOUT_S, deadline=Deadline.after(intervals.ENGINE_S)) as clients:
         containers = abandonment.agent_containers(clients, context.log)
-        abandoned = abandonment.find_abandoned(ledger, settings, containers, run_is_over(context.instance))
+        abandoned = abandonment.find_abandoned(ledger, settings, containers, launch_states(context.instance))
         leftovers = abandonment.count_leftovers(ledger, settings, clients, context.log)
     lost = [item.attempt.id for item in abandoned if not item.can_be_adopted]
     now = time.time()

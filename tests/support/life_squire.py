@@ -19,6 +19,7 @@ import httpx
 from squire_forge.records import Delivery
 from squire_pipelines import tags
 from squire_pipelines.assets.signals import SOURCES, CollectConfig, collect_signals, signal_key
+from squire_pipelines.domain.launching import LaunchStage, LaunchState, ProcessorLoad
 from squire_pipelines.domain.tasks import AttemptStatus
 from squire_pipelines.execution import recovery, workspace
 from squire_pipelines.execution.following import begin_work
@@ -68,6 +69,9 @@ class _NoRuns:
 
     def get_run_by_id(self, _run_id: str) -> None:
         """Know no run."""
+
+    def get_run_stats(self, _run_id: str) -> None:
+        """Know nothing of a run's times."""
 
     def get_dynamic_partitions(self, _name: str) -> list[str]:
         """Know no partition."""
@@ -241,7 +245,8 @@ class LifeSquire:
 
     def _recover(self) -> bool:
         done = False
-        abandoned = recovery.find_abandoned(self.ledger, self.settings, {}, lambda _: False)
+        state, quiet = LaunchState(LaunchStage.REQUESTED), ProcessorLoad(1, 0.0)
+        abandoned = recovery.find_abandoned(self.ledger, self.settings, {}, lambda _: state, load=quiet)
         for lost in abandoned:
             done = True
             attempt = lost.attempt

@@ -304,6 +304,7 @@ def quiet_pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     sqlite_ledger_file(home / "ledger.sqlite")
     monkeypatch.setenv("SQUIRE_GITHUB_TOKEN", "ghp_" + "t" * 36)
     monkeypatch.setenv("SQUIRE_DISPATCH__WAIT_S", "0")  # a tick that finds nothing has nothing to come
+    monkeypatch.setenv("SQUIRE_DISPATCH__BY_LOAD", "false")  # what the machine does besides decides nothing
     ledger = Ledger(f"sqlite:///{home / 'ledger.sqlite'}")
     with dg.DagsterInstance.ephemeral() as instance:
         made = Pipeline(home, "http://127.0.0.1:9", ledger, instance)

@@ -81,12 +81,21 @@ def test_a_claim_takes_a_queued_attempt_for_one_run(ledger: Ledger, clock: Clock
         claim(ledger, queued.id, run_id="run-b")
 
 
-def test_a_claim_after_the_deadline_is_refused(ledger: Ledger, clock: Clock) -> None:
+def test_a_claim_after_the_deadline_takes_what_nobody_has_given_up(ledger: Ledger, clock: Clock) -> None:
     add_task(ledger)
     (queued,) = dispatch(ledger, deadline_s=120)
-    clock.forward(120)
-    clock.forward(0.001)
-    with pytest.raises(StateConflictError, match="is queued") as caught:
+    clock.forward(121)
+    assert expired(ledger) == [queued.id]
+    assert claim(ledger, queued.id).status is AttemptStatus.RUNNING
+    assert reap(ledger, queued.id) is None
+
+
+def test_a_claim_of_what_was_given_up_is_refused(ledger: Ledger, clock: Clock) -> None:
+    add_task(ledger)
+    (queued,) = dispatch(ledger, deadline_s=120)
+    clock.forward(121)
+    assert reap(ledger, queued.id) is not None
+    with pytest.raises(StateConflictError, match="is ended") as caught:
         claim(ledger, queued.id)
     assert "new attempt follows" in caught.value.hint
 
@@ -329,7 +338,7 @@ def test_the_reaper_ends_what_nobody_claimed(ledger: Ledger, clock: Clock) -> No
     assert settled is not None
     assert settled.task_status is TaskStatus.READY
     row = get(ledger, queued.id)
-    assert (row.cause, row.message) == (Cause.LOST, "nobody holds it")
+    assert (row.cause, row.message) == (Cause.NOT_STARTED, "nobody holds it")
     assert reap(ledger, queued.id) is None
     assert expired(ledger) == []
 
@@ -346,7 +355,7 @@ def test_what_nobody_claimed_is_no_try_and_has_an_end(ledger: Ledger, clock: Clo
         ends.append(settled.task_status)
     assert ends == [TaskStatus.READY] * MAX_UNCLAIMED + [TaskStatus.FAILED]
     with ledger.read() as tx:
-        assert tasks.get(tx, task_id).cause == Cause.LOST
+        assert tasks.get(tx, task_id).cause == Cause.NOT_STARTED
 
 
 def test_tries_that_are_left_after_what_nobody_claimed_are_all_used(ledger: Ledger, clock: Clock) -> None:
@@ -505,5 +514,5 @@ def test_a_queued_attempt_whose_run_is_over_is_reaped_at_once_and_a_claimed_one_
         assert attempts.reap(tx, queued.id, retry=RETRY, message="over", run_is_over=True) is not None
     assert get(ledger, attempt.id).status is AttemptStatus.RUNNING
     ended = get(ledger, queued.id)
-    assert (ended.status, ended.cause, ended.message) == (AttemptStatus.ENDED, Cause.LOST, "over")
+    assert (ended.status, ended.cause, ended.message) == (AttemptStatus.ENDED, Cause.NOT_STARTED, "over")
     assert task_status(ledger, ended) is TaskStatus.READY

@@ -220,7 +220,7 @@ class LedgerMachine(RuleBasedStateMachine):
         run_id = f"stray-{attempt_id}" if again and is_leased else f"run-{attempt_id}"  # its own run is the first
         with self.ledger.write() as tx:
             before = attempts.get(tx, attempt_id)
-            may = (before.status is AttemptStatus.QUEUED and before.claim_until >= tx.now) or (
+            may = before.status is AttemptStatus.QUEUED or (
                 before.status in {AttemptStatus.RUNNING, AttemptStatus.PUBLISHING} and before.run_id == run_id
             )
             try:
@@ -311,7 +311,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 assert settled is not None
                 after = attempts.get(tx, attempt.id)
             if attempt.staged_ending is None:
-                assert after.cause == Cause.LOST
+                assert after.cause == (Cause.NOT_STARTED if attempt.status is AttemptStatus.QUEUED else Cause.LOST)
             elif attempt.staged_ending.cause is not Cause.COMPLETED or attempt.pr_number is not None:
                 assert after.cause == attempt.staged_ending.cause
         with self.ledger.read() as tx:

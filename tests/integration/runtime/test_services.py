@@ -17,6 +17,8 @@ from squire_pipelines.settings.model import Settings
 from tests.support.children import PATIENCE_S, SLEEP, alive, start_child, wait_until
 from tests.support.programs import small_programs
 
+EARLIER_DAGSTER_YAML = Path(__file__).parents[2] / "support" / "earlier_dagster.yaml"
+
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
@@ -41,10 +43,23 @@ def test_the_instance_gets_our_settings_and_keeps_its_own(settings: Settings) ->
     environment = services_module.instance_environment(settings)
     written = settings.home.dagster / "dagster.yaml"
     assert environment["DAGSTER_HOME"] == str(settings.home.dagster)
-    assert "QueuedRunCoordinator" in written.read_text(encoding="utf-8")
+    assert "ProcessorBoundRunCoordinator" in written.read_text(encoding="utf-8")
     written.write_text("telemetry: {enabled: false}\n", encoding="utf-8")
     services_module.instance_environment(settings)
     assert written.read_text(encoding="utf-8") == "telemetry: {enabled: false}\n"
+
+
+def test_an_earlier_versions_file_that_nobody_changed_is_replaced(settings: Settings) -> None:
+    services_module.instance_environment(settings)
+    written = settings.home.dagster / "dagster.yaml"
+    ours = written.read_text(encoding="utf-8")
+    earlier = EARLIER_DAGSTER_YAML.read_text(encoding="utf-8")
+    written.write_text(earlier, encoding="utf-8")
+    services_module.instance_environment(settings)
+    assert written.read_text(encoding="utf-8") == ours
+    written.write_text(f"# mine\n{earlier}", encoding="utf-8")
+    services_module.instance_environment(settings)
+    assert written.read_text(encoding="utf-8").startswith("# mine")
 
 
 def test_a_home_that_cannot_be_set_up_is_not_held(settings: Settings) -> None:

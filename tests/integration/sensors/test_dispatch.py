@@ -1,6 +1,7 @@
 """Dispatching attempts, and reaping those that nobody holds any more."""
 
 import os
+import re
 import socket
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -12,12 +13,16 @@ import pytest
 
 from squire_pipelines import tags
 from squire_pipelines.domain.endings import SETTINGS_MARK, Cause, Ending, Evidence
+from squire_pipelines.domain.launching import LaunchStage, ProcessorLoad
 from squire_pipelines.domain.looks import KnownRepository, RepositoryState
 from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
+from squire_pipelines.execution.recovery import find_abandoned
 from squire_pipelines.execution.settings_mark import settings_mark
+from squire_pipelines.jobs.recovery import launch_states
 from squire_pipelines.ledger import attempts, repositories, tasks
 from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.observability.processor_load import usable_processors
 from squire_pipelines.sensors import intervals
 from squire_pipelines.sensors.dispatch import dispatch
 from squire_pipelines.sensors.reaper import reaper, recovery
@@ -234,15 +239,20 @@ def test_an_attempt_whose_lease_ran_out_is_lost_and_its_run_fails(quiet_pipeline
     assert quiet_pipeline.sensor(recovery).run_requests == []
 
 
-def test_an_attempt_that_no_run_claimed_in_time_is_lost(quiet_pipeline: Pipeline) -> None:
+def test_an_attempt_that_no_run_claimed_in_time_has_not_started_and_is_no_try(quiet_pipeline: Pipeline) -> None:
     past = an_hour_ago(quiet_pipeline)
     task_id = add_task(past, repository=QUIET)
     start(past)
     past.close()
     quiet_pipeline.tick(recovery)
     row = quiet_pipeline.read_attempt(f"{task_id}-1")
-    assert (row.cause, row.message) == (Cause.LOST, "its run did not start in time")
-    assert quiet_pipeline.read_task(task_id).status is TaskStatus.READY
+    assert row.cause == Cause.NOT_STARTED
+    assert re.fullmatch(
+        r"its run did not start in time: after 36\d\d s Dagster has no run of it \(\d+\.\d processes for each .*\)",
+        row.message or "",
+    )
+    task = quiet_pipeline.read_task(task_id)
+    assert (task.status, task.max_attempts - task.attempts) == (TaskStatus.READY, 3)
 
 
 def test_an_attempt_whose_run_ended_before_it_claimed_it_waits_for_no_deadline(quiet_pipeline: Pipeline) -> None:
@@ -253,11 +263,51 @@ def test_an_attempt_whose_run_ended_before_it_claimed_it_waits_for_no_deadline(q
     requested = quiet_pipeline.attempt(QUIET)
     quiet_pipeline.tick(recovery)
     row = quiet_pipeline.read_attempt(cut_off.id)
-    assert (row.status, row.cause) == (AttemptStatus.ENDED, Cause.LOST)
-    assert row.message == "its run ended before it claimed the attempt"
+    assert (row.status, row.cause) == (AttemptStatus.ENDED, Cause.NOT_STARTED)
+    assert (row.message or "").startswith("its run ended before it claimed the attempt")
     assert quiet_pipeline.read_task(cut_off.task_id).status is TaskStatus.READY
     for attempt in (starting, requested):
         assert quiet_pipeline.read_attempt(attempt.id).status is AttemptStatus.QUEUED
+
+
+def test_a_run_that_waits_in_dagsters_queue_is_waited_for(quiet_pipeline: Pipeline) -> None:
+    past = Ledger(
+        str(quiet_pipeline.settings.resolved_ledger_url), clock=Clock(datetime.now(UTC) - timedelta(minutes=25))
+    )
+    task_ids = [add_task(past, repository=QUIET) for _ in range(2)]
+    start(past)
+    past.close()
+    ids = [f"{task_id}-1" for task_id in task_ids]
+    for attempt_id, status in zip(ids, (dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING), strict=True):
+        quiet_pipeline.past_run("agent_run", status, **{tags.ATTEMPT: attempt_id})
+    state = launch_states(quiet_pipeline.instance)
+    assert [state(attempt_id).stage for attempt_id in ids] == [LaunchStage.WAITING, LaunchStage.STARTING]
+    quiet = ProcessorLoad(2, 0.1)
+    abandoned = find_abandoned(quiet_pipeline.ledger, quiet_pipeline.settings, {}, state, load=quiet)
+    assert [item.attempt.id for item in abandoned] == ids[1:]
+    assert "its run's process is still starting (0.1 processes for each processor" in abandoned[0].reason
+    # A machine on which ten processes want each processor is given ten times as long.
+    busy = ProcessorLoad(2, 20.0)
+    assert find_abandoned(quiet_pipeline.ledger, quiet_pipeline.settings, {}, state, load=busy) == ()
+
+
+def test_no_more_attempts_are_dispatched_than_the_processors_can_start(
+    quiet_pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SQUIRE_DISPATCH__BY_LOAD", "true")
+    quiet_pipeline.configure(
+        "[dispatch]\nmax_concurrent = 500\nmax_per_repository = 100\nmax_new_pull_requests_per_hour = 1000\n"
+        "max_open_pull_requests = 1000\n"
+    )
+    most = 2 * (usable_processors() + 1)
+    for _ in range(most + 5):
+        add_task(quiet_pipeline.ledger, repository=LEDGERLIB)
+    first = quiet_pipeline.sensor(dispatch).run_requests
+    assert 2 <= len(first) <= most
+    assert len(quiet_pipeline.sensor(dispatch).run_requests) <= most
+    for request in first:
+        claim(quiet_pipeline.ledger, str(request.run_key))
+    assert 2 <= len(quiet_pipeline.sensor(dispatch).run_requests) <= most
 
 
 def test_an_attempt_that_is_held_is_left_alone(quiet_pipeline: Pipeline) -> None:

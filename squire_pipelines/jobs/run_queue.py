@@ -1,0 +1,46 @@
+"""The run coordinator of `dagster.yaml`: runs wait in Dagster's queue while the machine's processors are busy.
+
+Dagster's own bounds how many runs are in progress. What costs processors is their start, so that this one bounds how
+many are starting as well.
+"""
+
+import time
+from collections.abc import Sequence
+
+from dagster import DagsterInstance, QueuedRunCoordinator, RunsFilter
+from dagster._core.run_coordinator.queued_run_coordinator import RunQueueConfig
+from dagster._core.storage.dagster_run import ACTIVE_RUN_STATUSES, DagsterRunStatus, RunRecord
+
+from squire_pipelines.domain.launching import launches_at_once
+from squire_pipelines.observability.processor_load import read_load
+
+STALLED_S = 120.0
+"""A run that has been starting for longer takes no other's place: its process may have died without a word."""
+
+_MANY = 1000  # where the file sets no bound: Dagster's is then -1
+
+
+class ProcessorBoundRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
+    """Lets as many runs start at once as `domain.launching` says; the daemon asks for it before each dequeue."""
+
+    def get_run_queue_config(self) -> RunQueueConfig:
+        """Return the settings of the queue, with a bound on runs in progress that leaves room for those starts."""
+        queue = super().get_run_queue_config()
+        most = queue.max_concurrent_runs if queue.max_concurrent_runs >= 0 else _MANY
+        records = self._instance.get_run_records(RunsFilter(statuses=ACTIVE_RUN_STATUSES), limit=_MANY)
+        return queue._replace(max_concurrent_runs=bound_on_runs(records, most, now=time.time()))
+
+
+def bound_on_runs(records: Sequence[RunRecord], most: int, *, now: float) -> int:
+    """Return how many runs may be in progress: those that have started, and as many that start as the load permits.
+
+    Args:
+        records: The runs in progress.
+        most: The file's own bound.
+        now: In seconds since the epoch.
+    """
+    starting = sum(
+        record.dagster_run.status is DagsterRunStatus.STARTING and now - record.update_timestamp.timestamp() < STALLED_S
+        for record in records
+    )
+    return min(most, len(records) - starting + launches_at_once(read_load(), max(1, most)))

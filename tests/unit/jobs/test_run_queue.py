@@ -1,0 +1,58 @@
+"""Dagster's queue lets as many runs start at once as the processors do, whatever has started already."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import dagster as dg
+import yaml
+from dagster._core.storage.dagster_run import RunRecord
+
+from squire_pipelines.jobs.run_queue import STALLED_S, ProcessorBoundRunCoordinator, bound_on_runs
+from squire_pipelines.observability.processor_load import usable_processors
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+STARTING, STARTED = dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED
+
+
+def record(status: dg.DagsterRunStatus, *, since_s: float = 1) -> RunRecord:
+    updated = NOW - timedelta(seconds=since_s)
+    run = dg.DagsterRun(job_name="agent_run", run_id=str(uuid4()), status=status)
+    return RunRecord(storage_id=1, dagster_run=run, create_timestamp=updated, update_timestamp=updated)
+
+
+def room(*records: RunRecord, most: int = 1000) -> int:
+    """How many more runs may be launched."""
+    return bound_on_runs(records, most, now=NOW.timestamp()) - len(records)
+
+
+def test_one_run_at_least_may_start_and_no_more_than_the_processors_do() -> None:
+    assert 1 <= room() <= usable_processors() + 1
+
+
+def test_runs_that_have_started_take_no_place_of_those_that_start() -> None:
+    assert room(*(record(STARTED) for _ in range(50))) >= 1
+
+
+def test_nothing_is_launched_while_enough_are_starting() -> None:
+    assert room(*(record(STARTING) for _ in range(usable_processors() + 1))) <= 0
+
+
+def test_a_run_whose_process_died_while_it_started_holds_up_none_for_long() -> None:
+    dead = [record(STARTING, since_s=STALLED_S) for _ in range(usable_processors() + 1)]
+    assert room(*dead) >= 1
+
+
+def test_the_files_own_bound_holds() -> None:
+    assert room(*(record(STARTED) for _ in range(12)), most=12) == 0
+
+
+def test_the_shipped_instance_has_it(tmp_path: Path) -> None:
+    shipped = yaml.safe_load((Path(__file__).parents[3] / "dagster.yaml").read_text(encoding="utf-8"))
+    overrides = {"run_coordinator": shipped["run_coordinator"], "telemetry": {"enabled": False}}
+    with dg.DagsterInstance.local_temp(str(tmp_path), overrides=overrides) as instance:
+        assert isinstance(instance.run_coordinator, ProcessorBoundRunCoordinator)
+        queue = instance.get_concurrency_config().run_queue_config
+        assert queue is not None
+        assert 1 <= queue.max_concurrent_runs <= usable_processors() + 1
+        assert queue.max_user_code_failure_retries == 5
