@@ -88,7 +88,7 @@ _ATTEMPT: Columns = {
     "error": lambda attempt: _evidence(attempt).error_code,
     "commits": lambda attempt: " to ".join(sha[:12] for sha in (attempt.base_sha, attempt.head_sha) if sha),
     "queued": "queued_at",
-    "to claim": lambda attempt: _to_claim(attempt),
+    "to claim": lambda attempt: " = ".join(_to_claim(attempt)),
     "to start": lambda attempt: between(attempt.queued_at, attempt.agent_started_at),
     "agent ran": lambda attempt: between(attempt.agent_started_at, attempt.agent_ended_at),
     "in all": lambda attempt: between(attempt.queued_at, attempt.ended_at),
@@ -261,12 +261,14 @@ def _choice_text(choice: AgentChoice | None) -> str:
     return f"{choice.agent}{kind}{f', model {choice.model}' if choice.model else ''}, by {choice.why}"
 
 
-def _to_claim(attempt: Attempt) -> str:
-    """Return how long it took from the dispatch to the claim, with the parts that are known."""
+def _to_claim(attempt: Attempt) -> Iterator[str]:
+    """Yield how long it took from the dispatch to the claim, and the parts of it that are known."""
+    if attempt.claimed_at is not None:
+        yield between(attempt.queued_at, attempt.claimed_at)
     timings = attempt.timings or Timings()
     known = (("in Dagster's queue", timings.queue_s), ("launch", timings.launch_s), ("claim", timings.claim_s))
-    parts = " + ".join(f"{value:.1f}s {name}" for name, value in known if value is not None)
-    return " = ".join(filter(None, (between(attempt.queued_at, attempt.claimed_at), parts)))
+    if parts := [f"{value:.1f}s {name}" for name, value in known if value is not None]:
+        yield " + ".join(parts)
 
 
 def _timings(attempt: Attempt) -> Iterator[str]:
