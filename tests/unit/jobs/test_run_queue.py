@@ -1,11 +1,11 @@
 """Dagster's queue lets as many runs start at once as the processors do, whatever has started already."""
 
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
 import dagster as dg
-import yaml
 from dagster._core.storage.dagster_run import RunRecord
 
 from squire_pipelines.jobs.run_queue import STALLED_S, ProcessorBoundRunCoordinator, bound_on_runs
@@ -48,9 +48,8 @@ def test_the_files_own_bound_holds() -> None:
 
 
 def test_the_shipped_instance_has_it(tmp_path: Path) -> None:
-    shipped = yaml.safe_load((Path(__file__).parents[3] / "dagster.yaml").read_text(encoding="utf-8"))
-    overrides = {"run_coordinator": shipped["run_coordinator"], "telemetry": {"enabled": False}}
-    with dg.DagsterInstance.local_temp(str(tmp_path), overrides=overrides) as instance:
+    shutil.copyfile(Path(__file__).parents[3] / "dagster.yaml", tmp_path / "dagster.yaml")
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
         assert isinstance(instance.run_coordinator, ProcessorBoundRunCoordinator)
         queue = instance.get_concurrency_config().run_queue_config
         assert queue is not None
