@@ -66,11 +66,11 @@ def dev(context: CliContext, port: int | None, *, webhooks: bool) -> None:
         try:
             if webhooks:
                 services.start_receiver()
+            if settings.observability.enabled:
+                services.start_endpoint()
             write_line("starting Dagster")
             services.start_daemon()
             services.start_webserver(ui)
-            if settings.observability.enabled:
-                services.start_endpoint()
             write_line(f"UI:        http://127.0.0.1:{ui}")
             if webhooks:
                 write_line(f"webhooks:  http://{settings.webhooks.host}:{settings.webhooks.port}/webhooks/github")

@@ -108,6 +108,8 @@ class Pipeline:
             f'\n[repository."{name}".agent]\ncommand = [{", ".join(map(_quoted, command))}]\n'
             for name, command in self.commands.items()
         )
+        # Any free port: tests beside this one run `squire dev` too.
+        port = "" if "[observability]" in more else "[observability]\nport = 0\n"
         file.write_text(
             f"""repositories = [{names}]
 [github]
@@ -121,7 +123,7 @@ kind = "command"
 runner = "{runner}"
 command = ["true"]
 {overrides}
-{more}""",
+{port}{more}""",
             encoding="utf-8",
         )
         os.utime(file, (_LONG_AGO, _LONG_AGO))

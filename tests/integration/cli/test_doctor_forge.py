@@ -47,7 +47,7 @@ def test_all_is_well_with_the_forge_and_a_ping_arrives_unless_the_secret_is_anot
     squire.config(
         f'repositories = ["{REPOSITORY}"]\n[github]\napi_url = "{forge.api_url}"\nmin_write_interval_s = 0\n'
         f'[agent]\nkind = "command"\ncommand = ["true"]\nrunner = "local"\n[webhooks]\nport = {port}\n'
-        f"[pipeline]\nwebserver_port = {free_port()}\n"
+        f"[pipeline]\nwebserver_port = {free_port()}\n[observability]\nport = 0\n"
     )
     monkeypatch.setenv("SQUIRE_GITHUB_TOKEN", forge.token)
     monkeypatch.setenv("SQUIRE_WEBHOOK_SECRET", SECRET.decode())
