@@ -80,7 +80,7 @@ def status(
         emit_json(json_document(facts))
     elif watch and sys.stdout.isatty():
         facts = _watch(context, facts, lambda: gather(settings, refusal=refusal, looks=looks), interval)
-    else:
+    if not as_json:
         for line in _lines(facts):
             _write(line)
     if facts.level in _FAIL_ON[fail_on]:

@@ -9,6 +9,27 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+ORDER = (
+    "settings",
+    "ledger",
+    "schema",
+    "disk",
+    "clock",
+    "daemon",
+    "code_server",
+    "sensors",
+    "engine",
+    "github",
+    "github_token",
+    "github_quota",
+    "models",
+    "planner",
+    "receiver",
+    "tasks",
+    "warehouse",
+)
+"""All conditions that there are, in the order in which they are shown: what others depend on comes first."""
+
 MAX_TEXT = 500
 """Characters of a reason or a hint; what others wrote is part of some."""
 

@@ -1,10 +1,11 @@
-"""What the machine says, as gauges: room on the disks, the size of the stores, when the warehouse was published."""
+"""What the home's files say, as gauges: room, the size of stores, when the warehouse was published, conditions."""
 
 import contextlib
 import shutil
 from pathlib import Path
 
 from squire_pipelines.endpoint.gauges import Gauges
+from squire_pipelines.health.stored_conditions import current_conditions
 from squire_pipelines.metrics import families
 from squire_pipelines.settings.model import Settings
 
@@ -29,6 +30,9 @@ def read_machine(settings: Settings) -> Gauges:
         status = home.warehouse.stat()
         gauges.set(families.WAREHOUSE_SIZE, status.st_size)
         gauges.set(families.WAREHOUSE_PUBLISHED, status.st_mtime)
+    for condition in current_conditions(home):
+        gauges.set(families.CONDITION, condition.level.severity, condition.name)
+        gauges.set(families.CONDITION_CHECKED, condition.checked_at.timestamp(), condition.name)
     return gauges
 
 

@@ -1,5 +1,8 @@
 """All probes but the daemon's, which needs Dagster: see `runtime.health`."""
 
+from dataclasses import replace
+
+from squire_pipelines.domain.condition_rules import ClockFacts
 from squire_pipelines.health.engine_probe import engine_probe
 from squire_pipelines.health.github_probe import github_probe
 from squire_pipelines.health.local_probes import local_probes
@@ -19,16 +22,17 @@ class LibraryProbes:
 
     def __init__(self) -> None:
         self._jumps = JumpWatch()
-        self._comparison = ClockComparison()
+        self._with_github = ClockComparison()
+        self._with_ledger = ClockComparison()
 
     def of(self, settings: Settings) -> tuple[Probe, ...]:
         """Return the probes by the settings as they are now."""
         return (
-            *local_probes(settings),
+            *local_probes(settings, self._with_ledger.note),
             code_server_probe(settings),
             receiver_probe(settings),
             engine_probe(settings),
-            github_probe(settings, self._comparison.note),
+            github_probe(settings, self._with_github.note),
             model_probe(settings),
             self._clock_probe(settings),
         )
@@ -40,5 +44,11 @@ class LibraryProbes:
             ("clock",),
             _CLOCK_EVERY_S,
             _CLOCK_TIMEOUT_S,
-            lambda: look_at_clock(self._comparison.offset_s, self._jumps.jump_s(), signs_in_by_time=is_app),
+            lambda: look_at_clock(self._clock_facts(is_app=is_app)),
         )
+
+    def _clock_facts(self, *, is_app: bool) -> ClockFacts:
+        facts = ClockFacts(jump_s=self._jumps.jump_s(), signs_in_by_time=is_app)
+        if (offset_s := self._with_github.offset_s) is not None:
+            return replace(facts, offset_s=offset_s)
+        return replace(facts, offset_s=self._with_ledger.offset_s, whose="the ledger's server's")

@@ -18,7 +18,7 @@ from squire_pipelines.errors import LedgerError
 from squire_pipelines.execution.repository_settings import repository_settings
 from squire_pipelines.health.probe import Probe, States
 from squire_pipelines.ledger import HEAD_REVISION, github_limits, plan_retries, repositories, stuck_work
-from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.ledger.store import Ledger, utc_now
 from squire_pipelines.ledger.stuck_work import StartRules
 from squire_pipelines.settings.model import Settings
 
@@ -28,18 +28,23 @@ _TIMEOUT_S = 10.0
 _CONDITIONS = ("ledger", "schema", "tasks", "planner", "github_quota", "warehouse")
 
 
-def ledger_probe(settings: Settings) -> Probe:
-    """Return the probe of the settings' ledger."""
-    return Probe("ledger", _CONDITIONS, _EVERY_S, _TIMEOUT_S, lambda: look_at_ledger(settings))
+def ledger_probe(settings: Settings, note_offset: Callable[[float | None], None] = lambda _: None) -> Probe:
+    """Return the probe of the settings' ledger; `note_offset` is told how far this clock is ahead of its server's."""
+    return Probe("ledger", _CONDITIONS, _EVERY_S, _TIMEOUT_S, lambda: look_at_ledger(settings, note_offset))
 
 
 def look_at_ledger(
-    settings: Settings, *, busy_timeout_s: float = BUSY_TIMEOUT_S, monotonic: Callable[[], float] = time.monotonic
+    settings: Settings,
+    note_offset: Callable[[float | None], None] = lambda _: None,
+    *,
+    busy_timeout_s: float = BUSY_TIMEOUT_S,
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> States:
     """Look at the ledger, which is neither made nor upgraded by that. Raises ConfigError for a URL that is none.
 
     Args:
         settings: Name it.
+        note_offset: Is told how far this machine's clock is ahead of the server's; None where there is no server.
         busy_timeout_s: How long a transaction waits for its turn.
         monotonic: Seconds.
     """
@@ -47,7 +52,8 @@ def look_at_ledger(
     try:
         if ledger.is_sqlite and not ledger.path.exists():
             return {"ledger": ledger_state(LedgerFacts(ledger.describe(), exists=False))}
-        facts = _ledger_facts(ledger, monotonic)
+        facts, offset_s = _ledger_facts(ledger, monotonic)
+        note_offset(offset_s)
         states: dict[str, ConditionState] = {"ledger": ledger_state(facts)}
         schema = schema_state(facts)
         if schema is not None:
@@ -59,16 +65,18 @@ def look_at_ledger(
         ledger.close()
 
 
-def _ledger_facts(ledger: Ledger, monotonic: Callable[[], float]) -> LedgerFacts:
+def _ledger_facts(ledger: Ledger, monotonic: Callable[[], float]) -> tuple[LedgerFacts, float | None]:
     place = ledger.describe()
     try:
         revision = ledger.revision()
         began = monotonic()
-        with ledger.write():  # takes the lock and gives it back: nothing is written
+        with ledger.write() as tx:  # takes the lock and gives it back: nothing is written
             waited_s = monotonic() - began
+            offset_s = None if ledger.is_sqlite else (utc_now() - tx.now).total_seconds()
     except LedgerError as error:
-        return LedgerFacts(place, problem=error.message, hint=error.hint)
-    return LedgerFacts(place, lock_wait_s=waited_s, revision=revision, known_revision=HEAD_REVISION)
+        return LedgerFacts(place, problem=error.message, hint=error.hint), None
+    facts = LedgerFacts(place, lock_wait_s=waited_s, revision=revision, known_revision=HEAD_REVISION)
+    return facts, offset_s
 
 
 def _look_at_rows(ledger: Ledger, settings: Settings) -> dict[str, ConditionState]:

@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from squire_pipelines.domain.condition_rules import ClockFacts, DiskFacts, clock_state, disk_state
@@ -86,7 +87,6 @@ class ClockComparison:
             return self._offset_s
 
 
-def look_at_clock(offset_s: float | None, jump_s: float, *, signs_in_by_time: bool) -> States:
-    """Return how the clock is, see `ClockFacts`."""
-    facts = ClockFacts(offset_s, jump_s=jump_s, signs_in_by_time=signs_in_by_time, step=clock_step())
-    return {"clock": clock_state(facts)}
+def look_at_clock(facts: ClockFacts) -> States:
+    """Return how the clock is, with how it is set on this machine."""
+    return {"clock": clock_state(replace(facts, step=clock_step()))}

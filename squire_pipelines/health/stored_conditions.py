@@ -6,30 +6,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from squire_pipelines.domain.conditions import Condition
+from squire_pipelines.domain.conditions import ORDER, Condition
 from squire_pipelines.files import lock, open_untrusted, write_atomically
 from squire_pipelines.home import Home, make_folder
-
-ORDER = (
-    "settings",
-    "ledger",
-    "schema",
-    "disk",
-    "clock",
-    "daemon",
-    "code_server",
-    "sensors",
-    "engine",
-    "github",
-    "github_token",
-    "github_quota",
-    "models",
-    "planner",
-    "receiver",
-    "tasks",
-    "warehouse",
-)
-"""All conditions that there are, in the order in which they are shown: what others depend on comes first."""
 
 _MAX_BYTES = 256 * 2**10
 _LOCK_TIMEOUT_S = 5.0

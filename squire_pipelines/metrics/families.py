@@ -3,6 +3,7 @@
 Names that the old product had are kept where they mean the same, with its labels `repo` and `status`.
 """
 
+from squire_pipelines.domain.conditions import ORDER
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.rate_limits import LimitKind
 from squire_pipelines.domain.tasks import AttemptStatus, TaskKind, TaskStatus
@@ -50,6 +51,7 @@ _PURPOSE = Label("purpose", ("agent", "plan"))
 _LIMIT = Label("kind", tuple(LimitKind))
 _PERIOD = Label("period", ("day", "month"))
 _SENSOR = Label("sensor", SENSORS)
+_CONDITION = Label("condition", ORDER)
 _PLACE = Label("place", ("data", "state", "cache"))
 _C, _G, _H = FamilyKind.COUNTER, FamilyKind.GAUGE, FamilyKind.HISTOGRAM
 _L, _P, _M, _E = Origin.LEDGER, Origin.PROCESSES, Origin.MACHINE, Origin.ENDPOINT
@@ -292,6 +294,16 @@ DISK_FREE = Family(
     (_PLACE,),
 )
 DISK_SIZE = Family("squire_disk_size_bytes", _G, _M, "The size of that disk.", (_PLACE,))
+CONDITION = Family(
+    "squire_condition",
+    _G,
+    _M,
+    "How something is that Squire needs: 0 ok, 1 degraded, 2 down. docs/guide/operations.md has the conditions.",
+    (_CONDITION,),
+)
+CONDITION_CHECKED = Family(
+    "squire_condition_checked_timestamp_seconds", _G, _M, "When that was looked at, in Unix time.", (_CONDITION,)
+)
 
 # About the metrics themselves
 READINGS = ("attempts", "budgets", "changes", "deliveries", "github", "machine", "processes", "queue", "tasks")

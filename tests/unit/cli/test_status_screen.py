@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from squire_pipelines.cli.status_facts import StatusFacts, WaitGroup, group_waits
 from squire_pipelines.cli.status_screen import screen_lines
 from squire_pipelines.cli.task_rows import TaskRow
-from squire_pipelines.domain.conditions import Condition, HealthLevel
-from squire_pipelines.health.stored_conditions import ORDER
+from squire_pipelines.domain.conditions import ORDER, Condition, HealthLevel
 from squire_pipelines.ledger.overview import ListedPullRequest, OpenAttempt, WorkOverview
 from squire_pipelines.ledger.waiting import WaitKind
 

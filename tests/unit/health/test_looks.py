@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from squire_pipelines.domain.conditions import ConditionState, HealthLevel
+from squire_pipelines.domain.conditions import ORDER, ConditionState, HealthLevel
 from squire_pipelines.health.looks import HealthLooks, JumpWatch
 from squire_pipelines.health.probe import Probe, States
-from squire_pipelines.health.stored_conditions import ORDER, conditions_file, current_conditions
+from squire_pipelines.health.stored_conditions import conditions_file, current_conditions
 from squire_pipelines.home import Home
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

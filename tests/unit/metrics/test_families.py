@@ -11,7 +11,7 @@ from squire_pipelines.metrics.family import OTHER, Family, FamilyKind, SettingsN
 NAME = re.compile(r"squire_[a-z]+(_[a-z]+)*")
 UNITS = ("_seconds", "_bytes", "_usd", "_tokens", "_total", "_info")
 COUNTS = {  # gauges that count things, whose name is these things'
-    "squire_tasks", "squire_tasks_running", "squire_tasks_pending", "squire_attempts_open",
+    "squire_tasks", "squire_tasks_running", "squire_tasks_pending", "squire_attempts_open", "squire_condition",
     "squire_github_quota_limit", "squire_github_quota_remaining", "squire_github_quota_forecast_remaining",
     "squire_deliveries_waiting", "squire_metrics_process_files",
 }  # fmt: skip
