@@ -187,7 +187,17 @@ def _pull_page(view: View, request: Request) -> str | None:
         f"<strong>{escape(pull.author.login)}</strong> wants to merge <code>{escape(pull.head_ref)}</code> into "
         f"<code>{escape(pull.base_ref)}</code> · +{stat.additions} -{stat.deletions} in {stat.files} files"
     )
-    checks = _checks(view, store_checks.suite(view.con, repository, pull.head_sha))
+    statuses = store_checks.statuses(view.con, repository, pull.head_sha)
+    newest = {status.context: status for status in statuses}.values()
+    checks = " ".join(
+        (
+            _checks(view, store_checks.suite(view.con, repository, pull.head_sha)),
+            *(
+                f"{escape(it.context)} {_badge(it.state)} <small>{escape(it.description or '')}</small>"
+                for it in newest
+            ),
+        )
+    ).strip()
     threads: Sequence[str] = [
         _comment_panel(
             comment,

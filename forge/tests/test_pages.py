@@ -74,9 +74,13 @@ def test_every_text_is_escaped(serve_forge: Any, api_of: Any, clone_of: Any, sam
     api_of(forge).rest(
         "POST", "/repos/demo/quiet/pulls", {"title": HOSTILE, "body": HOSTILE, "head": "a&b", "base": "main"}
     )
+    sha = api_of(forge).rest("GET", "/repos/demo/quiet/pulls/2").json()["head"]["sha"]
+    status = {"state": "success", "context": HOSTILE, "description": f"Waits: {HOSTILE}"}
+    api_of(forge).rest("POST", f"/repos/demo/quiet/statuses/{sha}", status)
     forge.settle()
     paths = ["/", "/demo/quiet", "/demo/quiet/pull/2", "/demo/quiet/issues/1"]
     pages = [httpx.get(forge.url + path).text for path in paths]
+    assert "Waits: &lt;script&gt;" in pages[2]
     (run, *_) = re.findall(r'href="(/demo/quiet/runs/\d+)"', pages[1])
     pages.append(httpx.get(forge.url + run).text)
     for page in pages:

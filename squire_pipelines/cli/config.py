@@ -283,6 +283,7 @@ def path(context: CliContext, *, as_json: bool) -> None:
         "answers",
         "attempts",
         "dagster",
+        "metrics",
         "migrations",
         "mirrors",
         "reload_request",

@@ -12,6 +12,8 @@ import click
 from click.shell_completion import CompletionItem
 
 CONTEXT_SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+_OTHER_WORDS = {"check": "validate", "ls": "list", "rm": "clean", "create": "new", "add": "new", "view": "show"}
+"""Commands by the words that people know from elsewhere, where the spelling does not suggest them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,9 @@ class LazyGroup(click.Group):
                 raise
             import difflib  # noqa: PLC0415 - only a mistyped command needs it
 
-            close = difflib.get_close_matches(name, [known for known, _ in self._visible(ctx)])
+            visible = [known for known, _ in self._visible(ctx)]
+            other = _OTHER_WORDS.get(name)
+            close = [other] if other in visible else difflib.get_close_matches(name, visible)
             question = f"; did you mean {' or '.join(close)}?" if close else ""
             raise click.UsageError(f"there is no command {name!r}{question}", ctx) from error
 

@@ -1,6 +1,7 @@
 """A repository's own file, `.github/squire.toml`, for `squire config validate` and `squire config show`."""
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 
 from squire_pipelines.cli.config_values import SettingRow, flatten, rows_in_effect, shown
@@ -20,6 +21,11 @@ from squire_pipelines.settings.model import Settings
 from squire_pipelines.terminal.output import write_line
 
 _FURTHER = ("planner", "dispatch", "publishing")
+_KEPT_AS: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("follow", "merge", "narrower_paths"): ("follow", "merge", "allowed_paths"),
+    ("follow", "merge", "more_quiet_hours"): ("follow", "merge", "quiet_hours"),
+}
+"""The keys of a repository's file that add to the operator's, by the setting that keeps them."""
 
 
 def check_local_file(path: Path) -> None:
@@ -105,7 +111,8 @@ def rows_of_repository(context: CliContext, file: SettingsFile, repository: str)
     for path, value in flatten(after):
         origin, line = _origin(general, name, path, own)
         if own_settings is not None and stored is not None and value != _at(before, path):
-            origin, line = _file_origin(stored.origins, path), _line(stored.content, path)
+            key = _KEPT_AS.get(path, path)
+            origin, line = _file_origin(stored.origins, key), _line(stored.content, key)
         rows.append(SettingRow(path, shown(path, value), origin, line))
     if stored is None or stored.blob_sha is None:
         return rows, f"{name}: no {REPOSITORY_FILE} was read"
@@ -124,6 +131,7 @@ def _sections(settings: Settings, name: str) -> dict[str, object]:
         **{section: getattr(settings, section) for section in _FURTHER},
         "policy": settings.policy_for(name),
         "verification": settings.verification_for(name),
+        "follow": settings.follow_for(name),
         "budgets": settings.budgets_for(name),
         "gateway": settings.gateway_settings_for(name),
         "agent": settings.agent_for(name),
@@ -134,11 +142,19 @@ def _origin(
     general: dict[tuple[str, ...], SettingRow], name: str, path: tuple[str, ...], own: RepositoryOverrides
 ) -> tuple[str, int | None]:
     section = getattr(own, path[0], None)
-    if (isinstance(section, dict) and path[1:2] and path[1] in section) or (len(path) == 1 and section is not None):
+    if (isinstance(section, dict) and _names(section, path[1:])) or (len(path) == 1 and section is not None):
         rows = [row for row in general.values() if row.path[: 2 + len(path)] == ("repository", name, *path)]
         return (rows[0].origin, rows[0].line) if rows else ("file", None)
     known = general.get(("planner", *path) if path in {("issue_labels",), ("goals",)} else path)
     return ("default", None) if known is None else (known.origin, known.line)
+
+
+def _names(table: Mapping[str, object], path: tuple[str, ...]) -> bool:
+    """Return whether a table says a key itself; where a table within it leaves one out, the general value holds."""
+    if not path or path[0] not in table:
+        return False
+    member = table[path[0]]
+    return not isinstance(member, Mapping) or not path[1:] or _names(member, path[1:])
 
 
 def _file_origin(origins: object, path: tuple[str, ...]) -> str:

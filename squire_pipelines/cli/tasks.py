@@ -50,6 +50,8 @@ tasks = LazyGroup(
 )
 
 KEPT_COLUMNS = ("title", "status")
+_WIDE = 140
+"""Columns of a terminal from which on a table has room for links and for what is seldom asked."""
 
 
 def columns_at(now: datetime) -> Columns:
@@ -70,13 +72,34 @@ def columns_at(now: datetime) -> Columns:
     }
 
 
+def columns_within(width: int, now: datetime) -> Columns:
+    """Return the columns of the list that are readable in a terminal of `width` characters, with ages as of `now`.
+
+    A narrow one gets the pull request's number and outcome in place of the link, and the cause only of what failed.
+    """
+    columns = columns_at(now)
+    if width >= _WIDE:
+        return columns
+    narrow: Columns = {"cause": _cause_of_failure, "pull request": _pull_request}
+    left_out = {"attempts", "outcome"}
+    return {name: narrow.get(name, cell) for name, cell in columns.items() if name not in left_out}
+
+
+def _cause_of_failure(row: TaskRow) -> str | None:
+    return None if row.status == "succeeded" else row.cause
+
+
+def _pull_request(row: TaskRow) -> str | None:
+    return None if row.pr_number is None else f"#{row.pr_number} {row.outcome or ''}".rstrip()
+
+
 def _status(row: TaskRow) -> str:
     return "running (cancelling)" if row.cancel_requested and row.status == "running" else row.status
 
 
-def page_table(page: TaskPage) -> "Table":
-    """Make the table of a page."""
-    return table_of(page.rows, columns_at(page.now), keep=KEPT_COLUMNS)
+def page_table(page: TaskPage, width: int) -> "Table":
+    """Make the table of a page for a terminal of `width` characters."""
+    return table_of(page.rows, columns_within(width, page.now), keep=KEPT_COLUMNS)
 
 
 @command(
@@ -104,6 +127,7 @@ def list_tasks(context: CliContext, /, limit: int, order: str, *, as_json: bool,
     query = TaskQuery(order=SortOrder(order), limit=limit, **filters)
     page = context.read_tasks(query)
     empty = "No task matches." if query.is_filtered else "There are no tasks yet: `squire run` looks for work."
-    context.write_list(page.rows, columns_at(page.now), as_json=as_json, empty=empty, keep=KEPT_COLUMNS)
+    columns = columns_at(page.now) if as_json else columns_within(context.console.width, page.now)
+    context.write_list(page.rows, columns, as_json=as_json, empty=empty, keep=KEPT_COLUMNS)
     if page.next_after:
         show_next_page("--after", page.next_after)

@@ -11,14 +11,13 @@ from squire_pipelines.cli.context import (
     Columns,
     emit_json,
     json_option,
-    table_of,
     with_context,
     write_fields,
 )
 from squire_pipelines.cli.cost_text import cost_text
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import TASK_ID
-from squire_pipelines.cli.pull_life_text import life_lines
+from squire_pipelines.cli.pull_life_text import history_lines, life_lines
 from squire_pipelines.cli.text import between, duration, instant
 from squire_pipelines.deadline import Deadline
 from squire_pipelines.domain.agent_choice import AgentChoice
@@ -116,13 +115,6 @@ _BASE: Columns = {
     "after it": lambda base: ": ".join(filter(None, (base.verdict, base.reason))),
     "revert": lambda base: base.revert_url or base.revert_error,
 }
-_EVENT: Columns = {
-    "time": "at",
-    "what": lambda event: event.attempt_id or event.subject,
-    "change": lambda event: f"{event.before or ''} → {event.after}",
-    "by": "actor",
-    "reason": "reason",
-}
 
 
 @command("show", examples=("squire tasks show t0m1e2x3a4m5p6l", "squire tasks show t0m1e2x3a4m5p6l --json"))
@@ -177,7 +169,8 @@ def show(context: CliContext, task_id: str, *, as_json: bool) -> None:
     write_line("\nHistory")
     # The steps of its pull request are told below, as its life.
     history = [event for event in events if outcome is None or event.subject not in OF_THE_PULL_REQUEST]
-    context.console.print(table_of(history, _EVENT))
+    for line in history_lines(history, task.trace_id, width=context.console.width):
+        write_line(line)
     if outcome is not None:
         write_line("\nOutcome")
         write_fields(outcome, _OUTCOME)

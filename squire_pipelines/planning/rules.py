@@ -120,7 +120,8 @@ def _task(group: Sequence[Candidate]) -> TaskSpec:
 def _fix_ci(group: Sequence[Candidate], first: FailedCheck) -> TaskSpec:
     checks = [(c.signal, c.signal.details) for c in group if isinstance(c.signal.details, FailedCheck)]
     where = one_line(first.branch, 60)
-    target = f"`{where}`" if first.pull_request is None else f"pull request #{first.pull_request} (branch `{where}`)"
+    number = first.pull_request
+    target = f"`{where}`" if number is None else f"pull request #{number} (branch `{where}`)"
     facts = [
         f"check: {check.check}\nworkflow: {check.workflow or '-'}\nconclusion: {check.conclusion}\n"
         f"url: {signal.url}\nsummary: {check.summary or '-'}{_second_run(check)}" + _evidence(signal, len(checks))
@@ -134,7 +135,7 @@ def _fix_ci(group: Sequence[Candidate], first: FailedCheck) -> TaskSpec:
     names = ", ".join(dict.fromkeys(one_line(check.check, 60) for _, check in checks))
     return TaskSpec(
         key=f"fix-ci-{slugify(first.branch)}-{_digest(first.branch, first.head_sha, str(first.pull_request))}",
-        title=one_line(f"Fix failing checks on {where}: {names}", 200),
+        title=one_line(f"Fix failing checks on {where if number is None else f'#{number}'}: {names}", 200),
         kind=TaskKind.FIX_CI,
         prompt=prompt,
         priority=Priority.HIGH if first.on_default_branch else Priority.MEDIUM,

@@ -45,7 +45,7 @@ def remarks(rows: Sequence[CycleTask]) -> list[Text]:
     lines = []
     for row in rows:
         if row.cause == "no_changes":
-            lines.append(Text(f"{row.task_id}: the agent found nothing to change, so there is no pull request"))
+            lines.append(Text(f"{row.task_id}: the agent changed nothing, so there is no pull request of its own"))
         elif row.needs_approval and row.outcome == "open":
             lines.append(Text(f"{row.task_id}: #{row.pr_number} is a draft until a person has approved it", "yellow"))
     return lines

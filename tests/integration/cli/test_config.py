@@ -15,6 +15,7 @@ from squire_pipelines.settings.model import Settings, load_settings
 from tests.support.cli import Squire
 
 ROOT = Path(__file__).parents[3]
+_OF_MERGING = ("enabled", "max_files", "max_lines")
 
 
 def test_show_has_every_key_with_its_origin(squire: Squire, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,6 +34,17 @@ def test_show_has_every_key_with_its_origin(squire: Squire, monkeypatch: pytest.
     shown = squire.ok("config", "show")
     assert "SQUIRE_DISPATCH__MAX_CONCURRENT" in shown
     assert "not set" in shown
+
+
+def test_show_of_a_repository_has_what_it_says_of_following_and_merging(squire: Squire) -> None:
+    squire.config(
+        'repositories = ["o/r"]\nagent.kind = "command"\nagent.command = ["true"]\n[follow.merge]\nmax_files = 7\n'
+        '[repository."o/r".follow.merge]\nenabled = true\n'
+    )
+    rows = {row["key"]: row for row in squire.json("config", "show", "--repository", "o/r", "--origin")}
+    shown = {key: (rows[f"follow.merge.{key}"]["value"], rows[f"follow.merge.{key}"]["from"]) for key in _OF_MERGING}
+    assert shown == {"enabled": (True, "file"), "max_files": (7, "file"), "max_lines": (500, "default")}
+    assert [rows[f"follow.merge.{key}"]["line"] for key in _OF_MERGING] == [7, 5, None]
 
 
 def test_show_defaults_needs_no_settings_that_hold(squire: Squire) -> None:

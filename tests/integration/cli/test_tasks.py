@@ -344,7 +344,7 @@ def test_start_puts_a_named_task_before_all_others(squire: Squire, samples: Samp
     with samples.ledger.write() as tx:
         (attempt,) = task_dispatch.dispatch(tx, max_concurrent=1, max_per_repository=1, claim_deadline_s=60)
     assert attempt.task_id == named
-    assert re.search(r"queue +→ first +cli:\w+ +started by a person", squire.ok("tasks", "show", named))
+    assert re.search(r"queue +first: started by a person \(by cli:\w+\)", squire.ok("tasks", "show", named))
     assert squire.json("audit", "list", "--action", "tasks.start")[0]["detail"]["tasks"] == [named]
     assert f"task {named} is running" in squire.fails(1, "tasks", "start", named)
     assert samples.read(task_rows.get, first).status is TaskStatus.READY

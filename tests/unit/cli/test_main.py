@@ -92,6 +92,12 @@ def test_a_mistyped_command_is_2_with_the_likely_one() -> None:
     assert CliRunner().invoke(cli, ["--nonsense"]).exit_code == 2
 
 
+def test_a_word_from_elsewhere_leads_to_the_command_that_does_it() -> None:
+    refused = CliRunner().invoke(cli, ["config", "check"], prog_name="squire")
+    assert "there is no command 'check'; did you mean validate?" in refused.stderr
+    assert "'check'; did you mean" not in CliRunner().invoke(cli, ["tasks", "check"], prog_name="squire").stderr
+
+
 def test_no_command_at_all_is_the_help_and_2() -> None:
     result = CliRunner().invoke(cli, [], prog_name="squire")
     assert result.exit_code == 2

@@ -1,8 +1,9 @@
 from datetime import UTC, datetime, timedelta
 
-from squire_pipelines.cli.pull_life_text import life_lines
+from squire_pipelines.cli.pull_life_text import history_lines, life_lines
 from squire_pipelines.domain.pull_life import LifeStep, LifeStepKind
 from squire_pipelines.domain.tasks import TaskStatus
+from squire_pipelines.ledger.tasks import TaskEvent
 
 START = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 TRACE, OTHER = "ab" * 16, "cd" * 16
@@ -47,3 +48,22 @@ def test_a_life_is_told_within_eighty_columns() -> None:
 def test_a_narrow_or_endless_terminal_gets_lines_that_can_be_read() -> None:
     assert max(map(len, life_lines(LIFE, TRACE, width=10))) <= 60
     assert max(map(len, life_lines(LIFE, TRACE, width=10_000))) <= 120
+
+
+def event(minutes: int, before: str | None, after: str, reason: str, **values: object) -> TaskEvent:
+    made = {"id": minutes, "attempt_id": None, "subject": "task", "actor": "dispatch", "trace_id": TRACE, **values}
+    at = START + timedelta(minutes=minutes)
+    return TaskEvent(before=before, after=after, reason=reason, at=at, **made)  # type: ignore[arg-type]
+
+
+def test_a_history_is_told_within_eighty_columns() -> None:
+    events = (
+        event(0, None, "ready", "asked for", actor="github:mira"),
+        event(1, "queued", "running", LONG, attempt_id="t0m1e2x3a4m5p6l-12", subject="attempt", trace_id=OTHER),
+    )
+    lines = list(history_lines(events, TRACE, width=80))
+    assert all(len(line) <= 80 for line in lines)
+    assert lines[0] == "  2026-11-01 12:00:00  task        ready: asked for (by github:mira)"
+    assert lines[1].startswith("  2026-11-01 12:01:00  attempt 12  queued → running: tests / unit")
+    assert lines[-1].endswith(f"{OTHER})")
+    assert list(history_lines((), TRACE, width=80)) == []

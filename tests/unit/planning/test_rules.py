@@ -51,6 +51,7 @@ def test_failed_checks_of_a_pull_request_are_one_task_on_its_branch() -> None:
     (task,) = plan(failed_check("a", branch="f", pull_request=3), failed_check("b", branch="f", pull_request=3)).tasks
     assert (task.kind, task.priority, task.base_branch) == (TaskKind.FIX_CI, Priority.MEDIUM, "f")
     assert "pull request #3" in task.prompt
+    assert task.title == "Fix failing checks on #3: a, b"
 
 
 def test_failed_checks_on_squires_own_drafts_and_forks_are_left_out_with_a_note() -> None:
