@@ -110,7 +110,10 @@ def retry(more_attempts: int) -> Change:
     Attempt numbers go on.
     """
     expected = frozenset({TaskStatus.FAILED, TaskStatus.CANCELLED})
-    hint = "only failed and cancelled tasks can be retried, and those that wait for a change of the settings"
+    hint = (
+        "only failed and cancelled tasks can be retried, those that wait for a change of the settings, and those "
+        "whose pull request was closed or left to people"
+    )
     return Change(
         "retry",
         expected,
