@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from squire_pipelines.domain.outcomes import ChecksState
 from squire_pipelines.domain.reruns import RerunState
+from squire_pipelines.domain.reverts import own_lines
 
 _MAX_SHOWN = 5
 _CHECKS_BEGIN_WITHIN = timedelta(minutes=30)
@@ -167,7 +168,10 @@ def _names(checks: Sequence[CommitCheck]) -> str:
 
 
 def takes_back(title: str, body: str) -> bool:
-    """Return whether a pull request takes an earlier change back, as GitHub's button and git word it."""
+    """Return whether a pull request takes an earlier change back, as GitHub's button and git word it.
+
+    What its text quotes, shows as code or leaves in a comment is not its own word.
+    """
     return title.startswith('Revert "') or any(
-        line.startswith(("Reverts ", "This reverts commit ")) for line in body.splitlines()
+        line.startswith(("Reverts ", "This reverts commit ")) for line in own_lines(body)
     )

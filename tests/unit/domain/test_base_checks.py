@@ -16,6 +16,7 @@ from squire_pipelines.domain.base_checks import (
 )
 from squire_pipelines.domain.outcomes import ChecksState
 from squire_pipelines.domain.reruns import RerunState
+from squire_pipelines.sections.base_watch import AfterMergeSettings
 
 MERGED = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 NOW = MERGED + timedelta(minutes=10)
@@ -126,3 +127,18 @@ def test_a_revert_is_never_reverted() -> None:
     assert takes_back("Undo it", "Why not.\n\nReverts acme/api#7")
     assert takes_back("Undo it", "This reverts commit " + "a" * 40)
     assert not takes_back("Revert button of the form", "It reverts nothing.")
+
+
+@pytest.mark.parametrize("body", ["> Reverts acme/api#7", "```\nReverts #7\n```", "<!--\nThis reverts commit abc\n-->"])
+def test_what_a_merged_text_quotes_makes_no_revert_of_it(body: str) -> None:
+    assert not takes_back("Tell of reverts", body)
+
+
+def test_the_settings_bound_how_long_a_merge_is_watched() -> None:
+    running = MergedCommit((replace(PASSED, state=ChecksState.PENDING),))
+    rules = AfterMergeSettings(watch_s=600).rules(rerun=True)
+    verdicts = [
+        judge_base(running, rules, merged_at=MERGED, now=MERGED + timedelta(seconds=seconds)).verdict
+        for seconds in (599, 600)
+    ]
+    assert verdicts == [BaseVerdict.WAITING, BaseVerdict.UNKNOWN]
