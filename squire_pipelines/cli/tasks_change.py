@@ -3,6 +3,7 @@
 All tasks of one command are changed in one transaction; one that cannot be changed does not keep the others.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -19,18 +20,20 @@ from squire_pipelines.cli.text import counted
 from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.domain.outcomes import PullRequestState
 from squire_pipelines.domain.tasks import Priority, TaskStatus
-from squire_pipelines.errors import ExitCode
+from squire_pipelines.errors import ExitCode, SquireError
 from squire_pipelines.ledger import bulk
 from squire_pipelines.ledger.dependencies import Dependency, dependencies_of
 from squire_pipelines.ledger.task_query import TaskQuery
 from squire_pipelines.observability.logging import bound_context
-from squire_pipelines.terminal.output import write_line
+from squire_pipelines.terminal.output import write_labelled, write_line
 
 if TYPE_CHECKING:
     from squire_pipelines.ledger.tasks import Task
 
 _SHOWN = 50
 """How many tasks are named one by one; of more, their number is shown."""
+
+_ASK_WITHIN_S = 30.0
 
 _LEVELS = tuple(member.name.lower() for member in Priority)
 
@@ -182,6 +185,8 @@ def retry(context: CliContext, /, **selection: Any) -> None:
     pull request was left to people is followed again, from the head that it has now.
     """
     ids: tuple[str, ...] = selection.pop("task_ids")
+    if not selection["select_all"]:
+        _learn_heads(context, ids)
     taken_up = () if selection["select_all"] else _take_up(context, ids)
     closed = () if selection["select_all"] else _closed_among(context, ids)
     for task in closed:
@@ -189,6 +194,34 @@ def retry(context: CliContext, /, **selection: Any) -> None:
     rest = tuple(task_id for task_id in ids if task_id not in {*taken_up, *(task.id for task in closed)})
     if rest or not (closed or taken_up):
         _change(context, bulk.retry(context.settings.dispatch.max_attempts), rest, **selection)
+
+
+def _learn_heads(context: CliContext, ids: tuple[str, ...]) -> None:
+    """Record the present heads of the tasks' pull requests that were left to people: a push may not be known yet.
+
+    Where GitHub does not say, they are taken up from the heads that are known, and the person hears so.
+    """
+    from squire_pipelines.ledger import followed_pulls, outcomes  # noqa: PLC0415 - only this command needs them
+
+    with context.ledger.read() as tx:
+        owners = dict.fromkeys(owner for one in ids for owner in (one, followed_pulls.owner_of(tx, one)) if owner)
+        left = [one for owner in owners if (one := outcomes.get(tx, owner)) is not None and one.handed_over is not None]
+    if not left:
+        return
+    from squire_pipelines.execution.present_pull import record_present_pull  # noqa: PLC0415 - likewise
+    from squire_pipelines.github.connection import GitHub  # noqa: PLC0415 - likewise
+
+    async def ask() -> None:
+        async with asyncio.timeout(_ASK_WITHIN_S), GitHub(context.settings, context.ledger).client() as client:
+            for one in left:
+                await record_present_pull(client, context.ledger, one.repository, one.pr_number)
+
+    try:
+        asyncio.run(ask())
+    except (SquireError, TimeoutError) as error:
+        write_labelled(
+            "not asked", f"GitHub does not say which head it has now: {error or 'it is too slow'}", color="yellow"
+        )
 
 
 def _take_up(context: CliContext, ids: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,5 +1,9 @@
 """`squire tasks followup`: more work on a task's open pull request."""
 
+from datetime import UTC, datetime
+
+import pytest
+
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.following import FollowState
 from squire_pipelines.domain.outcomes import PullRequestReport, PullRequestState
@@ -7,6 +11,12 @@ from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.ledger import followed_pulls, outcomes
 from squire_pipelines.ledger import tasks as task_rows
 from tests.support.cli import REPOSITORY, SampleData, Squire
+from tests.support.provider import plain, serve_upstream
+
+
+@pytest.fixture
+def token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SQUIRE_GITHUB_TOKEN", "ghp_" + "x" * 36)
 
 
 def published(samples: SampleData) -> str:
@@ -78,14 +88,49 @@ def test_a_task_whose_pull_request_was_closed_is_done_again_by_a_new_one_and_onc
     assert f"done again as {again.id}, which was asked for before" in squire.ok("tasks", "retry", task_id)
 
 
-def test_a_pull_request_that_was_left_to_people_is_followed_again(squire: Squire, samples: SampleData) -> None:
-    squire.config(f'repositories = ["{REPOSITORY}"]\n')
+def leave_to_people(samples: SampleData) -> str:
+    """A task whose pull request is left to people, at the head that is known; its id."""
     task_id = samples.ended(Cause.COMPLETED)
     with samples.ledger.write() as tx:
         (followed,) = followed_pulls.read_followed(tx, task_ids=[task_id])
         state = FollowState.HANDED_OVER
         followed_pulls.record_state(tx, followed, state, "somebody pushed", handed_over="somebody pushed")
-    assert "handed_over: somebody pushed" in squire.ok("tasks", "show", task_id)
-    assert f"{task_id}: its pull request is followed again" in squire.ok("tasks", "retry", task_id)
+    return task_id
+
+
+@pytest.mark.usefixtures("token")
+def test_a_pull_request_that_was_left_to_people_is_followed_again_from_its_present_head(
+    squire: Squire, samples: SampleData
+) -> None:
+    task_id = leave_to_people(samples)
+    pull = {
+        "number": 12,
+        "url": "https://x/12",
+        "state": "OPEN",
+        "headRefName": samples.read(task_rows.get, task_id).branch,
+        "headRefOid": "f" * 40,
+        "updatedAt": datetime.now(UTC).isoformat(),
+        "commits": {"nodes": []},
+    }
+    with serve_upstream() as github:
+        github.answer = plain(200, {"data": {"r0": {"pr12": pull}}})
+        squire.config(f'repositories = ["{REPOSITORY}"]\n[github]\napi_url = "{github.url}"\n')
+        assert f"{task_id}: its pull request is followed again" in squire.ok("tasks", "retry", task_id)
+    (followed,) = samples.read(lambda tx, one: followed_pulls.read_followed(tx, task_ids=[one]), task_id)
+    assert followed.outcome.taken_up_head == followed.outcome.head_sha == "f" * 40
+
+
+@pytest.mark.usefixtures("token")
+def test_where_github_does_not_say_it_is_followed_again_from_the_head_that_is_known(
+    squire: Squire, samples: SampleData
+) -> None:
+    task_id = leave_to_people(samples)
+    with serve_upstream() as github:
+        github.answer = plain(401, {"message": "Bad credentials"})
+        squire.config(f'repositories = ["{REPOSITORY}"]\n[github]\napi_url = "{github.url}"\n')
+        assert "handed_over: somebody pushed" in squire.ok("tasks", "show", task_id)
+        retried = squire("tasks", "retry", task_id)
+    assert f"{task_id}: its pull request is followed again" in retried.stdout
+    assert "not asked: GitHub does not say which head it has now" in retried.stderr
     assert "waiting_for_ci: taken up again" in squire.ok("tasks", "show", task_id)
     assert "only failed and cancelled tasks" in squire.fails(1, "tasks", "retry", task_id), "once"
