@@ -9,7 +9,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from squire_pipelines.domain.outcomes import Mergeability, PullRequestReport, PullRequestState, ReviewDecision
+from squire_pipelines.domain.outcomes import (
+    ChecksState,
+    Mergeability,
+    PullRequestReport,
+    PullRequestState,
+    ReviewDecision,
+)
 from squire_pipelines.errors import (
     GitHubError,
     GitHubNotFoundError,
@@ -56,6 +62,13 @@ class _ReportedPullRequest(WithHead):
     mergeable: str = "UNKNOWN"
     merge_state_status: str = "UNKNOWN"
     review_decision: str | None = None
+
+    @property
+    def checks(self) -> ChecksState:
+        """What the checks of its head say; they are waited for where GitHub shows those of another commit."""
+        if self.head is not None and self.head.oid not in {"", self.head_ref_oid}:
+            return ChecksState.PENDING
+        return checks_state(self.head.status_check_rollup if self.head else None)
 
 
 @dataclass(slots=True)
@@ -174,7 +187,7 @@ def _report(repository: str, pull: _ReportedPullRequest) -> PullRequestReport:
         updated_at=pull.updated_at,
         merged_at=pull.merged_at,
         closed_at=pull.closed_at,
-        checks=checks_state(pull.head.status_check_rollup if pull.head else None),
+        checks=pull.checks,
         mergeability=_mergeability(pull),
         review_decision=_REVIEWS.get(pull.review_decision or "", ReviewDecision.NONE),
         draft=pull.is_draft,

@@ -18,8 +18,8 @@ from squire_pipelines.observability.logging import Component, get_logger
 
 MAX_BODY_CHARS = 65_536
 _QUERY = "remark_threads"
-_COMMENTS_READ = 100
-"""So many of the newest comments the query reads; where there are more, ours may be among the others."""
+_THREADS_READ, _REVIEWS_READ, _COMMENTS_READ = 100, 50, 100
+"""So many of the newest ones the query reads; where there are more, ours may be among the others."""
 
 _log = get_logger(Component.GITHUB)
 
@@ -31,10 +31,15 @@ class _ThreadComment(GraphQLModel):
     viewer_did_author: bool = False
 
 
+class _FirstComment(GraphQLModel):
+    database_id: int | None = None
+
+
 class _Thread(GraphQLModel):
     id: str
     is_resolved: bool
     viewer_can_resolve: bool
+    first: Nodes[_FirstComment] = Nodes()
     comments: Nodes[_ThreadComment]
 
 
@@ -53,6 +58,15 @@ class _RemarksOfPull(GraphQLModel):
     threads: Nodes[_Thread] = Field(alias="reviewThreads")
     reviews: Nodes[_RemarkPlace] = Nodes()
     comments: Nodes[_RemarkPlace] = Nodes()
+
+    @property
+    def may_have_older(self) -> bool:
+        """Whether there may be threads, reviews or comments that were not read."""
+        return (
+            len(self.threads.items) >= _THREADS_READ
+            or len(self.reviews.items) >= _REVIEWS_READ
+            or len(self.comments.items) >= _COMMENTS_READ
+        )
 
 
 class _ThreadsAnswer(GraphQLModel):
@@ -97,8 +111,9 @@ async def answer_remarks(
     """Say to each remark what was done, once for each round, and resolve the threads that were dealt with.
 
     What has no thread is answered in one comment, to which each round adds its lines. A remark that has gone is passed
-    over; a thread that the token may not resolve stays open. Of the newest hundred threads and comments; the comment
-    with the answers is looked for among the newest thousand.
+    over; a thread that the token may not resolve stays open. The newest hundred threads and comments, and fifty
+    reviews, are answered in their places: what is older, in the one comment, without a link to it. This comment is
+    looked for among the newest thousand.
 
     Raises:
         GitHubError: GitHub cannot be reached, or the token may not answer. Where it refuses one answer alone, all
@@ -121,6 +136,10 @@ async def answer_remarks(
         for answer in answers
         if (key := answer.remark.partition(":")[0]) in places
     ]
+    older = [one for one in answers if one.remark not in threads and one.remark.partition(":")[0] not in places]
+    if older and pull.may_have_older:
+        _log.warning("remark.out_of_reach", repository=place.repository, number=place.number, remarks=len(older))
+        lines += [f"- a remark that is not among the newest: {answer.text}" for answer in older]
     if lines:
         await _add_to_comment(client, place, marks, lines, pull.comments.nodes)
     if refusal is not None:
@@ -154,7 +173,9 @@ async def _answer_thread(
     client: GitHubClient, place: PullPlace, thread: _Thread, marker: str, answer: RemarkAnswer
 ) -> None:
     comments = thread.comments.nodes
-    first = next((comment.database_id for comment in comments if comment.database_id is not None), None)
+    # GitHub takes answers to a thread's first comment alone, which is not among the newest ones of a long thread.
+    ids = (*(comment.database_id for comment in thread.first.nodes), *(comment.database_id for comment in comments))
+    first = next((one for one in ids if one is not None), None)
     # At its beginning: where the token is a person's, it is this person who quotes ours in an answer.
     is_answered = any(comment.viewer_did_author and comment.body.startswith(marker) for comment in comments)
     if not is_answered and first is not None:

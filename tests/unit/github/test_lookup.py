@@ -122,6 +122,12 @@ async def test_report_tells_what_the_checks_say(client_of: ClientOf, rollup: str
     assert (await pull_request_reports(client_of(fake), {"o/r": [5]})).reports["o/r", 5].checks is checks
 
 
+async def test_checks_of_another_commit_than_the_head_are_waited_for(client_of: ClientOf) -> None:
+    fake = FakeGitHub({"PullRequestReports": answer({"r0": {"pr5": report(headRefOid="d" * 40)}})})
+    answered = await pull_request_reports(client_of(fake), {"o/r": [5]})
+    assert answered.reports["o/r", 5].checks is ChecksState.PENDING
+
+
 @pytest.mark.parametrize(
     ("fields", "mergeability", "review"),
     [

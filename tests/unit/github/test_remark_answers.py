@@ -61,9 +61,10 @@ class AnsweringGitHub:
             {"id": "TC3", "databaseId": 13, "body": "Done.", "viewerDidAuthor": True},
         ]
         thread = {"id": "T1", "isResolved": False, "viewerCanResolve": True, "comments": {"nodes": thread_comments}}
+        long = {**thread, "id": "T3", "first": {"nodes": [{"databaseId": 9}]}}
         second = {**thread, "id": "T2", "comments": {"nodes": [{"id": "TC4", "databaseId": 14, "body": "Hm."}]}}
         pull = {
-            "reviewThreads": {"nodes": [thread, second]},
+            "reviewThreads": {"nodes": [thread, second, long]},
             "reviews": {"nodes": [{"id": "R1", "url": "https://r1", "author": {"login": "mara"}}]},
             "comments": {"nodes": self.comments},
         }
@@ -128,3 +129,24 @@ async def test_the_newest_word_of_others_is_reacted_to_and_a_lack_of_rights_is_n
     github = AnsweringGitHub(forbidden=forbidden)
     await show_heard(client_of(httpx.MockTransport(github)), PLACE, ["T1", "R1:a", "R1:b", "gone"])
     assert github.reacted == ["TC2", "R1"]
+
+
+@pytest.mark.anyio
+async def test_a_long_thread_is_answered_at_its_first_comment(client_of: ClientOf) -> None:
+    github = AnsweringGitHub()
+    await answer_remarks(
+        client_of(httpx.MockTransport(github)), PLACE, MARKS, [RemarkAnswer("T3", "Done.", resolves=False)]
+    )
+    assert [path.rpartition("/pulls/")[2] for path in github.paths] == ["7/comments/9/replies"]
+
+
+@pytest.mark.anyio
+async def test_what_is_older_than_what_is_read_is_answered_in_the_one_comment(client_of: ClientOf) -> None:
+    older = [RemarkAnswer("T-old", "Done in abc.", resolves=True)]
+    github = AnsweringGitHub()
+    await answer_remarks(client_of(httpx.MockTransport(github)), PLACE, MARKS, older)
+    assert github.written == [], "it has gone: all there is was read"
+    github = AnsweringGitHub(*(["Hello"] * 100))
+    await answer_remarks(client_of(httpx.MockTransport(github)), PLACE, MARKS, older)
+    ((_, body),) = github.written
+    assert body.endswith("\n- a remark that is not among the newest: Done in abc.")
