@@ -163,7 +163,9 @@ class Followed:
         )
 
 
-_MORE_ATTEMPTS = 1
+_MORE_ATTEMPTS = 3
+"""Of work that GitHub did not take: with one alone, a run that dies loses what is kept, and an agent does it again."""
+
 _TAKEN = (FollowState.MERGED, FollowState.LANDED_ELSEWHERE)
 _NOT_TAKEN = (FollowState.CLOSED, FollowState.REVERTED)
 _NEVER_TRIED: Mapping[str, None] = MappingProxyType({"tell_tries": None, "tell_again_at": None, "tell_error": None})

@@ -15,7 +15,18 @@ from squire_pipelines.ledger.followed_pulls import Followed
 from squire_pipelines.ledger.outcomes import Outcome
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.telling_tries import MAX_TRIES, next_try
-from tests.support.ledgers import REPOSITORY, START, Clock, add_task, decide, settle, start_attempt, token_of
+from tests.support.ledgers import (
+    REPOSITORY,
+    START,
+    Clock,
+    add_task,
+    claim,
+    decide,
+    dispatch,
+    settle,
+    start_attempt,
+    token_of,
+)
 
 HEAD, BASE = "e" * 40, "b" * 40
 BY_HAND = ApprovalRule(automatic=False, min_confidence=0, max_risk=Risk.HIGH)
@@ -218,6 +229,23 @@ def test_taking_up_publishes_what_github_did_not_take(ledger: Ledger, clock: Clo
         assert tasks.get(tx, work).status is TaskStatus.READY
     followed = read(ledger, pull)
     assert (followed.count(FollowUpKind.CHECKS), followed.count_others(FollowUpKind.CHECKS)) == (0, 1)
+
+
+def test_work_that_is_kept_outlives_a_run_that_dies_before_it_is_published(ledger: Ledger, clock: Clock) -> None:
+    pull = open_pull(ledger)
+    work = add_work(ledger, pull, Cause.PUBLISH_REFUSED)
+    with ledger.write() as tx:
+        why = "GitHub does not take it"
+        followed_pulls.record_state(tx, read(ledger, pull), FollowState.HANDED_OVER, why, handed_over=why)
+    clock.forward(1)
+    with ledger.write() as tx:
+        assert followed_pulls.take_up(tx, pull, actor="ann", reason="asked for")
+    (attempt,) = dispatch(ledger)
+    settle(ledger, claim(ledger, attempt.id), Cause.LOST)
+    followed = read(ledger, pull)
+    assert followed.under_way is FollowUpKind.CHECKS, "it is tried again, and no other work is begun"
+    with ledger.read() as tx:
+        assert not tasks.get(tx, work).status.is_final
 
 
 def test_the_rounds_of_a_remark_are_counted_by_the_tasks_that_dealt_with_it(ledger: Ledger) -> None:
