@@ -115,7 +115,10 @@ LIVES: Mapping[str, Life] = {
     # The base.
     "the base moves": Life([PLAIN], ["base moves", "merge"], F.MERGED),
     "the base conflicts, and an agent resolves it": Life(
-        [Work({"shared.txt": "ours\n"}), Work({"shared.txt": "both\n"})], ["base conflicts", "merge"], F.MERGED, runs=2
+        [Work({"shared.txt": "ours\n"}), Work({"shared.txt": "both\n"})],
+        ["base conflicts", "wait", "nothing", "merge"],  # until what a kill held up has come about
+        F.MERGED,
+        runs=2,
     ),
     "the base conflicts, and no try resolves it": Life(
         [Work({"shared.txt": "ours\n"}), PLAIN], ["base conflicts"], F.HANDED_OVER, "2 tries did not resolve it", runs=3
