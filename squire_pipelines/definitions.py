@@ -21,8 +21,8 @@ from squire_pipelines.jobs.executors import choose_executor
 from squire_pipelines.jobs.follow import follow
 from squire_pipelines.jobs.maintenance import clean_job, clean_schedule, send_alert_job, tend_warm_pool
 from squire_pipelines.jobs.recovery import recover
-from squire_pipelines.metrics.counting import start_counting
 from squire_pipelines.observability.logging import Component, set_level
+from squire_pipelines.observability.process_counts import count_process
 from squire_pipelines.partitions import ensure_repositories
 from squire_pipelines.process_setup import outlive_hang_ups, set_up_process
 from squire_pipelines.resources.github import GitHubResource
@@ -196,6 +196,6 @@ def build_defs(
 def defs() -> dg.Definitions:
     """Return what Dagster's processes load. No main program of ours runs in them, so they are set up here."""
     set_up_process(Component.PIPELINE)
-    start_counting(Home.from_environment().metrics)
+    count_process(Component.PIPELINE, Home.from_environment().metrics)
     outlive_hang_ups()
     return build_defs()

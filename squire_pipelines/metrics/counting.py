@@ -4,9 +4,9 @@ A program says once where its counters lie (`start_counting`); before that, and 
 nothing is counted. The file is made with the first count, so that a process that counts nothing leaves none.
 """
 
-import logging
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from squire_pipelines.metrics.family import Family
@@ -14,19 +14,18 @@ from squire_pipelines.metrics.folding import fold_if_many
 from squire_pipelines.metrics.series import SUM, bucket_of, series_name
 from squire_pipelines.metrics.values_file import ValuesFile
 
-# By its name alone: the ledger counts too, and `observability` reads the ledger.
-_log = logging.getLogger("squire.metrics")
-
 
 class ProcessCounters:
     """The counters of one process, for all its threads.
 
     Args:
         folder: Where their file is made.
+        on_failure: Called once with the error when it cannot be made; raises nothing, and counts nothing.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, on_failure: Callable[[OSError], None]) -> None:
         self._folder = folder
+        self._on_failure = on_failure
         self._lock = threading.Lock()
         self._file: ValuesFile | None = None
         self._failed = False
@@ -67,7 +66,7 @@ class ProcessCounters:
             return ValuesFile(self._folder)
         except OSError as error:
             self._failed = True
-            _log.warning("this process is not counted: %s", error)
+            self._on_failure(error)
             return None
 
     def close(self) -> None:
@@ -87,12 +86,20 @@ class ProcessCounters:
 _counters: ProcessCounters | None = None
 
 
-def start_counting(folder: Path) -> None:
-    """Have this process count from now on, in a file in `folder`. A second call with the same one changes nothing."""
+def start_counting(folder: Path, *, on_failure: Callable[[OSError], None] = lambda _error: None) -> None:
+    """Have this process count from now on, in a file in `folder`. A second call with the same one changes nothing.
+
+    Programs call `observability.process_counts`, which logs a failure: the ledger counts too, and `observability`
+    reads the ledger, so that no log can be written from here.
+
+    Args:
+        folder: Where the files of all processes of this home are.
+        on_failure: Called once with the error when nothing can be written there; raises nothing, and counts nothing.
+    """
     global _counters  # noqa: PLW0603 - one for each process, as its log
     if _counters is None or _counters._folder != folder:  # noqa: SLF001 - of this module
         stop_counting()
-        _counters = ProcessCounters(folder)
+        _counters = ProcessCounters(folder, on_failure)
 
 
 def stop_counting() -> None:

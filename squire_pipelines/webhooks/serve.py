@@ -12,8 +12,8 @@ from types import FrameType
 from squire_pipelines.errors import ExitCode, SquireError
 from squire_pipelines.http_server import AnnouncingServer, listen, print_ready
 from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.metrics.counting import start_counting
 from squire_pipelines.observability.logging import Component, get_logger, set_level
+from squire_pipelines.observability.process_counts import count_process
 from squire_pipelines.observability.secret_uses import record_secret_uses
 from squire_pipelines.reloading.in_force import SettingsInForce, settings_in_force
 from squire_pipelines.reloading.process_status import StatusFile
@@ -41,7 +41,7 @@ def serve(in_force: SettingsInForce, *, announce: Callable[[str], None] = print_
         ConfigError: The address cannot be used.
         LedgerError: The ledger cannot be used.
     """
-    start_counting(in_force.home.metrics)
+    count_process(Component.WEBHOOKS, in_force.home.metrics)
     with StatusFile(in_force.home, Part.RECEIVER) as status:
         live = LiveReceiver(in_force, status)
         settings = in_force.settings

@@ -1,5 +1,6 @@
 """What processes count is added up once, whenever each of them ends, and wherever one is killed."""
 
+import json
 import multiprocessing
 import os
 import signal
@@ -14,6 +15,8 @@ from squire_pipelines.metrics import counting, families, folding
 from squire_pipelines.metrics.folding import read_all
 from squire_pipelines.metrics.series import Series, parse_series, series_name
 from squire_pipelines.metrics.values_file import FILE_BYTES, MAX_SERIES, ValuesFile, read_values
+from squire_pipelines.observability.logging import Component, configure_logging
+from squire_pipelines.observability.process_counts import count_process
 
 REFUSED = series_name(families.DELIVERIES_REFUSED, ("401",))
 COUNT = """
@@ -139,17 +142,19 @@ def test_a_forked_process_counts_in_a_file_of_its_own(folder: Path) -> None:
     assert read_all(folder).living == 1
 
 
-def test_without_a_folder_nothing_is_counted_and_nothing_fails(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_without_a_folder_nothing_is_counted_and_nothing_fails_and_the_log_says_so_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    configure_logging(Component.WEBHOOKS)
     counting.count(families.DELIVERIES_REFUSED, "401")
     (tmp_path / "file").touch()
-    counting.start_counting(tmp_path / "file")
+    count_process(Component.WEBHOOKS, tmp_path / "file")
     counting.count(families.DELIVERIES_REFUSED, "401")
     counting.count(families.DELIVERIES_REFUSED, "503")
     counting.stop_counting()
-    (line,) = [record.getMessage() for record in caplog.records]
-    assert line.startswith("this process is not counted: ")
+    (line,) = map(json.loads, capsys.readouterr().err.splitlines())
+    assert (line["event"], line["level"], line["component"]) == ("process_not_counted", "warning", "webhooks")
+    assert str(tmp_path / "file") in line["error"]
 
 
 def test_many_short_processes_leave_few_files_where_nobody_reads(
