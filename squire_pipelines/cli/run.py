@@ -20,13 +20,18 @@ def hand_on_config(context: CliContext) -> None:
 
 
 def show_retries() -> None:
-    """Show on standard error when a request is tried again."""
+    """Show on standard error when a request is tried again, for as long as the command runs.
+
+    Called after GitHub's client is imported, which logs and counts the same: that holds again afterwards.
+    """
     import stamina.instrumentation  # noqa: PLC0415 - only commands that talk to GitHub need it
 
     def show(details: "stamina.instrumentation.RetryDetails") -> None:
         note(f"{details.caused_by}; trying again in {details.wait_for:.0f} s")
 
+    before = stamina.instrumentation.get_on_retry_hooks()
     stamina.instrumentation.set_on_retry_hooks([show])
+    click.get_current_context().call_on_close(lambda: stamina.instrumentation.set_on_retry_hooks(before))
 
 
 @command(
