@@ -21,6 +21,7 @@ from squire_forge.process import ForgeProcess
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.secrets.key_file import KEY_VARIABLE
 from squire_pipelines.warehouse.query import run_query
+from tests.support.children import PATIENCE_S
 from tests.support.leak_search import environment_of
 from tests.support.ledgers import rows_as_stored, rows_as_told_by_events
 from tests.support.private_files import open_to_others
@@ -88,7 +89,7 @@ class RunningDemo:
             exit_code = self.process.wait(within_s)
         except subprocess.TimeoutExpired:
             self.process.send_signal(signal.SIGABRT)
-            self.process.wait(10)
+            self.process.wait(PATIENCE_S)
             self.kill_all()
             pytest.fail(f"the demo has not ended within {within_s} s:\n{self.tail()}")
         assert exit_code == code, self.tail()
@@ -113,7 +114,7 @@ class RunningDemo:
         for name in PROCESSES:
             with suppress(ProcessLookupError, FileNotFoundError, ValueError):
                 os.killpg(self.pid_of(name), signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(PATIENCE_S)
 
 
 StartDemo = Callable[..., RunningDemo]

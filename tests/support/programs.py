@@ -13,7 +13,7 @@ if "--socket" in sys.argv:
     server = socket.socket(socket.AF_UNIX)
     server.bind(sys.argv[sys.argv.index("--socket") + 1])
     server.listen()
-time.sleep(100)
+time.sleep(600)
 """
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.children import alive
+from tests.support.children import PATIENCE_S, alive
 from tests.support.demos import INTERRUPTED, PROCESSES, StartDemo, check_what_it_left
 from tests.support.leak_search import files_with, processes_with
 from tests.support.worker import git
@@ -57,7 +57,7 @@ def test_what_a_killed_demo_left_running_is_ended_and_a_terminated_demo_leaves_n
     demo.wait_until("its processes are up", lambda: demo.says("are starting") == 1)
     left = [demo.forge_pid, *map(demo.pid_of, PROCESSES)]
     os.kill(demo.process.pid, signal.SIGKILL)
-    demo.process.wait(10)
+    demo.process.wait(PATIENCE_S)
     assert all(alive(pid) for pid in left)
     again = start_demo()
     again.wait_until("its own processes are up", lambda: again.says("are starting") == 2)
@@ -65,5 +65,5 @@ def test_what_a_killed_demo_left_running_is_ended_and_a_terminated_demo_leaves_n
     assert again.says("which an earlier Squire had left running") == 3
     left += [again.forge_pid, *map(again.pid_of, PROCESSES)]
     again.process.terminate()
-    again.ends(INTERRUPTED, within_s=60)
+    again.ends(INTERRUPTED, within_s=PATIENCE_S)
     assert not any(alive(pid) for pid in left)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.children import PATIENCE_S
+
 ROOT = Path(__file__).parents[3]
 WITHOUT_FORGE = """
 import sys
@@ -18,7 +20,7 @@ main()
 
 def test_the_demo_names_the_command_that_installs_the_forge(tmp_path: Path) -> None:
     command = [sys.executable, "-c", WITHOUT_FORGE, "demo", "--home", str(tmp_path / "demo")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == 3, done.stderr
     assert "squire-forge, which is not installed" in done.stderr
     assert 'pip install "squire-pipelines[demo]"' in done.stderr
@@ -30,7 +32,7 @@ def test_the_demo_names_the_command_that_installs_the_forge(tmp_path: Path) -> N
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=120)
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=PATIENCE_S)
     return zipfile.ZipFile(next(folder.glob("*.whl")))
 
 

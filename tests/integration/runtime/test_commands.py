@@ -4,11 +4,10 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,10 +18,13 @@ from squire_pipelines.cli.main import cli
 from squire_pipelines.errors import PortInUseError
 from squire_pipelines.ledger import deliveries
 from squire_pipelines.runtime.ports import check_free, free_port
+from squire_pipelines.settings.restarts import Part
+from tests.support.children import PATIENCE_S, command_that_starts_others
+from tests.support.leak_search import processes_with
 from tests.support.pipeline import HANDBOOK, QUIET, Pipeline
 from tests.support.programs import small_programs
 
-PATIENCE_S = 60.0
+WHOLE_PROGRAMS_S = 240.0
 PYTHON = sys.executable
 ROOT = Path(__file__).parents[3]
 
@@ -58,16 +60,16 @@ def _dropped_interrupts() -> Iterator[None]:
 
 
 @contextmanager
-def end_when_up(run: Path, *names: str) -> Iterator[None]:
-    """Send this process SIGTERM once all these children are recorded."""
+def end_when(happened: Callable[[], object]) -> Iterator[None]:
+    """Send this process SIGTERM once something has happened, unless the block has ended before."""
+    over = threading.Event()
 
     def watch() -> None:
         deadline = time.monotonic() + PATIENCE_S
-        while time.monotonic() < deadline:
-            if all((run / f"{name}.pid").exists() for name in names):
+        while time.monotonic() < deadline and not over.wait(0.05):
+            if happened():
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
-            time.sleep(0.05)
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -75,7 +77,13 @@ def end_when_up(run: Path, *names: str) -> Iterator[None]:
         with _dropped_interrupts():
             yield
     finally:
+        over.set()
         watcher.join(PATIENCE_S)
+
+
+def dev_says_what_it_serves(pipeline: Pipeline) -> bool:
+    """Whether `squire dev` has the file that it writes when everything is started and told."""
+    return any(pipeline.settings.home.settings_state.glob(f"process-{Part.DEV}-*.json"))
 
 
 @pytest.mark.slow
@@ -90,7 +98,7 @@ def test_a_dry_run_is_shown_and_starts_nothing(pipeline: Pipeline) -> None:
 @pytest.mark.slow
 def test_a_run_starts_the_daemon_asks_and_stops_it_when_it_is_told_to_end(pipeline: Pipeline) -> None:
     run = pipeline.settings.home.run
-    with end_when_up(run, "daemon"):
+    with end_when((run / "daemon.pid").exists):
         result = squire("run", QUIET)
     assert result.exit_code == 130, result.output
     assert "starting Dagster's daemon" in result.output
@@ -104,7 +112,7 @@ def test_dev_serves_until_it_is_told_to_end_and_leaves_nothing(quiet_pipeline: P
     ui, metrics = free_port(), free_port()
     quiet_pipeline.configure(f"[webhooks]\nport = {free_port()}\n\n[observability]\nport = {metrics}\n")
     run = quiet_pipeline.settings.home.run
-    with end_when_up(run, "webserver"):
+    with end_when(lambda: dev_says_what_it_serves(quiet_pipeline)):
         result = squire("dev", "--port", str(ui))
     assert result.exit_code == 0, result.output
     assert f"metrics:   http://127.0.0.1:{metrics}/metrics" in result.output
@@ -131,6 +139,7 @@ def test_what_needs_the_definitions_ends_with_the_error_when_they_cannot_be_load
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(WHOLE_PROGRAMS_S + 120)
 @pytest.mark.parametrize("command", [("dev", "--no-webhooks"), ("demo", "--runner", "local", "--home", "demo")])
 def test_so_it_is_with_dagsters_own_programs_and_nothing_is_left_running(
     tmp_path: Path, command: tuple[str, ...]
@@ -139,27 +148,20 @@ def test_so_it_is_with_dagsters_own_programs_and_nothing_is_left_running(
     broken = "import sys\nif 'grpc' in sys.orig_argv:\n    sys.modules['squire_pipelines.jobs.follow'] = None\n"
     (tmp_path / "sitecustomize.py").write_text(broken, encoding="utf-8")
     home = tmp_path / ("demo" if "demo" in command else "home")
-    done = subprocess.run(
-        [PYTHON, "-m", "squire_pipelines.cli", *command],
-        cwd=tmp_path,
-        env={
-            **os.environ,
-            "PYTHONPATH": f"{tmp_path}:{ROOT}",
-            "SQUIRE_PIPELINE__WEBSERVER_PORT": str(free_port()),
-        },
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
-    assert done.returncode == 3, done.stdout + done.stderr
-    assert "could not load Squire's definitions:" in done.stderr
-    assert "squire_pipelines.jobs.follow" in done.stderr
-    assert "code-server.log" in done.stderr
-    assert list((home / "run").glob("*.pid")) == []
-    assert (
-        str(tmp_path) not in subprocess.run(["ps", "-eo", "args="], capture_output=True, text=True, check=True).stdout
-    )
+    env = {
+        **os.environ,
+        "PYTHONPATH": f"{tmp_path}:{ROOT}",
+        "SQUIRE_PIPELINE__WEBSERVER_PORT": str(free_port()),
+    }
+    argv = [PYTHON, "-m", "squire_pipelines.cli", *command]
+    with command_that_starts_others(argv, cwd=tmp_path, env=env) as process:
+        output, errors = process.communicate(timeout=WHOLE_PROGRAMS_S)
+        assert process.returncode == 3, output + errors
+        assert "could not load Squire's definitions:" in errors
+        assert "squire_pipelines.jobs.follow" in errors
+        assert "code-server.log" in errors
+        assert list((home / "run").glob("*.pid")) == []
+        assert processes_with([str(tmp_path)]) == {}
 
 
 @pytest.mark.slow
@@ -209,7 +211,7 @@ def test_a_relative_home_and_settings_are_handed_on_from_the_root(
 def test_dev_without_webhooks_needs_no_secret(quiet_pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SQUIRE_WEBHOOK_SECRET")
     run = quiet_pipeline.settings.home.run
-    with end_when_up(run, "webserver"):
+    with end_when(lambda: dev_says_what_it_serves(quiet_pipeline)):
         result = squire("dev", "--no-webhooks", "--port", str(free_port()))
     assert result.exit_code == 0, result.output
     assert not (run / "receiver.log").exists()

@@ -11,6 +11,7 @@ from squire_forge.process import ForgeProcess
 from squire_pipelines.ledger import plans, tasks
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import metadata
+from tests.support.children import PATIENCE_S
 from tests.support.cli import Squire
 from tests.support.model_server import Call, ModelServer, Turn
 from tests.support.pipeline import HANDBOOK, LEDGERLIB, QUIET, WEBSHOP, Pipeline
@@ -121,7 +122,7 @@ def test_it_reads_before_it_makes_tasks(squire: Squire) -> None:
 @pytest.mark.slow
 def test_repositories_are_planned_side_by_side(pipeline: Pipeline, squire: Squire, use_model: UseModel) -> None:
     pipeline.collect(QUIET, WEBSHOP)
-    both = threading.Barrier(2, timeout=60)
+    both = threading.Barrier(2, timeout=PATIENCE_S)
 
     def when_both_have_asked(handler: BaseHTTPRequestHandler) -> None:
         both.wait()

@@ -29,6 +29,7 @@ from squire_pipelines.sections.services import PlannerSettings
 from squire_pipelines.settings.goals import goals_among
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.terminal.console import CleanConsole, open_console
+from tests.support.children import PATIENCE_S
 from tests.support.pipeline import ALL, HANDBOOK, QUIET, WEBSHOP, Pipeline
 
 
@@ -133,18 +134,18 @@ def somebody_who_works(pipeline: Pipeline) -> Iterator[None]:
     worker = threading.Thread(target=work)
     worker.start()
     try:
-        assert taken.wait(10)
+        assert taken.wait(PATIENCE_S)
         yield
     finally:
         over.set()
-        worker.join(60)
+        worker.join(PATIENCE_S)
 
 
 @pytest.mark.slow
 def test_a_cycle_that_another_squire_works_on_is_waited_for_and_reported(pipeline: Pipeline) -> None:
     console, out = paper()
     with somebody_who_works(pipeline):
-        code = one_cycle.run(pipeline.settings, pipeline.ledger, [QUIET], console, timeout_s=60, as_json=False)
+        code = one_cycle.run(pipeline.settings, pipeline.ledger, [QUIET], console, timeout_s=PATIENCE_S, as_json=False)
     assert code is ExitCode.DONE
     text = out.getvalue()
     assert "collected 1 repositories" in text
@@ -159,7 +160,7 @@ def test_a_repository_that_is_missing_is_left_out_of_a_cycle_which_fails_and_ser
     console, out = paper()
     names = ["demo/none", QUIET]
     with somebody_who_works(pipeline):
-        code = one_cycle.run(pipeline.settings, pipeline.ledger, names, console, timeout_s=60, as_json=False)
+        code = one_cycle.run(pipeline.settings, pipeline.ledger, names, console, timeout_s=PATIENCE_S, as_json=False)
     assert code is ExitCode.FAILED
     assert "collected 1 repositories" in out.getvalue()
     assert "planned: 0 tasks" in out.getvalue()
@@ -180,7 +181,7 @@ def test_a_source_that_did_not_answer_fails_the_cycle(pipeline: Pipeline, forge:
     forge.add_fault("Issues|RepositorySignals", status=502, times=1000)
     console, out = paper()
     with somebody_who_works(pipeline):
-        code = one_cycle.run(pipeline.settings, pipeline.ledger, [QUIET], console, timeout_s=60, as_json=False)
+        code = one_cycle.run(pipeline.settings, pipeline.ledger, [QUIET], console, timeout_s=PATIENCE_S, as_json=False)
     assert code is ExitCode.FAILED
     assert f"{QUIET}: open_issues did not answer" in out.getvalue()
 

@@ -20,10 +20,10 @@ from tests.support.children import PATIENCE_S, alive, start_child, wait_until
 STUBBORN = (
     sys.executable,
     "-c",
-    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(100)",
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)",
 )
 # The leader ends at once; its child stays in the group.
-ORPHANING = ("sh", "-c", "sleep 100 & echo up; exit 0")
+ORPHANING = ("sh", "-c", "sleep 600 & echo up; exit 0")
 
 
 def test_a_child_is_recorded_while_it_runs_and_leaves_its_log(tmp_path: Path) -> None:

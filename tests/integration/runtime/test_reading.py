@@ -24,6 +24,7 @@ from squire_pipelines.read_inbox import read_inbox
 from squire_pipelines.runtime import reading
 from squire_pipelines.runtime.services import home_lock
 from squire_pipelines.sections.signals import CollectionSettings
+from tests.support.children import PATIENCE_S
 from tests.support.ledgers import reading as empty_reading
 from tests.support.pipeline import HANDBOOK, LEDGERLIB, QUIET, TRACE, Pipeline
 
@@ -46,11 +47,11 @@ def daemon_that_reads(pipeline: Pipeline) -> Iterator[None]:
     worker = threading.Thread(target=work)
     worker.start()
     try:
-        assert taken.wait(10)
+        assert taken.wait(PATIENCE_S)
         yield
     finally:
         over.set()
-        worker.join(60)
+        worker.join(PATIENCE_S)
 
 
 @pytest.mark.slow
