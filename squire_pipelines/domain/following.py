@@ -97,7 +97,7 @@ class FollowedPull:
         fixes: How often Squire tried to mend checks.
         fixes_of_head: Of these, on the present head.
         answers: How many rounds of remarks Squire answered.
-        refused: The last work on it, where GitHub would not take what it made; None where it did.
+        refused: The last work on it, where what it made is kept and could not be published; None where it was.
         cancelled: Whether somebody has cancelled the last work on its present head.
         handed_over: Why Squire has left it to people; None while it has not.
         merging: What its merge by Squire waits for, where the settings want one; None where people merge it.
@@ -215,7 +215,7 @@ def _mend(pull: FollowedPull, rules: FollowRules, now: datetime) -> NextStep | N
 def _stopped(pull: FollowedPull) -> str | None:
     """Return why no more work is begun, although there is some and tries are left; None where it is."""
     if pull.refused is not None:
-        return f"GitHub does not take what was done last; it is kept, and task {pull.refused} says why"
+        return f"what was done last could not be published; it is kept, and task {pull.refused} says why"
     return "somebody has cancelled the work on it" if pull.cancelled else None
 
 

@@ -176,6 +176,9 @@ def _own_pull(followed: Followed) -> OwnPull:
 def _followed_pull(followed: Followed, facts: OwnFacts, now: datetime, *, merges: bool) -> FollowedPull:
     outcome = followed.outcome
     last = followed.present_work[-1] if followed.present_work else None
+    # Also work from before somebody had it taken up: that is tried again as it is kept, and may be refused once more.
+    newest = next((work for work in reversed(followed.work) if work.follow_up is not None), None)
+    is_kept = newest is not None and newest.is_refused and _is_of_head(newest, outcome.head_sha)
     return FollowedPull(
         state=outcome.state,
         landed=bool(outcome.landed),
@@ -195,7 +198,7 @@ def _followed_pull(followed: Followed, facts: OwnFacts, now: datetime, *, merges
         fixes_of_head=followed.count(FollowUpKind.CHECKS, head_sha=outcome.head_sha),
         answers=followed.count(FollowUpKind.REMARKS),
         # On another head, such as one that somebody brought up to date meanwhile, it may be taken.
-        refused=last.task_id if last is not None and last.is_refused and _is_of_head(last, outcome.head_sha) else None,
+        refused=newest.task_id if newest is not None and is_kept else None,
         cancelled=last is not None and last.is_cancelled_by_people and _is_of_head(last, outcome.head_sha),
         handed_over=outcome.handed_over,
         merging=followed.merge.reason if merges and followed.merge is not None else None,

@@ -12,7 +12,7 @@ from pathlib import Path
 from squire_pipelines.agents.adapters.session import FILE as TRANSCRIPT
 from squire_pipelines.agents.attempt_files import BUNDLE_FILE, NOTES_FILE, link_or_copy
 from squire_pipelines.agents.model import AttemptFolder
-from squire_pipelines.domain.endings import Cause, Evidence
+from squire_pipelines.domain.endings import Evidence
 from squire_pipelines.domain.states import EventSubject
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import GitError, WorkspaceError
@@ -24,23 +24,12 @@ from squire_pipelines.home import make_folder
 from squire_pipelines.ledger import attempts, outcomes
 from squire_pipelines.ledger.attempts import Attempt, AttemptFacts
 from squire_pipelines.ledger.transitions import EventContext, record_event
+from squire_pipelines.ledger.unpublished_work import with_unpublished_work
 from squire_pipelines.publishing.git import run_git
 from squire_pipelines.publishing.mirror import Mirror
 
 ORIGIN_FILE = "work-of.json"
 """In an attempt's `keep`: whose agent did the work, where that was another attempt's."""
-
-_UNPUBLISHED = frozenset(
-    {
-        Cause.PUBLISH_REFUSED,
-        Cause.GITHUB_UNAVAILABLE,
-        Cause.NOT_STARTED,
-        Cause.LOST,
-        Cause.CANCELLED,
-        Cause.DISK_FULL,
-    }
-)
-"""Ends that say nothing against the work. What the policy refused, and a bad bundle, is for an agent to do again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +57,9 @@ def take_kept_work(leased: LeasedAttempt, mirror: Mirror, *, branch: str) -> Att
     if leased.attempt.previous_id is None:
         return None
     with leased.ledger.read() as tx:
-        previous = attempts.get(tx, leased.attempt.previous_id)
-        # One that ended before an agent ran, since GitHub was away or its run died, left nothing.
-        while _left_nothing(previous) and previous.previous_id is not None:
-            previous = attempts.get(tx, previous.previous_id)
-    # The head is written when the bundle is stored.
-    if previous.head_sha is None or previous.base_sha is None or previous.cause not in _UNPUBLISHED:
+        earlier = [one for one in attempts.of_task(tx, leased.attempt.task_id) if one.number < leased.attempt.number]
+    previous = with_unpublished_work(earlier)
+    if previous is None or previous.base_sha is None or previous.head_sha is None:
         return None
     source = AttemptFolder(leased.settings.home.attempts / previous.id)
     if why_not := _why_not(leased, previous, source.keep / BUNDLE_FILE, mirror):
@@ -95,10 +81,6 @@ def take_kept_work(leased: LeasedAttempt, mirror: Mirror, *, branch: str) -> Att
         attempts.note(tx, leased.attempt.id, leased.token, facts)
         attempts.start_publishing(tx, leased.attempt.id, leased.token, head_sha=previous.head_sha)
     return work_of
-
-
-def _left_nothing(attempt: Attempt) -> bool:
-    return attempt.head_sha is None and attempt.agent_started_at is None and attempt.cause in _UNPUBLISHED
 
 
 def origin_of(keep: Path) -> WorkOrigin | None:

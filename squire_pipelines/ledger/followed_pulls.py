@@ -17,6 +17,7 @@ from squire_pipelines.domain.outcomes import PullRequestState
 from squire_pipelines.domain.states import EventSubject
 from squire_pipelines.domain.tasks import FollowUp, FollowUpKind, TaskStatus
 from squire_pipelines.ledger import base_merges, merges
+from squire_pipelines.ledger.attempts import of_task as attempts_of
 from squire_pipelines.ledger.base_merges import BaseMerge, foreign_head
 from squire_pipelines.ledger.bulk import bulk_update, retry
 from squire_pipelines.ledger.outcomes import Outcome, outcome_of
@@ -24,6 +25,7 @@ from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import attempts, outcomes, tasks
 from squire_pipelines.ledger.telling_tries import next_try
 from squire_pipelines.ledger.transitions import EventContext, record_event
+from squire_pipelines.ledger.unpublished_work import with_unpublished_work
 
 MAX_FOLLOWED = 500
 """So many open pull requests are followed in one look, those first that have waited longest for one."""
@@ -47,11 +49,13 @@ class OwnWork:
     message: str | None = None
     ended_at: datetime | None = None
     signals: tuple[str, ...] = ()
+    keeps_work: bool = False
+    """Whether what an agent made for it is kept and was not published, whatever ended the last attempt."""
 
     @property
     def is_refused(self) -> bool:
-        """Whether GitHub would not take what it made, which is kept."""
-        return self.status is TaskStatus.FAILED and self.cause in _UNPUBLISHED
+        """Whether it has failed since what it made, which is kept, could not be published."""
+        return self.status is TaskStatus.FAILED and (self.keeps_work or self.cause in _UNPUBLISHED)
 
     @property
     def is_cancelled_by_people(self) -> bool:
@@ -252,6 +256,7 @@ def _work_on(tx: Transaction, branches: set[tuple[str, str]]) -> Mapping[tuple[s
                     row.message,
                     row.ended_at,
                     tuple(row.spec.get("signals", ())),
+                    row.status == TaskStatus.FAILED and with_unpublished_work(attempts_of(tx, row.id)) is not None,
                 )
             )
     return by_branch

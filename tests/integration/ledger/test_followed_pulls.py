@@ -217,6 +217,26 @@ def test_of_work_that_has_ended_github_is_asked_before_there_is_more(ledger: Led
     assert not read(ledger, pull).is_to_be_asked
 
 
+def test_work_whose_last_run_died_before_it_was_published_is_kept_and_not_done_again(
+    ledger: Ledger, clock: Clock
+) -> None:
+    pull = open_pull(ledger)
+    with ledger.read() as tx:
+        branch = tasks.get(tx, pull).branch
+    follow_up = FollowUp(kind=FollowUpKind.CHECKS, head_sha=HEAD)
+    first = start_attempt(ledger, base_branch=branch, follow_up=follow_up, max_attempts=2)
+    with ledger.write() as tx:
+        attempts.note(tx, first.id, token_of(first), AttemptFacts(agent_started_at=tx.now))
+        attempts.start_publishing(tx, first.id, token_of(first), head_sha="c" * 40)
+    settle(ledger, first, Cause.GITHUB_UNAVAILABLE)
+    clock.forward(3600)
+    settle(ledger, claim(ledger, dispatch(ledger)[-1].id), Cause.LOST)
+    work = read(ledger, pull).present_work[-1]
+    assert (work.status, work.cause) == (TaskStatus.FAILED, Cause.LOST)
+    assert work.keeps_work
+    assert work.is_refused
+
+
 def test_taking_up_publishes_what_github_did_not_take(ledger: Ledger, clock: Clock) -> None:
     pull = open_pull(ledger)
     work = add_work(ledger, pull, Cause.PUBLISH_REFUSED)
