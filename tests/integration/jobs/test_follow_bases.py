@@ -155,7 +155,8 @@ def test_a_branch_behind_is_updated_by_github_and_that_head_is_ours_but_no_perso
     assert own.parents(updated) == [own.head, base]
     own.look()
     assert own.stands == (FollowState.WAITING_FOR_MERGE, "nothing but its merge")
-    assert any(note.startswith(f"{updated[:12]} merges {base[:12]} of its base") for note in own.notes)
+    brought = f"{updated[:12]} brings {own.head[:12]} up to {base[:12]} of its base as git does"
+    assert any(note.startswith(brought) for note in own.notes)
     # What a person brings of their own ends our pushes.
     own.person.git("checkout", "--quiet", BRANCH)
     own.person.git("merge", "--quiet", "--ff-only", f"origin/{BRANCH}")
