@@ -1,5 +1,6 @@
 """Lives one life: has the acts of its script happen, and tells Squire of them in one of several ways."""
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from enum import StrEnum
@@ -58,6 +59,7 @@ class LifeRun:
         self._hear()
         self._pass_time()
         for acts in self._life.happens:
+            self._wait_for_box(acts)
             self.act(acts)
             self._hear()
             self._pass_time()
@@ -89,6 +91,15 @@ class LifeRun:
             own[name]()
         else:
             ACTS[name](self._forge)
+
+    def _wait_for_box(self, names: str) -> None:
+        """Wait, for a bounded time, until the dashboard has the box to tick, which a kill may have held up."""
+        ticked = re.search(r"ticks? (run|retry)\b", names)
+        for _ in range(_MAX_LOOKS):
+            if ticked is None or is_shown(self._forge, ticked[1]):
+                return
+            self._squire.clock.forward(_LONG_WAIT_S)
+            self._pass_time()
 
     def _retry(self) -> None:
         """Retry what has failed, as `squire tasks retry` does."""
