@@ -58,6 +58,7 @@ class LifeRun:
         self._squire.go_on()
         self._hear()
         self._pass_time()
+        self._wait_for_pull()
         for acts in self._life.happens:
             self._wait_for_box(acts)
             self.act(acts)
@@ -91,6 +92,15 @@ class LifeRun:
             own[name]()
         else:
             ACTS[name](self._forge)
+
+    def _wait_for_pull(self) -> None:
+        """Wait, for a bounded time, until there is a pull request where a killed process left that for later."""
+        for _ in range(_MAX_LOOKS):
+            is_held_up = self._squire.killer.kills > 0 and self._squire.status_of(self._task) in {"ready", "running"}
+            if not is_held_up or self._forge.pulls():
+                return
+            self._squire.clock.forward(_LONG_WAIT_S)
+            self._pass_time()
 
     def _wait_for_box(self, names: str) -> None:
         """Wait, for a bounded time, until the dashboard has the box to tick, which a kill may have held up."""

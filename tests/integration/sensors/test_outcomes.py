@@ -342,14 +342,15 @@ def test_a_push_with_a_commit_that_takes_something_back_has_git_asked_about_it(q
     opened(quiet_pipeline)
     deliver(quiet_pipeline, "1", pull_request("closed", merged=True, at=recently()))
     look(quiet_pipeline)
+    judged_at = recently()
     with quiet_pipeline.ledger.write() as tx:
-        tx.execute(outcome_table.update().values(merge_sha="d" * 40, ending="merged_unchanged", judged_at=recently()))
+        tx.execute(outcome_table.update().values(merge_sha="d" * 40, ending="merged_unchanged", judged_at=judged_at))
     commit = {"id": "e" * 40, "message": f'Revert "It"\n\nThis reverts commit {"d" * 40}.'}
     push = {"ref": "refs/heads/main", "commits": [commit], "repository": {"full_name": QUIET}}
     deliver(quiet_pipeline, "2", json.dumps(push).encode(), event="push")
     assert look(quiet_pipeline)["deliveries"] == 1
     with quiet_pipeline.ledger.read() as tx:
-        assert tx.execute(select(outcome_table.c.judged_at)).scalar_one() > recently(), "it was looked at"
+        assert tx.execute(select(outcome_table.c.judged_at)).scalar_one() != judged_at, "it was looked at"
 
 
 def test_an_open_revert_or_one_of_another_repository_reverts_nothing(quiet_pipeline: Pipeline) -> None:
