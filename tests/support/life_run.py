@@ -58,8 +58,8 @@ class LifeRun:
         self._squire.go_on()
         self._hear()
         self._pass_time()
-        self._wait_for_pull()
         for acts in self._life.happens:
+            self._wait_for_pull()
             self._wait_for_box(acts)
             self.act(acts)
             self._hear()
