@@ -3,6 +3,7 @@
 Also the fixtures that several areas share: the ledger on both databases, and its clock.
 """
 
+import logging
 import os
 import signal
 import subprocess
@@ -70,6 +71,19 @@ def _an_island(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None
     socket_allow_hosts(["127.0.0.1", "::1", "localhost"], allow_unix_socket=True, resolution_cache=_resolved)
     with stamina.set_testing(True):
         yield
+
+
+@pytest.fixture(autouse=True)
+def _logs_of_its_own() -> Iterator[None]:
+    """Take back what a test sets up of this process's logs: the next one would write, and count, lines of this one."""
+    root, ours = logging.getLogger(), logging.getLogger("squire")
+    handlers, levels, factory = list(root.handlers), (root.level, ours.level), logging.getLogRecordFactory()
+    yield
+    for handler in [handler for handler in root.handlers if handler not in handlers]:
+        root.removeHandler(handler)
+    root.setLevel(levels[0])
+    ours.setLevel(levels[1])
+    logging.setLogRecordFactory(factory)
 
 
 @cache

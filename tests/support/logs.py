@@ -2,8 +2,6 @@
 
 import io
 import json
-import logging
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,16 +10,11 @@ from squire_pipelines.observability.logging import Component, configure_logging
 
 
 @pytest.fixture
-def stream() -> Iterator[io.StringIO]:
+def stream() -> io.StringIO:
     """What is written while this process's logs are set up as the command's are."""
-    root, factory = logging.getLogger(), logging.getLogRecordFactory()
-    handlers, level = list(root.handlers), root.level
     stream = io.StringIO()
     configure_logging(Component.CLI, stream=stream)
-    yield stream
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    logging.setLogRecordFactory(factory)
+    return stream
 
 
 def lines(stream: io.StringIO) -> list[dict[str, Any]]:
