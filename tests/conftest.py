@@ -74,16 +74,24 @@ def _an_island(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None
 
 
 @pytest.fixture(autouse=True)
-def _logs_of_its_own() -> Iterator[None]:
-    """Take back what a test sets up of this process's logs: the next one would write, and count, lines of this one."""
+def _restored_process() -> Iterator[None]:
+    """Restore what a test has set of this process: later tests count its log lines and send it signals."""
     root, ours = logging.getLogger(), logging.getLogger("squire")
     handlers, levels, factory = list(root.handlers), (root.level, ours.level), logging.getLogRecordFactory()
+    signals = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    environment = dict(os.environ)
     yield
+    for name in os.environ.keys() - environment.keys():
+        del os.environ[name]
+    os.environ.update(environment)
     for handler in [handler for handler in root.handlers if handler not in handlers]:
         root.removeHandler(handler)
     root.setLevel(levels[0])
     ours.setLevel(levels[1])
     logging.setLogRecordFactory(factory)
+    for number, action in signals.items():
+        if signal.getsignal(number) is not action:
+            signal.signal(number, action)
 
 
 @cache
