@@ -165,6 +165,11 @@ class Home:
         return self.cache / "github-answers"
 
     @property
+    def setups(self) -> Path:
+        """Archives of installed dependencies, for verification; it may be removed."""
+        return self.cache / "setups"
+
+    @property
     def mirrors(self) -> Path:
         """Bare mirrors of the repositories, one folder each."""
         return self.cache / "mirrors"

@@ -298,7 +298,7 @@ def _dependencies(context: VerificationContext, setup: str, tree: SetupTree) -> 
     """
     rules, inputs = context.rules, context.inputs
     key = setup_key(setup, inputs.image, repository=context.repository, base_sha=tree.sha, lockfiles=tree.lockfiles)
-    kept = setups_folder(context.home) / f"{key}.tar"
+    kept = context.home.setups / f"{key}.tar"
     archive = inputs.attempt_dir / SETUP_FILE
     if tree.is_reviewed and _use_kept(kept, archive):
         return archive, None
@@ -340,15 +340,10 @@ def _lockfiles(git_dir: Path, sha: str, patterns: tuple[str, ...]) -> tuple[tupl
     return tuple(lockfiles)
 
 
-def setups_folder(home: Home) -> Path:
-    """Return where archives of dependencies are kept."""
-    return home.cache / "setups"
-
-
 def forget_setups(home: Home, *, keep: int) -> int:
     """Remove all but the `keep` archives of dependencies that were used last; return how many were removed."""
     last_used = {}
-    for path in setups_folder(home).glob("*.tar"):
+    for path in home.setups.glob("*.tar"):
         with contextlib.suppress(FileNotFoundError):  # another attempt forgot it
             last_used[path] = path.stat().st_mtime
     oldest = sorted(last_used, key=lambda path: last_used[path], reverse=True)[keep:]

@@ -1,6 +1,6 @@
 """Jobs that keep the house: `clean` archives, `tend_warm_pool` makes containers ahead, `send_alert` tells people."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
@@ -9,6 +9,11 @@ from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.traces import run_trace
+
+MAX_RUNS_PER_CLEAN = 10_000
+PURGE_S = 1200.0
+MIRRORS_S = 900.0
+"""What one run of `clean` deletes of Dagster's runs at most, and for how many seconds it does so and tends mirrors."""
 
 
 @dg.op(name="archive_and_delete", description="Archive rows as Parquet, then delete them from the ledger.")
@@ -56,15 +61,72 @@ def archive_and_delete(context: dg.OpExecutionContext, settings: SettingsParam, 
     )
 
 
+@dg.op(description="Delete runs of Dagster that were kept for long enough, with their events, output and files.")
+def purge_dagster(context: dg.OpExecutionContext, settings: SettingsParam, ledger: LedgerParam) -> None:
+    """Never what is under way: its files are younger, its run is not over, and its attempt has not ended."""
+    from squire_pipelines.jobs.run_purge import delete_run, missing_runs, purge_runs, retention_of_runs
+    from squire_pipelines.ledger import adoption
+    from squire_pipelines.upkeep import dagster_files
+    from squire_pipelines.upkeep.dagster_files import DagsterFiles
+
+    with run_trace(context):
+        now, files, retention = datetime.now(UTC), DagsterFiles(settings.home.dagster), settings.retention
+        with ledger.read() as tx:
+            in_use = adoption.open_ids(tx)
+        runs = purge_runs(
+            context.instance,
+            retention_of_runs(retention),
+            now=now,
+            in_use=in_use,
+            most=MAX_RUNS_PER_CLEAN,
+            seconds=PURGE_S,
+        )
+        leftovers = dagster_files.leftover_runs(files, before=now - timedelta(days=retention.routine_runs_days))
+        gone = missing_runs(context.instance, leftovers)
+        for run_id in gone:
+            delete_run(context.instance, run_id)  # one whose purge was killed may have events left
+        folders = dagster_files.remove_files_of_runs(files, gone)
+        old = now - timedelta(days=retention.attempt_runs_days)
+        ticks = dagster_files.remove_logs_of_ticks(files, before=old)
+        rows = dagster_files.delete_rows_of_nobody(files, before=old)
+        shrunk = [path.name for path in files.databases() if dagster_files.shrink(path)]
+    context.add_output_metadata(
+        {
+            "runs_deleted": runs.deleted,
+            "runs_kept_for_assets": runs.kept_for_assets,
+            "more_is_due": runs.more,
+            "run_files_removed": folders,
+            "tick_logs_removed": ticks,
+            **{f"rows/{table}": count for table, count in rows.items()},
+            "databases_rewritten": ", ".join(shrunk) or "none",
+        }
+    )
+
+
+@dg.op(description="Have git repack the mirrors that need it, and remove those that nothing has fetched for long.")
+def tend_mirrors(context: dg.OpExecutionContext, settings: SettingsParam) -> None:
+    """Bounded by time; what is left is looked after the next day."""
+    from squire_pipelines.publishing import mirror_upkeep
+
+    with run_trace(context):
+        keep = timedelta(days=settings.retention.mirrors_days)
+        tended = mirror_upkeep.tend_mirrors(settings.home, keep=keep, now=datetime.now(UTC), seconds=MIRRORS_S)
+    context.add_output_metadata(
+        {"mirrors_removed": tended.removed, "mirrors_maintained": tended.maintained, "more_is_due": tended.more}
+    )
+
+
 @dg.job(
     name="clean",
-    description="Move what was kept long enough from the ledger to the archive beside the warehouse.",
+    description="Archive and delete what was kept long enough: rows of the ledger, runs of Dagster, unused mirrors.",
     executor_def=dg.in_process_executor,
     tags={"dagster/max_runtime": "3600", "squire/part": "clean"},
 )
 def clean_job() -> None:
-    """Run one op."""
+    """Run ops that do not depend on each other: where one fails, the others have run."""
     archive_and_delete()
+    purge_dagster()
+    tend_mirrors()
 
 
 def clean_schedule(settings: Settings) -> dg.ScheduleDefinition:

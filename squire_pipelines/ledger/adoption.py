@@ -1,4 +1,4 @@
-"""Attempts that another run adopts and continues, and attempts that are refused before any run has claimed them."""
+"""Attempts that another run adopts or that are refused before any run has claimed them, and which have not ended."""
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
@@ -67,3 +67,9 @@ def ended_at(tx: Transaction, ids: Collection[str]) -> dict[str, datetime | None
     """Return when those of `ids` ended that this ledger knows; None for one that has not."""
     rows = tx.execute(select(attempts.c.id, attempts.c.ended_at).where(attempts.c.id.in_(ids)))
     return {row.id: row.ended_at for row in rows}
+
+
+def open_ids(tx: Transaction) -> frozenset[str]:
+    """Return the attempts that have not ended."""
+    is_open = attempts.c.status.in_([status for status in AttemptStatus if status is not AttemptStatus.ENDED])
+    return frozenset(tx.execute(select(attempts.c.id).where(is_open)).scalars())

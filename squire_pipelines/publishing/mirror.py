@@ -5,6 +5,7 @@ Submodules and Git LFS are not followed: a submodule's folder is empty for the a
 """
 
 import contextlib
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -24,8 +25,11 @@ LOCK_TIMEOUT_S = 600.0
 MAX_PACKS = 50
 # No limit of memory: only what GitHub sent is read.
 _LIMITS = GitLimits(timeout_s=600.0, max_memory=None)
+LAST_USED = "HEAD"
+"""The file of a mirror that has the time of its last fetch; git itself writes it once."""
+
+PRUNE_AGE = "2.weeks.ago"
 _NAMES_SHOWN = 10
-_PRUNE_AGE = "2.weeks.ago"
 # Flaws in who and when, and in the order of a tree, that old histories have and GitHub serves. They hurt nobody. What
 # harms a checkout, such as a folder `.git`, GitHub refuses as well as we do. An agent's objects may have no flaw.
 _FORGIVEN = (
@@ -239,8 +243,9 @@ def fetch_mirror(
             failure = classify_failure(error, remote.url)
             failure.context = {**failure.context, "repository": repository}
             raise failure from error
+        os.utime(mirror.path / LAST_USED)
         if sum(1 for _ in (mirror.path / "objects" / "pack").glob("*.pack")) > max_packs:
-            run_git(["gc", "--quiet", f"--prune={_PRUNE_AGE}"], git_dir=mirror.path, limits=_LIMITS)
+            run_git(["gc", "--quiet", f"--prune={PRUNE_AGE}"], git_dir=mirror.path, limits=_LIMITS)
     if not mirror.branches():
         raise RepositoryError(
             f"the repository {repository} has no commits yet", hint="push a first commit, then try again"

@@ -41,8 +41,9 @@ _MAX_CAUSE = 500
 _EARLIER_DAGSTER_YAML = {
     "28129324bdbb07886c841079911c9e7625310dab5cc42ac31a9c0ad0e0ea3719",
     "0b30da26658d817a54b0f2c3466b1e9e094ee3271882cfeb9577f4660ac86029",
+    "0afb70551936d18b334bb6c27341b786bbe6218075271d2526252a2298f75374",
 }
-"""The SHA-256 of what earlier versions shipped, without a bound on runs that start at once."""
+"""The SHA-256 of what earlier versions shipped: without a bound on runs that start at once, with ticks kept longer."""
 _PLACES = (Path(__file__).parent, Path(__file__).parents[2])  # of an installed wheel, and of a checkout
 
 

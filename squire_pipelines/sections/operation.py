@@ -50,7 +50,7 @@ class WarehouseSettings(SettingsSection):
 
 
 class RetentionSettings(SettingsSection):
-    """How many days rows stay in the ledger before they go to the archive.
+    """How many days rows stay in the ledger before they go to the archive, and how long other things are kept.
 
     GitHub redelivers for three days, and a redelivery is known by what we have; budgets are summed up by month.
     """
@@ -67,6 +67,15 @@ class RetentionSettings(SettingsSection):
     budgets_days: float = Field(default=62, ge=32, le=3650)
     audit_days: float = Field(default=365, ge=1, le=3650, description="after they were sealed; their digests stay")
     max_rows_per_run: int = Field(default=100_000, ge=1000, le=10_000_000, description="of each table")
+    attempt_runs_days: float = Field(
+        default=7, gt=0, le=3650, description="Dagster's runs of attempts, with their logs"
+    )
+    routine_runs_days: float = Field(default=1, gt=0, le=3650, description="Dagster's runs of everything else")
+    failed_runs_days: float = Field(
+        default=30, gt=0, le=3650, description="Dagster's runs that failed or were cancelled"
+    )
+    max_runs: int = Field(default=5000, ge=100, le=1_000_000, description="that Dagster keeps, whatever their age")
+    mirrors_days: float = Field(default=30, ge=1, le=3650, description="of repositories that nothing has fetched since")
 
 
 class StepLimitSettings(SettingsSection):

@@ -26,7 +26,7 @@ _STEPS = {
     "warehouse": "lower the days in `[retention]`: it has what the ledger and its archive have",
     "archive": "move the oldest files of the folder `archive` to another disk",
     "cache": "remove the folder `cache` while Squire does not run: it is made again",
-    "dagster": "remove old runs in Dagster's UI",
+    "dagster": "lower `retention.max_runs`: the job `clean` removes the oldest",
     "logs": "remove the files `*.log` of the folder `run` while Squire does not run",
 }
 _ENGINE_STORES: Mapping[str, Sequence[Path]] = {

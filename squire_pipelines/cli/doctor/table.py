@@ -22,6 +22,13 @@ def check_reload(context: CliContext) -> Iterator[Diagnosis]:
     yield from check_processes(context)
 
 
+def check_growth(context: CliContext) -> Iterator[Diagnosis]:
+    """Check that what jobs keep small is small."""
+    from squire_pipelines.cli.doctor import growth as doctor_growth  # noqa: PLC0415 - SQLAlchemy, likewise
+
+    yield from doctor_growth.check_growth(context)
+
+
 def check_clock(context: CliContext) -> Iterator[Diagnosis]:
     """Check this machine's clock against GitHub's."""
     from squire_pipelines.cli.doctor import clock as doctor_clock  # noqa: PLC0415 - httpx, not needed if the settings fail
@@ -125,6 +132,13 @@ CHECKS: tuple[DoctorCheck, ...] = (
         "The ledger is whole and has this version's schema; repositories are those that their names meant before.",
         "`squire ledger check` shows all problems",
         check_ledger,
+    ),
+    DoctorCheck(
+        "growth",
+        "What jobs and processes keep small is within its [bound](../guide/bounds.md): runs of Dagster, folders of "
+        "attempts, mirrors, caches, counters, and rows of the ledger that are to be archived.",
+        "the line says which job removes it",
+        check_growth,
     ),
     DoctorCheck(
         "engine",

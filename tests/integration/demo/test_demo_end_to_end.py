@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.bounds_page import unlisted
 from tests.support.children import PATIENCE_S, alive
 from tests.support.demos import INTERRUPTED, PROCESSES, StartDemo, check_what_it_left
 from tests.support.leak_search import files_with, processes_with
@@ -48,6 +49,7 @@ def test_what_is_killed_while_an_agent_runs_is_replaced_and_a_demo_killed_whole_
     check_what_it_left(again, tmp_path, pull_requests=1, follow_ups=0)
     assert again.says("daemon has stopped") == 1
     assert again.says("continuing it") == 1
+    assert unlisted(again.home) == []
 
 
 @pytest.mark.slow

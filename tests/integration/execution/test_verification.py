@@ -15,7 +15,7 @@ from squire_pipelines.domain.change import Decision, VerdictRecord
 from squire_pipelines.domain.tasks import Verification
 from squire_pipelines.domain.verification import ReportedCheck, VerificationReport
 from squire_pipelines.execution import verification
-from squire_pipelines.execution.verification import forget_setups, setups_folder
+from squire_pipelines.execution.verification import forget_setups
 from squire_pipelines.ledger import tasks
 from squire_pipelines.ledger.attempts import Attempt
 from tests.support.pipeline import HANDBOOK, LEDGERLIB, Pipeline
@@ -117,7 +117,7 @@ def test_dependencies_are_made_once_for_the_same_lockfiles(pipeline: Pipeline, l
     assert verified(pipeline)[1].passed
     assert verified(pipeline)[1].passed
     assert log.read_text().splitlines() == ["made"]
-    assert len(list(setups_folder(pipeline.settings.home).iterdir())) == 1
+    assert len(list(pipeline.settings.home.setups.iterdir())) == 1
 
 
 @pytest.mark.slow
@@ -126,7 +126,7 @@ def test_a_change_of_a_lockfile_makes_its_own_and_they_are_not_kept(pipeline: Pi
     use(pipeline, f'setup = "{SETUP.format(log=log)}"\ntests = "cat node_modules/made"', change)
     assert verified(pipeline)[1].passed
     assert log.read_text().splitlines() == ["made"]
-    assert not setups_folder(pipeline.settings.home).exists()
+    assert not pipeline.settings.home.setups.exists()
 
 
 @pytest.mark.slow
@@ -245,13 +245,13 @@ def test_a_cancelled_verification_cancels_the_attempt(pipeline: Pipeline, forge:
 def test_only_so_many_sets_of_dependencies_are_kept_and_those_are_the_last_used(pipeline: Pipeline, keep: int) -> None:
     home = pipeline.settings.home
     assert forget_setups(home, keep=keep) == 0
-    setups_folder(home).mkdir(parents=True)
+    home.setups.mkdir(parents=True)
     for number in range(4):
-        path = setups_folder(home) / f"{number}.tar"
+        path = home.setups / f"{number}.tar"
         path.touch()
         os.utime(path, (number, number))
     assert forget_setups(home, keep=keep) == 4 - keep
-    assert {path.stem for path in setups_folder(home).iterdir()} == {str(number) for number in range(4 - keep, 4)}
+    assert {path.stem for path in home.setups.iterdir()} == {str(number) for number in range(4 - keep, 4)}
 
 
 @pytest.mark.slow
@@ -259,7 +259,7 @@ def test_none_is_kept_where_the_settings_say_so_and_yet_the_checks_have_one(pipe
     use(pipeline, f'setup = "{SETUP.format(log=log)}"\ntests = "cat node_modules/made"\nkept_setups = 0')
     for _ in range(2):
         assert verified(pipeline)[1].passed
-        assert list(setups_folder(pipeline.settings.home).iterdir()) == []
+        assert list(pipeline.settings.home.setups.iterdir()) == []
     assert log.read_text().splitlines() == ["made", "made"]
 
 

@@ -1,0 +1,116 @@
+"""Counts what jobs and processes keep small in a home, and compares it with its bound. Nothing is changed here.
+
+`docs/guide/bounds.md` lists all that grows; here is what would grow if its job did not run, so that it is noticed.
+"""
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import islice
+from pathlib import Path
+
+from squire_pipelines.ledger import retention as retention_rules
+from squire_pipelines.ledger.retention import Retention
+from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.metrics.folding import MAX_FILES
+from squire_pipelines.settings.model import Settings
+from squire_pipelines.upkeep.dagster_files import DagsterFiles
+
+GRACE_DAYS = 2.0
+"""How long after its time a thing may still be there: `clean` runs once a day, and may have failed once."""
+
+MAX_COUNTED = 200_000
+_DAY_S = 86_400.0
+_BY_CLEAN = "while the daemon runs, the job `clean` does it at `retention.schedule`: see its last run in Dagster's UI"
+_BY_RECOVER = "while the daemon runs, the job `recover` does it every 10 minutes: see its last run in Dagster's UI"
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """How much there is of one thing.
+
+    Args:
+        name: Of the thing, in the plural.
+        count: How many there are.
+        most: How many there may be; None where age is the bound.
+        overdue: How many are there longer than they may be, with a grace.
+        remedy: Who removes them, and where to look if it does not.
+    """
+
+    name: str
+    count: int
+    most: int | None
+    overdue: int
+    remedy: str
+
+    @property
+    def is_beyond(self) -> bool:
+        """Whether there is more than may be."""
+        return self.overdue > 0 or (self.most is not None and self.count > self.most)
+
+    def __str__(self) -> str:
+        """Return the thing and its bound in a few words."""
+        text = f"{self.count} {self.name}" if self.most is None else f"{self.count} of {self.most} {self.name}"
+        return f"{text}, {self.overdue} of them overdue" if self.overdue else text
+
+
+def measure_growth(
+    settings: Settings, ledger: Ledger | None, *, now: Callable[[], float] = time.time
+) -> Iterator[Growth]:
+    """Yield what grows in the home, with its bound.
+
+    Args:
+        settings: Of the home.
+        ledger: Its ledger; None when there is none yet.
+        now: The clock that the files' times are of, in seconds since 1970.
+    """
+    home, retention = settings.home, settings.retention
+    runs = _count_runs(DagsterFiles(home.dagster).runs)
+    yield Growth("runs of Dagster", runs, retention.max_runs, 0, _BY_CLEAN)
+    days = settings.agent.log_retention_days + GRACE_DAYS
+    count, overdue = _count(home.attempts, "*", before=now() - days * _DAY_S)
+    yield Growth("folders of attempts", count, None, overdue, _BY_RECOVER)
+    days = retention.mirrors_days + GRACE_DAYS
+    count, overdue = _count(home.mirrors, "*.git/HEAD", before=now() - days * _DAY_S)
+    yield Growth("mirrors", count, None, overdue, _BY_CLEAN)
+    count, _ = _count(home.answers, "*")
+    yield Growth("answers of GitHub", count, settings.github.max_kept_answers, 0, "remove the folder; it is made again")
+    count, _ = _count(home.setups, "*.tar")
+    most = settings.verification.kept_setups
+    yield Growth("sets of dependencies", count, most, 0, "the next verification of an attempt removes the oldest")
+    count, _ = _count(home.metrics, "*.values")
+    yield Growth("files of counters", count, MAX_FILES, 0, "a scrape of the metrics adds up those of ended processes")
+    if ledger is not None:
+        keep = {"tasks": retention.tasks_days, "deliveries": retention.deliveries_days}
+        rules = Retention({table: timedelta(days=days + GRACE_DAYS) for table, days in keep.items()})
+        with ledger.read() as tx:
+            for table in keep:
+                due = retention_rules.count_due(tx, rules, table)
+                yield Growth(f"{table} to archive", due, None, due, _BY_CLEAN)
+
+
+def _count(folder: Path, pattern: str, *, before: float = 0.0) -> tuple[int, int]:
+    """Return how many files there are, and how many of them were last written before a moment."""
+    count = overdue = 0
+    for path in islice(folder.glob(pattern), MAX_COUNTED):
+        try:
+            changed = path.stat().st_mtime
+        except OSError:
+            continue  # removed meanwhile
+        count += 1
+        overdue += changed < before
+    return count, overdue
+
+
+def _count_runs(database: Path) -> int:
+    """Return how many runs Dagster keeps; 0 where it has other storage, or none yet."""
+    if not database.is_file():
+        return 0
+    try:
+        with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
+            return int(connection.execute("SELECT count(*) FROM runs").fetchone()[0])
+    except sqlite3.Error:
+        return 0  # it is being made, or is being rewritten
