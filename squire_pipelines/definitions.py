@@ -21,7 +21,7 @@ from squire_pipelines.jobs.executors import choose_executor
 from squire_pipelines.jobs.follow import follow
 from squire_pipelines.jobs.maintenance import clean_job, clean_schedule, send_alert_job, tend_warm_pool
 from squire_pipelines.jobs.recovery import recover
-from squire_pipelines.observability.logging import Component, set_level
+from squire_pipelines.observability.logging import Component
 from squire_pipelines.observability.process_counts import count_process
 from squire_pipelines.partitions import ensure_repositories
 from squire_pipelines.process_setup import outlive_hang_ups, set_up_process
@@ -127,7 +127,7 @@ def build_defs(
     except ConfigError as error:
         settings, executor = settings or Settings.model_construct(), dg.in_process_executor
         metadata["settings_error"] = dg.MetadataValue.text(str(error))
-    set_level(settings.logging.level)
+    settings.logging.apply()
     source = SettingsResource(config_file=os.environ.get("SQUIRE_CONFIG"))
     return dg.Definitions(
         assets=[collect_signals, signals_summary, plan_tasks, budgets_spec, pull_requests, history_tables, report],

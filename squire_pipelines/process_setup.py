@@ -1,6 +1,7 @@
-"""What every process of Squire does before anything else: private files, clean logs, no core dumps; also twice.
+"""What every process of Squire does before anything else: private files, clean logs that rotate, no core dumps.
 
-Called by programs, never by libraries: the umask and the handlers of the logs belong to the whole process.
+It may be done twice. Called by programs, never by libraries: the umask and the handlers of the logs belong to the whole
+process.
 """
 
 import os
@@ -8,6 +9,7 @@ import resource
 import signal
 import threading
 
+from squire_pipelines.observability.log_files import follow_process_log
 from squire_pipelines.observability.logging import Component, configure_logging
 
 PRIVATE_UMASK = 0o077
@@ -21,6 +23,7 @@ def set_up_process(component: Component) -> None:
     os.umask(PRIVATE_UMASK)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     configure_logging(component)
+    follow_process_log()
 
 
 def outlive_hang_ups() -> None:

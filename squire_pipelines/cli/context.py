@@ -77,7 +77,6 @@ class CliContext:
     def settings(self) -> "Settings":
         """The checked settings. Raises ConfigError."""
         from squire_pipelines.cli.failures import note  # noqa: PLC0415 - not every command needs it
-        from squire_pipelines.observability.logging import set_level  # noqa: PLC0415 - likewise
         from squire_pipelines.settings.model import load_settings  # noqa: PLC0415 - pydantic is slow to import
         from squire_pipelines.settings.variables import unknown_variables  # noqa: PLC0415 - likewise
 
@@ -86,7 +85,7 @@ class CliContext:
             if sentence not in self._hints_shown:  # the settings are read anew after a command has changed them
                 self._hints_shown.add(sentence)
                 note(sentence)
-        set_level(settings.logging.level)
+        settings.logging.apply()
         return settings
 
     @cached_property

@@ -94,10 +94,9 @@ def dev(context: CliContext, port: int | None, *, webhooks: bool) -> None:
 
 def _follow_settings(context: CliContext) -> "SettingsInForce":
     """Return what follows the settings of this home, told of where the file is not valid. Raises ConfigError."""
-    from squire_pipelines.observability.logging import set_level  # noqa: PLC0415 - other commands start no servers
     from squire_pipelines.reloading.in_force import settings_in_force  # noqa: PLC0415 - likewise
 
-    in_force = settings_in_force(on_taken=lambda settings: set_level(settings.logging.level))
+    in_force = settings_in_force(on_taken=lambda settings: settings.logging.apply())
     state = in_force.state
     if state.refusal is None:
         _ = context.settings  # which tells of variables that set nothing

@@ -13,7 +13,7 @@ from squire_pipelines.endpoint.routes import create_app
 from squire_pipelines.endpoint.snapshot import Snapshot
 from squire_pipelines.errors import ExitCode, PortInUseError, SquireError
 from squire_pipelines.http_server import AnnouncingServer, listen, print_ready
-from squire_pipelines.observability.logging import Component, get_logger, set_level
+from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.reloading.in_force import InForce, SettingsInForce, settings_in_force
 from squire_pipelines.reloading.process_status import StatusFile, status_of
 from squire_pipelines.reloading.watch import SettingsWatch
@@ -107,7 +107,7 @@ def main(*, waits_for_port: bool = False, announce: Callable[[str], None] = prin
     signal.signal(signal.SIGINT, _leave)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it asks for what the start does anyway
     try:
-        in_force = settings_in_force(on_taken=lambda settings: set_level(settings.logging.level))
+        in_force = settings_in_force(on_taken=lambda settings: settings.logging.apply())
         signal.signal(signal.SIGHUP, lambda _signal, _frame: in_force.ask())
         serve(in_force, waits_for_port=waits_for_port, announce=announce)
     except SystemExit as leaving:

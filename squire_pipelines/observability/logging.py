@@ -22,6 +22,8 @@ _LEVELS: Mapping[str, int] = MappingProxyType(
 )
 LEVEL_VARIABLE = "SQUIRE_LOGGING__LEVEL"
 """The environment's name for `[logging] level`, which child processes inherit."""
+FORMAT_VARIABLE = "SQUIRE_LOGGING__FORMAT"
+LineFormat = Literal["auto", "json", "console"]
 
 _OURS = "squire"
 _MAX_DEPTH = 6
@@ -117,7 +119,8 @@ def with_context(function: Callable[[], None]) -> Callable[[], None]:
 def configure_logging(component: Component, *, level: Level | None = None, stream: TextIO | None = None) -> None:
     """Set up this process's logs; may be called again, the last call holds.
 
-    Lines are text on a terminal, else JSON objects. Handlers that others have set up stay, and get clean text too.
+    Lines have the format of `SQUIRE_LOGGING__FORMAT` until `set_format` is called: by default text on a terminal, else
+    JSON objects. Handlers that others have set up stay, and get clean text too.
 
     Args:
         component: What this process is; stands on the lines of libraries.
@@ -132,6 +135,7 @@ def configure_logging(component: Component, *, level: Level | None = None, strea
             root.removeHandler(handler)
     root.addHandler(_Handler(component, stream))
     set_level(level)
+    set_format(None)
     if "structlog" in sys.modules:
         _configure_structlog()
 
@@ -144,6 +148,13 @@ def set_level(level: Level | None) -> None:
     number = _LEVELS.get(level or os.environ.get(LEVEL_VARIABLE, ""), logging.INFO)
     logging.getLogger(_OURS).setLevel(number)
     logging.getLogger().setLevel(logging.INFO if number == logging.DEBUG else max(number, logging.WARNING))
+
+
+def set_format(line_format: LineFormat | None) -> None:
+    """Set how lines look; None takes it from the environment: by default text on a terminal, else JSON objects."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, _Handler):
+            handler.line_format = line_format or os.environ.get(FORMAT_VARIABLE, "auto")
 
 
 def library_logger(name: str, level: Level) -> logging.Logger:
@@ -196,6 +207,7 @@ class _Handler(logging.Handler):
         super().__init__()
         self._component = component
         self._stream = stream
+        self.line_format = "auto"
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record, unless its library has a handler of its own, which has written it."""
@@ -203,7 +215,10 @@ class _Handler(logging.Handler):
             return
         stream = self._stream or sys.stderr
         try:
-            line = _renderer(for_people=stream.isatty())(None, record.levelname.lower(), self._event(record))
+            at_terminal = stream.isatty()
+            for_people = at_terminal if self.line_format == "auto" else self.line_format == "console"
+            renderer = _renderer(for_people=for_people, colors=at_terminal)
+            line = renderer(None, record.levelname.lower(), self._event(record))
         except Exception as error:  # noqa: BLE001 - a line that cannot be written ends nothing; Python would show its values
             line = f"a log line could not be written: {type(error).__name__}"
         with suppress(OSError, ValueError):  # nobody reads it any more: a broken pipe, a closed stream
@@ -236,12 +251,12 @@ def _has_own_handler(name: str) -> bool:
 
 
 @cache
-def _renderer(*, for_people: bool) -> Callable[[Any, str, dict[str, Any]], Any]:
+def _renderer(*, for_people: bool, colors: bool) -> Callable[[Any, str, dict[str, Any]], Any]:
     import structlog  # noqa: PLC0415 - see the module's docstring
 
     _configure_structlog()
     if for_people:
-        return structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        return structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)
     return structlog.processors.JSONRenderer(sort_keys=False)
 
 

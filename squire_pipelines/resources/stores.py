@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from squire_pipelines.observability.logging import set_level
 from squire_pipelines.reloading.in_force import TICK_WAIT_S, SettingsInForce, settings_in_force
 from squire_pipelines.settings.model import Settings
 
@@ -43,7 +42,7 @@ def followed_settings(config: Path | None = None) -> SettingsInForce:
     Args:
         config: The file, by default the usual one.
     """
-    return settings_in_force(config, on_taken=lambda settings: set_level(settings.logging.level))
+    return settings_in_force(config, on_taken=lambda settings: settings.logging.apply())
 
 
 class SettingsResource(dg.ConfigurableResource[Settings]):

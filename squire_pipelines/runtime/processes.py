@@ -17,10 +17,13 @@ from types import FrameType
 from squire_pipelines.errors import NotReachableError
 from squire_pipelines.health.process_records import process_start_time
 from squire_pipelines.home import make_folder
+from squire_pipelines.observability.log_files import VARIABLE, FileKey, ProcessLog, file_key, rotate_if_full
+from squire_pipelines.sections.operation import LoggingSettings
 
 _POLL_S = 0.05
 _KILLED_WITHIN_S = 5.0  # longer, the kernel is waiting for a device
 _MAX_TAIL_BYTES = 65536
+_LOGGING = LoggingSettings()
 
 
 def has_terminal() -> bool:
@@ -109,28 +112,38 @@ def stop_group(pid: int, *, grace_s: float, reap: Callable[[], object] = lambda:
 
 @dataclass(slots=True)
 class Child:
-    """One child process and its record `<run>/<name>.pid`; its output goes to `<run>/<name>.log`."""
+    """One child process and its record `<run>/<name>.pid`; its output goes to `<run>/<name>.log`, which rotates."""
 
     name: str
     process: subprocess.Popen[bytes]
     record: Path
     log: Path
-    log_start: int
-    """Where in the log its own output begins."""
+    log_start: tuple[FileKey | None, int]
+    """Where its own output begins: in which file, and at which byte."""
 
     @classmethod
-    def start(cls, name: str, argv: Sequence[str], *, run: Path, env: Mapping[str, str]) -> "Child":
+    def start(
+        cls,
+        name: str,
+        argv: Sequence[str],
+        *,
+        run: Path,
+        env: Mapping[str, str],
+        logging: LoggingSettings = _LOGGING,
+    ) -> "Child":
         """Start it. Raises NotReachableError when the program is not there."""
         log = make_folder(run) / f"{name}.log"
+        process_log = ProcessLog(log, logging.max_file, logging.files)
+        rotate_if_full(process_log)
         with log.open("ab") as sink:
-            log_start = sink.tell()
+            log_start = (file_key(log), sink.tell())
             try:
                 process = subprocess.Popen(
                     list(argv),
                     stdin=subprocess.DEVNULL,
                     stdout=sink,
                     stderr=subprocess.STDOUT,
-                    env=dict(env),
+                    env={**env, VARIABLE: process_log.variable()},
                     start_new_session=True,
                 )
             except OSError as error:
@@ -156,9 +169,15 @@ class Child:
 
     def last_lines(self, count: int = 20) -> tuple[str, ...]:
         """Return the end of what it wrote, of which at most 64 KiB are read."""
-        with self.log.open("rb") as file:
-            file.seek(max(self.log_start, self.log.stat().st_size - _MAX_TAIL_BYTES))
-            return tuple(file.read().decode(errors="replace").splitlines()[-count:])
+        began_in, start = self.log_start
+        try:
+            with self.log.open("rb") as file:
+                status = os.fstat(file.fileno())
+                own = start if (status.st_dev, status.st_ino) == began_in else 0
+                file.seek(max(own, status.st_size - _MAX_TAIL_BYTES))
+                return tuple(file.read(_MAX_TAIL_BYTES).decode(errors="replace").splitlines()[-count:])
+        except FileNotFoundError:
+            return ()  # it was rotated, and nobody has written since
 
 
 def stop_orphans(run: Path, *, grace_s: float = 5.0) -> tuple[str, ...]:

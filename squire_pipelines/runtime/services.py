@@ -102,12 +102,6 @@ def first_error(lines: Sequence[str]) -> str:
     return error.strip()[:_MAX_CAUSE] or next((line for line in reversed(lines) if line.strip()), "no output")
 
 
-def find_program(name: str) -> str:
-    """Return a program of Dagster's: the one beside this interpreter, else the name, which the PATH leads to."""
-    beside = Path(sys.executable).with_name(name)
-    return str(beside) if beside.is_file() else name
-
-
 class Services:
     """Starts and stops the processes of one home.
 
@@ -191,7 +185,7 @@ class Services:
             self._report_dead_runs()
             self._storage_made.touch()
         pointer = ["--socket", str(self._socket), "-m", _MODULE, "--location-name", _MODULE]
-        self.start(_CODE_SERVER, [find_program("dagster"), "api", "grpc", *pointer])
+        self.start(_CODE_SERVER, self._dagster("dagster", "api", "grpc", *pointer))
         self._report_dead_runs()
         child = self._children[_CODE_SERVER]
         deadline = time.monotonic() + _LOAD_TIMEOUT_S
@@ -206,6 +200,11 @@ class Services:
                     f"Squire's definitions were not loaded within {_LOAD_TIMEOUT_S:g} s", hint=f"see {child.log}"
                 )
             time.sleep(_POLL_S)
+
+    def _dagster(self, program: str, *options: str) -> list[str]:
+        """Return the command line of a program of Dagster's, whose own lines are JSON too where the settings say so."""
+        line_format = ("--log-format", "json") if self._settings.logging.format == "json" else ()
+        return [sys.executable, "-m", "squire_pipelines.runtime.dagster_program", program, *options, *line_format]
 
     def _report_dead_runs(self) -> None:
         # Imported here: only those who start a code server need Dagster in their own process.
@@ -233,12 +232,12 @@ class Services:
 
     def start_daemon(self) -> None:
         """Start Dagster's daemon: schedules, sensors and the queue. Raises what `start_code_server` raises."""
-        self.start("daemon", [find_program("dagster-daemon"), "run", *self._workspace()])
+        self.start("daemon", self._dagster("dagster-daemon", "run", *self._workspace()))
 
     def start_webserver(self, port: int) -> None:
         """Start Dagster's UI on loopback. Raises what `start_code_server` raises."""
         options = ["-h", "127.0.0.1", "-p", str(port), *self._workspace()]
-        self.start("webserver", [find_program("dagster-webserver"), *options])
+        self.start("webserver", self._dagster("dagster-webserver", *options))
 
     def start_receiver(self) -> None:
         """Start the webhook receiver."""
@@ -251,7 +250,9 @@ class Services:
     def start(self, name: str, argv: list[str]) -> None:
         """Start a process of this home, which `keep_up` starts again. Raises NotReachableError."""
         self._commands[name] = argv
-        self._children[name] = Child.start(name, argv, run=self._run, env=self._environment)
+        self._children[name] = Child.start(
+            name, argv, run=self._run, env=self._environment, logging=self._settings.logging
+        )
 
     @property
     def children(self) -> Mapping[str, Child]:

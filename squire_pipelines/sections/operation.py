@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from squire_pipelines.domain.container_limits import MIN_CPUS, Bytes
-from squire_pipelines.observability.logging import Level
+from squire_pipelines.observability.log_files import MAX_FILES
+from squire_pipelines.observability.logging import Level, LineFormat, set_format, set_level
 from squire_pipelines.sections.types import (
     BaseUrl,
     Cron,
@@ -20,9 +21,19 @@ from squire_pipelines.sections.types import (
 
 
 class LoggingSettings(SettingsSection):
-    """What is logged. The option `--log-level` of the command wins."""
+    """What is logged, and how much of it is kept. The option `--log-level` of the command wins."""
 
     level: Level = Field(default="info", description="debug, info, warning or error; of libraries, warnings and above")
+    format: LineFormat = Field(default="auto", description="auto: console on a terminal, else json")
+    max_file: Annotated[Bytes, Field(ge=64 * 2**10)] = Field(
+        default=10 * 2**20, description="of a process's log, which then goes on in a new file"
+    )
+    files: int = Field(default=5, ge=1, le=MAX_FILES, description="of each process's log, the newest among them")
+
+    def apply(self) -> None:
+        """Have this process write lines of this level and format from now on."""
+        set_level(self.level)
+        set_format(self.format)
 
 
 class WebhookSettings(SettingsSection):

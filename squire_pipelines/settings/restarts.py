@@ -40,6 +40,8 @@ RESTART_KEYS: Mapping[str, frozenset[Part]] = MappingProxyType(
         "pipeline.step_limits": _SENSORS,
         "agent.limits.grace_s": _SENSORS,
         "pipeline.webserver_port": _DEV,
+        "logging.max_file": _DEV,  # the processes get them at their start
+        "logging.files": _DEV,
         "observability.enabled": _DEV,
         "observability.host": _ENDPOINT,
         "observability.port": _ENDPOINT,

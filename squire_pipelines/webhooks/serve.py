@@ -12,7 +12,7 @@ from types import FrameType
 from squire_pipelines.errors import ExitCode, SquireError
 from squire_pipelines.http_server import AnnouncingServer, listen, print_ready
 from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.observability.logging import Component, get_logger, set_level
+from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.observability.process_counts import count_process
 from squire_pipelines.observability.secret_uses import record_secret_uses
 from squire_pipelines.reloading.in_force import SettingsInForce, settings_in_force
@@ -75,7 +75,7 @@ def main(*, announce: Callable[[str], None] = print_ready) -> int:
     signal.signal(signal.SIGINT, _leave)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it asks for what the start does anyway
     try:
-        in_force = settings_in_force(on_taken=lambda settings: set_level(settings.logging.level))
+        in_force = settings_in_force(on_taken=lambda settings: settings.logging.apply())
         signal.signal(signal.SIGHUP, lambda _signal, _frame: in_force.ask())
         serve(in_force, announce=announce)
     except SystemExit as leaving:

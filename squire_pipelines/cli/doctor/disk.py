@@ -27,7 +27,7 @@ _STEPS = {
     "archive": "move the oldest files of the folder `archive` to another disk",
     "cache": "remove the folder `cache` while Squire does not run: it is made again",
     "dagster": "lower `retention.max_runs`: the job `clean` removes the oldest",
-    "logs": "remove the files `*.log` of the folder `run` while Squire does not run",
+    "logs": "lower `logging.max_file` or `logging.files`, and start Squire again",
 }
 _ENGINE_STORES: Mapping[str, Sequence[Path]] = {
     "docker": (Path("/var/lib/docker"), Path("~/.local/share/docker")),

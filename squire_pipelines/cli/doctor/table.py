@@ -67,6 +67,13 @@ def check_rules(context: CliContext) -> Iterator[Diagnosis]:
     yield from doctor_rules.check_rules(context)
 
 
+def check_logs(context: CliContext) -> Iterator[Diagnosis]:
+    """Check the size of the processes' logs."""
+    from squire_pipelines.cli.doctor import logs as doctor_logs  # noqa: PLC0415 - likewise
+
+    yield from doctor_logs.check_logs(context)
+
+
 def check_merging(context: CliContext) -> Iterator[Diagnosis]:
     """Check whether Squire may merge where the settings want that."""
     from squire_pipelines.cli.doctor import merging as doctor_merging  # noqa: PLC0415 - likewise
@@ -120,6 +127,12 @@ CHECKS: tuple[DoctorCheck, ...] = (
         "warning below 14 days).",
         "the line names the part that is largest or grows most, and what makes it smaller",
         check_disk,
+    ),
+    DoctorCheck(
+        "logs",
+        "What the logs of the processes take, which `logging.max_file` and `logging.files` bound.",
+        "start Squire again: the processes get their bounds when they start",
+        check_logs,
     ),
     DoctorCheck(
         "port",

@@ -128,7 +128,7 @@ def test_what_needs_the_definitions_ends_with_the_error_when_they_cannot_be_load
     pipeline: Pipeline, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
     program = "#!/bin/sh\necho 'Traceback (most recent call last):'\necho 'ImportError: no engine'\nexit 1\n"
-    (tmp_path / "bin" / "dagster").write_text(program, encoding="utf-8")
+    (tmp_path / "bin" / "python").write_text(program, encoding="utf-8")
     run = pipeline.settings.home.run
     result = squire(*command)
     assert result.exit_code == 3, result.output

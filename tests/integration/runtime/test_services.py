@@ -1,18 +1,24 @@
 """Starting and ending the processes of one home: small programs stand in the place of Dagster's."""
 
 import json
+import os
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from squire_pipelines.errors import ConfigError, ExitCode, NotReachableError
+from squire_pipelines.home import make_folder
+from squire_pipelines.observability.log_files import VARIABLE, ProcessLog
 from squire_pipelines.runtime import services as services_module
 from squire_pipelines.runtime.processes import Child
 from squire_pipelines.runtime.services import AlreadyRunningError, Services, home_lock
+from squire_pipelines.sections.operation import LoggingSettings
 from squire_pipelines.settings.model import Settings
 from tests.support.children import PATIENCE_S, SLEEP, alive, start_child, wait_until
 from tests.support.programs import small_programs
@@ -158,10 +164,12 @@ def test_dagsters_storage_is_whole_before_another_process_opens_it(
     versions: list[list[int]] = []
     start = Child.start
 
-    def look_first(name: str, argv: Sequence[str], *, run: Path, env: Mapping[str, str]) -> Child:
+    def look_first(
+        name: str, argv: Sequence[str], *, run: Path, env: Mapping[str, str], logging: LoggingSettings
+    ) -> Child:
         databases = sorted(settings.home.dagster.rglob("*.db"))
         versions.append([versions_of(database) for database in databases])
-        return start(name, argv, run=run, env=env)
+        return start(name, argv, run=run, env=env, logging=logging)
 
     monkeypatch.setattr(Child, "start", look_first)
     for _ in range(2):
@@ -191,8 +199,10 @@ def test_dagsters_programs_share_one_code_server_and_serve_on_loopback(
         assert list(services.children) == ["receiver", "code-server", "daemon", "webserver"]
         wait_until(lambda: all(services.log_of(name) for name in services.children))
         assert services.log_of("receiver") == ("python -m squire_pipelines.webhooks",)
-        assert services.log_of("daemon") == (f"dagster-daemon run -w {run}/workspace.yaml",)
-        assert services.log_of("webserver") == (f"dagster-webserver -h 127.0.0.1 -p 4321 -w {run}/workspace.yaml",)
+        of_dagster = "python -m squire_pipelines.runtime.dagster_program"
+        assert services.log_of("daemon") == (f"{of_dagster} dagster-daemon run -w {run}/workspace.yaml",)
+        webserver = f"{of_dagster} dagster-webserver -h 127.0.0.1 -p 4321 -w {run}/workspace.yaml"
+        assert services.log_of("webserver") == (webserver,)
         (server,) = json.loads((run / "workspace.yaml").read_text())["load_from"]
         socket_path = server["grpc_server"]["socket"]
         assert f"--socket {socket_path} -m squire_pipelines.definitions" in services.log_of("code-server")[0]
@@ -204,7 +214,7 @@ def test_dagsters_programs_share_one_code_server_and_serve_on_loopback(
 def test_definitions_that_cannot_be_loaded_are_named_with_the_cause_and_the_next_step(
     settings: Settings, programs: Path
 ) -> None:
-    (programs / "dagster").write_text(
+    (programs / "python").write_text(
         "#!/bin/sh\necho 'Traceback (most recent call last):'\necho 'BadError: why'\nexit 1"
     )
     with Services(settings, say=print) as services:
@@ -251,6 +261,25 @@ def test_an_installation_without_its_settings_is_an_error(tmp_path: Path) -> Non
     assert services_module.dagster_yaml(places=places) == tmp_path / "dagster.yaml"
 
 
-def test_a_program_is_found_beside_the_interpreter() -> None:
-    assert Path(services_module.find_program("dagster-daemon")).parent == Path(sys.executable).parent
-    assert services_module.find_program("no-such-program") == "no-such-program"
+def test_a_program_of_dagsters_runs_as_its_script_does(tmp_path: Path) -> None:
+    log = ProcessLog(tmp_path / "a.log", max_bytes=10, files=2)
+    done = subprocess.run(
+        [sys.executable, "-m", "squire_pipelines.runtime.dagster_program", "dagster", "--version"],
+        env={**os.environ, VARIABLE: log.variable()},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=True,
+    )
+    assert done.stdout.endswith(f"version {version('dagster')}\n")
+
+
+@pytest.mark.usefixtures("programs", "cut_off")
+def test_a_full_log_is_renamed_at_the_start_and_the_settings_go_to_the_child() -> None:
+    settings = Settings(logging=LoggingSettings(max_file=64 * 1024, files=2, format="json"))
+    (make_folder(settings.home.run) / "daemon.log").write_text("x" * 64 * 1024)
+    with Services(settings, say=print) as services:
+        services.start_daemon()
+        wait_until(lambda: bool(services.log_of("daemon")))
+        assert services.log_of("daemon")[0].endswith(" --log-format json")
+    assert (settings.home.run / "daemon.log.1").stat().st_size == 64 * 1024

@@ -11,6 +11,7 @@ import pytest
 from squire_pipelines.cli.context import CliContext
 from squire_pipelines.cli.doctor import clock as doctor_clock
 from squire_pipelines.cli.doctor import disk as doctor_disk
+from squire_pipelines.cli.doctor import logs as doctor_logs
 from squire_pipelines.cli.doctor import plaintext as doctor_plaintext
 from squire_pipelines.cli.doctor import ports as doctor_ports
 from squire_pipelines.cli.doctor import webhook as doctor_webhook
@@ -32,6 +33,7 @@ from squire_pipelines.github.webhook_state import AppDelivery, Webhook, read_app
 from squire_pipelines.health.clock_offset import measure_offset
 from squire_pipelines.health.machine_steps import clock_step, engine_step, install_step
 from squire_pipelines.ledger.deliveries import ReceivedDelivery
+from squire_pipelines.sections.operation import LoggingSettings
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 GIB = 2**30
@@ -369,3 +371,19 @@ def test_a_passphrase_that_every_user_of_the_machine_can_read_is_told(
     assert judge_passphrase_file("descriptor 3", None, is_container=False).status == "ok"
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     assert judge_passphrase_file("file", file, is_container=False).status == "ok"
+
+
+def test_the_logs_are_named_with_their_bound_and_one_beyond_it_is_a_warning(tmp_path: Path) -> None:
+    for name, length in (("daemon.log", 10), ("daemon.log.1", 90), ("receiver.log", 5), ("daemon.log.lock", 7)):
+        (tmp_path / name).write_bytes(b"x" * length)
+    sizes = doctor_logs.log_sizes(tmp_path)
+    assert sizes == {"daemon.log": 10, "daemon.log.1": 90, "receiver.log": 5}
+    line = doctor_logs.judge_logs(sizes, LoggingSettings())
+    assert (line.status, line.message) == (
+        "ok",
+        "105 B in 3 files of 2 processes, 5 of at most 10.0 MiB for each process",
+    )
+    line = doctor_logs.judge_logs({**sizes, "webserver.log": 16 * 2**20}, LoggingSettings())
+    assert line.status == "warn"
+    assert "webserver.log has 16.0 MiB" in line.message
+    assert doctor_logs.judge_logs({}, LoggingSettings()).status == "ok"

@@ -14,9 +14,11 @@ import structlog
 from squire_pipelines.observability.logging import (
     LEVEL_VARIABLE,
     Component,
+    LineFormat,
     bound_context,
     configure_logging,
     get_logger,
+    set_format,
     set_level,
     with_context,
 )
@@ -45,6 +47,22 @@ def test_a_line_is_an_object_with_time_level_component_and_values(stream: io.Str
         "a": 1,
         "b": [1, {"c": None}],
     }
+
+
+@pytest.mark.parametrize(
+    ("line_format", "at_terminal", "is_json"),
+    [("auto", False, True), ("auto", True, False), ("json", True, True), ("console", False, False)],
+)
+def test_lines_are_text_on_a_terminal_unless_the_settings_say_otherwise(
+    line_format: LineFormat, *, at_terminal: bool, is_json: bool
+) -> None:
+    written = Terminal() if at_terminal else io.StringIO()
+    configure_logging(Component.CLI, stream=written)
+    set_format(line_format)
+    get_logger(Component.AGENT).info("one_thing", a=1)
+    set_format("auto")
+    assert written.getvalue().startswith("{") == is_json
+    assert ("\x1b" in written.getvalue()) == (at_terminal and not is_json)
 
 
 def test_a_line_of_a_library_is_written_too_with_its_logger_and_the_component_of_the_process(

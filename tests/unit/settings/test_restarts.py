@@ -36,7 +36,7 @@ def test_each_key_is_a_setting(key: str) -> None:
 def test_all_that_the_definitions_are_made_of_is_among_them_or_taken_at_once() -> None:
     read: set[str] = set()
     build_defs(Recorder(Settings(), "", read))  # type: ignore[arg-type]  # it has all that is read
-    assert read - set(RESTART_KEYS) == {"logging.level"}
+    assert read - set(RESTART_KEYS) == {"logging.apply"}
     assert "collection.schedule" in read
 
 
