@@ -134,6 +134,7 @@ def test_no_pattern_reads_a_text_again_and_again(name: str, pattern: re.Pattern[
 
 
 @pytest.mark.slow
-def test_a_pattern_that_does_is_found() -> None:
-    assert reads_again(re.compile(r"\s*x"), "", " ")
-    assert reads_again(re.compile(r"sk-(?=[a-z-]*\d)"), "", "sk-")
+@pytest.mark.parametrize(("pattern", "unit"), [(r"\s*x", " "), (r"sk-(?=[a-z-]*\d)", "sk-")])
+def test_a_pattern_that_does_is_found(pattern: str, unit: str) -> None:
+    # A busy machine may add to the shorter text's time in one of the measurements, not in one of each five sets.
+    assert any(reads_again(re.compile(pattern), "", unit) for _ in range(5))
