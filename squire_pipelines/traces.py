@@ -1,13 +1,20 @@
-"""The trace of a run of Dagster: a tag of the run, and a value of each log line that its ops cause."""
+"""The traces of a run of Dagster: its own, which its tag and each log line of its ops have, and those of its parts.
+
+One run reads or plans for many repositories, each of which something else may have asked for.
+"""
 
 import contextlib
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TypeVar
 
 import dagster as dg
 
 from squire_pipelines import tags
 from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.observability.logging import bound_context
+
+_Member = TypeVar("_Member")
 
 
 @contextlib.contextmanager
@@ -19,3 +26,18 @@ def run_trace(context: dg.OpExecutionContext | dg.AssetExecutionContext) -> Iter
     trace_id = context.run.tags.get(tags.TRACE) or new_trace_id()
     with bound_context(trace_id=trace_id):
         yield trace_id
+
+
+def traces_by_repository(own_traces: Mapping[str, str], trace_id: str) -> Callable[[str], str]:
+    """Return what gives the trace of a repository: of what asked for its part of a run, or else the run's."""
+    return lambda repository: own_traces.get(repository, trace_id)
+
+
+def grouped_by_trace(
+    members: Iterable[_Member], trace_of: Callable[[_Member], str]
+) -> tuple[tuple[str, list[_Member]], ...]:
+    """Return the members that belong to each trace."""
+    groups: dict[str, list[_Member]] = defaultdict(list)
+    for member in members:
+        groups[trace_of(member)].append(member)
+    return tuple(groups.items())

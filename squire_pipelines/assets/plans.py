@@ -4,7 +4,7 @@ Here: who is asked for a plan and what is reported. Not here: planning, its chec
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from squire_pipelines.observability.logging import bound_context
 from squire_pipelines.partitions import repositories
 from squire_pipelines.resources.parameters import GitHubParam, LedgerParam, SettingsParam
 from squire_pipelines.settings.model import Settings
-from squire_pipelines.traces import run_trace
+from squire_pipelines.traces import run_trace, traces_by_repository
 
 if TYPE_CHECKING:
     from squire_pipelines.execution.planning import PlanBasis
@@ -105,14 +105,19 @@ def plan_tasks(
     github: GitHubParam,
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Plan for every repository of the run whose signals have changed, then make tasks of the plans that passed."""
+    from squire_pipelines.ledger import collections
+
     with run_trace(context) as trace_id:
         names = config.repositories or list(context.partition_keys)
+        with ledger.read() as tx:  # by now: a plan marks its readings
+            own_traces = {} if config.again else collections.unplanned_traces(tx, names)
+        trace_of = traces_by_repository(own_traces, trace_id)
         # Before the plan: a request waits for no model, and the plan then sees that a task answers it.
-        asked = _take_requests(ledger, settings, names, trace_id) if TASKS in context.selected_asset_keys else {}
+        asked = _take_requests(ledger, settings, names, trace_of) if TASKS in context.selected_asset_keys else {}
         if TASK_PLAN in context.selected_asset_keys:
-            asyncio.run(_plan(context, config, settings, ledger, github, trace_id=trace_id))
+            asyncio.run(_plan(context, config, settings, ledger, github, trace_id=trace_id, trace_of=trace_of))
         if TASKS in context.selected_asset_keys:
-            _admit(context, ledger, settings, names, asked, trace_id=trace_id)
+            _admit(context, ledger, settings, names, asked, trace_of=trace_of)
     yield from ()  # the events are logged one by one, per partition
 
 
@@ -124,6 +129,7 @@ async def _plan(
     github: "GitHub",
     *,
     trace_id: str,
+    trace_of: Callable[[str], str],
 ) -> None:
     from squire_pipelines.execution.planning import recorded_basis
     from squire_pipelines.execution.repository_settings import repository_settings
@@ -144,9 +150,10 @@ async def _plan(
                 with ledger.write() as tx:
                     collections.mark_planned(tx, repository, basis.newest)
                 return
-            with bound_context(repository=repository):
-                outcome = await _plan_one(effective, client, basis, ledger, trace_id, fresh=config.again)
-            _record(context, ledger, basis, outcome, effective, trace_id=trace_id)
+            trace = trace_of(repository)
+            with bound_context(repository=repository, trace_id=trace):
+                outcome = await _plan_one(effective, client, basis, ledger, trace, fresh=config.again)
+            _record(context, ledger, basis, outcome, effective, trace_id=trace)
 
         await gather_bounded(names, plan, limit=settings.collection.max_concurrent_repositories)
         groups = groups_of_run(context, settings, names, own.stopped)
@@ -285,7 +292,9 @@ def _warning(saved: "SavedPlan") -> str | None:
     return f"{provisional}{next(iter(saved.plan.notes), 'planned by rules')}{again}"
 
 
-def _take_requests(ledger: "Ledger", settings: Settings, names: list[str], trace_id: str) -> dict[str, tuple[str, ...]]:
+def _take_requests(
+    ledger: "Ledger", settings: Settings, names: list[str], trace_of: Callable[[str], str]
+) -> dict[str, tuple[str, ...]]:
     """Make tasks of what people ask for by a label or a task file; return the new tasks' ids by repository."""
     from squire_pipelines.execution.repository_settings import repository_settings
     from squire_pipelines.execution.requests import take_requests
@@ -295,7 +304,7 @@ def _take_requests(ledger: "Ledger", settings: Settings, names: list[str], trace
     for repository in names:
         if repository not in own.stopped:
             with ledger.write() as tx:
-                asked[repository] = take_requests(tx, own.of(repository), repository, trace_id=trace_id)
+                asked[repository] = take_requests(tx, own.of(repository), repository, trace_id=trace_of(repository))
     return asked
 
 
@@ -306,7 +315,7 @@ def _admit(
     names: list[str],
     asked: Mapping[str, tuple[str, ...]],
     *,
-    trace_id: str,
+    trace_of: Callable[[str], str],
 ) -> None:
     """Make tasks of the plans that passed their checks, once each; a plan with findings becomes no task.
 
@@ -336,7 +345,8 @@ def _admit(
         admitted[repository] = (saved, created + ids)
     for repository, (saved, created) in admitted.items():
         if saved is not None or created:
-            report_tasks(context, ledger, own.of(repository), repository, created, saved=saved, trace_id=trace_id)
+            trace = trace_of(repository)
+            report_tasks(context, ledger, own.of(repository), repository, created, saved=saved, trace_id=trace)
 
 
 budgets_spec = dg.AssetSpec(

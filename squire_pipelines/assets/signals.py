@@ -5,8 +5,9 @@ Here: reading, recording and reporting per partition. Not here: how GitHub is as
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -21,13 +22,16 @@ from squire_pipelines.partitions import REPOSITORIES, repositories
 from squire_pipelines.resources.parameters import GitHubParam, LedgerParam, SettingsParam
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.source_names import further_sources, package_of
-from squire_pipelines.traces import run_trace
+from squire_pipelines.traces import grouped_by_trace, run_trace, traces_by_repository
 
 if TYPE_CHECKING:
+    from squire_pipelines.domain.authority import TrustRules
     from squire_pipelines.github.connection import GitHub
     from squire_pipelines.ledger.collections import RecordedCollection
     from squire_pipelines.ledger.repository_readings import RecordedReading, RepositoryReading
-    from squire_pipelines.ledger.store import Ledger
+    from squire_pipelines.ledger.store import Ledger, Transaction
+
+    Recorded = dict[str, tuple[RecordedReading, ...]]
 
 OWNERS = ["team:squire"]
 CHECK = "source_answered"
@@ -127,31 +131,31 @@ async def _collect(
     from squire_pipelines.github.cycle import begin_cycle, unread_sources
     from squire_pipelines.ledger import collections, deliveries
     from squire_pipelines.ledger import repositories as known_repositories
-    from squire_pipelines.ledger.repository_readings import RepositoryReading, mark_read, record_readings
+    from squire_pipelines.ledger.repository_readings import RepositoryReading, mark_read
     from squire_pipelines.sources.reading import not_chosen
 
     names = config.repositories or list(context.partition_keys)
     sources = [source for source in Source if signal_key(source) in context.selected_asset_keys]
     unread: set[str] = set()
-    own = CollectedSettings(ledger, settings, trace_id)
-    rules = own.trust_rules
     with ledger.read() as tx:
         left = {source: collections.repositories_with(tx, source) for source in sources}
         asked_for = deliveries.reasons(tx, config.deliveries)
+        own_traces = deliveries.traces(tx, config.deliveries)
+    trace_of = traces_by_repository(own_traces, trace_id)
+    own = CollectedSettings(ledger, settings, trace_of)
+    rules = own.trust_rules
     forced = dict.fromkeys(awaited(ledger, settings, names), ReadReason.SECOND_RUN) | asked_for
     if config.reads_all:
         forced = dict.fromkeys(names, ReadReason.FRESH)
 
     def record(batch: "Sequence[RepositoryReading]") -> None:
-        with ledger.write() as tx:
-            recorded = record_readings(tx, batch, rules=rules, trace_id=trace_id, run_id=context.run.run_id)
-            mark_read(tx, batch, recorded, rules=rules, of_all_sources=set(sources) == set(Source))
+        also = partial(mark_read, rules=rules, of_all_sources=set(sources) == set(Source))
+        recorded = _record(
+            context, ledger, batch, rules=rules, trace_of=trace_of, reports_all=config.reads_all, also=also
+        )
         for repository, entries in recorded.items():
             if entries and not any(entry.row.status.source_answered for entry in entries):
                 unread.add(repository)
-            for entry in entries:
-                if entry.row.is_news or config.reads_all:
-                    report_reading(context, entry, trace_id)
 
     async with github.client() as client:
         cycle = await begin_cycle(
@@ -169,11 +173,12 @@ async def _collect(
             changed_meanwhile = [
                 name
                 for selected, unchanged in _by_sources(settings, cycle.unchanged, sources).items()
+                for trace, members in grouped_by_trace(unchanged, trace_of)
                 for name in known_repositories.record_unchanged(
                     tx,
-                    unchanged,
+                    members,
                     selected,
-                    trace_id=trace_id,
+                    trace_id=trace,
                     run_id=context.run.run_id,
                     plan_again=bool(config.deliveries),
                 )
@@ -187,14 +192,15 @@ async def _collect(
         batches = Batches(record)
 
         async def read(repository: str) -> None:
-            with bound_context(repository=repository):
+            trace = trace_of(repository)
+            with bound_context(repository=repository, trace_id=trace):
                 look = cycle.looks.get(repository)
                 holds = await own.refresh(client, repository, look)
                 effective = own.of(repository)
                 readings = await read_from_github(client, effective, ledger, repository, sources)
                 readings = tuple(
                     [
-                        await decide_reruns(client, ledger, reading, effective.ci_for(repository), trace_id=trace_id)
+                        await decide_reruns(client, ledger, reading, effective.ci_for(repository), trace_id=trace)
                         for reading in readings
                     ]
                 )
@@ -208,18 +214,24 @@ async def _collect(
         # After the readings: an order is about the issue or pull request that was read just now.
         unread |= await obey_people(client, ledger, own.of, config.deliveries, names, trace_id=trace_id)
 
-    await _collect_further(context, settings, ledger, names, reports_all=config.reads_all, trace_id=trace_id)
-    _finish(context, config, settings, ledger, unread)
+    await _collect_further(context, settings, ledger, names, reports_all=config.reads_all, trace_of=trace_of)
+    _finish(context, config, settings, ledger, unread=unread, own_traces=own_traces)
 
 
 def _finish(
-    context: dg.AssetExecutionContext, config: CollectConfig, settings: Settings, ledger: "Ledger", unread: set[str]
+    context: dg.AssetExecutionContext,
+    config: CollectConfig,
+    settings: Settings,
+    ledger: "Ledger",
+    *,
+    unread: set[str],
+    own_traces: Mapping[str, str],
 ) -> None:
     """Mark what asked for the readings as done, and report what all of them say."""
     from squire_pipelines.ledger import deliveries
 
     with ledger.write() as tx:
-        deliveries.mark_collected(tx, config.deliveries, unread=unread)
+        deliveries.mark_collected(tx, config.deliveries, unread=unread, traces=own_traces)
     _summarise(context, settings, ledger)
 
 
@@ -242,13 +254,13 @@ async def _collect_further(
     names: list[str],
     *,
     reports_all: bool,
-    trace_id: str,
+    trace_of: Callable[[str], str],
 ) -> None:
     """Read the sources beside GitHub's, whether or not anything has changed there."""
     from squire_pipelines.execution.repository_settings import repository_settings
     from squire_pipelines.github.collecting import utc_now
     from squire_pipelines.ledger import collections
-    from squire_pipelines.ledger.repository_readings import RepositoryReading, record_readings
+    from squire_pipelines.ledger.repository_readings import RepositoryReading
     from squire_pipelines.sources.reading import read_sources, sources_to_read
 
     sources = [source for source in SOURCES if isinstance(source, FurtherSource)]
@@ -258,17 +270,7 @@ async def _collect_further(
         left = {source: collections.repositories_with(tx, source) for source in selected}
 
     def record(batch: "Sequence[RepositoryReading]") -> None:
-        with ledger.write() as tx:
-            recorded = record_readings(
-                tx,
-                batch,
-                rules=own.trust_rules_for,
-                trace_id=trace_id,
-                run_id=context.run.run_id,
-            )
-        for entry in chain.from_iterable(recorded.values()):
-            if entry.row.is_news or reports_all:
-                report_reading(context, entry, trace_id)
+        _record(context, ledger, batch, rules=own.trust_rules_for, trace_of=trace_of, reports_all=reports_all)
 
     batches = Batches(record)
 
@@ -279,6 +281,32 @@ async def _collect_further(
             await batches.add(RepositoryReading(repository, readings))
 
     await gather_bounded(names, read, limit=settings.collection.max_concurrent_repositories)
+
+
+def _record(
+    context: dg.AssetExecutionContext,
+    ledger: "Ledger",
+    batch: "Sequence[RepositoryReading]",
+    *,
+    rules: "Callable[[str], TrustRules]",
+    trace_of: Callable[[str], str],
+    reports_all: bool,
+    also: "Callable[[Transaction, Sequence[RepositoryReading], Recorded], None] | None" = None,
+) -> "Recorded":
+    """Store readings, each by the trace of what asked for it, and report them; `also` is part of the transaction."""
+    from squire_pipelines.ledger.repository_readings import record_readings
+
+    recorded: Recorded = {}
+    for trace_id, members in grouped_by_trace(batch, lambda reading: trace_of(reading.repository)):
+        with ledger.write() as tx:
+            of_trace = record_readings(tx, members, rules=rules, trace_id=trace_id, run_id=context.run.run_id)
+            if also is not None:
+                also(tx, members, of_trace)
+        for entry in chain.from_iterable(of_trace.values()):
+            if entry.row.is_news or reports_all:
+                report_reading(context, entry, trace_id)
+        recorded |= of_trace
+    return recorded
 
 
 def report_reading(context: dg.AssetExecutionContext, entry: "RecordedReading", trace_id: str) -> None:

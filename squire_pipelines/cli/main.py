@@ -31,6 +31,7 @@ COMMANDS = {
     "status": Lazy(f"{_CLI}.status:status", "Show what runs, what waits for what, and what is wrong."),
     "tasks": Lazy(f"{_CLI}.tasks:tasks", "List, show, approve, cancel, retry and watch tasks."),
     "schedules": Lazy(f"{_CLI}.schedules:schedules", "List, show, pause, resume and remove schedules of requests."),
+    "trace": Lazy(f"{_CLI}.trace:trace", "Show what happened from a delivery to a pull request, as a tree."),
     "signals": Lazy(f"{_CLI}.signals:signals", "Read the repositories, and list the signals that were seen."),
     "plans": Lazy(f"{_CLI}.plans:plans", "Make, list, show and compare plans."),
     "budgets": Lazy(f"{_CLI}.budgets:budgets", "Show what work costs, and what it may cost."),

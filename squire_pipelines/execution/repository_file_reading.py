@@ -3,6 +3,7 @@
 A look shows the name of the file's content, so that GitHub is asked for it only when that is another than before.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -78,12 +79,12 @@ class CollectedSettings:
     Args:
         ledger: Has the files.
         operator: The operator's settings.
-        trace_id: Of the run.
+        trace_of: Returns the trace by which a repository is read.
     """
 
     ledger: Ledger
     operator: Settings
-    trace_id: str
+    trace_of: Callable[[str], str]
     _known: dict[str, Settings] = field(default_factory=dict)
 
     def of(self, repository: str) -> Settings:
@@ -105,9 +106,10 @@ class CollectedSettings:
 
         What became of the pull request that asks for its consent is recorded too, where one does.
         """
-        holds = await refresh_file(client, self.ledger, self.operator, repository, look, trace_id=self.trace_id)
+        trace_id = self.trace_of(repository)
+        holds = await refresh_file(client, self.ledger, self.operator, repository, look, trace_id=trace_id)
         await keep_issue(client, self.ledger, repository)
-        await follow_onboarding(client, self.ledger, self.operator, repository, trace_id=self.trace_id)
+        await follow_onboarding(client, self.ledger, self.operator, repository, trace_id=trace_id)
         self._known.pop(repository, None)
         return holds
 

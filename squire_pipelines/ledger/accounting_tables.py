@@ -64,6 +64,7 @@ model_calls = Table(
     Column("cost_difference_usd", Float),
     Index(None, "attempt_id"),
     Index(None, "at"),
+    Index(None, "trace_id"),
     UniqueConstraint("call_id"),
     sqlite_autoincrement=True,
 )

@@ -24,12 +24,14 @@ deliveries = Table(
     Column("applied_at", UtcDateTime),
     Column("error", CleanText),
     Column("updated_at", UtcDateTime, nullable=False),
+    Column("collected_trace_id", String(32)),
     UniqueConstraint("source", "delivery_id", "body_sha256"),
     Index("ix_deliveries_open", "collected_at", "id"),
     Index("ix_deliveries_unapplied", "applied_at", "id"),
     Index(None, "updated_at"),
     Index(None, "repository", "id"),
     Index(None, "received_at"),
+    Index(None, "trace_id"),
     sqlite_autoincrement=True,
 )
 
@@ -60,6 +62,7 @@ collections = Table(
     Index("ix_collections_unplanned", "planned_at", "id"),
     Index(None, "updated_at"),
     Index(None, "ended_at", "id"),
+    Index(None, "trace_id"),
     sqlite_autoincrement=True,
 )
 

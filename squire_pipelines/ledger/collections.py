@@ -179,6 +179,19 @@ def trace_of(tx: Transaction, collection_id: int) -> str:
     return str(tx.execute(select(collections.c.trace_id).where(collections.c.id == collection_id)).scalar_one())
 
 
+def unplanned_traces(tx: Transaction, names: Sequence[str]) -> dict[str, str]:
+    """Return the trace of the newest reading of each repository that no plan was made from.
+
+    One that brought something is preferred: a plan of it belongs to what brought it.
+    """
+    rows = tx.execute(
+        select(collections.c.repository, collections.c.trace_id)
+        .where(collections.c.planned_at.is_(None), collections.c.repository.in_(names))
+        .order_by(collections.c.changed > 0, collections.c.id)
+    )
+    return {row.repository: row.trace_id for row in rows}
+
+
 def mark_planned(tx: Transaction, repository: str, newest: int) -> None:
     """Record that a plan was made from this repository's readings up to `newest`."""
     tx.execute(

@@ -8,10 +8,11 @@ import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import JsonValue
-from sqlalchemy import Row, insert, or_, select, update
+from sqlalchemy import Row, case, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from squire_pipelines.domain.identity import new_id, new_trace_id
@@ -26,6 +27,7 @@ COMMAND = "cli"
 FRESH = "collect_fresh"
 """The event of a request that wants everything read, whatever a look shows."""
 
+_NO_TRACES: Mapping[str, str] = MappingProxyType({})
 _UNREAD = "no source of the repository could be read"
 
 
@@ -218,7 +220,20 @@ def among(tx: Transaction, ids: Sequence[int], *, event: str, action: str) -> tu
     return tuple(_pending(row) for row in rows)
 
 
-def mark_collected(tx: Transaction, ids: Sequence[int], *, unread: Collection[str] = ()) -> None:
+def traces(tx: Transaction, ids: Sequence[int]) -> dict[str, str]:
+    """Return the trace by which each of these deliveries' repositories is read: that of the first about it."""
+    columns = (deliveries.c.repository, deliveries.c.trace_id)
+    rows = tx.execute(
+        select(*columns)
+        .where(deliveries.c.id.in_(ids), deliveries.c.repository.is_not(None))
+        .order_by(deliveries.c.id.desc())
+    )
+    return {row.repository: row.trace_id for row in rows}
+
+
+def mark_collected(
+    tx: Transaction, ids: Sequence[int], *, unread: Collection[str] = (), traces: Mapping[str, str] = _NO_TRACES
+) -> None:
     """Record that the collection that these deliveries asked for has been made.
 
     Args:
@@ -226,7 +241,12 @@ def mark_collected(tx: Transaction, ids: Sequence[int], *, unread: Collection[st
         ids: The deliveries' rows.
         unread: Repositories of which no source could be read. A webhook about one stays open and is taken again, since
             GitHub does not deliver twice. A command's request is closed with an error: whoever waits for it sees it.
+        traces: By which the repositories were read.
     """
+    if traces:
+        about = deliveries.c.id.in_(ids) & deliveries.c.repository.in_(traces)
+        of_repository = case(dict(traces), value=deliveries.c.repository)
+        tx.execute(update(deliveries).where(about).values(collected_trace_id=of_repository))
     asked = deliveries.c.id.in_(ids) & deliveries.c.collected_at.is_(None)
     about_unread = deliveries.c.repository.in_(unread)
     by_command = deliveries.c.source == COMMAND

@@ -38,6 +38,7 @@ plans = Table(
     Index(None, "repository", "created_at"),
     Index(None, "updated_at"),
     Index(None, "created_at", "id"),
+    Index(None, "trace_id"),
 )
 
 plan_answers = Table(

@@ -77,6 +77,7 @@ tasks = Table(
     Index(None, "repository", "status", "kind", "priority", "created_at", "id"),
     Index(None, "plan_id"),
     Index(None, "repository", "branch"),
+    Index(None, "trace_id"),
 )
 
 task_dependencies = Table(

@@ -38,13 +38,15 @@ def plan_follows_signals(
     digests = {name: settings_digest(own.of(name), name) for name in settings.repositories}
     with ledger.read() as tx:
         due = {name: reading for name, reading in collections.unplanned(tx).items() if name not in stopped}
-        trace_id = collections.trace_of(tx, max(due.values())) if due else new_trace_id()
         names = [
             name
             for name in dict.fromkeys([*due, *plans.unadmitted(tx), *plan_retries.due_again(tx, digests)])
             if not is_group(name) and name not in stopped
         ]
         names += [group.repositories[0] for group in due_groups(tx, settings, stopped)]
+        # Each plan has the trace of the reading that it follows; the run's is that of the newest, if all follow one.
+        follows = due.keys() >= set(names)
+        trace_id = collections.trace_of(tx, max(due.values())) if due and follows else new_trace_id()
     names = list(dict.fromkeys(names))
     if not names:
         reasons = [f"{name} waits: {why}" for name, why in stopped.items()]

@@ -78,6 +78,7 @@ METRICS = (
     "agent_runs_saved",
     "pull_request_lives",
     "merged_pull_requests",
+    "trace",
 )
 
 APPEND_ONLY: Mapping[str, str] = MappingProxyType(
@@ -183,7 +184,12 @@ def column_schema(table: str) -> list[tuple[str, str, str]]:
 def create_metrics(connection: duckdb.DuckDBPyConnection) -> None:
     """Create or replace the views; the tables must exist."""
     for view in METRICS:
-        connection.execute(_sql("metrics", view).replace("CREATE VIEW", "CREATE OR REPLACE VIEW", 1))
+        create_view(connection, view)
+
+
+def create_view(connection: duckdb.DuckDBPyConnection, view: str) -> None:
+    """Create or replace one of the views; the tables that it reads must exist."""
+    connection.execute(_sql("metrics", view).replace("CREATE VIEW", "CREATE OR REPLACE VIEW", 1))
 
 
 def derivation(table: str) -> str:

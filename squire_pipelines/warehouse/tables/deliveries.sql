@@ -13,7 +13,8 @@ CREATE TABLE deliveries (
     collected_at TIMESTAMPTZ,
     applied_at TIMESTAMPTZ,
     error VARCHAR,
-    updated_at TIMESTAMPTZ NOT NULL
+    updated_at TIMESTAMPTZ NOT NULL,
+    collected_trace_id VARCHAR
 );
 COMMENT ON TABLE deliveries IS 'What asked us to look at a repository, by webhook or by command; without the bodies.';
 COMMENT ON COLUMN deliveries.id IS 'Grows with time.';
@@ -31,3 +32,4 @@ COMMENT ON COLUMN deliveries.collected_at IS 'When the collection was made; at o
 COMMENT ON COLUMN deliveries.applied_at IS 'When it was looked at for an outcome.';
 COMMENT ON COLUMN deliveries.error IS 'Why it could not be dealt with.';
 COMMENT ON COLUMN deliveries.updated_at IS 'When its row changed last, by the ledger''s clock.';
+COMMENT ON COLUMN deliveries.collected_trace_id IS 'The trace of the collection that it asked for: another one''s where several deliveries of a repository were read together; NULL before schema 0037, and where nothing was read for it.';

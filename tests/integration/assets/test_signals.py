@@ -1,11 +1,17 @@
 import dagster as dg
 import pytest
+from sqlalchemy import Table, select
 
 from squire_forge.process import ForgeProcess
 from squire_pipelines.domain.failures import FailureClass
 from squire_pipelines.domain.reruns import Rerun, RerunState
 from squire_pipelines.domain.signals import CollectionStatus, Signal, Source
 from squire_pipelines.ledger import collections, deliveries, reruns
+from squire_pipelines.ledger.tables import collections as collection_rows
+from squire_pipelines.ledger.tables import deliveries as delivery_rows
+from squire_pipelines.ledger.tables import plans as plan_rows
+from squire_pipelines.ledger.tables import signal_episodes, signal_events
+from squire_pipelines.ledger.tables import tasks as task_rows
 from squire_pipelines.partitions import ensure_repositories
 from tests.support.pipeline import ALL, HANDBOOK, LEDGERLIB, QUIET, TRACE, Pipeline, checks, materialized
 
@@ -123,6 +129,38 @@ def test_deliveries_that_asked_are_marked_as_collected(pipeline: Pipeline) -> No
     pipeline.collect(QUIET, deliveries=asked[:1])
     with pipeline.ledger.read() as tx:
         assert deliveries.still_open(tx, asked) == asked[1:]
+
+
+@pytest.mark.slow
+def test_deliveries_that_are_read_together_keep_their_own_traces_to_the_tasks(pipeline: Pipeline) -> None:
+    with pipeline.ledger.write() as tx:
+        (first,) = deliveries.request_collection(tx, [LEDGERLIB], source="github", trace_id="1" * 32)
+        (second,) = deliveries.request_collection(tx, [HANDBOOK], source="github", trace_id="2" * 32)
+        (third,) = deliveries.request_collection(tx, [HANDBOOK], source="github", trace_id="3" * 32)
+    pipeline.collect(LEDGERLIB, HANDBOOK, QUIET, deliveries=[first, second, third])
+    pipeline.plan(LEDGERLIB, HANDBOOK, QUIET)
+    own = {LEDGERLIB: "1" * 32, HANDBOOK: "2" * 32, QUIET: TRACE}
+    for table in (collection_rows, signal_events, plan_rows, task_rows):
+        assert _traces(pipeline, table).items() <= own.items()
+    assert _traces(pipeline, collection_rows) == _traces(pipeline, plan_rows) == own
+    assert set(_traces(pipeline, task_rows)) >= {LEDGERLIB, HANDBOOK}
+    with pipeline.ledger.read() as tx:
+        rows = tx.execute(select(delivery_rows.c.trace_id, delivery_rows.c.collected_trace_id)).all()
+    assert {tuple(row) for row in rows} == {("1" * 32, "1" * 32), ("2" * 32, "2" * 32), ("3" * 32, "2" * 32)}
+
+
+def _traces(pipeline: Pipeline, table: Table) -> dict[str, str]:
+    """The one trace of each repository's rows."""
+    if table is signal_events:
+        query = select(signal_episodes.c.repository, signal_events.c.trace_id).join(
+            signal_episodes, signal_episodes.c.id == signal_events.c.episode_id
+        )
+    else:
+        query = select(table.c.repository, table.c.trace_id)
+    with pipeline.ledger.read() as tx:
+        pairs = {(row.repository, row.trace_id) for row in tx.execute(query)}
+    assert len(dict(pairs)) == len(pairs)
+    return dict(pairs)
 
 
 @pytest.mark.slow

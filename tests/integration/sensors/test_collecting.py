@@ -125,6 +125,16 @@ def test_readings_are_planned_in_one_run_with_their_trace(quiet_pipeline: Pipeli
     assert request.tags["dagster/asset_partition_range_start"] == QUIET
 
 
+def test_a_run_that_plans_more_than_what_was_read_has_a_trace_of_its_own(quiet_pipeline: Pipeline) -> None:
+    collect(quiet_pipeline.ledger, issue(repository=QUIET), repository=QUIET)
+    with quiet_pipeline.ledger.write() as tx:
+        plans.save(tx, make_plan(spec()), (), trace_id=TRACE, run_id=None)
+    (request,) = quiet_pipeline.sensor(plan_follows_signals).run_requests
+    assert request.run_config["ops"]["plan_tasks"]["config"] == {"repositories": [QUIET, REPOSITORY]}
+    assert request.tags[tags.TRACE] != "ab" * 16
+    assert re.fullmatch(r"[0-9a-f]{32}", request.tags[tags.TRACE])
+
+
 def test_a_plan_that_did_not_become_tasks_is_taken_up_again(quiet_pipeline: Pipeline) -> None:
     with quiet_pipeline.ledger.write() as tx:
         plans.save(tx, make_plan(spec()), (), trace_id=TRACE, run_id=None)
