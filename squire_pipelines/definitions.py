@@ -17,6 +17,7 @@ from squire_pipelines.domain.reading_times import is_due
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.home import Home
 from squire_pipelines.jobs.agent_run import agent_run
+from squire_pipelines.jobs.backups import back_up, backup_schedules
 from squire_pipelines.jobs.executors import choose_executor
 from squire_pipelines.jobs.follow import follow
 from squire_pipelines.jobs.maintenance import clean_job, clean_schedule, send_alert_job, tend_warm_pool
@@ -142,12 +143,14 @@ def build_defs(
             follow,
             recover,
             clean_job,
+            back_up,
             tend_warm_pool,
             send_alert_job,
         ],
         schedules=[
             _collect_schedule(settings),
             clean_schedule(settings),
+            *backup_schedules(settings),
             dg.ScheduleDefinition(
                 name="publish_history_regularly",
                 job=_PUBLISH_HISTORY,

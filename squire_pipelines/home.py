@@ -109,6 +109,11 @@ def _stewards_hint(file: Path) -> str:
     )
 
 
+def restore_mark(data: Path) -> Path:
+    """Return the file that says that a restore into the home with this folder of data has not ended."""
+    return data / "restore-incomplete.json"
+
+
 class Home:
     """Where Squire's files are: all under `SQUIRE_HOME` when it is set, else the XDG directories."""
 
@@ -200,6 +205,11 @@ class Home:
         return self.data / "archive"
 
     @property
+    def backups(self) -> Path:
+        """Backups of the whole home, unless the settings name another folder."""
+        return self.data / "backups"
+
+    @property
     def report(self) -> Path:
         """The page that the asset `history/report` writes."""
         return self.data / "report.html"
@@ -254,6 +264,7 @@ class Home:
             self.warm,
             self.cache,
             self.archive,
+            self.backups,
             self.warehouse,
             self.report,
             self.secrets,

@@ -282,6 +282,7 @@ def path(context: CliContext, *, as_json: bool) -> None:
         "archive",
         "answers",
         "attempts",
+        "backups",
         "dagster",
         "metrics",
         "migrations",

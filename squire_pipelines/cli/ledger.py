@@ -68,7 +68,7 @@ def backup(context: CliContext, file: Path, *, as_json: bool) -> None:
     """Copy the ledger to a new FILE while Squire runs. The copy has everything that was committed before."""
     with closing(Ledger(context.settings.resolved_ledger_url)) as store, _bar("copying") as progress:
         made = make_backup(store, file, progress=progress)
-        record_backup(store, made, actor=actor())
+        record_backup(store, made.path, tasks=made.tasks, size=made.bytes, actor=actor())
     if as_json:
         emit_json({"file": made.path, "revision": made.revision, "bytes": made.bytes, "tasks": made.tasks})
     else:

@@ -38,6 +38,8 @@ COMMANDS = {
     "webhooks": Lazy(f"{_CLI}.webhooks:webhooks", "List webhook deliveries and other requests to read a repository."),
     "history": Lazy(f"{_CLI}.history:history", "Query, report, export and publish the warehouse."),
     "ledger": Lazy(f"{_CLI}.ledger:ledger", "Check, back up and restore the system of record."),
+    "backup": Lazy(f"{_CLI}.backup:backup", "Back up ledger, settings, secrets and archive into one file."),
+    "restore": Lazy(f"{_CLI}.backup:restore", "Put a backup into an empty home."),
     "audit": Lazy(f"{_CLI}.audit:audit", "List who did what that matters for security; verify and export the trail."),
     "metrics": Lazy(f"{_CLI}.metrics:metrics", "Serve metrics and health to those who run Squire."),
     "config": Lazy(f"{_CLI}.config:config", "Show and check the settings."),

@@ -27,6 +27,7 @@ SLOW_LOCK_S = 2.0
 """A ledger whose lock was waited for this long holds up everything; receivers give up after a few seconds."""
 
 LATE_WAREHOUSE_S = 3600.0
+LATE_BACKUP_S = 3600.0
 _GIB, _MIB = 2**30, 2**20
 
 
@@ -178,6 +179,32 @@ def warehouse_state(facts: WarehouseFacts) -> ConditionState:
         reason = f"the warehouse lacks what happened {facts.unpublished_s / 60:.0f} minutes ago"
         return ConditionState.degraded(reason, "`squire history publish` says why, and publishes it")
     return ConditionState.ok("has what happened, or gets it soon")
+
+
+@dataclass(frozen=True, slots=True)
+class BackupFacts:
+    """What was seen of the scheduled backups.
+
+    Args:
+        folder: That has them.
+        age_s: Of the newest; None where there is none.
+        interval_s: From one time of the schedule to the next.
+    """
+
+    folder: str
+    age_s: float | None
+    interval_s: float
+
+
+def backup_state(facts: BackupFacts) -> ConditionState:
+    """Return whether scheduled backups are made: one may be missed, and a second one not."""
+    hint = "`squire backup` makes one now; the runs of `back_up` in Dagster's UI say why none was made"
+    if facts.age_s is None:
+        return ConditionState.degraded(f"there is no backup in {facts.folder} yet", hint)
+    hours = facts.age_s / 3600
+    if facts.age_s > 2 * facts.interval_s + LATE_BACKUP_S:
+        return ConditionState.degraded(f"the newest backup in {facts.folder} is {hours:.0f} hours old", hint)
+    return ConditionState.ok(f"the newest in {facts.folder} is {hours:.0f} hours old")
 
 
 @dataclass(frozen=True, slots=True)

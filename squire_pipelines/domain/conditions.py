@@ -27,6 +27,7 @@ ORDER = (
     "receiver",
     "tasks",
     "warehouse",
+    "backup",
 )
 """All conditions that there are, in the order in which they are shown: what others depend on comes first."""
 

@@ -21,6 +21,7 @@ from squire_pipelines.files import fsync
 from squire_pipelines.home import make_folder, why_not_writable
 from squire_pipelines.ledger import HEAD_REVISION
 from squire_pipelines.ledger.audit import record_audit
+from squire_pipelines.ledger.integrity import COUNTED_TABLES
 from squire_pipelines.ledger.store import Ledger, may_be_ours, utc_now
 
 PAGES_AT_ONCE = 1000
@@ -75,13 +76,22 @@ def make_backup(ledger: Ledger, target: Path, *, progress: Progress | None = Non
     return replace(backup, path=target)
 
 
-def record_backup(ledger: Ledger, backup: Backup, *, actor: str) -> None:
-    """Record in the audit trail of the ledger, where that can be written, that somebody has a copy of it."""
-    if why_not_writable(ledger.path.parent) is not None or not os.access(ledger.path, os.W_OK):
+def record_backup(ledger: Ledger, path: Path, *, tasks: int, size: int, actor: str) -> None:
+    """Record in the audit trail of the ledger, where that can be written, that somebody has a copy of it.
+
+    Args:
+        ledger: That was copied.
+        path: Of the copy.
+        tasks: That are in it.
+        size: Of its file, in bytes.
+        actor: Who made it.
+    """
+    is_locked = ledger.is_sqlite and why_not_writable(ledger.path.parent) is not None
+    if is_locked or (ledger.is_sqlite and not os.access(ledger.path, os.W_OK)):
         return
-    detail: dict[str, JsonValue] = {"tasks": backup.tasks, "bytes": backup.bytes}
+    detail: dict[str, JsonValue] = {"tasks": tasks, "bytes": size}
     with ledger.write() as tx:
-        subject, trace_id = str(backup.path), new_trace_id()
+        subject, trace_id = str(path), new_trace_id()
         record_audit(tx, actor=actor, action="ledger.backup", subject=subject, trace_id=trace_id, detail=detail)
 
 
@@ -114,6 +124,17 @@ def verify(path: Path) -> Backup:
             )
         tasks = connection.execute("SELECT count(*) FROM tasks").fetchone()[0]
     return Backup(path, revision, size, tasks)
+
+
+def count_rows(path: Path) -> dict[str, int]:
+    """Return how many rows the tables of a checked backup have, of those that people ask for. Raises LedgerError."""
+    with _explained(f"{path} cannot be read"), closing(_connect(path, read_only=True)) as connection:
+        names = set(_table_names(connection))
+        return {
+            table: int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])  # noqa: S608 - names of ours
+            for table in COUNTED_TABLES
+            if table in names
+        }
 
 
 def restore_backup(ledger: Ledger, path: Path, *, actor: str, progress: Progress | None = None) -> Restored:

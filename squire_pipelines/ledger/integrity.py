@@ -15,7 +15,7 @@ from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tables import attempts, outcomes, task_events, tasks
 
 MAX_PROBLEMS = 20
-_COUNTED = ("tasks", "attempts", "plans", "signals", "deliveries", "outcomes")
+COUNTED_TABLES = ("tasks", "attempts", "plans", "signals", "deliveries", "outcomes")
 _BATCH = 500
 _HINT = "stop Squire, keep a copy of the file, restore a backup"
 
@@ -71,7 +71,7 @@ def _check_all(store: Ledger, *, quick: bool) -> IntegrityReport:
             problems += islice(history_problems(tx), MAX_PROBLEMS)
         rows = {
             name: tx.execute(select(func.count()).select_from(tables.metadata.tables[name])).scalar_one()
-            for name in _COUNTED
+            for name in COUNTED_TABLES
         }
     return IntegrityReport(store.describe(), revision, tuple(problems), rows)
 

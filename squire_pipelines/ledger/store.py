@@ -22,7 +22,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from squire_pipelines.errors import ConfigError, LedgerError, SchemaVersionError
-from squire_pipelines.home import close_to_others, make_file, make_folder, why_not_writable
+from squire_pipelines.home import close_to_others, make_file, make_folder, restore_mark, why_not_writable
 from squire_pipelines.ledger import HEAD_REVISION, sqlite
 from squire_pipelines.ledger.task_query import QueryRunner
 
@@ -212,6 +212,11 @@ class Ledger:
     def ensure_schema(self) -> None:
         """Create or upgrade the schema where needed. Raises SchemaVersionError when it is newer than this code."""
         if self.is_sqlite:
+            if restore_mark(self.path.parent).exists():
+                raise LedgerError(
+                    f"{self.path.parent} is incomplete: a restore into it has not ended",
+                    hint="run `squire restore FILE` again, which begins anew",
+                )
             try:
                 make_folder(self.path.parent)
                 if not self.path.exists() or why_not_writable(self.path.parent) is None:  # else it can only be read

@@ -8,6 +8,7 @@ from squire_pipelines.domain.container_limits import MIN_CPUS, Bytes
 from squire_pipelines.observability.log_files import MAX_FILES
 from squire_pipelines.observability.logging import Level, LineFormat, set_format, set_level
 from squire_pipelines.sections.types import (
+    AbsolutePath,
     BaseUrl,
     Cron,
     EngineName,
@@ -87,6 +88,15 @@ class RetentionSettings(SettingsSection):
     )
     max_runs: int = Field(default=5000, ge=100, le=1_000_000, description="that Dagster keeps, whatever their age")
     mirrors_days: float = Field(default=30, ge=1, le=3650, description="of repositories that nothing has fetched since")
+
+
+class BackupSettings(SettingsSection):
+    """Backups of the whole home, as `squire backup` makes them."""
+
+    schedule: Cron | None = Field(default=None, description="when one is made by itself, in UTC; not set: never")
+    folder: AbsolutePath | None = Field(default=None, description="on another disk; `backups` in the home if not set")
+    keep: int = Field(default=7, ge=1, le=1000, description="newest ones in that folder; the others are removed")
+    archive: bool = Field(default=True, description="with what has left the ledger")
 
 
 class StepLimitSettings(SettingsSection):

@@ -14,6 +14,7 @@ from squire_pipelines.sections.gateway import GatewaySettings
 from squire_pipelines.sections.observability import ObservabilitySettings
 from squire_pipelines.sections.operation import (
     AlertSettings,
+    BackupSettings,
     LoggingSettings,
     PipelineSettings,
     RetentionSettings,
@@ -66,6 +67,7 @@ class OverridableSections(BaseSettings):
     webhooks: WebhookSettings = WebhookSettings()
     warehouse: WarehouseSettings = WarehouseSettings()
     retention: RetentionSettings = RetentionSettings()
+    backup: BackupSettings = BackupSettings()
     pipeline: PipelineSettings = PipelineSettings()
     gateway: GatewaySettings = GatewaySettings()
     budgets: BudgetLimits = Field(default=BudgetLimits(), description="see docs/guide/budgets.md")

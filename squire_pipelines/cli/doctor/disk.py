@@ -25,6 +25,7 @@ _STEPS = {
     "ledger": "lower the days in `[retention]`, or run `squire tasks clean`",
     "warehouse": "lower the days in `[retention]`: it has what the ledger and its archive have",
     "archive": "move the oldest files of the folder `archive` to another disk",
+    "backups": "lower `backup.keep`, or set `backup.folder` to another disk",
     "cache": "remove the folder `cache` while Squire does not run: it is made again",
     "dagster": "lower `retention.max_runs`: the job `clean` removes the oldest",
     "logs": "lower `logging.max_file` or `logging.files`, and start Squire again",
@@ -153,6 +154,7 @@ def measure_home(home: Home, ledger: Path | None, *, now: Callable[[], float] = 
     folders = {
         "archive": home.archive,
         "attempts": home.attempts,
+        "backups": home.backups,
         "cache": home.cache,
         "dagster": home.dagster,
         "logs": home.run,

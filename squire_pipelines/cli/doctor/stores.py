@@ -6,16 +6,19 @@ from squire_pipelines.cli.context import CliContext
 from squire_pipelines.cli.diagnosis import Diagnosis
 from squire_pipelines.cli.text import counted, size
 from squire_pipelines.errors import ConfigError, NotFoundError
-from squire_pipelines.home import no_file_hint
+from squire_pipelines.home import no_file_hint, restore_mark
 from squire_pipelines.settings.goals import all_goals
 
 _QUERY_TIMEOUT_S = 10
+MISNAMED = "squire.toml"
+"""What people call the settings' file who know other programs."""
 
 
 def check_settings(context: CliContext) -> Iterator[Diagnosis]:
     """Check the settings, the repositories that they name, and their files of goals."""
     from squire_pipelines.planning.goal_files import read_goals  # noqa: PLC0415 - not needed if the settings fail
 
+    yield from misnamed_settings(context)
     try:
         for goals in all_goals(context.settings):
             read_goals(goals)
@@ -32,6 +35,14 @@ def check_settings(context: CliContext) -> Iterator[Diagnosis]:
         else:
             missing, step = f"no repository is named: {file} does not exist", no_file_hint(file)
         yield Diagnosis("settings", "warn", missing, step)
+
+
+def misnamed_settings(context: CliContext) -> Iterator[Diagnosis]:
+    """Tell of a file that looks like the settings' and is not read."""
+    file = context.config_path
+    if file.name != MISNAMED and (other := file.with_name(MISNAMED)).is_file():
+        step = f"move what it has to {file.name}, or name it with SQUIRE_CONFIG or --config"
+        yield Diagnosis("settings", "warn", f"{other} is not read: the settings are in {file}", step)
 
 
 def check_ledger(context: CliContext) -> Iterator[Diagnosis]:
@@ -61,6 +72,21 @@ def _check_names(context: CliContext) -> Iterator[Diagnosis]:
             yield Diagnosis(f"repository {known.repository}", "warn", known.message or known.state.value)
     for name, why in repository_settings(context.ledger, context.settings).stopped.items():
         yield Diagnosis(f"repository {name}", "warn", f"nothing is planned and started: {why}", "ask its people")
+
+
+def check_backups(context: CliContext) -> Iterator[Diagnosis]:
+    """Check that no restore was left unfinished, and that scheduled backups are made."""
+    from squire_pipelines.health.backup_probe import look_at_backups  # noqa: PLC0415 - not needed if the settings fail
+
+    if restore_mark(context.home.data).exists():
+        message = f"{context.home.data} is incomplete: a restore into it has not ended"
+        yield Diagnosis("backup", "fail", message, "run `squire restore FILE` again, which begins anew")
+        return
+    schedule = context.settings.backup.schedule
+    if schedule is None:
+        yield Diagnosis("backup", "ok", "none is scheduled: `backup.schedule` is not set")
+        return
+    yield Diagnosis.of_state("backup", look_at_backups(context.settings, schedule))
 
 
 def check_warehouse(context: CliContext) -> Iterator[Diagnosis]:

@@ -12,7 +12,7 @@ from squire_pipelines.cli.doctor.needed_secrets import check_secrets
 from squire_pipelines.cli.doctor.plaintext import check_plaintext
 from squire_pipelines.cli.doctor.ports import check_ports
 from squire_pipelines.cli.doctor.run import DoctorCheck
-from squire_pipelines.cli.doctor.stores import check_ledger, check_settings, check_warehouse
+from squire_pipelines.cli.doctor.stores import check_backups, check_ledger, check_settings, check_warehouse
 
 
 def check_reload(context: CliContext) -> Iterator[Diagnosis]:
@@ -152,6 +152,13 @@ CHECKS: tuple[DoctorCheck, ...] = (
         "attempts, mirrors, caches, counters, and rows of the ledger that are to be archived.",
         "the line says which job removes it",
         check_growth,
+    ),
+    DoctorCheck(
+        "backup",
+        "Scheduled backups are made (a warning when the newest is older than two of them), and no restore into this "
+        "home was left unfinished.",
+        "`squire backup` makes one; `squire restore FILE` begins an unfinished one anew",
+        check_backups,
     ),
     DoctorCheck(
         "engine",

@@ -45,6 +45,7 @@ JOBS = {
     "rebuild_history",
     "report_history",
     "clean",
+    "back_up",
     "tend_warm_pool",
     "send_alert",
 }

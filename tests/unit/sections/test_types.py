@@ -71,7 +71,8 @@ def refusal(tmp_path: Path, name: str, value: str) -> str:
 
 def test_every_schedule_url_and_path_has_its_checked_type() -> None:
     urls = {setting_types.check_secret_url, setting_types.check_base_url, setting_types.check_ledger_url}
-    paths = {setting_types.check_folder, setting_types.check_seccomp, setting_types.check_skill}
+    folders = {setting_types.absolute_path, setting_types.check_folder}
+    paths = {*folders, setting_types.check_seccomp, setting_types.check_skill}
     assert len(SCHEDULES) >= 2
     assert len(URLS) >= 7
     for name in SCHEDULES:
