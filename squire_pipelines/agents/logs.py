@@ -1,5 +1,9 @@
-"""Writes the agent's output to `agent.log`: cut into lines, stripped, redacted and bounded; the writer never waits."""
+"""Writes the agent's output to `agent.log`: cut into lines, stripped, redacted and bounded; the writer never waits.
 
+Beside it, `agent.log.times` says when which part was written, at most once a second.
+"""
+
+import contextlib
 import threading
 import time
 from collections import deque
@@ -9,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Literal
 
+from squire_pipelines.domain.log_lines import TIMES_SUFFIX
 from squire_pipelines.domain.terminal_text import plain
 
 STARTED_LINE = "squire: agent started"
@@ -17,6 +22,7 @@ TAIL_LINES = 40
 TAIL_LINE_CHARS = 500
 _MAX_LINE_BYTES = 1024 * 1024
 _TAIL_RAW_BYTES = 64 * 1024
+_TIMES_EVERY_S = 1.0
 
 
 class _LastLines:
@@ -114,6 +120,10 @@ class LogSink:
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._file: BinaryIO | None = open_file(path, "ab" if append else "wb")
         self._written = self._file.tell()
+        self._times = path.with_name(f"{path.name}{TIMES_SUFFIX}")
+        self._timed_at = float("-inf")
+        if not append:
+            self._times.unlink(missing_ok=True)
         path.chmod(0o600)
         self.overflowed = False
         self.dropped_bytes = 0
@@ -202,10 +212,19 @@ class LogSink:
             data += record
         self._record(data)
 
+    def _note_time(self, offset: int) -> None:
+        """Write down when the part that begins at `offset` is written, since an agent's lines have no time."""
+        if time.monotonic() - self._timed_at < _TIMES_EVERY_S:
+            return
+        self._timed_at = time.monotonic()
+        with contextlib.suppress(OSError), self._times.open("ab") as times:  # the log is what counts
+            times.write(f"{offset} {time.time():.3f}\n".encode())
+
     def _record(self, data: bytearray) -> None:
         if not data or self._file is None or self.failure is not None:
             return
         try:
+            self._note_time(self._file.tell())
             self._file.write(data)
         except OSError as error:
             # The reader must go on taking, or the agent blocks; the supervisor asks for the failure.

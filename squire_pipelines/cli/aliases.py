@@ -12,7 +12,6 @@ OLD_NAMES = {
     "start": ("tasks", "start"),
     "stop": ("tasks", "cancel"),
     "list": ("tasks", "list"),
-    "logs": ("tasks", "logs"),
     "retry": ("tasks", "retry"),
     "followup": ("tasks", "followup"),
     "ps": ("tasks", "list", "--status", "running"),
@@ -44,8 +43,8 @@ def _alias(old: str) -> click.Command:
     )
 
 
-new, start, stop, logs, retry, ps, watch, clean, followup = (
-    _alias(name) for name in ("new", "start", "stop", "logs", "retry", "ps", "watch", "clean", "followup")
+new, start, stop, retry, ps, watch, clean, followup = (
+    _alias(name) for name in ("new", "start", "stop", "retry", "ps", "watch", "clean", "followup")
 )
 list_ = _alias("list")
 

@@ -29,6 +29,7 @@ COMMANDS = {
     ),
     "doctor": Lazy(f"{_CLI}.doctor.command:doctor", "Check what Squire needs, and show the next step for each."),
     "status": Lazy(f"{_CLI}.status:status", "Show what runs, what waits for what, and what is wrong."),
+    "logs": Lazy(f"{_CLI}.logs:logs", "Show the lines of all logs in the order of time, or those of one task."),
     "tasks": Lazy(f"{_CLI}.tasks:tasks", "List, show, approve, cancel, retry and watch tasks."),
     "schedules": Lazy(f"{_CLI}.schedules:schedules", "List, show, pause, resume and remove schedules of requests."),
     "trace": Lazy(f"{_CLI}.trace:trace", "Show what happened from a delivery to a pull request, as a tree."),
@@ -49,7 +50,7 @@ COMMANDS = {
     ),
 }
 # The old product's commands: they work, show their new names, and are not in the help.
-_OLD = ("new", "start", "stop", "list", "logs", "retry", "ps", "watch", "clean", "followup", "steward")
+_OLD = ("new", "start", "stop", "list", "retry", "ps", "watch", "clean", "followup", "steward")
 ALIASES = {
     name: Lazy(f"{_CLI}.aliases:{'list_' if name == 'list' else name}", "Run a command by its old name.", hidden=True)
     for name in _OLD
@@ -107,6 +108,8 @@ class Root(LazyGroup):
     help="Read the settings from this file; else SQUIRE_CONFIG, else config.toml in the configuration directory.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Show a traceback when something fails.")
+@click.option("-q", "--quiet", is_flag=True, help="Log errors only: the same as --log-level error.")
+@click.option("--debug", is_flag=True, help="Log all of this one command: --log-level debug with -v.")
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
@@ -114,14 +117,19 @@ class Root(LazyGroup):
 )
 @click.version_option(__version__, "--version", prog_name="squire", message="%(prog)s %(version)s")
 @click.pass_context
-def cli(ctx: click.Context, config: Path | None, log_level: Level | None, *, verbose: bool) -> None:
+def cli(
+    ctx: click.Context, config: Path | None, log_level: Level | None, *, verbose: bool, quiet: bool, debug: bool
+) -> None:
     """Squire keeps your GitHub repositories in good order.
 
     It reads what is going on in them, plans the work, has coding agents do it in sandboxed containers, opens pull
     requests and records what became of them. Start with `squire demo`, then `squire init`.
     """
     context: CliContext = ctx.obj
-    context.config, context.verbose = config, verbose
+    context.config, context.verbose = config, verbose or debug
+    if quiet + debug + (log_level is not None) > 1:
+        raise click.UsageError("--quiet, --debug and --log-level do not go together")
+    log_level = "error" if quiet else "debug" if debug else log_level
     if log_level is not None:
         os.environ[LEVEL_VARIABLE] = log_level  # wins over the file, also in child processes
         set_level(log_level)

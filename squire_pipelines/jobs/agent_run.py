@@ -14,6 +14,7 @@ from squire_pipelines.assets.plans import PULL_REQUESTS
 from squire_pipelines.assets.tables import block, preview
 from squire_pipelines.domain.container_limits import AppliedLimits
 from squire_pipelines.domain.endings import Cause, Ending
+from squire_pipelines.domain.log_lines import ECHO
 from squire_pipelines.domain.tasks import AttemptStatus
 from squire_pipelines.domain.timings import Timings
 from squire_pipelines.errors import GitError, LeaseLostError, StateConflictError
@@ -162,8 +163,12 @@ def _runner(settings: Settings, leased: "LeasedAttempt") -> "AgentRunner":
 
 
 def _echo(text: str) -> None:
-    """Write the agent's output to the step's own, which Dagster keeps as its compute log."""
-    write_line(text, end="")
+    """Write the agent's output to the step's own, which Dagster keeps as its compute log.
+
+    Each line begins with a mark, so that none can look like one of Squire's in the log of the process.
+    """
+    lines = text.splitlines(keepends=True)
+    write_line("".join(f"{ECHO.decode()}{line}" for line in lines), end="")
 
 
 def _run_metadata(leased: "LeasedAttempt", inputs: "AttemptInputs", result: "RunResult") -> dict[str, Any]:

@@ -185,6 +185,21 @@ def test_what_is_recorded_is_echoed_and_nothing_else(tmp_path: Path) -> None:
     assert "".join(echoed).startswith("a ***\nred\n")
 
 
+def test_when_a_part_was_written_stands_beside_the_log(tmp_path: Path) -> None:
+    times = tmp_path / "agent.log.times"
+    times.write_text("0 1.000\n")
+    made = sink(tmp_path)
+    made.feed(b"one\n")
+    made.feed(b"within the same second\n")
+    made.close()
+    (row,) = times.read_text().splitlines()
+    assert row.split()[0] == "0"
+    made = sink(tmp_path, append=True)
+    made.feed(b"by a later supervisor\n")
+    made.close()
+    assert times.read_text().splitlines()[1].split()[0] == str(len("one\nwithin the same second\n"))
+
+
 def test_an_echo_that_breaks_does_not_stop_the_log(tmp_path: Path) -> None:
     def broken(_text: str) -> None:
         raise ValueError

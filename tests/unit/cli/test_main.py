@@ -1,4 +1,5 @@
 import errno
+import io
 import os
 import subprocess
 import sys
@@ -12,7 +13,11 @@ from squire_pipelines import __version__
 from squire_pipelines.cli.lazy import Lazy, LazyGroup
 from squire_pipelines.cli.main import Root, cli
 from squire_pipelines.errors import ConfigError, EngineError, RefusedError, SquireError
+from squire_pipelines.observability.logging import LEVEL_VARIABLE, Component, get_logger, set_level
 from squire_pipelines.secrets.secret import Secret
+from tests.support.logs import lines, stream
+
+__all__ = ["stream"]
 
 
 def _run(action: Callable[[], object], *options: str) -> Result:
@@ -166,3 +171,29 @@ def test_a_secret_in_the_text_of_an_unexpected_error_is_not_shown() -> None:
         result = _run(_raiser(RuntimeError(f"the library says {value}")), *options)
         assert "the library says [redacted]" in result.stderr
         assert value not in result.output
+
+
+@pytest.mark.parametrize(
+    ("options", "levels"),
+    [((), {"info", "error"}), (("--quiet",), {"error"}), (("--debug",), {"debug", "info", "error"})],
+)
+def test_errors_are_logged_whatever_is_asked_for(
+    stream: io.StringIO, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], levels: set[str]
+) -> None:
+    monkeypatch.setenv(LEVEL_VARIABLE, "info")
+    set_level(None)
+    log = get_logger(Component.CLI)
+
+    def act() -> None:
+        for level in (log.debug, log.info, log.error):
+            level("one")
+
+    result = _run(act, *options)
+    assert result.exit_code == 0
+    assert {line["level"] for line in lines(stream)} == levels
+    assert _run(act, "--quiet", "--debug").exit_code == 2
+
+
+def test_debugging_one_command_shows_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(LEVEL_VARIABLE, "info")
+    assert "Traceback" in _run(_raiser(ValueError("oh")), "--debug").stderr
