@@ -107,8 +107,16 @@ def _touched(view: View, pull: Pull, action: str, sender: Account, **extra: obje
     return fresh
 
 
-def revert(view: View, pull: Pull, *, title: str | None, body: str | None, draft: bool) -> Pull:
-    """Open a pull request that takes a merged one back, as GitHub's button does."""
+def revert(
+    view: View,
+    pull: Pull,
+    *,
+    title: str | None = None,
+    body: str | None = None,
+    draft: bool = False,
+    by: Account | None = None,
+) -> Pull:
+    """Open a pull request that takes a merged one back, as GitHub's button does; by default for the token's owner."""
     git, base = view.git(pull.repository), pull.base_ref
     tip = git.branch(base)
     if not pull.merged or pull.merge_sha is None or tip is None:
@@ -117,7 +125,7 @@ def revert(view: View, pull: Pull, *, title: str | None, body: str | None, draft
     branch = f"revert-{pull.number}-{pull.head_ref}"
     if tree is None or git.branch(branch) is not None:
         raise RefusedError("This pull request could not be reverted automatically")
-    by = operations.viewer(view)
+    by = by or operations.viewer(view)
     author = Person(by.login, f"{by.login}@users.noreply.forge.invalid", view.world.now())
     heading = title or f'Revert "{pull.title}"'
     words = f'Revert "{pull.title}"\n\nThis reverts commit {pull.merge_sha}.'

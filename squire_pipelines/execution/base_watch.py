@@ -5,6 +5,7 @@ What follows from what GitHub says is `domain.base_checks`. A revert is opened f
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from squire_pipelines.domain.base_checks import (
@@ -25,11 +26,11 @@ from squire_pipelines.execution.following import SettingsOf
 from squire_pipelines.github import merged_commits as github
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.evidence import reruns as requests
-from squire_pipelines.github.merged_commits import MergedPull
+from squire_pipelines.github.merged_commits import MergedPull, RevertPull
 from squire_pipelines.github.merging import read_change
 from squire_pipelines.github.own_comments import put_part
 from squire_pipelines.ledger import base_watches, reruns
-from squire_pipelines.ledger.base_watches import WatchedBase
+from squire_pipelines.ledger.base_watches import RevertTry, WatchedBase
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.observability.run_log import RunLog
 from squire_pipelines.publishing.merge_words import base_failed, revert_body
@@ -61,7 +62,9 @@ async def watch_bases(ledger: Ledger, client: GitHubClient, settings_of: Setting
     for watched in begun:
         try:
             pull = await github.read_merged(client, watched.repository, watched.number)
-            await _revert(ledger, client, settings_of(watched.repository), watched, pull)
+            with ledger.write() as tx:
+                revert_try = base_watches.begin_revert(tx, watched)
+            await _revert(ledger, client, settings_of(watched.repository), watched, pull, revert_try=revert_try)
         except SquireError as error:
             log.warning("%s#%d: its revert is not known: %s", watched.repository, watched.number, error)
     await _tell(ledger, client, settings_of, log)
@@ -91,9 +94,8 @@ async def _look_at(ledger: Ledger, client: GitHubClient, settings: Settings, wat
         wait_s = settings.ci_for(repository).rerun_wait_s
         await _run_again(ledger, client, watched, merge_sha, now_failed, wait_s=wait_s)
     with ledger.write() as tx:
-        base_watches.record_step(tx, watched, step, merge_sha=merge_sha)
-    if step.reverts:
-        await _revert(ledger, client, settings, watched, pull, reason=step.reason)
+        revert_try = base_watches.record_step(tx, watched, step, merge_sha=merge_sha)
+    await _revert(ledger, client, settings, replace(watched, reason=step.reason), pull, revert_try=revert_try)
     return step.verdict is not BaseVerdict.WAITING
 
 
@@ -165,15 +167,18 @@ async def _revert(
     watched: WatchedBase,
     pull: MergedPull,
     *,
-    reason: str | None = None,
+    revert_try: RevertTry | None,
 ) -> None:
     """Propose a merge's revert once; a try whose end is not known is looked for before there is another."""
-    with ledger.write() as tx:
-        if not base_watches.begin_revert(tx, watched):
-            return
-    place = f"{watched.repository}#{watched.number}"
-    body = published_text(settings, revert_body(place, pull.base_ref_name, reason or watched.reason))
-    revert = await github.propose_revert(client, watched.repository, watched.number, pull, body)
+    if revert_try is None:
+        return
+    revert = await github.find_revert(client, watched.repository, watched.number, pull)
+    if revert is None and revert_try is RevertTry.LOOK:
+        revert = RevertPull(error=f"none of {base_watches.MAX_REVERT_TRIES} tries had an answer")
+    elif revert is None:
+        place = f"{watched.repository}#{watched.number}"
+        body = published_text(settings, revert_body(place, pull.base_ref_name, watched.reason))
+        revert = await github.open_revert(client, watched.repository, pull, body)
     with ledger.write() as tx:
         if revert.error is not None:
             base_watches.record_revert_error(tx, watched, revert.error)

@@ -19,6 +19,7 @@ from squire_pipelines.domain.pull_endings import (
 )
 from squire_pipelines.domain.reverts import is_restored, reverting_commit
 from squire_pipelines.errors import GitError, GitHubError, GitHubNotFoundError, SquireError
+from squire_pipelines.execution.present_pull import record_present_pull
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.connection import GitHub
 from squire_pipelines.github.lookup import repository_info
@@ -78,6 +79,8 @@ async def judge_endings(
         except (SquireError, TimeoutError) as error:
             log.warning("%s#%d: how it ended is not known: %s", pull.repository, pull.number, error)
             continue
+        if ending is None:
+            continue
         with ledger.write() as tx:
             is_recorded = ended_pulls.record_ending(
                 tx,
@@ -104,12 +107,16 @@ class _Judgement:
     settings: Settings
     pull: EndedPull
 
-    async def judge(self) -> tuple[JudgedEnding, EndingFacts]:
-        """Return how it ended, and what GitHub says of it."""
+    async def judge(self) -> tuple[JudgedEnding | None, EndingFacts]:
+        """Return how it ended, and what GitHub says of it; None of one that has changed since, which is recorded."""
         try:
             facts = await read_ending(self.client, self.pull.repository, self.pull.number)
         except GitHubNotFoundError:
             facts = _NOTHING  # it is gone: what we know ourselves has to do
+        if facts.state not in {None, self.pull.state}:
+            # It was opened again, and perhaps merged, without our hearing of it: the next look judges what it is now.
+            await record_present_pull(self.client, self.ledger, self.pull.repository, self.pull.number)
+            return None, facts
         if self.pull.state is PullRequestState.MERGED:
             return judge_merge(await self._commits_of_others(facts), by=facts.merged_by), facts
         if await self._has_landed():

@@ -141,15 +141,20 @@ async def failing_paths(client: GitHubClient, repository: str, checks: tuple[Com
     return tuple(sorted(paths))
 
 
-async def propose_revert(client: GitHubClient, repository: str, number: int, pull: MergedPull, body: str) -> RevertPull:
-    """Open a pull request that takes a merged one back, for people to merge; one that is there is returned instead.
+async def find_revert(client: GitHubClient, repository: str, number: int, pull: MergedPull) -> RevertPull | None:
+    """Return the pull request that takes a merged one back; None where there is none. Raises GitHubError.
 
-    It is known by the branch that GitHub gives it, whoever made it, and whatever its state is. Raises GitHubError where
-    nobody knows what became of the request.
+    It is known by the branch that GitHub gives it, whoever made it, and whatever its state is.
     """
     known = await find_pull_request(client, repository, f"revert-{number}-{pull.head_ref_name}")
-    if known is not None:
-        return RevertPull(known.number, known.url)
+    return None if known is None else RevertPull(known.number, known.url)
+
+
+async def open_revert(client: GitHubClient, repository: str, pull: MergedPull, body: str) -> RevertPull:
+    """Open a pull request that takes a merged one back, for people to merge.
+
+    Raises GitHubError where nobody knows what became of the request.
+    """
     variables = {"id": pull.id, "body": body}
     try:
         data = await client.mutate("revert_pull_request", variables, repository=repository, repeatable=False)

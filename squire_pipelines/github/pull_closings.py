@@ -6,9 +6,11 @@ What follows from it is judged by `domain.pull_endings`.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from pydantic import AliasPath, Field
 
+from squire_pipelines.domain.outcomes import PullRequestState
 from squire_pipelines.domain.pull_endings import CloseFacts, ClosingActor, said_with_closing
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.models import Actor, GraphQLModel, Nodes, Text, parse
@@ -53,6 +55,7 @@ class _MergeCommit(GraphQLModel):
 
 class _EndedPull(GraphQLModel):
     url: Text = ""
+    state: Literal["OPEN", "CLOSED", "MERGED"] | None = None
     author: Actor | None = None
     merged_by: Actor | None = None
     merge_commit: _MergeCommit | None = None
@@ -70,10 +73,12 @@ class _EndingAnswer(GraphQLModel):
 class EndingFacts:
     """What GitHub says: of a merge, its commit in the base and who made it; of a close, what `close` has.
 
-    `reviews` are those of others, at most a hundred, and `reviewed_at` is when the first was submitted.
+    `reviews` are those of others, at most a hundred, and `reviewed_at` is when the first was submitted. `state` is what
+    it is now: one that we know as closed may have been opened again, and merged.
     """
 
     close: CloseFacts
+    state: PullRequestState | None = None
     merged_by: str | None = None
     merge_sha: str | None = None
     reviewed_at: datetime | None = None
@@ -94,6 +99,7 @@ async def read_ending(client: GitHubClient, repository: str, number: int) -> End
     ]
     return EndingFacts(
         close=_close_facts(pull),
+        state=PullRequestState(pull.state.lower()) if pull.state else None,
         merged_by=pull.merged_by.login if pull.merged_by else None,
         merge_sha=pull.merge_commit.oid if pull.merge_commit else None,
         reviewed_at=min(reviews, default=None),

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
 from pydantic import JsonValue
@@ -21,6 +22,13 @@ MAX_REVERT_TRIES = 3
 _LONGEST_WATCH = timedelta(days=1)
 _FIRST_LOOK, _LAST_LOOK = timedelta(minutes=1), timedelta(minutes=15)
 _SAID = (BaseVerdict.ELSEWHERE, BaseVerdict.BROKEN)
+
+
+class RevertTry(StrEnum):
+    """What a try to propose a revert does: where there is none, it opens one; after the last it only looks for one."""
+
+    PROPOSE = "propose"
+    LOOK = "look"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +134,24 @@ def _watched(row: Row[Any]) -> WatchedBase:
     )
 
 
-def record_step(tx: Transaction, watched: WatchedBase, step: BaseStep, *, merge_sha: str | None) -> None:
-    """Record what a look showed, and when the next one is: the longer ago the merge is, the later."""
+def record_step(tx: Transaction, watched: WatchedBase, step: BaseStep, *, merge_sha: str | None) -> RevertTry | None:
+    """Record what a look showed, and when the next one is: the longer ago the merge is, the later.
+
+    A revert that follows is begun in the same transaction: where this process dies after it, another one goes on.
+    A verdict that is known stays.
+
+    Returns:
+        What is to be done about the revert, as `begin_revert` does.
+    """
+    tx.exclusive("base_watches")
+    known = get(tx, watched.task_id)
+    if known is not None and known.verdict is not BaseVerdict.WAITING:
+        return None
     waited = max(tx.now - watched.merged_at, timedelta(0)) / 4
     look_at = tx.now + min(max(waited, _FIRST_LOOK), _LAST_LOOK) if step.verdict is BaseVerdict.WAITING else None
     values = {"verdict": step.verdict, "reason": step.reason, "look_at": look_at, "merge_sha": merge_sha}
     _put(tx, watched, values)
+    return begin_revert(tx, watched) if step.reverts else None
 
 
 def postpone(tx: Transaction, watched: WatchedBase, reason: str) -> None:
@@ -141,20 +161,19 @@ def postpone(tx: Transaction, watched: WatchedBase, reason: str) -> None:
         _put(tx, watched, {"verdict": BaseVerdict.WAITING, "reason": reason, "look_at": tx.now + _LAST_LOOK})
 
 
-def begin_revert(tx: Transaction, watched: WatchedBase) -> bool:
-    """Record that a revert is about to be proposed; False where another process is at it, or the tries are used up."""
+def begin_revert(tx: Transaction, watched: WatchedBase) -> RevertTry | None:
+    """Record that a revert is about to be proposed; None where another process is at it, or its end is known."""
     tx.exclusive("base_watches")
     known = get(tx, watched.task_id)
     if known is None or known.revert_number is not None or known.revert_error is not None:
-        return False
+        return None
     row = tx.execute(select(base_watches.c.look_at).where(base_watches.c.task_id == watched.task_id)).one()
     if known.revert_tries and row.look_at is not None and row.look_at > tx.now:
-        return False
-    if known.revert_tries >= MAX_REVERT_TRIES:
-        _put(tx, watched, {"revert_error": f"GitHub did not answer {MAX_REVERT_TRIES} times"})
-        return False
-    _put(tx, watched, {"revert_tries": known.revert_tries + 1, "look_at": tx.now + _LAST_LOOK})
-    return True
+        return None
+    is_last = known.revert_tries >= MAX_REVERT_TRIES
+    tries = known.revert_tries if is_last else known.revert_tries + 1
+    _put(tx, watched, {"revert_tries": tries, "look_at": tx.now + _LAST_LOOK})
+    return RevertTry.LOOK if is_last else RevertTry.PROPOSE
 
 
 def record_revert(tx: Transaction, watched: WatchedBase, *, number: int, url: str, by_us: bool) -> None:

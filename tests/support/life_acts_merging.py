@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from squire_forge import events, operations, settling, store, store_checks
+from squire_forge import events, merging, operations, settling, store, store_checks
 from tests.support.git_repository import git
 from tests.support.life_world import CHECK, Interruption, LifeForge
 
@@ -72,18 +72,9 @@ def _revert_by_button(forge: LifeForge) -> None:
     """Have a person press GitHub's button at our first pull request, which opens a pull request that reverts it."""
     forge.clock.forward(1)
     pull = forge.pulls()[0]
-    tip, words = git(forge.bare, "rev-parse", "refs/heads/main"), f'Revert "{pull.title}"'
-    with forge.world.database.reading() as con:
-        tree = forge.view(con).git(forge.hosted(con)).reverted_tree(tip, pull.merge_sha or "")
-    assert tree is not None
-    sha = git(forge.bare, "commit-tree", tree, "-p", tip, "-m", words)
-    branch = f"revert-{pull.number}-{pull.head_ref}"
-    git(forge.bare, "update-ref", f"refs/heads/{branch}", sha)
-    forge.settle()
     with forge.world.lock, forge.world.database.writing() as con:
-        body = f"Reverts {forge.repository}#{pull.number}"
-        request = operations.NewPull(title=words, head=branch, base="main", body=body)
-        operations.create_pull(forge.view(con), forge.hosted(con), request, forge.account(con, "mara"))
+        merging.revert(forge.view(con), pull, by=forge.account(con, "mara"))
+    forge.settle()
 
 
 def _merge_revert_by_button(forge: LifeForge) -> None:

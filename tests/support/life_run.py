@@ -1,17 +1,19 @@
 """Lives one life: has the acts of its script happen, and tells Squire of them in one of several ways."""
 
-import re
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from enum import StrEnum
 
 from squire_forge.records import Delivery
-from squire_pipelines.ledger import bulk, followed_pulls, tasks
+from squire_pipelines.domain.dashboards import has_tick
+from squire_pipelines.domain.following import FollowState
+from squire_pipelines.ledger import bulk, followed_pulls, outcomes, tasks
 from tests.support.ledgers import ALL_APPROVED, NONE_APPROVED, add_task, decide, list_tasks
 from tests.support.life_acts import ACTS
 from tests.support.life_acts_dashboard import is_shown
 from tests.support.life_checks import LifeChecks, Problem
 from tests.support.life_definition import Life
+from tests.support.life_facts import dashboards
 from tests.support.life_squire import LifeSquire
 from tests.support.life_world import HOSTED, LifeForge
 
@@ -19,6 +21,7 @@ _WAIT_S = 61.0
 _LONG_WAIT_S = 700.0
 _DAYS_S = timedelta(days=3).total_seconds()
 _MAX_LOOKS = 12
+_AT_WORK = frozenset({FollowState.FIXING, FollowState.ANSWERING, FollowState.UPDATING})
 
 
 class News(StrEnum):
@@ -59,9 +62,9 @@ class LifeRun:
         self._hear()
         self._pass_time()
         for acts in self._life.happens:
-            self._wait_for_pull()
-            self._wait_for_box(acts)
-            self.act(acts)
+            self._wait_for_squire()
+            for name in acts.split("+"):
+                self._act_once_possible(name)
             self._hear()
             self._pass_time()
         self._deliver(self._delayed)
@@ -93,23 +96,35 @@ class LifeRun:
         else:
             ACTS[name](self._forge)
 
-    def _wait_for_pull(self) -> None:
-        """Wait, for a bounded time, until there is a pull request where a killed process left that for later."""
+    def _wait_for_squire(self) -> None:
+        """Wait, for a bounded time, until Squire is at work no more where a killed process left that for later.
+
+        A person would, too, who sees that it works, or is about to, or that the box they ticked is still ticked.
+        """
         for _ in range(_MAX_LOOKS):
-            is_held_up = self._squire.killer.kills > 0 and self._squire.status_of(self._task) in {"ready", "running"}
-            if not is_held_up or self._forge.pulls():
+            if self._squire.killer.kills == 0 or not self._is_at_work():
                 return
             self._squire.clock.forward(_LONG_WAIT_S)
             self._pass_time()
 
-    def _wait_for_box(self, names: str) -> None:
-        """Wait, for a bounded time, until the dashboard has the box to tick, which a kill may have held up."""
-        ticked = re.search(r"ticks? (run|retry)\b", names)
+    def _is_at_work(self) -> bool:
+        with self._squire.ledger.read() as tx:
+            statuses = {task.status for task in list_tasks(tx)}
+            outcome = outcomes.get(tx, self._task)
+        works = outcome is not None and outcome.follow_state in _AT_WORK
+        return works or not statuses.isdisjoint({"ready", "running"}) or any(map(has_tick, dashboards(self._forge)))
+
+    def _act_once_possible(self, name: str) -> None:
+        """Have something happen; where a kill has held up what it is done to, once that is there, in a bounded time."""
         for _ in range(_MAX_LOOKS):
-            if ticked is None or is_shown(self._forge, ticked[1]):
-                return
+            try:
+                return self._act(name)
+            except AssertionError:
+                if self._squire.killer.kills == 0:
+                    raise
             self._squire.clock.forward(_LONG_WAIT_S)
             self._pass_time()
+        return self._act(name)
 
     def _retry(self) -> None:
         """Retry what has failed, as `squire tasks retry` does."""

@@ -169,7 +169,10 @@ def test_what_a_merge_broke_is_run_again_told_once_and_taken_back_by_one_pull_re
     pull.look()
     assert (pull.base.verdict, pull.base.revert_number) == (BaseVerdict.BROKEN, None), "its answer was lost"
     assert pull.hosted["comments"] == []
+    pull.forge.add_fault(r"^GET .*/pulls$", status=502, times=2)
     pull.look()
+    pull.look()
+    assert (pull.base.revert_tries, pull.base.revert_number) == (3, None), "no try had an answer"
     pull.look()
     reverts = [one for one in pull.hosted_pulls if one["head"] == f"revert-{pull.number}-{pull.branch}"]
     assert [one["number"] for one in reverts] == [pull.base.revert_number], "one, whatever was lost"

@@ -4,7 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from squire_pipelines.domain.outcomes import PullRequestState
+from squire_pipelines.domain.pull_endings import PullEnding
+from squire_pipelines.ledger import outcomes
+from squire_pipelines.ledger.tables import outcomes as outcome_table
+from tests.support.ledgers import add_task
 from tests.support.life_scripts import LIVES
+from tests.support.life_world import HOSTED
 from tests.support.lives import Kills, Lives, News
 
 pytestmark = pytest.mark.slow
@@ -39,6 +45,24 @@ def test_a_life_ends_as_it_must_with_one_pull_request_and_nothing_lost_or_said_t
     lives: Lives, name: str, news: News, kills: Kills
 ) -> None:
     assert lives.live(name, news, kills).problems == ()
+
+
+def test_what_was_opened_again_and_merged_before_its_end_was_judged_counts_as_merged(lives: Lives) -> None:
+    with lives.begin(LIVES["closed"]) as (forge, squire):
+        task_id = add_task(squire.ledger, repository=HOSTED)
+        squire.look()
+        forge.set_state("closed")
+        squire.clock.forward(61)
+        squire.look()
+        with squire.ledger.write() as tx:  # as where the process dies before it has found out how it ended
+            tx.execute(outcome_table.update().values(ending=None, judged_at=None))
+        forge.set_state("open")
+        forge.merge()
+        squire.go_on()
+        with squire.ledger.read() as tx:
+            outcome = outcomes.get(tx, task_id)
+    assert outcome is not None
+    assert (outcome.state, outcome.ending) == (PullRequestState.MERGED, PullEnding.MERGED_UNCHANGED)
 
 
 def test_there_are_sixty_lives() -> None:
