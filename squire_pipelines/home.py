@@ -249,6 +249,11 @@ class Home:
         """The file by which `squire config reload` has each process read its settings again."""
         return self.settings_state / "reload-asked"
 
+    @property
+    def debug_file(self) -> Path:
+        """What `squire debug` has switched on, and until when."""
+        return self.settings_state / "debug.json"
+
     def private_paths(self) -> tuple[Path, ...]:
         """Return what is Squire's alone, and nobody else's to read, whether it is there or not.
 

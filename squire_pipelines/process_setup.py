@@ -9,8 +9,9 @@ import resource
 import signal
 import threading
 
+from squire_pipelines.observability.debugging import is_debugged
 from squire_pipelines.observability.log_files import follow_process_log
-from squire_pipelines.observability.logging import Component, configure_logging
+from squire_pipelines.observability.logging import Component, configure_logging, set_debugged
 
 PRIVATE_UMASK = 0o077
 
@@ -23,6 +24,7 @@ def set_up_process(component: Component) -> None:
     os.umask(PRIVATE_UMASK)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     configure_logging(component)
+    set_debugged(is_debugged)
     follow_process_log()
 
 

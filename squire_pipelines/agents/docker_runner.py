@@ -42,6 +42,7 @@ class EngineOptions:
         runtime: The OCI runtime; the engine's default when None.
         patience_s: How long the engine may be away during a run.
         keep_failed_s: For debugging: how long the container of an attempt that failed is kept; None removes it.
+        keep_until: While the repository is debugged: until when each container is kept, however its attempt ended.
         warm: The folder of the pool of warm containers; None creates each container when it is needed.
     """
 
@@ -49,7 +50,13 @@ class EngineOptions:
     runtime: str | None = None
     patience_s: float = 30.0
     keep_failed_s: float | None = None
+    keep_until: datetime | None = None
     warm: Path | None = None
+
+    @property
+    def keeps_some(self) -> bool:
+        """Whether some containers are kept."""
+        return self.keep_failed_s is not None or self.keep_until is not None
 
 
 class DockerRunner:
@@ -176,8 +183,9 @@ class DockerRunner:
             gateway_socket=gateway_socket,
             runtime=self._options.runtime,
             keep_s=self._options.keep_failed_s,
+            keep_until=self._options.keep_until,
         )
-        if self._options.keep_failed_s is not None:
+        if self._options.keeps_some:
             _make_kept_work(inputs)
             recorder.facts["kept_work"] = str(inputs.folder.work)
         name = profile.container_name(inputs.unit)
@@ -221,7 +229,7 @@ class DockerRunner:
     def _start_warm(self, recorder: RunRecorder, gateway_socket: GatewaySocket | None) -> Container | None:
         """Start the agent in a container that was made ahead; return None when there is none that can be used."""
         inputs = recorder.inputs
-        if self._options.warm is None or self._options.keep_failed_s is not None or inputs.part:
+        if self._options.warm is None or self._options.keeps_some or inputs.part:
             return None
         warm_profile = warm.WarmProfile(
             recorder.image_digest or "",
@@ -250,7 +258,9 @@ class DockerRunner:
         return container
 
     def _keeps(self, result: RunResult) -> bool:
-        cause = result.ending.cause
+        cause, until = result.ending.cause, self._options.keep_until
+        if until is not None and datetime.now(UTC) < until:
+            return True
         return self._options.keep_failed_s is not None and not cause.is_success and cause is not Cause.CANCELLED
 
     def _create_or_adopt(self, name: str, inputs: AttemptInputs, arguments: dict[str, object]) -> reap.ContainerInfo:

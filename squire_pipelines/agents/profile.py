@@ -4,6 +4,7 @@ What each line stops: docs/security.md.
 """
 
 import os
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ LABEL_RUN = "squire.run"
 LABEL_TRACE = "squire.trace"
 # Seconds for which a container whose attempt failed is kept for debugging.
 LABEL_KEEP = "squire.keep"
+# Until when a container is kept after its end while its repository is debugged, as ISO 8601.
+LABEL_KEEP_UNTIL = "squire.keep-until"
 # Which slot of the warm pool a container was made for. It has no attempt's label: its name says whose it has become.
 LABEL_SLOT = "squire.slot"
 HOME = "/home/agent"
@@ -171,6 +174,7 @@ def create_arguments(
     gateway_socket: GatewaySocket | None = None,
     runtime: str | None = None,
     keep_s: float | None = None,
+    keep_until: datetime | None = None,
 ) -> dict[str, Any]:
     """Return the keyword arguments of docker-py's `containers.create` for an attempt.
 
@@ -184,16 +188,20 @@ def create_arguments(
         runtime: The OCI runtime; the engine's default when None.
         keep_s: For debugging: /work is then a folder of the attempt's, which outlives the container and is not
             bounded by the engine, and the container says in a label how long it may be kept.
+        keep_until: Likewise, until a moment.
     """
     folder = inputs.folder
     arguments = hardening(inputs.limits, user=user, seccomp=seccomp, runtime=runtime)
     gateway = gateway_socket.parent if isinstance(gateway_socket, Path) else gateway_socket
     mounts = mounts_of(folder.inbox, gateway, inputs.caches)
     container_labels = labels(inputs)
-    if keep_s is not None:
+    if keep_s is not None or keep_until is not None:
         del arguments["tmpfs"]["/work"]
         mounts.append(Mount("/work", str(folder.work), type="bind"))
+    if keep_s is not None:
         container_labels[LABEL_KEEP] = f"{keep_s:.0f}"
+    if keep_until is not None:
+        container_labels[LABEL_KEEP_UNTIL] = keep_until.isoformat()
     return arguments | {
         "image": image,
         "name": container_name(inputs.unit),

@@ -1,8 +1,8 @@
 """Finds our containers by label or name, and removes them by name. Decides nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import docker
@@ -13,12 +13,15 @@ from squire_pipelines.agents.engine import engine_errors
 from squire_pipelines.errors import RefusedError
 
 CONFLICT = 409
+_NEVER = datetime.min.replace(tzinfo=UTC)
 _LOST = "the container engine does not answer as it should"
 
 
 @dataclass(frozen=True, slots=True)
 class ContainerInfo:
-    """One of our containers. Times are the engine's clock in UTC, None before; `keep_s` is how long it may be kept.
+    """One of our containers. Times are the engine's clock in UTC, None before.
+
+    `keep_s` is how long it may be kept, `keep_until` until when that is while its repository is debugged.
 
     `slot` is set for a warm container (see `warm`), whose `attempt_id` is empty until an attempt has taken it.
     """
@@ -32,10 +35,15 @@ class ContainerInfo:
     finished_at: datetime | None = None
     keep_s: float | None = None
     slot: str = ""
+    keep_until: datetime | None = None
 
     def is_kept(self, now: datetime) -> bool:
         """Return whether it has ended and is still kept for debugging."""
-        if self.running or self.keep_s is None or self.finished_at is None:
+        if self.running or self.finished_at is None:
+            return False
+        if self.keep_until is not None and now < self.keep_until:
+            return True
+        if self.keep_s is None:
             return False
         return now < self.finished_at + timedelta(seconds=self.keep_s)
 
@@ -82,7 +90,22 @@ def describe(inspection: Mapping[str, Any]) -> ContainerInfo:
         finished_at=parse_time(state.get("FinishedAt")),
         keep_s=float(keep) if keep.isdigit() else None,
         slot=slot,
+        keep_until=_until(labels.get(profile.LABEL_KEEP_UNTIL, "")),
     )
+
+
+def _until(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def beyond_bound(containers: Collection[ContainerInfo], most: int) -> frozenset[str]:
+    """Return the names of those that have ended and are kept until a moment, but for the newest `most`."""
+    kept = [container for container in containers if not container.running and container.keep_until is not None]
+    kept.sort(key=lambda container: (container.finished_at or _NEVER, container.name), reverse=True)
+    return frozenset(container.name for container in kept[most:])
 
 
 def remove(client: docker.DockerClient, name: str, *, attempt_id: str | None = None) -> bool:

@@ -1,6 +1,7 @@
 """Defines what a runner is, and chooses one by the settings."""
 
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -62,6 +63,7 @@ def choose_runner(
     hosts: tuple[str, ...] | None = None,
     timeout_s: float = 30.0,
     warm: Path | None = None,
+    keep_until: datetime | None = None,
 ) -> AgentRunner:
     """Return the runner that the settings ask for; the caller closes it.
 
@@ -72,6 +74,7 @@ def choose_runner(
         hosts: Where to look for engines; the usual places by default.
         timeout_s: Of each request to the engine.
         warm: The folder of the pool of warm containers, used where the settings ask for one.
+        keep_until: Until when containers are kept, while the repository is debugged.
 
     `auto` is Docker where an engine answers. Without one it is the local runner for a command of the user's own, but
     never for OpenCode: what a model writes runs unconfined only where the settings say `local`.
@@ -88,6 +91,7 @@ def choose_runner(
         runtime=agent.runtime,
         patience_s=agent.engine_patience_s,
         keep_failed_s=agent.log_retention_days * _DAY_S if agent.keep_failed_containers else None,
+        keep_until=keep_until,
         warm=warm if agent.warm_pool.size else None,
     )
     try:

@@ -43,6 +43,7 @@ COMMANDS = {
     "restore": Lazy(f"{_CLI}.backup:restore", "Put a backup into an empty home."),
     "audit": Lazy(f"{_CLI}.audit:audit", "List who did what that matters for security; verify and export the trail."),
     "metrics": Lazy(f"{_CLI}.metrics:metrics", "Serve metrics and health to those who run Squire."),
+    "debug": Lazy(f"{_CLI}.debug:debug", "Write and keep more for one repository or all, until a time."),
     "config": Lazy(f"{_CLI}.config:config", "Show and check the settings."),
     "secrets": Lazy(f"{_CLI}.secrets:secrets", "Keep secrets in the keychain or an encrypted file."),
     "agents": Lazy(

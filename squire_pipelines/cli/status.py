@@ -120,6 +120,7 @@ def json_document(facts: "StatusFacts") -> dict[str, Any]:
         "conditions": condition_documents(facts.conditions, now=facts.now),
         "never_looked_at": facts.unknown,
         "problem": facts.problem or None,
+        "debugging": facts.debugging,
         "tasks": None if work is None else work.counts,
         "attempts": None if work is None else {"total": work.attempts_total, "first": work.attempts},
         "waiting": None if work is None else {"tasks_read": facts.waits_read, "groups": facts.waits},

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from squire_pipelines.cli.context import CliContext
 from squire_pipelines.cli.task_rows import TaskRow, read_page, with_waits
 from squire_pipelines.domain.conditions import Condition, HealthLevel, next_condition, worst_level
+from squire_pipelines.domain.debugging import DebugWindow
 from squire_pipelines.errors import ConfigError, LedgerError, ProviderBudgetError, SquireError
 from squire_pipelines.health.local_probes import local_probes
 from squire_pipelines.health.probe import Probe, ProbeRunner
@@ -17,6 +18,7 @@ from squire_pipelines.ledger.queue_waits import read_waits
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.task_query import SortOrder, TaskQuery
 from squire_pipelines.ledger.waiting import FOR_ITS_START, WaitKind
+from squire_pipelines.observability.debugging import read_windows
 from squire_pipelines.runtime.daemon_probe import daemon_process_probe
 
 if TYPE_CHECKING:
@@ -62,6 +64,7 @@ class StatusFacts:
         waits: What ready tasks wait for, most of them first.
         waits_read: Of how many tasks that is.
         problem: Why the work is not known; empty where it is, or where there is none yet.
+        debugging: What is debugged, and until when.
     """
 
     now: datetime
@@ -71,6 +74,7 @@ class StatusFacts:
     waits: tuple[WaitGroup, ...] = ()
     waits_read: int = 0
     problem: str = ""
+    debugging: tuple[DebugWindow, ...] = ()
 
     @property
     def level(self) -> HealthLevel:
@@ -129,7 +133,8 @@ def gather(
         since = known.since if known is not None and not known.is_ok else now
         wrong = Condition("settings", HealthLevel.DEGRADED, reason, hint, since, now, 60.0)
         conditions = in_order((*(one for one in conditions if one.name != "settings"), wrong))
-    facts = StatusFacts(now, str(settings.home.state), conditions)
+    debugging = tuple(window for window in read_windows(settings.home.debug_file) if window.is_open(now))
+    facts = StatusFacts(now, str(settings.home.state), conditions, debugging=debugging)
     levels = {condition.name: condition.level for condition in conditions}
     if levels.get("schema") is not HealthLevel.OK:
         return facts  # there is no ledger yet, or its condition says what is wrong

@@ -160,6 +160,11 @@ def _wrapped(
 
 
 def _foot(facts: StatusFacts, width: int) -> Iterator[ScreenLine]:
+    for window in facts.debugging[:_IN_FULL]:
+        name, until = window.repository or "all repositories", f"{window.until:%Y-%m-%d %H:%M} UTC"
+        yield ScreenLine(f"Debugged until {until}: {name}; `squire debug off` ends it", "yellow")
+    if len(facts.debugging) > _IN_FULL:
+        yield ScreenLine(f"and {len(facts.debugging) - _IN_FULL} more: `squire debug status`", "yellow")
     asked = [condition for condition in facts.conditions if condition not in facts.stale]
     well = ", ".join(condition.name.replace("_", " ") for condition in asked if condition.is_ok)
     if well:

@@ -36,6 +36,7 @@ from squire_pipelines.gateway.upstream_health import UpstreamUse
 from squire_pipelines.gateway.wire import GatewayConfig
 from squire_pipelines.home import make_folder
 from squire_pipelines.ledger.attempts import Attempt
+from squire_pipelines.observability.debugging import debugged_until
 from squire_pipelines.sections.gateway import GatewaySettings
 from squire_pipelines.settings.model import Settings
 
@@ -223,6 +224,7 @@ def _audit(leased: LeasedAttempt, action: str) -> None:
 def _config(
     leased: LeasedAttempt, settings: Settings, gateway_settings: GatewaySettings, upstreams: tuple[Upstream, ...]
 ) -> GatewayConfig:
+    is_debugged = debugged_until(settings.home, leased.task.repository) is not None
     return GatewayConfig(
         leased.attempt.id,
         upstreams,
@@ -231,9 +233,12 @@ def _config(
         before=totals_of(call_log_folder(settings, leased.attempt.id)),
         egress=egress_rules(gateway_settings),
         max_log_bytes=gateway_settings.max_log,
-        log_bodies=gateway_settings.log_bodies,
+        log_bodies=gateway_settings.log_bodies or is_debugged,
         every_s=gateway_settings.checkpoint_s,
         trace_id=leased.attempt.trace_id,
+        task_id=leased.task.id,
+        repository=leased.task.repository,
+        is_debugged=is_debugged,
     )
 
 

@@ -13,6 +13,7 @@ from squire_pipelines.agents import reap, retention, step_containers
 from squire_pipelines.agents.attempt_files import BUNDLE_FILE
 from squire_pipelines.agents.model import AttemptFolder
 from squire_pipelines.agents.reap import ContainerInfo
+from squire_pipelines.domain.debugging import MAX_KEPT_CONTAINERS
 from squire_pipelines.domain.launching import (
     LaunchStage,
     LaunchState,
@@ -33,6 +34,7 @@ from squire_pipelines.ledger.audit import record_audit
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.metrics import counting as metrics
 from squire_pipelines.metrics import families
+from squire_pipelines.observability.debugging import read_windows
 from squire_pipelines.observability.logging import bound_context
 from squire_pipelines.observability.processor_load import read_load
 from squire_pipelines.observability.run_log import RunLog
@@ -192,7 +194,7 @@ def count_leftovers(ledger: Ledger, settings: Settings, clients: Sequence[docker
     count = 0
     for client in clients:
         try:
-            count += len(_orphans(ledger, client))
+            count += len(_orphans(ledger, settings, client))
             count += len(gateway_cleanup.leftover_attempts(ledger, client))
             count += len(step_containers.ended(client, settings.home.state))
         except SquireError as error:
@@ -205,7 +207,7 @@ def remove_leftovers(ledger: Ledger, settings: Settings, clients: Sequence[docke
     removed = 0
     for client in clients:
         try:
-            removed += _remove_orphans(ledger, client)
+            removed += _remove_orphans(ledger, settings, client)
             removed += gateway_cleanup.remove_leftovers(ledger, settings, client)
             removed += step_containers.remove_ended(client, settings.home.state)
         except (SquireError, OSError) as error:
@@ -213,8 +215,8 @@ def remove_leftovers(ledger: Ledger, settings: Settings, clients: Sequence[docke
     return removed
 
 
-def _remove_orphans(ledger: Ledger, client: docker.DockerClient) -> int:
-    names = [name for name in _orphans(ledger, client) if reap.remove(client, name)]
+def _remove_orphans(ledger: Ledger, settings: Settings, client: docker.DockerClient) -> int:
+    names = [name for name in _orphans(ledger, settings, client) if reap.remove(client, name)]
     if names:
         metrics.count(families.CONTAINERS_ORPHANED, amount=len(names))
         with ledger.write() as tx:
@@ -223,13 +225,17 @@ def _remove_orphans(ledger: Ledger, client: docker.DockerClient) -> int:
     return len(names)
 
 
-def _orphans(ledger: Ledger, client: docker.DockerClient) -> list[str]:
+def _orphans(ledger: Ledger, settings: Settings, client: docker.DockerClient) -> list[str]:
     agents = reap.list_containers(client)
     now = datetime.now(UTC)  # the engine's times are of this machine's clock, or near it
     with ledger.read() as tx:
         # An attempt that this ledger does not know is another Squire's on the same engine, and not ours to judge.
         ended = attempts.ended_ids(tx, [container.attempt_id for container in agents])
-    return [container.name for container in agents if container.attempt_id in ended and not container.is_kept(now)]
+    own = [container for container in agents if container.attempt_id in ended]
+    # What is kept while something is debugged goes with the end of that, however it came.
+    is_debugging = any(window.is_open(now) for window in read_windows(settings.home.debug_file))
+    too_many = reap.beyond_bound(own, MAX_KEPT_CONTAINERS if is_debugging else 0)
+    return [container.name for container in own if container.name in too_many or not container.is_kept(now)]
 
 
 def release_reservations(ledger: Ledger, settings: Settings) -> int:

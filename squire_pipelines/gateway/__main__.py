@@ -26,7 +26,7 @@ from squire_pipelines.gateway.wire import (
     GatewayConfig,
     GatewayStatus,
 )
-from squire_pipelines.observability.logging import Component, bound_context
+from squire_pipelines.observability.logging import Component, bound_context, set_level
 from squire_pipelines.process_setup import set_up_process
 from squire_pipelines.secrets.secret import Secret
 
@@ -87,7 +87,14 @@ def main(socket_folder: Path = Path(SOCKET_FOLDER), log_folder: Path = Path(LOG_
                 if upstream.api_key is not None:
                     # From now on no log line of this process shows it.
                     Secret(upstream.api_key, name=upstream.words.secret)
-            with bound_context(trace_id=config.trace_id, attempt_id=config.attempt_id):
+            if config.is_debugged:
+                set_level("debug")
+            with bound_context(
+                trace_id=config.trace_id,
+                task_id=config.task_id,
+                attempt_id=config.attempt_id,
+                repository=config.repository,
+            ):
                 serve(config, Reporter(out), until=source.fileno(), socket_folder=socket_folder, log_folder=log_folder)
         except SquireError as error:
             from squire_pipelines.terminal.output import write_line  # noqa: PLC0415 - only when it fails

@@ -20,8 +20,11 @@ from squire_pipelines.files import lock_descriptor
 from squire_pipelines.gateway.model import GatewayCall, GatewayTotals, RunningCall
 from squire_pipelines.home import make_folder
 from squire_pipelines.observability.logging import Component, get_logger
+from squire_pipelines.secrets.redact import process_redactor
 
 SLOT_BYTES = 1024
+MAX_BODY_BYTES = 256 * 1024
+_CUT_BYTES = 8 * 1024
 _FIELDS = {column.name for column in dataclasses.fields(GatewayCall)}
 _log = get_logger(Component.GATEWAY)
 
@@ -34,8 +37,8 @@ class CallLog:
         name: The attempt's id, with which the calls' ids begin.
         max_bytes: Of the file of calls that have ended. Calls that used tokens are written beyond it: their number is
             bounded by the gateway's limit on calls.
-        bodies: Whether to keep requests and answers too, in `calls-LIFE.bodies`. It holds the repository's text, and
-            whatever secrets are in it.
+        bodies: Whether to keep requests and answers too, in `calls-LIFE.bodies`, each cut at 256 KiB. They have the
+            repository's text, without secrets that are known or look like one.
     """
 
     def __init__(self, folder: Path, name: str, *, max_bytes: int = 8 * 2**20, bodies: bool = False) -> None:
@@ -87,6 +90,7 @@ class CallLog:
     def end(self, call: RunningCall, record: GatewayCall) -> None:
         """Write the line of a call that has ended, and free its slot."""
         line = json.dumps(dataclasses.asdict(record), default=str).encode() + b"\n"
+        _log.debug("gateway.call_ended", path=record.path, model=record.model, status=record.status, error=record.error)
         if self._written + len(line) <= self._max_bytes or record.forwarded:
             self._written += os.write(self._done, line)
         if call.slot is not None:
@@ -98,7 +102,11 @@ class CallLog:
         """Keep a body where the user has asked for that, at most `max_bytes` of them."""
         if self._bodies is None:
             return
-        text = json.dumps([call.call_id, part, body.decode(errors="replace")]).encode() + b"\n"
+        # Secrets are taken out of more than is kept, so that none is cut in two.
+        head = process_redactor().redact(bytes(body[: MAX_BODY_BYTES + _CUT_BYTES]).decode(errors="replace"))
+        if len(body) > MAX_BODY_BYTES:
+            head = f"{head[:MAX_BODY_BYTES]} … ({len(body)} bytes)"
+        text = json.dumps([call.call_id, part, head]).encode() + b"\n"
         if self._kept + len(text) <= self._max_bytes:
             self._kept += os.write(self._bodies, text)
 

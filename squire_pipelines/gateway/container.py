@@ -42,6 +42,7 @@ from squire_pipelines.gateway.wire import (
 )
 from squire_pipelines.home import make_folder
 from squire_pipelines.observability.logging import Component, get_logger, with_context
+from squire_pipelines.secrets.redact import process_redactor
 from squire_pipelines.sections.agents import LimitSettings
 
 _MIB = 2**20
@@ -51,6 +52,11 @@ _LIMITS = LimitSettings(
 _START_S = 60.0
 _END_S = 15.0
 _MAX_LOG_BYTES = 512 * _MIB
+_MAX_LINES = 10_000
+_MAX_LINES_BYTES = 4 * _MIB
+LINES_FILE = "gateway.log"
+"""What the gateway itself wrote, beside its call log."""
+
 _NO_ANSWER = "the container engine does not answer as it should"
 _LOG_FILE = re.compile(r"calls-[0-9a-f]{8}\.(?:jsonl|open|bodies)")
 _log = get_logger(Component.GATEWAY)
@@ -262,6 +268,7 @@ def bring_log(client: docker.DockerClient, attempt_id: str, folder: Path, *, con
         with engine_errors(f"the call log of {attempt_id} cannot be brought from its container"):
             if gateway.running:
                 client.api.stop(gateway.container_id, timeout=10)
+            _bring_lines(client, gateway.container_id, folder)
             try:
                 pieces, _ = client.api.get_archive(gateway.container_id, LOG_FOLDER)
             except NotFound:
@@ -276,6 +283,15 @@ def bring_log(client: docker.DockerClient, attempt_id: str, folder: Path, *, con
     except (OSError, tarfile.TarError) as error:
         raise EngineError(f"the call log of {attempt_id} cannot be unpacked: {str(error)[:300]}") from error
     return True
+
+
+def _bring_lines(client: docker.DockerClient, container_id: str, folder: Path) -> None:
+    """Keep the last lines that the gateway wrote, without secrets, where `squire logs` reads them."""
+    lines = client.api.logs(container_id, stdout=False, stderr=True, tail=_MAX_LINES)
+    text = process_redactor().redact(bytes(lines[-_MAX_LINES_BYTES:]).decode(errors="replace"))
+    if text:
+        with (make_folder(folder) / LINES_FILE).open("a", encoding="utf-8") as file:
+            file.write(text)
 
 
 def _unpack(archive: IO[bytes], folder: Path) -> None:

@@ -38,7 +38,10 @@ class GatewayConfig:
         egress: The registries that may be read; none by default.
         max_log_bytes: See `call_log.CallLog`; also for `log_bodies`.
         every_s: How often a gateway in a container reports what is spent.
-        trace_id: Stands on its log lines.
+        trace_id: Stands on its log lines, as the next two do.
+        task_id: The attempt's task.
+        repository: Its repository.
+        is_debugged: Whether a gateway in a container writes lines of the level debug.
     """
 
     attempt_id: str
@@ -51,6 +54,9 @@ class GatewayConfig:
     log_bodies: bool = False
     every_s: float = 2.0
     trace_id: str | None = None
+    task_id: str | None = None
+    repository: str | None = None
+    is_debugged: bool = False
 
 
 @dataclass(frozen=True, slots=True)

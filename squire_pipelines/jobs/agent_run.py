@@ -151,6 +151,7 @@ def run_agent(context: dg.OpExecutionContext, settings: SettingsParam, ledger: L
 def _runner(settings: Settings, leased: "LeasedAttempt") -> "AgentRunner":
     from squire_pipelines.agents.runners import choose_runner
     from squire_pipelines.execution.step_executor import agent_beside_step
+    from squire_pipelines.observability.debugging import debugged_until
     from squire_pipelines.secrets.lookup import all_secrets
     from squire_pipelines.secrets.redact import Redactor
 
@@ -159,6 +160,7 @@ def _runner(settings: Settings, leased: "LeasedAttempt") -> "AgentRunner":
         redact=Redactor(all_secrets(settings.secret_sources, settings.provider_secrets)).redact,
         echo=_echo,
         warm=settings.home.warm,
+        keep_until=debugged_until(settings.home, leased.task.repository),
     )
 
 

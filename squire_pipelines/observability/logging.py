@@ -58,8 +58,15 @@ class Logger:
             self._logger.log(level, event, exc_info=exc_info, extra={"squire_values": values})
 
     def debug(self, event: str, **values: Any) -> None:
-        """Log what helps to find a fault in Squire itself."""
-        self._write(logging.DEBUG, event, values)
+        """Log what helps to find a fault in Squire itself; also where the level is above, while that is debugged."""
+        if self._logger.isEnabledFor(logging.DEBUG):
+            self._write(logging.DEBUG, event, values)
+            return
+        repository = str(values.get("repository") or _context.get().get("repository", ""))
+        if _is_debugged is not None and _is_debugged(repository):
+            extra = {"squire_values": {"component": self._component.value, **values}}
+            name = self._logger.name
+            self._logger.handle(self._logger.makeRecord(name, logging.DEBUG, "", 0, event, (), None, extra=extra))
 
     def info(self, event: str, **values: Any) -> None:
         """Log that something happened as it should."""
@@ -76,6 +83,15 @@ class Logger:
     def exception(self, event: str, **values: Any) -> None:
         """Log that something failed, with the traceback of the exception that is being handled."""
         self._write(logging.ERROR, event, values, exc_info=True)
+
+
+_is_debugged: Callable[[str], bool] | None = None
+
+
+def set_debugged(is_debugged: Callable[[str], bool] | None) -> None:
+    """Set what says whether a repository is debugged, of which lines of the level debug are then written too."""
+    global _is_debugged  # noqa: PLW0603 - as logging's own handlers, it belongs to the process
+    _is_debugged = is_debugged
 
 
 def get_logger(component: Component) -> Logger:

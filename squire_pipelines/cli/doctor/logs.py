@@ -1,11 +1,13 @@
 """The check of the processes' logs: what they take, and the bound that the settings set."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from squire_pipelines.cli.context import CliContext
 from squire_pipelines.cli.diagnosis import Diagnosis
 from squire_pipelines.cli.text import counted, size
+from squire_pipelines.observability.debugging import read_windows
 from squire_pipelines.sections.operation import LoggingSettings
 
 _SLACK = 1.5
@@ -13,8 +15,16 @@ _SLACK = 1.5
 
 
 def check_logs(context: CliContext) -> Iterator[Diagnosis]:
-    """Check that the logs of the processes are within their bounds."""
+    """Check that the logs of the processes are within their bounds, and say what is debugged."""
     yield judge_logs(log_sizes(context.home.run), context.settings.logging)
+    now = datetime.now(UTC)
+    for window in read_windows(context.home.debug_file):
+        if window.is_open(now):
+            text = (
+                f"{window.repository or 'all repositories'}: until {window.until:%Y-%m-%d %H:%M} UTC, by {window.actor}"
+            )
+            step = "`squire debug off` ends it sooner: bodies of calls and containers are kept until then"
+            yield Diagnosis("debugging", "warn", text, step)
 
 
 def log_sizes(folder: Path) -> dict[str, int]:

@@ -130,8 +130,9 @@ CHECKS: tuple[DoctorCheck, ...] = (
     ),
     DoctorCheck(
         "logs",
-        "What the logs of the processes take, which `logging.max_file` and `logging.files` bound.",
-        "start Squire again: the processes get their bounds when they start",
+        "What the logs of the processes take, which `logging.max_file` and `logging.files` bound. While something is "
+        "debugged, a line `debugging` says what and until when.",
+        "start Squire again: the processes get their bounds when they start; `squire debug off` ends debugging",
         check_logs,
     ),
     DoctorCheck(

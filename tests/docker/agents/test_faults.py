@@ -315,6 +315,15 @@ class TestDebugging:
         assert scene.run(scene.prepare("echo x >> README.md"), keep_failed_s=3600).ending.cause is Cause.COMPLETED
         assert not scene.is_there
 
+    def test_while_it_is_debugged_one_that_succeeded_is_kept_too(self, scene: Scene) -> None:
+        until = datetime.now(UTC) + timedelta(hours=1)
+        run = scene.run(scene.prepare("echo x >> README.md"), keep_until=until)
+        assert run.ending.cause is Cause.COMPLETED
+        container = reap.find(scene.client, scene.name)
+        assert container is not None
+        assert container.is_kept(datetime.now(UTC))
+        assert not container.is_kept(until)
+
     def test_the_workspace_is_bounded_all_the_same(self, scene: Scene) -> None:
         script = "for n in 1 2 3 4 5; do head -c 30000000 /dev/urandom > $n; sleep 1; done; sleep 60"
         run = scene.run(scene.prepare(script, workspace=64 * MIB), keep_failed_s=3600)

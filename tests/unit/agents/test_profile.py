@@ -1,5 +1,6 @@
 """The hardened profile, line by line."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,11 @@ def test_for_debugging_the_workspace_is_a_folder_and_the_container_says_how_long
     assert "/work" not in made["tmpfs"]
     assert {mount["Target"]: mount["Source"] for mount in made["mounts"]}["/work"] == str(inputs.folder.work)
     assert made["labels"][profile.LABEL_KEEP] == "3600"
+    until = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    made = profile.create_arguments(inputs, image="i", user=(1, 1), seccomp="{}", keep_until=until)
+    assert "/work" not in made["tmpfs"]
+    assert made["labels"][profile.LABEL_KEEP_UNTIL] == "2026-03-01T12:00:00+00:00"
+    assert profile.LABEL_KEEP not in made["labels"]
 
 
 def test_a_container_never_runs_as_root() -> None:

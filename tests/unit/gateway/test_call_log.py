@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from squire_pipelines.gateway.call_log import SLOT_BYTES, CallLog, read_calls, totals_of
+from squire_pipelines.gateway.call_log import MAX_BODY_BYTES, SLOT_BYTES, CallLog, read_calls, totals_of
 from squire_pipelines.gateway.model import GatewayTotals, RunningCall, Tokens
+from squire_pipelines.secrets.secret import Secret
 
 UNFINISHED = """
 import os, signal, sys
@@ -108,6 +109,19 @@ def test_bodies_are_kept_only_when_asked_for_and_bounded(tmp_path: Path, bodies:
         lines = kept[0].read_text().splitlines()
         assert json.loads(lines[0]) == [call.call_id, "request", "private words"]
         assert 1 <= len(lines) < 20
+
+
+def test_bodies_are_cut_and_have_no_secrets(tmp_path: Path) -> None:
+    Secret("correct-horse-battery")
+    log = CallLog(tmp_path, "a", bodies=True)
+    call = running(log)
+    log.body(call, "request", b"key correct-horse-battery" + b"x" * (2 * MAX_BODY_BYTES))
+    log.close()
+    (kept,) = tmp_path.glob("*.bodies")
+    _, _, text = json.loads(kept.read_text())
+    assert text.startswith("key [redacted]xxx")
+    assert text.endswith(f" … ({2 * MAX_BODY_BYTES + len('key correct-horse-battery')} bytes)")
+    assert len(text) < MAX_BODY_BYTES + 100
 
 
 def test_what_cannot_be_read_is_passed_over(tmp_path: Path) -> None:

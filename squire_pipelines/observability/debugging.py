@@ -1,0 +1,110 @@
+"""The file of the home that says what is debugged until when. Each process looks at it when it has something to debug.
+
+A look costs a call of stat(2), at most once a second. A file that cannot be read debugs nothing: it is no one's error.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+
+from squire_pipelines.domain.debugging import MAX_WINDOWS, DebugWindow, end_of_debugging
+from squire_pipelines.errors import SquireError
+from squire_pipelines.files import write_atomically
+from squire_pipelines.home import Home, make_folder
+
+_LOOK_EVERY_S = 1.0
+_MAX_BYTES = 64 * 1024
+
+
+def read_windows(path: Path) -> tuple[DebugWindow, ...]:
+    """Return what a home's file says; nothing where there is none, or none that can be read."""
+    try:
+        with path.open("rb") as file:
+            rows = json.loads(file.read(_MAX_BYTES))
+        return tuple(
+            DebugWindow(
+                str(row["repository"]),
+                datetime.fromisoformat(row["since"]).astimezone(UTC),
+                datetime.fromisoformat(row["until"]).astimezone(UTC),
+                str(row["actor"]),
+            )
+            for row in rows[:MAX_WINDOWS]
+        )
+    except (OSError, ValueError, TypeError, KeyError, OverflowError):
+        return ()
+
+
+def write_windows(path: Path, windows: tuple[DebugWindow, ...]) -> None:
+    """Replace the home's file. Raises OSError."""
+    rows = [
+        {**asdict(window), "since": window.since.isoformat(), "until": window.until.isoformat()} for window in windows
+    ]
+    make_folder(path.parent)
+    write_atomically(path, json.dumps(rows).encode())
+
+
+class DebugFile:
+    """What is debugged, as the file says within a second. May be used from any thread.
+
+    Args:
+        path: The file.
+        monotonic: Seconds, for how often to look.
+        now: The time on the wall.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._path = path
+        self._monotonic = monotonic
+        self._now = now
+        self._lock = threading.Lock()
+        self._looked_at = float("-inf")
+        self._file_mark: tuple[int, int] | None = None
+        self._windows: tuple[DebugWindow, ...] = ()
+
+    def until(self, repository: str) -> datetime | None:
+        """Return until when a repository is debugged; None where it is not."""
+        with self._lock:
+            self._read_if_changed()
+            return end_of_debugging(self._windows, repository, self._now()) if self._windows else None
+
+    def _read_if_changed(self) -> None:
+        if self._monotonic() - self._looked_at < _LOOK_EVERY_S:
+            return
+        self._looked_at = self._monotonic()
+        try:
+            status = self._path.stat()
+            file_mark = (status.st_ino, status.st_mtime_ns)
+        except OSError:
+            file_mark = None
+        if file_mark != self._file_mark:
+            self._file_mark = file_mark
+            self._windows = read_windows(self._path) if file_mark is not None else ()
+
+
+@lru_cache(maxsize=8)
+def _file_at(path: Path) -> DebugFile:
+    return DebugFile(path)
+
+
+def debugged_until(home: Home, repository: str) -> datetime | None:
+    """Return until when a repository is debugged in a home; None where it is not."""
+    return _file_at(home.debug_file).until(repository)
+
+
+def is_debugged(repository: str) -> bool:
+    """Return whether lines about a repository are debugged in this process's home."""
+    try:
+        return debugged_until(Home.from_environment(), repository) is not None
+    except SquireError:
+        return False  # no home: whoever needs one says so
