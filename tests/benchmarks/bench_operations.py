@@ -5,24 +5,39 @@ Nothing may be lost or fail for want of time, and as much has to be done as the 
 throughput at least 0.8 times the share that the processors have among themselves and the loops (2 of 6, with two).
 `SQUIRE_BENCH_TASKS` sets the number of tasks (60). What else the machine does meanwhile concerns both alike only if it
 stays the same.
+
+`year`: a home in which a year has passed (30 repositories, 300,000 deliveries, 30,000 attempts), with retention each
+day, against the same home after its first day, by turns. Neither may a command take 1.5 times as long, nor the home
+more than the guide says. `SQUIRE_BENCH_DAYS` makes the year shorter, with as much on each day; `SQUIRE_BENCH_FOLDER` is
+where the homes are kept for the next time. It takes half an hour, and is no default part.
 """
 
 import os
 import statistics
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from squire_pipelines.observability.processor_load import usable_processors
-from tests.support.figures import Figure, percentile, report
+from tests.benchmarks.bench_metrics import readings_of
+from tests.support.figures import Figure, by_turns, percentile, ratio, report
+from tests.support.simulated_year import YearSize
 from tests.support.steady_load import LoadRun, run_apart
+from tests.support.year_home import make_homes
+from tests.support.year_measures import MeasuredHome
 
 PARTS = os.environ.get("SQUIRE_BENCH_PARTS", "load").split(",")
 TASKS = int(os.environ.get("SQUIRE_BENCH_TASKS", "60"))
 LOOPS = 4
 LEAST_OF_SHARE = 0.8
+DAYS = int(os.environ.get("SQUIRE_BENCH_DAYS", "365"))
+ATTEMPTS_PER_YEAR, DELIVERIES_PER_YEAR = 30_000, 300_000
+YEAR_TURNS = 9
+MOST_OF_FIRST_DAY = 1.5
+MOST_OF_YEAR_BYTES = 3 * 2**30
 FOR_WANT_OF_TIME = ("not_started", "lost", "timeout", "engine_lost", "killed", "github_unavailable")
 
 
@@ -52,7 +67,37 @@ def _ends(run: LoadRun, name: str) -> list[Figure]:
     ]
 
 
-_PARTS: Mapping[str, Callable[[], list[Figure]]] = {"load": load}
+def year() -> list[Figure]:
+    """Let a year pass in a home, and compare it with its first day."""
+    size = YearSize(DAYS, ATTEMPTS_PER_YEAR * DAYS // 365, DELIVERIES_PER_YEAR * DAYS // 365)
+    with tempfile.TemporaryDirectory() as folder:
+        homes = make_homes(
+            Path(os.environ.get("SQUIRE_BENCH_FOLDER", folder)),
+            size,
+            lambda line: print(line, file=sys.stderr, flush=True),
+        )
+        first, whole = (MeasuredHome(home, readings_of) for home in homes)
+        figures = [
+            Figure("home after the first day", first.size() / 2**20, "MiB"),
+            Figure(f"home after {DAYS} days", whole.size() / 2**20, "MiB", MOST_OF_YEAR_BYTES / 2**20),
+            *(
+                Figure(f"of these, {name}", used / 2**20, "MiB")
+                for name, used in sorted(whole.parts().items(), key=lambda part: -part[1])[:6]
+            ),
+        ]
+        for name in ("transitions", "publication", "tasks_list", "metrics", "status"):
+            times = by_turns({"first": getattr(first, name), "year": getattr(whole, name)}, YEAR_TURNS)
+            figures += [
+                Figure(f"{name}: first day", statistics.median(times["first"]) * 1000, "ms"),
+                Figure(f"{name}: after {DAYS} days", statistics.median(times["year"]) * 1000, "ms"),
+                Figure(f"{name}: year / first day", ratio(times["year"], times["first"]), "x", MOST_OF_FIRST_DAY),
+            ]
+        first.close()
+        whole.close()
+    return figures
+
+
+_PARTS: Mapping[str, Callable[[], list[Figure]]] = {"load": load, "year": year}
 
 
 def main() -> int:
