@@ -22,6 +22,9 @@ from tests.support import big_ledger
 REPOSITORIES = tuple(f"acme/repository-{number:03}" for number in range(30))
 SOURCES = ("open_prs", "failed_ci", "open_issues", "review_findings", "repository_tasks")
 DELIVERY_BYTES = 12_000
+AUDITED_PER_ATTEMPT = 20
+"""Rows of the audit trail beside one for each delivery: containers, verdicts, and which secrets its runs have read."""
+
 _TIME = "%Y-%m-%dT%H:%M:%f000Z"
 _OF_TASKS = ("attempts", "task_events", "outcomes", "model_calls", "budgets")
 _STEP = timedelta(days=1)
@@ -68,7 +71,7 @@ class SimulatedYear:
             self.day += 1
             seal(self.ledger)
             result = archive_old_rows(self.ledger, self.home / "archive", retention_from(RetentionSettings()))
-            if self.day % 7 == 1 or self.day == self.size.days:
+            if self.day % 14 == 1 or self.day == self.size.days:
                 publish_warehouse(self.ledger, self.home / "warehouse.duckdb")
             if self.day % 30 == 1:
                 rows = sum(result.rows.values())
@@ -97,6 +100,8 @@ class SimulatedYear:
             _copy(connection, "signal_episodes", f"opened_at {span}", ignore=True)
             _deliver(connection, self.size.deliveries // self.size.days, start)
             _read(connection, self.size.readings_per_day, start)
+            per_day = self.size.deliveries + AUDITED_PER_ATTEMPT * self.size.attempts
+            _audit(connection, per_day // self.size.days, start)
             connection.execute("COMMIT")
 
 
@@ -174,6 +179,21 @@ def _read(connection: sqlite3.Connection, count: int, start: datetime) -> None:
             CASE abs(random()) % 100 WHEN 0 THEN 'fresh' ELSE 'unchanged' END,
             5, 0, 0, at, at, trace, trace, at, 1, 1, 4000, at
         FROM ticks CROSS JOIN repositories CROSS JOIN sources
+        """,  # noqa: S608 - likewise
+        {"count": count, "began": int(start.timestamp())},
+    )
+
+
+def _audit(connection: sqlite3.Connection, count: int, start: datetime) -> None:
+    """Insert a day's rows of the audit trail."""
+    connection.execute(
+        f"""
+        WITH RECURSIVE moments (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM moments WHERE n + 1 < :count)
+        INSERT INTO audit (at, actor, action, subject, detail, trace_id)
+        SELECT strftime('{_TIME}', :began + n * 86400.0 / :count, 'unixepoch'), 'receiver', 'delivery.accepted',
+            lower(hex(randomblob(16))), json_object('repository', printf('acme/repository-%03d', n % 30)),
+            lower(hex(randomblob(16)))
+        FROM moments
         """,  # noqa: S608 - likewise
         {"count": count, "began": int(start.timestamp())},
     )
