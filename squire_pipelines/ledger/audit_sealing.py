@@ -6,6 +6,7 @@ took a lower id may end after others were sealed, and its row goes into a later 
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, fields
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import and_, func, insert, select, update
@@ -36,17 +37,28 @@ class ChainHead:
     """Rows that are in no batch yet."""
 
 
-def seal(ledger: Ledger, *, batches: int = BATCHES_AT_ONCE) -> int:
+def seal(ledger: Ledger, *, batches: int = BATCHES_AT_ONCE, wait: timedelta | None = None) -> int:
     """Seal the rows that are in no batch yet, in batches of `ROWS_PER_BATCH`; return how many rows were sealed.
 
     Many processes may do it at once: one seals at a time. Killed at any moment, it leaves whole batches behind.
+
+    Args:
+        ledger: Whose rows.
+        batches: How many batches are made at most.
+        wait: How long rows may wait for others to be sealed with, unless there are enough for a batch: batches stay
+            for ever. Without it nothing waits.
 
     Raises:
         LedgerError: The ledger does not answer, or cannot be written.
     """
     sealed = 0
     with ledger.read() as tx:  # most calls find nothing, and take no lock
-        if tx.execute(select(audit.c.id).where(audit.c.batch.is_(None)).limit(1)).one_or_none() is None:
+        unsealed = select(audit.c.at).where(audit.c.batch.is_(None)).order_by(audit.c.id)
+        oldest = tx.execute(unsealed.limit(1)).scalar_one_or_none()
+        if oldest is None:
+            return 0
+        is_young = wait is not None and oldest > tx.now - wait
+        if is_young and len(tx.execute(unsealed.limit(ROWS_PER_BATCH)).all()) < ROWS_PER_BATCH:
             return 0
     for _ in range(batches):
         with ledger.write() as tx:

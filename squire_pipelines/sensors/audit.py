@@ -1,7 +1,9 @@
-"""The sensor `seal_audit`: about once a minute, completes and seals the audit trail. It requests no run.
+"""The sensor `seal_audit`: completes the audit trail about once a minute, and seals it. It requests no run.
 
 A run would cost seconds where this is a query, and most of the time finds nothing to seal.
 """
+
+from datetime import timedelta
 
 import dagster as dg
 
@@ -10,6 +12,7 @@ from squire_pipelines.sensors.ticks import counted_ticks
 
 _INTERVAL_S = 60
 _BATCHES_PER_TICK = 20
+_WAIT = timedelta(minutes=10)
 _SHOWN = 20
 _ACTOR = "sensor:seal_audit"
 
@@ -37,9 +40,9 @@ def seal_audit(context: dg.SensorEvaluationContext, settings: SettingsParam, led
         changed = notice_changed_settings(tx, values, actor=_ACTOR, trace_id=None)
     if changed:
         context.log.info(f"settings changed: {', '.join(changed[:_SHOWN])}")
-    sealed = audit_sealing.seal(ledger, batches=_BATCHES_PER_TICK)
+    sealed = audit_sealing.seal(ledger, batches=_BATCHES_PER_TICK, wait=_WAIT)
     if not sealed:
-        return dg.SkipReason("nothing is unsealed")
+        return dg.SkipReason("nothing has waited for long enough to be sealed")
     with ledger.read() as tx:
         head = audit_sealing.chain_head(tx)
     context.log.info(f"audit trail: batch {head.batch} has the digest {head.digest}")

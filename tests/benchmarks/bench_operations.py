@@ -6,10 +6,10 @@ throughput at least 0.8 times the share that the processors have among themselve
 `SQUIRE_BENCH_TASKS` sets the number of tasks (60). What else the machine does meanwhile concerns both alike only if it
 stays the same.
 
-`year`: a home in which a year has passed (30 repositories, 300,000 deliveries, 30,000 attempts), with retention each
-day, against the same home after its first day, by turns. Neither may a command take 1.5 times as long, nor the home
-more than the guide says. `SQUIRE_BENCH_DAYS` makes the year shorter, with as much on each day; `SQUIRE_BENCH_FOLDER` is
-where the homes are kept for the next time. It takes half an hour, and is no default part.
+`year`: a home in which a year has passed (30 repositories, 300,000 deliveries, 30,000 attempts), with retention every
+third day, against the same home after its first day, by turns. No command may take 1.5 times as long, and the home has
+the size of the guide at the most. `SQUIRE_BENCH_DAYS` makes the year shorter, with as much on each day, and
+`SQUIRE_BENCH_FOLDER` is where the homes are kept for the next time. It takes half an hour, and is no default part.
 """
 
 import os
@@ -36,6 +36,8 @@ LEAST_OF_SHARE = 0.8
 DAYS = int(os.environ.get("SQUIRE_BENCH_DAYS", "365"))
 ATTEMPTS_PER_YEAR, DELIVERIES_PER_YEAR = 30_000, 300_000
 YEAR_TURNS = 9
+RETENTION_DAYS = 3
+"""How often retention runs: each day by default, which makes a home of the same size take twice as long to make."""
 MOST_OF_FIRST_DAY = 1.5
 MOST_OF_YEAR_BYTES = 3 * 2**30
 FOR_WANT_OF_TIME = ("not_started", "lost", "timeout", "engine_lost", "killed", "github_unavailable")
@@ -69,7 +71,9 @@ def _ends(run: LoadRun, name: str) -> list[Figure]:
 
 def year() -> list[Figure]:
     """Let a year pass in a home, and compare it with its first day."""
-    size = YearSize(DAYS, ATTEMPTS_PER_YEAR * DAYS // 365, DELIVERIES_PER_YEAR * DAYS // 365)
+    size = YearSize(
+        DAYS, ATTEMPTS_PER_YEAR * DAYS // 365, DELIVERIES_PER_YEAR * DAYS // 365, retention_days=RETENTION_DAYS
+    )
     with tempfile.TemporaryDirectory() as folder:
         homes = make_homes(
             Path(os.environ.get("SQUIRE_BENCH_FOLDER", folder)),

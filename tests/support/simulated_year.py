@@ -38,6 +38,7 @@ class YearSize:
     attempts: int = 30_000
     deliveries: int = 300_000
     readings_per_day: int = 24
+    retention_days: int = 1
 
 
 class SimulatedYear:
@@ -70,12 +71,14 @@ class SimulatedYear:
             self.now += _STEP
             self.day += 1
             seal(self.ledger)
-            result = archive_old_rows(self.ledger, self.home / "archive", retention_from(RetentionSettings()))
+            archived = 0
+            if self.day % self.size.retention_days == 0 or self.day == self.size.days:
+                result = archive_old_rows(self.ledger, self.home / "archive", retention_from(RetentionSettings()))
+                archived = sum(result.rows.values())
             if self.day % 14 == 1 or self.day == self.size.days:
                 publish_warehouse(self.ledger, self.home / "warehouse.duckdb")
-            if self.day % 30 == 1:
-                rows = sum(result.rows.values())
-                progress(f"day {self.day}: {rows} rows archived, {time.monotonic() - began:.1f} s")
+            if self.day % 30 == 0:
+                progress(f"day {self.day}: {archived} rows archived, {time.monotonic() - began:.1f} s")
 
     def close(self) -> None:
         """Close the ledger."""

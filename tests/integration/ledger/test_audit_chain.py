@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from tests.integration.ledger.test_processes import run_together
 from tests.support import ledger_workers
 from tests.support.audit_trail import add_batches, add_rows, unguarded, verdict_of
 from tests.support.forked import processes
-from tests.support.ledgers import START, empty_tables, sqlite_ledger_file
+from tests.support.ledgers import START, Clock, empty_tables, sqlite_ledger_file
 
 SIZES = (3, 1, 4, 2)
 ROWS = sum(SIZES)
@@ -64,6 +65,20 @@ def test_many_rows_are_sealed_in_batches_of_a_bounded_size(ledger: Ledger) -> No
     with ledger.read() as tx:
         assert list(tx.execute(select(audit_batches.c.rows)).scalars()) == [audit_sealing.ROWS_PER_BATCH, 1]
     assert verdict_of(ledger).ok
+
+
+def test_rows_wait_for_others_to_be_sealed_with_but_not_for_long(ledger: Ledger, clock: Clock) -> None:
+    add_rows(ledger, 2)
+    wait = timedelta(minutes=10)
+    clock.forward(599)
+    add_rows(ledger, 1)
+    assert seal(ledger, wait=wait) == 0
+    clock.forward(2)
+    assert seal(ledger, wait=wait) == 3
+    add_rows(ledger, audit_sealing.ROWS_PER_BATCH - 1)
+    assert seal(ledger, wait=wait) == 0
+    add_rows(ledger, 1)
+    assert seal(ledger, wait=wait) == audit_sealing.ROWS_PER_BATCH
 
 
 _OF_ROW = ("actor", "action", "subject", "trace_id", "detail", "at")
