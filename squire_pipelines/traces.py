@@ -12,9 +12,10 @@ import dagster as dg
 
 from squire_pipelines import tags
 from squire_pipelines.domain.identity import new_trace_id
-from squire_pipelines.observability.logging import bound_context
+from squire_pipelines.observability.logging import Component, bound_context, get_logger
 
 _Member = TypeVar("_Member")
+_log = get_logger(Component.PIPELINE)
 
 
 @contextlib.contextmanager
@@ -25,7 +26,13 @@ def run_trace(context: dg.OpExecutionContext | dg.AssetExecutionContext) -> Iter
     """
     trace_id = context.run.tags.get(tags.TRACE) or new_trace_id()
     with bound_context(trace_id=trace_id):
+        log_start(context)
         yield trace_id
+
+
+def log_start(context: dg.OpExecutionContext | dg.AssetExecutionContext) -> None:
+    """Log which run an op belongs to: Dagster's own lines name the run alone, and this one its trace too."""
+    _log.info("op.started", run_id=context.run.run_id, job=context.run.job_name, op=context.op_handle.name)
 
 
 def traces_by_repository(own_traces: Mapping[str, str], trace_id: str) -> Callable[[str], str]:

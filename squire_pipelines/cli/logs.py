@@ -182,10 +182,12 @@ def _trace(text: str) -> str:
 def _lines(context: CliContext, question: _Question, options: LogOptions) -> Iterator[LogLine]:
     """Yield the newest lines that answer, then, where they are followed, those that are added."""
     from squire_pipelines.log_reading.following import LogTail  # noqa: PLC0415 - the help needs none of it
-    from squire_pipelines.log_reading.merging import merged_lines  # noqa: PLC0415 - likewise
+    from squire_pipelines.log_reading.merging import merged_lines, runs_of_traces  # noqa: PLC0415 - likewise
     from squire_pipelines.log_reading.sources import find_sources  # noqa: PLC0415 - likewise
 
     sources = list(find_sources(context.home, since=question.query.since))
+    if question.query.traces and not question.query.ids:
+        question = replace(question, query=replace(question.query, runs=runs_of_traces(sources, question.query)))
     tail = LogTail(context.home, time.time())
     ends = tail.begin(sources) if options.follow else {}
     read = heapq.merge(merged_lines(sources, question.query, ends), question.history, key=lambda line: line.at)

@@ -209,6 +209,7 @@ class LogQuery:
         repository: Of this repository; empty for all.
         ids: Lines that name one of these, in a field or in their text; empty for all. Of a task they are its own id and
             those of its attempts and runs.
+        runs: Lines of these runs of Dagster too, unless they have another trace.
         traces: Lines of these traces, or of those that begin so, too, unless they are another task's.
     """
 
@@ -218,11 +219,17 @@ class LogQuery:
     least_level: str = ""
     repository: str = ""
     ids: frozenset[str] = frozenset()
+    runs: frozenset[str] = frozenset()
     traces: frozenset[str] = frozenset()
+
+    @property
+    def names(self) -> frozenset[str]:
+        """What is named in each line that answers; empty for anything."""
+        return self.ids | self.runs | self.traces
 
     def needle(self) -> re.Pattern[bytes] | None:
         """Return what is in the bytes of each line that answers; None where that cannot be said."""
-        names = sorted({*self.ids, *self.traces})
+        names = sorted(self.names)
         if names:
             return re.compile(b"|".join(re.escape(name.encode()) for name in names))
         return re.compile(re.escape(self.repository.encode()), re.IGNORECASE) if self.repository else None
@@ -237,7 +244,7 @@ class LogQuery:
             return False
         if self.repository and not self._is_of_repository(line):
             return False
-        return not (self.ids or self.traces) or self._is_named(line)
+        return not self.names or self._is_named(line)
 
     def _is_of_repository(self, line: LogLine) -> bool:
         own = line.context.get("repository", "")
@@ -253,6 +260,8 @@ class LogQuery:
         if is_anothers:
             return False
         own = line.context.get("trace_id", "")
+        if not own and (line.run_id in self.runs or any(name in line.text for name in self.runs)):
+            return True
         return any(own.startswith(name) or name in line.text for name in self.traces)
 
 

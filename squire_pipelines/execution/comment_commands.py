@@ -31,7 +31,7 @@ from squire_pipelines.ledger.audit import record_audit, was_recorded
 from squire_pipelines.ledger.deliveries import PendingDelivery
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.task_creation import RequestedTask
-from squire_pipelines.observability.logging import Component, get_logger
+from squire_pipelines.observability.logging import Component, bound_context, get_logger
 from squire_pipelines.planning.request_spec import MAX_TEXT_CHARS, request_spec, title_from
 from squire_pipelines.planning.rules import tasks_of
 from squire_pipelines.planning.selection import Candidate
@@ -59,7 +59,8 @@ async def obey_comments(
             continue
         settings = settings_of(delivery.repository)
         try:
-            await _obey(client, ledger, settings, delivery)
+            with bound_context(trace_id=delivery.trace_id, repository=delivery.repository):
+                await _obey(client, ledger, settings, delivery)
         except DeliveryError as error:
             _log.warning("comment.not_read", delivery=delivery.id, repository=delivery.repository, cause=str(error))
         except GitHubError as error:

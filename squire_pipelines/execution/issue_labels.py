@@ -23,7 +23,7 @@ from squire_pipelines.ledger import bulk, collections
 from squire_pipelines.ledger.audit import record_audit, was_recorded
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tables import task_signals, tasks
-from squire_pipelines.observability.logging import Component, get_logger
+from squire_pipelines.observability.logging import Component, bound_context, get_logger
 from squire_pipelines.settings.model import Settings
 
 _PER_REPOSITORY = 100
@@ -82,7 +82,8 @@ async def obey_labels(
             decisions = _decisions(tx, settings, repository)
         for decision in decisions:
             try:
-                await _obey(client, ledger, settings, repository, decision, trace_id=trace_id)
+                with bound_context(task_id=decision.task_id, repository=repository):
+                    await _obey(client, ledger, settings, repository, decision, trace_id=trace_id)
             except GitHubError as error:
                 _log.warning("label.not_judged", repository=repository, task=decision.task_id, cause=str(error))
 

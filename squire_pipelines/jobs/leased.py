@@ -12,6 +12,7 @@ from squire_pipelines import tags
 from squire_pipelines.domain.timings import Timings
 from squire_pipelines.errors import LeaseLostError
 from squire_pipelines.settings.model import Settings
+from squire_pipelines.traces import log_start
 
 if TYPE_CHECKING:
     from squire_pipelines.execution.lease import LeasedAttempt
@@ -51,6 +52,8 @@ def leased_attempt(
     )
     try:
         with lease(ledger, settings, run, claim=claim) as leased:
+            if leased is not None:
+                log_start(context)
             yield leased
     except LeaseLostError as error:
         raise dg.Failure(f"{error}", metadata={"attempt": run.attempt_id}, allow_retries=False) from error

@@ -3,6 +3,7 @@
 import heapq
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from squire_pipelines.domain.log_lines import ECHO, LogLine, LogQuery, parse_line
@@ -13,6 +14,7 @@ from squire_pipelines.observability.log_files import FileKey
 _TO_THE_END: Mapping[FileKey, int] = MappingProxyType({})
 _SAME_TIME_S = 1.0
 _MAX_REMEMBERED = 10_000
+_MAX_RUNS = 1000
 
 
 def merged_lines(
@@ -33,9 +35,19 @@ def merged_lines(
             yield line
 
 
+def runs_of_traces(sources: Iterable[LogSource], query: LogQuery) -> frozenset[str]:
+    """Return the runs of Dagster that belong to the query's traces, as the first lines of their ops say."""
+    firsts = replace(query, ids=frozenset(), components=frozenset({"pipeline"}), least_level="", repository="")
+    runs: set[str] = set()
+    for line in merged_lines(sources, firsts):
+        if (run_id := line.values.get("run_id")) is not None and len(runs) < _MAX_RUNS:
+            runs.add(str(run_id))
+    return frozenset(runs)
+
+
 def _merged(sources: Iterable[LogSource], query: LogQuery, ends: Mapping[FileKey, int]) -> Iterator[LogEntry]:
     """Yield entries by their times. A log's first entry is read to know when its time comes, and it is closed again."""
-    names, needle = query.ids | query.traces, query.needle()
+    names, needle = query.names, query.needle()
 
     def open_log(source: LogSource) -> Iterator[LogEntry]:
         origin = source.origin

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from squire_pipelines.domain.log_lines import ECHO, LogLine, LogQuery
 from squire_pipelines.home import Home
 from squire_pipelines.log_reading import reading
 from squire_pipelines.log_reading.following import LogTail
-from squire_pipelines.log_reading.merging import merged_lines
+from squire_pipelines.log_reading.merging import merged_lines, runs_of_traces
 from squire_pipelines.log_reading.sources import LogSource, find_sources
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -93,6 +94,18 @@ def test_lines_of_a_task_are_those_of_its_attempts_runs_and_trace(home: Home) ->
     )
     query = LogQuery(0.0, ids=frozenset({"t1", "t1-1", RUN}), traces=frozenset({"aaaa"}))
     assert read(home, query) == ["its delivery's", "its run's", "its agent's"]
+
+
+def test_a_traces_runs_are_known_by_the_first_lines_of_their_ops(home: Home) -> None:
+    first = ours(1, "op.started", trace_id="aaaa", component="pipeline", run_id=RUN)
+    other = ours(3, "another part", trace_id="bbbb", component="pipeline")
+    write(home.dagster / "storage" / RUN / "compute_logs" / "a.err", first, dagsters(2, "its run's"), other)
+    write(home.run / "daemon.log", f"{dagsters(4, 'x')[:28]}launched {RUN}", dagsters(5, "x").replace(RUN, "0" * 36))
+    query = LogQuery(0.0, traces=frozenset({"aaaa"}))
+    runs = runs_of_traces(find_sources(home, since=0), query)
+    assert runs == {RUN}
+    assert read(home, replace(query, runs=runs))[:2] == ["op.started", "its run's"]
+    assert len(read(home, replace(query, runs=runs))) == 3
 
 
 def test_what_dagster_writes_twice_comes_once_and_what_two_agents_write_twice(home: Home) -> None:
