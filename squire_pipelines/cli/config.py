@@ -223,7 +223,15 @@ def validate(context: CliContext, *, repository: str | None, repository_file: Pa
         raise
     write_line(f"ok: {path if path.is_file() else 'the defaults and the environment'}")
     _tell_unpriced(settings)
+    _tell_misnamed(context)
     _tell_leftovers(context, file)
+
+
+def _tell_misnamed(context: CliContext) -> None:
+    from squire_pipelines.cli.doctor.stores import misnamed_settings  # noqa: PLC0415 - other commands start sooner
+
+    for line in misnamed_settings(context):
+        note(f"{line.message}: {line.next_step}")
 
 
 def _tell_unpriced(settings: Settings) -> None:
@@ -293,6 +301,7 @@ def path(context: CliContext, *, as_json: bool) -> None:
         "secret_store",
         "secrets",
         "settings_state",
+        "setups",
         "task_templates",
         "warehouse",
         "warm",

@@ -62,6 +62,12 @@ _TRANSIENT = frozenset(
 )
 
 
+CRASHES = frozenset({Cause.KILLED})
+"""An agent's container ended without an ending of its own, and not for want of memory."""
+
+LOST_CONTAINERS = frozenset({Cause.LOST, Cause.ENGINE_LOST, Cause.INTERNAL_ERROR})
+"""The run or the engine was lost while an agent worked: how its container would have ended is not known."""
+
 AGENTS_FAILURES = frozenset(
     {Cause.AGENT_ERROR, Cause.TIMEOUT, Cause.LOG_OVERFLOW, Cause.BUNDLE_INVALID, Cause.POLICY_REJECTED}
 )

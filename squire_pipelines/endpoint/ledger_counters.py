@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from squire_pipelines.domain.endings import Cause
+from squire_pipelines.domain.endings import CRASHES, LOST_CONTAINERS, Cause
 from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
 from squire_pipelines.files import write_atomically
 from squire_pipelines.home import make_folder
@@ -32,7 +32,6 @@ READ_S = 0.5
 
 _MAX_BYTES = 16 * 2**20
 _FINAL = frozenset(status for status in TaskStatus if status.is_final)
-_CRASHES = frozenset({Cause.LOST, Cause.KILLED, Cause.ENGINE_LOST, Cause.INTERNAL_ERROR})
 _STOPPED = frozenset({Cause.TIMEOUT, Cause.CANCELLED, Cause.LOG_OVERFLOW, Cause.BUDGET_EXHAUSTED})
 
 
@@ -166,8 +165,10 @@ def container_result(cause: str | None) -> str:
     """Return how an attempt's container ended, as metrics name it."""
     if cause == Cause.OUT_OF_MEMORY:
         return "out_of_memory"
-    if cause in _CRASHES:
+    if cause in CRASHES:
         return "crashed"
+    if cause in LOST_CONTAINERS:
+        return "lost"
     return "stopped" if cause in _STOPPED else "ended"
 
 

@@ -4,8 +4,9 @@ Dagster's own bounds how many runs are in progress. What costs processors is the
 many are starting as well.
 """
 
+import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from dagster import DagsterInstance, QueuedRunCoordinator, RunsFilter
 from dagster._core.run_coordinator.queued_run_coordinator import RunQueueConfig
@@ -17,7 +18,38 @@ from squire_pipelines.observability.processor_load import read_load
 STALLED_S = 120.0
 """A run that has been starting for longer takes no other's place: its process may have died without a word."""
 
+FULL_EVERY_S = 60.0
+"""How often the daemon's log says that the queue is full, which Dagster's would say at each look, once a second."""
+
+_LOGGER = "dagster.daemon.QueuedRunCoordinatorDaemon"
+_FULL = "won't launch more"
 _MANY = 1000  # where the file sets no bound: Dagster's is then -1
+
+
+class FullQueueFilter(logging.Filter):
+    """Drops what the daemon says of a full queue, unless it has not said so for `FULL_EVERY_S`; all else passes.
+
+    Args:
+        monotonic: Seconds.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._monotonic = monotonic
+        self._next = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a line is written."""
+        if _FULL not in str(record.msg):
+            return True
+        now = self._monotonic()
+        if now < self._next:
+            return False
+        self._next = now + FULL_EVERY_S
+        return True
+
+
+_filter = FullQueueFilter()
 
 
 class ProcessorBoundRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
@@ -25,6 +57,7 @@ class ProcessorBoundRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
 
     def get_run_queue_config(self) -> RunQueueConfig:
         """Return the settings of the queue, with a bound on runs in progress that leaves room for those starts."""
+        logging.getLogger(_LOGGER).addFilter(_filter)  # a second time it changes nothing
         queue = super().get_run_queue_config()
         most = queue.max_concurrent_runs if queue.max_concurrent_runs >= 0 else _MANY
         records = self._instance.get_run_records(RunsFilter(statuses=ACTIVE_RUN_STATUSES), limit=_MANY)

@@ -111,8 +111,9 @@ CONTAINER_STARTS = Family(
     "squire_container_starts_total",
     _C,
     _L,
-    "Attempts whose agent was started, by what ran it, and whether it then ended by itself.",
-    (Label("backend", ("docker", "local")), Label("result", ("ended", "crashed", "out_of_memory", "stopped"))),
+    "Attempts whose agent was started, by what ran it, and how it ended: by itself, killed (`crashed`), for want of "
+    "memory, stopped by Squire, or not known since its run or the engine was lost.",
+    (Label("backend", ("docker", "local")), Label("result", ("ended", "crashed", "out_of_memory", "stopped", "lost"))),
 )
 CONTAINERS_ORPHANED = Family(
     "squire_containers_orphaned_total", _C, _P, "Containers without an attempt that were removed."

@@ -7,6 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from squire_pipelines.endpoint.exposition import text_of, zeros_of
 from squire_pipelines.endpoint.gauges import Gauges, ReadValues, bounded_names
+from squire_pipelines.endpoint.ledger_counters import container_result
 from squire_pipelines.endpoint.snapshot import MetricsReading, Snapshot
 from squire_pipelines.metrics import families
 from squire_pipelines.metrics.family import Origin
@@ -116,3 +117,22 @@ def test_names_of_the_settings_are_bounded_and_none_breaks_a_series() -> None:
     assert len(bounded_names([f"o/{number}" for number in range(1000)])) == 100
     assert bounded_names(["a|b", "a\nb", "o/r"]) == {"o/r"}
     assert series_name(families.TASKS_CREATED, ("o/r",)) == "+squire_tasks_created_total|o/r|"
+
+
+@pytest.mark.parametrize(
+    ("cause", "result"),
+    [
+        ("completed", "ended"),
+        ("agent_error", "ended"),
+        ("killed", "crashed"),
+        ("out_of_memory", "out_of_memory"),
+        ("timeout", "stopped"),
+        ("cancelled", "stopped"),
+        ("lost", "lost"),
+        ("engine_lost", "lost"),
+        ("internal_error", "lost"),
+    ],
+)
+def test_a_container_crashed_when_it_was_killed_and_not_when_its_run_was_lost(cause: str, result: str) -> None:
+    assert container_result(cause) == result
+    assert result in families.CONTAINER_STARTS.labels[1].values

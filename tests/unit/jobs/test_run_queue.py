@@ -1,5 +1,6 @@
 """Dagster's queue lets as many runs start at once as the processors do, whatever has started already."""
 
+import logging
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -8,7 +9,12 @@ from uuid import uuid4
 import dagster as dg
 from dagster._core.storage.dagster_run import RunRecord
 
-from squire_pipelines.jobs.run_queue import STALLED_S, ProcessorBoundRunCoordinator, bound_on_runs
+from squire_pipelines.jobs.run_queue import (
+    STALLED_S,
+    FullQueueFilter,
+    ProcessorBoundRunCoordinator,
+    bound_on_runs,
+)
 from squire_pipelines.observability.processor_load import usable_processors
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -45,6 +51,18 @@ def test_a_run_whose_process_died_while_it_started_holds_up_none_for_long() -> N
 
 def test_the_files_own_bound_holds() -> None:
     assert room(*(record(STARTED) for _ in range(12)), most=12) == 0
+
+
+def test_a_full_queue_is_said_once_a_minute_and_all_else_always() -> None:
+    moments = iter([0.0, 1.0, 59.0, 60.5, 61.0])
+    seldom = FullQueueFilter(lambda: next(moments))
+
+    def passes(text: str) -> bool:
+        return seldom.filter(logging.LogRecord("daemon", logging.INFO, "", 0, text, (), None))
+
+    full = "12 runs are currently in progress. Maximum is 12, won't launch more."
+    assert [passes(full) for _ in range(5)] == [True, False, False, True, False]
+    assert passes("Launched 3 runs.")
 
 
 def test_the_shipped_instance_has_it(tmp_path: Path) -> None:
