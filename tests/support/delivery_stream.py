@@ -19,15 +19,22 @@ class DeliveryStream:
     Args:
         url: The receiver's.
         pause_s: Between two.
+        most_problems: After which it stops.
     """
 
-    def __init__(self, url: str, *, pause_s: float = 0.005) -> None:
-        self.accepted = 0
+    def __init__(self, url: str, *, pause_s: float = 0.005, most_problems: int = _MAX_PROBLEMS) -> None:
+        self.accepted_ids: list[str] = []
         self.problems: list[str] = []
         self._url = url
         self._pause_s = pause_s
+        self._most_problems = most_problems
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._post_all, daemon=True)
+
+    @property
+    def accepted(self) -> int:
+        """How many were accepted."""
+        return len(self.accepted_ids)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -42,7 +49,7 @@ class DeliveryStream:
     def _post_all(self) -> None:
         with httpx.Client(timeout=_TIMEOUT_S) as client:
             for number in itertools.count():
-                if self._stop.wait(self._pause_s) or len(self.problems) >= _MAX_PROBLEMS:
+                if self._stop.wait(self._pause_s) or len(self.problems) >= self._most_problems:
                     return
                 body = push("stream/others", number=number)
                 try:
@@ -53,7 +60,7 @@ class DeliveryStream:
                     self.problems.append(f"{type(error).__name__}: {error}")
                     continue
                 if answer.status_code == httpx.codes.ACCEPTED:
-                    self.accepted += 1
+                    self.accepted_ids.append(f"s-{number}")
                 else:
                     self.problems.append(f"{answer.status_code}: {answer.text[:200]}")
 
