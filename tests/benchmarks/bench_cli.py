@@ -24,6 +24,7 @@ from tests.support.ledgers import admission
 RUNS = 20
 TASKS = 1000
 MAX_VALIDATE_S = 0.5
+MAX_STATUS_S = 1.0
 _CONFIG = """
 repositories = ["acme/api", "acme/shop"]
 [agent]
@@ -85,6 +86,7 @@ def main() -> int:
             "help": [SQUIRE, "--help"],
             "list": [SQUIRE, "tasks", "list"],
             "validate": [SQUIRE, "config", "validate"],
+            "status": [SQUIRE, "status", "--fail-on", "never"],
         }
         taken = by_turns({name: program(home, command) for name, command in commands.items()}, RUNS)
     return report(
@@ -93,6 +95,7 @@ def main() -> int:
             Figure("squire --help / python -c pass", ratio(taken["help"], taken["bare"]), "x", 8),
             Figure(f"squire tasks list / raw sqlite3 ({TASKS} tasks)", ratio(taken["list"], taken["raw"]), "x", 10),
             Figure("squire config validate, median", statistics.median(taken.pop("validate")), "s", MAX_VALIDATE_S),
+            Figure(f"squire status ({TASKS} tasks), median", statistics.median(taken.pop("status")), "s", MAX_STATUS_S),
             *(Figure(f"{name}, median", statistics.median(values), "s") for name, values in taken.items()),
             Figure("squire --help, p95", percentile(taken["help"], 0.95), "s"),
             Figure(f"squire tasks list ({TASKS} tasks), p95", percentile(taken["list"], 0.95), "s"),
