@@ -261,7 +261,9 @@ class _Publisher:
     ) -> Publication:
         changes.derive(connection)
         schema.create_metrics(connection)
-        watermark = tasks.last_event_id(tx)
+        # The newest event may have left the ledger with its task, where nothing has happened since.
+        newest = int(connection.execute("SELECT coalesce(max(id), 0) FROM task_events").fetchall()[0][0])
+        watermark = max(tasks.last_event_id(tx), newest)
         mode: Mode = "full" if previous is None else "incremental"
         settings_tables.write_targets(connection, self.settings)
         settings_tables.write_blocked(tx, connection, self.limits_of)
