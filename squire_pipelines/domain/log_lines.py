@@ -152,7 +152,7 @@ def _of_object(values: dict[str, Any], at: float, origin: LineOrigin) -> LogLine
     component = str(values.get("component") or "") or origin.component
     level = _level_name(str(values.get("level") or ""))
     run = _RUN.search(event)
-    run_id = run[1] if run is not None else origin.run_id
+    run_id = str(others.get("run_id") or "") or (run[1] if run is not None else origin.run_id)
     return LogLine(at, _shown(event), level, component, origin.source, context, run_id, others)
 
 

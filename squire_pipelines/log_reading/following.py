@@ -31,9 +31,11 @@ class LogTail:
         self._looks = 0
 
     def begin(self, sources: Iterable[LogSource]) -> dict[FileKey, int]:
-        """Begin at the ends of these logs as they are now, and return the ends."""
-        self._positions = {source.key: end_of_lines(source) for source in sources}
-        return dict(self._positions)
+        """Begin at the ends of all logs as they are now, and return those of these."""
+        ends = {source.key: end_of_lines(source) for source in sources}
+        # Also of those that nobody has written for long: what they have is not new when somebody does.
+        self._positions = {source.key: source.size for source in find_sources(self._home, since=0.0)} | ends
+        return ends
 
     def look(self, query: LogQuery, now: float) -> list[LogLine]:
         """Return the lines that were added since the last look and that answer, in the order of their times."""

@@ -75,6 +75,11 @@ def test_a_line_of_dagsters_has_its_level_and_run() -> None:
     assert (daemon.level, daemon.text, daemon.values) == ("warning", "x", {"logger": "dagster.daemon"})
 
 
+def test_the_first_line_of_an_op_names_its_run() -> None:
+    raw = json.dumps({"event": "op.started", "run_id": RUN, "job": "collect"}).encode()
+    assert parse_line(raw, NOON, OURS).run_id == RUN
+
+
 def test_text_for_people_is_read_as_json_is() -> None:
     raw = b"2026-03-01T12:00:00Z [error    ] agent.ended   attempt_id=t1-1 component=agent trace_id=abc a=1"
     line = parse_line(raw, NOON, OURS)

@@ -226,6 +226,14 @@ def test_a_rotation_is_followed_and_so_are_new_runs_and_attempts(home: Home, tai
     assert shown == ["in the old file", "still in the old file", "in the new file", "an agent's"]
 
 
+def test_what_an_old_log_had_is_not_new_when_it_is_written_again(home: Home) -> None:
+    log = write(home.run / "endpoint.log", ours(0, "long ago"))
+    tail = LogTail(home, NOON)
+    tail.begin([])
+    write(log, ours(9, "new"))
+    assert texts(tail.look(ALL, NOON)) == ["new"]
+
+
 def test_a_log_that_was_emptied_is_read_from_its_beginning(home: Home, tail: LogTail) -> None:
     (home.run / "receiver.log").write_text("")
     write(home.run / "receiver.log", ours(9, "new"))
