@@ -47,6 +47,10 @@ ATTEMPT_TRANSITIONS: Mapping[AttemptStatus, frozenset[AttemptStatus]] = MappingP
 )
 
 
+ADOPTED = "adopted"
+"""The reason of an attempt's event that changes no state: another run goes on with it, whose own has died."""
+
+
 def task_change_allowed(before: TaskStatus, after: TaskStatus) -> bool:
     """Return whether a task may go from `before` to `after`."""
     return after in TASK_TRANSITIONS[before]

@@ -7,6 +7,7 @@ from sqlalchemy import func, select, update
 
 from squire_pipelines.domain.endings import Ending
 from squire_pipelines.domain.identity import new_trace_id
+from squire_pipelines.domain.states import ADOPTED
 from squire_pipelines.domain.tasks import AttemptStatus
 from squire_pipelines.errors import StateConflictError
 from squire_pipelines.ledger.attempts import Attempt, RetryRule, Settled, end, get, lock
@@ -15,13 +16,12 @@ from squire_pipelines.ledger.tables import attempts, task_events
 from squire_pipelines.ledger.transitions import record_attempt_event
 
 MAX_ADOPTIONS = 3
-_ADOPTED = "adopted"
 _UNDER_WAY = (AttemptStatus.RUNNING, AttemptStatus.PUBLISHING)
 
 
 def adoptions(tx: Transaction, attempt_id: str) -> int:
     """Return how often the attempt was adopted."""
-    query = select(func.count()).where(task_events.c.attempt_id == attempt_id, task_events.c.reason == _ADOPTED)
+    query = select(func.count()).where(task_events.c.attempt_id == attempt_id, task_events.c.reason == ADOPTED)
     return int(tx.execute(query).scalar_one())
 
 
@@ -51,7 +51,7 @@ def adopt(tx: Transaction, attempt_id: str, *, run_id: str, lease_s: float) -> A
             updated_at=tx.now,
         )
     )
-    record_attempt_event(tx, attempt, attempt.status, attempt.status, actor=f"run:{run_id}", reason=_ADOPTED)
+    record_attempt_event(tx, attempt, attempt.status, attempt.status, actor=f"run:{run_id}", reason=ADOPTED)
     return get(tx, attempt_id)
 
 

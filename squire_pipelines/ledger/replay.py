@@ -11,7 +11,7 @@ from sqlalchemy import Row
 
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.outcomes import PullRequestState
-from squire_pipelines.domain.states import EventSubject, attempt_change_allowed, task_change_allowed
+from squire_pipelines.domain.states import ADOPTED, EventSubject, attempt_change_allowed, task_change_allowed
 from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
 from squire_pipelines.ledger.outcomes import UNKNOWN
 
@@ -103,6 +103,8 @@ class Replay:
             known = self.attempts[attempt_id] = ReplayedAttempt(event.task_id, task.attempts, after)
         elif event.before != known.status:
             self._problem(event, f"attempt {attempt_id} was {known.status}, not {event.before}")
+        elif after is known.status and event.reason == ADOPTED and after is not AttemptStatus.ENDED:
+            return
         elif not attempt_change_allowed(known.status, after):
             self._problem(event, f"attempt {attempt_id} cannot go from {known.status} to {after}")
         known.status = after

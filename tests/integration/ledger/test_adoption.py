@@ -7,6 +7,7 @@ from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
 from squire_pipelines.errors import LeaseLostError, StateConflictError
 from squire_pipelines.ledger import adoption, attempts, tasks
 from squire_pipelines.ledger.attempts import Attempt, RetryRule
+from squire_pipelines.ledger.integrity import history_problems
 from squire_pipelines.ledger.store import Ledger
 from tests.support.ledgers import RETRY, Clock, add_task, claim, dispatch, settle, start_attempt, token_of
 
@@ -32,6 +33,7 @@ def test_an_attempt_whose_lease_ran_out_is_adopted_and_its_first_holder_can_writ
         assert adoption.adoptions(tx, first.id) == 1
         assert attempts.expired(tx) == ()
         assert tasks.events(tx, first.task_id)[-1].reason == "adopted"
+        assert list(history_problems(tx)) == []
     assert settle(ledger, second, Cause.AGENT_ERROR).task_status is TaskStatus.FAILED
 
 

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import delete, func, select, text
 
 from squire_pipelines.domain.tasks import TaskStatus
-from squire_pipelines.errors import LedgerError
+from squire_pipelines.errors import LedgerError, SchemaVersionError
 from squire_pipelines.ledger import HEAD_REVISION, attempts, bulk, plans, tasks
 from squire_pipelines.ledger.list_sql import read_ids
 from squire_pipelines.ledger.store import Ledger
@@ -181,3 +181,25 @@ def test_a_rebuild_that_leaves_a_broken_reference_changes_nothing(old: Ledger) -
         tx.execute(text("INSERT INTO task_dependencies VALUES ('t-none', 't-none')"))
     with old.read() as tx:
         assert tx.execute(text("SELECT count(*) FROM task_dependencies")).scalar_one() == 1
+
+
+@pytest.mark.parametrize("revision", ["0002"])
+def test_a_process_that_ran_before_an_upgrade_goes_on_until_a_table_has_changed_and_then_undoes_all(
+    old: Ledger, open_at: Open
+) -> None:
+    old.ensure_schema()  # the process that runs
+    task_id = ledger_0001.TASKS[0][0]
+    newer = open_at(old.url.render_as_string(hide_password=False))
+    with newer.rebuild() as tx:
+        tx.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with old.write() as tx:
+        decide(tx, ledger_0001.TASKS[4][0], bulk.retry(1))
+    with newer.rebuild() as tx:
+        tx.execute(text("ALTER TABLE audit RENAME TO audit_of_a_later_version"))
+    with pytest.raises(LedgerError, match="lacks something") as caught, old.write() as tx:
+        decide(tx, task_id, bulk.approve())
+    assert "opened by this Squire before" in caught.value.hint
+    with old.read() as tx:
+        assert tasks.get(tx, task_id).status is TaskStatus.PROPOSED
+    with pytest.raises(SchemaVersionError, match="has schema 9999"):
+        open_at(old.url.render_as_string(hide_password=False)).ensure_schema()
