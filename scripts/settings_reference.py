@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from squire_pipelines.sections.agents import ChooseSettings, NamedAgentSettings
+from squire_pipelines.sections.alerts import AlertRuleSettings
 from squire_pipelines.sections.gateway import PriceSettings, RegistrySettings
 from squire_pipelines.sections.repositories import RepositoryOverrides
 from squire_pipelines.sections.signals import SourceSettings
@@ -41,6 +42,7 @@ _TABLES: tuple[tuple[str, type[BaseModel]], ...] = (
     ("[[agent.choose]]", ChooseSettings),
     ('[gateway.prices."MODEL"]', PriceSettings),
     ("[gateway.registries.NAME]", RegistrySettings),
+    ("[alerts.rules.RULE]", AlertRuleSettings),
     ("[sources.NAME]", SourceSettings),
     ('[repository."owner/name"]', RepositoryOverrides),
 )

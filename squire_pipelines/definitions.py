@@ -20,7 +20,7 @@ from squire_pipelines.jobs.agent_run import agent_run
 from squire_pipelines.jobs.backups import back_up, backup_schedules
 from squire_pipelines.jobs.executors import choose_executor
 from squire_pipelines.jobs.follow import follow
-from squire_pipelines.jobs.maintenance import clean_job, clean_schedule, send_alert_job, tend_warm_pool
+from squire_pipelines.jobs.maintenance import clean_job, clean_schedule, tend_warm_pool
 from squire_pipelines.jobs.recovery import recover
 from squire_pipelines.observability.logging import Component
 from squire_pipelines.observability.process_counts import count_process
@@ -29,7 +29,6 @@ from squire_pipelines.process_setup import outlive_hang_ups, set_up_process
 from squire_pipelines.resources.github import GitHubResource
 from squire_pipelines.resources.parameters import SettingsParam
 from squire_pipelines.resources.stores import LedgerResource, SettingsResource, followed_settings
-from squire_pipelines.sensors.alerts import budget_alerts
 from squire_pipelines.sensors.audit import seal_audit
 from squire_pipelines.sensors.dispatch import dispatch
 from squire_pipelines.sensors.history import history_follows_events
@@ -145,7 +144,6 @@ def build_defs(
             clean_job,
             back_up,
             tend_warm_pool,
-            send_alert_job,
         ],
         schedules=[
             _collect_schedule(settings),
@@ -179,7 +177,6 @@ def build_defs(
             recovery,
             outcomes,
             history_follows_events,
-            budget_alerts,
             warm_pool,
             seal_audit,
             follow_settings,

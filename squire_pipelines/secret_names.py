@@ -18,6 +18,9 @@ class SecretName(StrEnum):
     MODEL_KEY = "model-key"
 
 
+ALERT_WEBHOOK_KEY = "alert-webhook-key"
+"""What messages to alerts.webhook_url are signed with; without it they are not signed."""
+
 AI_GATEWAY = "ai-gateway"
 """The provider whose key the old product read from AI_GATEWAY_API_KEY, as its other clients do."""
 _FURTHER_VARIABLES = {
@@ -49,6 +52,11 @@ def check_provider_secret(name: str) -> str:
 def check_secret_name(name: str) -> str:
     """Return a secret's name as it is. Raises ValueError for what can be none."""
     return str(name) if name in set(SecretName) else check_provider_secret(name)
+
+
+def alert_target_secret(name: str) -> str:
+    """Return the name of the secret that has the URL of one of alerts.apprise."""
+    return f"alert-{name}-token"
 
 
 def variables_of(name: str) -> tuple[str, ...]:

@@ -8,5 +8,3 @@ REPOSITORY = "squire/repository"
 PREVIOUS = "squire/previous_attempt"
 # On a run that goes on with an attempt whose run died: that run.
 ADOPTED_FROM = "squire/adopted_from"
-# What makes an alert one: it is sent once.
-ALERT = "squire/alert"

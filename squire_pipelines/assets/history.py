@@ -33,6 +33,7 @@ TABLES: dict[str, tuple[str, list[dg.AssetKey]]] = {
     "model_calls": ("Every call to a model with tokens, cost and latency.", [TASK_PLAN, PULL_REQUESTS]),
     "deliveries": ("Every delivery as it arrived, without its body.", _SIGNALS),
     "budgets": ("What was set aside for each attempt and plan, and what it used.", [BUDGETS]),
+    "alerts": ("What was wrong, since when, until when, and how often people were notified.", [TASKS]),
     "audit": ("Who did what that matters for security.", [TASKS]),
 }
 

@@ -42,6 +42,7 @@ COMMANDS = {
     "backup": Lazy(f"{_CLI}.backup:backup", "Back up ledger, settings, secrets and archive into one file."),
     "restore": Lazy(f"{_CLI}.backup:restore", "Put a backup into an empty home."),
     "audit": Lazy(f"{_CLI}.audit:audit", "List who did what that matters for security; verify and export the trail."),
+    "alerts": Lazy(f"{_CLI}.alerts:alerts", "Show what is wrong, test who is told, and silence alerts until an end."),
     "metrics": Lazy(f"{_CLI}.metrics:metrics", "Serve metrics and health to those who run Squire."),
     "debug": Lazy(f"{_CLI}.debug:debug", "Write and keep more for one repository or all, until a time."),
     "config": Lazy(f"{_CLI}.config:config", "Show and check the settings."),

@@ -15,12 +15,12 @@ from squire_pipelines.secrets.sources import SecretSources
 from squire_pipelines.terminal.output import write_labelled
 
 OWN_NAMES = tuple(map(str, SecretName))
-_VARIABLES = ("SQUIRE_SECRETS__", "SQUIRE_PROVIDERS")
+_VARIABLES = ("SQUIRE_SECRETS__", "SQUIRE_PROVIDERS", "SQUIRE_ALERTS")
 _SWITCHES = ("allow_plain_files", "gh")
 
 
 def secret_places(context: CliContext) -> tuple[SecretSources, tuple[str, ...]]:
-    """Return the places and the names of the providers' keys; with settings that cannot be used, the defaults and none.
+    """Return the places and the names of the settings' secrets; with settings that cannot be used, defaults and none.
 
     No secret waits for settings that can be used.
     """
@@ -28,7 +28,7 @@ def secret_places(context: CliContext) -> tuple[SecretSources, tuple[str, ...]]:
     if plain is not None:
         return plain
     try:
-        return context.settings.secret_sources, context.settings.provider_secrets
+        return context.settings.secret_sources, context.settings.named_secrets
     except ConfigError as error:
         write_labelled("warning", f"the providers' keys are not known: {error.message}", color="yellow")
         return SecretSources(context.home), ()
@@ -49,6 +49,8 @@ def _read_plainly(context: CliContext) -> tuple[SecretSources, tuple[str, ...]] 
         return None if context.config or named_config() else (SecretSources(context.home), ())
     except (OSError, ValueError):
         return None
+    if values.get("alerts", {}):
+        return None  # its targets have secrets of their own
     switches, tables = values.get("secrets", {}), values.get("providers", {})
     try:
         keys = tuple(name for table in tables.items() for name in _key_of(*table))

@@ -45,6 +45,7 @@ class HomeReadings:
             ("github", self._forecast.read),
             ("deliveries", ledger_gauges.read_inbox),
             ("budgets", ledger_gauges.read_budgets),
+            ("alerts", ledger_gauges.read_alerts),
             ("tasks", ledger_gauges.read_tasks),
         )
         return (

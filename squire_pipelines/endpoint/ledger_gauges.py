@@ -1,6 +1,6 @@
 """What the ledger says of the present, as gauges: tasks, the queue, attempts, GitHub's quota, budgets, the inbox."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from squire_pipelines.domain.budgets import Amount, BudgetLimits, Limit, day_of, month_of
 from squire_pipelines.domain.rate_limits import LimitKind, LimitState
 from squire_pipelines.endpoint.gauges import Gauges, bounded_names
-from squire_pipelines.ledger import operator_state
+from squire_pipelines.ledger import alerts, operator_state
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.metrics import families
 from squire_pipelines.metrics.family import Family
@@ -58,6 +58,20 @@ def read_inbox(tx: Transaction, _settings: Settings) -> Gauges:
     inbox = operator_state.read_inbox(tx)
     gauges.set(families.DELIVERIES_WAITING, inbox.waiting)
     gauges.set(families.DELIVERY_OLDEST, _seconds_since(inbox.oldest, tx.now))
+    return gauges
+
+
+def read_alerts(tx: Transaction, _settings: Settings) -> Gauges:
+    """Return how many alerts fire by each rule, and how many messages about them wait or were dropped."""
+    gauges = Gauges()
+    rules, severities = (label.values for label in families.ALERTS_FIRING.labels)
+    firing = Counter((state.rule, state.severity.value) for state in alerts.open_alerts(tx))
+    for rule in rules:
+        for severity in severities:
+            gauges.set(families.ALERTS_FIRING, firing[rule, severity], rule, severity)
+    queues = alerts.target_queues(tx)
+    gauges.set(families.ALERT_MESSAGES_WAITING, sum(queue.waiting for queue in queues))
+    gauges.set(families.ALERT_MESSAGES_DROPPED, sum(queue.dropped for queue in queues))
     return gauges
 
 

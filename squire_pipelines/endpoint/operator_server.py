@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 from types import FrameType
 
+from squire_pipelines.alerting.process import alerting
 from squire_pipelines.endpoint.health_routes import health_routes
 from squire_pipelines.endpoint.home_readings import HomeReadings
 from squire_pipelines.endpoint.routes import create_app
@@ -76,8 +77,12 @@ def serve(in_force: SettingsInForce, *, waits_for_port: bool, announce: Callable
             status.write(status_of(in_force, Part.ENDPOINT))
 
         follow(in_force.state)
-        # Looked at also while the port is waited for: alerts follow from it.
-        with SettingsWatch(in_force, after_look=follow), HealthWatch(lambda: in_force.settings) as health:
+        # Looked at also while the port is waited for, and by no sensor: a daemon that stands still is told of too.
+        with (
+            SettingsWatch(in_force, after_look=follow),
+            alerting(lambda: in_force.settings) as look,
+            HealthWatch(lambda: in_force.settings, after_look=look) as health,
+        ):
             if waits_for_port:
                 listener = listen_patiently(settings, stop=stop)
             else:

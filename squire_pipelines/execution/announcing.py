@@ -90,7 +90,7 @@ def announced_text(settings: Settings, task: Task, costs: list[PredictedCost]) -
     Raises BundleError when nobody can say whether they do.
     """
     trust = settings.trust_for(task.repository)
-    secrets = list(all_secrets(settings.secret_sources, settings.provider_secrets))
+    secrets = list(all_secrets(settings.secret_sources, settings.named_secrets))
 
     def write(*, is_withheld: bool = False) -> str:
         text = announcement_text(

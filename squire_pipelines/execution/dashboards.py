@@ -125,7 +125,7 @@ def _text(ledger: Ledger, settings: Settings, board: Dashboard) -> str:
     with ledger.read() as tx:
         sections = dashboard_sections(tx, settings, board.repository)
         uses = dashboards.uses(tx, board.repository)
-    secrets = list(all_secrets(settings.secret_sources, settings.provider_secrets))
+    secrets = list(all_secrets(settings.secret_sources, settings.named_secrets))
     return Redactor(secrets).redact(dashboard_text(sections, board.epoch, uses))
 
 

@@ -228,4 +228,4 @@ def published_text(settings: Settings, text: str) -> str:
 
 
 def _secrets(settings: Settings) -> tuple[Secret, ...]:
-    return tuple(all_secrets(settings.secret_sources, settings.provider_secrets))
+    return tuple(all_secrets(settings.secret_sources, settings.named_secrets))

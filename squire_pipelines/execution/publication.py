@@ -106,7 +106,7 @@ async def _publish_change(leased: LeasedAttempt, client: GitHubClient, token: Se
         token=token,
         policy=policy_from(settings.policy_for(task.repository)),
         settings=settings.publishing,
-        known_secrets=all_secrets(settings.secret_sources, settings.provider_secrets),
+        known_secrets=all_secrets(settings.secret_sources, settings.named_secrets),
         api_commits=ApiCommits(client, info.name) if settings.publishing.commits == "api" else None,
         on_step=on_step,
     )

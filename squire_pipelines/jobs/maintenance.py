@@ -1,4 +1,4 @@
-"""Jobs that keep the house: `clean` archives, `tend_warm_pool` makes containers ahead, `send_alert` tells people."""
+"""Jobs that keep the house: `clean` archives, `tend_warm_pool` makes containers ahead."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -20,6 +20,7 @@ MIRRORS_S = 900.0
 def archive_and_delete(context: dg.OpExecutionContext, settings: SettingsParam, ledger: LedgerParam) -> None:
     """Tasks that something still holds stay."""
     from squire_pipelines.ledger import (
+        alerts,
         announcements,
         base_merges,
         dashboards,
@@ -41,6 +42,7 @@ def archive_and_delete(context: dg.OpExecutionContext, settings: SettingsParam, 
             forgotten["head_reports"] = head_reports.forget(tx)
             forgotten["heard_remarks"] = heard_remarks.forget(tx)
             forgotten["base_merges"] = base_merges.forget(tx)
+            forgotten["alert_messages"] = alerts.forget(tx, timedelta(days=settings.retention.alerts_days))
         result = archive_old_rows(
             ledger,
             settings.home.archive,
@@ -163,36 +165,3 @@ def fill_warm_pool(context: dg.OpExecutionContext, settings: SettingsParam, ledg
 def tend_warm_pool() -> None:
     """Run one op."""
     fill_warm_pool()
-
-
-class AlertConfig(dg.Config):
-    """The alert to send, as JSON. The webhook's URL is no part of it: it may hold a token, and is read by the op."""
-
-    alert: str
-
-
-@dg.op(
-    description="Log an alert, and send it to alerts.webhook_url if that is set.",
-    retry_policy=dg.RetryPolicy(max_retries=2, delay=5),
-)
-def deliver_alert(context: dg.OpExecutionContext, config: AlertConfig, settings: SettingsParam) -> None:
-    """An alert that cannot be delivered fails the run; the sensor requests it again."""
-    from squire_pipelines.observability.alerts import read_alert, send_alert
-
-    alert = read_alert(config.alert)
-    context.log.warning(f"alert: {alert.model_dump_json()}")
-    if settings.alerts.webhook_url:
-        with run_trace(context):
-            send_alert(alert, settings.alerts.webhook_url)
-    context.add_output_metadata({"alert": alert.key, "delivered": settings.alerts.webhook_url is not None})
-
-
-@dg.job(
-    name="send_alert",
-    description="Tell people of a budget that runs out, of refused settings, or of a planner's model that fails.",
-    executor_def=dg.in_process_executor,
-    tags={"dagster/max_runtime": "300", "squire/part": "alerts"},
-)
-def send_alert_job() -> None:
-    """Run one op."""
-    deliver_alert()

@@ -27,6 +27,9 @@ COMMAND = "cli"
 FRESH = "collect_fresh"
 """The event of a request that wants everything read, whatever a look shows."""
 
+NOT_COLLECTED = "not collected after"
+"""How the error of a delivery begins after whose requests nothing was read."""
+
 _NO_TRACES: Mapping[str, str] = MappingProxyType({})
 _UNREAD = "no source of the repository could be read"
 
@@ -193,7 +196,7 @@ def take_for_collection(
         tx.execute(
             update(deliveries)
             .where(deliveries.c.id.in_([row.id for row in spent]))
-            .values(collected_at=tx.now, error=f"not collected after {max_tries} requests", updated_at=tx.now)
+            .values(collected_at=tx.now, error=f"{NOT_COLLECTED} {max_tries} requests", updated_at=tx.now)
         )
     if taken:
         tx.execute(

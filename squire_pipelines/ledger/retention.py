@@ -19,6 +19,7 @@ from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.ledger import audit_sealing, task_signals
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import (
+    alerts,
     archived_tasks,
     archives,
     attempts,
@@ -66,6 +67,7 @@ OF_THEMSELVES = (
     "model_calls",
     "plans",
     "budgets",
+    "alerts",
     "audit",
 )
 """The tables whose rows are deleted when they are old enough themselves.
@@ -198,6 +200,7 @@ def _is_due(tx: Transaction, retention: Retention, table: str) -> ColumnElement[
             exists().where(later.c.repository == plans.c.repository, later.c.id > plans.c.id),
         ),
         "budgets": and_(budgets.c.opened_at < before, budgets.c.state != ReservationState.OPEN),
+        "alerts": alerts.c.ended_at < before,
         # Whole batches, which stay themselves: their digests tell of rows in the archive too.
         "audit": exists().where(audit_batches.c.id == audit.c.batch, audit_batches.c.sealed_at < before),
     }
@@ -378,6 +381,7 @@ TIME_OF: Mapping[str, str] = MappingProxyType(
         "check_reruns": "requested_at",
         "plans": "created_at",
         "budgets": "opened_at",
+        "alerts": "ended_at",
         "audit": "at",
     }
 )

@@ -14,6 +14,7 @@ from squire_pipelines.ledger.accounting_tables import (
     model_calls,
     repositories,
 )
+from squire_pipelines.ledger.alert_tables import alert_messages, alert_silences, alerts
 from squire_pipelines.ledger.announcement_tables import announcements, heard_remarks
 from squire_pipelines.ledger.audit_tables import audit, audit_batches, settings_seen
 from squire_pipelines.ledger.base_merge_tables import base_merges
@@ -33,6 +34,9 @@ from squire_pipelines.ledger.task_tables import attempts, task_dependencies, tas
 __all__ = [
     "CleanText",
     "UtcDateTime",
+    "alert_messages",
+    "alert_silences",
+    "alerts",
     "announcements",
     "archived_tasks",
     "archives",

@@ -3,6 +3,7 @@
 Names that the old product had are kept where they mean the same, with its labels `repo` and `status`.
 """
 
+from squire_pipelines.domain.alert_rules import AlertRule, Severity
 from squire_pipelines.domain.conditions import ORDER
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.rate_limits import LimitKind
@@ -22,7 +23,7 @@ PARTS = (
 """Of an attempt: `queue` is from its dispatch to its claim, `publish` from the agent's end to the attempt's."""
 
 SENSORS = (
-    "budget_alerts", "dispatch", "history_follows_events", "outcomes", "plan_follows_signals", "reaper", "recovery",
+    "dispatch", "history_follows_events", "outcomes", "plan_follows_signals", "reaper", "recovery",
     "seal_audit", "settings", "task_schedules", "warm_pool", "webhooks",
 )  # fmt: skip
 """All of Dagster's sensors that are ours; a test compares them with the definitions."""
@@ -306,8 +307,36 @@ CONDITION_CHECKED = Family(
     "squire_condition_checked_timestamp_seconds", _G, _M, "When that was looked at, in Unix time.", (_CONDITION,)
 )
 
+# Alerts
+_RULE = Label("rule", tuple(AlertRule))
+ALERTS_FIRING = Family(
+    "squire_alerts_firing", _G, _L, "Alerts that are not over.", (_RULE, Label("severity", tuple(Severity)))
+)
+ALERT_MESSAGES_WAITING = Family("squire_alert_messages_waiting", _G, _L, "Messages that wait for their target.")
+ALERT_MESSAGES_DROPPED = Family(
+    "squire_alert_messages_dropped", _G, _L, "Messages that were dropped, of those that are still in the ledger."
+)
+ALERT_MESSAGES = Family(
+    "squire_alert_messages_total",
+    _C,
+    _P,
+    "Tries to send a message, and messages that were dropped while there was no ledger.",
+    (Label("kind", ("webhook", "apprise")), Label("result", ("sent", "failed", "dropped"))),
+)
+
 # About the metrics themselves
-READINGS = ("attempts", "budgets", "changes", "deliveries", "github", "machine", "processes", "queue", "tasks")
+READINGS = (
+    "alerts",
+    "attempts",
+    "budgets",
+    "changes",
+    "deliveries",
+    "github",
+    "machine",
+    "processes",
+    "queue",
+    "tasks",
+)
 """What is read at a time; each has its own rhythm."""
 
 _READING = Label("reading", READINGS)

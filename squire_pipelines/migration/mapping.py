@@ -256,7 +256,7 @@ def _schedule(schedule: Mapping[str, Any], source: str) -> Iterator[OldEntry]:
 
 
 def _notify(notify: Mapping[str, Any], source: str) -> Iterator[OldEntry]:
-    reason = "alerts go to a URL that takes JSON of Squire's own form, which this does not: alerts.webhook_url"
+    reason = "alerts go to the targets in alerts.apprise, whose URLs are secrets: docs/guide/alerts.md"
     for name, table in notify.items():
         url = _table(table or {}, f"notify.{_short(name)}", source).get("webhook")
         url = url if isinstance(url, str) else ""

@@ -1,4 +1,4 @@
-"""The sections of the settings about how Squire itself runs: logs, webhooks, warehouse, retention, pipeline, alerts."""
+"""The sections of the settings about how Squire itself runs: logs, webhooks, warehouse, retention, pipeline."""
 
 from typing import Annotated, Literal
 
@@ -16,7 +16,6 @@ from squire_pipelines.sections.types import (
     ListenHost,
     Seconds,
     SecondsOrNone,
-    SecretUrl,
     SettingsSection,
 )
 
@@ -77,6 +76,7 @@ class RetentionSettings(SettingsSection):
     schedules_days: float = Field(default=30, gt=0, le=3650, description="after they were done or removed")
     model_calls_days: float = Field(default=30, gt=0, le=3650, description="of planners; others go with their task")
     budgets_days: float = Field(default=62, ge=32, le=3650)
+    alerts_days: float = Field(default=90, gt=0, le=3650, description="after they were over, and messages about them")
     audit_days: float = Field(default=365, ge=1, le=3650, description="after they were sealed; their digests stay")
     max_rows_per_run: int = Field(default=100_000, ge=1000, le=10_000_000, description="of each table")
     attempt_runs_days: float = Field(
@@ -119,10 +119,3 @@ class PipelineSettings(SettingsSection):
     outcome_poll_s: Seconds = 60
     redelivery_s: Seconds = 60
     webserver_port: int = Field(default=3000, ge=1, le=65535)
-
-
-class AlertSettings(SettingsSection):
-    """Who is told when a budget is nearly used up, settings are refused, or the planner's model fails."""
-
-    webhook_url: SecretUrl | None = Field(default=None, description="gets a JSON object by POST")
-    budget_share: float = Field(default=0.8, gt=0, le=1, description="of a budget, from which on it is a warning")

@@ -1,7 +1,7 @@
 """The sensor `settings`: what has to happen once changed settings are in force, or are refused.
 
-Each sensor gets the settings in force at each of its ticks; this one makes new repositories known to Dagster, says
-which version the sensors have, and has people told of a file that is refused.
+Each sensor gets the settings in force at each of its ticks; this one makes new repositories known to Dagster, and says
+which version the sensors have, or why they refuse the file: an alert follows from that.
 """
 
 from functools import cache
@@ -13,7 +13,6 @@ from squire_pipelines.partitions import partition_requests
 from squire_pipelines.resources.parameters import SettingsParam
 from squire_pipelines.resources.stores import followed_settings
 from squire_pipelines.sensors import intervals
-from squire_pipelines.sensors.alerts import request_alerts, sent_alerts
 from squire_pipelines.sensors.ticks import counted_ticks
 
 if TYPE_CHECKING:
@@ -23,36 +22,28 @@ if TYPE_CHECKING:
 
 @dg.sensor(
     name="settings",
-    job_name="send_alert",
     minimum_interval_seconds=intervals.SENSOR_INTERVAL_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Makes the repositories of changed settings known, and has people told of settings that are refused.",
+    description="Makes the repositories of changed settings known, and says when settings are refused.",
     tags={"squire/part": "settings"},
 )
 @counted_ticks("settings")
 def follow_settings(context: dg.SensorEvaluationContext, settings: SettingsParam) -> dg.SensorResult | dg.SkipReason:
-    """The cursor is a JSON list of the alerts that were sent."""
-    from squire_pipelines.observability.alerts import settings_alert
+    """Return the repositories that are new or gone; nothing is run."""
     from squire_pipelines.reloading.process_status import status_of
     from squire_pipelines.settings.restarts import Part
 
     in_force = followed_settings()
     _status_file(in_force).write(status_of(in_force, Part.SENSORS))
     partitions = partition_requests(context.instance, settings.repositories)
-    sent = sent_alerts(context)
-    state, alerts = in_force.state, []
+    state = in_force.state
+    reason = "the settings are in force"
     if (refusal := state.refusal) is not None:
-        alert = settings_alert(
-            refusal.reason, refused_version=refusal.version, version_in_force=state.version, since=refusal.since
-        )
-        alerts = [alert] if alert.key not in sent else []
-    requests, waiting = request_alerts(context, alerts, sent, again_after_s=settings.pipeline.redelivery_s)
-    for alert in alerts:
-        context.log.error(f"settings refused: {alert.reason}; the version {alert.version_in_force} holds")
-    reason = waiting or ("a refused file was told of" if refusal is not None else "the settings are in force")
+        reason = f"the settings' file is refused, and the version {state.version} holds: {refusal.reason}"
+        context.log.error(reason)
     if not partitions:
-        return dg.SensorResult(requests) if requests else dg.SkipReason(reason)
-    return dg.SensorResult(requests, skip_reason=None if requests else reason, dynamic_partitions_requests=partitions)
+        return dg.SkipReason(reason)
+    return dg.SensorResult(skip_reason=reason, dynamic_partitions_requests=partitions)
 
 
 @cache

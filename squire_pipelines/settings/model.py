@@ -130,6 +130,11 @@ class Settings(OverridableSections):
         providers = (resolve_provider(self.providers, name, None, self.gateway) for name in (None, *self.providers))
         return tuple(provider.secret for provider in providers if provider.cloud is None)
 
+    @property
+    def named_secrets(self) -> tuple[str, ...]:
+        """The names of all secrets that the settings name: the providers' keys, and what alerts are sent with."""
+        return (*self.provider_secrets, *self.alerts.secret_names)
+
     def agent_for(self, repository: str, choice: AgentChoice | None = None) -> AgentSettings:
         """Return an agent's settings for one repository: those of the chosen one, else of the one in `[agent]`.
 

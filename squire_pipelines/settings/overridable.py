@@ -9,11 +9,11 @@ from squire_pipelines import __version__
 from squire_pipelines.domain.authority import TrustRules
 from squire_pipelines.domain.budgets import BudgetLimits
 from squire_pipelines.sections.agents import AgentSettings, NamedAgents
+from squire_pipelines.sections.alerts import AlertSettings
 from squire_pipelines.sections.following import FollowSettings
 from squire_pipelines.sections.gateway import GatewaySettings
 from squire_pipelines.sections.observability import ObservabilitySettings
 from squire_pipelines.sections.operation import (
-    AlertSettings,
     BackupSettings,
     LoggingSettings,
     PipelineSettings,

@@ -55,6 +55,7 @@ def retention_from(settings: RetentionSettings) -> Retention:
         "plans": settings.plans_days,
         "model_calls": settings.model_calls_days,
         "budgets": settings.budgets_days,
+        "alerts": settings.alerts_days,
         "audit": settings.audit_days,
     }
     return Retention({table: timedelta(days=count) for table, count in days.items()})

@@ -36,6 +36,7 @@ TABLES = (
     "model_calls",
     "deliveries",
     "budgets",
+    "alerts",
     "audit",
 )
 """The tables that are copied from the ledger."""
@@ -79,6 +80,7 @@ METRICS = (
     "pull_request_lives",
     "merged_pull_requests",
     "trace",
+    "alert_history",
 )
 
 APPEND_ONLY: Mapping[str, str] = MappingProxyType(

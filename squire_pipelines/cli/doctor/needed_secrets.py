@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from squire_pipelines.cli.context import CliContext
 from squire_pipelines.cli.diagnosis import Diagnosis
-from squire_pipelines.secret_names import variables_of
+from squire_pipelines.secret_names import ALERT_WEBHOOK_KEY, variables_of
 
 
 def check_secrets(context: CliContext) -> Iterator[Diagnosis]:
@@ -17,8 +17,8 @@ def check_secrets(context: CliContext) -> Iterator[Diagnosis]:
     settings = context.settings
     used = {use.provider.secret for use in provider_uses(settings)}
     unused = "github-token" if settings.github.app_id else "github-app-key"
-    yield from check_places(settings.secret_sources, all_names(settings.provider_secrets))
-    for secret in secret_statuses(settings.secret_sources, settings.provider_secrets):
+    yield from check_places(settings.secret_sources, all_names(settings.named_secrets))
+    for secret in secret_statuses(settings.secret_sources, settings.named_secrets):
         name = secret.name
         if secret.is_broken:
             yield Diagnosis(name, "fail", secret.problem)
@@ -27,15 +27,18 @@ def check_secrets(context: CliContext) -> Iterator[Diagnosis]:
         elif name in settings.provider_secrets and name not in used:
             yield Diagnosis(name, "ok", "not set, and no model of its provider is set")
         elif name != unused:
-            why = _NEEDED_FOR.get(name, "the model that the settings name needs it")
+            default = "its target in alerts.apprise needs it" if name in settings.alerts.secret_names else _FOR_MODEL
+            why = _NEEDED_FOR.get(name, default)
             step = secret.problem or f"run `squire secrets set {name}`, or set {variables_of(name)[0]}"
             if is_demo(context.home):
                 step = DEMO_STEP
             yield Diagnosis(name, "warn", "missing", f"{step} ({why})")
 
 
+_FOR_MODEL = "the model that the settings name needs it"
 _NEEDED_FOR = {
     "github-token": "reading from GitHub and pushing to it need it, the demo does not",
     "github-app-key": "the GitHub App that the settings name needs it",
+    ALERT_WEBHOOK_KEY: "without it messages to alerts.webhook_url are not signed",
     "webhook-secret": "without it no delivery is accepted, and only the schedule makes Squire read the repositories",
 }

@@ -25,7 +25,7 @@ _URL_STEP = "leave it out of the URL, and write it into ~/.pgpass or the file th
 
 def check_plaintext(context: CliContext) -> Iterator[Diagnosis]:
     """Look for secrets that lie in the clear, and say how each is taken away."""
-    names = all_names(context.settings.provider_secrets)
+    names = all_names(context.settings.named_secrets)
     rows = [
         *judge_environment(names, os.environ, is_container=in_container()),
         *judge_settings_text(context.config_path, read_bounded(context.config_path)),

@@ -88,6 +88,13 @@ def check_webhook(context: CliContext) -> Iterator[Diagnosis]:
     yield from doctor_webhook.check_webhook(context)
 
 
+def check_alerts(context: CliContext) -> Iterator[Diagnosis]:
+    """Check that alerts have somewhere to go and arrive there."""
+    from squire_pipelines.cli.doctor import alerts as doctor_alerts  # noqa: PLC0415 - likewise
+
+    yield from doctor_alerts.check_alerts(context)
+
+
 def check_answers(context: CliContext) -> Iterator[Diagnosis]:
     """Check that each model answers in a given form."""
     from squire_pipelines.cli.doctor import model as doctor_model  # noqa: PLC0415 - pydantic-ai takes seconds to import
@@ -249,6 +256,13 @@ CHECKS: tuple[DoctorCheck, ...] = (
         "the line says whether the address, the secret or the receiver is to be corrected",
         check_webhook,
         timeout_s=60.0,
+    ),
+    DoctorCheck(
+        "alerts",
+        "Where the settings name targets of alerts: the endpoint that sends them is started, Apprise is installed "
+        "where it is needed, and no message waits for a target that does not take it. Nothing is sent.",
+        "`squire alerts test` sends a test to each target, and says why one does not take it",
+        check_alerts,
     ),
 )
 """In the order of the report; the first one runs before all others."""

@@ -8,10 +8,8 @@ import dagster as dg
 import pytest
 
 from squire_pipelines import definitions, tags
-from squire_pipelines.domain.budgets import BudgetLimits, Limit, Purpose
-from squire_pipelines.ledger import budgets, deliveries
+from squire_pipelines.ledger import deliveries
 from squire_pipelines.ledger.tables import metadata
-from squire_pipelines.sensors.alerts import budget_alerts
 from squire_pipelines.sensors.audit import seal_audit
 from squire_pipelines.sensors.dispatch import dispatch
 from squire_pipelines.sensors.history import history_follows_events
@@ -25,22 +23,15 @@ from squire_pipelines.sensors.webhooks import webhooks
 from tests.integration.sensors.test_dispatch import lost_attempt
 from tests.integration.sensors.test_outcomes import deliver, opened, pull_request, recently
 from tests.support.audit_trail import add_rows
-from tests.support.ledgers import TRACE, add_task, collect, issue
-from tests.support.pipeline import LEDGERLIB, QUIET, Pipeline
+from tests.support.ledgers import add_task, collect, issue
+from tests.support.pipeline import QUIET, Pipeline
 
-BUDGET = "[budgets.day]\nusd = 10\n"
 AT_ONCE = "[pipeline]\nredelivery_s = 0.000001\n"
 
 
 def have_outcomes(pipeline: Pipeline) -> None:
     opened(pipeline)
     deliver(pipeline, "d", pull_request("closed", merged=True, at=recently()))
-
-
-def have_budget_used_up(pipeline: Pipeline) -> None:
-    with pipeline.ledger.write() as tx:
-        limits = BudgetLimits(plan=Limit(usd=9.5))
-        budgets.reserve(tx, "plan:a", Purpose.PLAN, limits, repository=LEDGERLIB, trace_id=TRACE)
 
 
 def have_lost_attempt(pipeline: Pipeline) -> None:
@@ -83,7 +74,6 @@ READERS = (
     Case(reaper, have_lost_attempt, needs_engine=True),
     Case(recovery, have_lost_attempt),
     Case(outcomes, have_outcomes),
-    Case(budget_alerts, have_budget_used_up),
     Case(history_follows_events, have_task),
     Case(plan_follows_signals, have_signals),
     Case(warm_pool, have_warm_folder, needs_engine=True),
@@ -101,7 +91,7 @@ WRITERS = (
 @pytest.fixture
 def without_engine(quiet_pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{quiet_pipeline.home}/no-engine.sock")
-    quiet_pipeline.configure(BUDGET)
+    quiet_pipeline.configure()
     return quiet_pipeline
 
 
@@ -160,7 +150,7 @@ def test_a_run_that_failed_is_not_requested_again_in_a_hot_loop(without_engine: 
     tick = without_engine.sensor(case.sensor)
     assert tick.run_requests == []
     assert "failed" in (tick.skip_message or "")
-    without_engine.configure(BUDGET + AT_ONCE)
+    without_engine.configure(AT_ONCE)
     tick = without_engine.sensor(case.sensor)
     if case.needs_engine:
         assert "no container engine answers" in tick.skip_message  # it does not wait any more

@@ -28,7 +28,6 @@ SENSORS = {
     "recovery",
     "outcomes",
     "history_follows_events",
-    "budget_alerts",
     "warm_pool",
     "seal_audit",
     "settings",
@@ -47,7 +46,6 @@ JOBS = {
     "clean",
     "back_up",
     "tend_warm_pool",
-    "send_alert",
 }
 
 
@@ -143,9 +141,8 @@ def test_sensors_and_schedules_run_by_default_and_have_their_job(defs: dg.Defini
         "recovery": {"recover"},
         "outcomes": {"follow"},
         "history_follows_events": {"publish_history"},
-        "budget_alerts": {"send_alert"},
         "warm_pool": {"tend_warm_pool"},
-        "settings": {"send_alert"},
+        "settings": set(),  # likewise it makes repositories known
         "seal_audit": set(),  # it seals by itself
         "task_schedules": set(),  # likewise it makes tasks by itself
     }

@@ -26,6 +26,8 @@ def columns_of(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, s
 def test_every_table_of_the_ledger_is_published() -> None:
     about_archived_rows = {"archived_tasks", "archives"}  # rows that the warehouse still has
     shared = {
+        "alert_messages",
+        "alert_silences",
         "announcements",
         "audit_batches",
         "base_merges",
@@ -119,7 +121,7 @@ def test_no_column_has_a_name_that_must_be_quoted(created: duckdb.DuckDBPyConnec
 
 def test_rows_that_work_is_done_for_carry_a_trace(created: duckdb.DuckDBPyConnection) -> None:
     without = {table for table in schema.TABLES if "trace_id" not in columns_of(created, table)}
-    assert without == {"task_dependencies", "signals", "signal_episodes"}
+    assert without == {"task_dependencies", "signals", "signal_episodes", "alerts"}
 
 
 def test_every_table_view_and_column_has_a_comment(created: duckdb.DuckDBPyConnection) -> None:

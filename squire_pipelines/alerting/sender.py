@@ -1,0 +1,185 @@
+"""The outbox's other end: a thread that sends what is due, each target apart, so that none waits for another."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime
+from types import TracebackType
+from typing import Self
+
+from squire_pipelines.alerting.target import AlertTarget, targets_of
+from squire_pipelines.alerting.watch import BUSY_TIMEOUT_S, AlertWatch, DirectMessage, is_usable
+from squire_pipelines.errors import LedgerError, SquireError
+from squire_pipelines.ledger import alerts as alert_rows
+from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.metrics import families
+from squire_pipelines.metrics.counting import count
+from squire_pipelines.observability.logging import Component, get_logger
+from squire_pipelines.sections.alerts import MAX_TARGETS
+from squire_pipelines.settings.model import Settings
+
+CLAIM_S = 60.0
+"""Longer than any target may take: another process sends a message again whose sender has died."""
+
+LOOK_EVERY_S = 5.0
+_MAX_IN_ROW = 200
+_STOP_WITHIN_S = 2.0
+_DIRECT_TRIES = 5
+_log = get_logger(Component.ENDPOINT)
+
+
+class AlertSender:
+    """Sends what is in the outbox, from entering the block to its end.
+
+    Args:
+        settings: Gives the settings as they are now.
+        watch: Has what is sent without the ledger.
+        targets: Gives the targets of settings.
+        every_s: How often it is looked whether something is due, unless somebody calls `wake`.
+        claim_s: How long a message is this process's.
+        clock: Instead of the ledger's, for tests.
+    """
+
+    def __init__(
+        self,
+        settings: Callable[[], Settings],
+        watch: AlertWatch,
+        *,
+        targets: Callable[[Settings], tuple[AlertTarget, ...]] = targets_of,
+        every_s: float = LOOK_EVERY_S,
+        claim_s: float = CLAIM_S,
+        clock: Callable[[], datetime] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._watch = watch
+        self._targets = targets
+        self._every_s = every_s
+        self._claim_s = claim_s
+        self._clock = clock
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._pool = ThreadPoolExecutor(MAX_TARGETS + 1, thread_name_prefix="alert-target")
+        self._under_way: dict[str, Future[None]] = {}
+        self._thread = threading.Thread(target=self._run, name="alert-sender", daemon=True)
+        self._failing: set[str] = set()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._wake.set()
+        self._thread.join(timeout=_STOP_WITHIN_S)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def wake(self) -> None:
+        """Have it looked now whether something is due."""
+        self._wake.set()
+
+    def send_due(self) -> None:
+        """Begin to send to each target what is due, and return once nothing more is begun."""
+        settings = self._settings()
+        direct = self._watch.take_direct()
+        for target in self._targets(settings):
+            running = self._under_way.get(target.name)
+            if direct or running is None or running.done():
+                self._under_way[target.name] = self._pool.submit(self._serve, settings, target, direct)
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait until what was begun is over. Raises TimeoutError."""
+        for future in tuple(self._under_way.values()):
+            future.result(timeout=timeout_s)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self.send_due()
+                self.drop_old()
+            except Exception:  # noqa: BLE001 - the next look may do better, and nobody else sends
+                _log.exception("alerts could not be looked through")
+            self._wake.wait(self._every_s)
+            self._wake.clear()
+
+    def _serve(self, settings: Settings, target: AlertTarget, direct: tuple[DirectMessage, ...]) -> None:
+        try:
+            for one in direct:
+                self._send_direct(target, one)
+            self._send_stored(settings, target)
+        except LedgerError:
+            return  # the watch keeps what is new in memory meanwhile, and says so
+        except Exception:  # noqa: BLE001 - as above
+            _log.exception("alerts could not be sent", target=target.name)
+
+    def _send_direct(self, target: AlertTarget, one: DirectMessage) -> None:
+        for _ in range(_DIRECT_TRIES):
+            if self._try(target, one.id, lambda: target.send(one.id, one.message, False)) is None:  # noqa: FBT003 - the type's signature
+                return
+            if self._stop.wait(self._every_s):
+                return
+        count(families.ALERT_MESSAGES, target.kind, "dropped")
+
+    def _send_stored(self, settings: Settings, target: AlertTarget) -> None:
+        ledger = Ledger(settings.resolved_ledger_url, clock=self._clock, busy_timeout_s=BUSY_TIMEOUT_S)
+        try:
+            if not is_usable(ledger):
+                return
+            for _ in range(_MAX_IN_ROW):
+                if self._stop.is_set() or not self._send_next(ledger, target):
+                    return
+        finally:
+            ledger.close()
+
+    def _send_next(self, ledger: Ledger, target: AlertTarget) -> bool:
+        with ledger.read() as tx:
+            if not alert_rows.has_waiting(tx, target.name):
+                return False
+        with ledger.write() as tx:
+            claimed = alert_rows.claim(tx, target.name, self._claim_s)
+        if claimed is None:
+            return False
+        # Between here and the record a kill leaves the message claimed: it is sent again with the same id.
+        problem = self._try(target, claimed.id, lambda: target.send(claimed.id, claimed.message, claimed.is_repeated))
+        with ledger.write() as tx:
+            if problem is None:
+                alert_rows.record_sent(tx, claimed.id)
+            else:
+                alert_rows.record_failure(tx, claimed.id, problem)
+        return problem is None
+
+    def _try(self, target: AlertTarget, message_id: str, send: Callable[[], None]) -> str | None:
+        """Return why a message could not be sent; None where it was."""
+        try:
+            send()
+        except SquireError as error:
+            if target.name not in self._failing:
+                _log.error("an alert cannot be sent", target=target.name, reason=error.message, hint=error.hint)
+            self._failing.add(target.name)
+            count(families.ALERT_MESSAGES, target.kind, "failed")
+            return error.message
+        if target.name in self._failing:
+            _log.info("alerts are sent again", target=target.name)
+        self._failing.discard(target.name)
+        _log.info("an alert was sent", target=target.name, message=message_id)
+        count(families.ALERT_MESSAGES, target.kind, "sent")
+        return None
+
+    def drop_old(self) -> None:
+        """Drop what could not be delivered for as long as the settings keep it."""
+        settings = self._settings()
+        ledger = Ledger(settings.resolved_ledger_url, clock=self._clock, busy_timeout_s=BUSY_TIMEOUT_S)
+        try:
+            if not is_usable(ledger):
+                return
+            with ledger.read() as tx:
+                is_due = alert_rows.has_old(tx, settings.alerts.keep)
+            if is_due:
+                with ledger.write() as tx:
+                    dropped = alert_rows.drop_old(tx, settings.alerts.keep)
+                _log.error("alerts were dropped that could not be delivered for long", messages=dropped)
+        except LedgerError:
+            return  # they are dropped once it answers
+        finally:
+            ledger.close()

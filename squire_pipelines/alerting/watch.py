@@ -1,0 +1,224 @@
+"""From each look at the conditions to what is recorded about alerts: in the ledger, or in memory while it is away."""
+
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from squire_pipelines.domain.alert_rules import Assessment, assess_conditions, assess_work
+from squire_pipelines.domain.alert_steps import AlertState, AlertStep, Silence, next_step
+from squire_pipelines.domain.alert_texts import AlertMessage, message_of
+from squire_pipelines.domain.conditions import Condition
+from squire_pipelines.domain.identity import new_id
+from squire_pipelines.errors import LedgerError
+from squire_pipelines.execution.repository_settings import repository_settings
+from squire_pipelines.ledger import HEAD_REVISION, alert_facts
+from squire_pipelines.ledger import alerts as alert_rows
+from squire_pipelines.ledger.alerts import QueueBounds
+from squire_pipelines.ledger.store import Ledger, Transaction, utc_now
+from squire_pipelines.observability.logging import Component, get_logger
+from squire_pipelines.secrets.redact import process_redactor
+from squire_pipelines.settings.model import Settings
+
+FACTS_EVERY_S = 20.0
+"""How often the ledger's facts are read; conditions are there anyway."""
+
+BUSY_TIMEOUT_S = 3.0
+MAX_IN_MEMORY = 20
+_MAX_SUBJECT_NAME = 60
+_OF_OTHERS = frozenset({"reason", "hint", "subject", "key"})
+_log = get_logger(Component.ENDPOINT)
+
+
+@dataclass(frozen=True, slots=True)
+class DirectMessage:
+    """A message that is sent without the ledger, since there is none that takes it."""
+
+    id: str
+    message: AlertMessage
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What is known of alerts without the ledger: as it was read last, and what has changed since."""
+
+    states: dict[str, AlertState] = field(default_factory=dict)
+    silences: tuple[Silence, ...] = ()
+    changed: dict[str, AlertState] = field(default_factory=dict)
+
+
+class AlertWatch:
+    """Records what becomes of the alerts at each look. Use it in one thread.
+
+    Args:
+        settings: Gives the settings as they are now.
+        machine: The name by which this machine's conditions are known.
+        clock: Instead of the ledger's and this machine's, for tests.
+        monotonic: Seconds.
+    """
+
+    def __init__(
+        self,
+        settings: Callable[[], Settings],
+        *,
+        machine: str | None = None,
+        clock: Callable[[], datetime] | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._machine = (machine or socket.gethostname())[:_MAX_SUBJECT_NAME]
+        self._clock = clock
+        self._now = clock or utc_now
+        self._monotonic = monotonic
+        self._memory = _Memory()
+        self._work = Assessment()
+        self._work_due = 0.0
+        self._direct: deque[DirectMessage] = deque(maxlen=MAX_IN_MEMORY)
+        self._direct_lock = threading.Lock()
+        self._is_away = False
+
+    def look(self, conditions: Sequence[Condition]) -> None:
+        """Record what becomes of the alerts by these conditions."""
+        settings = self._settings()
+        seen = assess_conditions(conditions, self._machine, now=self._now())
+        try:
+            is_recorded = self._look_with_ledger(settings, seen)
+        except LedgerError as error:
+            if not self._is_away:
+                _log.error("alerts are kept in memory: the ledger does not take them", reason=error.message)
+            self._is_away = True
+            self._look_without_ledger(settings, seen)
+        else:
+            if is_recorded and self._is_away:
+                _log.info("alerts are kept in the ledger again")
+            self._is_away = self._is_away and not is_recorded
+
+    def add_direct(self, message: DirectMessage) -> None:
+        """Have a message sent without the ledger; of more than 20 that wait the oldest is left out."""
+        with self._direct_lock:
+            self._direct.append(message)
+
+    def take_direct(self) -> tuple[DirectMessage, ...]:
+        """Return the messages that are to be sent without the ledger, once each."""
+        with self._direct_lock:
+            messages = tuple(self._direct)
+            self._direct.clear()
+        return messages
+
+    def _look_with_ledger(self, settings: Settings, seen: Assessment) -> bool:
+        """Record it in the ledger; False where there is none yet, which is then done in memory."""
+        ledger = Ledger(settings.resolved_ledger_url, clock=self._clock, busy_timeout_s=BUSY_TIMEOUT_S)
+        try:
+            if not is_usable(ledger):
+                self._look_without_ledger(settings, seen)
+                return False
+            assessment = seen | self._assess_work(ledger, settings)
+            with ledger.read() as tx:
+                step = self._step(tx, settings, assessment)
+                self._memory.states = {state.key: state for state in alert_rows.open_alerts(tx)} | self._memory.changed
+            if step.changed or self._memory.changed:
+                self._record(ledger, settings, assessment)
+        finally:
+            ledger.close()
+        return True
+
+    def _record(self, ledger: Ledger, settings: Settings, assessment: Assessment) -> None:
+        bounds = QueueBounds(settings.alerts.max_queued, settings.alerts.keep)
+        targets = target_names(settings)
+        changed = tuple(self._memory.changed.values())
+        with ledger.write() as tx:
+            tx.exclusive(alert_rows.LOCK)
+            # What was sent while the ledger was away was sent: it is recorded, not sent again.
+            alert_rows.record_step(tx, AlertStep(changed), None, targets, bounds)
+            step = self._step(tx, settings, assessment, has_recorded=True)
+            message = _redacted(message_of(step.notices, now=tx.now)) if step.notices else None
+            alert_rows.record_step(tx, step, message, targets, bounds)
+            states = {state.key: state for state in alert_rows.open_alerts(tx)}
+        # From what was committed, not read anew: a ledger that goes away now must not have this sent again.
+        self._memory.states = states
+        self._memory.changed.clear()
+        _log_notices(step)
+
+    def _step(
+        self, tx: Transaction, settings: Settings, assessment: Assessment, *, has_recorded: bool = False
+    ) -> AlertStep:
+        states = {state.key: state for state in alert_rows.open_alerts(tx)}
+        if not has_recorded:
+            states |= self._memory.changed
+        self._memory.silences = alert_rows.silences(tx)
+        return next_step(
+            [state for state in states.values() if state.ended_at is None],
+            assessment,
+            self._memory.silences,
+            settings.alerts.policies,
+            now=tx.now,
+            new_id=lambda: new_id("al", tx.now),
+        )
+
+    def _assess_work(self, ledger: Ledger, settings: Settings) -> Assessment:
+        if self._monotonic() < self._work_due:
+            return self._work
+        own = repository_settings(ledger, settings)
+        began = self._monotonic()
+        with ledger.read() as tx:
+            facts = alert_facts.read_work(
+                tx, settings.budgets, own.of_all.budgets_for, own.queue_rules_of, settings.repositories
+            )
+        self._work = assess_work(facts, settings.alerts.policies, budget_share=settings.alerts.budget_share)
+        took_s = self._monotonic() - began
+        self._work_due = began + max(FACTS_EVERY_S, 50 * took_s)  # at most a fiftieth of the time
+        return self._work
+
+    def _look_without_ledger(self, settings: Settings, seen: Assessment) -> None:
+        now = self._now()
+        memory = self._memory
+        step = next_step(
+            list(memory.states.values()),
+            seen,
+            memory.silences,
+            settings.alerts.policies,
+            now=now,
+            new_id=lambda: new_id("al", now),
+        )
+        for state in step.changed:
+            memory.changed[state.key] = state
+            memory.states[state.key] = state
+        for state in [state for state in memory.states.values() if state.ended_at is not None]:
+            del memory.states[state.key]
+        if step.notices:
+            message = _redacted(message_of(step.notices, now=now))
+            self.add_direct(DirectMessage(new_id("msg_", now), message))
+            _log_notices(step)
+
+
+def is_usable(ledger: Ledger) -> bool:
+    """Return whether the ledger is there with this version's tables. Raises LedgerError where it does not answer."""
+    if ledger.is_sqlite and not ledger.path.exists():
+        return False
+    return ledger.revision() == HEAD_REVISION
+
+
+def target_names(settings: Settings) -> tuple[str, ...]:
+    """Return the names of the targets that the settings have."""
+    webhook = ("webhook",) if settings.alerts.webhook_url else ()
+    return (*webhook, *settings.alerts.apprise)
+
+
+def _redacted(message: AlertMessage) -> AlertMessage:
+    redact = process_redactor().redact
+    alerts = tuple(
+        {name: redact(value) if name in _OF_OTHERS else value for name, value in alert.items()}
+        for alert in message.alerts
+    )
+    return replace(message, title=redact(message.title), body=redact(message.body), alerts=alerts)
+
+
+def _log_notices(step: AlertStep) -> None:
+    redact = process_redactor().redact
+    for notice in step.notices:
+        state = notice.state
+        values = {"kind": notice.kind.value, "severity": state.severity.value, "reason": redact(state.reason)}
+        _log.warning("alert", rule=state.rule, subject=state.subject, **values)

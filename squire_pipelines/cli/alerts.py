@@ -1,0 +1,192 @@
+"""`squire alerts`: what is wrong now, whether its messages arrive, and what is not to be sent for a while."""
+
+import re
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+import click
+
+from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_option, table_of, with_context
+from squire_pipelines.cli.lazy import LazyGroup
+from squire_pipelines.cli.person import actor
+from squire_pipelines.cli.text import age, instant
+from squire_pipelines.domain.alert_rules import AlertRule
+from squire_pipelines.domain.alert_steps import ALL_ALERTS, AlertState, Silence
+from squire_pipelines.domain.alert_texts import test_message
+from squire_pipelines.domain.identity import new_id, new_trace_id
+from squire_pipelines.domain.moments import parse_moment
+from squire_pipelines.errors import ConfigError, ExitCode, SquireError
+from squire_pipelines.ledger import alerts as alert_rows
+from squire_pipelines.ledger.store import utc_now
+from squire_pipelines.terminal.output import write_line
+
+_MAX_ENDED = 50
+_LONGEST = timedelta(days=365)
+_DURATION = re.compile(r"(\d{1,5})\s?(min|m|h|d)")
+_UNITS = {"min": "minutes", "m": "minutes", "h": "hours", "d": "days"}
+
+alerts = LazyGroup(name="alerts", help="Show what is wrong, test who is told, and silence alerts until an end.")
+
+
+@alerts.command("list", examples=("squire alerts list", "squire alerts list --ended", "squire alerts list --json"))
+@click.option("--ended", "with_ended", is_flag=True, help=f"Also list the newest {_MAX_ENDED} that are over.")
+@json_option
+@with_context
+def list_alerts(context: CliContext, *, with_ended: bool, as_json: bool) -> None:
+    """List the alerts that are firing, what is silenced, and how the messages to each target stand."""
+    with context.ledger.read() as tx:
+        states = alert_rows.open_alerts(tx)
+        ended = alert_rows.ended_alerts(tx, limit=_MAX_ENDED) if with_ended else ()
+        silences = alert_rows.silences(tx)
+        queues = alert_rows.target_queues(tx)
+        now = tx.now
+    if as_json:
+        documents = [_document(state, silences, now) for state in (*states, *ended)]
+        emit_json({"alerts": documents, "silences": [asdict(one) for one in silences], "targets": queues})
+        return
+    _write_alerts(context, (*states, *ended), silences, now)
+    for silence in silences:
+        reason = f" ({silence.reason})" if silence.reason else ""
+        write_line(f"{silence.id}: {silence.match} is silenced until {instant(silence.until)}{reason}")
+    for queue in queues:
+        sent = f", the last one {age(queue.last_sent_at, now)} ago" if queue.last_sent_at else ""
+        write_line(f"{queue.target}: {queue.sent} sent{sent}; {queue.waiting} wait; {queue.dropped} dropped")
+        if queue.error:
+            write_line(f"  the newest try failed: {queue.error}")
+    names = _target_names(context)
+    if not names:
+        write_line("Nobody is told: set alerts.webhook_url or alerts.apprise, see docs/guide/alerts.md.")
+
+
+def _write_alerts(
+    context: CliContext, states: tuple[AlertState, ...], silences: tuple[Silence, ...], now: datetime
+) -> None:
+    if not states:
+        write_line("Nothing is wrong.")
+        return
+    columns: Columns = {
+        "alert": "key",
+        "severity": "severity",
+        "for": lambda state: age(state.began_at, state.ended_at or now),
+        "state": lambda state: _words(state, silences, now),
+        "reason": "reason",
+        "what to do": "hint",
+    }
+    context.console.print(table_of(states, columns))
+
+
+def _words(state: AlertState, silences: tuple[Silence, ...], now: datetime) -> str:
+    if state.ended_at is not None:
+        return "over"
+    if any(silence.covers(state.rule, state.key, now) for silence in silences):
+        return "silenced"
+    return f"sent {state.notifications} times" if state.notifications else "not sent yet"
+
+
+def _document(state: AlertState, silences: tuple[Silence, ...], now: datetime) -> dict[str, Any]:
+    return {**asdict(state), "silenced": any(silence.covers(state.rule, state.key, now) for silence in silences)}
+
+
+def _target_names(context: CliContext) -> tuple[str, ...]:
+    settings = context.settings.alerts
+    return (*(("webhook",) if settings.webhook_url else ()), *settings.apprise)
+
+
+@alerts.command("test", examples=("squire alerts test", "squire alerts test ops", "squire alerts test --json"))
+@click.argument("names", metavar="[TARGET]...", nargs=-1)
+@json_option
+@with_context
+def test_targets(context: CliContext, names: tuple[str, ...], *, as_json: bool) -> None:
+    """Send a test to each target, or to those that are named, and say how that went. It is not kept in the ledger."""
+    from squire_pipelines.alerting.target import targets_of  # noqa: PLC0415 - httpx, for this command alone
+
+    targets = {target.name: target for target in targets_of(context.settings)}
+    if not targets:
+        raise ConfigError("the settings name no target", hint="set alerts.webhook_url, or alerts.apprise")
+    if unknown := [name for name in names if name not in targets]:
+        raise ConfigError(f"there is no target {unknown[0]}", hint=f"targets are {', '.join(targets)}")
+    results: list[dict[str, str | None]] = []
+    for name in names or tuple(targets):
+        now = utc_now()
+        problem: SquireError | None = None
+        try:
+            targets[name].send(new_id("msg_", now), test_message(name, now), False)  # noqa: FBT003 - the type's signature
+        except SquireError as error:
+            problem = error
+        results.append(
+            {
+                "target": name,
+                "problem": problem.message if problem else None,
+                "hint": problem.hint if problem else None,
+            }
+        )
+    if as_json:
+        emit_json(results)
+    else:
+        for result in results:
+            write_line(f"{result['target']}: {result['problem'] or 'took the test'}")
+            if result["hint"]:
+                write_line(f"  {result['hint']}")
+    if any(result["problem"] for result in results):
+        raise SystemExit(ExitCode.FAILED)
+
+
+@alerts.command(
+    "silence",
+    examples=(
+        "squire alerts silence engine_lost --for 2h --reason 'new host'",
+        "squire alerts silence 'task_failures:owner/name' --until 2030-01-31T18:00:00Z",
+        "squire alerts silence '*' --for 30min",
+    ),
+)
+@click.argument("match", metavar="RULE|ALERT|*")
+@click.option("--for", "duration", metavar="TIME", help="How long: 30min, 2h, 3d.")
+@click.option("--until", metavar="TIME", help="Until when, as ISO 8601 has it, with a time zone.")
+@click.option("--reason", default="", help="Why, for others who see it.")
+@with_context
+def silence_alerts(context: CliContext, match: str, duration: str | None, until: str | None, reason: str) -> None:
+    """Keep alerts from being sent until an end. What still fires then is sent; they are listed meanwhile.
+
+    ALERT is a key as `squire alerts list` shows it. The recovery of what was sent before is sent all the same.
+    """
+    rule = match.partition(":")[0]
+    if match != ALL_ALERTS and rule not in set(AlertRule):
+        raise click.UsageError(f"there is no rule {rule!r}: name one of {', '.join(AlertRule)}, or '*' for all")
+    end = _end(duration, until, utc_now())
+    trace_id = new_trace_id()
+    with context.ledger.write() as tx:
+        silence = alert_rows.add_silence(tx, match, until=end, reason=reason[:500], actor=actor(), trace_id=trace_id)
+    write_line(f"{silence.id}: {match} is silenced until {instant(end)}")
+
+
+@alerts.command(
+    "unsilence", examples=("squire alerts unsilence engine_lost", "squire alerts unsilence si0m1e2x3a4m5p6l")
+)
+@click.argument("names", metavar="SILENCE|RULE|ALERT...", nargs=-1, required=True)
+@with_context
+def unsilence(context: CliContext, names: tuple[str, ...]) -> None:
+    """End silences now: by their ids, or all of a rule or an alert as they were given."""
+    with context.ledger.write() as tx:
+        ended = alert_rows.end_silences(tx, names, actor=actor(), trace_id=new_trace_id())
+    for silence in ended:
+        write_line(f"{silence.id}: {silence.match} is sent again")
+
+
+def _end(duration: str | None, until: str | None, now: datetime) -> datetime:
+    """Return when a silence ends. Raises UsageError unless one of the two says a moment within a year."""
+    if (duration is None) == (until is None):
+        raise click.UsageError("a silence has an end: give --for or --until")
+    if duration is not None:
+        match = _DURATION.fullmatch(duration.strip())
+        if match is None:
+            raise click.UsageError(f"--for {duration!r} is no time: write 30min, 2h or 3d")
+        end = now + timedelta(**{_UNITS[match[2]]: int(match[1])})
+    else:
+        try:
+            end = parse_moment(until)
+        except ValueError as error:
+            raise click.UsageError(f"--until {until!r} {error}") from error
+    if not now < end <= now + _LONGEST:
+        raise click.UsageError("a silence ends in the future, and within a year")
+    return end

@@ -1,0 +1,42 @@
+"""The check of alerts: whether anybody is told, and whether messages arrive. Nothing is sent."""
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+
+from squire_pipelines.cli.context import CliContext
+from squire_pipelines.cli.diagnosis import Diagnosis
+from squire_pipelines.ledger import alerts as alert_rows
+
+_GUIDE = "docs/guide/alerts.md"
+
+
+def check_alerts(context: CliContext) -> Iterator[Diagnosis]:
+    """Check that alerts have somewhere to go and arrive there."""
+    settings = context.settings
+    names = (*(("webhook",) if settings.alerts.webhook_url else ()), *settings.alerts.apprise)
+    if not names:
+        step = f"set alerts.webhook_url or alerts.apprise, see {_GUIDE}"
+        yield Diagnosis("alerts", "ok", f"nobody is told what goes wrong: {step}")
+        return
+    if not settings.observability.enabled:
+        step = "set observability.enabled = true, or run `squire metrics serve`"
+        yield Diagnosis(
+            "alerts", "warn", "the operator's endpoint sends them, and `squire dev` does not start it", step
+        )
+        return
+    if settings.alerts.apprise and find_spec("apprise") is None:
+        yield Diagnosis("alerts", "fail", "Apprise is not installed", "install squire-pipelines[alerts]")
+        return
+    failing = _failing(context)
+    for target, error in failing.items():
+        yield Diagnosis("alerts", "warn", f"messages to {target} wait: {error}", f"`squire alerts test {target}`")
+    if not failing:
+        yield Diagnosis("alerts", "ok", f"go to {', '.join(names)}; `squire alerts test` tries it")
+
+
+def _failing(context: CliContext) -> dict[str, str]:
+    """Return the targets whose newest try failed, with the reason."""
+    if not context.has_ledger:
+        return {}
+    with context.ledger.read() as tx:
+        return {queue.target: queue.error for queue in alert_rows.target_queues(tx) if queue.error}

@@ -1,0 +1,115 @@
+"""Reads what alerts follow from beside conditions: failures in a row, crashes, budgets, breakers, lost deliveries."""
+
+from collections import Counter
+from collections.abc import Callable, Collection
+from datetime import datetime
+
+from sqlalchemy import func, select
+
+from squire_pipelines.domain.alert_rules import (
+    CRASHES_WITHIN,
+    BudgetFacts,
+    FailureRun,
+    TrippedFacts,
+    WorkFacts,
+)
+from squire_pipelines.domain.budgets import BudgetLimits, renewed_at
+from squire_pipelines.domain.endings import CRASHES, Cause
+from squire_pipelines.domain.queue_rules import QueueRules
+from squire_pipelines.domain.tasks import TaskStatus
+from squire_pipelines.ledger.breakers import held_tasks
+from squire_pipelines.ledger.budgets import LimitsOf, levels
+from squire_pipelines.ledger.deliveries import NOT_COLLECTED
+from squire_pipelines.ledger.store import Transaction
+from squire_pipelines.ledger.tables import attempts, deliveries, tasks
+
+_NEWEST_TASKS = 500
+
+
+def read_work(
+    tx: Transaction,
+    limits: BudgetLimits,
+    limits_of: LimitsOf,
+    rules_of: Callable[[str], QueueRules],
+    repositories: Collection[str],
+) -> WorkFacts:
+    """Return what the ledger says of work now.
+
+    Args:
+        tx: Reads.
+        limits: The budgets of all together.
+        limits_of: Gives those of one repository.
+        rules_of: Gives what its ready tasks wait for.
+        repositories: All of the settings.
+    """
+    crashed = _crashed_tasks(tx)
+    return WorkFacts(
+        failures=_failures(tx, repositories),
+        crashes=len(crashed),
+        crashed_task=crashed[0] if crashed else "",
+        budgets=_budgets(tx, limits, limits_of, repositories),
+        breakers=_breakers(tx, rules_of),
+        lost_deliveries=_lost_deliveries(tx),
+    )
+
+
+def _failures(tx: Transaction, repositories: Collection[str]) -> tuple[FailureRun, ...]:
+    row = tasks.c
+    query = select(row.repository, row.status, row.id, row.cause).where(row.ended_at.is_not(None))
+    newest = tx.execute(query.order_by(row.ended_at.desc(), row.id.desc()).limit(_NEWEST_TASKS)).all()
+    counts: Counter[str] = Counter()
+    first: dict[str, tuple[str, str]] = {}
+    over: set[str] = set()
+    for task in newest:
+        if task.repository in over or task.status == TaskStatus.CANCELLED:
+            continue
+        if task.status != TaskStatus.FAILED:
+            over.add(task.repository)
+            continue
+        counts[task.repository] += 1
+        first.setdefault(task.repository, (task.id, task.cause or "no cause"))
+    known = set(repositories)
+    return tuple(
+        FailureRun(repository, count, *first[repository]) for repository, count in counts.items() if repository in known
+    )
+
+
+def _crashed_tasks(tx: Transaction) -> list[str]:
+    row, causes = attempts.c, (*CRASHES, Cause.OUT_OF_MEMORY)
+    query = select(row.task_id).where(
+        row.ended_at >= tx.now - CRASHES_WITHIN, row.cause.in_(causes), row.agent_started_at.is_not(None)
+    )
+    return list(tx.execute(query.order_by(row.ended_at.desc()).limit(_NEWEST_TASKS)).scalars())
+
+
+def _budgets(
+    tx: Transaction, limits: BudgetLimits, limits_of: LimitsOf, repositories: Collection[str]
+) -> tuple[BudgetFacts, ...]:
+    return tuple(
+        BudgetFacts(
+            level.scope.value,
+            level.repository,
+            level.share,
+            level.is_used_up,
+            _day(renewed_at(level.scope, level.since)),
+        )
+        for level in levels(tx, limits, limits_of, repositories)
+    )
+
+
+def _day(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d}" if moment is not None else ""
+
+
+def _breakers(tx: Transaction, rules_of: Callable[[str], QueueRules]) -> tuple[TrippedFacts, ...]:
+    by_scope: dict[str, TrippedFacts] = {}
+    for task_id, trip in held_tasks(tx, rules_of).items():
+        count = by_scope[trip.scope].count if trip.scope in by_scope else 0
+        by_scope[trip.scope] = TrippedFacts(trip.scope.value, count + 1, task_id, str(trip))
+    return tuple(by_scope.values())
+
+
+def _lost_deliveries(tx: Transaction) -> int:
+    row = deliveries.c
+    query = select(func.count()).where(row.collected_at >= tx.now - CRASHES_WITHIN, row.error.startswith(NOT_COLLECTED))
+    return int(tx.execute(query).scalar_one())

@@ -1,0 +1,277 @@
+"""Alerts and their outbox: what changes is recorded together with the messages about it, in one transaction.
+
+Rules are `domain.alert_steps`'; whoever sends the messages is in `alerting`.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, and_, delete, func, insert, or_, select, update
+
+from squire_pipelines.domain.alert_rules import Severity
+from squire_pipelines.domain.alert_steps import AlertState, AlertStep, Silence
+from squire_pipelines.domain.alert_texts import MAX_LISTED, AlertMessage, dropped_message
+from squire_pipelines.domain.identity import new_id
+from squire_pipelines.errors import NotFoundError
+from squire_pipelines.ledger.audit import record_audit
+from squire_pipelines.ledger.store import Transaction
+from squire_pipelines.ledger.tables import alert_messages, alert_silences, alerts
+
+LOCK = "alerts"
+_FIRST_WAIT_S = 5.0
+_LONGEST_WAIT_S = 300.0
+_MAX_WAITS = 10
+_MAX_OPEN = 1000
+_COLUMNS = tuple(AlertState.__slots__)
+_OPEN_MESSAGE = ("queued", "sending")
+
+
+@dataclass(frozen=True, slots=True)
+class QueueBounds:
+    """What of the messages to one target is kept while it is away: so many, for so long; the oldest go first."""
+
+    most: int = 100
+    keep: timedelta = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedMessage:
+    """A message that this process is to send now.
+
+    Args:
+        id: Of the message, which each try has.
+        message: What it says.
+        created_at: When it was made.
+        is_repeated: Whether a try before was cut off, so that nobody knows whether it has arrived.
+    """
+
+    id: str
+    message: AlertMessage
+    created_at: datetime
+    is_repeated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TargetQueue:
+    """How the messages to one target stand; `error` says why the newest try failed, and None when it did not."""
+
+    target: str
+    waiting: int
+    sent: int
+    dropped: int
+    last_sent_at: datetime | None
+    error: str | None
+
+
+# ── Alerts ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def open_alerts(tx: Transaction) -> tuple[AlertState, ...]:
+    """Return the alerts that are not over, the oldest first."""
+    query = select(alerts).where(alerts.c.ended_at.is_(None)).order_by(alerts.c.began_at, alerts.c.id).limit(_MAX_OPEN)
+    return tuple(_state(row) for row in tx.execute(query))
+
+
+def ended_alerts(tx: Transaction, *, limit: int) -> tuple[AlertState, ...]:
+    """Return the alerts that are over, the newest first."""
+    query = select(alerts).where(alerts.c.ended_at.is_not(None))
+    return tuple(_state(row) for row in tx.execute(query.order_by(alerts.c.ended_at.desc()).limit(limit)))
+
+
+def _state(row: Row[*tuple[Any, ...]]) -> AlertState:
+    values = {name: getattr(row, name) for name in _COLUMNS}
+    worst = values["notified_severity"]
+    values |= {"severity": Severity(row.severity), "notified_severity": Severity(worst) if worst else None}
+    return AlertState(**values)
+
+
+def record_step(
+    tx: Transaction, step: AlertStep, message: AlertMessage | None, targets: Collection[str], bounds: QueueBounds
+) -> None:
+    """Record what became of the alerts, and put the message about it into the outbox, once for each target."""
+    known = set(tx.execute(select(alerts.c.id).where(alerts.c.id.in_([state.id for state in step.changed]))).scalars())
+    for state in step.changed:
+        values = {name: getattr(state, name) for name in _COLUMNS} | {"updated_at": tx.now}
+        if state.id in known:
+            tx.execute(update(alerts).where(alerts.c.id == state.id).values(**values))
+        else:
+            tx.execute(insert(alerts).values(**values))
+    if message is not None:
+        for target in targets:
+            _queue(tx, target, message)
+            _drop_beyond(tx, target, bounds.most)
+
+
+# ── The outbox ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _queue(tx: Transaction, target: str, message: AlertMessage) -> None:
+    values = {"state": "queued", "tries": 0, "again_at": tx.now, "is_drop_reported": False}
+    times = {"created_at": tx.now, "updated_at": tx.now}
+    row = insert(alert_messages).values(
+        id=new_id("msg_", tx.now), target=target, content=message.as_json(), **values, **times
+    )
+    tx.execute(row)
+
+
+def _drop(tx: Transaction, condition: ColumnElement[bool]) -> int:
+    values = {"state": "dropped", "ended_at": tx.now, "updated_at": tx.now}
+    return tx.execute(
+        update(alert_messages).where(alert_messages.c.state == "queued", condition).values(**values)
+    ).rowcount
+
+
+def _drop_beyond(tx: Transaction, target: str, most: int) -> None:
+    row = alert_messages.c
+    newest = select(row.id).where(row.target == target, row.state == "queued")
+    kept = tx.execute(newest.order_by(row.created_at.desc(), row.id.desc()).limit(most)).scalars().all()
+    if len(kept) == most:
+        _drop(tx, and_(row.target == target, row.id.not_in(kept)))
+
+
+def drop_old(tx: Transaction, keep: timedelta) -> int:
+    """Drop the messages that could not be delivered for so long; return how many. Their target gets to know it."""
+    return _drop(tx, alert_messages.c.created_at < tx.now - keep)
+
+
+def has_old(tx: Transaction, keep: timedelta) -> bool:
+    """Return whether `drop_old` would drop something."""
+    row = alert_messages.c
+    query = select(row.id).where(row.state == "queued", row.created_at < tx.now - keep).limit(1)
+    return tx.execute(query).scalar_one_or_none() is not None
+
+
+def has_waiting(tx: Transaction, target: str) -> bool:
+    """Return whether a message to a target is due; `claim` says which, and waits for older ones."""
+    row = alert_messages.c
+    is_due = or_(
+        and_(row.state == "queued", row.again_at <= tx.now), and_(row.state == "sending", row.claim_until <= tx.now)
+    )
+    return tx.execute(select(row.id).where(row.target == target, is_due).limit(1)).scalar_one_or_none() is not None
+
+
+def claim(tx: Transaction, target: str, claim_s: float) -> ClaimedMessage | None:
+    """Return the oldest message to a target, which no other process sends within `claim_s`; None when none is due.
+
+    The order is kept: while the oldest waits for its next try, or is being sent, no newer one is.
+    """
+    tx.exclusive(LOCK)
+    row = alert_messages.c
+    query = select(alert_messages).where(row.target == target, row.state.in_(_OPEN_MESSAGE))
+    oldest = tx.execute(query.order_by(row.created_at, row.id).limit(1)).one_or_none()
+    if oldest is None:
+        return None
+    is_cut_off = oldest.state == "sending"
+    if (oldest.claim_until if is_cut_off else oldest.again_at) > tx.now:
+        return None
+    values = {"state": "sending", "claim_until": tx.now + timedelta(seconds=claim_s), "updated_at": tx.now}
+    tx.execute(update(alert_messages).where(row.id == oldest.id).values(tries=oldest.tries + 1, **values))
+    return ClaimedMessage(oldest.id, AlertMessage.from_json(oldest.content), oldest.created_at, is_cut_off)
+
+
+def record_sent(tx: Transaction, message_id: str) -> None:
+    """Record that a message was taken. What its target has not got before is now put into a message to it."""
+    row = alert_messages.c
+    values = {"state": "sent", "claim_until": None, "error": None, "ended_at": tx.now, "updated_at": tx.now}
+    tx.execute(update(alert_messages).where(row.id == message_id, row.state == "sending").values(**values))
+    target = select(row.target).where(row.id == message_id).scalar_subquery()
+    missed = and_(row.target == target, row.state == "dropped", row.is_drop_reported.is_(False))
+    count, first, last = tx.execute(
+        select(func.count(), func.min(row.created_at), func.max(row.created_at)).where(missed)
+    ).one()
+    if not count:
+        return
+    newest = tx.execute(select(row.content).where(missed).order_by(row.created_at.desc()).limit(MAX_LISTED)).scalars()
+    titles = [content["title"] for content in newest]
+    name = tx.execute(select(row.target).where(row.id == message_id)).scalar_one()
+    _queue(tx, name, dropped_message(count, first, last, titles))
+    tx.execute(update(alert_messages).where(missed).values(is_drop_reported=True, updated_at=tx.now))
+
+
+def record_failure(tx: Transaction, message_id: str, error: str) -> None:
+    """Record that a message was not taken, and when it is sent again: after growing waits, at most five minutes."""
+    row = alert_messages.c
+    tries = tx.execute(select(row.tries).where(row.id == message_id)).scalar_one()
+    wait_s = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2 ** min(tries - 1, _MAX_WAITS))
+    values = {"state": "queued", "claim_until": None, "error": error, "updated_at": tx.now}
+    again = {"again_at": tx.now + timedelta(seconds=wait_s)}
+    tx.execute(update(alert_messages).where(row.id == message_id, row.state == "sending").values(**values, **again))
+
+
+def target_queues(tx: Transaction) -> tuple[TargetQueue, ...]:
+    """Return how the messages to each target stand, of those that are still kept."""
+    row = alert_messages.c
+    counts: dict[str, dict[str, int]] = {}
+    for target, state, count in tx.execute(
+        select(row.target, row.state, func.count()).group_by(row.target, row.state).order_by(row.target)
+    ):
+        counts.setdefault(target, {})[state] = count
+    last_sent = func.max(row.ended_at, type_=row.ended_at.type)
+    sent = tx.execute(select(row.target, last_sent).where(row.state == "sent").group_by(row.target))
+    sent_at = {line.target: line[1] for line in sent}
+    return tuple(
+        TargetQueue(
+            target,
+            sum(states.get(state, 0) for state in _OPEN_MESSAGE),
+            states.get("sent", 0),
+            states.get("dropped", 0),
+            sent_at.get(target),
+            _last_error(tx, target),
+        )
+        for target, states in counts.items()
+    )
+
+
+def _last_error(tx: Transaction, target: str) -> str | None:
+    row = alert_messages.c
+    query = select(row.error).where(row.target == target, row.state.in_(_OPEN_MESSAGE), row.error.is_not(None))
+    return tx.execute(query.order_by(row.updated_at.desc()).limit(1)).scalar_one_or_none()
+
+
+def forget(tx: Transaction, keep: timedelta) -> int:
+    """Delete messages that were sent or dropped so long ago, and silences that ended so long ago; return how many."""
+    before = tx.now - keep
+    ended = delete(alert_messages).where(alert_messages.c.ended_at < before)
+    return (
+        tx.execute(ended).rowcount + tx.execute(delete(alert_silences).where(alert_silences.c.until < before)).rowcount
+    )
+
+
+# ── Silences ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def silences(tx: Transaction) -> tuple[Silence, ...]:
+    """Return the silences that have not ended, the one that ends first first."""
+    row = alert_silences.c
+    query = select(alert_silences).where(row.until > tx.now).order_by(row.until, row.id)
+    names = Silence.__slots__
+    return tuple(Silence(**{name: getattr(stored, name) for name in names}) for stored in tx.execute(query))
+
+
+def add_silence(
+    tx: Transaction, match: str, *, until: datetime, reason: str, actor: str, trace_id: str | None
+) -> Silence:
+    """Keep what matches from being sent until then, and record in the audit trail who wanted it."""
+    silence = Silence(new_id("si", tx.now), match, reason, actor, tx.now, until)
+    tx.execute(insert(alert_silences).values(**{name: getattr(silence, name) for name in Silence.__slots__}))
+    detail: Mapping[str, Any] = {"until": until.isoformat(), "reason": reason, "silence": silence.id}
+    record_audit(tx, actor=actor, action="alerts.silence", subject=match, trace_id=trace_id, detail=detail)
+    return silence
+
+
+def end_silences(tx: Transaction, names: Sequence[str], *, actor: str, trace_id: str | None) -> tuple[Silence, ...]:
+    """End silences now: by their ids, or all of what they match. Raises NotFoundError for a name that none has."""
+    active = silences(tx)
+    ended = [silence for silence in active if {silence.id, silence.match} & set(names)]
+    known = {name for silence in ended for name in (silence.id, silence.match)}
+    if unknown := [name for name in names if name not in known]:
+        raise NotFoundError(f"nothing is silenced as {unknown[0]}", hint="`squire alerts list` shows what is silenced")
+    for silence in ended:
+        tx.execute(update(alert_silences).where(alert_silences.c.id == silence.id).values(until=tx.now))
+        detail = {"silence": silence.id}
+        record_audit(
+            tx, actor=actor, action="alerts.unsilence", subject=silence.match, trace_id=trace_id, detail=detail
+        )
+    return tuple(ended)

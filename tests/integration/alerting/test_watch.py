@@ -1,0 +1,112 @@
+"""From looks to the outbox: once each, also while the ledger is away, and with no secret in it."""
+
+from pathlib import Path
+
+from sqlalchemy import select
+
+from squire_pipelines.alerting.watch import AlertWatch
+from squire_pipelines.domain.conditions import Condition, HealthLevel
+from squire_pipelines.ledger import alerts
+from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.ledger.tables import alert_messages
+from squire_pipelines.secrets.secret import Secret
+from squire_pipelines.settings.model import Settings
+from tests.integration.alerting.conftest import Configure
+from tests.support.ledgers import Clock
+
+TOLD = '[alerts]\nwebhook_url = "http://127.0.0.1:9/hook"\napprise = ["ops"]\n'
+OK, DOWN = HealthLevel.OK, HealthLevel.DOWN
+
+
+class Looks:
+    """The looks of one home."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self.clock = clock
+        self.watch = AlertWatch(lambda: settings, machine="host", clock=clock)
+
+    def look(self, *, reason: str = "gone", **levels: HealthLevel) -> None:
+        now = self.clock.forward(10)
+        self.watch.look([Condition(name, level, reason, "start it", now, now, 60) for name, level in levels.items()])
+
+    def direct(self) -> list[str]:
+        return [one.message.title for one in self.watch.take_direct()]
+
+
+def titles(ledger: Ledger, target: str = "webhook") -> list[str]:
+    """Return the titles of all messages to a target, in their order."""
+    row = alert_messages.c
+    with ledger.read() as tx:
+        return [
+            content["title"]
+            for content in tx.execute(
+                select(row.content).where(row.target == target).order_by(row.created_at, row.id)
+            ).scalars()
+        ]
+
+
+NEW, OVER = "Squire: critical: engine_lost (engine on host)", "Squire: over: engine_lost (engine on host)"
+
+
+def test_a_condition_that_is_down_is_in_the_outbox_once_for_each_target_and_so_is_its_end(
+    configure: Configure, home_ledger: Ledger, clock: Clock
+) -> None:
+    looks = Looks(configure(TOLD), clock)
+    for level in (DOWN, DOWN, DOWN, OK, OK, OK, OK, OK):
+        looks.look(engine=level)
+    assert titles(home_ledger) == titles(home_ledger, "ops") == [NEW, OVER]
+    with home_ledger.read() as tx:
+        assert alerts.open_alerts(tx) == ()
+        (state,) = alerts.ended_alerts(tx, limit=5)
+    assert (state.notifications, state.reason) == (1, "gone")
+    assert looks.direct() == []
+
+
+def test_another_process_goes_on_where_one_was_killed(configure: Configure, home_ledger: Ledger, clock: Clock) -> None:
+    settings = configure(TOLD)
+    for level in (DOWN, DOWN, OK, OK, OK, OK, OK):
+        Looks(settings, clock).look(engine=level)
+    assert titles(home_ledger) == [NEW, OVER]
+
+
+def test_a_secret_of_the_process_is_in_no_message(configure: Configure, home_ledger: Ledger, clock: Clock) -> None:
+    Secret("swordfish-1234567")
+    Looks(configure(TOLD), clock).look(reason="login with swordfish-1234567 failed", engine=DOWN)
+    with home_ledger.read() as tx:
+        content = tx.execute(select(alert_messages.c.content)).scalars().first()
+    assert "swordfish" not in str(content)
+    assert "[redacted]" in content["body"]
+
+
+def test_while_the_ledger_is_away_alerts_are_sent_from_memory_and_recorded_when_it_is_back(
+    configure: Configure, home_ledger: Ledger, clock: Clock, tmp_path: Path
+) -> None:
+    looks = Looks(configure(TOLD), clock)
+    looks.look(engine=DOWN, ledger=OK)
+    file = tmp_path / "ledger.sqlite"
+    home_ledger.close()
+    file.rename(tmp_path / "kept")
+    file.write_bytes(b"not a database" * 100)
+    looks.look(engine=DOWN, ledger=DOWN)
+    looks.look(engine=DOWN, ledger=DOWN)
+    assert looks.direct() == ["Squire: critical: ledger_lost (ledger on host)"]
+    file.unlink()
+    (tmp_path / "kept").rename(file)
+    for _ in range(5):
+        looks.look(engine=DOWN, ledger=OK)
+    assert looks.direct() == []
+    assert titles(home_ledger) == [NEW, "Squire: over: ledger_lost (ledger on host)"]
+    with home_ledger.read() as tx:
+        assert [state.rule for state in alerts.open_alerts(tx)] == ["engine_lost"]
+
+
+def test_before_there_is_a_ledger_alerts_are_sent_from_memory(
+    configure: Configure, clock: Clock, tmp_path: Path
+) -> None:
+    settings = configure(TOLD)
+    (tmp_path / "ledger.sqlite").unlink()
+    looks = Looks(settings, clock)
+    for level in (DOWN, DOWN, OK, OK, OK, OK, OK):
+        looks.look(engine=level)
+    assert looks.direct() == [NEW, OVER]
+    assert not (tmp_path / "ledger.sqlite").exists()

@@ -1,0 +1,123 @@
+"""`squire alerts`: what is wrong, tests to the targets, silences with an end, and the doctor's line about all that."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from squire_pipelines.cli.context import CliContext
+from squire_pipelines.cli.doctor.alerts import check_alerts
+from squire_pipelines.domain.alert_rules import Severity
+from squire_pipelines.domain.alert_steps import AlertState, AlertStep
+from squire_pipelines.domain.alert_texts import AlertMessage
+from squire_pipelines.ledger import alerts
+from squire_pipelines.ledger.alerts import QueueBounds
+from squire_pipelines.ledger.audit import audit_page
+from squire_pipelines.ledger.store import Transaction
+from tests.support.cli import SampleData, Squire
+from tests.support.provider import plain, serve_upstream
+
+KEY = "engine_lost:engine on host"
+
+
+def add_alert(tx: Transaction) -> None:
+    began = tx.now - timedelta(minutes=5)
+    state = AlertState(
+        "al1", KEY, "engine_lost", "engine on host", Severity.CRITICAL, "gone", "start it", began, tx.now
+    )
+    alerts.record_step(tx, AlertStep((state,)), AlertMessage("title", "body"), ("webhook",), QueueBounds())
+
+
+def test_what_is_wrong_is_listed_with_its_silence_and_its_messages(squire: Squire, samples: SampleData) -> None:
+    assert "Nothing is wrong.\nNobody is told" in squire.ok("alerts", "list")
+    with samples.ledger.write() as tx:
+        add_alert(tx)
+    shown = squire.ok("alerts", "list")
+    assert "engine_lost" in shown
+    assert "not sent yet" in shown
+    assert "webhook: 0 sent; 1 wait; 0 dropped" in shown
+    silenced = squire.ok("alerts", "silence", "engine_lost", "--for", "2h", "--reason", "move")
+    name = silenced.split(":")[0]
+    shown = squire.ok("alerts", "list")
+    assert f"{name}: engine_lost is silenced until" in shown
+    assert "(move)" in shown
+    listed = squire.json("alerts", "list", "--ended")
+    assert [(alert["key"], alert["severity"], alert["silenced"]) for alert in listed["alerts"]] == [
+        (KEY, "critical", True)
+    ]
+    assert (listed["silences"][0]["id"], listed["targets"][0]["waiting"]) == (name, 1)
+    assert squire.ok("alerts", "unsilence", name) == f"{name}: engine_lost is sent again\n"
+    assert squire.json("alerts", "list")["silences"] == []
+    actions = [row.action for row in samples.read(audit_page, limit=10, action="alerts.*")]
+    assert sorted(actions) == ["alerts.silence", "alerts.unsilence"]
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("engine_gone", "--for", "2h"), "there is no rule 'engine_gone'"),
+        (("*",), "a silence has an end"),
+        (("*", "--for", "2h", "--until", "2030-01-01T00:00:00Z"), "a silence has an end"),
+        (("*", "--for", "soon"), "is no time"),
+        (("*", "--for", "999d"), "within a year"),
+        (("*", "--until", "2020-01-01T00:00:00Z"), "in the future"),
+        (("*", "--until", "tomorrow"), "--until 'tomorrow'"),
+    ],
+)
+def test_a_silence_without_a_sensible_end_is_refused(
+    squire: Squire, samples: SampleData, words: tuple[str, ...], reason: str
+) -> None:
+    refused = squire("alerts", "silence", *words)
+    assert refused.exit_code == 2
+    assert reason in refused.output
+    with samples.ledger.read() as tx:
+        assert alerts.silences(tx) == ()
+
+
+def test_a_silence_may_end_at_a_moment(squire: Squire, samples: SampleData) -> None:
+    until = (datetime.now(UTC) + timedelta(days=3)).replace(microsecond=0)
+    squire.ok("alerts", "silence", "*", "--until", until.isoformat())
+    (silence,) = samples.read(alerts.silences)
+    assert (silence.match, silence.until) == ("*", until)
+    assert squire("alerts", "unsilence", "disk_full").exit_code == 1
+
+
+def test_a_test_says_of_each_target_whether_it_took_it(squire: Squire, samples: SampleData) -> None:
+    assert squire("alerts", "test").exit_code == 3
+    with serve_upstream() as hook:
+        hook.answer = plain(200, {})
+        squire.config(f'[alerts]\nwebhook_url = "{hook.url}/hook?token=abc123"\napprise = ["ops"]\n')
+        assert squire.ok("alerts", "test", "webhook") == "webhook: took the test\n"
+        failed = squire("alerts", "test", "--json")
+        assert failed.exit_code == 1
+        results = {result["target"]: result["problem"] for result in json.loads(failed.stdout)}
+        assert results == {"webhook": None, "ops": "the secret alert-ops-token is missing"}
+        assert squire("alerts", "test", "other").exit_code == 3
+        hook.answer = plain(500, {})
+        refused = squire("alerts", "test", "webhook")
+    assert "webhook: the alert could not be delivered to alerts.webhook_url: 500" in refused.output
+    assert "abc123" not in refused.output + failed.output
+    assert [json.loads(request.body)["title"] for request in hook.seen] == ["Squire: a test"] * 3
+    assert samples.read(alerts.target_queues) == ()
+
+
+def doctor_lines(squire: Squire, settings: str) -> list[tuple[str, str]]:
+    squire.config(settings)
+    context = CliContext(config=squire.home / "config.toml")
+    try:
+        return [(line.status, line.detail) for line in check_alerts(context)]
+    finally:
+        context.close()
+
+
+def test_the_doctor_says_whether_anybody_is_told(squire: Squire, samples: SampleData) -> None:
+    hook = '[alerts]\nwebhook_url = "http://127.0.0.1:9/hook"\n'
+    assert doctor_lines(squire, "")[0][0] == "ok"
+    assert doctor_lines(squire, hook) == [("ok", "go to webhook; `squire alerts test` tries it")]
+    assert doctor_lines(squire, f"{hook}[observability]\nenabled = false\n")[0][0] == "warn"
+    with samples.ledger.write() as tx:
+        add_alert(tx)
+        claimed = alerts.claim(tx, "webhook", 60)
+        assert claimed is not None
+        alerts.record_failure(tx, claimed.id, "no answer")
+    assert doctor_lines(squire, hook) == [("warn", "messages to webhook wait: no answer")]

@@ -1,0 +1,88 @@
+"""What alerts follow from beside conditions, as the ledger has it."""
+
+from sqlalchemy import update
+
+from squire_pipelines.domain.alert_rules import FailureRun, WorkFacts
+from squire_pipelines.domain.breakers import Breaker
+from squire_pipelines.domain.budgets import BudgetLimits, Limit, Purpose
+from squire_pipelines.domain.endings import Cause
+from squire_pipelines.domain.queue_rules import QueueRules
+from squire_pipelines.ledger import budgets, deliveries
+from squire_pipelines.ledger.alert_facts import read_work
+from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.ledger.tables import attempts
+from tests.support.ledgers import REPOSITORY, TRACE, Clock, add_task, settle, start_attempt
+
+LIMITS = BudgetLimits(day=Limit(usd=10))
+
+
+def read(ledger: Ledger, breaker: Breaker | None = None) -> WorkFacts:
+    with ledger.read() as tx:
+        return read_work(tx, LIMITS, lambda _: LIMITS, lambda _: QueueRules(breaker=breaker), (REPOSITORY,))
+
+
+def end(ledger: Ledger, clock: Clock, cause: Cause, *, has_agent: bool = False) -> str:
+    """Have a task end by its one attempt; return its id."""
+    clock.forward(1)
+    attempt = start_attempt(ledger, max_attempts=1)
+    with ledger.write() as tx:
+        if has_agent:
+            tx.execute(update(attempts).where(attempts.c.id == attempt.id).values(agent_started_at=tx.now))
+    settle(ledger, attempt, cause)
+    return attempt.task_id
+
+
+def test_an_empty_ledger_has_nothing_wrong(ledger: Ledger) -> None:
+    facts = read(ledger)
+    assert (facts.failures, facts.crashes, facts.breakers, facts.lost_deliveries) == ((), 0, (), 0)
+    assert [(budget.scope, budget.share, budget.renewed) for budget in facts.budgets] == [("day", 0.0, "2026-03-02")]
+
+
+def test_failures_in_a_row_are_counted_from_the_newest_task_to_the_last_that_succeeded(
+    ledger: Ledger, clock: Clock
+) -> None:
+    for cause in (Cause.AGENT_ERROR, Cause.COMPLETED, Cause.TIMEOUT, Cause.CANCELLED):
+        end(ledger, clock, cause)
+    newest = end(ledger, clock, Cause.AGENT_ERROR)
+    assert read(ledger).failures == (FailureRun(REPOSITORY, 2, newest, "agent_error"),)
+    end(ledger, clock, Cause.NO_CHANGES)
+    assert read(ledger).failures == ()
+
+
+def test_crashes_count_for_an_hour_where_an_agent_had_started(ledger: Ledger, clock: Clock) -> None:
+    end(ledger, clock, Cause.OUT_OF_MEMORY)
+    crashed = end(ledger, clock, Cause.OUT_OF_MEMORY, has_agent=True)
+    end(ledger, clock, Cause.TIMEOUT, has_agent=True)
+    facts = read(ledger)
+    assert (facts.crashes, facts.crashed_task) == (1, crashed)
+    clock.forward(3601)
+    assert read(ledger).crashes == 0
+
+
+def test_a_budget_says_how_much_of_it_is_used(ledger: Ledger) -> None:
+    with ledger.write() as tx:
+        limits = BudgetLimits(plan=Limit(usd=9))
+        budgets.reserve(tx, "plan:a", Purpose.PLAN, limits, repository=REPOSITORY, trace_id=TRACE)
+    (budget,) = read(ledger).budgets
+    assert (budget.share, budget.is_used_up) == (0.9, False)
+
+
+def test_tasks_that_a_breaker_holds_are_counted_by_its_scope(ledger: Ledger) -> None:
+    task_id = add_task(ledger)
+    assert read(ledger, Breaker(task=0, issue=99, day=99)).breakers[0].task_id == task_id
+    add_task(ledger)
+    (trip,) = read(ledger, Breaker(task=0, issue=99, day=99)).breakers
+    assert (trip.scope, trip.count) == ("task", 2)
+
+
+def test_deliveries_after_which_nothing_was_read_count_for_an_hour(ledger: Ledger, clock: Clock) -> None:
+    deliveries.record(
+        ledger, source="github", delivery_id="d", event="push", action=None, repository=REPOSITORY, body=b"{}"
+    )
+    for _ in range(2):
+        with ledger.write() as tx:
+            deliveries.take_for_collection(tx, retry_after_s=1, max_tries=1)
+        clock.forward(2)
+    assert read(ledger).lost_deliveries == 1
+    clock.forward(3601)
+    assert read(ledger).lost_deliveries == 0
