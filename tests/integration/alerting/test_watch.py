@@ -73,7 +73,7 @@ def test_a_secret_of_the_process_is_in_no_message(configure: Configure, home_led
     Secret("swordfish-1234567")
     Looks(configure(TOLD), clock).look(reason="login with swordfish-1234567 failed", engine=DOWN)
     with home_ledger.read() as tx:
-        content = tx.execute(select(alert_messages.c.content)).scalars().first()
+        content = tx.execute(select(alert_messages.c.content)).scalars().all()[0]
     assert "swordfish" not in str(content)
     assert "[redacted]" in content["body"]
 

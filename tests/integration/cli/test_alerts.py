@@ -102,10 +102,10 @@ def test_a_test_says_of_each_target_whether_it_took_it(squire: Squire, samples: 
 
 
 def doctor_lines(squire: Squire, settings: str) -> list[tuple[str, str]]:
-    squire.config(settings)
-    context = CliContext(config=squire.home / "config.toml")
+    context = CliContext()
+    context.config = squire.config(settings)
     try:
-        return [(line.status, line.detail) for line in check_alerts(context)]
+        return [(line.status, line.message) for line in check_alerts(context)]
     finally:
         context.close()
 
