@@ -79,7 +79,7 @@ def _goal_files(settings: Settings) -> Iterator[Path]:
 
 def _secrets_elsewhere(settings: Settings, *, has_store: bool) -> Iterator[str]:
     """Say which secrets the backup does not have: only the encrypted file is taken, never a secret in the clear."""
-    for name in dict.fromkeys((*map(str, SecretName), *settings.provider_secrets)):
+    for name in dict.fromkeys((*map(str, SecretName), *settings.named_secrets)):
         variables = [variable for variable in (*variables_of(name), file_variable_of(name)) if os.environ.get(variable)]
         if variables:
             yield f"the secret {name}: it comes from {' and '.join(variables)}"

@@ -35,6 +35,7 @@ class AlertRule(StrEnum):
     RECEIVER_LOST = "receiver_lost"
     TASKS_STUCK = "tasks_stuck"
     WAREHOUSE_LATE = "warehouse_late"
+    BACKUP_LATE = "backup_late"
     TASK_FAILURES = "task_failures"
     CONTAINER_CRASHES = "container_crashes"
     BUDGET = "budget"
@@ -75,6 +76,7 @@ DEFAULT_POLICIES: Mapping[AlertRule, RulePolicy] = MappingProxyType(
         AlertRule.GITHUB_TOKEN: _DAILY,
         AlertRule.GITHUB_QUOTA: RulePolicy(repeat_after_s=_DAILY_S),
         AlertRule.WAREHOUSE_LATE: RulePolicy(repeat_after_s=_DAILY_S),
+        AlertRule.BACKUP_LATE: RulePolicy(repeat_after_s=_DAILY_S),
         AlertRule.TASK_FAILURES: RulePolicy(threshold=3, after_s=0.0, repeat_after_s=_DAILY_S),
         AlertRule.CONTAINER_CRASHES: RulePolicy(threshold=3, after_s=0.0),
         AlertRule.BUDGET: _DAILY,
@@ -102,6 +104,7 @@ RULE_OF_CONDITION: Mapping[str, AlertRule] = MappingProxyType(
         "receiver": AlertRule.RECEIVER_LOST,
         "tasks": AlertRule.TASKS_STUCK,
         "warehouse": AlertRule.WAREHOUSE_LATE,
+        "backup": AlertRule.BACKUP_LATE,
     }
 )
 """The rule that each condition belongs to; a test holds it against all conditions that there are."""
