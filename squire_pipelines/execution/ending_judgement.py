@@ -25,7 +25,7 @@ from squire_pipelines.github.connection import GitHub
 from squire_pipelines.github.lookup import repository_info
 from squire_pipelines.github.pull_closings import EndingFacts, read_ending
 from squire_pipelines.github.pull_request_reports import pull_request_reports
-from squire_pipelines.ledger import base_watches, ended_pulls, pull_reverts
+from squire_pipelines.ledger import base_watches, ended_pulls, merges, pull_reverts
 from squire_pipelines.ledger.ended_pulls import EndedPull
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.observability.run_log import RunLog
@@ -91,6 +91,7 @@ async def judge_endings(
                 reviews=facts.reviews,
             )
             if is_recorded:
+                merges.settle_judged(tx, pull.task_id, by_person=facts.merged_by_person)
                 counts.judged += 1
                 counts.landed += ending.ending is PullEnding.LANDED_ELSEWHERE
     counts.reverted = await _look_for_reverts(ledger, github, client, settings_of, log)

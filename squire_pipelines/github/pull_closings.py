@@ -74,12 +74,14 @@ class EndingFacts:
     """What GitHub says: of a merge, its commit in the base and who made it; of a close, what `close` has.
 
     `reviews` are those of others, at most a hundred, and `reviewed_at` is when the first was submitted. `state` is what
-    it is now: one that we know as closed may have been opened again, and merged.
+    it is now: one that we know as closed may have been opened again, and merged. `merged_by_person` says that a person
+    merged it whose account is not the one that opened it.
     """
 
     close: CloseFacts
     state: PullRequestState | None = None
     merged_by: str | None = None
+    merged_by_person: bool = False
     merge_sha: str | None = None
     reviewed_at: datetime | None = None
     reviews: int | None = None
@@ -90,7 +92,7 @@ async def read_ending(client: GitHubClient, repository: str, number: int) -> End
     owner, _, name = repository.partition("/")
     data = await client.graphql(_QUERY, {"owner": owner, "name": name, "number": number})
     pull = parse(_EndingAnswer, data, request=f"the query {_QUERY}").pull
-    author = pull.author.login if pull.author else None
+    author, merger = pull.author.login if pull.author else None, pull.merged_by
     reviews = [
         review.submitted_at
         for review in (pull.reviews.nodes if pull.reviews else ())
@@ -100,7 +102,8 @@ async def read_ending(client: GitHubClient, repository: str, number: int) -> End
     return EndingFacts(
         close=_close_facts(pull),
         state=PullRequestState(pull.state.lower()) if pull.state else None,
-        merged_by=pull.merged_by.login if pull.merged_by else None,
+        merged_by=merger.login if merger else None,
+        merged_by_person=merger is not None and not is_bot(merger) and merger.login != author,
         merge_sha=pull.merge_commit.oid if pull.merge_commit else None,
         reviewed_at=min(reviews, default=None),
         reviews=len(reviews),

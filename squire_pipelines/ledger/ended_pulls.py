@@ -18,7 +18,8 @@ from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import attempts, outcomes, task_signals, tasks
 from squire_pipelines.ledger.transitions import EventContext, record_event
 
-_JUDGED_FOR = timedelta(days=7)
+JUDGED_FOR = timedelta(days=7)
+"""For so long after an end it is asked how a pull request ended, where that is not known."""
 _TRIED_AGAIN_AFTER = timedelta(minutes=10)
 REVERTS_FOR = timedelta(days=30)
 """For so long after a merge the base is looked through for commits that take it back."""
@@ -65,7 +66,7 @@ def unjudged(tx: Transaction, *, limit: int = 20) -> tuple[EndedPull, ...]:
     """Return pull requests that ended within a week and of which nobody has found out how, the oldest ends first."""
     waited = or_(outcomes.c.judged_at.is_(None), outcomes.c.judged_at < tx.now - _TRIED_AGAIN_AFTER)
     ended_at = func.coalesce(outcomes.c.closed_at, outcomes.c.merged_at)
-    condition = and_(outcomes.c.state.in_(_ENDED), outcomes.c.ending.is_(None), waited, ended_at > tx.now - _JUDGED_FOR)
+    condition = and_(outcomes.c.state.in_(_ENDED), outcomes.c.ending.is_(None), waited, ended_at > tx.now - JUDGED_FOR)
     return _read(tx, condition, order=ended_at, limit=limit)
 
 

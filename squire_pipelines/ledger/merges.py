@@ -9,11 +9,12 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Row, insert, or_, select, update
+from sqlalchemy import Row, Select, insert, not_, or_, select, update
 
 from squire_pipelines.domain.merging import ANSWER_LOST_AFTER, MergeDecision, MergeProgress, MergeWay, OwnMerge
 from squire_pipelines.domain.outcomes import PullRequestState
 from squire_pipelines.ledger.audit import record_audit
+from squire_pipelines.ledger.ended_pulls import JUDGED_FOR
 from squire_pipelines.ledger.outcomes import Outcome, outcome_of
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import merges, outcomes, tasks
@@ -163,21 +164,50 @@ def record_refusal(tx: Transaction, outcome: Outcome, reason: str, *, judged_fac
     return ends
 
 
+def settle_judged(tx: Transaction, task_id: str, *, by_person: bool) -> None:
+    """Record how a merge ended that was asked for, since it is known how the pull request did.
+
+    Args:
+        tx: The transaction.
+        task_id: Whose pull request.
+        by_person: Whether GitHub names a person as who merged it, and not the account that Squire has.
+    """
+    for row in tx.execute(_ended_while_pending().where(merges.c.task_id == task_id)).all():
+        _settle(tx, row, by_person=by_person)
+
+
 def settle_ended(tx: Transaction) -> int:
-    """Record how those ended that were asked for, where the pull request has ended meanwhile; return how many."""
-    query = (
-        select(merges.c.task_id, merges.c.head_sha.label("asked_head"), outcomes.c.head_sha, outcomes.c.state)
+    """Record how those ended that were asked for, where the pull request has ended and nobody finds out how any more.
+
+    Until a merged one is judged, it is not known whose merge it was. Return how many were recorded.
+    """
+    is_to_be_judged = (
+        (outcomes.c.state == PullRequestState.MERGED)
+        & outcomes.c.ending.is_(None)
+        & (outcomes.c.merged_at > tx.now - JUDGED_FOR)
+    )
+    rows = tx.execute(_ended_while_pending().where(not_(is_to_be_judged))).all()
+    for row in rows:
+        _settle(tx, row, by_person=False)
+    return len(rows)
+
+
+def _ended_while_pending() -> Select[Any]:
+    asked_head = merges.c.head_sha.label("asked_head")
+    return (
+        select(merges.c.task_id, asked_head, outcomes.c.head_sha, outcomes.c.state, outcomes.c.landed)
         .join(outcomes, outcomes.c.task_id == merges.c.task_id)
         .where(merges.c.progress.in_(_PENDING), outcomes.c.state != PullRequestState.OPEN)
     )
-    rows = tx.execute(query).all()
-    for row in rows:
-        outcome = _outcome(tx, row.task_id)
-        if row.state != PullRequestState.CLOSED and row.asked_head == row.head_sha:
-            record_merged(tx, outcome)
-        else:
-            _put(tx, outcome, {"progress": MergeProgress.WAITING, "reason": "it ended otherwise", "look_at": None})
-    return len(rows)
+
+
+def _settle(tx: Transaction, row: Row[Any], *, by_person: bool) -> None:
+    outcome = _outcome(tx, row.task_id)
+    is_merged = row.state != PullRequestState.CLOSED and not row.landed
+    if is_merged and row.asked_head == row.head_sha and not by_person:
+        record_merged(tx, outcome)
+    else:
+        _put(tx, outcome, {"progress": MergeProgress.WAITING, "reason": "it ended otherwise", "look_at": None})
 
 
 def permit_again(tx: Transaction, task_id: str) -> bool:

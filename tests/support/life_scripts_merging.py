@@ -188,6 +188,23 @@ MERGING_LIVES: Mapping[str, Life] = {
         runs=2,
         settings=_merging(),
     ),
+    "a person merges it while auto-merge has it": Life(
+        [PLAIN],
+        ["merge"],
+        F.MERGED,
+        before=["rules: auto-merge, a release"],
+        merged_by="mara",
+        settings=_merging(),
+        at_end=["no merge is audited"],
+    ),
+    "landed elsewhere while auto-merge has it": Life(
+        [PLAIN],
+        ["land squashed"],
+        F.LANDED_ELSEWHERE,
+        before=["rules: auto-merge, a release"],
+        settings=_merging(),
+        at_end=["no merge is audited"],
+    ),
     "closed while auto-merge has it": Life(
         [PLAIN],
         ["close"],

@@ -152,6 +152,9 @@ def test_a_head_that_moved_is_judged_anew_and_an_answer_that_was_lost_is_no_seco
     assert pull.merge.own.progress is MergeProgress.REQUESTED, "nobody knows"
     assert pull.hosted["state"] == "merged"
     pull.look()
+    assert pull.merge.own.progress is MergeProgress.REQUESTED, "a person may have merged it"
+    with pull.ledger.write() as tx:
+        merges.settle_judged(tx, pull.task_id, by_person=False)
     assert pull.merge.own.progress is MergeProgress.MERGED
     assert audited(pull) == ["pull_request.merge_asked", "pull_request.merge_asked", "pull_request.merged"]
 

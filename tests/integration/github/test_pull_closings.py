@@ -87,3 +87,4 @@ def test_github_tells_by_whom_and_by_what_a_pull_request_ended(patient_forge: Fo
     merge = call(forge, "PUT", f"/pulls/{two}/merge")
     merged = read(forge, two)
     assert (merged.merge_sha, merged.merged_by) == (merge["sha"], "squire-demo")
+    assert not merged.merged_by_person, "the account that opened it"

@@ -35,6 +35,7 @@ def lives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lives]:
         ("its branch is deleted and made again", News.REVERSED, Kills.NONE),
         ("a rule refuses the first push, and is lifted", News.ASKED_FOR, Kills.NONE),
         ("a merge queue drops it, and a new head is queued", News.LATE, Kills.NONE),
+        ("a person merges it while auto-merge has it", News.DELIVERED, Kills.NONE),
         ("the merge breaks the base, and a person squashes the revert", News.ASKED_FOR, Kills.NONE),
         ("merged into a renamed base, and reverted by a commit", News.DELIVERED, Kills.NONE),
         ("stop is ticked while an agent mends it", News.REVERSED, Kills.NONE),
