@@ -11,6 +11,7 @@ from squire_pipelines.backups.making import HomeBackup, Progress, back_up_home
 from squire_pipelines.errors import RefusedError
 from squire_pipelines.files import lock
 from squire_pipelines.home import make_folder
+from squire_pipelines.ledger import HEAD_REVISION
 from squire_pipelines.ledger.backup import record_backup
 from squire_pipelines.ledger.store import Ledger, utc_now
 from squire_pipelines.settings.model import Settings
@@ -28,10 +29,14 @@ def back_up_to(
     actor: str,
     progress: Progress,
 ) -> HomeBackup:
-    """Make a backup and record in the audit trail that there is one. Raises as `back_up_home`."""
+    """Make a backup and record in the audit trail that there is one. Raises as `back_up_home`.
+
+    Nothing is written to a ledger of an earlier version: that is what a backup before an upgrade is of.
+    """
     made = back_up_home(settings, ledger, target, config=config, with_archive=with_archive, progress=progress)
-    tasks = made.manifest.counts.get("tasks", 0)
-    record_backup(ledger, made.path, tasks=tasks, size=made.bytes, actor=actor)
+    if made.manifest.revision == HEAD_REVISION:
+        tasks = made.manifest.counts.get("tasks", 0)
+        record_backup(ledger, made.path, tasks=tasks, size=made.bytes, actor=actor)
     return made
 
 

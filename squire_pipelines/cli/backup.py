@@ -41,10 +41,10 @@ def _bar() -> Iterator["Progress"]:
     with click.progressbar(length=1, file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
 
         def update(label: str, done: int, total: int) -> None:
-            bar.label, bar.length = label, max(total, 1)
-            bar.finished = False
-            bar.pos = done
-            bar.update(0)
+            if bar.label != label:  # the next part of the work begins
+                bar.label, bar.pos, bar.finished = label, 0, False
+            bar.length = max(total, 1)
+            bar.update(done - bar.pos)
 
         yield update
 

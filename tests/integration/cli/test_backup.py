@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,14 @@ def test_an_older_backup_says_that_its_ledger_was_upgraded(squire: Squire, tmp_p
     old = Ledger(f"sqlite:///{tmp_path / 'old.sqlite'}")
     upgrade(old, "0030")
     old.close()
-    path = write_backup(tmp_path / "b", {"ledger.sqlite": (tmp_path / "old.sqlite").read_bytes()}, revision="0030")
+    content = (tmp_path / "old.sqlite").read_bytes()
+    squire.config("")
+    (squire.home / "ledger.sqlite").write_bytes(content)
+    made = squire.json("backup", str(tmp_path / "before"))
+    assert (made["revision"], made["counts"]["tasks"]) == ("0030", 0)
+    assert (squire.home / "ledger.sqlite").read_bytes() == content
+    path = write_backup(tmp_path / "b", {"ledger.sqlite": content}, revision="0030")
+    shutil.rmtree(squire.home)
     assert "would be upgraded from schema 0030" in squire.ok("restore", str(path), "--dry-run")
     assert "was upgraded from schema 0030" in squire.ok("restore", str(path))
     assert squire.ok("ledger", "check").startswith("ok: ")
