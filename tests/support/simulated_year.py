@@ -28,6 +28,7 @@ AUDITED_PER_ATTEMPT = 20
 _TIME = "%Y-%m-%dT%H:%M:%f000Z"
 _OF_TASKS = ("attempts", "task_events", "outcomes", "model_calls", "budgets")
 _STEP = timedelta(days=1)
+_YEAR = 365
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,11 @@ class YearSize:
     deliveries: int = 300_000
     readings_per_day: int = 24
     retention_days: int = 1
+
+    @property
+    def attempts_per_year(self) -> int:
+        """How many there would be in a whole year; those of its last days come in."""
+        return self.attempts * _YEAR // self.days
 
 
 class SimulatedYear:
@@ -58,7 +64,7 @@ class SimulatedYear:
         self.day = 0
         self.ledger = Ledger(f"sqlite:///{home / 'ledger.sqlite'}", clock=lambda: self.now)
         self.ledger.ensure_schema()
-        self._tasks = size.attempts * 5 // 6
+        self._tasks = size.attempts_per_year * 5 // 6
         self._staging = staging / "year.sqlite"
         if not self._staging.exists():
             _make_staging(self._staging, size, end)
@@ -85,7 +91,8 @@ class SimulatedYear:
         self.ledger.close()
 
     def _bring_in(self) -> None:
-        first, after = (self._tasks * day // self.size.days for day in (self.day, self.day + 1))
+        today = _YEAR - self.size.days + self.day
+        first, after = (self._tasks * day // _YEAR for day in (today, today + 1))
         low, high = (f"{number:09x}" for number in (first, after))
         start, end = self.now, self.now + _STEP
         with closing(sqlite3.connect(self.home / "ledger.sqlite", isolation_level=None)) as connection:
@@ -110,7 +117,8 @@ class SimulatedYear:
 
 def _make_staging(path: Path, size: YearSize, end: datetime) -> None:
     """Make the year's tasks with all that belongs to them, with texts as long as real ones."""
-    big_ledger.make(path, attempts=size.attempts, last=int(end.timestamp()))
+    # It leaves the last 5000 seconds empty; here the tasks of a day have the times of that day.
+    big_ledger.make(path, attempts=size.attempts_per_year, last=int(end.timestamp()) + 5000)
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         for pragma in ("journal_mode=OFF", "synchronous=OFF"):
             connection.execute(f"PRAGMA {pragma}")
