@@ -87,14 +87,14 @@ def purge_dagster(context: dg.OpExecutionContext, settings: SettingsParam, ledge
         gone = missing_runs(context.instance, leftovers)
         for run_id in gone:
             delete_run(context.instance, run_id)  # one whose purge was killed may have events left
-        folders = dagster_files.remove_files_of_runs(files, gone)
+        folders = dagster_files.remove_files_of_runs(files, (*runs.deleted, *gone))
         old = now - timedelta(days=retention.attempt_runs_days)
         ticks = dagster_files.remove_logs_of_ticks(files, before=old)
         rows = dagster_files.delete_rows_of_nobody(files, before=old)
         shrunk = [path.name for path in files.databases() if dagster_files.shrink(path)]
     context.add_output_metadata(
         {
-            "runs_deleted": runs.deleted,
+            "runs_deleted": len(runs.deleted),
             "runs_kept_for_assets": runs.kept_for_assets,
             "more_is_due": runs.more,
             "run_files_removed": folders,

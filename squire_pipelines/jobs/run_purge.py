@@ -21,9 +21,9 @@ _PAGE = 500
 
 @dataclass(frozen=True, slots=True)
 class PurgedRuns:
-    """What a purge of runs did; `more` when its bounds ended it."""
+    """What a purge of runs did: which are deleted, and `more` when its bounds ended it."""
 
-    deleted: int = 0
+    deleted: tuple[str, ...] = ()
     kept_for_assets: int = 0
     more: bool = False
 
@@ -65,13 +65,11 @@ def purge_runs(
     deadline = monotonic() + seconds
     newest = runs_of_newest_assets(instance)
     due, kept, more = _due_runs(instance, retention, now=now, in_use=in_use, newest=newest, most=most)
-    deleted = 0
-    for run_id in due:
+    for number, run_id in enumerate(due):
         if monotonic() >= deadline:
-            return PurgedRuns(deleted, kept, more=True)
+            return PurgedRuns(tuple(due[:number]), kept, more=True)
         delete_run(instance, run_id)
-        deleted += 1
-    return PurgedRuns(deleted, kept, more)
+    return PurgedRuns(tuple(due), kept, more)
 
 
 def delete_run(instance: dg.DagsterInstance, run_id: str) -> None:

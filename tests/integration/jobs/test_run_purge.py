@@ -12,7 +12,7 @@ from dagster._core.test_utils import create_run_for_test
 
 from squire_pipelines import tags
 from squire_pipelines.domain.run_retention import RunRetention
-from squire_pipelines.jobs.run_purge import PurgedRuns, delete_run, missing_runs, purge_runs, runs_of_newest_assets
+from squire_pipelines.jobs.run_purge import delete_run, missing_runs, purge_runs, runs_of_newest_assets
 from squire_pipelines.upkeep import dagster_files
 from squire_pipelines.upkeep.dagster_files import DagsterFiles
 from tests.support.sqlite_files import count_rows
@@ -75,9 +75,9 @@ def instance(home: Path) -> Iterator[dg.DagsterInstance]:
 
 def purge(
     instance: dg.DagsterInstance, *, days: float, most: int = 100, kept: int = 100, seconds: float = 60
-) -> PurgedRuns:
-    """Purge as it would be done after some days."""
-    return purge_runs(
+) -> tuple[int, int, bool]:
+    """Purge as it would be done after some days; return how many were deleted, kept for assets, and if more is due."""
+    purged = purge_runs(
         instance,
         RunRetention(RETENTION.attempts, RETENTION.routine, RETENTION.failed, most=kept),
         now=datetime.now(UTC) + days * DAY,
@@ -86,6 +86,8 @@ def purge(
         seconds=seconds,
         monotonic=iter(float(number) for number in range(1000)).__next__,
     )
+    assert not {run.run_id for run in instance.get_runs()}.intersection(purged.deleted)
+    return len(purged.deleted), purged.kept_for_assets, purged.more
 
 
 def left(instance: dg.DagsterInstance, runs: dict[str, str]) -> set[str]:
@@ -94,15 +96,15 @@ def left(instance: dg.DagsterInstance, runs: dict[str, str]) -> set[str]:
 
 
 def test_each_run_goes_when_its_time_is_over(instance: dg.DagsterInstance, runs: dict[str, str]) -> None:
-    assert purge(instance, days=0.5) == PurgedRuns(0, 0)
-    assert purge(instance, days=2) == PurgedRuns(deleted=2, kept_for_assets=2)
+    assert purge(instance, days=0.5) == (0, 0, False)
+    assert purge(instance, days=2) == (2, 2, False)
     young = {"south", "north, newest", "failed", "under way", "attempt that has ended", "attempt under way"}
     assert left(instance, runs) == young
-    assert purge(instance, days=8).deleted == 1
+    assert purge(instance, days=8)[0] == 1
     assert left(instance, runs) == young - {"attempt that has ended"}
-    assert purge(instance, days=40).deleted == 1
+    assert purge(instance, days=40)[0] == 1
     assert left(instance, runs) == {"south", "north, newest", "under way", "attempt under way"}
-    assert purge(instance, days=4000).deleted == 0
+    assert purge(instance, days=4000)[0] == 0
 
 
 def test_what_is_newest_of_each_partition_stays_materialized(
@@ -116,15 +118,15 @@ def test_what_is_newest_of_each_partition_stays_materialized(
 def test_the_oldest_go_first_where_there_are_more_than_may_be(
     instance: dg.DagsterInstance, runs: dict[str, str]
 ) -> None:
-    assert purge(instance, days=0, kept=5) == PurgedRuns(deleted=2)
+    assert purge(instance, days=0, kept=5) == (2, 0, False)
     assert left(instance, runs) == runs.keys() - {"north, first", "north, again"}
 
 
 def test_its_bounds_end_a_purge_and_the_next_one_goes_on(instance: dg.DagsterInstance) -> None:
-    assert purge(instance, days=40, most=1) == PurgedRuns(deleted=1, more=True)
-    assert purge(instance, days=40, seconds=2) == PurgedRuns(deleted=1, kept_for_assets=2, more=True)
-    assert purge(instance, days=40, seconds=0) == PurgedRuns(deleted=0, kept_for_assets=2, more=True)
-    assert purge(instance, days=40) == PurgedRuns(deleted=2, kept_for_assets=2)
+    assert purge(instance, days=40, most=1) == (1, 0, True)
+    assert purge(instance, days=40, seconds=2) == (1, 2, True)
+    assert purge(instance, days=40, seconds=0) == (0, 2, True)
+    assert purge(instance, days=40) == (2, 2, False)
 
 
 def test_nothing_of_a_deleted_run_is_left(instance: dg.DagsterInstance, home: Path, runs: dict[str, str]) -> None:
