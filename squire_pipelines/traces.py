@@ -32,7 +32,8 @@ def run_trace(context: dg.OpExecutionContext | dg.AssetExecutionContext) -> Iter
 
 def log_start(context: dg.OpExecutionContext | dg.AssetExecutionContext) -> None:
     """Log which run an op belongs to: Dagster's own lines name the run alone, and this one its trace too."""
-    _log.info("op.started", run_id=context.run.run_id, job=context.run.job_name)
+    of_op = context.op_execution_context if isinstance(context, dg.AssetExecutionContext) else context
+    _log.info("op.started", run_id=context.run.run_id, job=context.run.job_name, op=of_op.op_handle.name)
 
 
 def traces_by_repository(own_traces: Mapping[str, str], trace_id: str) -> Callable[[str], str]:
