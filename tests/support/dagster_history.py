@@ -10,6 +10,7 @@ from uuid import uuid4
 from squire_pipelines.upkeep.dagster_files import DagsterFiles
 
 _TICK_BYTES = 750
+_STATUSES = {status: {"__enum__": f"DagsterRunStatus.{status}"} for status in ("SUCCESS", "FAILURE")}
 
 
 def copy_run(
@@ -20,12 +21,16 @@ def copy_run(
         closing(sqlite3.connect(files.runs, isolation_level=None)) as runs,
         closing(sqlite3.connect(files.index, isolation_level=None)) as index,
     ):
+        (text,) = runs.execute("SELECT run_body FROM runs WHERE run_id = ?", [run_id]).fetchone()
+        described = json.loads(text)
         for connection in (runs, index):
             connection.execute("PRAGMA synchronous=OFF")
             connection.execute("BEGIN")
         for number in range(count):
             new, at = str(uuid4()), ended - number * step
-            _copy_rows(runs, "runs", run_id, new, {"pipeline_name": job, "status": status, **_times(at)})
+            body = json.dumps({**described, "pipeline_name": job, "run_id": new, "status": _STATUSES[status]})
+            own = {"pipeline_name": job, "status": status, "run_body": body, **_times(at)}
+            _copy_rows(runs, "runs", run_id, new, own)
             _copy_rows(runs, "run_tags", run_id, new, {})
             _copy_rows(index, "event_logs", run_id, new, {"timestamp": f"{at:%Y-%m-%d %H:%M:%S.%f}"})
             _copy_rows(index, "asset_check_executions", run_id, new, {"create_timestamp": f"{at:%Y-%m-%d %H:%M:%S}"})
@@ -70,4 +75,4 @@ def _copy_rows(connection: sqlite3.Connection, table: str, old: str, new: str, v
 
 def _with_id(name: str) -> str:
     """Return a column as it is, with the new run's id in the texts that name it."""
-    return f'replace("{name}", :old, :new)' if name in {"run_body", "event", "evaluation_event"} else f'"{name}"'
+    return f'replace("{name}", :old, :new)' if name in {"event", "evaluation_event"} else f'"{name}"'
