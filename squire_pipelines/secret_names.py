@@ -16,6 +16,7 @@ class SecretName(StrEnum):
     GITHUB_APP_KEY = "github-app-key"
     WEBHOOK_SECRET = "webhook-secret"  # noqa: S105 - likewise
     MODEL_KEY = "model-key"
+    OTLP_HEADERS = "otlp-headers"
 
 
 ALERT_WEBHOOK_KEY = "alert-webhook-key"
@@ -26,9 +27,10 @@ AI_GATEWAY = "ai-gateway"
 _FURTHER_VARIABLES = {
     SecretName.GITHUB_TOKEN: ("GITHUB_TOKEN", "GH_TOKEN"),
     f"{AI_GATEWAY}-key": ("AI_GATEWAY_API_KEY",),
+    SecretName.OTLP_HEADERS: ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"),
 }
 
-_NO_PROVIDERS = frozenset({SecretName.GITHUB_TOKEN, SecretName.GITHUB_APP_KEY, SecretName.WEBHOOK_SECRET})
+_NO_PROVIDERS = frozenset(set(SecretName) - {SecretName.MODEL_KEY})
 
 
 def check_provider_secret(name: str) -> str:

@@ -132,7 +132,8 @@ def list_(context: CliContext, *, as_json: bool) -> None:
 def store(context: CliContext, name: str, *, in_file: bool) -> None:
     """Keep a secret in the keychain, or where there is none in an encrypted file. It is asked for, or read from a pipe.
 
-    NAME is github-token, github-app-key, webhook-secret, model-key, or the key of a table [providers.NAME]: NAME-key.
+    NAME is github-token, github-app-key, webhook-secret, model-key, otlp-headers, or the key of a table
+    [providers.NAME]: NAME-key.
     """
     sources, provider_secrets = secret_places(context)
     _refuse_unknown(name, provider_secrets)

@@ -1,8 +1,8 @@
-"""The section of the settings about what an operator watches: the endpoint of metrics and health."""
+"""The sections of the settings about what an operator watches: the endpoint of metrics and health, and traces."""
 
 from pydantic import Field
 
-from squire_pipelines.sections.types import ListenHost, Seconds, SettingsSection
+from squire_pipelines.sections.types import BaseUrl, ListenHost, Seconds, SettingsSection
 
 
 class ObservabilitySettings(SettingsSection):
@@ -14,3 +14,15 @@ class ObservabilitySettings(SettingsSection):
     metrics_interval_s: Seconds = Field(
         default=10, description="how often metrics are read; what takes long is read less often"
     )
+
+
+class TracingSettings(SettingsSection):
+    """Sending traces to OpenTelemetry, by the endpoint's process. `squire trace` needs none of it."""
+
+    enabled: bool = Field(default=True, description="whether traces are sent, where an endpoint is set")
+    endpoint: BaseUrl | None = Field(
+        default=None,
+        description="OTLP over HTTP, such as http://127.0.0.1:4318, by the headers of the secret otlp-headers; else "
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+    )
+    sample_ratio: float = Field(default=1.0, ge=0, le=1, description="which part of all traces is sent, each whole")

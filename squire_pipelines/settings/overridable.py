@@ -12,7 +12,7 @@ from squire_pipelines.sections.agents import AgentSettings, NamedAgents
 from squire_pipelines.sections.alerts import AlertSettings
 from squire_pipelines.sections.following import FollowSettings
 from squire_pipelines.sections.gateway import GatewaySettings
-from squire_pipelines.sections.observability import ObservabilitySettings
+from squire_pipelines.sections.observability import ObservabilitySettings, TracingSettings
 from squire_pipelines.sections.operation import (
     BackupSettings,
     LoggingSettings,
@@ -75,6 +75,7 @@ class OverridableSections(BaseSettings):
     secrets: SecretSettings = SecretSettings()
     logging: LoggingSettings = LoggingSettings()
     observability: ObservabilitySettings = ObservabilitySettings()
+    tracing: TracingSettings = TracingSettings()
     filters: FilterSettings = FilterSettings()
     sources: dict[SourceName, SourceSettings] = Field(default_factory=dict, description="by name, of packages")
     repository: dict[RepositoryName, RepositoryOverrides] = Field(default_factory=dict)
