@@ -8,11 +8,7 @@ set -euo pipefail
 bin="$1"
 cd "$(dirname "$0")/.."
 common=(--quiet --universal --python-version 3.11 --generate-hashes --no-header --no-strip-extras)
-<<<<<<< HEAD
-extras=(--extra alerts --extra postgres --extra bedrock --extra vertex)
-=======
-extras=(--extra postgres --extra bedrock --extra vertex --extra otel)
->>>>>>> af85b7eb (Send traces to OpenTelemetry from the ledger, so that no collector holds up anything)
+extras=(--extra alerts --extra postgres --extra bedrock --extra vertex --extra otel)
 "$bin/uv" pip compile "${common[@]}" "${extras[@]}" pyproject.toml -o requirements.lock
 "$bin/uv" pip compile "${common[@]}" "${extras[@]}" --group dev pyproject.toml forge/pyproject.toml -o requirements-dev.lock
 "$bin/uv" pip compile "${common[@]}" --group pyproject.toml:docs -o requirements-docs.lock

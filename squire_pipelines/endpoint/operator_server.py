@@ -78,19 +78,12 @@ def serve(in_force: SettingsInForce, *, waits_for_port: bool, announce: Callable
             status.write(status_of(in_force, Part.ENDPOINT))
 
         follow(in_force.state)
-<<<<<<< HEAD
         # Looked at also while the port is waited for, and by no sensor: a daemon that stands still is told of too.
         with (
             SettingsWatch(in_force, after_look=follow),
             alerting(lambda: in_force.settings) as look,
             HealthWatch(lambda: in_force.settings, after_look=look) as health,
-=======
-        # Also while the port is waited for: alerts follow from the looks.
-        with (
-            SettingsWatch(in_force, after_look=follow),
-            HealthWatch(lambda: in_force.settings) as health,
             TraceExport(lambda: in_force.settings, in_force.home.metrics),
->>>>>>> af85b7eb (Send traces to OpenTelemetry from the ledger, so that no collector holds up anything)
         ):
             if waits_for_port:
                 listener = listen_patiently(settings, stop=stop)

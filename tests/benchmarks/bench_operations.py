@@ -1,4 +1,4 @@
-"""Squire in operation, part by part: `make bench-operations`; `SQUIRE_BENCH_PARTS=load` chooses.
+"""Squire in operation, part by part: `make bench-operations`; `SQUIRE_BENCH_PARTS=load,observability` chooses.
 
 `load`: tasks with an agent of two seconds through the real daemon, on a quiet machine and then beside four busy loops.
 Nothing may be lost or fail for want of time, and as much has to be done as the processors leave: of the quiet machine's
@@ -10,6 +10,9 @@ stays the same.
 third day, against the same home after its first day, by turns. No command may take 1.5 times as long, and the home has
 the size of the guide at the most. `SQUIRE_BENCH_DAYS` makes the year shorter, with as much on each day, and
 `SQUIRE_BENCH_FOLDER` is where the homes are kept for the next time. It takes half an hour, and is no default part.
+
+`observability`: changes of tasks by four processes and calls of a model through the gateway, by turns with metrics,
+logs and traces and without. `SQUIRE_BENCH_ROUNDS` sets the number of turns (16), `SQUIRE_BENCH_SECONDS` their length.
 """
 
 import os
@@ -24,13 +27,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from squire_pipelines.observability.processor_load import usable_processors
 from tests.benchmarks.bench_metrics import readings_of
 from tests.support.figures import Figure, by_turns, percentile, ratio, report
+from tests.support.observed_load import model_calls, transitions
 from tests.support.simulated_year import YearSize
 from tests.support.steady_load import LoadRun, run_apart
 from tests.support.year_home import make_homes
 from tests.support.year_measures import MeasuredHome
 
-PARTS = os.environ.get("SQUIRE_BENCH_PARTS", "load").split(",")
+PARTS = os.environ.get("SQUIRE_BENCH_PARTS", "load,observability").split(",")
 TASKS = int(os.environ.get("SQUIRE_BENCH_TASKS", "60"))
+ROUNDS = int(os.environ.get("SQUIRE_BENCH_ROUNDS", "16"))
+SECONDS = float(os.environ.get("SQUIRE_BENCH_SECONDS", "3"))
+CALLS = 300
 LOOPS = 4
 LEAST_OF_SHARE = 0.8
 DAYS = int(os.environ.get("SQUIRE_BENCH_DAYS", "365"))
@@ -101,7 +108,23 @@ def year() -> list[Figure]:
     return figures
 
 
-_PARTS: Mapping[str, Callable[[], list[Figure]]] = {"load": load, "year": year}
+def observability() -> list[Figure]:
+    """Measure what metrics, logs and traces cost changes of the ledger and calls of models."""
+    with tempfile.TemporaryDirectory() as folder:
+        rates = transitions(Path(folder), ROUNDS, SECONDS)
+    calls = model_calls(CALLS)
+    added = statistics.median(on - off for on, off in zip(calls["on"], calls["off"], strict=True))
+    return [
+        Figure("ledger: transitions, watched", statistics.median(rates["on"]), "/s"),
+        Figure("ledger: transitions, not watched", statistics.median(rates["off"]), "/s"),
+        Figure("ledger: what watching costs transitions", 1 - ratio(rates["on"], rates["off"]), "x", 0.03),
+        Figure("model call through the gateway, watched", statistics.median(calls["on"]) * 1000, "ms"),
+        Figure("model call through the gateway, not watched", statistics.median(calls["off"]) * 1000, "ms"),
+        Figure("model call: what watching adds", added * 1000, "ms", 1),
+    ]
+
+
+_PARTS: Mapping[str, Callable[[], list[Figure]]] = {"load": load, "observability": observability, "year": year}
 
 
 def main() -> int:
