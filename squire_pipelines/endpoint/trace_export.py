@@ -43,10 +43,11 @@ _log = get_logger(Component.ENDPOINT)
 
 @dataclass(frozen=True, slots=True)
 class ExportTimes:
-    """How often is looked for what ended, and how long one request may take, in seconds."""
+    """How often is looked for what ended, how long one request may take, in seconds, and the share of the processor."""
 
     every_s: float = EVERY_S
     send_s: float = SEND_S
+    share: float = MOST_OF_THE_TIME
 
 
 class TraceExport:
@@ -113,7 +114,7 @@ class TraceExport:
             )
         except Exception as error:  # noqa: BLE001 - whatever it is, the endpoint serves on, and it is tried again
             self._note(SendOutcome(SendResult.AGAIN, f"{type(error).__name__}: {error}"), "")
-        pause = max(self._times.every_s, (time.thread_time() - began) / MOST_OF_THE_TIME)
+        pause = max(self._times.every_s, (time.thread_time() - began) / self._times.share)
         return min(LONGEST_WAIT_S, pause * float(2 ** min(self._failures, _MOST_DOUBLINGS)))
 
     def _find_target(self) -> TraceTarget | None:
@@ -125,7 +126,7 @@ class TraceExport:
 
     async def _send_from(self, target: TraceTarget) -> None:
         cursor = SentUntil(self._folder / CURSOR)
-        with cursor.held() as is_ours:
+        with cursor.lock() as is_ours:
             if not is_ours:
                 return  # another process sends the traces of this home
             spans, until = self._read(target, cursor.load())
@@ -216,10 +217,10 @@ class SentUntil:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def held(self) -> "_Held":
+    def lock(self) -> "_FileLock":
         """Return a block that has the file to itself; it gives False where another process has it."""
         make_folder(self._path.parent)
-        return _Held(self._path.with_suffix(".lock"))
+        return _FileLock(self._path.with_suffix(".lock"))
 
     def load(self) -> datetime | None:
         """Return the moment; None where nothing was sent yet, or the file was damaged."""
@@ -234,7 +235,7 @@ class SentUntil:
         write_atomically(self._path, json.dumps({"until": until.isoformat()}).encode(), durable=False)
 
 
-class _Held:
+class _FileLock:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._descriptor = -1

@@ -16,6 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 PATIENCE_S = 30
 _PIECE = 65536
+_END = b"\r\n\r\n"
 
 
 class Manner(Enum):
@@ -53,13 +54,18 @@ class OtlpReceiver:
     def serve(self, connection: socket.socket) -> None:
         with connection:
             connection.settimeout(PATIENCE_S)
-            head, _, body = _read_until(connection, b"\r\n\r\n").partition(b"\r\n\r\n")
-            first, *lines = head.decode().split("\r\n")
-            headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-            while len(body) < int(headers["content-length"]):
-                body += connection.recv(_PIECE)
-            self.headers.put({**headers, ":first": first})
-            self.requests.put(ExportTraceServiceRequest.FromString(body))
+            data, size = b"", None
+            while size is None or len(data) < size:
+                piece = connection.recv(_PIECE)
+                if not piece:
+                    self.hung_up.put(True)  # noqa: FBT003 - what is put is the value
+                    return
+                data += piece
+                if size is None and _END in data:
+                    headers = _headers(data.partition(_END)[0])
+                    size = data.index(_END) + len(_END) + int(headers["content-length"])
+            self.headers.put(headers)
+            self.requests.put(ExportTraceServiceRequest.FromString(data.partition(_END)[2]))
             self._answer(connection)
 
     def _answer(self, connection: socket.socket) -> None:
@@ -89,11 +95,11 @@ class OtlpReceiver:
             )
 
 
-def _read_until(connection: socket.socket, end: bytes) -> bytes:
-    data = b""
-    while end not in data:
-        data += connection.recv(_PIECE)
-    return data
+def _headers(head: bytes) -> dict[str, str]:
+    first, *lines = head.decode().split("\r\n")
+    return {":first": first} | {
+        name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)
+    }
 
 
 @contextmanager

@@ -74,6 +74,13 @@ def check_logs(context: CliContext) -> Iterator[Diagnosis]:
     yield from doctor_logs.check_logs(context)
 
 
+def check_tracing(context: CliContext) -> Iterator[Diagnosis]:
+    """Check that the endpoint of traces takes them."""
+    from squire_pipelines.cli.doctor import tracing as doctor_tracing  # noqa: PLC0415 - likewise
+
+    yield from doctor_tracing.check_tracing(context)
+
+
 def check_merging(context: CliContext) -> Iterator[Diagnosis]:
     """Check whether Squire may merge where the settings want that."""
     from squire_pipelines.cli.doctor import merging as doctor_merging  # noqa: PLC0415 - likewise
@@ -141,6 +148,13 @@ CHECKS: tuple[DoctorCheck, ...] = (
         "debugged, a line `debugging` says what and until when.",
         "start Squire again: the processes get their bounds when they start; `squire debug off` ends debugging",
         check_logs,
+    ),
+    DoctorCheck(
+        "tracing",
+        "Where traces are sent to OpenTelemetry, its endpoint takes a request without spans (else a warning: nothing "
+        "waits for it).",
+        "the line says what the endpoint answers; see [Tracing](../guide/tracing.md#opentelemetry)",
+        check_tracing,
     ),
     DoctorCheck(
         "port",
