@@ -82,7 +82,8 @@ class OpContext:
     """What an op gets to see of its run."""
 
     def __init__(self, run_tags: Mapping[str, str], run_id: str | None = None, keys: tuple[str, ...] = ()) -> None:
-        self.run = SimpleNamespace(run_id=run_id or str(uuid4()), tags=dict(run_tags))
+        self.run = SimpleNamespace(run_id=run_id or str(uuid4()), tags=dict(run_tags), job_name="life")
+        self.op_handle = SimpleNamespace(name="life")
         self.instance = _NoRuns()
         self.log = _log
         self.partition_keys = keys
