@@ -162,11 +162,10 @@ class AlertWatch:
         if self._monotonic() < self._work_due:
             return self._work
         own = repository_settings(ledger, settings)
+        targets = {name: settings.targets_for(name).targets for name in settings.repositories}
         began = self._monotonic()
         with ledger.read() as tx:
-            facts = alert_facts.read_work(
-                tx, settings.budgets, own.of_all.budgets_for, own.queue_rules_of, settings.repositories
-            )
+            facts = alert_facts.read_work(tx, settings.budgets, own.of_all.budgets_for, own.queue_rules_of, targets)
         self._work = assess_work(facts, settings.alerts.policies, budget_share=settings.alerts.budget_share)
         took_s = self._monotonic() - began
         self._work_due = began + max(FACTS_EVERY_S, 50 * took_s)  # at most a fiftieth of the time

@@ -73,11 +73,17 @@ def history_tables(
     from squire_pipelines.execution.repository_settings import repository_settings
     from squire_pipelines.warehouse.publish import publish_warehouse
     from squire_pipelines.warehouse.schema import column_schema
+    from squire_pipelines.warehouse.settings_tables import PublishedTargets
 
     with run_trace(context):
         limits_of = repository_settings(ledger, settings).of_all.budgets_for
         publication = publish_warehouse(
-            ledger, settings.home.warehouse, settings.warehouse, limits_of=limits_of, full=config.full
+            ledger,
+            settings.home.warehouse,
+            settings.warehouse,
+            limits_of=limits_of,
+            targets=PublishedTargets.of(settings),
+            full=config.full,
         )
     context.log.info(_summary(publication))
     for table in TABLES:

@@ -51,10 +51,18 @@ def publish(context: CliContext, *, full: bool) -> None:
     """Write a new warehouse from the ledger and put it in the place of the old one."""
     from squire_pipelines.execution.repository_settings import repository_settings  # noqa: PLC0415 - SQLAlchemy
     from squire_pipelines.warehouse.publish import publish_warehouse  # noqa: PLC0415 - DuckDB
+    from squire_pipelines.warehouse.settings_tables import PublishedTargets  # noqa: PLC0415 - likewise
 
     settings = context.settings
     limits_of = repository_settings(context.ledger, settings).of_all.budgets_for
-    done = publish_warehouse(context.ledger, context.home.warehouse, settings.warehouse, limits_of=limits_of, full=full)
+    done = publish_warehouse(
+        context.ledger,
+        context.home.warehouse,
+        settings.warehouse,
+        limits_of=limits_of,
+        targets=PublishedTargets.of(settings),
+        full=full,
+    )
     changed = f"{sum(done.changed.values())} of {sum(done.rows.values())} rows written"
     write_line(f"published {context.home.warehouse}: {changed}, {size(done.bytes)}, {done.seconds:.1f} s")
     if done.mode == "full" and not full:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from squire_pipelines.domain.conditions import MAX_TEXT, Condition, HealthLevel
+from squire_pipelines.domain.targets import MissedTarget
 
 CRASHES_WITHIN = timedelta(hours=1)
 """Crashed containers of so long are counted together, and deliveries of which nothing was read too."""
@@ -41,6 +42,7 @@ class AlertRule(StrEnum):
     BUDGET = "budget"
     BREAKER_TRIPPED = "breaker_tripped"
     DELIVERIES_LOST = "deliveries_lost"
+    TARGET_MISSED = "target_missed"
 
 
 class Severity(StrEnum):
@@ -82,6 +84,7 @@ DEFAULT_POLICIES: Mapping[AlertRule, RulePolicy] = MappingProxyType(
         AlertRule.BUDGET: _DAILY,
         AlertRule.BREAKER_TRIPPED: RulePolicy(threshold=1, after_s=0.0, repeat_after_s=_DAILY_S),
         AlertRule.DELIVERIES_LOST: RulePolicy(threshold=1, after_s=0.0),
+        AlertRule.TARGET_MISSED: RulePolicy(after_s=0.0, repeat_after_s=_DAILY_S),
     }
 )
 
@@ -241,6 +244,7 @@ class WorkFacts:
         budgets: Each budget that has a limit.
         breakers: Breakers that hold tasks.
         lost_deliveries: Deliveries of `CRASHES_WITHIN` after which nothing was read.
+        missed: Targets that are missed.
     """
 
     failures: tuple[FailureRun, ...] = ()
@@ -249,6 +253,7 @@ class WorkFacts:
     budgets: tuple[BudgetFacts, ...] = ()
     breakers: tuple[TrippedFacts, ...] = ()
     lost_deliveries: int = 0
+    missed: tuple[MissedTarget, ...] = ()
 
 
 def assess_work(facts: WorkFacts, policies: Mapping[AlertRule, RulePolicy], *, budget_share: float) -> Assessment:
@@ -265,6 +270,7 @@ def assess_work(facts: WorkFacts, policies: Mapping[AlertRule, RulePolicy], *, b
         *_budgets(facts.budgets, budget_share),
         *_breakers(facts.breakers, _threshold(policies, AlertRule.BREAKER_TRIPPED)),
         *_lost_deliveries(facts, _threshold(policies, AlertRule.DELIVERIES_LOST)),
+        *_missed_targets(facts.missed),
     ]
     return Assessment({alert.key: alert for alert in alerts}, known_rules=OF_FACTS)
 
@@ -315,6 +321,19 @@ def _lost_deliveries(facts: WorkFacts, threshold: int) -> Iterable[FiringAlert]:
         reason = f"after {facts.lost_deliveries} deliveries of the last hour nothing was read, for all tries"
         hint = "see `squire webhooks list`; the schedule reads the repositories all the same"
         yield FiringAlert(AlertRule.DELIVERIES_LOST, "all", Severity.WARNING, reason, hint)
+
+
+def _missed_targets(targets: Collection[MissedTarget]) -> Iterable[FiringAlert]:
+    for missed in targets:
+        reason = (
+            f"{missed.bad} of {missed.events} in {missed.window.name} missed {missed.target} of {missed.repository}: "
+            f"{missed.burn_rate:.1f} times as many as the target allows"
+        )
+        hint = (
+            '`squire history query "FROM target_burn_rates"` has the windows; [targets] in the settings has the targets'
+        )
+        severity = Severity.CRITICAL if missed.window.is_critical else Severity.WARNING
+        yield FiringAlert(AlertRule.TARGET_MISSED, f"{missed.target} of {missed.repository}", severity, reason, hint)
 
 
 def policies_of(changes: Mapping[AlertRule, Mapping[str, object]]) -> Mapping[AlertRule, RulePolicy]:

@@ -1,7 +1,7 @@
 """Reads what alerts follow from beside conditions: failures in a row, crashes, budgets, breakers, lost deliveries."""
 
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 
 from sqlalchemy import func, select
@@ -16,12 +16,14 @@ from squire_pipelines.domain.alert_rules import (
 from squire_pipelines.domain.budgets import BudgetLimits, renewed_at
 from squire_pipelines.domain.endings import CRASHES, Cause
 from squire_pipelines.domain.queue_rules import QueueRules
+from squire_pipelines.domain.targets import Targets, missed_targets
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.ledger.breakers import held_tasks
 from squire_pipelines.ledger.budgets import LimitsOf, levels
 from squire_pipelines.ledger.deliveries import NOT_COLLECTED
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import attempts, deliveries, tasks
+from squire_pipelines.ledger.target_events import read_target_events
 
 _NEWEST_TASKS = 500
 
@@ -31,7 +33,7 @@ def read_work(
     limits: BudgetLimits,
     limits_of: LimitsOf,
     rules_of: Callable[[str], QueueRules],
-    repositories: Collection[str],
+    targets: Mapping[str, Targets],
 ) -> WorkFacts:
     """Return what the ledger says of work now.
 
@@ -40,9 +42,10 @@ def read_work(
         limits: The budgets of all together.
         limits_of: Gives those of one repository.
         rules_of: Gives what its ready tasks wait for.
-        repositories: All of the settings.
+        targets: Of each repository of the settings.
     """
-    crashed = _crashed_tasks(tx)
+    crashed, repositories = _crashed_tasks(tx), tuple(targets)
+    events = read_target_events(tx, lambda repository: targets.get(repository, Targets()))
     return WorkFacts(
         failures=_failures(tx, repositories),
         crashes=len(crashed),
@@ -50,6 +53,7 @@ def read_work(
         budgets=_budgets(tx, limits, limits_of, repositories),
         breakers=_breakers(tx, rules_of),
         lost_deliveries=_lost_deliveries(tx),
+        missed=missed_targets(events, targets, now=tx.now),
     )
 
 

@@ -55,9 +55,6 @@ class WarehouseSettings(SettingsSection):
     write_rate: Bytes = Field(default=32 * 2**20, description="bytes a second, on average: a large file waits longer")
     memory_limit: Bytes = 512 * 2**20
     overlap_s: float = Field(default=300, ge=0, le=86400, description="what a late transaction may take to be noticed")
-    sla_agent_s: Seconds = Field(default=120, description="from ready to the agent's start")
-    sla_pull_request_s: Seconds = Field(default=3600, description="from ready to the pull request")
-    sla_share: float = Field(default=0.95, gt=0, le=1, description="of the tasks that are to keep the two")
 
 
 class RetentionSettings(SettingsSection):

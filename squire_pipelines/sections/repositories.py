@@ -21,6 +21,7 @@ class RepositoryOverrides(SettingsSection):
     follow: dict[str, Any] = Field(default_factory=dict)
     gateway: dict[str, Any] = Field(default_factory=dict)
     budgets: dict[str, Any] = Field(default_factory=dict)
+    targets: dict[str, Any] = Field(default_factory=dict)
     issue_labels: tuple[Label, ...] | None = None
     goals: Goals | None = Field(default=None, description="instead of the planner's; an empty text for none")
 

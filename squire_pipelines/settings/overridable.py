@@ -31,6 +31,7 @@ from squire_pipelines.sections.signals import (
     SourceSettings,
     TrustSettings,
 )
+from squire_pipelines.sections.targets import TargetSettings
 from squire_pipelines.sections.tasks import DispatchSettings, PolicySettings, PublishingSettings, VerificationSettings
 from squire_pipelines.sections.types import LedgerUrl, RepositoryName, SourceName, refuse_two_spellings
 from squire_pipelines.settings.errors import config_error, table_name
@@ -65,6 +66,7 @@ class OverridableSections(BaseSettings):
     trust: TrustSettings = TrustSettings()
     verification: VerificationSettings = VerificationSettings()
     webhooks: WebhookSettings = WebhookSettings()
+    targets: TargetSettings = TargetSettings()
     warehouse: WarehouseSettings = WarehouseSettings()
     retention: RetentionSettings = RetentionSettings()
     backup: BackupSettings = BackupSettings()
@@ -137,6 +139,10 @@ class OverridableSections(BaseSettings):
     def budgets_for(self, repository: str) -> BudgetLimits:
         """Return the limits for one repository, and those for all together."""
         return self._merged(repository, "budgets", self.budgets)
+
+    def targets_for(self, repository: str) -> TargetSettings:
+        """Return how well work in one repository is to go."""
+        return self._merged(repository, "targets", self.targets)
 
     def verification_for(self, repository: str) -> VerificationSettings:
         """Return how one repository is verified."""

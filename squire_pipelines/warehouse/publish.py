@@ -27,6 +27,7 @@ from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tables import archived_tasks, task_events
 from squire_pipelines.sections.operation import WarehouseSettings
 from squire_pipelines.warehouse import changes, engine, files, schema, settings_tables
+from squire_pipelines.warehouse.settings_tables import PublishedTargets
 
 SPILL_FACTOR = 16
 """How many times the memory limit DuckDB may spill to the disk while it builds."""
@@ -97,6 +98,7 @@ def publish_warehouse(
     settings: WarehouseSettings | None = None,
     *,
     limits_of: LimitsOf = _no_limits,
+    targets: PublishedTargets = PublishedTargets(),  # noqa: B008 - it is frozen
     full: bool = False,
     wait_s: float = 60,
     archive: Path | None = None,
@@ -110,8 +112,9 @@ def publish_warehouse(
     Args:
         ledger: Read in one transaction, so that the file shows one moment.
         path: The warehouse's file; its folder is created if needed.
-        settings: The memory limit, the targets and the overlap.
+        settings: The memory limit and the overlap.
         limits_of: Returns a repository's budgets, for the tasks that are held back.
+        targets: Of the settings.
         full: Read everything again, whatever is there.
         wait_s: How long to wait for another publisher to finish.
         archive: The folder with the rows that left the ledger, `archive` beside the file by default. It need not exist.
@@ -128,6 +131,7 @@ def publish_warehouse(
         path,
         settings or WarehouseSettings(),
         limits_of,
+        targets,
         archive or path.parent / "archive",
         incremental or IncrementalRules(),
     )
@@ -155,6 +159,7 @@ class _Publisher:
     path: Path
     settings: WarehouseSettings
     limits_of: LimitsOf
+    targets: PublishedTargets
     archive: Path
     incremental: IncrementalRules
 
@@ -265,7 +270,7 @@ class _Publisher:
         newest = int(connection.execute("SELECT coalesce(max(id), 0) FROM task_events").fetchall()[0][0])
         watermark = max(tasks.last_event_id(tx), newest)
         mode: Mode = "full" if previous is None else "incremental"
-        settings_tables.write_targets(connection, self.settings)
+        settings_tables.write_targets(connection, self.targets)
         settings_tables.write_blocked(tx, connection, self.limits_of)
         settings_tables.write_repositories(tx, connection)
         rows = _count_rows(connection)

@@ -55,7 +55,7 @@ ROLLED_UP: Mapping[str, str] = MappingProxyType(
 )
 """Tables of weekly sums, for views that would be too slow without; each with the condition of the rows to derive."""
 
-OWN = ("targets", "held_back", "repositories", "_archives", "_publication")
+OWN = ("targets", "repository_targets", "held_back", "repositories", "_archives", "_publication")
 """The tables about the file itself."""
 
 METRICS = (
@@ -81,6 +81,7 @@ METRICS = (
     "merged_pull_requests",
     "trace",
     "alert_history",
+    "target_burn_rates",
 )
 
 APPEND_ONLY: Mapping[str, str] = MappingProxyType(

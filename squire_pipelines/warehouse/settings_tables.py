@@ -1,26 +1,54 @@
 """Writes the tables that are made anew with each publication: of the settings, and of what holds at that moment."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
 import duckdb
 from sqlalchemy import select
 
+from squire_pipelines.domain.targets import TargetName
 from squire_pipelines.ledger import budgets
 from squire_pipelines.ledger.budgets import LimitsOf
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import repositories
-from squire_pipelines.sections.operation import WarehouseSettings
+from squire_pipelines.sections.targets import TargetSettings
+from squire_pipelines.settings.model import Settings
+
+_TIMES = frozenset({TargetName.READY_TO_AGENT})
 
 
-def write_targets(connection: duckdb.DuckDBPyConnection, settings: WarehouseSettings) -> None:
-    """Replace the targets: the most seconds that something may take for a share of the tasks."""
-    share = settings.sla_share
+@dataclass(frozen=True, slots=True)
+class PublishedTargets:
+    """The targets of the settings: those of all repositories, and those of each one."""
+
+    general: TargetSettings = field(default_factory=TargetSettings)
+    of_repositories: Mapping[str, TargetSettings] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, settings: Settings) -> "PublishedTargets":
+        """Return those that the settings have."""
+        return cls(settings.targets, {name: settings.targets_for(name) for name in settings.repositories})
+
+
+def write_targets(connection: duckdb.DuckDBPyConnection, targets: PublishedTargets) -> None:
+    """Replace the targets: of all, the most seconds that something may take; of each, what share may miss it."""
+    settings, share = targets.general, targets.general.ready_share
     connection.execute("DELETE FROM targets")
     connection.executemany(
         "INSERT INTO targets VALUES (?, ?, ?, ?)",
         [
-            ("ready_to_agent", settings.sla_agent_s, share, "From ready to the agent's first start."),
-            ("ready_to_pull_request", settings.sla_pull_request_s, share, "From ready to the pull request."),
+            ("ready_to_agent", settings.ready_to_agent_s, share, "From ready to the agent's first start."),
+            ("ready_to_pull_request", settings.ready_to_pull_request_s, share, "From ready to the pull request."),
         ],
     )
+    connection.execute("DELETE FROM repository_targets")
+    rows = [
+        (name, target.value, own.targets.allowed(target), own.ready_to_agent_s if target in _TIMES else None)
+        for name, own in targets.of_repositories.items()
+        for target in TargetName
+    ]
+    if rows:
+        connection.executemany("INSERT INTO repository_targets VALUES (?, ?, ?, ?)", rows)
 
 
 def write_blocked(tx: Transaction, connection: duckdb.DuckDBPyConnection, limits_of: LimitsOf) -> None:

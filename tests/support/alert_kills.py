@@ -26,7 +26,7 @@ from squire_pipelines.settings.model import load_settings
 NAMES = ("engine", "github", "daemon", "disk", "models")
 _SPEED = 200
 _PATIENCE_S = 120.0
-_LONGEST_LIFE_S = 1.0
+_LONGEST_LIFE_S = 3.0
 _HELD_S = 0.05
 _START = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -7,10 +7,12 @@ from squire_pipelines.domain.breakers import Breaker
 from squire_pipelines.domain.budgets import BudgetLimits, Limit, Purpose
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.queue_rules import QueueRules
+from squire_pipelines.domain.targets import TargetName, Targets
 from squire_pipelines.ledger import budgets, deliveries
 from squire_pipelines.ledger.alert_facts import read_work
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import attempts
+from squire_pipelines.ledger.target_events import read_target_events
 from tests.support.ledgers import REPOSITORY, TRACE, Clock, add_task, settle, start_attempt
 
 LIMITS = BudgetLimits(day=Limit(usd=10))
@@ -18,7 +20,7 @@ LIMITS = BudgetLimits(day=Limit(usd=10))
 
 def read(ledger: Ledger, breaker: Breaker | None = None) -> WorkFacts:
     with ledger.read() as tx:
-        return read_work(tx, LIMITS, lambda _: LIMITS, lambda _: QueueRules(breaker=breaker), (REPOSITORY,))
+        return read_work(tx, LIMITS, lambda _: LIMITS, lambda _: QueueRules(breaker=breaker), {REPOSITORY: Targets()})
 
 
 def end(ledger: Ledger, clock: Clock, cause: Cause, *, has_agent: bool = False) -> str:
@@ -86,3 +88,26 @@ def test_deliveries_after_which_nothing_was_read_count_for_an_hour(ledger: Ledge
     assert read(ledger).lost_deliveries == 1
     clock.forward(3601)
     assert read(ledger).lost_deliveries == 0
+
+
+def test_tasks_containers_and_waits_for_an_agent_count_for_targets(ledger: Ledger, clock: Clock) -> None:
+    end(ledger, clock, Cause.KILLED, has_agent=True)
+    end(ledger, clock, Cause.COMPLETED, has_agent=True)
+    end(ledger, clock, Cause.CANCELLED, has_agent=True)
+    slow = start_attempt(ledger)
+    clock.forward(31)
+    with ledger.write() as tx:
+        tx.execute(update(attempts).where(attempts.c.id == slow.id).values(agent_started_at=tx.now))
+    with ledger.read() as tx:
+        events = read_target_events(tx, lambda _: Targets(ready_to_agent_s=30))
+    counts = {target: [0, 0] for target in TargetName}
+    for event in events:
+        counts[event.target][event.is_bad] += 1
+    assert counts == {
+        TargetName.TASK_FAILURE: [1, 1],
+        TargetName.CONTAINER_CRASH: [1, 1],
+        TargetName.READY_TO_AGENT: [3, 1],
+    }
+    clock.forward(4 * 86_400)
+    with ledger.read() as tx:
+        assert read_target_events(tx, lambda _: Targets()) == ()

@@ -8,8 +8,10 @@ from squire_pipelines.domain.budgets import BudgetLimits, Limit, Purpose
 from squire_pipelines.ledger import budgets
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.sections.operation import WarehouseSettings
+from squire_pipelines.sections.targets import TargetSettings
 from squire_pipelines.warehouse.publish import publish_warehouse
 from squire_pipelines.warehouse.query import run_query
+from squire_pipelines.warehouse.settings_tables import PublishedTargets
 from tests.support.ledgers import TRACE, add_task
 
 MEMORY = 512 * 2**20
@@ -49,7 +51,14 @@ def test_what_waits_for_a_budget_is_distinguished_from_what_waits_for_a_slot(war
 
 @pytest.mark.slow
 def test_targets_are_those_of_the_settings(warehouse: Path, ledger: Ledger) -> None:
-    settings = WarehouseSettings(sla_agent_s=7, sla_pull_request_s=70, sla_share=0.5)
-    publish_warehouse(ledger, warehouse, settings)
+    general = TargetSettings(ready_to_agent_s=7, ready_to_pull_request_s=70, ready_share=0.5)
+    own = TargetSettings(task_failure=0.2, ready_to_agent_s=9)
+    publish_warehouse(ledger, warehouse, targets=PublishedTargets(general, {"acme/shop": own}))
     rows = run_query(warehouse, "SELECT name, seconds, share FROM targets ORDER BY seconds").rows
     assert rows == (("ready_to_agent", 7, 0.5), ("ready_to_pull_request", 70, 0.5))
+    rows = run_query(warehouse, "SELECT target, allowed, seconds FROM repository_targets ORDER BY target").rows
+    assert rows == (
+        ("container_crash", 0.01, None),
+        ("ready_to_agent", pytest.approx(0.05), 9),
+        ("task_failure", 0.2, None),
+    )

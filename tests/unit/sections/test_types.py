@@ -122,6 +122,7 @@ OPEN = {
             "follow",
             "gateway",
             "budgets",
+            "targets",
         ]
     ),
 }

@@ -97,6 +97,8 @@ def fill(tables: Tables) -> None:
     tables.add("_publication", published_at=at(PUBLISHED))
     tables.add("targets", name="ready_to_agent", seconds=60, share=0.5)
     tables.add("targets", name="ready_to_pull_request", seconds=300, share=0.9)
+    for target, allowed, seconds in (("task_failure", 0.1, None), ("ready_to_agent", 0.5, 30)):
+        tables.add("repository_targets", repository=SHOP, target=target, allowed=allowed, seconds=seconds)
     # Merged as the agent left it. SessionResult 10 minutes before it was planned, approved after one.
     for opened, closed in ((-9000, -8000), (-600, 500), (600, None)):  # the second is what the task answers
         episode = {"repository": SHOP, "kind": "open_issue", "key": "7"}
@@ -309,6 +311,16 @@ def test_targets_are_met_or_missed_and_what_is_late_is_missed_already(ask: Ask) 
         # later and dead are late; next, blocked, busy and queued are not yet.
         (SITE, "ready_to_pull_request", None, 300, 2, 0, 2, 0, 0.9, False),
     ]
+
+
+def test_a_targets_burn_rate_counts_what_the_hours_before_the_publication_have(ask: Ask) -> None:
+    rows = ask("SELECT target, span, events, missed, round(burn_rate, 3) FROM target_burn_rates ORDER BY ALL")
+    assert [row[:2] for row in rows] == [
+        (target, span) for target in ("ready_to_agent", "task_failure") for span in ("1 h", "3 d", "6 h")
+    ]
+    assert all(missed <= events for _, _, events, missed, _ in rows)
+    assert all(rate is None if not events else rate >= 0 for _, _, events, _, rate in rows)
+    assert rows[4][2] > 0
 
 
 def test_what_is_stuck_says_why_and_since_when(ask: Ask) -> None:

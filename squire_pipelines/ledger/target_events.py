@@ -1,0 +1,61 @@
+"""Reads what counts for targets: tasks and containers that ended, and how long ready tasks waited for an agent."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from sqlalchemy import select
+
+from squire_pipelines.domain.endings import CRASHES, Cause
+from squire_pipelines.domain.targets import LONGEST, TargetEvent, TargetName, Targets
+from squire_pipelines.domain.tasks import TaskStatus
+from squire_pipelines.ledger.store import Transaction
+from squire_pipelines.ledger.tables import attempts, tasks
+
+_MOST = 5000
+"""Of the newest tasks and attempts: more of them in three days are judged by these."""
+
+_CRASHED = (*CRASHES, Cause.OUT_OF_MEMORY)
+
+
+def read_target_events(tx: Transaction, targets_of: Callable[[str], Targets]) -> tuple[TargetEvent, ...]:
+    """Return what counts for the targets of the last days. What a person cancelled counts for none."""
+    return (*_tasks(tx), *_attempts(tx, targets_of))
+
+
+def _tasks(tx: Transaction) -> list[TargetEvent]:
+    row = tasks.c
+    query = select(row.repository, row.status, row.ended_at).where(row.ended_at > tx.now - LONGEST)
+    newest = tx.execute(query.order_by(row.ended_at.desc(), row.id.desc()).limit(_MOST))
+    return [
+        TargetEvent(task.repository, TargetName.TASK_FAILURE, task.ended_at, is_bad=task.status == TaskStatus.FAILED)
+        for task in newest
+        if task.status != TaskStatus.CANCELLED
+    ]
+
+
+def _attempts(tx: Transaction, targets_of: Callable[[str], Targets]) -> list[TargetEvent]:
+    row = attempts.c
+    query = (
+        select(row.repository, row.number, row.agent_started_at, row.ended_at, row.cause, tasks.c.ready_at)
+        .add_columns(tasks.c.not_before)
+        .join(tasks, tasks.c.id == row.task_id)
+        .where(row.queued_at > tx.now - LONGEST, row.agent_started_at.is_not(None))
+        .order_by(row.queued_at.desc(), row.id.desc())
+        .limit(_MOST)
+    )
+    events: list[TargetEvent] = []
+    for attempt in tx.execute(query):
+        started = attempt.agent_started_at
+        if attempt.ended_at is not None and attempt.cause != Cause.CANCELLED:
+            is_crash = attempt.cause in _CRASHED
+            events.append(
+                TargetEvent(attempt.repository, TargetName.CONTAINER_CRASH, attempt.ended_at, is_bad=is_crash)
+            )
+        ready = max(filter(None, (attempt.ready_at, attempt.not_before)), default=None)
+        if (
+            attempt.number == 1 and ready is not None and ready <= started
+        ):  # one that was ready again later says nothing
+            limit = timedelta(seconds=targets_of(attempt.repository).ready_to_agent_s)
+            is_late = started - ready > limit
+            events.append(TargetEvent(attempt.repository, TargetName.READY_TO_AGENT, started, is_bad=is_late))
+    return events
