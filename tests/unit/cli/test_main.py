@@ -148,7 +148,7 @@ def test_a_lazy_entry_must_be_a_command() -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "names"), [("ta", ["tasks"]), ("d", ["demo", "dev", "doctor"]), ("--co", ["--config"])]
+    ("word", "names"), [("ta", ["tasks"]), ("de", ["demo", "dev", "debug"]), ("--co", ["--config"])]
 )
 def test_completion_of_commands_imports_none(word: str, names: list[str]) -> None:
     context = click.Context(cli, info_name="squire")
