@@ -10,7 +10,7 @@ import click
 from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_option, table_of, with_context
 from squire_pipelines.cli.lazy import LazyGroup
 from squire_pipelines.cli.person import actor
-from squire_pipelines.cli.text import age, instant
+from squire_pipelines.cli.text import age, counted, instant
 from squire_pipelines.domain.alert_rules import AlertRule
 from squire_pipelines.domain.alert_steps import ALL_ALERTS, AlertState, Silence
 from squire_pipelines.domain.alert_texts import test_message
@@ -81,7 +81,7 @@ def _words(state: AlertState, silences: tuple[Silence, ...], now: datetime) -> s
         return "over"
     if any(silence.covers(state.rule, state.key, now) for silence in silences):
         return "silenced"
-    return f"sent {state.notifications} times" if state.notifications else "not sent yet"
+    return f"sent in {counted(state.notifications, 'message')}" if state.notifications else "not sent yet"
 
 
 def _document(state: AlertState, silences: tuple[Silence, ...], now: datetime) -> dict[str, Any]:
