@@ -121,6 +121,11 @@ def json_document(facts: "StatusFacts") -> dict[str, Any]:
         "never_looked_at": facts.unknown,
         "problem": facts.problem or None,
         "debugging": facts.debugging,
+        "alerts": [
+            {"rule": one.rule, "subject": one.subject, "severity": one.severity, "since": one.began_at}
+            | {"reason": one.reason, "hint": one.hint}
+            for one in facts.alerts
+        ],
         "tasks": None if work is None else work.counts,
         "attempts": None if work is None else {"total": work.attempts_total, "first": work.attempts},
         "waiting": None if work is None else {"tasks_read": facts.waits_read, "groups": facts.waits},

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 from squire_pipelines.cli.context import CliContext
 from squire_pipelines.cli.task_rows import TaskRow, read_page, with_waits
+from squire_pipelines.domain.alert_rules import OF_FACTS
+from squire_pipelines.domain.alert_steps import UNKNOWN_FOR, AlertState
 from squire_pipelines.domain.conditions import Condition, HealthLevel, next_condition, worst_level
 from squire_pipelines.domain.debugging import DebugWindow
 from squire_pipelines.errors import ConfigError, LedgerError, ProviderBudgetError, SquireError
 from squire_pipelines.health.local_probes import local_probes
 from squire_pipelines.health.probe import Probe, ProbeRunner
 from squire_pipelines.health.stored_conditions import current_conditions, in_order
+from squire_pipelines.ledger.alerts import open_alerts
 from squire_pipelines.ledger.overview import WorkOverview, read_overview
 from squire_pipelines.ledger.queue_waits import read_waits
 from squire_pipelines.ledger.store import Ledger
@@ -65,6 +68,7 @@ class StatusFacts:
         waits_read: Of how many tasks that is.
         problem: Why the work is not known; empty where it is, or where there is none yet.
         debugging: What is debugged, and until when.
+        alerts: Those that fire about the work itself; the others are about conditions, which are shown anyway.
     """
 
     now: datetime
@@ -75,13 +79,14 @@ class StatusFacts:
     waits_read: int = 0
     problem: str = ""
     debugging: tuple[DebugWindow, ...] = ()
+    alerts: tuple[AlertState, ...] = ()
 
     @property
     def level(self) -> HealthLevel:
-        """How well everything is; what nobody looks at any more is no better and no worse than degraded."""
+        """How well everything is; an alert, and what nobody looks at any more, is degraded."""
         stale = self.stale
         level = worst_level((one for one in self.conditions if one not in stale), now=self.now)
-        return HealthLevel.DEGRADED if stale and level is HealthLevel.OK else level
+        return HealthLevel.DEGRADED if (stale or self.alerts) and level is HealthLevel.OK else level
 
     @property
     def stale(self) -> tuple[Condition, ...]:
@@ -172,6 +177,8 @@ def _with_work(facts: StatusFacts, settings: "Settings") -> StatusFacts:
         own = repository_settings(ledger, settings)
         with ledger.read() as tx:
             work = read_overview(tx)
+            firing = (one for one in open_alerts(tx) if one.cleared_at is None and tx.now - one.seen_at < UNKNOWN_FOR)
+            alerts = tuple(one for one in firing if one.rule in OF_FACTS)
             query = TaskQuery(statuses=("ready",), order=SortOrder.PRIORITY, limit=MAX_WAITING)
             rows = read_page(tx.query_runner(), query, now=tx.now).rows
             starting = {row.id: row.repository for row in rows if row.waits_for_start}
@@ -180,7 +187,7 @@ def _with_work(facts: StatusFacts, settings: "Settings") -> StatusFacts:
         groups = group_waits(rows, starts.wait_of)
     finally:
         ledger.close()
-    return replace(facts, work=work, waits=groups, waits_read=len(rows))
+    return replace(facts, work=work, waits=groups, waits_read=len(rows), alerts=alerts)
 
 
 def group_waits(rows: Sequence[TaskRow], start_wait: Callable[[str], str]) -> tuple[WaitGroup, ...]:

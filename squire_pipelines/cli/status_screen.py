@@ -10,6 +10,7 @@ from textwrap import TextWrapper
 
 from squire_pipelines.cli.status_facts import StatusFacts, WaitGroup
 from squire_pipelines.cli.text import age, counted, duration
+from squire_pipelines.domain.alert_rules import Severity
 from squire_pipelines.domain.conditions import HealthLevel
 from squire_pipelines.domain.terminal_text import one_line
 from squire_pipelines.ledger.overview import ListedPullRequest, OpenAttempt
@@ -20,6 +21,7 @@ _IN_FULL = 3
 _LEAST_WIDTH = 20
 _HANGING = f"{'':<11}"
 _MAX_PROBLEM = 600
+_MOST_ALERTS = 10
 _STYLES = {HealthLevel.OK: "green", HealthLevel.DEGRADED: "yellow", HealthLevel.DOWN: "red"}
 
 
@@ -136,17 +138,27 @@ def _pull_line(pull: ListedPullRequest, now: datetime) -> ScreenLine:
 
 def _problems(facts: StatusFacts, width: int) -> Iterator[ScreenLine]:
     wrong = sorted(facts.wrong, key=lambda condition: -condition.level.severity)
-    if not wrong:
+    alerts = sorted(facts.alerts, key=lambda alert: alert.severity is not Severity.CRITICAL)
+    count = len(wrong) + len(alerts)
+    if not count:
         return
-    yield ScreenLine(f"Wrong: {len(wrong)}", is_bold=True)
-    most = 2 if len(wrong) <= _IN_FULL else 1
+    yield ScreenLine(f"Wrong: {count}", is_bold=True)
+    most = 2 if count <= _IN_FULL else 1
     for condition in wrong:
-        color = _STYLES[condition.level]
-        name = condition.name.replace("_", " ")
-        text = f"{name}, {age(condition.since, facts.now)}: {condition.reason}"
-        yield from _wrapped(text, f"  {condition.level:<8} ", width, most, color)
-        if condition.hint:
-            yield from _wrapped(f"next: {condition.hint}", _HANGING, width, most, None)
+        text = f"{condition.name.replace('_', ' ')}, {age(condition.since, facts.now)}: {condition.reason}"
+        yield from _problem(condition.level, text, condition.hint, _STYLES[condition.level], width=width, most=most)
+    for alert in alerts[:_MOST_ALERTS]:
+        color = _STYLES[HealthLevel.DOWN if alert.severity is Severity.CRITICAL else HealthLevel.DEGRADED]
+        text = f"{alert.rule.replace('_', ' ')}, {alert.subject}, {age(alert.began_at, facts.now)}: {alert.reason}"
+        yield from _problem(alert.severity, text, alert.hint, color, width=width, most=most)
+    if len(alerts) > _MOST_ALERTS:
+        yield ScreenLine(f"and {len(alerts) - _MOST_ALERTS} more: `squire alerts list`", "yellow", indent=_HANGING)
+
+
+def _problem(label: str, text: str, hint: str, color: str, *, width: int, most: int) -> Iterator[ScreenLine]:
+    yield from _wrapped(text, f"  {label:<8} ", width, most, color)
+    if hint:
+        yield from _wrapped(f"next: {hint}", _HANGING, width, most, None)
 
 
 def _wrapped(

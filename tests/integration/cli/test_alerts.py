@@ -52,6 +52,20 @@ def test_what_is_wrong_is_listed_with_its_silence_and_its_messages(squire: Squir
     assert sorted(actions) == ["alerts.silence", "alerts.unsilence"]
 
 
+def test_an_alert_about_the_work_is_on_the_status_screen_while_somebody_looks(
+    squire: Squire, samples: SampleData
+) -> None:
+    for name, rule, age in (("al1", "task_failures", 0), ("al2", "engine_lost", 0), ("al3", "budget", 2)):
+        with samples.ledger.write() as tx:
+            seen = tx.now - timedelta(hours=age)
+            state = AlertState(name, name, rule, "acme/api", Severity.WARNING, "three failed", "look", seen, seen)
+            alerts.record_step(tx, AlertStep((state,)), None, (), QueueBounds())
+    document = squire.json("status", "--fail-on", "never")
+    assert [(alert["rule"], alert["subject"], alert["hint"]) for alert in document["alerts"]] == [
+        ("task_failures", "acme/api", "look")
+    ]
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from squire_pipelines.cli.status_facts import StatusFacts, WaitGroup, group_waits
 from squire_pipelines.cli.status_screen import screen_lines
 from squire_pipelines.cli.task_rows import TaskRow
+from squire_pipelines.domain.alert_rules import Severity
+from squire_pipelines.domain.alert_steps import AlertState
 from squire_pipelines.domain.conditions import ORDER, Condition, HealthLevel
 from squire_pipelines.ledger.overview import ListedPullRequest, OpenAttempt, WorkOverview
 from squire_pipelines.ledger.waiting import WaitKind
@@ -68,6 +70,34 @@ def test_everything_that_is_wrong_is_shown_with_what_to_do_however_much_that_is(
     for name in names:
         assert f"{name.replace('_', ' ')}, 1h00m: why" in shown
     assert shown.count("next: do something") == len(names)
+
+
+def alert(subject: str, severity: Severity = Severity.WARNING) -> AlertState:
+    hint = f"do something about {subject}"
+    began = NOW - timedelta(hours=2)
+    return AlertState("al1", subject, "task_failures", subject, severity, "why", hint, began, NOW)
+
+
+def test_alerts_about_the_work_stand_with_what_is_wrong_the_worst_first() -> None:
+    alerts = (alert("acme/shop"), alert("acme/api", Severity.CRITICAL))
+    lines = texts(facts(0, conditions=[condition("disk", DEGRADED)], alerts=alerts))
+    assert lines[lines.index("Wrong: 3") :][1:] == [
+        "  degraded disk, 1h00m: why",
+        "           next: do something about it: why",
+        "  critical task failures, acme/api, 2h00m: why",
+        "           next: do something about acme/api",
+        "  warning  task failures, acme/shop, 2h00m: why",
+        "           next: do something about acme/shop",
+        "Never looked at: engine, models, clock; `squire status --now` asks",
+        "Facts: 1 condition, at most 5s old",
+    ]
+
+
+def test_of_many_alerts_the_first_are_shown_and_the_others_counted() -> None:
+    shown = texts(facts(0, alerts=[alert(f"acme/r{number}") for number in range(14)]))
+    assert "           and 4 more: `squire alerts list`" in shown
+    assert sum("task failures" in line for line in shown) == 10
+    assert shown[0].startswith("Squire is degraded")
 
 
 def test_one_screen_says_what_runs_waits_and_is_wrong() -> None:
