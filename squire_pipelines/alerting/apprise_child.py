@@ -5,10 +5,11 @@ Apprise cannot use. Apprise's own log may have the URL, and goes nowhere.
 """
 
 import json
-import logging
 import os
 import sys
 from typing import Any
+
+from squire_pipelines.observability.logging import silence_all
 
 
 def main() -> str:
@@ -16,7 +17,7 @@ def main() -> str:
     order: dict[str, Any] = json.load(sys.stdin)
     import apprise  # noqa: PLC0415 - an extra, and slow to import
 
-    logging.disable(logging.CRITICAL)
+    silence_all()
     service = apprise.Apprise()
     if not service.add(order["url"]):
         return "unknown"

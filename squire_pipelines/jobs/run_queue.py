@@ -4,7 +4,6 @@ Dagster's own bounds how many runs are in progress. What costs processors is the
 many are starting as well.
 """
 
-import logging
 import time
 from collections.abc import Callable, Sequence
 
@@ -13,6 +12,7 @@ from dagster._core.run_coordinator.queued_run_coordinator import RunQueueConfig
 from dagster._core.storage.dagster_run import ACTIVE_RUN_STATUSES, DagsterRunStatus, RunRecord
 
 from squire_pipelines.domain.launching import launches_at_once
+from squire_pipelines.observability.logging import filter_library
 from squire_pipelines.observability.processor_load import read_load
 
 STALLED_S = 120.0
@@ -26,7 +26,7 @@ _FULL = "won't launch more"
 _MANY = 1000  # where the file sets no bound: Dagster's is then -1
 
 
-class FullQueueFilter(logging.Filter):
+class FullQueueFilter:
     """Drops what the daemon says of a full queue, unless it has not said so for `FULL_EVERY_S`; all else passes.
 
     Args:
@@ -34,13 +34,12 @@ class FullQueueFilter(logging.Filter):
     """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
-        super().__init__()
         self._monotonic = monotonic
         self._next = 0.0
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether a line is written."""
-        if _FULL not in str(record.msg):
+    def keeps(self, text: str) -> bool:
+        """Return whether a line with this text is written."""
+        if _FULL not in text:
             return True
         now = self._monotonic()
         if now < self._next:
@@ -57,7 +56,7 @@ class ProcessorBoundRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
 
     def get_run_queue_config(self) -> RunQueueConfig:
         """Return the settings of the queue, with a bound on runs in progress that leaves room for those starts."""
-        logging.getLogger(_LOGGER).addFilter(_filter)  # a second time it changes nothing
+        filter_library(_LOGGER, _filter.keeps)  # a second time it changes nothing
         queue = super().get_run_queue_config()
         most = queue.max_concurrent_runs if queue.max_concurrent_runs >= 0 else _MANY
         records = self._instance.get_run_records(RunsFilter(statuses=ACTIVE_RUN_STATUSES), limit=_MANY)

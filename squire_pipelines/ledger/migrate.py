@@ -4,7 +4,10 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import Connection
+
+from squire_pipelines.errors import SchemaVersionError
 
 
 def config_for(connection: Connection) -> Config:
@@ -16,5 +19,9 @@ def config_for(connection: Connection) -> Config:
 
 
 def upgrade(connection: Connection) -> None:
-    """Bring the schema up to the newest revision."""
-    command.upgrade(config_for(connection), "head")
+    """Bring the schema up to the newest revision. Raises SchemaVersionError when it is no revision of ours."""
+    try:
+        command.upgrade(config_for(connection), "head")
+    except CommandError as error:
+        hint = "restore a backup: `squire ledger check` shows what else is wrong"
+        raise SchemaVersionError(f"the ledger's schema is none of Squire's: {error}", hint=hint) from error

@@ -180,6 +180,17 @@ def library_logger(name: str, level: Level) -> logging.Logger:
     return logger
 
 
+@cache
+def filter_library(name: str, keeps: Callable[[str], bool]) -> None:
+    """Leave out the lines of a library's logger that `keeps` refuses by their text, before values are put into it."""
+    logging.getLogger(name).addFilter(lambda record: keeps(str(record.msg)))
+
+
+def silence_all() -> None:
+    """Write nothing from now on, whichever library logs it."""
+    logging.disable(logging.CRITICAL)
+
+
 def _make_clean_record(*args: Any, **kwargs: Any) -> logging.LogRecord:
     """Make a log record without secrets, whichever library logs it and whichever handler writes it."""
     record = logging.LogRecord(*args, **kwargs)

@@ -4,13 +4,21 @@ from collections.abc import Iterator, Sequence
 
 from squire_pipelines.cli.context import CliContext
 from squire_pipelines.cli.diagnosis import Diagnosis
+from squire_pipelines.errors import LedgerError
+from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.upkeep.growth import Growth, measure_growth
 
 
 def check_growth(context: CliContext) -> Iterator[Diagnosis]:
     """Compare what grows in the home with its bounds."""
-    ledger = context.ledger if context.has_ledger else None
-    yield from judge_sizes(tuple(measure_growth(context.settings, ledger)))
+    yield from judge_sizes(tuple(measure_growth(context.settings, _usable_ledger(context))))
+
+
+def _usable_ledger(context: CliContext) -> Ledger | None:
+    try:
+        return context.ledger if context.has_ledger else None
+    except LedgerError:
+        return None  # the ledger's own check says why
 
 
 def judge_sizes(sizes: Sequence[Growth]) -> Iterator[Diagnosis]:
