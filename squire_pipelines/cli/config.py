@@ -292,6 +292,7 @@ def path(context: CliContext, *, as_json: bool) -> None:
         "attempts",
         "backups",
         "dagster",
+        "debug_file",
         "metrics",
         "migrations",
         "mirrors",

@@ -40,6 +40,7 @@ BEGIN_COLUMNS: Mapping[str, str] = MappingProxyType(
         "task_events": "occurred_at",
         "outcomes": "opened_at",
         "merges": "(SELECT opened_at FROM outcomes WHERE outcomes.task_id = merges.task_id)",
+        "alerts": "began_at",
         "base_watches": "(SELECT opened_at FROM outcomes WHERE outcomes.task_id = base_watches.task_id)",
         "signals": "first_seen_at",
         "signal_episodes": "opened_at",
