@@ -53,7 +53,9 @@ def test_the_questions_are_numbered_and_none_is_malformed() -> None:
 
 def test_the_page_names_every_table_and_every_view() -> None:
     named = re.findall(r"^\| `([a-z_]+)` \|", PAGE, re.MULTILINE)
-    assert sorted(named) == sorted([*TABLES, *DERIVED, *METRICS, "targets", "repository_targets", "held_back", "repositories"])
+    assert sorted(named) == sorted(
+        [*TABLES, *DERIVED, *METRICS, "targets", "repository_targets", "held_back", "repositories"]
+    )
 
 
 def test_every_table_with_a_history_can_be_exported() -> None:
