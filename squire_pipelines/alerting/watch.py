@@ -58,6 +58,7 @@ class AlertWatch:
         machine: The name by which this machine's conditions are known.
         clock: Instead of the ledger's and this machine's, for tests.
         monotonic: Seconds.
+        busy_timeout_s: For how long the ledger's lock is waited for before it counts as away.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class AlertWatch:
         settings: Callable[[], Settings],
         *,
         machine: str | None = None,
+        busy_timeout_s: float = BUSY_TIMEOUT_S,
         clock: Callable[[], datetime] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -73,6 +75,7 @@ class AlertWatch:
         self._clock = clock
         self._now = clock or utc_now
         self._monotonic = monotonic
+        self._busy_timeout_s = busy_timeout_s
         self._memory = _Memory()
         self._work = Assessment()
         self._work_due = 0.0
@@ -110,7 +113,7 @@ class AlertWatch:
 
     def _look_with_ledger(self, settings: Settings, seen: Assessment) -> bool:
         """Record it in the ledger; False where there is none yet, which is then done in memory."""
-        ledger = Ledger(settings.resolved_ledger_url, clock=self._clock, busy_timeout_s=BUSY_TIMEOUT_S)
+        ledger = Ledger(settings.resolved_ledger_url, clock=self._clock, busy_timeout_s=self._busy_timeout_s)
         try:
             if not is_usable(ledger):
                 self._look_without_ledger(settings, seen)
