@@ -120,7 +120,7 @@ def restore_home(path: Path, home: Home, *, actor: str, progress: Progress) -> R
                     url = ledger_url_of(home)
                     _place_ledger(copy, url, home, path, actor=actor, progress=progress)
                     _sync(targets.values())
-                except Exception:
+                except Exception:  # whatever failed is raised again, once the home is as empty as it was
                     _clear_unfinished(home)
                     raise
                 copy.parent.rmdir()
