@@ -6,6 +6,7 @@ The process's clock runs two hundred times as fast as the machine's, so that an 
 import json
 import logging
 import multiprocessing
+import os
 import random
 import threading
 import time
@@ -62,6 +63,8 @@ class Kills:
 def tell(home: str, world: str, began: float, is_up: Event) -> None:
     """Look at the conditions in a file and tell of them, until somebody kills this process."""
     logging.disable(logging.CRITICAL)
+    # The fork server has the environment of whichever test started it: by that, the ledger would be another one's.
+    os.environ["SQUIRE_HOME"] = home
 
     def now() -> datetime:
         return _START + timedelta(seconds=(time.time() - began) * _SPEED)
@@ -120,7 +123,7 @@ def live(home: Path, kills: int, seed: int) -> Kills:
     """Have conditions come and go while the process that tells of them is killed so many times.
 
     Args:
-        home: Has a ledger with its schema, and gets the settings; SQUIRE_HOME names it.
+        home: Has a ledger with its schema, and gets the settings.
         kills: How many.
         seed: Of the moments.
     """
