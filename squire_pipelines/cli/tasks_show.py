@@ -32,13 +32,13 @@ from squire_pipelines.ledger import announcements, base_watches, head_reports, m
 from squire_pipelines.ledger import attempts as attempt_rows
 from squire_pipelines.ledger import outcomes as outcome_rows
 from squire_pipelines.ledger import tasks as task_rows
+from squire_pipelines.ledger.archived_tasks import ArchivedTask, archived_task
 from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.ledger.base_watches import WatchedBase
 from squire_pipelines.ledger.dependencies import Dependency, dependencies_of
 from squire_pipelines.ledger.merges import RecordedMerge
 from squire_pipelines.ledger.model_calls import CallCosts, costs_of_attempts
 from squire_pipelines.ledger.pull_steps import steps_on_branch
-from squire_pipelines.ledger.retention import ArchivedTask, archived_task
 from squire_pipelines.ledger.tasks import Task
 from squire_pipelines.ledger.waiting import FOR_ITS_AGENT, FOR_ITS_START, Wait, WaitKind
 from squire_pipelines.terminal.output import write_line

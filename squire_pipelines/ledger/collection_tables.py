@@ -1,39 +1,9 @@
-"""The tables of what arrives from GitHub and is read there: deliveries, readings, and who may do what."""
+"""The tables of what is read at GitHub: readings, and who may do what."""
 
-from sqlalchemy import Boolean, Column, Index, Integer, LargeBinary, String, Table, UniqueConstraint
+from sqlalchemy import Boolean, Column, Index, Integer, String, Table
 
 from squire_pipelines.domain.signals import CollectionStatus
 from squire_pipelines.ledger.columns import CleanText, UtcDateTime, metadata, one_of
-
-deliveries = Table(
-    "deliveries",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    Column("source", CleanText, nullable=False),
-    Column("delivery_id", CleanText, nullable=False),
-    Column("body_sha256", String(64), nullable=False),
-    Column("event", CleanText, nullable=False),
-    Column("action", CleanText),
-    Column("repository", String(140)),
-    Column("body", LargeBinary, nullable=False),
-    Column("trace_id", String(32), nullable=False),
-    Column("received_at", UtcDateTime, nullable=False),
-    Column("requested_at", UtcDateTime),
-    Column("tries", Integer, nullable=False, server_default="0"),
-    Column("collected_at", UtcDateTime),
-    Column("applied_at", UtcDateTime),
-    Column("error", CleanText),
-    Column("updated_at", UtcDateTime, nullable=False),
-    Column("collected_trace_id", String(32)),
-    UniqueConstraint("source", "delivery_id", "body_sha256"),
-    Index("ix_deliveries_open", "collected_at", "id"),
-    Index("ix_deliveries_unapplied", "applied_at", "id"),
-    Index(None, "updated_at"),
-    Index(None, "repository", "id"),
-    Index(None, "received_at"),
-    Index(None, "trace_id"),
-    sqlite_autoincrement=True,
-)
 
 collections = Table(
     "collections",

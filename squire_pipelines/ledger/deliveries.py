@@ -18,6 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from squire_pipelines.domain.identity import new_id, new_trace_id
 from squire_pipelines.domain.looks import ReadReason
 from squire_pipelines.ledger.audit import record_audit
+from squire_pipelines.ledger.delivery_bodies import pack, unpack
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tables import deliveries
 
@@ -93,6 +94,7 @@ def record(
             known = tx.execute(same).one_or_none()
             if known is None:
                 trace_id = new_trace_id()
+                stored, encoding = pack(body)
                 query = insert(deliveries).values(
                     source=source,
                     delivery_id=delivery_id,
@@ -100,7 +102,8 @@ def record(
                     event=event,
                     action=action,
                     repository=repository,
-                    body=body,
+                    body=stored,
+                    body_encoding=encoding,
                     trace_id=trace_id,
                     received_at=tx.now,
                     collected_at=None if relevant and collects and repository else tx.now,
@@ -287,6 +290,23 @@ def mark_applied(tx: Transaction, ids: Sequence[int], *, error: str | None = Non
     tx.execute(update(deliveries).where(deliveries.c.id.in_(ids)).values(**values))
 
 
+def reopen(tx: Transaction, ids: Sequence[int], *, collects: bool, applies: bool) -> None:
+    """Have these deliveries read again, as if they had just come.
+
+    What they did already is recorded with them, and is not done twice.
+
+    Args:
+        tx: A transaction that writes.
+        ids: Their rows.
+        collects: Whether their repositories are to be read.
+        applies: Whether they are to be read for an outcome.
+    """
+    fresh = {"error": None, "set_aside_at": None, "tries": 0, "apply_tries": 0, "requested_at": None}
+    marks = {"collected_at": None if collects else tx.now, "applied_at": None if applies else tx.now}
+    replayed = {"replays": deliveries.c.replays + 1, "replayed_at": tx.now, "updated_at": tx.now}
+    tx.execute(update(deliveries).where(deliveries.c.id.in_(ids)).values(**fresh, **marks, **replayed))
+
+
 def newest(tx: Transaction, *, source: str, event: str | None = None) -> ReceivedDelivery | None:
     """Return the newest delivery of a source, or its newest of one event; None when there is none."""
     columns = (deliveries.c.id, deliveries.c.event, deliveries.c.received_at)
@@ -304,4 +324,5 @@ def still_open(tx: Transaction, ids: Sequence[int]) -> tuple[int, ...]:
 
 
 def _pending(row: Row[*tuple[Any, ...]]) -> PendingDelivery:
-    return PendingDelivery(**{name: getattr(row, name) for name in PendingDelivery.__slots__})
+    values = {name: getattr(row, name) for name in PendingDelivery.__slots__}
+    return PendingDelivery(**values | {"body": unpack(row.body, row.body_encoding)})

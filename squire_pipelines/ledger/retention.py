@@ -30,6 +30,9 @@ from squire_pipelines.ledger.tables import (
     check_reruns,
     collections,
     deliveries,
+    delivery_checks,
+    delivery_effects,
+    delivery_refusals,
     merges,
     metadata,
     model_calls,
@@ -58,7 +61,10 @@ OF_TASKS = (
 """The tables whose rows are deleted with their task. Budgets stay: this month's spending counts until its end."""
 
 OF_THEMSELVES = (
+    "delivery_effects",
     "deliveries",
+    "delivery_refusals",
+    "delivery_checks",
     "collections",
     "signals",
     "signal_events",
@@ -72,7 +78,8 @@ OF_THEMSELVES = (
 )
 """The tables whose rows are deleted when they are old enough themselves.
 
-Plans are deleted only after their tasks, episodes after their events, and rows of the audit trail when they are sealed.
+Plans are deleted only after their tasks, episodes and deliveries after the events and effects of theirs, and rows of
+the audit trail when they are sealed.
 """
 
 
@@ -160,12 +167,16 @@ def _is_due(tx: Transaction, retention: Retention, table: str) -> ColumnElement[
         return _deletable(tx, retention)
     before = tx.now - retention.keep[table]
     newer, later = collections.alias("newer"), plans.alias("later")
+    done = and_(
+        deliveries.c.received_at < before,
+        deliveries.c.collected_at.is_not(None),
+        deliveries.c.applied_at.is_not(None),
+    )
     rules: Mapping[str, ColumnElement[bool]] = {
-        "deliveries": and_(
-            deliveries.c.received_at < before,
-            deliveries.c.collected_at.is_not(None),
-            deliveries.c.applied_at.is_not(None),
-        ),
+        "deliveries": and_(done, ~exists().where(delivery_effects.c.delivery == deliveries.c.id)),
+        "delivery_effects": exists().where(delivery_effects.c.delivery == deliveries.c.id, done),
+        "delivery_refusals": delivery_refusals.c.minute < before,
+        "delivery_checks": delivery_checks.c.at < before,
         # The newest reading of each source says how it is now, and whether it was planned from.
         "collections": and_(
             collections.c.ended_at < before,
@@ -328,42 +339,6 @@ def delete_rows(tx: Transaction, retention: Retention, table: str, keys: Sequenc
     return tx.execute(delete(source).where(source.c.id.in_(keys), _is_due(tx, retention, table))).rowcount
 
 
-# ── Archived tasks ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True)
-class ArchivedTask:
-    """The compact row of an archived task; `archive` names the file that has the rest."""
-
-    id: str
-    repository: str
-    fingerprint: str
-    kind: str
-    title: str
-    status: TaskStatus
-    cause: str | None
-    attempts: int
-    cost_usd: float | None
-    branch: str | None
-    pr_number: int | None
-    pr_url: str | None
-    outcome: str | None
-    trace_id: str | None
-    created_at: datetime
-    ended_at: datetime
-    archived_at: datetime
-    archive: str | None
-
-
-def archived_task(tx: Transaction, task_id: str) -> ArchivedTask | None:
-    """Return the compact row of an archived task, None when there is none."""
-    row = tx.execute(select(archived_tasks).where(archived_tasks.c.id == task_id)).one_or_none()
-    if row is None:
-        return None
-    values = {name: getattr(row, name) for name in ArchivedTask.__slots__}
-    return ArchivedTask(**{**values, "status": TaskStatus(row.status)})
-
-
 TIME_OF: Mapping[str, str] = MappingProxyType(
     {
         "tasks": "ended_at",
@@ -374,6 +349,9 @@ TIME_OF: Mapping[str, str] = MappingProxyType(
         "base_watches": "updated_at",
         "model_calls": "at",
         "deliveries": "received_at",
+        "delivery_effects": "at",
+        "delivery_refusals": "minute",
+        "delivery_checks": "at",
         "collections": "ended_at",
         "signals": "gone_at",
         "signal_events": "at",

@@ -19,9 +19,10 @@ from squire_pipelines.ledger.announcement_tables import announcements, heard_rem
 from squire_pipelines.ledger.audit_tables import audit, audit_batches, settings_seen
 from squire_pipelines.ledger.base_merge_tables import base_merges
 from squire_pipelines.ledger.base_watch_tables import base_watches
-from squire_pipelines.ledger.collection_tables import collaborators, collections, deliveries
+from squire_pipelines.ledger.collection_tables import collaborators, collections
 from squire_pipelines.ledger.columns import CleanText, UtcDateTime, metadata
 from squire_pipelines.ledger.dashboard_tables import dashboard_ticks, dashboards
+from squire_pipelines.ledger.delivery_tables import deliveries, delivery_checks, delivery_effects, delivery_refusals
 from squire_pipelines.ledger.merge_tables import merges
 from squire_pipelines.ledger.outcome_tables import outcomes
 from squire_pipelines.ledger.plan_tables import plan_answers, plan_cache, plan_inputs, plans
@@ -52,6 +53,9 @@ __all__ = [
     "dashboard_ticks",
     "dashboards",
     "deliveries",
+    "delivery_checks",
+    "delivery_effects",
+    "delivery_refusals",
     "github_limits",
     "head_reports",
     "heard_remarks",

@@ -1,4 +1,4 @@
-"""The sections of the settings about how Squire itself runs: logs, webhooks, warehouse, retention, pipeline."""
+"""The sections of the settings about how Squire itself runs: logs, warehouse, retention, pipeline."""
 
 from typing import Annotated, Literal
 
@@ -9,11 +9,9 @@ from squire_pipelines.observability.log_files import MAX_FILES
 from squire_pipelines.observability.logging import Level, LineFormat, set_format, set_level
 from squire_pipelines.sections.types import (
     AbsolutePath,
-    BaseUrl,
     Cron,
     EngineName,
     Image,
-    ListenHost,
     Seconds,
     SecondsOrNone,
     SettingsSection,
@@ -34,18 +32,6 @@ class LoggingSettings(SettingsSection):
         """Have this process write lines of this level and format from now on."""
         set_level(self.level)
         set_format(self.format)
-
-
-class WebhookSettings(SettingsSection):
-    """The receiver of deliveries."""
-
-    host: ListenHost = "127.0.0.1"
-    port: int = Field(default=8471, ge=0, le=65535)
-    public_url: BaseUrl | None = Field(default=None, description="where GitHub reaches the receiver, for a new App")
-    max_body: Bytes = 25 * 2**20
-    connections_per_address: int = Field(
-        default=256, ge=1, le=1024, description="open at once; behind a proxy all have the proxy's address"
-    )
 
 
 class WarehouseSettings(SettingsSection):

@@ -19,7 +19,6 @@ from squire_pipelines.sections.operation import (
     PipelineSettings,
     RetentionSettings,
     WarehouseSettings,
-    WebhookSettings,
 )
 from squire_pipelines.sections.repositories import RepositoryOverrides
 from squire_pipelines.sections.secrets import SecretSettings
@@ -34,6 +33,7 @@ from squire_pipelines.sections.signals import (
 from squire_pipelines.sections.targets import TargetSettings
 from squire_pipelines.sections.tasks import DispatchSettings, PolicySettings, PublishingSettings, VerificationSettings
 from squire_pipelines.sections.types import LedgerUrl, RepositoryName, SourceName, refuse_two_spellings
+from squire_pipelines.sections.webhooks import WebhookSettings
 from squire_pipelines.settings.errors import config_error, table_name
 from squire_pipelines.settings.goal_paths import check_groups
 from squire_pipelines.settings.keys import SettingValueError

@@ -3,7 +3,8 @@
 from itertools import combinations
 
 from squire_pipelines.sections.observability import ObservabilitySettings
-from squire_pipelines.sections.operation import PipelineSettings, WebhookSettings
+from squire_pipelines.sections.operation import PipelineSettings
+from squire_pipelines.sections.webhooks import WebhookSettings
 from squire_pipelines.settings.keys import SettingValueError
 
 

@@ -47,6 +47,9 @@ def retention_from(settings: RetentionSettings) -> Retention:
     days = {
         "tasks": settings.tasks_days,
         "deliveries": settings.deliveries_days,
+        "delivery_effects": settings.deliveries_days,
+        "delivery_refusals": settings.deliveries_days,
+        "delivery_checks": settings.deliveries_days,
         "collections": settings.collections_days,
         "signals": settings.signals_days,
         "signal_events": settings.signals_days,

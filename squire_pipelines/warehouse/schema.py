@@ -35,6 +35,9 @@ TABLES = (
     "plans",
     "model_calls",
     "deliveries",
+    "delivery_effects",
+    "delivery_refusals",
+    "delivery_checks",
     "budgets",
     "alerts",
     "audit",
@@ -85,7 +88,14 @@ METRICS = (
 )
 
 APPEND_ONLY: Mapping[str, str] = MappingProxyType(
-    {"task_events": "at", "signal_events": "at", "model_calls": "at", "audit": "at"}
+    {
+        "task_events": "at",
+        "signal_events": "at",
+        "model_calls": "at",
+        "delivery_effects": "at",
+        "delivery_checks": "at",
+        "audit": "at",
+    }
 )
 """Tables whose rows never change, with the ledger's name of the column with the time of writing."""
 
@@ -94,8 +104,8 @@ RENAMED: Mapping[str, str] = MappingProxyType({"occurred_at": "at"})
 
 LEFT_OUT: Mapping[str, frozenset[str]] = MappingProxyType(
     {
-        # Bodies are large and repeat the other tables; a token is a secret.
-        "deliveries": frozenset({"body"}),
+        # Bodies are large and repeat the other tables, and a signature is of no use without them; a token is a secret.
+        "deliveries": frozenset({"body", "body_encoding", "signature"}),
         "attempts": frozenset({"lease_token"}),
         # What is reserved at providers at the moment; what was spent there is in model_calls.
         "budgets": frozenset({"provider_usd"}),

@@ -14,7 +14,14 @@ CREATE TABLE deliveries (
     applied_at TIMESTAMPTZ,
     error VARCHAR,
     updated_at TIMESTAMPTZ NOT NULL,
-    collected_trace_id VARCHAR
+    collected_trace_id VARCHAR,
+    sender VARCHAR,
+    hook_id VARCHAR,
+    filtered_by VARCHAR,
+    apply_tries BIGINT NOT NULL,
+    set_aside_at TIMESTAMPTZ,
+    replays BIGINT NOT NULL,
+    replayed_at TIMESTAMPTZ
 );
 COMMENT ON TABLE deliveries IS 'What asked us to look at a repository, by webhook or by command; without the bodies.';
 COMMENT ON COLUMN deliveries.id IS 'Grows with time.';
@@ -33,3 +40,10 @@ COMMENT ON COLUMN deliveries.applied_at IS 'When it was looked at for an outcome
 COMMENT ON COLUMN deliveries.error IS 'Why it could not be dealt with.';
 COMMENT ON COLUMN deliveries.updated_at IS 'When its row changed last, by the ledger''s clock.';
 COMMENT ON COLUMN deliveries.collected_trace_id IS 'The trace of the collection that it asked for: another one''s where several deliveries of a repository were read together; NULL before schema 0037, and where nothing was read for it.';
+COMMENT ON COLUMN deliveries.sender IS 'Who did what it is about; NULL before schema 0039.';
+COMMENT ON COLUMN deliveries.hook_id IS 'X-GitHub-Hook-ID.';
+COMMENT ON COLUMN deliveries.filtered_by IS 'The rule of the settings that filtered it; NULL where none did.';
+COMMENT ON COLUMN deliveries.apply_tries IS 'How often it could not be applied.';
+COMMENT ON COLUMN deliveries.set_aside_at IS 'When it was given up, with its error; NULL where it was not.';
+COMMENT ON COLUMN deliveries.replays IS 'How often it was replayed, or delivered again after it had failed.';
+COMMENT ON COLUMN deliveries.replayed_at IS 'When that was last.';

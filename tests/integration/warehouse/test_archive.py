@@ -13,7 +13,7 @@ from sqlalchemy import func, insert, select, update
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import NotFoundError, WarehouseError
-from squire_pipelines.ledger import bulk, plans, retention, tables, tasks
+from squire_pipelines.ledger import archived_tasks, bulk, plans, retention, tables, tasks
 from squire_pipelines.ledger.audit_export import export_trail, verify_export
 from squire_pipelines.ledger.audit_verification import AuditVerdict, verify_ledger
 from squire_pipelines.ledger.model_calls import ModelCallRow, record_model_call
@@ -102,7 +102,7 @@ def test_tasks_go_to_the_archive_with_all_that_belongs_to_them(ledger: Ledger, c
     assert len(rows_of(tmp_path / "a", "model_calls")) == 1
     with ledger.read() as tx:
         assert [task.id for task in list_tasks(tx, TaskQuery(text="do"))] == [young]
-        known = retention.archived_task(tx, old)
+        known = archived_tasks.archived_task(tx, old)
         assert known
         assert (known.status, known.cause, known.attempts) == (TaskStatus.FAILED, "agent_error", 1)
         assert known.archive in cleaned.files
@@ -153,7 +153,7 @@ def test_what_something_holds_stays(ledger: Ledger, clock: Clock, tmp_path: Path
     assert archive_old_rows(ledger, tmp_path, WEEK).rows == {"tasks": 1}
     assert rows_of(tmp_path, "task_dependencies") == [(second, first)]
     with ledger.read() as tx:
-        known = retention.archived_task(tx, open_pr)
+        known = archived_tasks.archived_task(tx, open_pr)
         assert known
         assert (known.pr_number, known.outcome) == (1, "merged")
 
@@ -236,8 +236,8 @@ def test_a_task_that_changes_before_it_is_deleted_stays(ledger: Ledger, clock: C
     assert archive_old_rows(ledger, tmp_path, WEEK, checkpoint=meanwhile).tasks == 1
     with ledger.read() as tx:
         assert tasks.get(tx, changed).status is TaskStatus.READY
-        assert retention.archived_task(tx, other)
-        assert retention.archived_task(tx, changed) is None
+        assert archived_tasks.archived_task(tx, other)
+        assert archived_tasks.archived_task(tx, changed) is None
 
 
 def test_other_tables_go_by_their_own_age(ledger: Ledger, clock: Clock, tmp_path: Path) -> None:
@@ -342,7 +342,7 @@ def test_a_crash_at_any_step_loses_and_doubles_nothing(ledger: Ledger, clock: Cl
         assert counts(ledger)["tasks"] == 0
         assert not list(archive.glob("*/.*.building"))
         with ledger.read() as tx:
-            assert all(retention.archived_task(tx, task_id) for task_id in made)
+            assert all(archived_tasks.archived_task(tx, task_id) for task_id in made)
         number += 1
     assert number >= 10
 

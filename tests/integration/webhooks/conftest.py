@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import select
 from starlette.testclient import TestClient
 
+from squire_pipelines.ledger.delivery_bodies import unpack
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import deliveries
 from squire_pipelines.webhooks.receiver import Limits, create_app
@@ -61,7 +62,13 @@ def stored(ledger: Ledger) -> Callable[[], list[tuple[str, str, str | None, byte
         with ledger.read() as tx:
             rows = tx.execute(select(deliveries).order_by(deliveries.c.id)).all()
         return [
-            (row.delivery_id, row.event, row.repository, row.body, row.collected_at is None or row.applied_at is None)
+            (
+                row.delivery_id,
+                row.event,
+                row.repository,
+                unpack(row.body, row.body_encoding),
+                row.collected_at is None or row.applied_at is None,
+            )
             for row in rows
         ]
 

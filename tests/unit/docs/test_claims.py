@@ -5,8 +5,8 @@ import pytest
 from squire_pipelines.domain.canary import canary_for
 from squire_pipelines.gateway.model import GatewayLimits
 from squire_pipelines.gateway.request_body import MAX_VALUES
-from squire_pipelines.sections.operation import WebhookSettings
 from squire_pipelines.sections.tasks import PublishingSettings
+from squire_pipelines.sections.webhooks import WebhookSettings
 from squire_pipelines.server_connections import ConnectionLimits
 from tests.support import claims
 from tests.support.spellings import binary_spellings, rotated, text_spellings, unseen_spellings

@@ -6,8 +6,9 @@ import pytest
 from pydantic import BaseModel
 
 from squire_pipelines.definitions import build_defs
-from squire_pipelines.sections.operation import PipelineSettings, WebhookSettings
+from squire_pipelines.sections.operation import PipelineSettings
 from squire_pipelines.sections.signals import CollectionSettings
+from squire_pipelines.sections.webhooks import WebhookSettings
 from squire_pipelines.settings.keys import annotation_at, parse_key
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.settings.restarts import RESTART_KEYS, Part, changed_restart_keys

@@ -121,7 +121,7 @@ def test_no_column_has_a_name_that_must_be_quoted(created: duckdb.DuckDBPyConnec
 
 def test_rows_that_work_is_done_for_carry_a_trace(created: duckdb.DuckDBPyConnection) -> None:
     without = {table for table in schema.TABLES if "trace_id" not in columns_of(created, table)}
-    assert without == {"task_dependencies", "signals", "signal_episodes", "alerts"}
+    assert without == {"task_dependencies", "signals", "signal_episodes", "alerts", "delivery_refusals"}
 
 
 def test_every_table_view_and_column_has_a_comment(created: duckdb.DuckDBPyConnection) -> None:
