@@ -31,8 +31,8 @@ def check_startable(
     hosts: tuple[str, ...] | None = None,
     timeout_s: float = TIMEOUT_S,
     deadline: Deadline | None = None,
-) -> None:
-    """Refuse settings with which no container of the agent's can start.
+) -> bool:
+    """Refuse settings with which no container of the agent's can start; return whether it starts in a container.
 
     Without an engine, `auto` permits a command to run locally, so that this is no refusal. The engine is asked until
     `deadline`, and then counts as one that does not answer.
@@ -44,16 +44,17 @@ def check_startable(
         EngineError: No engine answers, or its disk is full.
     """
     if agent.runner == "local":
-        return
+        return False
     worker_files.seccomp_profile(agent.seccomp)
     try:
         client = engine.connect(timeout_s, hosts=hosts, image=agent.worker_image, deadline=deadline)
     except EngineError:
         if agent.runner == "auto" and agent.kind == "command":
-            return
+            return False
         raise
     with contextlib.closing(client):
         check_engine(agent, client)
+    return True
 
 
 def check_engine(

@@ -48,7 +48,9 @@ def look_at_engine(
     problems: list[ConditionState] = []
     for agent in agents:
         try:
-            check_startable(agent, hosts=hosts, timeout_s=timeout_s, deadline=deadline)
+            is_contained = check_startable(agent, hosts=hosts, timeout_s=timeout_s, deadline=deadline)
+            if not is_contained and agent.runner != "local":
+                problems.append(_uncontained())
         except SquireError as error:
             problems.append(_state_of(error, is_late=deadline.is_past))
             if problems[-1].is_doubtful or _NO_ENGINE in error.message:
@@ -59,6 +61,12 @@ def look_at_engine(
     if len(problems) < len(agents) and _NO_ENGINE not in worst.reason and not worst.is_doubtful:
         return {"engine": ConditionState(HealthLevel.DEGRADED, worst.reason, worst.hint)}
     return {"engine": worst}
+
+
+def _uncontained() -> ConditionState:
+    reason = f"{_NO_ENGINE}: the agent's command runs on this machine, not in a container"
+    hint = f'{engine_step(is_contained=in_container())}; or set agent.runner = "local" if that is meant'
+    return ConditionState(HealthLevel.DEGRADED, reason, hint)
 
 
 def _state_of(error: SquireError, *, is_late: bool) -> ConditionState:

@@ -67,15 +67,19 @@ def _check_place(context: CliContext, agent: str) -> Iterator[Diagnosis]:
 
     settings = context.settings
     problems: dict[str, SquireError] = {}
+    uncontained = False
     for configured in (
         settings.agent_for(""),
         *(settings.agent_for(*choice) for choice in context.settings.every_orderable_choice),
     ):
         try:
-            check_startable(configured)
+            uncontained |= not check_startable(configured) and configured.runner != "local"
         except SquireError as error:
             problems.setdefault(error.message, error)
-    if not problems:
+    if uncontained:
+        step = 'start one, or set agent.runner = "local" if that is meant'
+        yield Diagnosis("runner", "warn", "no container engine answers: commands run on this machine", step)
+    elif not problems:
         yield Diagnosis("runner", "ok", f"{agent} in a container")
     for problem in problems.values():
         yield Diagnosis.of_error("runner", problem)

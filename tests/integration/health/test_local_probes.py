@@ -62,6 +62,16 @@ def test_an_engine_that_hangs_is_doubtful_and_given_up_in_time(configure: Config
     assert state.is_doubtful
 
 
+def test_a_command_that_runs_without_a_container_because_no_engine_answers_is_degraded(configure: Configure) -> None:
+    agents = agents_of(configure('[agent]\nkind = "command"\ncommand = ["true"]\n'))
+    state = look_at_engine(agents, hosts=("unix:///nonexistent",))["engine"]
+    assert (state.level, state.reason) == (
+        HealthLevel.DEGRADED,
+        "no container engine answers: the agent's command runs on this machine, not in a container",
+    )
+    assert state.hint.endswith('or set agent.runner = "local" if that is meant')
+
+
 def test_agents_without_an_engine_need_none(configure: Configure) -> None:
     settings = configure('[agent]\nkind = "command"\ncommand = ["true"]\nrunner = "local"\n')
     assert look_at_engine(agents_of(settings), hosts=("unix:///nonexistent",))["engine"].level is OK
