@@ -83,7 +83,7 @@ def dev(context: CliContext, port: int | None, *, webhooks: bool) -> None:
                 status.write(before)
                 time.sleep(1.0)
                 check_interrupt()
-                services.keep_up()
+                services.keep_up(gives_up=False)
                 in_force.check()
                 now = status_of(in_force, Part.DEV)
                 _tell_change(before, now)

@@ -34,6 +34,7 @@ class AlertRule(StrEnum):
     MODEL_LOST = "model_lost"
     PLANNER_FAILS = "planner_fails"
     RECEIVER_LOST = "receiver_lost"
+    UI_LOST = "ui_lost"
     TASKS_STUCK = "tasks_stuck"
     WAREHOUSE_LATE = "warehouse_late"
     BACKUP_LATE = "backup_late"
@@ -77,6 +78,7 @@ DEFAULT_POLICIES: Mapping[AlertRule, RulePolicy] = MappingProxyType(
         AlertRule.SETTINGS_REFUSED: _DAILY,
         AlertRule.GITHUB_TOKEN: _DAILY,
         AlertRule.GITHUB_QUOTA: RulePolicy(repeat_after_s=_DAILY_S),
+        AlertRule.UI_LOST: RulePolicy(repeat_after_s=_DAILY_S),
         AlertRule.WAREHOUSE_LATE: RulePolicy(repeat_after_s=_DAILY_S),
         AlertRule.BACKUP_LATE: RulePolicy(repeat_after_s=_DAILY_S),
         AlertRule.TASK_FAILURES: RulePolicy(threshold=3, after_s=0.0, repeat_after_s=_DAILY_S),
@@ -105,6 +107,7 @@ RULE_OF_CONDITION: Mapping[str, AlertRule] = MappingProxyType(
         "models": AlertRule.MODEL_LOST,
         "planner": AlertRule.PLANNER_FAILS,
         "receiver": AlertRule.RECEIVER_LOST,
+        "ui": AlertRule.UI_LOST,
         "tasks": AlertRule.TASKS_STUCK,
         "warehouse": AlertRule.WAREHOUSE_LATE,
         "backup": AlertRule.BACKUP_LATE,

@@ -25,6 +25,7 @@ ORDER = (
     "models",
     "planner",
     "receiver",
+    "ui",
     "tasks",
     "warehouse",
     "backup",

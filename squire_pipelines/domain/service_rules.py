@@ -21,6 +21,10 @@ _FORGOTTEN_S = 86_400.0
 LATE_HEARTBEAT_S = 120.0
 """Dagster's daemon writes one every 30 seconds."""
 
+_DEATHS_IN_A_ROW = 3
+_SURE_DEATHS = 2
+_UNPROVEN_S = 120.0
+
 _DAEMON_LOG = "its log is `daemon.log` in the folder `run` of the home"
 _UNAUTHORIZED = 401
 _FIRST_ERROR = 400
@@ -165,6 +169,7 @@ class ProcessFacts:
         is_suspended: Whether somebody has suspended it.
         pid: Its number.
         age_s: How long it has run.
+        deaths: How often in a row it has died soon after its start.
     """
 
     is_recorded: bool = False
@@ -172,6 +177,12 @@ class ProcessFacts:
     is_suspended: bool = False
     pid: int = 0
     age_s: float = 0.0
+    deaths: int = 0
+
+    @property
+    def dies_again(self) -> bool:
+        """Whether it runs only because it was started again, and is likely to die as it did before."""
+        return self.is_alive and self.deaths >= _DEATHS_IN_A_ROW and self.age_s < _UNPROVEN_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +210,11 @@ def daemon_state(facts: DaemonFacts) -> ConditionState:
 def _process_state(facts: DaemonFacts) -> ConditionState | None:
     process = facts.process
     if process.is_recorded and not process.is_alive:
-        return ConditionState.down("the daemon has died", f"`squire dev` starts it again; {_DAEMON_LOG}")
+        reason = f"the daemon has died{_in_a_row(process)}"
+        return ConditionState.down(reason, f"`squire dev` starts it again; {_DAEMON_LOG}")
+    if process.dies_again:
+        reason = f"the daemon dies soon after each start, by now {process.deaths} times in a row"
+        return ConditionState.down(reason, _DAEMON_LOG)
     if process.is_suspended:
         return ConditionState.down("the daemon is suspended", _resume_step(process))
     beats = facts.heartbeat_age_s is not None and facts.heartbeat_age_s <= LATE_HEARTBEAT_S
@@ -207,6 +222,10 @@ def _process_state(facts: DaemonFacts) -> ConditionState | None:
         reason = "no daemon runs: nothing is collected, and no task starts by itself"
         return ConditionState.degraded(reason, "`squire dev` starts one; `squire run` does one cycle without")
     return None
+
+
+def _in_a_row(process: ProcessFacts) -> str:
+    return f", {process.deaths} times in a row" if process.deaths > 1 else ""
 
 
 def _ticks_state(facts: DaemonFacts) -> ConditionState | None:
@@ -265,12 +284,14 @@ def server_state(name: str, process: ProcessFacts, problem: str, *, is_vital: bo
     """
     hint = "start `squire dev` again; its log is in the folder `run` of the home"
     if process.is_recorded and not process.is_alive:
-        problem = "its process has died"
+        problem = f"its process has died{_in_a_row(process)}"
+    elif process.dies_again:
+        problem = f"its process dies soon after each start, by now {process.deaths} times in a row"
     elif process.is_suspended:
         problem, hint = "its process is suspended", _resume_step(process)
     if not problem:
         return ConditionState.ok("answers")
     reason = f"the {name} does not answer: {problem}"
     if is_vital:
-        return ConditionState.down(reason, hint, is_doubtful=True)
+        return ConditionState.down(reason, hint, is_doubtful=process.deaths < _SURE_DEATHS)
     return ConditionState.degraded(reason, hint)

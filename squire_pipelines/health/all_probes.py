@@ -10,7 +10,7 @@ from squire_pipelines.health.looks import JumpWatch
 from squire_pipelines.health.machine_probes import ClockComparison, look_at_clock
 from squire_pipelines.health.model_probe import model_probe
 from squire_pipelines.health.probe import Probe
-from squire_pipelines.health.service_probes import code_server_probe, receiver_probe
+from squire_pipelines.health.service_probes import code_server_probe, interface_probe, receiver_probe
 from squire_pipelines.settings.model import Settings
 
 _CLOCK_EVERY_S = 15.0
@@ -31,6 +31,7 @@ class LibraryProbes:
             *local_probes(settings, self._with_ledger.note),
             code_server_probe(settings),
             receiver_probe(settings),
+            interface_probe(settings),
             engine_probe(settings),
             github_probe(settings, self._with_github.note),
             model_probe(settings),

@@ -33,26 +33,33 @@ def process_start_time(pid: int) -> str | None:
 
 def recorded_process(record: Path) -> int | None:
     """Return the process that a record of `runtime.processes` names, None when it has ended or none is named."""
+    return _read(record)[0]
+
+
+def _read(record: Path) -> tuple[int | None, int]:
+    """Return the living process that a record names, and how often in a row the one of this name has died."""
     try:
         known = json.loads(record.read_text(encoding="utf-8"))
-        pid, birth = int(known["pid"]), known["birth"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return pid if process_start_time(pid) == birth else None
+        pid, birth, deaths = int(known["pid"]), known["birth"], int(known.get("deaths", 0))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None, 0
+    return pid if process_start_time(pid) == birth else None, deaths
 
 
 def process_facts(record: Path) -> ProcessFacts:
     """Return what is known of the process that a record names; nothing is recorded of one that was stopped in order."""
     if not record.exists():
         return ProcessFacts()
-    pid = recorded_process(record)
+    pid, deaths = _read(record)
     if pid is None:
-        return ProcessFacts(is_recorded=True)
+        return ProcessFacts(is_recorded=True, deaths=deaths + 1)
     try:
         age_s = max(0.0, time.time() - record.stat().st_mtime)
     except OSError:
         return ProcessFacts()  # it was stopped just now
-    return ProcessFacts(is_recorded=True, is_alive=True, is_suspended=_is_suspended(pid), pid=pid, age_s=age_s)
+    return ProcessFacts(
+        is_recorded=True, is_alive=True, is_suspended=_is_suspended(pid), pid=pid, age_s=age_s, deaths=deaths
+    )
 
 
 def _is_suspended(pid: int) -> bool:

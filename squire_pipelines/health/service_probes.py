@@ -1,4 +1,4 @@
-"""The probes of this home's own servers: the receiver and the code server."""
+"""The probes of this home's own servers: the receiver, the code server and the UI."""
 
 import json
 import socket
@@ -39,6 +39,19 @@ def look_at_receiver(settings: Settings) -> States:
         except httpx.HTTPError as error:
             problem = type(error).__name__
     return {"receiver": server_state("webhook receiver", process, problem, is_vital=False)}
+
+
+def interface_probe(settings: Settings) -> Probe:
+    """Return the probe of Dagster's UI, without which everything goes on."""
+    return Probe("ui", ("ui",), _EVERY_S, _TIMEOUT_S, lambda: look_at_interface(settings.home))
+
+
+def look_at_interface(home: Home) -> States:
+    """Look at the process of the UI that this home has started; nothing is known where it has started none."""
+    process = process_facts(home.run / "webserver.pid")
+    if not process.is_recorded:
+        return {}
+    return {"ui": server_state("user interface", process, "", is_vital=False)}
 
 
 def code_server_probe(settings: Settings) -> Probe:

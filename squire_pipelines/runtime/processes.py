@@ -120,6 +120,8 @@ class Child:
     log: Path
     log_start: tuple[FileKey | None, int]
     """Where its own output begins: in which file, and at which byte."""
+    is_ended: bool = False
+    """Whether it was stopped with everything that it started."""
 
     @classmethod
     def start(
@@ -130,8 +132,18 @@ class Child:
         run: Path,
         env: Mapping[str, str],
         logging: LoggingSettings = _LOGGING,
+        deaths: int = 0,
     ) -> "Child":
-        """Start it. Raises NotReachableError when the program is not there."""
+        """Start it. Raises NotReachableError when the program is not there, or the record cannot be written.
+
+        Args:
+            name: Of its record and its log.
+            argv: The command.
+            run: The folder of both.
+            env: Its environment.
+            logging: Bounds of its log.
+            deaths: How often in a row the child of this name has died, which the record has for those who look at it.
+        """
         log = make_folder(run) / f"{name}.log"
         process_log = ProcessLog(log, logging.max_file, logging.files)
         rotate_if_full(process_log)
@@ -152,7 +164,14 @@ class Child:
                     hint="install Squire again: in a checkout with `make setup`",
                 ) from error
         record = run / f"{name}.pid"
-        record.write_text(json.dumps({"pid": process.pid, "birth": process_start_time(process.pid)}), encoding="utf-8")
+        known = {"pid": process.pid, "birth": process_start_time(process.pid), "deaths": deaths}
+        try:
+            record.write_text(json.dumps(known), encoding="utf-8")
+        except OSError as error:  # nobody would find it again
+            stop_group(process.pid, grace_s=0, reap=process.poll)
+            raise NotReachableError(
+                f"{name} could not be started: {record}: {error.strerror}", hint="free some disk space if there is none"
+            ) from error
         return cls(name, process, record, log, log_start)
 
     @property
@@ -162,10 +181,17 @@ class Child:
 
     def stop(self, *, grace_s: float) -> None:
         """Stop it with everything that it started, and remove its record."""
+        self.end_processes(grace_s=grace_s)
+        self.record.unlink(missing_ok=True)
+
+    def end_processes(self, *, grace_s: float) -> None:
+        """Stop it with everything that it started, once; its record stays, so that it counts as one that has died."""
+        if self.is_ended:
+            return  # its number may be another's by now
         stop_group(self.process.pid, grace_s=grace_s, reap=self.process.poll)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(_KILLED_WITHIN_S)
-        self.record.unlink(missing_ok=True)
+        self.is_ended = True
 
     def last_lines(self, count: int = 20) -> tuple[str, ...]:
         """Return the end of what it wrote, of which at most 64 KiB are read."""

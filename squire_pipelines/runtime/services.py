@@ -12,12 +12,13 @@ import socket
 import sys
 import tempfile
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Self
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from squire_pipelines.agents import engine, step_containers
 from squire_pipelines.errors import ConfigError, EngineError, NotReachableError, SquireError
@@ -25,13 +26,13 @@ from squire_pipelines.execution import step_executor
 from squire_pipelines.files import lock
 from squire_pipelines.home import make_folder
 from squire_pipelines.runtime.processes import Child, stop_orphans
+from squire_pipelines.runtime.restarts import count_deaths, restart_wait_s
 from squire_pipelines.runtime.secret_key import handed_on_key
 from squire_pipelines.settings.model import Settings
 
 _MODULE = "squire_pipelines.definitions"
 _CODE_SERVER = "code-server"
 _MAX_RESTARTS = 5
-_RESTART_WINDOW_S = 600.0
 _GRACE_S = 10.0
 _ENGINE_TIMEOUT_S = 10.0
 _LOAD_TIMEOUT_S = 120.0
@@ -108,6 +109,7 @@ class Services:
     Args:
         settings: Say where the home is and on which ports to listen.
         say: Tells people what happens, one line at a time.
+        monotonic: Seconds, by which children are started again.
 
     Raises:
         AlreadyRunningError: On entering, when another process serves this home.
@@ -115,14 +117,19 @@ class Services:
             encrypted file of secrets does not open.
     """
 
-    def __init__(self, settings: Settings, *, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, settings: Settings, *, say: Callable[[str], None], monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._settings = settings
         self._say = say
         self._run = settings.home.run
         self._stack = ExitStack()
         self._commands: dict[str, list[str]] = {}
         self._children: dict[str, Child] = {}
-        self._restarts: deque[float] = deque(maxlen=_MAX_RESTARTS + 1)
+        self._monotonic = monotonic
+        self._born: dict[str, float] = {}
+        self._deaths: dict[str, int] = {}
+        self._due: dict[str, float] = {}
         self._environment: dict[str, str] = {}
         self._socket = self._run / "code-server.sock"
         self._storage_made = settings.home.dagster / "storage-made"
@@ -178,15 +185,7 @@ class Services:
             ConfigError: The definitions cannot be loaded.
             NotReachableError: They are not loaded after two minutes.
         """
-        self._socket.unlink(missing_ok=True)
-        if not self._storage_made.exists():
-            # The code server opens Dagster's storage as well, and two processes that make it at once break it: each
-            # notes the databases' version, and Dagster refuses one that has two.
-            self._report_dead_runs()
-            self._storage_made.touch()
-        pointer = ["--socket", str(self._socket), "-m", _MODULE, "--location-name", _MODULE]
-        self.start(_CODE_SERVER, self._dagster("dagster", "api", "grpc", *pointer))
-        self._report_dead_runs()
+        self._launch_code_server()
         child = self._children[_CODE_SERVER]
         deadline = time.monotonic() + _LOAD_TIMEOUT_S
         while not self._accepts():
@@ -200,6 +199,17 @@ class Services:
                     f"Squire's definitions were not loaded within {_LOAD_TIMEOUT_S:g} s", hint=f"see {child.log}"
                 )
             time.sleep(_POLL_S)
+
+    def _launch_code_server(self) -> None:
+        self._socket.unlink(missing_ok=True)
+        if not self._storage_made.exists():
+            # The code server opens Dagster's storage as well, and two processes that make it at once break it: each
+            # notes the databases' version, and Dagster refuses one that has two.
+            self._report_dead_runs()
+            self._storage_made.touch()
+        pointer = ["--socket", str(self._socket), "-m", _MODULE, "--location-name", _MODULE]
+        self.start(_CODE_SERVER, self._dagster("dagster", "api", "grpc", *pointer))
+        self._report_dead_runs()
 
     def _dagster(self, program: str, *options: str) -> list[str]:
         """Return the command line of a program of Dagster's, whose own lines are JSON too where the settings say so."""
@@ -251,8 +261,14 @@ class Services:
         """Start a process of this home, which `keep_up` starts again. Raises NotReachableError."""
         self._commands[name] = argv
         self._children[name] = Child.start(
-            name, argv, run=self._run, env=self._environment, logging=self._settings.logging
+            name,
+            argv,
+            run=self._run,
+            env=self._environment,
+            logging=self._settings.logging,
+            deaths=self._deaths.get(name, 0),
         )
+        self._born[name] = self._monotonic()
 
     @property
     def children(self) -> Mapping[str, Child]:
@@ -264,20 +280,54 @@ class Services:
         child = self._children.get(name)
         return child.last_lines() if child else ()
 
-    def keep_up(self) -> None:
-        """Start again what has died. Raises NotReachableError when that happens six times in ten minutes."""
+    def keep_up(self, *, gives_up: bool = True) -> None:
+        """Start again what has died.
+
+        Args:
+            gives_up: Whether a child that has died six times in a row is an error, and is started again at once until
+                then. Otherwise it is left alone for growing times, of five minutes at most, and all others go on. Its
+                record stays meanwhile, by which others see that it has died.
+
+        Raises:
+            NotReachableError: With `gives_up` alone.
+        """
         for name, child in list(self._children.items()):
             if child.alive:
                 continue
-            self._restarts.append(time.monotonic())
-            last = "\n".join(child.last_lines())
-            if len(self._restarts) > _MAX_RESTARTS and self._restarts[-1] - self._restarts[0] < _RESTART_WINDOW_S:
-                raise NotReachableError(
-                    f"{name} stops again and again; its last lines:\n{last}", hint=f"see {child.log}"
-                )
-            self._say(f"{name} has stopped (exit {child.process.returncode}); starting it again")
-            child.stop(grace_s=_GRACE_S)
+            if name not in self._due:
+                self._note_death(name, child, gives_up=gives_up)
+            if self._monotonic() >= self._due[name]:
+                self._start_again(name, gives_up=gives_up)
+
+    def _note_death(self, name: str, child: Child, *, gives_up: bool) -> None:
+        now = self._monotonic()
+        deaths = count_deaths(self._deaths.get(name, 0), now - self._born.get(name, now))
+        self._deaths[name] = deaths
+        last = "\n".join(child.last_lines())
+        if gives_up and deaths > _MAX_RESTARTS:
+            raise NotReachableError(f"{name} stops again and again; its last lines:\n{last}", hint=f"see {child.log}")
+        wait_s = 0.0 if gives_up else restart_wait_s(deaths)
+        code = child.process.returncode
+        if wait_s:
+            text = f"{name} has stopped (exit {code}), {deaths} times in a row; starting it again in {wait_s:.0f} s"
+            self._say(f"{text}; its log is {child.log}")
+        else:
+            self._say(f"{name} has stopped (exit {code}); starting it again")
+        child.end_processes(grace_s=_GRACE_S)
+        self._due[name] = self._monotonic() + wait_s
+
+    def _start_again(self, name: str, *, gives_up: bool) -> None:
+        try:
             if name == _CODE_SERVER:
-                self.start_code_server()  # its runs have died with it
+                self._launch_code_server()  # its runs have died with it
             else:
                 self.start(name, self._commands[name])
+        except (NotReachableError, OSError, SQLAlchemyError) as error:  # such as a full disk
+            if gives_up:
+                raise
+            self._say(f"{name} was not started as it should be: {error}")
+        if self._children[name].alive:
+            del self._due[name]
+        else:
+            self._deaths[name] += 1
+            self._due[name] = self._monotonic() + restart_wait_s(self._deaths[name])

@@ -30,7 +30,7 @@ def test_a_child_is_recorded_while_it_runs_and_leaves_its_log(tmp_path: Path) ->
     child = start_child(tmp_path / "run")
     assert child.alive
     known = json.loads(child.record.read_text(encoding="utf-8"))
-    assert known == {"pid": child.process.pid, "birth": process_start_time(child.process.pid)}
+    assert known == {"pid": child.process.pid, "birth": process_start_time(child.process.pid), "deaths": 0}
     child.stop(grace_s=PATIENCE_S)
     assert not child.alive
     assert child.process.returncode == -signal.SIGTERM

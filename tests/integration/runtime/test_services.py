@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from squire_pipelines.errors import ConfigError, ExitCode, NotReachableError
+from squire_pipelines.health.process_records import process_facts
 from squire_pipelines.home import make_folder
 from squire_pipelines.observability.log_files import VARIABLE, ProcessLog
 from squire_pipelines.runtime import services as services_module
@@ -107,6 +108,51 @@ def test_what_dies_is_started_again_until_it_is_of_no_use(settings: Settings) ->
     assert messages[0] == "short has stopped (exit 0); starting it again"
 
 
+def test_what_dies_again_and_again_is_left_alone_for_growing_times_and_ends_nothing_else(settings: Settings) -> None:
+    messages: list[str] = []
+    seconds = 0.0
+    with Services(settings, say=messages.append, monotonic=lambda: seconds) as services:
+        services.start("lasting", list(SLEEP))
+        lasting = services.children["lasting"].process.pid
+        services.start("short", ["true"])
+        record, waits, deaths = settings.home.run / "short.pid", [], []
+        for _ in range(5):
+            child = services.children["short"]
+            child.process.wait(PATIENCE_S)
+            died_at = seconds
+            services.keep_up(gives_up=False)
+            while services.children["short"] is child:
+                assert process_facts(record).is_recorded
+                seconds += 5
+                services.keep_up(gives_up=False)
+            waits.append(seconds - died_at)
+            deaths.append(json.loads(record.read_text())["deaths"])
+        assert services.children["lasting"].process.pid == lasting
+    assert (waits, deaths) == ([0, 5, 10, 20, 40], [1, 2, 3, 4, 5])
+    assert "short has stopped (exit 0), 2 times in a row; starting it again in 5 s" in messages[1]
+    assert not record.exists()
+
+
+def test_what_cannot_be_started_again_is_tried_later(settings: Settings, tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    messages: list[str] = []
+    seconds = 0.0
+    with Services(settings, say=messages.append, monotonic=lambda: seconds) as services:
+        services.start("short", [str(program)])
+        program.rename(tmp_path / "away")
+        services.children["short"].process.wait(PATIENCE_S)
+        services.keep_up(gives_up=False)
+        assert "short was not started as it should be" in messages[-1]
+        (tmp_path / "away").rename(program)
+        services.keep_up(gives_up=False)
+        assert not services.children["short"].alive
+        gone, seconds = services.children["short"], 5.0
+        services.keep_up(gives_up=False)
+        assert services.children["short"] is not gone
+
+
 def test_what_lives_is_left_alone_and_all_ends_with_the_block(settings: Settings) -> None:
     messages: list[str] = []
     with Services(settings, say=messages.append) as services:
@@ -165,11 +211,11 @@ def test_dagsters_storage_is_whole_before_another_process_opens_it(
     start = Child.start
 
     def look_first(
-        name: str, argv: Sequence[str], *, run: Path, env: Mapping[str, str], logging: LoggingSettings
+        name: str, argv: Sequence[str], *, run: Path, env: Mapping[str, str], logging: LoggingSettings, deaths: int
     ) -> Child:
         databases = sorted(settings.home.dagster.rglob("*.db"))
         versions.append([versions_of(database) for database in databases])
-        return start(name, argv, run=run, env=env, logging=logging)
+        return start(name, argv, run=run, env=env, logging=logging, deaths=deaths)
 
     monkeypatch.setattr(Child, "start", look_first)
     for _ in range(2):

@@ -1,5 +1,6 @@
 """What follows from facts of services: what is refused, what lapses, what is used up, and who has died."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -145,6 +146,10 @@ def test_a_planner_that_fails_is_told_from_the_third_time_on() -> None:
         (DaemonFacts(ProcessFacts(), 500, 500), DEGRADED, "no daemon runs"),
         (DaemonFacts(ProcessFacts(is_recorded=True)), DOWN, "has died"),
         (DaemonFacts(ProcessFacts(is_recorded=True, is_alive=True, is_suspended=True, pid=7)), DOWN, "suspended"),
+        (DaemonFacts(ProcessFacts(is_recorded=True, deaths=4)), DOWN, "has died, 4 times in a row"),
+        (DaemonFacts(replace(RUNS, deaths=3, age_s=30), 10, 5), DOWN, "dies soon after each start"),
+        (DaemonFacts(replace(RUNS, deaths=3, age_s=130), 10, 5), OK, "runs"),
+        (DaemonFacts(replace(RUNS, deaths=2, age_s=30), 10, 5), OK, "runs"),
         (DaemonFacts(RUNS, 10, 100), DEGRADED, "no sensor was evaluated for 100 s"),
         (DaemonFacts(RUNS, 10, 200), DOWN, "no sensor was evaluated for 200 s"),
         (DaemonFacts(RUNS, 10, 5, ("no code location",)), DEGRADED, "no code location"),
@@ -180,3 +185,10 @@ def test_a_server_that_has_died_or_is_suspended_or_silent(level: HealthLevel, *,
         assert state.level is level
         assert says in state.reason
     assert server_state("code server", RUNS, "", is_vital=is_vital).level is OK
+
+
+def test_a_server_that_dies_again_and_again_is_no_hiccup() -> None:
+    once = server_state("code server", ProcessFacts(is_recorded=True, deaths=1), "", is_vital=True)
+    again = server_state("code server", replace(RUNS, deaths=3, age_s=5), "", is_vital=True)
+    assert (once.is_doubtful, again.is_doubtful) == (True, False)
+    assert "dies soon after each start, by now 3 times in a row" in again.reason
