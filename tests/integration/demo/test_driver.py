@@ -43,8 +43,8 @@ class ServicesWithoutDaemon(Services):
         self.cursors: dict[str, str | None] = {}
         self.launched: set[str] = set()
 
-    def keep_up(self) -> None:
-        super().keep_up()
+    def keep_up(self, *, gives_up: bool = True) -> None:
+        super().keep_up(gives_up=gives_up)
         for sensor in () if self.idle else _SENSORS:
             tick = self.work.sensor(sensor, self.cursors.get(sensor.name))
             self.cursors[sensor.name] = tick.cursor
