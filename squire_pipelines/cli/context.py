@@ -17,7 +17,7 @@ import click
 from click.core import ParameterSource
 
 from squire_pipelines.domain.terminal_text import one_line
-from squire_pipelines.terminal.output import write_json, write_labelled, write_line
+from squire_pipelines.terminal.output import json_text, write_json, write_labelled, write_line
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -278,6 +278,11 @@ def _to_json(value: Any) -> Any:
 def emit_json(value: Any) -> None:
     """Write `value`, which may hold models, times and paths, as JSON."""
     write_json(value, default=_to_json)
+
+
+def emit_json_line(value: Any) -> None:
+    """Write `value` as JSON on one line."""
+    write_line(json_text(value, default=_to_json))
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, keep: Iterable[str] = ()) -> "Table":

@@ -1,4 +1,4 @@
-"""Questions about signals, readings, plans and deliveries that only people ask, so that the ledger has none of them.
+"""Questions about signals, readings and plans that only people ask, so that the ledger has none of them.
 
 Each answer is a page: newest first, bounded by `limit`; the next begins after the row `after`. Read only.
 """
@@ -13,12 +13,14 @@ from sqlalchemy import ColumnElement, Select, func, or_, select, tuple_
 from squire_pipelines.errors import NotFoundError
 from squire_pipelines.ledger import repositories
 from squire_pipelines.ledger.store import Transaction
-from squire_pipelines.ledger.tables import collections, deliveries, plans, signals
+from squire_pipelines.ledger.tables import collections, plans, signals
 
 Rows = list[dict[str, Any]]
 
 
-def _page(tx: Transaction, query: Select[*tuple[Any, ...]], after: Any, *keys: ColumnElement[Any], limit: int) -> Rows:
+def page_of(
+    tx: Transaction, query: Select[*tuple[Any, ...]], after: Any, *keys: ColumnElement[Any], limit: int
+) -> Rows:
     """Return the rows of `query` in the descending order of `keys` behind the row whose last key is `after`.
 
     Raises NotFoundError when there is no such row (any more).
@@ -70,7 +72,7 @@ def signal_page(
     names = ("id", "repository", "kind", "key", "title", "url", "version", "first_seen_at", "last_seen_at", "gone_at")
     more = (row.signal["details"].label("details"), row.signal["verdict"].label("verdict"))
     query = select(*row[names], *more).where(_is_of(row.repository, repository), *filters.conditions())
-    return _page(tx, query, after, row.last_seen_at, row.id, limit=limit)
+    return page_of(tx, query, after, row.last_seen_at, row.id, limit=limit)
 
 
 def newest_collections(tx: Transaction, *, repository: str | None, limit: int) -> Rows:
@@ -93,17 +95,4 @@ def plan_page(tx: Transaction, *, repository: str | None, limit: int, after: str
     row = plans.c
     names = ("id", "repository", "planner", "tasks_proposed", "tasks_created", "findings", "provisional", "trace_id")
     query = select(*row[names], row.run_id, row.created_at, row.admitted_at).where(_is_of(row.repository, repository))
-    return _page(tx, query, after, row.created_at, row.id, limit=limit)
-
-
-def delivery_page(
-    tx: Transaction, *, repository: str | None, pending: bool, limit: int, after: int | None = None
-) -> Rows:
-    """Return deliveries without their bodies; `pending` are those whose collection has not been made."""
-    row = deliveries.c
-    names = ("id", "source", "delivery_id", "event", "action", "repository", "received_at", "requested_at", "tries")
-    query = select(*row[names], row.collected_at, row.applied_at, row.error, row.trace_id)
-    query = query.where(_is_of(row.repository, repository))
-    if pending:
-        query = query.where(row.collected_at.is_(None))
-    return _page(tx, query, after, row.id, limit=limit)
+    return page_of(tx, query, after, row.created_at, row.id, limit=limit)

@@ -1,34 +1,54 @@
-"""`squire webhooks`: the deliveries in the inbox. Receiving them is the library's and the `dev` command's work."""
+"""`squire webhooks`: the deliveries in the inbox, and the commands about them, each in a module of its own."""
+
+from typing import Any
 
 import click
 
-from squire_pipelines.cli import queries
-from squire_pipelines.cli.context import CliContext, Columns, page_options
-from squire_pipelines.cli.lazy import LazyGroup
-from squire_pipelines.cli.parameters import repository_option
+from squire_pipelines.cli.context import CliContext, page_options
+from squire_pipelines.cli.delivery_options import COLUMNS, delivery_options
+from squire_pipelines.cli.delivery_queries import DeliveryFilter, delivery_page
+from squire_pipelines.cli.lazy import Lazy, LazyGroup
+from squire_pipelines.domain.deliveries import DeliveryState
 
-webhooks = LazyGroup(name="webhooks", help="List webhook deliveries and other requests to read a repository.")
+_CLI = "squire_pipelines.cli"
+
+webhooks = LazyGroup(
+    name="webhooks",
+    help="List, show and follow webhook deliveries.",
+    lazy={
+        "show": Lazy(f"{_CLI}.webhooks_show:show", "Show a delivery with its state, effects, trace and signature."),
+        "tail": Lazy(f"{_CLI}.webhooks_tail:tail", "Follow deliveries as they come."),
+    },
+)
 
 
-@webhooks.command("list", examples=("squire webhooks list", "squire webhooks list --pending --json"))
-@repository_option
+@webhooks.command(
+    "list",
+    examples=(
+        "squire webhooks list",
+        "squire webhooks list --state failed --since 1d",
+        "squire webhooks list --event issues --action opened --repository owner/name --json",
+    ),
+)
+@delivery_options()
 @click.option("--pending", is_flag=True, help="Select only those whose collection has not been made yet.")
 @page_options()
 def list_deliveries(
-    context: CliContext, repository: str | None, limit: int, after: int | None, *, pending: bool, as_json: bool
+    context: CliContext,
+    limit: int,
+    after: int | None,
+    state: str | None,
+    *,
+    pending: bool,
+    as_json: bool,
+    **names: Any,
 ) -> None:
-    """List webhook deliveries and requests from the command line, newest first."""
+    """List webhook deliveries and requests from the command line, newest first.
+
+    One waits until its repository was read and what it says was applied; then it is done, or failed with an error. What
+    a rule filtered, and what is about nothing, was closed when it came.
+    """
+    filters = DeliveryFilter(pending=pending, state=DeliveryState(state) if state else None, **names)
     with context.ledger.read() as tx:
-        rows = queries.delivery_page(tx, repository=repository, pending=pending, limit=limit, after=after)
-    columns: Columns = {
-        "id": "id",
-        "source": "source",
-        "event": lambda row: ".".join(part for part in (row["event"], row["action"]) if part),
-        "repository": "repository",
-        "received": "received_at",
-        "tries": lambda row: row["tries"] or "",
-        "collected": "collected_at",
-        "applied": "applied_at",
-        "error": "error",
-    }
-    context.write_list(rows, columns, as_json=as_json, empty="There are no deliveries.", limit=limit)
+        rows = delivery_page(tx, filters, limit=limit, after=after)
+    context.write_list(rows, COLUMNS, as_json=as_json, empty="There are no deliveries.", limit=limit)
