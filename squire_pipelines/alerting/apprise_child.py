@@ -14,7 +14,7 @@ from squire_pipelines.observability.logging import silence_all
 
 def main() -> str:
     """Send what standard input says; return the word that says how that went."""
-    order: dict[str, Any] = json.load(sys.stdin)
+    order: dict[str, Any] = json.load(sys.stdin.buffer)
     import apprise  # noqa: PLC0415 - an extra, and slow to import
 
     silence_all()

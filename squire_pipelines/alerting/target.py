@@ -15,13 +15,16 @@ from squire_pipelines.errors import ConfigError, NotReachableError
 from squire_pipelines.secret_names import ALERT_WEBHOOK_KEY, alert_target_secret, is_secret_variable
 from squire_pipelines.secrets.lookup import find_secret, require_secret
 from squire_pipelines.secrets.secret import Secret
+from squire_pipelines.sections.alerts import WEBHOOK
 from squire_pipelines.settings.model import Settings
 
-WEBHOOK = "webhook"
 APPRISE_TIMEOUT_S = 20.0
 _CHILD_TIMEOUT_S = APPRISE_TIMEOUT_S + 10.0
 _MAX_OUTPUT = 64 * 1024
-_MAX_INPUT = 60_000  # what a pipe takes at once
+MAX_ORDER_BYTES = 60_000
+"""Of what is handed to the process: a pipe takes 64 KiB at once."""
+
+_CUT = "\n(cut: `squire alerts list` shows all)"
 _REPEATED = "This may be a repetition: it is not known whether an earlier try has arrived."
 _NOT_INSTALLED = "install squire-pipelines[alerts] where `squire dev` or `squire metrics serve` runs"
 
@@ -87,8 +90,7 @@ def send_by_apprise(
     if importlib.util.find_spec("apprise") is None:
         raise ConfigError("alerts.apprise needs Apprise, which is not installed", hint=_NOT_INSTALLED)
     body = f"{message.body}\n{_REPEATED}" if is_repeated else message.body
-    order = {"url": url.reveal(), "title": message.title, "body": body, "timeout_s": APPRISE_TIMEOUT_S}
-    answer = _run_child(json.dumps(order).encode(), timeout_s)
+    answer = _run_child(apprise_order(url, message.title, body), timeout_s)
     if answer == "sent":
         return
     secret = alert_target_secret(name)
@@ -103,11 +105,22 @@ def send_by_apprise(
     )
 
 
+def apprise_order(url: Secret, title: str, body: str) -> bytes:
+    """Return what the process is told as JSON, of a length that a pipe takes at once: the end of a long body is cut."""
+    order = {"url": url.reveal(), "title": title, "body": body, "timeout_s": APPRISE_TIMEOUT_S}
+    encoded = json.dumps(order, ensure_ascii=False).encode()
+    if (excess := len(encoded) - MAX_ORDER_BYTES) > 0:
+        # A byte of text is at least one of JSON, so that no less than the excess goes.
+        shorter = body.encode()[: -excess - 2 * len(_CUT)].decode(errors="ignore")
+        encoded = json.dumps(order | {"body": shorter + _CUT}, ensure_ascii=False).encode()
+    return encoded
+
+
 def _run_child(order: bytes, timeout_s: float) -> str:
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb") as stdin:
         with os.fdopen(writing, "wb") as pipe:  # a secret is in it: never in an argument or a file
-            pipe.write(order[:_MAX_INPUT])
+            pipe.write(order)
         command = (sys.executable, "-m", "squire_pipelines.alerting.apprise_child")
         output = run_bounded(
             command, environment=_environment(os.environ), stdin=stdin, limits=ProcessLimits(timeout_s, _MAX_OUTPUT)

@@ -130,7 +130,7 @@ class AlertWatch:
 
     def _record(self, ledger: Ledger, settings: Settings, assessment: Assessment) -> None:
         bounds = QueueBounds(settings.alerts.max_queued, settings.alerts.keep)
-        targets = target_names(settings)
+        targets = settings.alerts.target_names
         changed = tuple(self._memory.changed.values())
         with ledger.write() as tx:
             tx.exclusive(alert_rows.LOCK)
@@ -201,12 +201,6 @@ def is_usable(ledger: Ledger) -> bool:
     if ledger.is_sqlite and not ledger.path.exists():
         return False
     return ledger.revision() == HEAD_REVISION
-
-
-def target_names(settings: Settings) -> tuple[str, ...]:
-    """Return the names of the targets that the settings have."""
-    webhook = ("webhook",) if settings.alerts.webhook_url else ()
-    return (*webhook, *settings.alerts.apprise)
 
 
 def _redacted(message: AlertMessage) -> AlertMessage:

@@ -1,6 +1,5 @@
 """`squire alerts`: what is wrong now, whether its messages arrive, and what is not to be sent for a while."""
 
-import re
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,13 +8,13 @@ import click
 
 from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_option, table_of, with_context
 from squire_pipelines.cli.lazy import LazyGroup
+from squire_pipelines.cli.parameters import DATE, SPAN
 from squire_pipelines.cli.person import actor
 from squire_pipelines.cli.text import age, counted, instant
 from squire_pipelines.domain.alert_rules import AlertRule
 from squire_pipelines.domain.alert_steps import ALL_ALERTS, AlertState, Silence
-from squire_pipelines.domain.alert_texts import test_message
+from squire_pipelines.domain.alert_texts import duration_text, test_message
 from squire_pipelines.domain.identity import new_id, new_trace_id
-from squire_pipelines.domain.moments import parse_moment
 from squire_pipelines.errors import ConfigError, ExitCode, SquireError
 from squire_pipelines.ledger import alerts as alert_rows
 from squire_pipelines.ledger.store import utc_now
@@ -23,8 +22,6 @@ from squire_pipelines.terminal.output import write_line
 
 _MAX_ENDED = 50
 _LONGEST = timedelta(days=365)
-_DURATION = re.compile(r"(\d{1,5})\s?(min|m|h|d)")
-_UNITS = {"min": "minutes", "m": "minutes", "h": "hours", "d": "days"}
 
 alerts = LazyGroup(name="alerts", help="Show what is wrong, test who is told, and silence alerts until an end.")
 
@@ -54,8 +51,7 @@ def list_alerts(context: CliContext, *, with_ended: bool, as_json: bool) -> None
         write_line(f"{queue.target}: {queue.sent} sent{sent}; {queue.waiting} wait; {queue.dropped} dropped")
         if queue.error:
             write_line(f"  the newest try failed: {queue.error}")
-    names = _target_names(context)
-    if not names:
+    if not context.settings.alerts.target_names:
         write_line("Nobody is told: set alerts.webhook_url or alerts.apprise, see docs/guide/alerts.md.")
 
 
@@ -68,7 +64,7 @@ def _write_alerts(
     columns: Columns = {
         "alert": "key",
         "severity": "severity",
-        "for": lambda state: age(state.began_at, state.ended_at or now),
+        "for": lambda state: duration_text((state.ended_at or now) - state.began_at),
         "state": lambda state: _words(state, silences, now),
         "reason": "reason",
         "what to do": "hint",
@@ -86,11 +82,6 @@ def _words(state: AlertState, silences: tuple[Silence, ...], now: datetime) -> s
 
 def _document(state: AlertState, silences: tuple[Silence, ...], now: datetime) -> dict[str, Any]:
     return {**asdict(state), "silenced": any(silence.covers(state.rule, state.key, now) for silence in silences)}
-
-
-def _target_names(context: CliContext) -> tuple[str, ...]:
-    settings = context.settings.alerts
-    return (*(("webhook",) if settings.webhook_url else ()), *settings.apprise)
 
 
 @alerts.command("test", examples=("squire alerts test", "squire alerts test ops", "squire alerts test --json"))
@@ -141,11 +132,13 @@ def test_targets(context: CliContext, names: tuple[str, ...], *, as_json: bool) 
     ),
 )
 @click.argument("match", metavar="RULE|ALERT|*")
-@click.option("--for", "duration", metavar="TIME", help="How long: 30min, 2h, 3d.")
-@click.option("--until", metavar="TIME", help="Until when, as ISO 8601 has it, with a time zone.")
+@click.option("--for", "duration", type=SPAN, metavar="TIME", help="How long: 30min, 2h, 3d.")
+@click.option("--until", type=DATE, metavar="TIME", help="Until when: a date or time of ISO 8601, in UTC by default.")
 @click.option("--reason", default="", help="Why, for others who see it.")
 @with_context
-def silence_alerts(context: CliContext, match: str, duration: str | None, until: str | None, reason: str) -> None:
+def silence_alerts(
+    context: CliContext, match: str, duration: timedelta | None, until: datetime | None, reason: str
+) -> None:
     """Keep alerts from being sent until an end. What still fires then is sent; they are listed meanwhile.
 
     ALERT is a key as `squire alerts list` shows it. The recovery of what was sent before is sent all the same.
@@ -173,20 +166,14 @@ def unsilence(context: CliContext, names: tuple[str, ...]) -> None:
         write_line(f"{silence.id}: {silence.match} is sent again")
 
 
-def _end(duration: str | None, until: str | None, now: datetime) -> datetime:
+def _end(duration: timedelta | None, until: datetime | None, now: datetime) -> datetime:
     """Return when a silence ends. Raises UsageError unless one of the two says a moment within a year."""
-    if (duration is None) == (until is None):
-        raise click.UsageError("a silence has an end: give --for or --until")
-    if duration is not None:
-        match = _DURATION.fullmatch(duration.strip())
-        if match is None:
-            raise click.UsageError(f"--for {duration!r} is no time: write 30min, 2h or 3d")
-        end = now + timedelta(**{_UNITS[match[2]]: int(match[1])})
+    if duration is not None and until is None:
+        length = duration
+    elif until is not None and duration is None:
+        length = until - now
     else:
-        try:
-            end = parse_moment(until)
-        except ValueError as error:
-            raise click.UsageError(f"--until {until!r} {error}") from error
-    if not now < end <= now + _LONGEST:
+        raise click.UsageError("a silence has an end: give --for or --until")
+    if not timedelta() < length <= _LONGEST:
         raise click.UsageError("a silence ends in the future, and within a year")
-    return end
+    return now + length

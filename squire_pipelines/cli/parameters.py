@@ -12,13 +12,13 @@ from squire_pipelines.domain.branches import parse_branch
 from squire_pipelines.domain.identity import parse_repository, repository_host
 
 _Value = TypeVar("_Value")
-_AGO = re.compile(r"(\d{1,6})\s*([smhdw])")
-_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_SPAN = re.compile(r"(\d{1,6})\s*(min|[smhdw])")
+_UNITS_S = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 def parse_span(text: str) -> timedelta:
     """Parse `7d`, `12h`, `30m`, `45s` or `2w` as a time span. Raises ValueError."""
-    if match := _AGO.fullmatch(text.strip().lower()):
+    if match := _SPAN.fullmatch(text.strip().lower()):
         return timedelta(seconds=int(match[1]) * _UNITS_S[match[2]])
     raise ValueError(f"{text!r} is not a time span: write for example 7d, 12h or 30m")
 
@@ -30,12 +30,18 @@ def parse_moment(text: str, now: datetime) -> datetime:
     except (ValueError, OverflowError):
         pass  # it is a date, or an error
     try:
+        return parse_date(text)
+    except ValueError as error:
+        raise ValueError(f"{error}, 7d or 12h") from error
+
+
+def parse_date(text: str) -> datetime:
+    """Parse a date or time of ISO 8601, in UTC unless it says otherwise. Raises ValueError."""
+    try:
         moment = datetime.fromisoformat(text.strip())
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise ValueError(
-            f"{text!r} is not a time: write for example 2026-03-01, 2026-03-01T12:00Z, 7d or 12h"
-        ) from error
+        raise ValueError(f"{text!r} is not a time: write for example 2026-03-01, 2026-03-01T12:00Z") from error
 
 
 class ParsedType(click.ParamType[_Value]):
@@ -130,5 +136,6 @@ TASK_ID = TaskIdType()
 BRANCH = ParsedType("branch", parse_branch)
 GLOB = ParsedType("glob", _parse_glob)
 MOMENT = ParsedType("time", lambda text: parse_moment(text, datetime.now(UTC)))
+DATE = ParsedType("time", parse_date)
 SPAN = ParsedType("span", parse_span)
 repository_option = click.option("--repository", type=REPOSITORY, help="Select only this repository.")

@@ -133,7 +133,7 @@ def gather(
     now = datetime.now(UTC)
     if refusal:
         reason = f"the settings' file is refused, and the last good settings hold: {refusal}"
-        hint = "`squire config edit` changes it, `squire config check` checks it"
+        hint = "`squire config edit` changes it, `squire config validate` checks it"
         known = next((one for one in conditions if one.name == "settings"), None)
         since = known.since if known is not None and not known.is_ok else now
         wrong = Condition("settings", HealthLevel.DEGRADED, reason, hint, since, now, 60.0)

@@ -332,9 +332,7 @@ def _missed_targets(targets: Collection[MissedTarget]) -> Iterable[FiringAlert]:
             f"{missed.bad} of {missed.events} in {missed.window.name} missed {missed.target} of {missed.repository}: "
             f"{missed.burn_rate:.1f} times as many as the target allows"
         )
-        hint = (
-            '`squire history query "FROM target_burn_rates"` has the windows; [targets] in the settings has the targets'
-        )
+        hint = '`squire history sql "FROM target_burn_rates"` has the windows, [targets] in the settings the targets'
         severity = Severity.CRITICAL if missed.window.is_critical else Severity.WARNING
         yield FiringAlert(AlertRule.TARGET_MISSED, f"{missed.target} of {missed.repository}", severity, reason, hint)
 

@@ -17,7 +17,8 @@ MAX_LISTED = 20
 """Alerts that one message lists; of more it says how many there are."""
 
 _MAX_LINE = 400
-# What chats take for mentions, links and formatting. Each becomes a sign that looks alike and does nothing.
+# What chats take for mentions, links behind other words, code and bold. Each becomes a sign that looks alike and does
+# nothing.
 _INERT = str.maketrans({"@": "\uff20", "<": "\u2039", ">": "\u203a", "`": "'", "*": "\u2217", "|": "\u2502"})
 _WORDS = {
     NoticeKind.NEW: "",

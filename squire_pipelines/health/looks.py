@@ -15,6 +15,7 @@ from squire_pipelines.health.stored_conditions import (
 from squire_pipelines.home import Home
 from squire_pipelines.observability.logging import Component, get_logger
 
+LEAST_WAIT_S = 1.0
 _JUMP_S = 2.0
 _JUMP_SHOWN_S = 600.0
 _log = get_logger(Component.PIPELINE)
@@ -90,11 +91,17 @@ class HealthLooks:
         probes = self._probes()
         started = self._monotonic()
         due = [probe for probe in probes if self._due.get(probe.name, started) <= started]
+        self._due = {probe.name: self._due.get(probe.name, started) for probe in probes}  # of no probe that is gone
         for probe in due:
             self._due[probe.name] = started + probe.every_s
         results = list(self._runner.run(due))
         self._conditions = self._store(probes, results)
         return self._conditions
+
+    def wait_s(self, at_most: float) -> float:
+        """Return how many seconds there are until the next probe is due: at least one, and at most as many as said."""
+        next_due = min(self._due.values(), default=float("inf"))
+        return min(at_most, max(LEAST_WAIT_S, next_due - self._monotonic()))
 
     def _store(self, probes: Iterable[Probe], results: Sequence[tuple[Probe, States]]) -> tuple[Condition, ...]:
         probed = frozenset(name for probe in probes for name in probe.conditions)

@@ -22,6 +22,5 @@ def look_at_settings(home: Home) -> States:
         return {"settings": ConditionState.ok("each process works with the file as it is")}
     first = refusals[0]
     reason = f"{first.process} refuses the settings' file, and version {first.version} holds: {first.reason}"
-    return {
-        "settings": ConditionState.degraded(reason, "`squire config edit` changes it, `squire config check` checks it")
-    }
+    hint = "`squire config edit` changes it, `squire config validate` checks it"
+    return {"settings": ConditionState.degraded(reason, hint)}

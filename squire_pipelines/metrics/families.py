@@ -17,10 +17,11 @@ _LOCK_S = (0.001, 0.01, 0.1, 0.5, 1, 5)
 _LAG_S = (1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
 
 PARTS = (
-    "queue", "mirror", "image", "warm", "create", "start", "workspace_in", "agent_start", "first_call", "agent",
-    "bundle_out", "publish",
+    "queue", "launch", "claim", "mirror", "image", "warm", "create", "start", "workspace_in", "agent_start",
+    "first_call", "agent", "bundle_out", "publish",
 )  # fmt: skip
-"""Of an attempt: `queue` is from its dispatch to its claim, `publish` from the agent's end to the attempt's."""
+"""Of an attempt, as `domain.timings` has them: `queue` is from its dispatch until Dagster launched its run, `launch`
+until that had started, `claim` until it had claimed the attempt. `publish` is from the agent's end to the attempt's."""
 
 SENSORS = (
     "dispatch", "history_follows_events", "outcomes", "plan_follows_signals", "reaper", "recovery",
@@ -96,7 +97,8 @@ ATTEMPT_PARTS = Family(
     "squire_attempt_part_duration_seconds",
     _H,
     _L,
-    "How long the parts of an attempt took.",
+    "How long the parts of an attempt took: `queue` until Dagster launched its run, `launch` until that had started, "
+    "`claim` until it had claimed the attempt.",
     (Label("part", PARTS),),
     _SECONDS,
 )

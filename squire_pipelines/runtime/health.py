@@ -16,7 +16,7 @@ from squire_pipelines.runtime.daemon_probe import daemon_probe
 from squire_pipelines.settings.model import Settings
 
 LOOK_EVERY_S = 10.0
-"""How often it is looked which probe is due; each has its own interval, of at most two minutes."""
+"""How often a look is made at the least: alerts follow from what is not seen any more, too."""
 
 _STOP_WITHIN_S = 2.0
 _RECORD_EVERY_S = 3600.0
@@ -36,7 +36,7 @@ class HealthWatch:
     Args:
         settings: Gives the settings as they are now.
         after_look: Called with the conditions after each look, in that thread. What it raises is logged.
-        every_s: How often a look is made.
+        every_s: How often a look is made, if no probe is due sooner.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class HealthWatch:
                 self._after_look(conditions)
             except Exception:  # noqa: BLE001 - the next look may do better, and an end of the looks would be noticed late
                 _log.exception("look at conditions failed")
-            if self._stop.wait(self._every_s):
+            if self._stop.wait(self._looks.wait_s(self._every_s)):
                 return
 
     def _record_uses(self, conditions: tuple[Condition, ...]) -> None:

@@ -6,11 +6,13 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from squire_pipelines.domain.alert_rules import AlertRule, RulePolicy, policies_of
+from squire_pipelines.domain.alert_rules import DEFAULT_POLICIES, AlertRule, RulePolicy, policies_of
 from squire_pipelines.secret_names import ALERT_WEBHOOK_KEY, alert_target_secret
 from squire_pipelines.sections.types import Seconds, SecondsOrNone, SecretUrl, SettingsSection, matching
 
 MAX_TARGETS = 10
+WEBHOOK = "webhook"
+"""The name of `webhook_url`'s target."""
 
 TargetName = Annotated[
     str, matching(r"[a-z][a-z0-9]{0,30}", "not the name of a target: small letters and digits, like ops")
@@ -20,8 +22,8 @@ TargetName = Annotated[
 def _check_names(names: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(names)) < len(names):
         raise ValueError("names the same target twice")
-    if "webhook" in names:
-        raise ValueError("`webhook` is the name of alerts.webhook_url's target: choose another")
+    if WEBHOOK in names:
+        raise ValueError(f"`{WEBHOOK}` is the name of alerts.webhook_url's target: choose another")
     return names
 
 
@@ -47,6 +49,14 @@ class AlertRuleSettings(SettingsSection):
         return {name: value for name, value in values.items() if value is not None}
 
 
+def _check_thresholds(rules: dict[AlertRule, AlertRuleSettings]) -> dict[AlertRule, AlertRuleSettings]:
+    counting = [rule for rule, policy in DEFAULT_POLICIES.items() if policy.threshold is not None]
+    for rule, table in rules.items():
+        if table.threshold is not None and rule not in counting:
+            raise ValueError(f"{rule} has no threshold: only {', '.join(counting)} count something")
+    return rules
+
+
 class AlertSettings(SettingsSection):
     """Who is told what is wrong, and from when on. The operator's endpoint sends."""
 
@@ -59,7 +69,14 @@ class AlertSettings(SettingsSection):
     budget_share: float = Field(default=0.8, gt=0, le=1, description="of a budget, from which on it is a warning")
     keep_s: Seconds = Field(default=86_400, description="how long a message waits for a target that is away")
     max_queued: int = Field(default=100, ge=1, le=10_000, description="messages that wait for one target")
-    rules: dict[AlertRule, AlertRuleSettings] = Field(default_factory=dict)
+    rules: Annotated[dict[AlertRule, AlertRuleSettings], AfterValidator(_check_thresholds)] = Field(
+        default_factory=dict
+    )
+
+    @property
+    def target_names(self) -> tuple[str, ...]:
+        """The names of the targets, in the order in which they are listed."""
+        return (*((WEBHOOK,) if self.webhook_url is not None else ()), *self.apprise)
 
     @property
     def policies(self) -> Mapping[AlertRule, RulePolicy]:

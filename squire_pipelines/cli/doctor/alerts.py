@@ -13,7 +13,7 @@ _GUIDE = "docs/guide/alerts.md"
 def check_alerts(context: CliContext) -> Iterator[Diagnosis]:
     """Check that alerts have somewhere to go and arrive there."""
     settings = context.settings
-    names = (*(("webhook",) if settings.alerts.webhook_url else ()), *settings.alerts.apprise)
+    names = settings.alerts.target_names
     if not names:
         step = f"set alerts.webhook_url or alerts.apprise, see {_GUIDE}"
         yield Diagnosis("alerts", "ok", f"nobody is told what goes wrong: {step}")

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from squire_pipelines.alerting.target import send_by_apprise, targets_of
+from squire_pipelines.alerting.target import MAX_ORDER_BYTES, apprise_order, send_by_apprise, targets_of
 from squire_pipelines.alerting.webhook import WebhookTarget, signature, signing_key
 from squire_pipelines.domain.alert_texts import AlertMessage
 from squire_pipelines.errors import ConfigError, NotReachableError, SecretMissingError
@@ -93,6 +93,17 @@ def test_apprise_says_what_was_refused_and_what_is_no_url_of_its_own(receiver: D
         send_by_apprise("ops", Secret("nonsense-abcdef"), MESSAGE, is_repeated=False)
     with pytest.raises(NotReachableError, match="no answer within 0 s"):
         send_by_apprise("ops", url, MESSAGE, is_repeated=False, timeout_s=0.05)
+
+
+def test_a_message_of_many_long_alerts_is_cut_so_that_apprise_can_read_it() -> None:
+    short = json.loads(apprise_order(Secret("json://127.0.0.1"), "title", "äöü\n€"))
+    assert (short["title"], short["body"]) == ("title", "äöü\n€")
+    for sign in ("\N{CYRILLIC SMALL LETTER YA}", "\N{PARTY POPPER}", '"', "\n"):
+        order = apprise_order(Secret("json://127.0.0.1"), "title", sign * 40_000)
+        body = json.loads(order)["body"]
+        assert len(order) <= MAX_ORDER_BYTES
+        assert body.startswith(sign * 100)
+        assert body.endswith("shows all)")
 
 
 def test_without_apprise_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -278,7 +278,7 @@ def test_the_folder_keeps_the_newest_and_nothing_half_made(
     with lock(folder / ".lock"), pytest.raises(RefusedError, match="another process makes a backup"):
         regularly(settings)
     at = newest.made_at
-    assert look_at_backups(settings, "17 3 * * *", now=at + timedelta(hours=30)).level == "ok"
-    late = look_at_backups(settings, "17 3 * * *", now=at + timedelta(hours=60))
-    assert (late.level, late.reason) == ("degraded", f"the newest backup in {folder} is 60 hours old")
+    assert look_at_backups(settings, "17 3 * * *", now=at + timedelta(hours=49)).level == "ok"
+    late = look_at_backups(settings, "17 3 * * *", now=at + timedelta(hours=49, seconds=1))
+    assert (late.level, late.reason) == ("degraded", f"the newest backup in {folder} is 49 hours old")
     assert "squire backup" in late.hint

@@ -34,6 +34,7 @@ def test_what_is_wrong_is_listed_with_its_silence_and_its_messages(squire: Squir
         add_alert(tx)
     shown = squire.ok("alerts", "list")
     assert "engine_lost" in shown
+    assert "5 min" in shown  # as the messages have it
     assert "not sent yet" in shown
     assert "webhook: 0 sent; 1 wait; 0 dropped" in shown
     silenced = squire.ok("alerts", "silence", "engine_lost", "--for", "2h", "--reason", "move")
@@ -72,10 +73,10 @@ def test_an_alert_about_the_work_is_on_the_status_screen_while_somebody_looks(
         (("engine_gone", "--for", "2h"), "there is no rule 'engine_gone'"),
         (("*",), "a silence has an end"),
         (("*", "--for", "2h", "--until", "2030-01-01T00:00:00Z"), "a silence has an end"),
-        (("*", "--for", "soon"), "is no time"),
+        (("*", "--for", "soon"), "not a time span"),
         (("*", "--for", "999d"), "within a year"),
         (("*", "--until", "2020-01-01T00:00:00Z"), "in the future"),
-        (("*", "--until", "tomorrow"), "--until 'tomorrow'"),
+        (("*", "--until", "tomorrow"), "'tomorrow' is not a time"),
     ],
 )
 def test_a_silence_without_a_sensible_end_is_refused(
@@ -88,7 +89,9 @@ def test_a_silence_without_a_sensible_end_is_refused(
         assert alerts.silences(tx) == ()
 
 
-def test_a_silence_may_end_at_a_moment(squire: Squire, samples: SampleData) -> None:
+def test_a_silence_may_end_at_a_moment_or_after_a_span(squire: Squire, samples: SampleData) -> None:
+    squire.ok("alerts", "silence", "disk_full", "--for", "2w")
+    assert squire.ok("alerts", "unsilence", "disk_full").endswith("disk_full is sent again\n")
     until = (datetime.now(UTC) + timedelta(days=3)).replace(microsecond=0)
     squire.ok("alerts", "silence", "*", "--until", until.isoformat())
     (silence,) = samples.read(alerts.silences)

@@ -12,20 +12,22 @@ from sqlalchemy import delete, text, update
 from squire_pipelines.domain.budgets import Amount, BudgetLimits, Limit, Purpose
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.rate_limits import LimitKind, LimitUse
+from squire_pipelines.domain.timings import Timings
 from squire_pipelines.endpoint import ledger_counters, ledger_gauges
 from squire_pipelines.endpoint.exposition import text_of
 from squire_pipelines.endpoint.gauges import Gauges
 from squire_pipelines.endpoint.ledger_counters import KnownNames, LedgerCounters
-from squire_pipelines.ledger import budgets, deliveries, github_limits
+from squire_pipelines.ledger import attempts, budgets, deliveries, github_limits
+from squire_pipelines.ledger.attempts import AttemptFacts
 from squire_pipelines.ledger.model_calls import ModelCallRow, record_model_call
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import deliveries as rows
 from squire_pipelines.ledger.tables import task_events
-from squire_pipelines.metrics.families import BY_NAME
+from squire_pipelines.metrics.families import BY_NAME, PARTS
 from squire_pipelines.metrics.family import OTHER
 from squire_pipelines.metrics.series import parse_series
 from squire_pipelines.settings.model import Settings
-from tests.support.ledgers import REPOSITORY, TRACE, Clock, add_task, settle, start_attempt
+from tests.support.ledgers import REPOSITORY, TRACE, Clock, add_task, settle, start_attempt, token_of
 
 NAMES = KnownNames(repositories=frozenset({REPOSITORY}), models=frozenset({"m/large"}))
 LATER_S = 20
@@ -77,6 +79,30 @@ def test_what_happened_is_counted_once_also_by_a_process_that_starts_anew(
     clock.forward(LATER_S)
     assert values_of(counters(), ledger)["attempts_ended_total", "out_of_memory"] == 1
     assert values_of(first, ledger)["attempts_ended_total", "out_of_memory"] == 1
+
+
+def test_each_part_of_an_attempt_is_counted_apart(
+    ledger: Ledger, clock: Clock, counters: Callable[[], LedgerCounters]
+) -> None:
+    parts = dict.fromkeys(Timings.model_fields, 0.0) | {"queue_s": 1.5, "launch_s": 4.0, "claim_s": 0.5}
+    attempt = start_attempt(ledger)
+    clock.forward(6)
+    with ledger.write() as tx:
+        attempts.note(
+            tx, attempt.id, token_of(attempt), AttemptFacts(agent_started_at=tx.now, timings=Timings(**parts))
+        )
+    clock.forward(5)
+    settle(ledger, attempt, Cause.NO_CHANGES)
+    clock.forward(LATER_S)
+    values = values_of(counters(), ledger)
+    counted = {name[1] for name in values if name[0] == "attempt_part_duration_seconds"}
+    assert counted == {name.removesuffix("_s") for name in Timings.model_fields} - {"total"} == {*PARTS} - {"publish"}
+    assert [values["attempt_part_duration_seconds", part, "sum"] for part in ("queue", "launch", "claim")] == [
+        1.5,
+        4,
+        0.5,
+    ]
+    assert values["task_start_seconds", "sum"] == 6
 
 
 def test_a_kill_before_the_totals_are_kept_loses_and_doubles_nothing(

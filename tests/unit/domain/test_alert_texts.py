@@ -5,7 +5,14 @@ from datetime import UTC, datetime, timedelta
 
 from squire_pipelines.domain.alert_rules import Severity
 from squire_pipelines.domain.alert_steps import AlertNotice, AlertState, NoticeKind
-from squire_pipelines.domain.alert_texts import MAX_LISTED, AlertMessage, dropped_message, duration_text, message_of
+from squire_pipelines.domain.alert_texts import (
+    MAX_LISTED,
+    AlertMessage,
+    dropped_message,
+    duration_text,
+    inert_line,
+    message_of,
+)
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 STATE = AlertState(
@@ -48,12 +55,13 @@ def test_of_many_the_worst_come_first_and_the_rest_is_counted() -> None:
     assert len(message.alerts) == MAX_LISTED
 
 
-def test_what_others_wrote_notifies_nobody_links_nowhere_and_moves_no_cursor() -> None:
+def test_what_others_wrote_notifies_nobody_hides_no_link_and_moves_no_cursor() -> None:
     hostile = "@everyone <!channel> [x](http://evil) `code` **b** |\x1b[2Jline\nother\u202e"
     message = message_of([AlertNotice(NoticeKind.NEW, replace(STATE, reason=hostile, hint=hostile))], now=NOW)
     for part in (message.title, message.body):
         assert not set("@<>`*|\x1b\u202e") & set(part)
         assert "](" not in part
+    assert "https://evil.example/x" in inert_line("see https://evil.example/x")  # as it is, for all to read
     assert len(message.body.splitlines()) == 2
     assert "\x1b" not in str(message.alerts)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from squire_pipelines.domain.conditions import ORDER, ConditionState, HealthLevel
-from squire_pipelines.health.looks import HealthLooks, JumpWatch
+from squire_pipelines.health.looks import LEAST_WAIT_S, HealthLooks, JumpWatch
 from squire_pipelines.health.probe import Probe, States
 from squire_pipelines.health.stored_conditions import conditions_file, current_conditions
 from squire_pipelines.home import Home
@@ -60,6 +60,20 @@ def test_a_look_runs_what_is_due_by_the_monotonic_clock(world: World) -> None:
     world.seconds, world.set_by = 20, timedelta(hours=-5)
     looks.look()
     assert sorted(world.runs) == ["engine", "engine", "github", "github"]
+
+
+def test_the_next_look_is_when_a_probe_is_due_and_at_most_a_second_is_lost_by_one_that_is_late(world: World) -> None:
+    looks = world.looks()
+    assert looks.wait_s(10) == 10
+    looks.look()
+    assert looks.wait_s(10) == 10
+    world.seconds = 14
+    assert looks.wait_s(10) == 6
+    world.seconds = 25
+    assert looks.wait_s(10) == LEAST_WAIT_S
+    del world.states["engine"]
+    looks.look()
+    assert looks.wait_s(30) == 20
 
 
 def test_another_process_reads_what_was_seen_and_since_when(world: World) -> None:
