@@ -37,6 +37,7 @@ class AlertSender:
         targets: Gives the targets of settings.
         every_s: How often it is looked whether something is due, unless somebody calls `wake`.
         claim_s: How long a message is this process's.
+        busy_timeout_s: For how long the ledger's lock is waited for.
         clock: Instead of the ledger's, for tests.
     """
 
@@ -48,6 +49,7 @@ class AlertSender:
         targets: Callable[[Settings], tuple[AlertTarget, ...]] = targets_of,
         every_s: float = LOOK_EVERY_S,
         claim_s: float = CLAIM_S,
+        busy_timeout_s: float = BUSY_TIMEOUT_S,
         clock: Callable[[], datetime] | None = None,
     ) -> None:
         self._settings = settings
@@ -55,6 +57,7 @@ class AlertSender:
         self._targets = targets
         self._every_s = every_s
         self._claim_s = claim_s
+        self._busy_timeout_s = busy_timeout_s
         self._clock = clock
         self._wake = threading.Event()
         self._stop = threading.Event()
@@ -62,6 +65,7 @@ class AlertSender:
         self._under_way: dict[str, Future[None]] = {}
         self._thread = threading.Thread(target=self._run, name="alert-sender", daemon=True)
         self._failing: set[str] = set()
+        self._unrecorded: dict[str, None] = {}
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -122,7 +126,7 @@ class AlertSender:
         count(families.ALERT_MESSAGES, target.kind, "dropped")
 
     def _send_stored(self, settings: Settings, target: AlertTarget) -> None:
-        ledger = Ledger(settings.resolved_ledger_url, clock=self._clock, busy_timeout_s=BUSY_TIMEOUT_S)
+        ledger = Ledger(settings.resolved_ledger_url, clock=self._clock, busy_timeout_s=self._busy_timeout_s)
         try:
             if not is_usable(ledger):
                 return
@@ -136,18 +140,50 @@ class AlertSender:
         with ledger.read() as tx:
             if not alert_rows.has_waiting(tx, target.name):
                 return False
-        with ledger.write() as tx:
-            claimed = alert_rows.claim(tx, target.name, self._claim_s)
+        try:
+            with ledger.write() as tx:
+                claimed = alert_rows.claim(tx, target.name, self._claim_s)
+        except LedgerError:
+            return self._send_unclaimed(ledger, target)
         if claimed is None:
             return False
+        if claimed.id in self._unrecorded:
+            with ledger.write() as tx:
+                alert_rows.record_sent(tx, claimed.id)
+            del self._unrecorded[claimed.id]
+            return True
         # Between here and the record a kill leaves the message claimed: it is sent again with the same id.
         problem = self._try(target, claimed.id, lambda: target.send(claimed.id, claimed.message, claimed.is_repeated))
+        if problem is None:
+            self._remember(claimed.id)
         with ledger.write() as tx:
             if problem is None:
                 alert_rows.record_sent(tx, claimed.id)
             else:
                 alert_rows.record_failure(tx, claimed.id, problem)
+        self._unrecorded.pop(claimed.id, None)
         return problem is None
+
+    def _send_unclaimed(self, ledger: Ledger, target: AlertTarget) -> bool:
+        """Send the next message of a ledger that can be read alone: a full disk is what it may be about.
+
+        Another process may send it too, and this one again after a kill, with the same id.
+        """
+        with ledger.read() as tx:
+            queued = alert_rows.queued(tx, target.name, limit=_MAX_IN_ROW)
+        first = next((message for message in queued if message.id not in self._unrecorded), None)
+        if first is None:
+            return False
+        problem = self._try(target, first.id, lambda: target.send(first.id, first.message, first.is_repeated))
+        if problem is None:
+            self._remember(first.id)
+        return problem is None
+
+    def _remember(self, message_id: str) -> None:
+        """Know that a message was sent, which the ledger does not say yet; of more than 200 the oldest is forgotten."""
+        while len(self._unrecorded) >= _MAX_IN_ROW:
+            del self._unrecorded[next(iter(self._unrecorded))]
+        self._unrecorded[message_id] = None
 
     def _try(self, target: AlertTarget, message_id: str, send: Callable[[], None]) -> str | None:
         """Return why a message could not be sent; None where it was."""
@@ -169,7 +205,7 @@ class AlertSender:
     def drop_old(self) -> None:
         """Drop what could not be delivered for as long as the settings keep it."""
         settings = self._settings()
-        ledger = Ledger(settings.resolved_ledger_url, clock=self._clock, busy_timeout_s=BUSY_TIMEOUT_S)
+        ledger = Ledger(settings.resolved_ledger_url, clock=self._clock, busy_timeout_s=self._busy_timeout_s)
         try:
             if not is_usable(ledger):
                 return

@@ -168,7 +168,19 @@ def claim(tx: Transaction, target: str, claim_s: float) -> ClaimedMessage | None
         return None
     values = {"state": "sending", "claim_until": tx.now + timedelta(seconds=claim_s), "updated_at": tx.now}
     tx.execute(update(alert_messages).where(row.id == oldest.id).values(tries=oldest.tries + 1, **values))
-    return ClaimedMessage(oldest.id, AlertMessage.from_json(oldest.content), oldest.created_at, is_cut_off)
+    return _message(oldest, is_repeated=is_cut_off)
+
+
+def queued(tx: Transaction, target: str, *, limit: int) -> tuple[ClaimedMessage, ...]:
+    """Return the messages to a target that are due and that nobody has claimed, the oldest first. Changes nothing."""
+    row = alert_messages.c
+    query = select(alert_messages).where(row.target == target, row.state == "queued", row.again_at <= tx.now)
+    rows = tx.execute(query.order_by(row.created_at, row.id).limit(limit))
+    return tuple(_message(stored, is_repeated=False) for stored in rows)
+
+
+def _message(row: Row[*tuple[Any, ...]], *, is_repeated: bool) -> ClaimedMessage:
+    return ClaimedMessage(row.id, AlertMessage.from_json(row.content), row.created_at, is_repeated)
 
 
 def record_sent(tx: Transaction, message_id: str) -> None:

@@ -1,6 +1,7 @@
 """From the outbox to a receiver: once, in order, again after a kill with the same id, and each target apart."""
 
 import json
+import sqlite3
 
 import pytest
 
@@ -69,6 +70,22 @@ def test_a_message_whose_sender_was_killed_is_posted_again_with_its_id(
     clock.forward(61)
     send(process)
     assert received(receiver) == [(killed.id, "one")]
+
+
+def test_a_ledger_that_cannot_be_written_any_more_keeps_no_message_back(
+    configure: Configure, home_ledger: Ledger, clock: Clock, receiver: DirectedProvider
+) -> None:
+    queue(home_ledger, "the disk is full", "the daemon is gone")
+    process = sender(configure(hook(receiver)), clock, busy_timeout_s=0.01)
+    with sqlite3.connect(home_ledger.path) as other:  # what a full disk does: reads go on, no write begins
+        other.execute("BEGIN IMMEDIATE")
+        send(process)
+        other.rollback()
+    assert [title for _, title in received(receiver)] == ["the disk is full", "the daemon is gone"]
+    send(process)
+    assert len(received(receiver)) == 2
+    with home_ledger.read() as tx:
+        assert [(line.waiting, line.sent) for line in alerts.target_queues(tx)] == [(0, 2)]
 
 
 def test_a_receiver_that_was_away_for_a_day_gets_to_know_what_it_missed(
