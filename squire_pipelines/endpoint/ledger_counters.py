@@ -125,7 +125,7 @@ def _count_event(values: dict[str, float], row: Any, names: KnownNames) -> None:
     repo = families.TASKS_CREATED.labels[0].bounded(row.repository, names.repositories)
     if row.subject == "attempt":
         if row.after == AttemptStatus.ENDED:
-            _count_attempt(values, row)
+            _count_attempt(values, row, repo)
         return
     if row.before is None:
         add_one(values, families.TASKS_CREATED, (repo,))
@@ -136,7 +136,7 @@ def _count_event(values: dict[str, float], row: Any, names: KnownNames) -> None:
             add_observation(values, families.TASK_DURATION, (repo,), (row.at - row.created_at).total_seconds())
 
 
-def _count_attempt(values: dict[str, float], row: Any) -> None:
+def _count_attempt(values: dict[str, float], row: Any, repo: str) -> None:
     _add(values, families.ATTEMPTS_ENDED, row.cause)
     for part, seconds in attempt_parts(row).items():
         if part in families.PARTS:
@@ -145,6 +145,9 @@ def _count_attempt(values: dict[str, float], row: Any) -> None:
         return
     start = (row.agent_started_at - row.queued_at).total_seconds()
     add_observation(values, families.TASK_START, (), start)
+    if row.startable_at is not None:
+        waited_s = (row.agent_started_at - row.startable_at).total_seconds()
+        add_observation(values, families.READY_TO_AGENT, (repo,), waited_s)
     _add(values, families.CONTAINER_STARTS, row.runner, container_result(row.cause))
 
 

@@ -17,6 +17,7 @@ from squire_pipelines.sections.agents import AgentSettings
 from squire_pipelines.settings.model import Settings
 
 _AgentKey = tuple[str, str, str | None]
+_OF_SETTINGS = (ConfigError, ProviderBudgetError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,12 @@ class Assignments:
             if name not in self.ordered and all(key in self.problems for key in keys):
                 problems[name] = str(self.problems[keys[0]])
         return problems
+
+    @property
+    def on_hold(self) -> dict[str, str]:
+        """Those of `unready` that wait for the settings, a key or a provider's next day, and not for an engine."""
+        reasons = {str(error) for error in self.problems.values() if isinstance(error, _OF_SETTINGS)}
+        return {name: why for name, why in self.unready.items() if why in reasons}
 
 
 def resolve(settings: Settings, repository: str, choice: AgentChoice) -> AgentChoice:
@@ -125,7 +132,7 @@ def _problem(starts: _Starts, repository: str, choice: AgentChoice) -> SquireErr
         check_agent_of(starts.settings, repository, choice, starts.find_key)
         check_prices(starts.settings, repository, choice)
         check_day_limits(starts.ledger, starts.settings, repository, choice)
-    except (ConfigError, ProviderBudgetError) as error:
+    except _OF_SETTINGS as error:
         return error
     return starts.preflight(starts.settings.agent_for(repository, choice))
 

@@ -56,8 +56,8 @@ def read_events(tx: Transaction, after: int, limit: int) -> Rows:
             *(
                 attempts.c[name]
                 for name in (
-                    "cause", "runner", "timings", "queued_at", "claimed_at", "agent_started_at", "agent_ended_at",
-                    "ended_at",
+                    "cause", "runner", "timings", "startable_at", "queued_at", "claimed_at", "agent_started_at",
+                    "agent_ended_at", "ended_at",
                 )
             ),
         )

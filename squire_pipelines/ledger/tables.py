@@ -30,7 +30,7 @@ from squire_pipelines.ledger.report_tables import head_reports
 from squire_pipelines.ledger.repository_file_tables import onboardings, repository_files
 from squire_pipelines.ledger.schedule_tables import schedule_runs, schedules
 from squire_pipelines.ledger.signal_tables import check_reruns, signal_episodes, signal_events, signals, task_signals
-from squire_pipelines.ledger.task_tables import attempts, task_dependencies, task_events, tasks
+from squire_pipelines.ledger.task_tables import attempts, dispatch_holds, task_dependencies, task_events, tasks
 
 __all__ = [
     "CleanText",
@@ -56,6 +56,7 @@ __all__ = [
     "delivery_checks",
     "delivery_effects",
     "delivery_refusals",
+    "dispatch_holds",
     "github_limits",
     "head_reports",
     "heard_remarks",

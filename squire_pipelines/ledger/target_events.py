@@ -1,4 +1,8 @@
-"""Reads what counts for targets: tasks and containers that ended, and how long ready tasks waited for an agent."""
+"""Reads what counts for targets: tasks and containers that ended, and how long startable tasks waited for an agent.
+
+What Squire's own rules held (slots, dependencies, budgets, caps, breakers, a time) did not wait for an agent: the time
+counts from `attempts.startable_at`, which dispatch records.
+"""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -36,9 +40,7 @@ def _tasks(tx: Transaction) -> list[TargetEvent]:
 def _attempts(tx: Transaction, targets_of: Callable[[str], Targets]) -> list[TargetEvent]:
     row = attempts.c
     query = (
-        select(row.repository, row.number, row.agent_started_at, row.ended_at, row.cause, tasks.c.ready_at)
-        .add_columns(tasks.c.not_before)
-        .join(tasks, tasks.c.id == row.task_id)
+        select(row.repository, row.startable_at, row.agent_started_at, row.ended_at, row.cause)
         .where(row.queued_at > tx.now - LONGEST, row.agent_started_at.is_not(None))
         .order_by(row.queued_at.desc(), row.id.desc())
         .limit(_MOST)
@@ -51,11 +53,8 @@ def _attempts(tx: Transaction, targets_of: Callable[[str], Targets]) -> list[Tar
             events.append(
                 TargetEvent(attempt.repository, TargetName.CONTAINER_CRASH, attempt.ended_at, is_bad=is_crash)
             )
-        ready = max(filter(None, (attempt.ready_at, attempt.not_before)), default=None)
-        if (
-            attempt.number == 1 and ready is not None and ready <= started
-        ):  # one that was ready again later says nothing
+        if attempt.startable_at is not None:
             limit = timedelta(seconds=targets_of(attempt.repository).ready_to_agent_s)
-            is_late = started - ready > limit
+            is_late = started - attempt.startable_at > limit
             events.append(TargetEvent(attempt.repository, TargetName.READY_TO_AGENT, started, is_bad=is_late))
     return events

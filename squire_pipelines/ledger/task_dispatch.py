@@ -1,9 +1,9 @@
 """Dispatch: which ready tasks are started, and the attempts that start with them, all in one transaction."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
@@ -21,6 +21,7 @@ from squire_pipelines.ledger import budgets
 from squire_pipelines.ledger.attempts import Attempt, get
 from squire_pipelines.ledger.breakers import read_tripped, record_tripped
 from squire_pipelines.ledger.dependencies import cancel_dependents
+from squire_pipelines.ledger.dispatch_holds import ALL_SLOTS, DispatchHolds, slots_of, subjects_of
 from squire_pipelines.ledger.due_tasks import DueRules, read_due
 from squire_pipelines.ledger.launches import count_unclaimed
 from squire_pipelines.ledger.provider_budgets import reserve_at_providers
@@ -52,6 +53,7 @@ def dispatch(
     priority_step_s: float = PRIORITY_STEP_S,
     slots: Mapping[str, int] = NO_SLOTS,
     without: Collection[str] = (),
+    on_hold: Collection[str] = (),
     changed: Collection[str] = (),
     limits_of: budgets.LimitsOf | None = None,
     choose: ChooseAgent | None = None,
@@ -72,15 +74,20 @@ def dispatch(
     it reserves its share; a task waits while none of its providers has room, and those behind it are looked at too.
     `rules_of` says what a repository's tasks wait for besides: an attempt that may open a pull request counts towards
     the caps from its start, so that no two dispatchers pass them together; one that adds to an open one needs no room.
+    Each attempt is recorded with the moment since when none of these rules held its task: those that wait for a machine
+    to launch them, or for a daemon to look, wait for Squire. `on_hold` are the repositories that wait for people.
     """
     tx.exclusive("dispatch")
     while cancel_dependents(tx):
         pass  # each round cancels at least one task, which the next does not return again
-    under_way = _count_open(tx)
+    under_way, holds = _count_open(tx), DispatchHolds(tx)
+    most = max_concurrent
     if max_unclaimed is not None:
-        max_concurrent = min(max_concurrent, under_way.total() + max(0, max_unclaimed - count_unclaimed(tx)))
-    free = _Places(under_way, max_concurrent, max_per_repository, slots)
+        most = min(most, under_way.total() + max(0, max_unclaimed - count_unclaimed(tx)))
+    free = _Places(under_way, most, max_per_repository, slots)
     if not free.has_any:
+        if under_way.total() >= max_concurrent:
+            holds.add(ALL_SLOTS)
         return ()
     blocked = budgets.BudgetBlocks({}, {}) if limits_of is None else budgets.blocked_by_budget(tx, limits_of)
     queue_rules = {} if rules_of is None else ready_rules(tx, rules_of)
@@ -93,20 +100,29 @@ def dispatch(
         merging=frozenset(name for name, rules in queue_rules.items() if rules.wait_for_merge),
         moments=ageing_moments(tx.now, priority_step_s),
     )
-    starting = _Starting(tx, claim_deadline_s, limits_of, choose, day_limits_of, queue_rules)
-    started: list[Attempt] = []
+    starting = _Starting(tx, holds, claim_deadline_s, limits_of, choose, day_limits_of, queue_rules)
+    started = tuple(_start_due(starting, due, free, blocked.tasks))
+    held_tasks = (*blocked.tasks, *starting.waiting)
+    subjects = subjects_of((*on_hold, *blocked.repositories), full=free.without_room, task_ids=held_tasks)
+    holds.record({*free.slots_taken(max_concurrent), *subjects})
+    return started
+
+
+def _start_due(
+    starting: "_Starting", due: DueRules, free: "_Places", blocked_tasks: Collection[str]
+) -> Iterator[Attempt]:
+    """Start what is due while there are places."""
     for times in _LOOK_AHEAD:
         waiting = len(starting.waiting)
-        most = {"per_repository": max_per_repository * times, "limit": max_concurrent * times}
-        for task in read_due(tx, due, **most, without_tasks=(*blocked.tasks, *starting.waiting)):
+        most = {"per_repository": free.max_per_repository * times, "limit": free.max_concurrent * times}
+        for task in read_due(starting.tx, due, **most, without_tasks=(*blocked_tasks, *starting.waiting)):
             if not free.has_any:
-                return tuple(started)
+                return
             if free.has_one_for(task) and (attempt := starting.start(task)) is not None:
-                started.append(attempt)
                 free.take(task)
+                yield attempt
         if len(starting.waiting) == waiting:
-            break
-    return tuple(started)
+            return
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +143,19 @@ class _Places:
     def taken(self) -> tuple[str, ...]:
         """The repositories whose slots are all taken."""
         return tuple(name for name in self.open if not self._has_slot(name))
+
+    @property
+    def without_room(self) -> tuple[str, ...]:
+        """The repositories whose caps leave no room for another pull request."""
+        return tuple(name for name, count in self.room.items() if count <= 0)
+
+    def slots_taken(self, max_concurrent: int) -> Iterator[str]:
+        """Yield what slots hold by the settings, however few may be launched at once."""
+        if self.open.total() >= max_concurrent:
+            yield ALL_SLOTS
+        for name, count in self.open.items():
+            if count >= min(self.max_per_repository, self.fewer.get(name, self.max_per_repository)):
+                yield slots_of(name)
 
     def _has_slot(self, name: str) -> bool:
         return self.open[name] < min(self.max_per_repository, self.fewer.get(name, self.max_concurrent))
@@ -161,6 +190,7 @@ class _Starting:
     """Starts attempts in one dispatch; `waiting` are the tasks that a breaker, their agent or its providers hold."""
 
     tx: Transaction
+    holds: DispatchHolds
     claim_deadline_s: float
     limits_of: budgets.LimitsOf | None
     choose: ChooseAgent | None
@@ -183,11 +213,16 @@ class _Starting:
         if not self._reserve(task, choice):
             return None
         try:
-            return _start(self.tx, task, self.claim_deadline_s, choice)
+            free_since = self.holds.free_since(task, waits_for_merge=self._waits_for_merge(task.repository))
+            return _start(self.tx, task, free_since, self.claim_deadline_s, choice)
         except StateConflictError:
             # Cancelled at this very moment, by a transaction that ended before ours.
             budgets.release(self.tx, id_of_attempt(task.id, task.attempts + 1))
             return None
+
+    def _waits_for_merge(self, repository: str) -> bool:
+        rules = self.rules.get(repository)
+        return rules is not None and rules.wait_for_merge
 
     def _is_held(self, task: Row[*tuple[Any, ...]]) -> bool:
         """Return whether a breaker holds a task, which its history then says."""
@@ -239,7 +274,11 @@ class _Starting:
 
 
 def _start(
-    tx: Transaction, task: Row[*tuple[Any, ...]], claim_deadline_s: float, choice: AgentChoice | None
+    tx: Transaction,
+    task: Row[*tuple[Any, ...]],
+    free_since: datetime,
+    claim_deadline_s: float,
+    choice: AgentChoice | None,
 ) -> Attempt:
     number = task.attempts + 1
     attempt = id_of_attempt(task.id, number)
@@ -255,6 +294,7 @@ def _start(
             trace_id=task.trace_id,
             claim_until=tx.now + timedelta(seconds=claim_deadline_s),
             queued_at=tx.now,
+            startable_at=free_since,
             not_before=task.not_before,
             previous_id=id_of_attempt(task.id, number - 1) if number > 1 else None,
             updated_at=tx.now,

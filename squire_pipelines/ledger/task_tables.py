@@ -1,4 +1,4 @@
-"""The tables of the work itself: tasks, what they wait for, the tries at them, and each step of both."""
+"""The tables of the work itself: tasks, what they wait for and what held them, the tries at them, each step of both."""
 
 from typing import Any
 
@@ -133,6 +133,7 @@ attempts = Table(
     Column("previous_id", String(40)),
     Column("updated_at", UtcDateTime, nullable=False),
     Column("choice", JSON),
+    Column("startable_at", UtcDateTime),
     one_of("status", AttemptStatus),
     CheckConstraint("(status = 'ended') = (cause IS NOT NULL)", name="ended_has_cause"),
     UniqueConstraint("task_id", "number"),
@@ -143,6 +144,16 @@ attempts = Table(
     Index(None, "queued_at", "id"),
     Index(None, "ended_at"),
 )
+
+dispatch_holds = Table(
+    "dispatch_holds",
+    metadata,
+    Column("subject", CleanText, primary_key=True),
+    Column("since", UtcDateTime, nullable=False),
+    Column("until", UtcDateTime),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+"""What Squire's own rules hold, a row for each subject of `dispatch_holds`; `until` is empty while they do."""
 
 task_events = Table(
     "task_events",

@@ -110,6 +110,15 @@ TASK_START = Family(
     (),
     (1, 2.5, 5, 10, 30, 60, 300),
 )
+READY_TO_AGENT = Family(
+    "squire_ready_to_agent_seconds",
+    _H,
+    _L,
+    "To an agent's start from the moment since when none of Squire's own rules held its task: what the target "
+    "`ready_to_agent` measures.",
+    (_REPO,),
+    (1, 2.5, 5, 10, 15, 20, 30, 60, 120, 300, 900),
+)
 CONTAINER_STARTS = Family(
     "squire_container_starts_total",
     _C,
@@ -151,31 +160,7 @@ GITHUB_REQUESTS = Family(
     "Requests to GitHub that were sent, by the answer's code, or `none` where none came.",
     (
         _LIMIT,
-        Label(
-            "code",
-            (
-                "200",
-                "201",
-                "202",
-                "204",
-                "301",
-                "302",
-                "304",
-                "400",
-                "401",
-                "403",
-                "404",
-                "405",
-                "409",
-                "422",
-                "429",
-                "500",
-                "502",
-                "503",
-                "504",
-                "none",
-            ),
-        ),
+        Label("code", CODES),
     ),
 )
 GITHUB_DURATION = Family(

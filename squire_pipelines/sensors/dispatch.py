@@ -65,15 +65,16 @@ def dispatch(
     # The checks of a pull request have settled: its task would otherwise wait for a run that makes it.
     for step in begin_work(ledger, own.of):
         context.log.info(f"{step.repository}#{step.number}: {step.step.reason}")
+    on_hold = {**own.stopped, **replaced, **assignments.on_hold}
     mark_of = _marks(settings)
     for (name, agent, _), problem in assignments.problems.items():
         if name not in unready:
             context.log.error(f"{name}: tasks for the agent {agent} wait: {problem}")
-    turn = _dispatch(ledger, assignments, own, unready, mark_of)
+    turn = _dispatch(ledger, assignments, own, unready, on_hold=on_hold, mark_of=mark_of)
     # What becomes ready now would otherwise wait for the daemon's next look.
     deadline = tick.within(settings.dispatch.wait_s)
     while not turn.started and _has_news(ledger, since=turn.newest_event, deadline=deadline):
-        turn = _dispatch(ledger, assignments, own, unready, mark_of)
+        turn = _dispatch(ledger, assignments, own, unready, on_hold=on_hold, mark_of=mark_of)
     if not turn.queued:
         reasons = [f"{name}: {why}" for name, why in (turn.reasons | unready).items()]
         yield dg.SkipReason("; ".join(["no task is due, or all slots are taken", *reasons]))
@@ -118,6 +119,8 @@ def _dispatch(
     assignments: "Assignments",
     own: "RepositorySettings",
     unready: Mapping[str, str],
+    *,
+    on_hold: Mapping[str, str],
     mark_of: Callable[[str], str],
 ) -> _Turn:
     from squire_pipelines.domain.launching import claim_deadline_s, launches_at_once
@@ -149,6 +152,7 @@ def _dispatch(
             priority_step_s=limits.priority_step_s,
             slots=own.slots,
             without=unready,
+            on_hold=on_hold,
             changed=[task.id for task in blocked_tasks if task.id not in waiting],
             limits_of=settings.budgets_for,
             choose=assignments.choose,

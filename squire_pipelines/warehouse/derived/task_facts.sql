@@ -17,7 +17,10 @@ tried AS (
         min(queued_at) AS queued_at,
         min(claimed_at) AS claimed_at,
         min(agent_started_at) AS agent_started_at,
-        max(agent_ended_at) AS agent_ended_at
+        max(agent_ended_at) AS agent_ended_at,
+        min(startable_at) AS startable_at,
+        arg_min(epoch(agent_started_at) - epoch(startable_at), number) FILTER (agent_started_at IS NOT NULL)
+            AS agent_wait_s
     FROM attempts
     WHERE task_id IN (SELECT task_id FROM touched)
     GROUP BY task_id
@@ -93,6 +96,8 @@ SELECT
         ready.first_at,
         tasks.ready_at
     )) AS seconds_to_agent,
+    tried.startable_at,
+    tried.agent_wait_s,
     outcomes.pr_number,
     outcomes.pr_url,
     outcomes.state AS outcome,

@@ -11,7 +11,7 @@ judged AS (
         facts.repository,
         facts.week,
         CASE
-            WHEN facts.seconds_to_agent IS NOT NULL THEN facts.seconds_to_agent <= goals.agent_s
+            WHEN facts.agent_started_at IS NOT NULL THEN facts.agent_wait_s <= goals.agent_s
             WHEN facts.excused THEN NULL
             WHEN facts.status = 'failed' OR facts.waited_s > goals.agent_s THEN FALSE
         END AS agent_met,
@@ -25,9 +25,11 @@ judged AS (
             repository,
             week,
             status,
-            seconds_to_agent,
-            epoch(opened_at) - epoch(ready_at) AS pull_request_s,
-            epoch(coalesce(ended_at, (SELECT published_at FROM _publication))) - epoch(ready_at) AS waited_s,
+            agent_started_at,
+            agent_wait_s,
+            -- What Squire's own rules held did not wait: its time counts since it could have been started.
+            epoch(opened_at) - epoch(startable_at) AS pull_request_s,
+            epoch(coalesce(ended_at, (SELECT published_at FROM _publication))) - epoch(startable_at) AS waited_s,
             -- What a person cancelled or what needed no change promises nothing.
             status = 'cancelled' OR (status = 'succeeded' AND cause = 'no_changes') AS excused
         FROM task_facts

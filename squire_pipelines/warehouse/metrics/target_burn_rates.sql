@@ -18,14 +18,14 @@ counted AS (
     WHERE attempts.ended_at IS NOT NULL AND attempts.agent_started_at IS NOT NULL AND attempts.cause <> 'cancelled'
     UNION ALL
     SELECT
-        task_facts.repository,
+        attempts.repository,
         'ready_to_agent' AS target,
-        task_facts.agent_started_at AS counted_at,
-        task_facts.seconds_to_agent > repository_targets.seconds AS missed
-    FROM task_facts
+        attempts.agent_started_at AS counted_at,
+        epoch(attempts.agent_started_at) - epoch(attempts.startable_at) > repository_targets.seconds AS missed
+    FROM attempts
     INNER JOIN repository_targets
-        ON repository_targets.repository = task_facts.repository AND repository_targets.target = 'ready_to_agent'
-    WHERE task_facts.seconds_to_agent IS NOT NULL
+        ON repository_targets.repository = attempts.repository AND repository_targets.target = 'ready_to_agent'
+    WHERE attempts.agent_started_at IS NOT NULL AND attempts.startable_at IS NOT NULL
 ),
 spans (span, hours) AS (
     VALUES ('1 h', 1), ('6 h', 6), ('3 d', 72)

@@ -23,6 +23,8 @@ CREATE TABLE task_facts (
     merged_at TIMESTAMPTZ,
     ended_at TIMESTAMPTZ,
     seconds_to_agent DOUBLE,
+    startable_at TIMESTAMPTZ,
+    agent_wait_s DOUBLE,
     pr_number BIGINT,
     pr_url VARCHAR,
     outcome VARCHAR,
@@ -55,6 +57,8 @@ COMMENT ON COLUMN task_facts.opened_at IS 'When its pull request was opened.';
 COMMENT ON COLUMN task_facts.merged_at IS 'When it was merged, by GitHub''s clock.';
 COMMENT ON COLUMN task_facts.ended_at IS 'When it succeeded, failed or was cancelled.';
 COMMENT ON COLUMN task_facts.seconds_to_agent IS 'Seconds to the agent''s first start from the last time that the task became ready before: a wait before a retry is not a slow start.';
+COMMENT ON COLUMN task_facts.startable_at IS 'Since when none of Squire''s own rules held it before its first attempt; NULL where it has none, or from before schema 0040.';
+COMMENT ON COLUMN task_facts.agent_wait_s IS 'Seconds to the agent''s first start since none of Squire''s own rules held the task: what ready_to_agent measures.';
 COMMENT ON COLUMN task_facts.pr_number IS 'The pull request''s number.';
 COMMENT ON COLUMN task_facts.pr_url IS 'The pull request''s page.';
 COMMENT ON COLUMN task_facts.outcome IS 'open, merged, closed or reverted; NULL without a pull request.';

@@ -21,6 +21,7 @@ from squire_pipelines.ledger import attempts, budgets, deliveries, github_limits
 from squire_pipelines.ledger.attempts import AttemptFacts
 from squire_pipelines.ledger.model_calls import ModelCallRow, record_model_call
 from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.ledger.tables import attempts as attempt_rows
 from squire_pipelines.ledger.tables import deliveries as rows
 from squire_pipelines.ledger.tables import task_events
 from squire_pipelines.metrics.families import BY_NAME, PARTS
@@ -73,6 +74,7 @@ def test_what_happened_is_counted_once_also_by_a_process_that_starts_anew(
     assert values["attempts_ended_total", "no_changes"] == 1
     assert values["ledger_transitions_total", "attempt", "ended"] == 1
     assert values["task_duration_seconds", REPOSITORY, "sum"] == 5
+    assert ("ready_to_agent_seconds", REPOSITORY, "count") not in values  # no agent had started
     assert values_of(first, ledger) == values
     assert values_of(counters(), ledger) == values
     settle(ledger, start_attempt(ledger), Cause.OUT_OF_MEMORY)
@@ -103,6 +105,21 @@ def test_each_part_of_an_attempt_is_counted_apart(
         0.5,
     ]
     assert values["task_start_seconds", "sum"] == 6
+
+
+def test_the_wait_for_an_agent_counts_since_nothing_held_its_task(
+    ledger: Ledger, clock: Clock, counters: Callable[[], LedgerCounters]
+) -> None:
+    attempt = start_attempt(ledger)
+    clock.forward(12)
+    with ledger.write() as tx:
+        started = {"agent_started_at": tx.now, "startable_at": tx.now - timedelta(seconds=40)}
+        tx.execute(update(attempt_rows).where(attempt_rows.c.id == attempt.id).values(**started))
+    settle(ledger, attempt, Cause.NO_CHANGES)
+    clock.forward(LATER_S)
+    values = values_of(counters(), ledger)
+    assert values["ready_to_agent_seconds", REPOSITORY, "sum"] == 40
+    assert values["task_start_seconds", "sum"] == 12
 
 
 def test_a_kill_before_the_totals_are_kept_loses_and_doubles_nothing(

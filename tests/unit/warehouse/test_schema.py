@@ -37,6 +37,7 @@ def test_every_table_of_the_ledger_is_published() -> None:
         "github_limits",
         "head_reports",
         "heard_remarks",
+        "dispatch_holds",
         "onboardings",
         "plan_answers",
         "plan_cache",
