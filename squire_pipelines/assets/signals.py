@@ -212,10 +212,10 @@ async def _collect(
         due = [*cycle.to_read, *changed_meanwhile]
         await gather_bounded(due, read, limit=settings.collection.max_concurrent_repositories)
         # After the readings: an order is about the issue or pull request that was read just now.
-        unread |= await obey_people(client, ledger, own.of, config.deliveries, names, trace_id=trace_id)
+        unheard = await obey_people(client, ledger, own.of, config.deliveries, names, trace_id=trace_id)
 
     await _collect_further(context, settings, ledger, names, reports_all=config.reads_all, trace_of=trace_of)
-    _finish(context, config, settings, ledger, unread=unread, own_traces=own_traces)
+    _finish(context, config, settings, ledger, unread=unread, unheard=unheard, own_traces=own_traces)
 
 
 def _finish(
@@ -225,13 +225,14 @@ def _finish(
     ledger: "Ledger",
     *,
     unread: set[str],
+    unheard: frozenset[int],
     own_traces: Mapping[str, str],
 ) -> None:
     """Mark what asked for the readings as done, and report what all of them say."""
     from squire_pipelines.ledger import deliveries
 
     with ledger.write() as tx:
-        deliveries.mark_collected(tx, config.deliveries, unread=unread, traces=own_traces)
+        deliveries.mark_collected(tx, config.deliveries, unread=unread, unheard=unheard, traces=own_traces)
     _summarise(context, settings, ledger)
 
 

@@ -20,6 +20,8 @@ class Effect(StrEnum):
     REPOSITORY = "repository"
     INSTALLATION = "installation"
     PING = "ping"
+    ACCESS = "access"
+    REACTION = "reaction"
     SIGNAL = "signal"
 
 

@@ -7,7 +7,8 @@ them `domain.authority`: whoever may write to the repository (`trust.min_permiss
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 
 from pydantic import JsonValue
 
@@ -15,6 +16,7 @@ from squire_pipelines.domain.authority import is_permitted_person
 from squire_pipelines.domain.branches import DEFAULT_BRANCH
 from squire_pipelines.domain.commands import CommandName, CommentCommand, parse_commands
 from squire_pipelines.domain.dashboards import DASHBOARD_MARK
+from squire_pipelines.domain.deliveries import Effect
 from squire_pipelines.domain.signals import OpenIssue, OpenPullRequest, Signal, SignalKind
 from squire_pipelines.domain.tasks import TaskSpec
 from squire_pipelines.errors import DeliveryError, GitHubError
@@ -24,11 +26,13 @@ from squire_pipelines.execution.people import judged_author
 from squire_pipelines.execution.present_pull import record_present_pull
 from squire_pipelines.execution.requests import create_request
 from squire_pipelines.github.client import GitHubClient
-from squire_pipelines.github.comments import CREATED, EVENT, parse_comment
+from squire_pipelines.github.comments import CREATED, EVENT, IssueComment, parse_comment
 from squire_pipelines.github.issues import Reaction, react
 from squire_pipelines.ledger import collections, deliveries, outcomes
 from squire_pipelines.ledger.audit import record_audit, was_recorded
 from squire_pipelines.ledger.deliveries import PendingDelivery
+from squire_pipelines.ledger.delivery_effects import has_effect, record_effect
+from squire_pipelines.ledger.delivery_failures import Reader, mark_failed
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.task_creation import RequestedTask
 from squire_pipelines.observability.logging import Component, bound_context, get_logger
@@ -36,61 +40,158 @@ from squire_pipelines.planning.request_spec import MAX_TEXT_CHARS, request_spec,
 from squire_pipelines.planning.rules import tasks_of
 from squire_pipelines.planning.selection import Candidate
 from squire_pipelines.settings.model import Settings
+from squire_pipelines.webhooks.applying import DATA_ERRORS, is_data
 
+ALL = frozenset(CommandName)
+_STOPPING = frozenset({CommandName.STOP, CommandName.REJECT, CommandName.HOLD})
 _log = get_logger(Component.PIPELINE)
 
 
 async def obey_comments(
-    client: GitHubClient, ledger: Ledger, settings_of: Callable[[str], Settings], ids: Sequence[int]
-) -> frozenset[str]:
-    """Do what the comments among these deliveries ask for; return the repositories whose comments are to be read again.
+    client: GitHubClient,
+    ledger: Ledger,
+    settings_of: Callable[[str], Settings],
+    ids: Sequence[int],
+    *,
+    only: Collection[CommandName] = ALL,
+) -> frozenset[int]:
+    """Do what the comments among these deliveries ask for; return the deliveries that are to be read again.
+
+    Of one issue or pull request, no comment is obeyed before an earlier one that is to be read again; but what stops
+    work waits for nobody whom GitHub does not tell of.
 
     Args:
         client: Asks GitHub what an author may do.
         ledger: Has the deliveries, and takes the tasks.
         settings_of: Gives the settings that hold in a repository.
         ids: The inbox rows that asked for the collection, after which this is called.
+        only: The commands that are obeyed now. A comment with another one is left as it is.
     """
-    again: set[str] = set()
+    again: set[int] = set()
+    left: set[str] = set()
+    failed: set[str] = set()
     with ledger.read() as tx:
         pending = deliveries.among(tx, ids, event=EVENT, action=CREATED)
     for delivery in pending:
-        if delivery.repository is None:
+        order = _read(delivery)
+        if order is None:
             continue
-        settings = settings_of(delivery.repository)
-        try:
-            with bound_context(trace_id=delivery.trace_id, repository=delivery.repository):
-                await _obey(client, ledger, settings, delivery)
-        except DeliveryError as error:
-            _log.warning("comment.not_read", delivery=delivery.id, repository=delivery.repository, cause=str(error))
-        except GitHubError as error:
-            # Nothing is lost: the delivery stays open and is taken again, as one whose repository could not be read.
-            _log.warning("comment.not_judged", delivery=delivery.id, repository=delivery.repository, cause=str(error))
-            again.add(delivery.repository)
+        if order.about in left or not order.names.issubset(only):
+            left.add(order.about)
+            again.add(delivery.id)
+        elif order.about in failed and not order.names.issubset(_STOPPING):
+            again.add(delivery.id)
+        elif not await _obey_or_record(client, ledger, settings_of(order.repository), order):
+            # Nothing is lost: the delivery stays open and is taken again.
+            again.add(delivery.id)
+            failed.add(order.about)
     return frozenset(again)
 
 
-async def _obey(client: GitHubClient, ledger: Ledger, settings: Settings, delivery: PendingDelivery) -> None:
-    repository = delivery.repository or ""
-    comment = parse_comment(delivery.body)
+def _read(delivery: PendingDelivery) -> "_Order | None":
+    """Return the order that a delivery brings; None where it brings none, or cannot be read."""
+    if delivery.repository is None:
+        return None
+    try:
+        comment = parse_comment(delivery.body)
+    except DeliveryError as error:
+        _log.warning("comment.not_read", delivery=delivery.id, repository=delivery.repository, cause=str(error))
+        return None
     commands = parse_commands(comment.body) if comment is not None else ()
-    if comment is None or not commands:
-        return
+    return _Order(delivery, delivery.repository, comment, commands) if comment is not None and commands else None
+
+
+async def _obey_or_record(client: GitHubClient, ledger: Ledger, settings: Settings, order: "_Order") -> bool:
+    """Do what a comment asks for; return whether that is done with, and False where it is to be tried again."""
+    delivery = order.delivery
+    try:
+        with bound_context(trace_id=delivery.trace_id, repository=order.repository):
+            await _obey(client, ledger, settings, order)
+    except GitHubError as error:
+        _log.warning("comment.not_judged", delivery=delivery.id, repository=order.repository, cause=str(error))
+        return False
+    except DATA_ERRORS as error:
+        if not is_data(error):
+            raise
+        return _record_failure(ledger, settings, delivery, error)
+    return True
+
+
+def _record_failure(ledger: Ledger, settings: Settings, delivery: PendingDelivery, error: Exception) -> bool:
+    """Record that a comment cannot be obeyed as it is; return whether it is set aside. It holds up no other one."""
+    reason = f"the comment cannot be obeyed: {error}"
+    _log.warning("comment.not_obeyed", delivery=delivery.id, repository=delivery.repository, cause=reason[:500])
+    with ledger.write() as tx:
+        return mark_failed(tx, delivery.id, reason, max_tries=settings.webhooks.max_tries, reader=Reader.COLLECTION)
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """A comment with its commands, and its delivery."""
+
+    delivery: PendingDelivery
+    repository: str
+    comment: IssueComment
+    commands: tuple[CommentCommand, ...]
+
+    @property
+    def names(self) -> frozenset[CommandName]:
+        """The commands that it has."""
+        return frozenset(command.name for command in self.commands)
+
+    @property
+    def about(self) -> str:
+        """The issue or pull request under which it stands."""
+        return f"{self.repository}#{self.comment.number}"
+
+    def subject(self, place: int) -> str:
+        """Return what the effect of its command at a place is recorded on."""
+        return self.about if place == 0 else f"{self.about} ({place + 1})"
+
+
+async def _obey(client: GitHubClient, ledger: Ledger, settings: Settings, order: _Order) -> None:
+    repository, comment, delivery = order.repository, order.comment, order.delivery
+    with ledger.read() as tx:
+        if _is_heard(tx, order):
+            return
     author = await judged_author(client, ledger, settings, repository, comment.author)
     may = is_permitted_person(author, settings.trust_rules_for(repository))
     is_refused = False
-    if may and comment.on_pull_request and any(command.name is CommandName.RETRY for command in commands):
+    if may and comment.on_pull_request and any(command.name is CommandName.RETRY for command in order.commands):
         await _learn_head(client, ledger, repository, comment.number)
     with ledger.write() as tx:
-        for place, command in enumerate(commands):
-            order = GivenCommand(repository, comment, place, command, delivery.trace_id)
-            refusal = _do(tx, settings, order) if may else f"@{author.login} may not order work here"
+        tx.exclusive("commands")
+        for place, command in enumerate(order.commands):
+            # It was delivered again, is replayed, or another process was at it.
+            if has_effect(tx, delivery.id, Effect.COMMAND, order.subject(place)):
+                continue
+            given = GivenCommand(repository, comment, place, command, delivery.trace_id)
+            refusal = _do(tx, settings, given) if may else f"@{author.login} may not order work here"
             if refusal is not None:
                 is_refused = True
-                _refuse(tx, order, refusal)
+                _refuse(tx, given, refusal)
+                continue
+            detail = f"/squire {command.name} by @{author.login}"
+            _record(tx, order, Effect.COMMAND, order.subject(place), detail)
+        is_shown = has_effect(tx, delivery.id, Effect.REACTION, order.about)
     # A stranger's comment is left alone: nobody can have Squire write by writing to it.
-    if may and settings.publishing.reactions:
-        await _react(client, repository, comment.id, _reaction(commands, is_refused=is_refused))
+    if may and settings.publishing.reactions and not is_shown:
+        reaction = _reaction(order.commands, is_refused=is_refused)
+        if await _react(client, repository, comment.id, reaction):
+            with ledger.write() as tx:
+                _record(tx, order, Effect.REACTION, order.about, reaction.value)
+
+
+def _record(tx: Transaction, order: _Order, effect: Effect, subject: str, detail: str) -> None:
+    record_effect(tx, order.delivery.id, effect, subject, trace_id=order.delivery.trace_id, detail=detail)
+
+
+def _is_heard(tx: Transaction, order: _Order) -> bool:
+    """Return whether all that a comment asks for is done, and shown as far as it will be."""
+    row = order.delivery.id
+    if not all(has_effect(tx, row, Effect.COMMAND, order.subject(place)) for place in range(len(order.commands))):
+        return False
+    return order.delivery.replays > 0 or has_effect(tx, row, Effect.REACTION, order.about)
 
 
 async def _learn_head(client: GitHubClient, ledger: Ledger, repository: str, number: int) -> None:
@@ -107,12 +208,14 @@ def _reaction(commands: Sequence[CommentCommand], *, is_refused: bool) -> Reacti
     return Reaction.SEEN if any(command.name is CommandName.DO for command in commands) else Reaction.DONE
 
 
-async def _react(client: GitHubClient, repository: str, comment_id: int, reaction: Reaction) -> None:
-    """Show that a comment was read. What it asks for is done already, so that a failure is only logged."""
+async def _react(client: GitHubClient, repository: str, comment_id: int, reaction: Reaction) -> bool:
+    """Show that a comment was read, and return whether it is; a failure is only logged, since all else is done."""
     try:
         await react(client, repository, comment_id, reaction)
     except GitHubError as error:
         _log.warning("comment.no_reaction", repository=repository, comment=comment_id, cause=str(error))
+        return False
+    return True
 
 
 def _do(tx: Transaction, settings: Settings, order: GivenCommand) -> str | None:

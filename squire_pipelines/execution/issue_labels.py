@@ -12,15 +12,19 @@ from pydantic import JsonValue
 from sqlalchemy import select
 
 from squire_pipelines.domain.authority import Approval, Author, is_permitted_person
+from squire_pipelines.domain.deliveries import Effect
 from squire_pipelines.domain.requests import github_actor
 from squire_pipelines.domain.signals import SignalKind
 from squire_pipelines.domain.tasks import TaskStatus
-from squire_pipelines.errors import GitHubError
+from squire_pipelines.errors import DeliveryError, GitHubError
 from squire_pipelines.execution.comment_commands import obey_comments
 from squire_pipelines.execution.people import judged_author
 from squire_pipelines.github.client import GitHubClient
-from squire_pipelines.ledger import bulk, collections
+from squire_pipelines.github.events import parse_delivery
+from squire_pipelines.ledger import bulk, collections, deliveries
 from squire_pipelines.ledger.audit import record_audit, was_recorded
+from squire_pipelines.ledger.deliveries import PendingDelivery
+from squire_pipelines.ledger.delivery_effects import record_effect
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tables import task_signals, tasks
 from squire_pipelines.observability.logging import Component, bound_context, get_logger
@@ -49,13 +53,13 @@ async def obey_people(
     repositories: Iterable[str],
     *,
     trace_id: str,
-) -> frozenset[str]:
-    """Do what people say in comments and by labels; return the repositories whose comments are to be read again.
+) -> frozenset[int]:
+    """Do what people say in comments and by labels; return the deliveries of comments that are to be read again.
 
     See `obey_comments` and `obey_labels`.
     """
     again = await obey_comments(client, ledger, settings_of, delivery_ids)
-    await obey_labels(client, ledger, settings_of, repositories, trace_id=trace_id)
+    await obey_labels(client, ledger, settings_of, repositories, trace_id=trace_id, delivery_ids=delivery_ids)
     return again
 
 
@@ -66,6 +70,7 @@ async def obey_labels(
     repositories: Iterable[str],
     *,
     trace_id: str,
+    delivery_ids: Sequence[int] = (),
 ) -> None:
     """Approve and reject the proposed tasks of issues as the labels on these say, which were read before.
 
@@ -75,7 +80,9 @@ async def obey_labels(
         settings_of: Gives the settings that hold in a repository.
         repositories: Those of the collection.
         trace_id: Of the collection.
+        delivery_ids: The inbox rows that asked for it. A label that one of them told of is its effect.
     """
+    told_by = _label_deliveries(ledger, delivery_ids)
     for repository in repositories:
         settings = settings_of(repository)
         with ledger.read() as tx:
@@ -83,13 +90,21 @@ async def obey_labels(
         for decision in decisions:
             try:
                 with bound_context(task_id=decision.task_id, repository=repository):
-                    await _obey(client, ledger, settings, repository, decision, trace_id=trace_id)
+                    told = told_by.get((repository, int(decision.number), decision.approval.label.casefold()))
+                    await _obey(client, ledger, settings, repository, decision, trace_id=trace_id, told=told)
             except GitHubError as error:
                 _log.warning("label.not_judged", repository=repository, task=decision.task_id, cause=str(error))
 
 
 async def _obey(
-    client: GitHubClient, ledger: Ledger, settings: Settings, repository: str, decision: _Decision, *, trace_id: str
+    client: GitHubClient,
+    ledger: Ledger,
+    settings: Settings,
+    repository: str,
+    decision: _Decision,
+    *,
+    trace_id: str,
+    told: PendingDelivery | None,
 ) -> None:
     approval = decision.approval
     author = await judged_author(client, ledger, settings, repository, approval.by) if approval.by else None
@@ -102,7 +117,28 @@ async def _obey(
         change = replace(change, reason=f"{change.reason} by {where}")
     with ledger.write() as tx:
         # One that somebody decided about meanwhile is not proposed any more, and stays as it is.
-        bulk.bulk_update(tx, (decision.task_id,), change, actor=github_actor(author.login), trace_id=trace_id)
+        trace = told.trace_id if told is not None else trace_id
+        report = bulk.bulk_update(tx, (decision.task_id,), change, actor=github_actor(author.login), trace_id=trace)
+        if told is not None and not report.unmatched:
+            verb = "approves" if decision.approves else "rejects"
+            detail = f"{approval.label} by @{author.login} {verb} {decision.task_id}"
+            subject = f"{repository}#{decision.number}"
+            record_effect(tx, told.id, Effect.LABEL, subject, trace_id=told.trace_id, detail=detail)
+
+
+def _label_deliveries(ledger: Ledger, ids: Sequence[int]) -> dict[tuple[str, int, str], PendingDelivery]:
+    """Return the deliveries that tell of a label on an issue: by repository, issue and label, the newest of each."""
+    told: dict[tuple[str, int, str], PendingDelivery] = {}
+    with ledger.read() as tx:
+        labelled = deliveries.among(tx, ids, event="issues", action="labeled")
+    for delivery in labelled:
+        try:
+            parsed = parse_delivery(delivery.event, delivery.body, known_as=delivery.repository)
+        except DeliveryError:
+            continue  # whoever applies it says so
+        if parsed.label is not None and delivery.repository is not None:
+            told[delivery.repository, parsed.label.number, parsed.label.name.casefold()] = delivery
+    return told
 
 
 def _refuse(ledger: Ledger, repository: str, decision: _Decision, author: Author | None, *, trace_id: str) -> None:

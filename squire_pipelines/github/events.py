@@ -17,8 +17,11 @@ from squire_pipelines.domain.failures import FAILED_CONCLUSIONS
 from squire_pipelines.domain.moments import Moment
 from squire_pipelines.domain.outcomes import ChecksState, PullRequestReport, PullRequestState
 from squire_pipelines.domain.own_reports import CHECK_NAME, STATUS_CONTEXT
+from squire_pipelines.domain.repository_changes import InstallationChange, RepositoryChange
 from squire_pipelines.domain.reverts import PullWords, reverted_pulls
 from squire_pipelines.errors import DeliveryError
+from squire_pipelines.github import account_events
+from squire_pipelines.github.account_events import DeliveredRepository
 from squire_pipelines.github.models import GitHubModel, Text
 
 Number = Annotated[int, Field(ge=1, lt=2**31)]
@@ -93,11 +96,19 @@ class RevertReport(GitHubModel):
     numbers: tuple[int, ...]
 
 
+class LabelReport(GitHubModel):
+    """A label that was set on an issue."""
+
+    number: int
+    name: str
+
+
 class ParsedDelivery(GitHubModel):
     """What a delivery says.
 
-    `relevant` tells whether the repository deserves a new look; what is about its `dashboard` alone has nothing read
-    again.
+    `relevant` tells whether the repository deserves a new look; what is about its `dashboard` alone, or about people,
+    has nothing read again. `of_account` is what says something though it names no repository of the settings: a ping,
+    and what happens to an organisation or to the App's installation. `label` is one that was set on an issue.
     """
 
     event: str
@@ -111,11 +122,18 @@ class ParsedDelivery(GitHubModel):
     reverts: RevertReport | None = None
     push: PushReport | None = None
     dashboard: bool = False
+    of_account: bool = False
+    changes_people: bool = False
+    organization: str | None = None
+    change: RepositoryChange | None = None
+    installation: InstallationChange | None = None
+    label: LabelReport | None = None
 
-
-class _DeliveredRepository(GitHubModel):
-    id: Annotated[int, Field(ge=1, lt=2**63)] | None = None
-    full_name: Text
+    @property
+    def collects(self) -> bool:
+        """Whether its repository is to be read for it."""
+        aside = self.dashboard or self.of_account or self.changes_people
+        return self.relevant and self.repository is not None and not aside
 
 
 class _Sender(GitHubModel):
@@ -156,8 +174,9 @@ class _Check(GitHubModel):
 
 class _Envelope(GitHubModel):
     action: Text | None = None
-    repository: _DeliveredRepository | None = None
+    repository: DeliveredRepository | None = None
     sender: _Sender | None = None
+    organization: _Sender | None = None
     ref: Text | None = None
 
 
@@ -169,6 +188,15 @@ class _PushedCommit(GitHubModel):
 class _Push(GitHubModel):
     ref: Text
     commits: tuple[_PushedCommit, ...] | None = None
+
+
+class _SetLabel(GitHubModel):
+    name: Text
+
+
+class _Labelled(GitHubModel):
+    issue: _Numbered | None = None
+    label: _SetLabel | None = None
 
 
 class _WithPullRequest(GitHubModel):
@@ -196,10 +224,14 @@ def parse_delivery(event: str, body: bytes, *, known_as: str | None = None) -> P
     try:
         envelope = _Envelope.model_validate(data)
         repository = (known_as or envelope.repository.full_name) if envelope.repository else None
+        sender = envelope.sender.login if envelope.sender else None
+        of_account = account_events.is_of_account(event, envelope.action)
+        of_people = account_events.changes_people(event, envelope.action)
         relevant = repository is not None and _is_relevant(event, envelope) and not _is_own_report(event, data)
         dashboard = relevant and _is_dashboard(event, data)
         relevant = relevant and (not dashboard or _asks_something(envelope, data))
-        report = checks = reverts = push = None
+        report = checks = reverts = push = change = label = None
+        installation = account_events.installation_change(event, envelope.action, data, by=sender)
         if repository is not None and relevant:
             if event.startswith("pull_request"):
                 pull = _WithPullRequest.model_validate(data).pull_request
@@ -209,6 +241,10 @@ def parse_delivery(event: str, body: bytes, *, known_as: str | None = None) -> P
                 reverts = _reverts(repository, pull) if is_merge else None
             elif event == "push":
                 push = _push(repository, data)
+            elif event == "repository" and envelope.repository is not None:
+                change = account_events.repository_change(envelope.action, envelope.repository, by=sender)
+            elif (event, envelope.action) == ("issues", "labeled") and not dashboard:
+                label = _label(data)
             else:
                 checks = _checks(event, repository, data)
     except ValidationError as error:
@@ -223,8 +259,14 @@ def parse_delivery(event: str, body: bytes, *, known_as: str | None = None) -> P
         action=envelope.action,
         repository=repository,
         repository_id=envelope.repository.id if envelope.repository else None,
-        sender=envelope.sender.login if envelope.sender else None,
-        relevant=relevant,
+        sender=sender,
+        relevant=relevant or of_account or of_people,
+        of_account=of_account,
+        changes_people=of_people,
+        organization=envelope.organization.login if envelope.organization else None,
+        change=change,
+        installation=installation,
+        label=label,
         report=report,
         checks=checks,
         reverts=reverts,
@@ -275,6 +317,13 @@ def _issue_text(data: dict[str, object]) -> str:
     issue = data.get("issue")
     body = issue.get("body") if isinstance(issue, dict) else None
     return body if isinstance(body, str) else ""
+
+
+def _label(data: dict[str, object]) -> LabelReport | None:
+    labelled = _Labelled.model_validate(data)
+    if labelled.label is None or labelled.issue is None:
+        return None
+    return LabelReport(number=labelled.issue.number, name=labelled.label.name)
 
 
 def _is_relevant(event: str, envelope: _Envelope) -> bool:

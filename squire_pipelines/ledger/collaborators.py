@@ -12,6 +12,12 @@ from squire_pipelines.ledger.tables import collaborators
 _ROWS_PER_STATEMENT = 100
 
 
+def forget(tx: Transaction, repositories: Sequence[str]) -> int:
+    """Forget what is kept of the people of these repositories, so that GitHub is asked anew; return of how many."""
+    names = [name.casefold() for name in repositories]
+    return tx.execute(delete(collaborators).where(collaborators.c.repository.in_(names))).rowcount
+
+
 class KeptPermissions:
     """The kept answers, for readings to ask before they ask GitHub.
 

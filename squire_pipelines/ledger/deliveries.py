@@ -5,6 +5,7 @@ A delivery is read twice: for the collection that it asks for (`collected_at`), 
 """
 
 import hashlib
+import zlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,13 +13,16 @@ from types import MappingProxyType
 from typing import Any
 
 from pydantic import JsonValue
-from sqlalchemy import Row, case, insert, or_, select, update
+from sqlalchemy import Row, and_, case, insert, literal, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from squire_pipelines.domain.identity import new_id, new_trace_id
 from squire_pipelines.domain.looks import ReadReason
+from squire_pipelines.errors import DeliveryError
 from squire_pipelines.ledger.audit import record_audit
+from squire_pipelines.ledger.columns import UtcDateTime
 from squire_pipelines.ledger.delivery_bodies import pack, unpack
+from squire_pipelines.ledger.delivery_effects import record_collected
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tables import deliveries
 
@@ -33,6 +37,7 @@ NOT_COLLECTED = "not collected after"
 
 _NO_TRACES: Mapping[str, str] = MappingProxyType({})
 _UNREAD = "no source of the repository could be read"
+_MAX_OPEN = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +59,20 @@ class PendingDelivery:
     repository: str | None
     trace_id: str
     received_at: datetime
+    updated_at: datetime
     tries: int
-    body: bytes
+    apply_tries: int
+    replays: int
+    stored_body: bytes
+    body_encoding: str | None
+
+    @property
+    def body(self) -> bytes:
+        """The body as it was signed. Raises DeliveryError where what is stored of it cannot be used."""
+        try:
+            return unpack(self.stored_body, self.body_encoding)
+        except (ValueError, zlib.error) as error:
+            raise DeliveryError(f"its stored body cannot be unpacked: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,16 +193,17 @@ def take_for_collection(
 ) -> tuple[PendingDelivery, ...]:
     """Return the deliveries that need a collection now, and mark it as requested.
 
-    When a collection was requested `retry_after_s` ago and not made (its run was killed), its delivery is returned
-    again, at most `max_tries` times. After that it is closed with an error: the schedule collects anyway.
+    When a collection was requested `retry_after_s` ago and not made (its run was killed, or GitHub did not answer), its
+    delivery is returned again, at most `max_tries` times, each time after twice the wait. After that it is set aside
+    with an error: the schedule collects anyway.
     """
-    again = tx.now - timedelta(seconds=retry_after_s)
+    column = deliveries.c
+    waits = {tries: retry_after_s * 2 ** (tries - 1) for tries in range(1, max_tries + 1)}
+    before = {tries: literal(tx.now - timedelta(seconds=wait), UtcDateTime) for tries, wait in waits.items()}
+    is_again = column.requested_at < case(before, value=column.tries, else_=literal(tx.now, UtcDateTime))
     due = (
         select(deliveries)
-        .where(
-            deliveries.c.collected_at.is_(None),
-            or_(deliveries.c.requested_at.is_(None), deliveries.c.requested_at < again),
-        )
+        .where(column.collected_at.is_(None), or_(column.requested_at.is_(None), is_again))
         .order_by(deliveries.c.id)
         .limit(limit)
         # Rows that another process has locked are skipped: none is taken twice. SQLite has one writer at a time.
@@ -199,7 +217,12 @@ def take_for_collection(
         tx.execute(
             update(deliveries)
             .where(deliveries.c.id.in_([row.id for row in spent]))
-            .values(collected_at=tx.now, error=f"{NOT_COLLECTED} {max_tries} requests", updated_at=tx.now)
+            .values(
+                collected_at=tx.now,
+                set_aside_at=tx.now,
+                error=f"{NOT_COLLECTED} {max_tries} requests",
+                updated_at=tx.now,
+            )
         )
     if taken:
         tx.execute(
@@ -226,6 +249,15 @@ def among(tx: Transaction, ids: Sequence[int], *, event: str, action: str) -> tu
     return tuple(_pending(row) for row in rows)
 
 
+def open_rows(tx: Transaction, repositories: Collection[str], *, event: str, action: str) -> tuple[int, ...]:
+    """Return the rows about these repositories, of one event and action, whose collection was not made, in order."""
+    row = deliveries.c
+    query = select(row.id).where(
+        row.repository.in_(repositories), row.collected_at.is_(None), row.event == event, row.action == action
+    )
+    return tuple(tx.execute(query.order_by(row.id).limit(_MAX_OPEN)).scalars())
+
+
 def traces(tx: Transaction, ids: Sequence[int]) -> dict[str, str]:
     """Return the trace by which each of these deliveries' repositories is read: that of the first about it."""
     columns = (deliveries.c.repository, deliveries.c.trace_id)
@@ -238,15 +270,21 @@ def traces(tx: Transaction, ids: Sequence[int]) -> dict[str, str]:
 
 
 def mark_collected(
-    tx: Transaction, ids: Sequence[int], *, unread: Collection[str] = (), traces: Mapping[str, str] = _NO_TRACES
+    tx: Transaction,
+    ids: Sequence[int],
+    *,
+    unread: Collection[str] = (),
+    unheard: Collection[int] = (),
+    traces: Mapping[str, str] = _NO_TRACES,
 ) -> None:
-    """Record that the collection that these deliveries asked for has been made.
+    """Record that the collection that these deliveries asked for has been made, and with each webhook that it was.
 
     Args:
         tx: A transaction that writes.
         ids: The deliveries' rows.
         unread: Repositories of which no source could be read. A webhook about one stays open and is taken again, since
             GitHub does not deliver twice. A command's request is closed with an error: whoever waits for it sees it.
+        unheard: Those of `ids` whose comments could not be obeyed yet. They stay open too.
         traces: By which the repositories were read.
     """
     if traces:
@@ -258,7 +296,9 @@ def mark_collected(
     by_command = deliveries.c.source == COMMAND
     closed = {"collected_at": tx.now, "updated_at": tx.now}
     tx.execute(update(deliveries).where(asked, about_unread, by_command).values(**closed, error=_UNREAD))
-    tx.execute(update(deliveries).where(asked, ~about_unread | deliveries.c.repository.is_(None)).values(**closed))
+    is_read = asked & (~about_unread | deliveries.c.repository.is_(None)) & deliveries.c.id.not_in(unheard)
+    record_collected(tx, is_read & (deliveries.c.source != COMMAND))
+    tx.execute(update(deliveries).where(is_read).values(**closed))
 
 
 def reasons(tx: Transaction, ids: Sequence[int]) -> dict[str, ReadReason]:
@@ -276,18 +316,31 @@ def reasons(tx: Transaction, ids: Sequence[int]) -> dict[str, ReadReason]:
     return by_name
 
 
-def unapplied(tx: Transaction, *, limit: int = 500) -> tuple[PendingDelivery, ...]:
-    """Return the deliveries that were not read for an outcome yet, in the order of arrival."""
-    rows = tx.execute(
-        select(deliveries).where(deliveries.c.applied_at.is_(None)).order_by(deliveries.c.id).limit(limit)
-    )
+def unapplied(tx: Transaction, *, after: int = 0, limit: int = 500) -> tuple[PendingDelivery, ...]:
+    """Return the deliveries behind the row `after` that were not read for an outcome yet, in the order of arrival."""
+    waiting = deliveries.c.applied_at.is_(None), deliveries.c.id > after
+    rows = tx.execute(select(deliveries).where(*waiting).order_by(deliveries.c.id).limit(limit))
     return tuple(_pending(row) for row in rows)
 
 
-def mark_applied(tx: Transaction, ids: Sequence[int], *, error: str | None = None) -> None:
-    """Record that these deliveries were read for an outcome; `error` says why one could not be."""
-    values = {"applied_at": tx.now, "updated_at": tx.now} | ({"error": error} if error else {})
-    tx.execute(update(deliveries).where(deliveries.c.id.in_(ids)).values(**values))
+def has_unapplied(tx: Transaction, *, after: int = 0) -> bool:
+    """Return whether there is a delivery that `unapplied` would return."""
+    query = select(deliveries.c.id).where(deliveries.c.applied_at.is_(None), deliveries.c.id > after)
+    return tx.execute(query.limit(1)).first() is not None
+
+
+def is_unapplied(tx: Transaction, row_id: int) -> bool:
+    """Return whether one delivery was not read for an outcome yet."""
+    query = select(deliveries.c.id).where(deliveries.c.id == row_id, deliveries.c.applied_at.is_(None))
+    return tx.execute(query).first() is not None
+
+
+def mark_applied(tx: Transaction, ids: Sequence[int]) -> None:
+    """Record that these deliveries were read for an outcome. An error of an earlier try is over."""
+    row = deliveries.c
+    error = case((and_(row.apply_tries > 0, row.set_aside_at.is_(None)), None), else_=row.error)
+    closed = {"applied_at": tx.now, "updated_at": tx.now, "error": error}
+    tx.execute(update(deliveries).where(row.id.in_(ids), row.applied_at.is_(None)).values(**closed))
 
 
 def reopen(tx: Transaction, ids: Sequence[int], *, collects: bool, applies: bool) -> None:
@@ -324,5 +377,5 @@ def still_open(tx: Transaction, ids: Sequence[int]) -> tuple[int, ...]:
 
 
 def _pending(row: Row[*tuple[Any, ...]]) -> PendingDelivery:
-    values = {name: getattr(row, name) for name in PendingDelivery.__slots__}
-    return PendingDelivery(**values | {"body": unpack(row.body, row.body_encoding)})
+    values = {name: getattr(row, name) for name in PendingDelivery.__slots__ if name != "stored_body"}
+    return PendingDelivery(**values, stored_body=row.body)

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import insert, select
+from sqlalchemy import ColumnElement, func, insert, literal, select
 
 from squire_pipelines.domain.deliveries import Effect
+from squire_pipelines.ledger.columns import UtcDateTime
 from squire_pipelines.ledger.store import Transaction
-from squire_pipelines.ledger.tables import delivery_effects
+from squire_pipelines.ledger.tables import deliveries, delivery_effects
 
 MAX_DETAIL = 500
 
@@ -40,13 +41,37 @@ def record_effect(
         trace_id: In which it was done.
         detail: More about it, at most 500 characters of which are kept.
     """
-    row = delivery_effects.c
-    known = select(row.id).where(row.delivery == delivery, row.effect == effect.value, row.subject == subject)
-    if tx.execute(known).scalar_one_or_none() is not None:
+    if has_effect(tx, delivery, effect, subject):
         return False
     values = {"delivery": delivery, "effect": effect.value, "subject": subject, "trace_id": trace_id, "at": tx.now}
     tx.execute(insert(delivery_effects).values(**values, detail=detail[:MAX_DETAIL] if detail else None))
     return True
+
+
+def has_effect(tx: Transaction, delivery: int, effect: Effect, subject: str) -> bool:
+    """Return whether it is recorded that a delivery did something to a subject."""
+    row = delivery_effects.c
+    known = select(row.id).where(row.delivery == delivery, row.effect == effect.value, row.subject == subject)
+    return tx.execute(known).scalar_one_or_none() is not None
+
+
+def record_collected(tx: Transaction, deliveries_read: ColumnElement[bool]) -> None:
+    """Record of the deliveries for which this holds that their repositories were read, by the trace of the reading."""
+    row = deliveries.c
+    known = select(delivery_effects.c.id).where(
+        delivery_effects.c.delivery == row.id,
+        delivery_effects.c.effect == Effect.COLLECTED.value,
+        delivery_effects.c.subject == row.repository,
+    )
+    rows = select(
+        row.id,
+        literal(Effect.COLLECTED.value),
+        row.repository,
+        func.coalesce(row.collected_trace_id, row.trace_id),
+        literal(tx.now, UtcDateTime),
+    ).where(deliveries_read, row.repository.is_not(None), ~known.exists())
+    columns = ["delivery", "effect", "subject", "trace_id", "at"]
+    tx.execute(insert(delivery_effects).from_select(columns, rows))
 
 
 def effects_of(tx: Transaction, ids: Sequence[int]) -> tuple[RecordedEffect, ...]:

@@ -5,35 +5,28 @@ have approved them. Every step may be repeated, and what GitHub says late or twi
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy.exc import DBAPIError, StatementError
-
-from squire_pipelines.domain.branches import is_own_branch
-from squire_pipelines.domain.outcomes import ChecksState, ReviewState
+from squire_pipelines.domain.deliveries import Effect
+from squire_pipelines.domain.outcomes import ReviewState
 from squire_pipelines.domain.requests import github_actor
-from squire_pipelines.domain.reverts import commits_reverted_in
 from squire_pipelines.errors import SquireError
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.connection import GitHub
-from squire_pipelines.github.events import ParsedDelivery, PushReport, parse_delivery
 from squire_pipelines.github.pull_request_reports import REPORTS_PER_QUERY, pull_request_reports
-from squire_pipelines.ledger import dashboards, deliveries, ended_pulls, outcomes, pull_reverts, vanished_pulls
+from squire_pipelines.ledger import outcomes, vanished_pulls
 from squire_pipelines.ledger.deliveries import PendingDelivery
+from squire_pipelines.ledger.delivery_effects import record_effect
 from squire_pipelines.ledger.outcomes import Outcome
 from squire_pipelines.ledger.own_pulls import is_own_report
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.observability.run_log import RunLog
 from squire_pipelines.publishing.approval import settle_approval
 from squire_pipelines.settings.model import Settings
+from squire_pipelines.webhooks.applying import apply_waiting, reason_to_look
 
-# A delivery can overtake our own record of the pull request that it is about.
-_PATIENCE = timedelta(minutes=10)
-# Deliveries that are about none of our pull requests are ticked off together.
-_MAX_UNREAD = 100
-_MAX_UNREAD_AGE = timedelta(minutes=5)
 _TIMEOUT_S = 120.0
 _MERGEABILITY_KNOWN_AFTER_S = 20.0
 
@@ -50,41 +43,33 @@ class FollowSummary:
 
 def due(ledger: Ledger, settings: Settings) -> str | None:
     """Return why our pull requests need a look, None when they need none. Changes nothing."""
-    prefix = settings.publishing.branch_prefix
     with ledger.read() as tx:
         polls = outcomes.to_poll(tx, not_since_s=settings.pipeline.outcome_poll_s)
         if polls:
             return f"{len(polls)} pull requests are to be asked about"
-        waiting = [
-            (delivery, parsed)
-            for delivery, parsed in _parsed(deliveries.unapplied(tx))
-            if not (isinstance(parsed, ParsedDelivery) and _may_come(tx, parsed, delivery, prefix))
-        ]
-        ours = sum(isinstance(parsed, ParsedDelivery) and _is_ours(tx, parsed) for _, parsed in waiting)
-        if ours:
-            return f"{ours} deliveries are about our pull requests"
-        if len(waiting) >= _MAX_UNREAD or any(tx.now - item.received_at > _MAX_UNREAD_AGE for item, _ in waiting):
-            return f"{len(waiting)} deliveries were not looked at"
-    return None
+        return reason_to_look(tx, settings)
 
 
 async def follow(ledger: Ledger, settings: Settings, github: GitHub, log: RunLog) -> FollowSummary:
     """Apply deliveries, ask GitHub about pull requests of which none was told, and settle approvals."""
     summary = FollowSummary()
-    touched = _apply_deliveries(ledger, summary, log, settings.publishing.branch_prefix)
+    applied = apply_waiting(ledger, settings, log, asks=True)
+    touched, summary.deliveries = applied.touched, applied.count
     with ledger.read() as tx:
         polls = _to_poll(tx, settings.pipeline.outcome_poll_s, [*touched.checked, *touched.moved])
         asked_at = tx.now
-    if not polls and not touched.task_ids:
+    if not polls and not touched.reported:
         return summary
     answered: set[str] = set()
     try:
         async with asyncio.timeout(_TIMEOUT_S), github.client() as client:
             answered = await _poll(ledger, client, polls.values(), summary, log)
             with ledger.read() as tx:
-                waiting = outcomes.awaiting_approval(tx, {*touched.task_ids, *polls})
-            summary.waiting = len(waiting)
-            await _settle_approvals(ledger, client, waiting, summary, settings=settings, log=log)
+                waiting = outcomes.awaiting_approval(tx, {*touched.reported, *polls})
+            settled = await settle_approvals(
+                ledger, client, waiting, settings=settings, log=log, told_by=touched.reported
+            )
+            summary.waiting, summary.approved = len(waiting), settled.approved
     except TimeoutError:
         log.warning("GitHub was too slow: asked about %d pull requests in %g s", summary.asked, _TIMEOUT_S)
     # Last, also where GitHub refused: a process that is killed before has to ask again, a refusal waits for its turn.
@@ -110,114 +95,6 @@ def _to_poll(tx: Transaction, poll_s: float, checked: Sequence[Outcome]) -> dict
     soon = outcomes.to_poll(tx, not_since_s=poll_s / 2, limit=most)
     more = [outcome for outcome in soon if outcome.task_id not in due][: most - len(due)]
     return due | {outcome.task_id: outcome for outcome in more}
-
-
-@dataclass(slots=True)
-class _Touched:
-    """The tasks that deliveries are about, and the open pull requests whose checks have changed, or whose base has."""
-
-    task_ids: set[str] = field(default_factory=set)
-    checked: list[Outcome] = field(default_factory=list)
-    moved: list[Outcome] = field(default_factory=list)
-
-
-def _parsed(pending: Iterable[PendingDelivery]) -> list[tuple[PendingDelivery, ParsedDelivery | SquireError]]:
-    parsed: list[tuple[PendingDelivery, ParsedDelivery | SquireError]] = []
-    for delivery in pending:
-        try:
-            parsed.append((delivery, parse_delivery(delivery.event, delivery.body, known_as=delivery.repository)))
-        except SquireError as error:
-            parsed.append((delivery, error))
-    return parsed
-
-
-def _is_ours(tx: Transaction, parsed: ParsedDelivery) -> bool:
-    if parsed.dashboard:
-        return True
-    if parsed.checks is not None and outcomes.of_head(tx, parsed.checks.repository, parsed.checks.head_sha):
-        return True
-    if parsed.push is not None:
-        place = parsed.push.repository, parsed.push.branch
-        return bool(outcomes.of_base(tx, *place)) or (
-            _takes_back(parsed.push) and ended_pulls.has_merged_into(tx, *place)
-        )
-    if parsed.report is None:
-        return False
-    reverted = parsed.reverts.numbers if parsed.reverts else ()
-    return outcomes.is_ours(tx, parsed.report.repository, {parsed.report.number, *reverted}) or bool(
-        reverted and pull_reverts.has_reverted(tx, parsed.report.repository, reverted)
-    )
-
-
-def _takes_back(push: PushReport) -> bool:
-    return any(commits_reverted_in(message) for _, message in push.messages)
-
-
-def _may_come(tx: Transaction, parsed: ParsedDelivery, delivery: PendingDelivery, prefix: str) -> bool:
-    """Return whether the delivery is about a pull request of ours whose record is still to come."""
-    report = parsed.report
-    if report is None or not is_own_branch(report.head_ref, prefix):
-        return False
-    return tx.now - delivery.received_at < _PATIENCE and not outcomes.is_ours(tx, report.repository, {report.number})
-
-
-def _apply_deliveries(ledger: Ledger, summary: FollowSummary, log: RunLog, prefix: str) -> _Touched:
-    touched = _Touched()
-    with ledger.read() as tx:
-        pending = deliveries.unapplied(tx)
-    for delivery, parsed in _parsed(pending):
-        with ledger.write() as tx:
-            if isinstance(parsed, SquireError):
-                log.warning("delivery %s cannot be read: %s", delivery.id, parsed)
-                deliveries.mark_applied(tx, [delivery.id], error=str(parsed))
-                continue
-            if _may_come(tx, parsed, delivery, prefix):
-                continue
-            error = None
-            try:
-                with tx.connection.begin_nested():  # applied whole or not at all
-                    _apply(tx, parsed, delivery, touched)
-            except (ValueError, TypeError, OverflowError, StatementError) as failure:
-                # What was stored cannot be used: it must not hold up the deliveries behind it for ever.
-                if isinstance(failure, DBAPIError) and failure.connection_invalidated:
-                    raise
-                error = f"cannot be applied: {failure}"[:500]
-                log.warning("delivery %s %s", delivery.id, error)
-            deliveries.mark_applied(tx, [delivery.id], error=error)
-        summary.deliveries += 1
-    return touched
-
-
-def _apply(tx: Transaction, parsed: ParsedDelivery, delivery: PendingDelivery, touched: _Touched) -> None:
-    actor = f"delivery:{delivery.id}"
-    if parsed.dashboard and parsed.repository is not None:
-        dashboards.wake(tx, parsed.repository)
-    is_own = parsed.report is not None and is_own_report(tx, parsed.report)
-    task_ids = [outcomes.apply_report(tx, parsed.report, actor=actor)] if parsed.report and is_own else []
-    if parsed.report is not None and parsed.reverts is not None:
-        task_ids += pull_reverts.record_revert_pull(
-            tx,
-            parsed.report.repository,
-            parsed.reverts.numbers,
-            base_branch=parsed.reverts.base_branch,
-            at=parsed.report.updated_at,
-            by=parsed.report.number,
-            actor=actor,
-        )
-    if parsed.push is not None:
-        place = parsed.push.repository, parsed.push.branch
-        # They may be behind now, or conflict.
-        touched.moved += outcomes.of_base(tx, *place)
-        if _takes_back(parsed.push):
-            # Whether it takes all of a merge back, git knows, which is asked in this look.
-            ended_pulls.wake_reverts(tx, *place)
-    touched.task_ids |= {task_id for task_id in task_ids if task_id}
-    if parsed.checks is not None:
-        checks = parsed.checks
-        if checks.state is ChecksState.FAILED:
-            outcomes.record_failed_checks(tx, checks.repository, checks.head_sha, at=delivery.received_at, actor=actor)
-        # A check that passed says nothing of the others: GitHub is asked about the commit as a whole.
-        touched.checked += outcomes.of_head(tx, checks.repository, checks.head_sha)
 
 
 async def _poll(
@@ -252,16 +129,35 @@ async def _poll(
     return asked
 
 
-async def _settle_approvals(
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Which tasks' pull requests GitHub was asked about for an approval, and how many were approved."""
+
+    answered: frozenset[str]
+    approved: int
+
+
+async def settle_approvals(
     ledger: Ledger,
     client: GitHubClient,
     waiting: Sequence[Outcome],
-    summary: FollowSummary,
     *,
     settings: Settings,
     log: RunLog,
-) -> None:
-    """Record which waiting pull requests a permitted person approved; one that fails waits for the next poll."""
+    told_by: Mapping[str, Sequence[PendingDelivery]],
+) -> Settled:
+    """Record which waiting pull requests a permitted person approved; one that fails waits for the next poll.
+
+    Args:
+        ledger: Has them.
+        client: Asks GitHub, and does there what follows.
+        waiting: Those that wait for an approval.
+        settings: Say who may approve.
+        log: Hears of what cannot be settled.
+        told_by: The deliveries about tasks' pull requests: an approval is an effect of the newest.
+    """
+    answered: set[str] = set()
+    approved = 0
     for outcome in waiting:
         where = f"{outcome.repository}#{outcome.pr_number}"
         try:
@@ -272,15 +168,21 @@ async def _settle_approvals(
         except SquireError as error:
             log.warning("%s: its approval could not be settled: %s", where, error)
             continue
+        answered.add(outcome.task_id)
         for login in approval.refused:
             log.warning("%s: %r may not approve it", where, login)
         if approval.by is None:
             continue
         with ledger.write() as tx:
-            summary.approved += outcomes.record_review(
+            is_news = outcomes.record_review(
                 tx,
                 outcome.task_id,
                 ReviewState.APPROVED,
                 actor=github_actor(approval.by),
                 reason=f"{approval.how} of pull request #{outcome.pr_number}",
             )
+            approved += is_news
+            for delivery in told_by.get(outcome.task_id, ())[-1:] if is_news else ():
+                detail = f"approved by @{approval.by}: {approval.how}"
+                record_effect(tx, delivery.id, Effect.REVIEW, where, trace_id=delivery.trace_id, detail=detail)
+    return Settled(frozenset(answered), approved)

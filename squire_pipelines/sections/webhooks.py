@@ -16,3 +16,6 @@ class WebhookSettings(SettingsSection):
     connections_per_address: int = Field(
         default=256, ge=1, le=1024, description="open at once; behind a proxy all have the proxy's address"
     )
+    max_tries: int = Field(
+        default=5, ge=1, le=20, description="how often a delivery that cannot be used is tried before it is set aside"
+    )

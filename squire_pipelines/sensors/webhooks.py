@@ -68,7 +68,9 @@ def take_inbox(
     from squire_pipelines.ledger import deliveries
 
     with ledger.write() as tx:
-        due = deliveries.take_for_collection(tx, retry_after_s=settings.pipeline.redelivery_s)
+        due = deliveries.take_for_collection(
+            tx, retry_after_s=settings.pipeline.redelivery_s, max_tries=settings.webhooks.max_tries
+        )
     if not due:
         return None
     ids = [delivery.id for delivery in due]

@@ -186,7 +186,7 @@ class _Receiver:
     async def _store_verified(self, headers: DeliveryHeaders, body: bytes) -> JSONResponse:
         parsed = parse_delivery(headers.event, body)
         watched = self._watched(parsed.repository) or await self._watched_by_id(parsed.repository_id)
-        relevant = parsed.relevant and watched is not None
+        relevant = parsed.relevant and (watched is not None or parsed.of_account)
         recorded = await self._in_ledger(
             lambda: deliveries.record(
                 self._ledger,
@@ -197,7 +197,7 @@ class _Receiver:
                 repository=watched or (parsed.repository[:_MAX_REPOSITORY] if parsed.repository else None),
                 body=body,
                 relevant=relevant,
-                collects=not parsed.dashboard,
+                collects=parsed.collects,
             ),
             self._limits.ledger_timeout_s,
         )

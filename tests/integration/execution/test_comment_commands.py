@@ -5,13 +5,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 
 from squire_forge.process import ForgeProcess
 from squire_pipelines.domain.signals import OpenIssue, OpenPullRequest
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.ledger import bulk, collections, decisions, deliveries, outcomes, tasks
 from squire_pipelines.ledger.audit import audit_page
+from squire_pipelines.ledger.delivery_effects import effects_of
 from squire_pipelines.ledger.tables import deliveries as delivery_table
 from squire_pipelines.ledger.tables import outcomes as outcome_table
 from squire_pipelines.ledger.tables import tasks as task_table
@@ -263,11 +264,14 @@ def test_a_word_decides_about_a_task_that_waits(
     pipeline: Pipeline, proposed: Task, words: str, status: TaskStatus
 ) -> None:
     order = comment(words.format(id=proposed.id), comment_id=80, number=issue_number(pipeline))
-    deliver(pipeline, order, delivery_id="the word")
+    word_row = deliver(pipeline, order, delivery_id="the word")
     assert refusals(pipeline) == []
     assert pipeline.read_task(proposed.id).status is status
     with pipeline.ledger.read() as tx:
         assert tasks.events(tx, proposed.id)[-1].actor == f"github:{MAY}"
+        effects = [(one.effect, one.detail) for one in effects_of(tx, [word_row]) if one.effect != "reaction"]
+    name = words.split()[1]
+    assert effects == [("command", f"/squire {name} by @{MAY}"), ("collected", None)]
 
 
 @pytest.mark.slow
@@ -355,10 +359,64 @@ def test_a_word_that_is_read_again_does_not_undo_what_came_after_it(
     pipeline.collect(HANDBOOK, deliveries=rows)
     assert pipeline.read_task(proposed.id).status is TaskStatus.CANCELLED
     with pipeline.ledger.write() as tx:
-        assert sorted(deliveries.still_open(tx, rows)) == rows
+        assert deliveries.still_open(tx, rows) == (other_row.id,)  # what stops work waits for nobody
         bulk.bulk_update(tx, (proposed.id,), bulk.retry(3), actor="github:ann", trace_id="0" * 32)
+        deliveries.reopen(tx, rows, collects=True, applies=True)
     pipeline.collect(HANDBOOK, deliveries=rows)
     assert pipeline.read_task(proposed.id).status is TaskStatus.READY
+
+
+@pytest.mark.slow
+def test_a_comment_waits_behind_an_earlier_one_on_its_issue_that_is_not_judged(
+    pipeline: Pipeline, proposed: Task, forge: ForgeProcess
+) -> None:
+    number = issue_number(pipeline)
+    forge.add_fault("permission", status=502, times=1000)
+    unjudged = word(pipeline, "/squire reject", login="somebody-new", comment_id=90)
+    bodies = [
+        comment("/squire reject", login="somebody-new", comment_id=91, number=number),
+        comment("/squire approve", comment_id=92, number=number),
+    ]
+    rows = [
+        deliveries.record(
+            pipeline.ledger,
+            source="github",
+            delivery_id=f"ordered {place}",
+            event="issue_comment",
+            action="created",
+            repository=HANDBOOK,
+            body=body,
+        ).id
+        for place, body in enumerate(bodies)
+    ]
+    pipeline.collect(HANDBOOK, deliveries=rows)
+    assert pipeline.read_task(proposed.id).status is TaskStatus.PROPOSED
+    with pipeline.ledger.read() as tx:
+        assert deliveries.still_open(tx, [unjudged, *rows]) == (unjudged, *rows)
+    forge.clear_faults()
+    pipeline.collect(HANDBOOK, deliveries=rows)
+    assert pipeline.read_task(proposed.id).status is TaskStatus.READY
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("forge_people")
+def test_a_comment_that_cannot_be_obeyed_is_set_aside_and_keeps_no_other_from_it(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SQUIRE_WEBHOOKS__MAX_TRIES", "2")
+    with pipeline.ledger.write() as tx:
+        refusal = "WHEN NEW.title = 'Poison' BEGIN SELECT RAISE(ABORT, 'it cannot be held'); END"
+        tx.execute(text(f"CREATE TRIGGER poison BEFORE INSERT ON tasks {refusal}"))
+    row = deliver(pipeline, comment("/squire do Poison"))
+    other = deliver(pipeline, comment("/squire do Say it", comment_id=78, number=2), delivery_id="other")
+    assert [task.spec.prompt for task in made(pipeline)] == ["Say it"]
+    with pipeline.ledger.read() as tx:
+        assert deliveries.still_open(tx, [row, other]) == (row,)
+    pipeline.collect(HANDBOOK, deliveries=[row])
+    with pipeline.ledger.read() as tx:
+        stored = tx.execute(select(delivery_table).where(delivery_table.c.id == row)).one()
+    assert (stored.set_aside_at is not None, stored.apply_tries) == (True, 2)
+    assert "it cannot be held" in stored.error
 
 
 @pytest.mark.slow

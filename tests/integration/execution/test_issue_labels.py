@@ -1,5 +1,6 @@
 """Labels on an issue approve and reject what is proposed for it, and reactions show that a comment was obeyed."""
 
+import json
 from datetime import timedelta
 
 import httpx
@@ -8,8 +9,10 @@ from sqlalchemy import select, update
 
 from squire_forge.process import ForgeProcess
 from squire_pipelines.domain.tasks import TaskStatus
-from squire_pipelines.ledger import tasks
+from squire_pipelines.ledger import deliveries, tasks
 from squire_pipelines.ledger.audit import audit_page
+from squire_pipelines.ledger.delivery_effects import effects_of
+from squire_pipelines.ledger.tables import delivery_effects, task_events
 from squire_pipelines.ledger.tables import tasks as task_table
 from tests.integration.execution.test_comment_commands import MAY, MAY_NOT, comment, deliver
 from tests.support.pipeline import HANDBOOK, Pipeline
@@ -37,6 +40,20 @@ def status(pipeline: Pipeline, task_id: str) -> TaskStatus:
         return tasks.get(tx, task_id).status
 
 
+def labelled(pipeline: Pipeline, number: int, label: str) -> int:
+    """Put the delivery of a label into the inbox; return its row."""
+    body = {"action": "labeled", "repository": {"full_name": HANDBOOK}, "issue": {"number": number}}
+    return deliveries.record(
+        pipeline.ledger,
+        source="github",
+        delivery_id=f"{label} on {number}",
+        event="issues",
+        action="labeled",
+        repository=HANDBOOK,
+        body=json.dumps(body | {"label": {"name": label}}).encode(),
+    ).id
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("label", "after"), [("squire:approve", TaskStatus.READY), ("Squire:Reject", TaskStatus.CANCELLED)]
@@ -46,9 +63,14 @@ def test_a_label_by_somebody_who_may_decides_about_a_proposed_task(
 ) -> None:
     task_id, number = proposed(pipeline)
     forge.act_as(HANDBOOK, MAY, permission="write", number=number, add_label=label)
-    pipeline.collect(HANDBOOK)
+    row = labelled(pipeline, number, label)
+    pipeline.collect(HANDBOOK, deliveries=[row])
     assert status(pipeline, task_id) is after
     with pipeline.ledger.read() as tx:
+        effects = [(one.effect, one.subject, one.detail) for one in effects_of(tx, [row])]
+        verb = "approves" if after is TaskStatus.READY else "rejects"
+        detail = f"{label} by @{MAY} {verb} {task_id}"
+        assert effects == [("label", f"{HANDBOOK}#{number}", detail), ("collected", HANDBOOK, None)]
         event = tasks.events(tx, task_id)[-1]
         actions = [row.action for row in audit_page(tx, limit=20, subject=task_id) if row.actor == event.actor]
     assert event.actor == f"github:{MAY}"
@@ -132,10 +154,26 @@ def test_a_reaction_shows_that_a_command_was_read(
     forge.act_as(HANDBOOK, MAY, permission="write")
     _, number = proposed(pipeline)
     comment_id = _commented(forge, number, text)
+    rows = []
     for delivery_id in ("first", "again"):
         body = comment(text, login=login, number=number, comment_id=comment_id)
-        deliver(pipeline, body, delivery_id=delivery_id)
+        rows.append(deliver(pipeline, body, delivery_id=delivery_id))
     assert _reactions(forge, comment_id) == expected
+    with pipeline.ledger.read() as tx:
+        shown = [one.detail for one in effects_of(tx, rows) if one.effect == "reaction"]
+    assert shown == expected * 2
+    before = _happened(pipeline)
+    with pipeline.ledger.write() as tx:
+        deliveries.reopen(tx, rows, collects=True, applies=True)
+    pipeline.collect(HANDBOOK, deliveries=rows)
+    assert _happened(pipeline) == before
+
+
+def _happened(pipeline: Pipeline) -> list[object]:
+    """What happened to tasks, what deliveries did, and which commands were refused."""
+    with pipeline.ledger.read() as tx:
+        rows = [tuple(row) for table in (task_events, delivery_effects) for row in tx.execute(select(table))]
+        return [*rows, *(row.id for row in audit_page(tx, limit=100) if row.action.startswith("command."))]
 
 
 @pytest.mark.slow

@@ -6,8 +6,11 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
+from squire_pipelines.errors import DeliveryError
 from squire_pipelines.ledger import deliveries
 from squire_pipelines.ledger.deliveries import PendingDelivery, RecordedDelivery
+from squire_pipelines.ledger.delivery_effects import effects_of
+from squire_pipelines.ledger.delivery_failures import mark_failed, set_aside
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import deliveries as table
 from tests.support.ledgers import REPOSITORY, TRACE, Clock
@@ -132,11 +135,54 @@ def test_a_webhook_about_a_repository_that_could_not_be_read_stays_open_and_a_co
     assert [(delivery.id, delivery.tries) for delivery in take(ledger)] == [(unread, 1)]
 
 
+def test_a_collection_is_an_effect_of_each_webhook_that_asked_for_it_and_of_no_command(ledger: Ledger) -> None:
+    first, second = store(ledger, "d-1"), store(ledger, "d-2")
+    unread, unheard = store(ledger, "d-3", repository="acme/web").id, store(ledger, "d-4").id
+    rows = [first.id, second.id, unread, unheard]
+    with ledger.write() as tx:
+        rows += deliveries.request_collection(tx, [REPOSITORY], source=deliveries.COMMAND, trace_id=TRACE)
+        for _ in range(2):  # a replay has nothing recorded twice
+            traces = deliveries.traces(tx, rows)
+            deliveries.mark_collected(tx, rows, unread={"acme/web"}, unheard={unheard}, traces=traces)
+            effects = effects_of(tx, rows)
+            assert deliveries.still_open(tx, rows) == (unread, unheard)
+            deliveries.reopen(tx, [first.id, second.id], collects=True, applies=False)
+    assert [(one.delivery, one.effect, one.subject, one.trace_id) for one in effects] == [
+        (first.id, "collected", REPOSITORY, first.trace_id),
+        (second.id, "collected", REPOSITORY, first.trace_id),
+    ]
+
+
+def test_what_cannot_be_used_is_tried_again_and_set_aside_after_the_last_try(ledger: Ledger) -> None:
+    row = store(ledger).id
+    with ledger.write() as tx:
+        assert [mark_failed(tx, row, "too large", max_tries=3) for _ in range(2)] == [False, False]
+        deliveries.mark_applied(tx, [row])
+        assert tx.execute(select(table.c.error, table.c.set_aside_at)).one() == (None, None)
+        deliveries.reopen(tx, [row], collects=True, applies=True)
+        assert [mark_failed(tx, row, "too large", max_tries=3) for _ in range(3)] == [False, False, True]
+        stored = tx.execute(select(table)).one()
+        assert deliveries.unapplied(tx) == ()
+    assert (stored.error, stored.apply_tries, stored.set_aside_at) == ("too large", 3, stored.applied_at)
+
+
+def test_a_stored_body_that_is_damaged_hides_no_other_delivery(ledger: Ledger) -> None:
+    rows = [store(ledger, f"d-{number}", body=b'{"a": 1}' * 100).id for number in range(2)]
+    with ledger.write() as tx:
+        tx.execute(table.update().where(table.c.id == rows[0]).values(body=b"damaged"))
+        damaged, whole = deliveries.unapplied(tx)
+    assert whole.body == b'{"a": 1}' * 100
+    with pytest.raises(DeliveryError, match="cannot be unpacked"):
+        _ = damaged.body
+
+
 def test_a_delivery_whose_requests_are_spent_is_closed_with_an_error(ledger: Ledger, clock: Clock) -> None:
     row = store(ledger).id
-    for _ in range(5):
+    for wait_s in (60, 120, 240, 480, 960):
         assert len(take(ledger)) == 1
-        clock.forward(61)
+        clock.forward(wait_s - 1)
+        assert take(ledger) == ()
+        clock.forward(2)
     assert take(ledger) == ()
     assert error_of(ledger, row) == "not collected after 5 requests"
     with ledger.read() as tx:
@@ -167,7 +213,7 @@ def test_the_two_readers_have_marks_of_their_own(ledger: Ledger) -> None:
     rows = [store(ledger, f"d-{number}").id for number in range(3)]
     with ledger.write() as tx:
         deliveries.mark_applied(tx, rows[:1])
-        deliveries.mark_applied(tx, rows[1:2], error="the body cannot be read")
+        set_aside(tx, rows[1], "the body cannot be read")
         assert [delivery.id for delivery in deliveries.unapplied(tx)] == rows[2:]
         assert deliveries.unapplied(tx, limit=0) == ()
     assert [delivery.id for delivery in take(ledger)] == rows

@@ -141,7 +141,19 @@ def test_unsigned_headers_may_not_hold_just_anything(
     assert stored() == []
 
 
-@pytest.mark.parametrize("event", ["ping", "sponsorship", "a_new_one"])
+@pytest.mark.parametrize(
+    ("event", "fields"),
+    [("ping", {}), ("installation", {"action": "suspend", "installation": {"account": {"login": "acme"}}})],
+)
+def test_what_is_about_the_app_is_kept_for_its_effect_though_it_names_no_repository(
+    client: TestClient, stored: Stored, event: str, fields: dict[str, object]
+) -> None:
+    body = json.dumps(fields).encode()
+    assert client.post(HOOK, content=body, headers=headers(body, event=event)).json()["relevant"] is True
+    assert stored() == [("d-1", event, None, body, True)]
+
+
+@pytest.mark.parametrize("event", ["sponsorship", "a_new_one"])
 def test_event_that_we_do_not_know_is_kept_as_irrelevant(client: TestClient, stored: Stored, event: str) -> None:
     body = b'{"zen": "Keep it logically awesome.", "action": "' + b"x" * 300 + b'"}'
     answer = client.post(HOOK, content=body, headers=headers(body, event=event))

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from squire_pipelines.domain.outcomes import ChecksState, PullRequestState
+from squire_pipelines.domain.repository_changes import InstallationChange, NamedRepository, RepositoryChange
 from squire_pipelines.errors import DeliveryError
 from squire_pipelines.github.events import parse_delivery
 from tests.support.github_schemas import schema_file
@@ -149,7 +150,9 @@ def test_commit_status_tells_its_state(state: str, checks: ChecksState | None) -
         ("issue_comment", {"action": "created"}, True),
         ("check_run", {"action": "created"}, False),
         ("pull_request", {"action": "assigned"}, False),
-        ("ping", {"zen": "Design for failure."}, False),
+        ("ping", {"zen": "Design for failure."}, True),
+        ("member", {"action": "removed"}, True),
+        ("installation", {"action": "opened"}, False),
         ("star", {"action": "created"}, False),
         ("no_such_event", {}, False),
     ],
@@ -165,6 +168,53 @@ def test_only_what_can_change_signals_or_outcomes_is_relevant(
 def test_delivery_without_a_repository_is_not_relevant() -> None:
     delivery = parse_delivery("issues", json.dumps({"action": "opened"}).encode())
     assert (delivery.repository, delivery.relevant, delivery.sender) == (None, False, None)
+
+
+@pytest.mark.parametrize(
+    ("event", "action", "of_account", "collects"),
+    [
+        ("ping", None, True, False),
+        ("installation", "suspend", True, False),
+        ("organization", "member_removed", True, False),
+        ("member", "added", False, False),
+        ("team_add", None, False, False),
+        ("repository", "archived", False, True),
+        ("issues", "opened", False, True),
+    ],
+)
+def test_what_is_about_an_account_or_about_people_has_no_repository_read(
+    event: str, action: str | None, *, of_account: bool, collects: bool
+) -> None:
+    delivery = parse_delivery(event, body(action=action, installation={"account": {"login": "ada"}}))
+    assert (delivery.relevant, delivery.of_account, delivery.collects) == (True, of_account, collects)
+
+
+def test_what_happens_to_a_repository_is_told_with_its_id_its_new_name_and_by_whom() -> None:
+    repository = {"id": 7, "full_name": "o/new", "archived": True}
+    delivered = parse_delivery("repository", body(action="renamed", repository=repository), known_as="o/r")
+    assert delivered.repository == "o/r"
+    assert delivered.change == RepositoryChange("renamed", 7, "o/new", archived=True, by="ada")
+
+
+def test_an_installation_tells_which_repositories_it_shows_and_which_no_longer() -> None:
+    account = {"account": {"login": "o", "type": "Organization"}}
+    removed = [{"id": 3, "name": "r", "full_name": "o/r", "private": True}]
+    delivered = parse_delivery(
+        "installation_repositories",
+        body(action="removed", installation=account, repositories_added=[], repositories_removed=removed),
+    )
+    change = InstallationChange("removed", "o", removed=(NamedRepository(3, "o/r"),), by="ada")
+    assert delivered.installation == change
+    assert parse_delivery("installation_repositories", body(action="removed", installation={})).installation is None
+
+
+def test_a_label_that_is_set_on_an_issue_is_told() -> None:
+    label = parse_delivery(
+        "issues", body(action="labeled", issue={"number": 3}, label={"name": "squire:approve"})
+    ).label
+    assert label is not None
+    assert (label.number, label.name) == (3, "squire:approve")
+    assert parse_delivery("issues", body(action="opened", issue={"number": 3})).label is None
 
 
 def test_form_encoded_delivery_is_read() -> None:
