@@ -165,11 +165,11 @@ async def _obey(client: GitHubClient, ledger: Ledger, settings: Settings, order:
             # It was delivered again, is replayed, or another process was at it.
             if has_effect(tx, delivery.id, Effect.COMMAND, order.subject(place)):
                 continue
-            given = GivenCommand(repository, comment, place, command, delivery.trace_id)
-            refusal = _do(tx, settings, given) if may else f"@{author.login} may not order work here"
+            request = GivenCommand(repository, comment, place, command, delivery.trace_id)
+            refusal = _do(tx, settings, request) if may else f"@{author.login} may not order work here"
             if refusal is not None:
                 is_refused = True
-                _refuse(tx, given, refusal)
+                _refuse(tx, request, refusal)
                 continue
             detail = f"/squire {command.name} by @{author.login}"
             _record(tx, order, Effect.COMMAND, order.subject(place), detail)

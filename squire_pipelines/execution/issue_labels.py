@@ -90,8 +90,8 @@ async def obey_labels(
         for decision in decisions:
             try:
                 with bound_context(task_id=decision.task_id, repository=repository):
-                    told = told_by.get((repository, int(decision.number), decision.approval.label.casefold()))
-                    await _obey(client, ledger, settings, repository, decision, trace_id=trace_id, told=told)
+                    named_by = told_by.get((repository, int(decision.number), decision.approval.label.casefold()))
+                    await _obey(client, ledger, settings, repository, decision, trace_id=trace_id, delivery=named_by)
             except GitHubError as error:
                 _log.warning("label.not_judged", repository=repository, task=decision.task_id, cause=str(error))
 
@@ -104,7 +104,7 @@ async def _obey(
     decision: _Decision,
     *,
     trace_id: str,
-    told: PendingDelivery | None,
+    delivery: PendingDelivery | None,
 ) -> None:
     approval = decision.approval
     author = await judged_author(client, ledger, settings, repository, approval.by) if approval.by else None
@@ -117,18 +117,18 @@ async def _obey(
         change = replace(change, reason=f"{change.reason} by {where}")
     with ledger.write() as tx:
         # One that somebody decided about meanwhile is not proposed any more, and stays as it is.
-        trace = told.trace_id if told is not None else trace_id
+        trace = delivery.trace_id if delivery is not None else trace_id
         report = bulk.bulk_update(tx, (decision.task_id,), change, actor=github_actor(author.login), trace_id=trace)
-        if told is not None and not report.unmatched:
+        if delivery is not None and not report.unmatched:
             verb = "approves" if decision.approves else "rejects"
             detail = f"{approval.label} by @{author.login} {verb} {decision.task_id}"
             subject = f"{repository}#{decision.number}"
-            record_effect(tx, told.id, Effect.LABEL, subject, trace_id=told.trace_id, detail=detail)
+            record_effect(tx, delivery.id, Effect.LABEL, subject, trace_id=delivery.trace_id, detail=detail)
 
 
 def _label_deliveries(ledger: Ledger, ids: Sequence[int]) -> dict[tuple[str, int, str], PendingDelivery]:
     """Return the deliveries that tell of a label on an issue: by repository, issue and label, the newest of each."""
-    told: dict[tuple[str, int, str], PendingDelivery] = {}
+    labels: dict[tuple[str, int, str], PendingDelivery] = {}
     with ledger.read() as tx:
         labelled = deliveries.among(tx, ids, event="issues", action="labeled")
     for delivery in labelled:
@@ -137,8 +137,8 @@ def _label_deliveries(ledger: Ledger, ids: Sequence[int]) -> dict[tuple[str, int
         except DeliveryError:
             continue  # whoever applies it says so
         if parsed.label is not None and delivery.repository is not None:
-            told[delivery.repository, parsed.label.number, parsed.label.name.casefold()] = delivery
-    return told
+            labels[delivery.repository, parsed.label.number, parsed.label.name.casefold()] = delivery
+    return labels
 
 
 def _refuse(ledger: Ledger, repository: str, decision: _Decision, author: Author | None, *, trace_id: str) -> None:

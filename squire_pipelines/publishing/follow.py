@@ -130,7 +130,7 @@ async def _poll(
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class SettledApprovals:
     """Which tasks' pull requests GitHub was asked about for an approval, and how many were approved."""
 
     answered: frozenset[str]
@@ -145,7 +145,7 @@ async def settle_approvals(
     settings: Settings,
     log: RunLog,
     told_by: Mapping[str, Sequence[PendingDelivery]],
-) -> Settled:
+) -> SettledApprovals:
     """Record which waiting pull requests a permitted person approved; one that fails waits for the next poll.
 
     Args:
@@ -185,4 +185,4 @@ async def settle_approvals(
             for delivery in told_by.get(outcome.task_id, ())[-1:] if is_news else ():
                 detail = f"approved by @{approval.by}: {approval.how}"
                 record_effect(tx, delivery.id, Effect.REVIEW, where, trace_id=delivery.trace_id, detail=detail)
-    return Settled(frozenset(answered), approved)
+    return SettledApprovals(frozenset(answered), approved)

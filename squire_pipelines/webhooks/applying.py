@@ -47,7 +47,7 @@ class InboxPlace:
     """How far the inbox was read: up to which row, and what waits behind a delivery that is to be tried again."""
 
     after: int = 0
-    held: set[str] = field(default_factory=set)
+    waiting: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -159,9 +159,11 @@ def subjects_of(parsed: ParsedDelivery) -> frozenset[str]:
 
 def is_held(delivery: PendingDelivery, parsed: ParsedDelivery, place: InboxPlace, *, now: datetime) -> bool:
     """Return whether a delivery waits for its next try, or behind one that does; what it is about waits with it."""
-    waits = not place.held.isdisjoint(subjects_of(parsed)) or now < next_try(delivery.updated_at, delivery.apply_tries)
+    waits = not place.waiting.isdisjoint(subjects_of(parsed)) or now < next_try(
+        delivery.updated_at, delivery.apply_tries
+    )
     if waits:
-        place.held |= subjects_of(parsed)
+        place.waiting |= subjects_of(parsed)
     return waits
 
 
@@ -194,8 +196,8 @@ def _apply_one(
             set_aside(tx, delivery.id, str(parsed))
             applied.count += 1
             return
-        if not place.held.isdisjoint(subjects_of(parsed)):  # by one before it in this page
-            place.held |= subjects_of(parsed)
+        if not place.waiting.isdisjoint(subjects_of(parsed)):  # by one before it in this page
+            place.waiting |= subjects_of(parsed)
             return
         try:
             with tx.connection.begin_nested():  # applied whole or not at all
@@ -207,7 +209,7 @@ def _apply_one(
             error = f"cannot be applied: {failure}"
             log.warning("delivery %s %s", delivery.id, error[:500])
             if not mark_failed(tx, delivery.id, error, max_tries=settings.webhooks.max_tries):
-                place.held |= subjects_of(parsed)
+                place.waiting |= subjects_of(parsed)
             return
         waiting = outcomes.awaiting_approval(tx, set(touched.reported))
         if not asks and (touched.checked or touched.moved or waiting):
