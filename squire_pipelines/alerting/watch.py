@@ -11,6 +11,7 @@ from datetime import datetime
 from squire_pipelines.domain.alert_rules import Assessment, assess_conditions, assess_work
 from squire_pipelines.domain.alert_steps import AlertState, AlertStep, Silence, next_step
 from squire_pipelines.domain.alert_texts import AlertMessage, message_of
+from squire_pipelines.domain.clock_jumps import ClockMark, next_mark
 from squire_pipelines.domain.conditions import Condition
 from squire_pipelines.domain.identity import new_id
 from squire_pipelines.errors import LedgerError
@@ -28,6 +29,9 @@ FACTS_EVERY_S = 20.0
 
 BUSY_TIMEOUT_S = 3.0
 MAX_IN_MEMORY = 20
+_SET_ANEW_S = 60.0
+"""A smaller step of a clock changes nothing about alerts."""
+
 _MAX_SUBJECT_NAME = 60
 _OF_OTHERS = frozenset({"reason", "hint", "subject", "key"})
 _log = get_logger(Component.ENDPOINT)
@@ -82,6 +86,8 @@ class AlertWatch:
         self._direct: deque[DirectMessage] = deque(maxlen=MAX_IN_MEMORY)
         self._direct_lock = threading.Lock()
         self._is_away = False
+        self._clocks: dict[str, ClockMark] = {}
+        self._clock_was_set = False
 
     def look(self, conditions: Sequence[Condition]) -> None:
         """Record what becomes of the alerts by these conditions."""
@@ -98,6 +104,14 @@ class AlertWatch:
             if is_recorded and self._is_away:
                 _log.info("alerts are kept in the ledger again")
             self._is_away = self._is_away and not is_recorded
+        self._clock_was_set = False
+
+    def _note_clock(self, name: str, now: datetime) -> None:
+        """Notice that a clock was set since the last look: this machine's, or the ledger's."""
+        monotonic_s = self._monotonic()
+        mark = next_mark(self._clocks.get(name), wall_s=now.timestamp(), monotonic_s=monotonic_s, least_s=_SET_ANEW_S)
+        self._clocks[name] = mark
+        self._clock_was_set = self._clock_was_set or mark.jumped_at_s == monotonic_s
 
     def add_direct(self, message: DirectMessage) -> None:
         """Have a message sent without the ledger; of more than 20 that wait the oldest is left out."""
@@ -120,6 +134,7 @@ class AlertWatch:
                 return False
             assessment = seen | self._assess_work(ledger, settings)
             with ledger.read() as tx:
+                self._note_clock("ledger", tx.now)
                 step = self._step(tx, settings, assessment)
                 self._memory.states = {state.key: state for state in alert_rows.open_alerts(tx)} | self._memory.changed
             if step.changed or self._memory.changed:
@@ -159,6 +174,7 @@ class AlertWatch:
             settings.alerts.policies,
             now=tx.now,
             new_id=lambda: new_id("al", tx.now),
+            clock_was_set=self._clock_was_set,
         )
 
     def _assess_work(self, ledger: Ledger, settings: Settings) -> Assessment:
@@ -176,6 +192,7 @@ class AlertWatch:
 
     def _look_without_ledger(self, settings: Settings, seen: Assessment) -> None:
         now = self._now()
+        self._note_clock("own", now)
         memory = self._memory
         step = next_step(
             list(memory.states.values()),
@@ -184,6 +201,7 @@ class AlertWatch:
             settings.alerts.policies,
             now=now,
             new_id=lambda: new_id("al", now),
+            clock_was_set=self._clock_was_set,
         )
         for state in step.changed:
             memory.changed[state.key] = state

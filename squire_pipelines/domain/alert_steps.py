@@ -114,6 +114,7 @@ def next_step(
     *,
     now: datetime,
     new_id: Callable[[], str],
+    clock_was_set: bool = False,
 ) -> AlertStep:
     """Return what becomes of the alerts.
 
@@ -124,6 +125,7 @@ def next_step(
         policies: Of each rule.
         now: When.
         new_id: Makes the id of a new one.
+        clock_was_set: Since the look before. What has not been seen for long, or is over for long, then only looks so.
     """
     firing = {key: alert for key, alert in assessment.firing.items() if policies[alert.rule].is_enabled}
     by_key = {state.key: state for state in states}
@@ -137,7 +139,8 @@ def next_step(
             after, kind = _firing(start, alert, None if is_silenced else policies[alert.rule], now)
         elif before is not None:
             is_known = assessment.is_known(before.rule, key)
-            after, kind = _quiet(before, is_known=is_known, is_enabled=_is_enabled(policies, before.rule), now=now)
+            start = _from_now(before, is_known=is_known, now=now) if clock_was_set else before
+            after, kind = _quiet(start, is_known=is_known, is_enabled=_is_enabled(policies, before.rule), now=now)
         else:
             continue
         if after != before:  # a new one is changed too
@@ -150,6 +153,11 @@ def next_step(
 def _is_enabled(policies: Mapping[AlertRule, RulePolicy], rule: str) -> bool:
     # A rule of a later version, which was installed before, has no policy here.
     return any(known == rule and policy.is_enabled for known, policy in policies.items())
+
+
+def _from_now(state: AlertState, *, is_known: bool, now: datetime) -> AlertState:
+    """Return an alert that does not fire, as if that, or that it is not known, began at this moment."""
+    return replace(state, cleared_at=now) if is_known else replace(state, seen_at=now)
 
 
 def _begin(alert: FiringAlert, alert_id: str, now: datetime) -> AlertState:
@@ -170,6 +178,7 @@ def _firing(
         began_at=min(before.began_at, now),  # a clock that was set back must not make it begin in the future
         seen_at=now,
         cleared_at=None,
+        notified_at=None if before.notified_at is None else min(before.notified_at, now),  # nor its last message
     )
     kind = None if policy is None else _due_notice(current, policy, now)
     if kind is not None:

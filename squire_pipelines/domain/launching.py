@@ -116,3 +116,11 @@ def handover_s(lease_s: float, load: ProcessorLoad) -> float:
     A multiple of the lease on a crowded machine, `MAX_HANDOVER` times at most.
     """
     return lease_s * min(max(load.crowding, 1.0), MAX_HANDOVER)
+
+
+def longest_lease_s(lease_s: float) -> float:
+    """Return for how many seconds at most an attempt's lease is taken; one that ends later is from before a set clock.
+
+    Twice what `handover_s` returns, since settings change and clocks are kept right.
+    """
+    return 2 * MAX_HANDOVER * lease_s

@@ -19,6 +19,8 @@ from squire_pipelines.domain.launching import (
     LaunchState,
     ProcessorLoad,
     claim_deadline_s,
+    handover_s,
+    longest_lease_s,
     may_give_up,
     why_not_started,
 )
@@ -27,6 +29,7 @@ from squire_pipelines.errors import EngineError, SquireError
 from squire_pipelines.execution import gateway_cleanup
 from squire_pipelines.execution.ending import retry_rule
 from squire_pipelines.execution.gateway_session import remove_socket
+from squire_pipelines.execution.lease_clock import LeaseClock
 from squire_pipelines.execution.usage_recorder import recover_calls
 from squire_pipelines.ledger import adoption, attempts, budgets, launches
 from squire_pipelines.ledger.attempts import Attempt, Settled
@@ -80,8 +83,12 @@ def find_abandoned(
     look_at_run: Callable[[str], LaunchState],
     *,
     load: ProcessorLoad | None = None,
+    clock: LeaseClock | None = None,
 ) -> tuple[AbandonedAttempt, ...]:
     """Return the attempts that no run works on any more.
+
+    While the ledger's clock was set a short time ago, only those are returned whose run is over: of the others nobody
+    can say it before a beat should have come.
 
     Args:
         ledger: The system of record.
@@ -89,12 +96,14 @@ def find_abandoned(
         containers: The agents' containers by attempt.
         look_at_run: Returns how far an attempt's run has come, by the attempt's id.
         load: How busy the machine is; measured when not given.
+        clock: Notices that the ledger's clock was set; without one it never is.
     """
     load, limits = load or read_load(), settings.dispatch
     most_s = limits.max_claim_deadline_s
     with ledger.read() as tx:
         now = tx.now
-        expired = attempts.expired(tx)
+        is_steady = clock is None or clock.is_steady(now, handover_s(limits.lease_s, load))
+        expired = attempts.expired(tx, longest_lease_s=_longest_lease_s(settings))
         queued = attempts.queued(tx)
         adoptions = {attempt.id: adoption.adoptions(tx, attempt.id) for attempt in expired}
         # As launching is now: the machine may have become busy after the dispatch.
@@ -110,15 +119,20 @@ def find_abandoned(
             ),
         )
         for attempt in expired
-        if attempt.status is not AttemptStatus.QUEUED
+        if attempt.status is not AttemptStatus.QUEUED and is_steady
     ]
     # A run key launches one run: when that is over, no other will ever claim the attempt.
     for attempt in (*queued, *(attempt for attempt in expired if attempt.status is AttemptStatus.QUEUED)):
         state, waited_s = look_at_run(attempt.id), (now - attempt.queued_at).total_seconds()
-        if may_give_up(state.stage, waited_s, deadline_s=deadline_s, most_s=most_s):
-            reason, is_over = why_not_started(state, waited_s, load), state.stage is LaunchStage.OVER
+        is_over = state.stage is LaunchStage.OVER
+        if is_over or (is_steady and may_give_up(state.stage, waited_s, deadline_s=deadline_s, most_s=most_s)):
+            reason = why_not_started(state, waited_s, load)
             abandoned.append(AbandonedAttempt(attempt, reason, run_is_over=is_over))
     return tuple(abandoned)
+
+
+def _longest_lease_s(settings: Settings) -> float:
+    return longest_lease_s(settings.dispatch.lease_s)
 
 
 def _can_be_adopted(
@@ -130,7 +144,7 @@ def _can_be_adopted(
     """
     if attempt.lease_until is None or attempt.staged_ending is not None or adoptions >= adoption.MAX_ADOPTIONS:
         return False
-    if attempt.lease_until < since:
+    if attempt.lease_until < since:  # one in the far future is from before the clock was set back
         return False
     if attempt.status is AttemptStatus.PUBLISHING:
         return (AttemptFolder(settings.home.attempts / attempt.id).keep / BUNDLE_FILE).is_file()
@@ -182,6 +196,7 @@ def _settle_lost(
             retry=retry_rule(settings, attempt.repository),
             message=abandoned.reason,
             run_is_over=abandoned.run_is_over,
+            longest_lease_s=_longest_lease_s(settings),
         )
     if settled is not None:
         remove_socket(settings, attempt.id)
@@ -238,10 +253,11 @@ def _orphans(ledger: Ledger, settings: Settings, client: docker.DockerClient) ->
     return [container.name for container in own if container.name in too_many or not container.is_kept(now)]
 
 
-def release_reservations(ledger: Ledger, settings: Settings) -> int:
-    """Release the reservations that nobody will settle; return how many."""
+def release_reservations(ledger: Ledger, settings: Settings, clock: LeaseClock) -> int:
+    """Release the reservations that nobody will settle; return how many. None after the ledger's clock was set."""
+    plan_s = 2 * settings.planner.timeout_s + _PLAN_GRACE_S
     with ledger.write() as tx:
-        return budgets.release_orphans(tx, plan_s=2 * settings.planner.timeout_s + _PLAN_GRACE_S)
+        return budgets.release_orphans(tx, plan_s=plan_s) if clock.is_steady(tx.now, plan_s) else 0
 
 
 def remove_old_folders(ledger: Ledger, settings: Settings) -> int:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
+from squire_pipelines.domain.clock_jumps import ClockMark, next_mark
 from squire_pipelines.domain.conditions import Condition, next_condition
 from squire_pipelines.health.probe import Probe, ProbeRunner, States
 from squire_pipelines.health.stored_conditions import (
@@ -17,6 +18,7 @@ from squire_pipelines.observability.logging import Component, get_logger
 
 LEAST_WAIT_S = 1.0
 _JUMP_S = 2.0
+_SET_ANEW_S = 10.0
 _JUMP_SHOWN_S = 600.0
 _log = get_logger(Component.PIPELINE)
 
@@ -78,6 +80,7 @@ class HealthLooks:
         self._monotonic = monotonic
         self._runner = ProbeRunner()
         self._due: dict[str, float] = {}
+        self._clock: ClockMark | None = None
         self._is_failing = False
         self._conditions: tuple[Condition, ...] = ()
 
@@ -87,9 +90,16 @@ class HealthLooks:
         return self._conditions or current_conditions(self._home)
 
     def look(self) -> tuple[Condition, ...]:
-        """Run the probes that are due, and return all conditions."""
+        """Run the probes that are due, and return all conditions.
+
+        All are due after the wall clock was set: by it, what was seen before is of another time.
+        """
         probes = self._probes()
         started = self._monotonic()
+        clock = next_mark(self._clock, wall_s=self._now().timestamp(), monotonic_s=started, least_s=_SET_ANEW_S)
+        if clock.jumped_at_s == started:
+            self._due.clear()
+        self._clock = clock
         due = [probe for probe in probes if self._due.get(probe.name, started) <= started]
         self._due = {probe.name: self._due.get(probe.name, started) for probe in probes}  # of no probe that is gone
         for probe in due:

@@ -58,10 +58,12 @@ def recover_attempts(context: dg.OpExecutionContext, settings: SettingsParam, le
     """Settle and remove in small, repeatable and bounded steps. The sensor sees to attempts that can be adopted."""
     from squire_pipelines.agents import engine
     from squire_pipelines.execution import recovery
+    from squire_pipelines.execution.lease_clock import LeaseClock
 
     with run_trace(context), engine.connect_all(ENGINE_TIMEOUT_S) as clients:
         containers = recovery.agent_containers(clients, context.log)
-        abandoned = recovery.find_abandoned(ledger, settings, containers, launch_states(context.instance))
+        clock, launches = LeaseClock(settings.home.run, settings.dispatch.lease_s), launch_states(context.instance)
+        abandoned = recovery.find_abandoned(ledger, settings, containers, launches, clock=clock)
         lost = [attempt for attempt in abandoned if not attempt.can_be_adopted]
         settled = 0
         for attempt in lost:
@@ -69,7 +71,7 @@ def recover_attempts(context: dg.OpExecutionContext, settings: SettingsParam, le
                 settled += 1
                 _fail_runs(context.instance, attempt)
         removed = recovery.remove_leftovers(ledger, settings, clients, context.log)
-        released = recovery.release_reservations(ledger, settings)
+        released = recovery.release_reservations(ledger, settings, clock)
         folders = recovery.remove_old_folders(ledger, settings)
     context.add_output_metadata(
         {

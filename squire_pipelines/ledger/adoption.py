@@ -7,10 +7,11 @@ from sqlalchemy import func, select, update
 
 from squire_pipelines.domain.endings import Ending
 from squire_pipelines.domain.identity import new_trace_id
+from squire_pipelines.domain.launching import longest_lease_s
 from squire_pipelines.domain.states import ADOPTED
 from squire_pipelines.domain.tasks import AttemptStatus
 from squire_pipelines.errors import StateConflictError
-from squire_pipelines.ledger.attempts import Attempt, RetryRule, Settled, end, get, lock
+from squire_pipelines.ledger.attempts import Attempt, RetryRule, Settled, end, get, is_lease_over, lock
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import attempts, task_events
 from squire_pipelines.ledger.transitions import record_attempt_event
@@ -34,7 +35,8 @@ def adopt(tx: Transaction, attempt_id: str, *, run_id: str, lease_s: float) -> A
         StateConflictError: Another run works on it, it has ended, or it was adopted too often.
     """
     attempt = lock(tx, attempt_id)
-    free = attempt.status in _UNDER_WAY and attempt.lease_until is not None and attempt.lease_until < tx.now
+    free = attempt.status in _UNDER_WAY and attempt.lease_until is not None
+    free = free and is_lease_over(attempt.lease_until or tx.now, tx.now, longest_lease_s(lease_s))
     if not free or adoptions(tx, attempt_id) >= MAX_ADOPTIONS:
         raise StateConflictError(
             f"attempt {attempt_id} cannot be adopted: it is {attempt.status}"

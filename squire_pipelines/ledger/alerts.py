@@ -145,9 +145,10 @@ def has_old(tx: Transaction, keep: timedelta) -> bool:
 
 def has_waiting(tx: Transaction, target: str) -> bool:
     """Return whether a message to a target is due; `claim` says which, and waits for older ones."""
-    row = alert_messages.c
+    row, far_s = alert_messages.c, timedelta(seconds=_LONGEST_WAIT_S)
     is_due = or_(
-        and_(row.state == "queued", row.again_at <= tx.now), and_(row.state == "sending", row.claim_until <= tx.now)
+        and_(row.state == "queued", or_(row.again_at <= tx.now, row.again_at > tx.now + far_s)),
+        and_(row.state == "sending", or_(row.claim_until <= tx.now, row.claim_until > tx.now + far_s)),
     )
     return tx.execute(select(row.id).where(row.target == target, is_due).limit(1)).scalar_one_or_none() is not None
 
@@ -164,7 +165,9 @@ def claim(tx: Transaction, target: str, claim_s: float) -> ClaimedMessage | None
     if oldest is None:
         return None
     is_cut_off = oldest.state == "sending"
-    if (oldest.claim_until if is_cut_off else oldest.again_at) > tx.now:
+    # No wait and no claim is as long as that: a later end is from before the clock was set back.
+    longest = timedelta(seconds=max(claim_s, _LONGEST_WAIT_S))
+    if tx.now < (oldest.claim_until if is_cut_off else oldest.again_at) <= tx.now + longest:
         return None
     values = {"state": "sending", "claim_until": tx.now + timedelta(seconds=claim_s), "updated_at": tx.now}
     tx.execute(update(alert_messages).where(row.id == oldest.id).values(tries=oldest.tries + 1, **values))

@@ -277,24 +277,40 @@ def settle(
     return end(tx, get(tx, attempt_id), ending, retry=retry, actor=actor, again=again)
 
 
-def expired(tx: Transaction) -> tuple[Attempt, ...]:
-    """Return attempts that nobody works on any more: not claimed in time, or their lease ran out."""
+def is_lease_over(lease_until: datetime, now: datetime, longest_lease_s: float | None) -> bool:
+    """Return whether nobody prolongs a lease: it ran out, or it ends so late that the clock was set back since."""
+    is_too_long = longest_lease_s is not None and lease_until > now + timedelta(seconds=longest_lease_s)
+    return lease_until < now or is_too_long
+
+
+def expired(tx: Transaction, *, longest_lease_s: float | None = None) -> tuple[Attempt, ...]:
+    """Return attempts that nobody works on any more: not claimed in time, or their lease is over: `is_lease_over`."""
+    row = attempts.c
+    is_over = row.lease_until < tx.now
+    if longest_lease_s is not None:
+        is_over = or_(is_over, row.lease_until > tx.now + timedelta(seconds=longest_lease_s))
     rows = tx.execute(
         select(attempts).where(
             or_(
                 and_(attempts.c.status == AttemptStatus.QUEUED, attempts.c.claim_until < tx.now),
                 and_(
                     attempts.c.status.in_([AttemptStatus.RUNNING, AttemptStatus.PUBLISHING]),
-                    attempts.c.lease_until < tx.now,
+                    is_over,
                 ),
             )
         )
     )
-    return tuple(_attempt(row) for row in rows)
+    return tuple(_attempt(one) for one in rows)
 
 
 def reap(
-    tx: Transaction, attempt_id: str, *, retry: RetryRule, message: str, run_is_over: bool = False
+    tx: Transaction,
+    attempt_id: str,
+    *,
+    retry: RetryRule,
+    message: str,
+    run_is_over: bool = False,
+    longest_lease_s: float | None = None,
 ) -> Settled | None:
     """End an attempt that nobody works on. Returns None when somebody does again, or it has ended meanwhile.
 
@@ -305,7 +321,7 @@ def reap(
     # Whoever prolongs the lease or settles at this moment comes before or after us, not between.
     attempt = lock(tx, attempt_id)
     unclaimed = run_is_over and attempt.status is AttemptStatus.QUEUED
-    if not unclaimed and attempt_id not in {attempt.id for attempt in expired(tx)}:
+    if not unclaimed and attempt_id not in {one.id for one in expired(tx, longest_lease_s=longest_lease_s)}:
         return None
     cause = Cause.NOT_STARTED if attempt.status is AttemptStatus.QUEUED else Cause.LOST
     ending = attempt.staged_ending or Ending(cause=cause, message=message)

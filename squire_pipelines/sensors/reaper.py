@@ -40,10 +40,13 @@ def reaper(
     """The run key names the lease that ran out, so that one lease is adopted once."""
     from squire_pipelines.agents import engine
     from squire_pipelines.execution import recovery as abandonment
+    from squire_pipelines.execution.lease_clock import LeaseClock
 
     with engine.connect_all(_ENGINE_TIMEOUT_S, deadline=Deadline.after(intervals.ENGINE_S)) as clients:
         containers = abandonment.agent_containers(clients, context.log)
-        abandoned = abandonment.find_abandoned(ledger, settings, containers, launch_states(context.instance))
+        clock = LeaseClock(settings.home.run, settings.dispatch.lease_s)
+        launches = launch_states(context.instance)
+        abandoned = abandonment.find_abandoned(ledger, settings, containers, launches, clock=clock)
     adoptable = [item.attempt for item in abandoned if item.can_be_adopted]
     if not adoptable:
         yield dg.SkipReason("no attempt's run died whose work is still there")
@@ -81,10 +84,13 @@ def recovery(
     """The cursor is when folders and reservations were last cleaned up, in seconds since the epoch."""
     from squire_pipelines.agents import engine
     from squire_pipelines.execution import recovery as abandonment
+    from squire_pipelines.execution.lease_clock import LeaseClock
 
     with engine.connect_all(_ENGINE_TIMEOUT_S, deadline=Deadline.after(intervals.ENGINE_S)) as clients:
         containers = abandonment.agent_containers(clients, context.log)
-        abandoned = abandonment.find_abandoned(ledger, settings, containers, launch_states(context.instance))
+        clock = LeaseClock(settings.home.run, settings.dispatch.lease_s)
+        launches = launch_states(context.instance)
+        abandoned = abandonment.find_abandoned(ledger, settings, containers, launches, clock=clock)
         leftovers = abandonment.count_leftovers(ledger, settings, clients, context.log)
     lost = [item.attempt.id for item in abandoned if not item.can_be_adopted]
     now = time.time()

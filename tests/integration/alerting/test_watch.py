@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from sqlalchemy import select
 
 from squire_pipelines.alerting.watch import AlertWatch
@@ -60,6 +61,19 @@ def test_a_condition_that_is_down_is_in_the_outbox_once_for_each_target_and_so_i
         (state,) = alerts.ended_alerts(tx, limit=5)
     assert (state.notifications, state.reason) == (1, "gone")
     assert looks.direct() == []
+
+
+@pytest.mark.parametrize("jump_s", [3600, -3600])
+def test_one_outage_is_told_once_though_the_clock_is_set_by_an_hour(
+    configure: Configure, home_ledger: Ledger, clock: Clock, jump_s: float
+) -> None:
+    looks = Looks(configure(TOLD), clock)
+    looks.look(engine=DOWN)
+    clock.forward(jump_s)
+    looks.watch.look([])  # nobody has looked at the engine since
+    for level in (DOWN, OK, OK, OK, OK, OK):
+        looks.look(engine=level)
+    assert titles(home_ledger) == [NEW, OVER]
 
 
 def test_another_process_goes_on_where_one_was_killed(configure: Configure, home_ledger: Ledger, clock: Clock) -> None:

@@ -87,6 +87,19 @@ def test_what_fails_is_tried_again_after_growing_waits_before_what_is_newer(ledg
     assert [send_next(ledger) for _ in range(3)] == ["one", "two", None]
 
 
+def test_what_waits_is_sent_after_the_clock_was_set_back(ledger: Ledger, clock: Clock) -> None:
+    queue(ledger, "one")
+    assert send_next(ledger, fails=True) == "one"
+    clock.forward(-3600)
+    for _ in range(2):  # a try that failed, and one that was cut off
+        with ledger.read() as tx:
+            assert alerts.has_waiting(tx, "ops")
+        with ledger.write() as tx:
+            assert alerts.claim(tx, "ops", 60) is not None
+            assert alerts.claim(tx, "ops", 60) is None
+        clock.forward(-3600)
+
+
 def test_what_a_target_missed_while_it_was_away_is_said_once_when_it_is_back(ledger: Ledger, clock: Clock) -> None:
     queue(ledger, "old")
     clock.forward(86_401)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,7 +35,9 @@ class Looks:
     states: dict[str, AlertState] = field(default_factory=dict)
     ids: "count[int]" = field(default_factory=count)
 
-    def look(self, *alerts: FiringAlert, after_s: float = 10, known: frozenset[str] = KNOWN) -> list[str]:
+    def look(
+        self, *alerts: FiringAlert, after_s: float = 10, known: frozenset[str] = KNOWN, clock_was_set: bool = False
+    ) -> list[str]:
         """Return what the one message of this look says."""
         self.now += timedelta(seconds=after_s)
         seen = Assessment({alert.key: alert for alert in alerts}, known_keys=known)
@@ -45,6 +48,7 @@ class Looks:
             self.policies,
             now=self.now,
             new_id=lambda: str(next(self.ids)),
+            clock_was_set=clock_was_set,
         )
         self.states |= {state.key: state for state in step.changed}
         over = {state.key for state in self.states.values() if state.ended_at}
@@ -124,6 +128,25 @@ def test_what_is_not_known_neither_begins_nor_ends_until_nobody_has_looked_for_l
     assert [looks.look(known=frozenset(), after_s=600) for _ in range(5)] == [[]] * 5
     assert looks.look(known=frozenset(), after_s=601) == ["unknown engine_lost"]
     assert looks.states == {}
+
+
+@pytest.mark.parametrize("jump_s", [3600, -3600])
+def test_one_outage_is_one_alert_though_the_clock_is_set_by_an_hour(jump_s: float) -> None:
+    looks = Looks()
+    assert looks.look(ENGINE) == ["new engine_lost"]
+    # At that look nobody knows yet how the engine is; at the next ones it is still gone.
+    assert looks.look(after_s=jump_s, known=frozenset(), clock_was_set=True) == []
+    assert [looks.look(ENGINE) for _ in range(5)] == [[]] * 5
+    # And what comes and goes is one alert, also where the clock is set in between.
+    assert [looks.look(), looks.look(after_s=jump_s, clock_was_set=True), looks.look(ENGINE)] == [[]] * 3
+    assert [looks.look() for _ in range(4)][-1] == ["over engine_lost"]
+
+
+def test_what_lasts_is_repeated_on_time_after_the_clock_was_set_back() -> None:
+    looks = Looks({**DEFAULT_POLICIES, ENGINE.rule: RulePolicy(repeat_after_s=60)})
+    looks.look(ENGINE)
+    looks.look(ENGINE, after_s=-86_400, clock_was_set=True)
+    assert looks.look(ENGINE, after_s=60) == ["repeated engine_lost"]
 
 
 def test_a_rule_that_is_switched_off_ends_its_alerts_without_a_word() -> None:

@@ -51,15 +51,24 @@ def world(tmp_path: Path) -> World:
     return World(Home(config=tmp_path, data=tmp_path, cache=tmp_path, state=tmp_path))
 
 
-def test_a_look_runs_what_is_due_by_the_monotonic_clock(world: World) -> None:
+def test_a_look_runs_what_is_due_by_the_monotonic_clock_and_all_after_the_other_was_set(world: World) -> None:
     looks = world.looks()
     looks.look()
-    world.seconds, world.set_by = 10, timedelta(hours=5)
+    world.seconds, world.set_by = 10, timedelta(seconds=3)
     looks.look()
-    assert sorted(world.runs) == ["engine", "github"]
-    world.seconds, world.set_by = 20, timedelta(hours=-5)
+    assert len(world.runs) == 2
+    world.seconds = 20
     looks.look()
-    assert sorted(world.runs) == ["engine", "engine", "github", "github"]
+    assert len(world.runs) == 4
+    for hours in (1, -1):
+        world.seconds, world.set_by = world.seconds + 5, timedelta(hours=hours)
+        conditions = looks.look()
+        now = NOW + timedelta(seconds=world.seconds) + world.set_by
+        assert not any(condition.is_stale(now) for condition in conditions)
+    assert len(world.runs) == 8
+    world.seconds += 5
+    looks.look()
+    assert len(world.runs) == 8
 
 
 def test_the_next_look_is_when_a_probe_is_due_and_at_most_a_second_is_lost_by_one_that_is_late(world: World) -> None:
