@@ -11,7 +11,7 @@ from datetime import datetime
 from squire_pipelines.domain.alert_rules import Assessment, assess_conditions, assess_work
 from squire_pipelines.domain.alert_steps import AlertState, AlertStep, Silence, next_step
 from squire_pipelines.domain.alert_texts import AlertMessage, message_of
-from squire_pipelines.domain.clock_jumps import ClockMark, next_mark
+from squire_pipelines.domain.clock_jumps import ClockLook, next_look
 from squire_pipelines.domain.conditions import Condition
 from squire_pipelines.domain.identity import new_id
 from squire_pipelines.errors import LedgerError
@@ -86,7 +86,7 @@ class AlertWatch:
         self._direct: deque[DirectMessage] = deque(maxlen=MAX_IN_MEMORY)
         self._direct_lock = threading.Lock()
         self._is_away = False
-        self._clocks: dict[str, ClockMark] = {}
+        self._clocks: dict[str, ClockLook] = {}
         self._clock_was_set = False
 
     def look(self, conditions: Sequence[Condition]) -> None:
@@ -109,9 +109,9 @@ class AlertWatch:
     def _note_clock(self, name: str, now: datetime) -> None:
         """Notice that a clock was set since the last look: this machine's, or the ledger's."""
         monotonic_s = self._monotonic()
-        mark = next_mark(self._clocks.get(name), wall_s=now.timestamp(), monotonic_s=monotonic_s, least_s=_SET_ANEW_S)
-        self._clocks[name] = mark
-        self._clock_was_set = self._clock_was_set or mark.jumped_at_s == monotonic_s
+        look = next_look(self._clocks.get(name), wall_s=now.timestamp(), monotonic_s=monotonic_s, least_s=_SET_ANEW_S)
+        self._clocks[name] = look
+        self._clock_was_set = self._clock_was_set or look.jumped_at_s == monotonic_s
 
     def add_direct(self, message: DirectMessage) -> None:
         """Have a message sent without the ledger; of more than 20 that wait the oldest is left out."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class ClockMark:
+class ClockLook:
     """What two clocks showed at the last look.
 
     Args:
@@ -22,17 +22,17 @@ class ClockMark:
         return self.jumped_at_s is None or self.seen_at_s - self.jumped_at_s >= seconds
 
 
-def next_mark(mark: ClockMark | None, *, wall_s: float, monotonic_s: float, least_s: float) -> ClockMark:
-    """Return the mark after a look.
+def next_look(before: ClockLook | None, *, wall_s: float, monotonic_s: float, least_s: float) -> ClockLook:
+    """Return what this look has shown.
 
     Args:
-        mark: Of the look before; None when there was none.
+        before: What the last one has shown; None when there was none.
         wall_s: What the clock that may be set shows.
         monotonic_s: What the other one shows. It begins anew with the machine, and stands still while that sleeps.
         least_s: A smaller step is none: looks take time, and clocks are kept right by small steps.
     """
     difference_s = wall_s - monotonic_s
-    if mark is None or monotonic_s < mark.seen_at_s:  # the machine has started again since
-        return ClockMark(difference_s, monotonic_s)
-    has_jumped = abs(difference_s - mark.difference_s) >= least_s
-    return ClockMark(difference_s, monotonic_s, monotonic_s if has_jumped else mark.jumped_at_s)
+    if before is None or monotonic_s < before.seen_at_s:  # the machine has started again since
+        return ClockLook(difference_s, monotonic_s)
+    has_jumped = abs(difference_s - before.difference_s) >= least_s
+    return ClockLook(difference_s, monotonic_s, monotonic_s if has_jumped else before.jumped_at_s)

@@ -5,6 +5,7 @@ Pure rules. The load is measured in `observability.processor_load`, past launche
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 FULL = 1.0
@@ -124,3 +125,8 @@ def longest_lease_s(lease_s: float) -> float:
     Twice what `handover_s` returns, since settings change and clocks are kept right.
     """
     return 2 * MAX_HANDOVER * lease_s
+
+
+def is_lease_over(lease_until: datetime, now: datetime, longest_s: float) -> bool:
+    """Return whether nobody prolongs a lease: it ran out, or it ends so late that the clock was set back since."""
+    return not now <= lease_until <= now + timedelta(seconds=longest_s)

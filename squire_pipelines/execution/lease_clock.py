@@ -1,6 +1,6 @@
 """Tells a lease that nobody prolongs from one that only looks so since the ledger's clock was set.
 
-The mark of the last look is a file of the home, so that a run that has just started knows what sensors saw before it.
+The last look is a file of the home, so that a run that has just started knows what sensors saw before it.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
-from squire_pipelines.domain.clock_jumps import ClockMark, next_mark
+from squire_pipelines.domain.clock_jumps import ClockLook, next_look
 from squire_pipelines.files import open_untrusted, write_atomically
 from squire_pipelines.home import make_folder
 
@@ -41,15 +41,15 @@ class LeaseClock:
         A machine that has slept is one whose clock was set: who prolongs leases has slept too.
         """
         before = self._read()
-        mark = next_mark(before, wall_s=now.timestamp(), monotonic_s=self._monotonic(), least_s=self._least_s)
-        if before is None or _is_news(before, mark):
+        look = next_look(before, wall_s=now.timestamp(), monotonic_s=self._monotonic(), least_s=self._least_s)
+        if before is None or _is_news(before, look):
             # Where the disk is full the file says nothing to others; what was seen now counts all the same.
             with contextlib.suppress(OSError):
                 make_folder(self._path.parent)
-                write_atomically(self._path, json.dumps(asdict(mark)).encode(), durable=False)
-        return mark.is_steady_for(seconds)
+                write_atomically(self._path, json.dumps(asdict(look)).encode(), durable=False)
+        return look.is_steady_for(seconds)
 
-    def _read(self) -> ClockMark | None:
+    def _read(self) -> ClockLook | None:
         try:
             with open_untrusted(self._path) as file:
                 stored = json.loads(file.read(_MAX_BYTES))
@@ -58,12 +58,12 @@ class LeaseClock:
             numbers += [] if jumped_at is None else [float(jumped_at)]
         except (OSError, ValueError, KeyError, TypeError):
             return None  # there is none, or another program wrote it
-        return ClockMark(*numbers) if all(math.isfinite(number) for number in numbers) else None
+        return ClockLook(*numbers) if all(math.isfinite(number) for number in numbers) else None
 
 
-def _is_news(before: ClockMark, mark: ClockMark) -> bool:
+def _is_news(before: ClockLook, look: ClockLook) -> bool:
     return (
-        mark.jumped_at_s != before.jumped_at_s
-        or abs(mark.difference_s - before.difference_s) >= _SMALL_STEP_S
-        or not 0 <= mark.seen_at_s - before.seen_at_s < _WRITE_EVERY_S
+        look.jumped_at_s != before.jumped_at_s
+        or abs(look.difference_s - before.difference_s) >= _SMALL_STEP_S
+        or not 0 <= look.seen_at_s - before.seen_at_s < _WRITE_EVERY_S
     )

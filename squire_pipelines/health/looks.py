@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from squire_pipelines.domain.clock_jumps import ClockMark, next_mark
+from squire_pipelines.domain.clock_jumps import ClockLook, next_look
 from squire_pipelines.domain.conditions import Condition, next_condition
 from squire_pipelines.health.probe import Probe, ProbeRunner, States
 from squire_pipelines.health.stored_conditions import (
@@ -80,7 +80,7 @@ class HealthLooks:
         self._monotonic = monotonic
         self._runner = ProbeRunner()
         self._due: dict[str, float] = {}
-        self._clock: ClockMark | None = None
+        self._clock: ClockLook | None = None
         self._is_failing = False
         self._conditions: tuple[Condition, ...] = ()
 
@@ -96,7 +96,7 @@ class HealthLooks:
         """
         probes = self._probes()
         started = self._monotonic()
-        clock = next_mark(self._clock, wall_s=self._now().timestamp(), monotonic_s=started, least_s=_SET_ANEW_S)
+        clock = next_look(self._clock, wall_s=self._now().timestamp(), monotonic_s=started, least_s=_SET_ANEW_S)
         if clock.jumped_at_s == started:
             self._due.clear()
         self._clock = clock

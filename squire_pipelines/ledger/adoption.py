@@ -7,11 +7,11 @@ from sqlalchemy import func, select, update
 
 from squire_pipelines.domain.endings import Ending
 from squire_pipelines.domain.identity import new_trace_id
-from squire_pipelines.domain.launching import longest_lease_s
+from squire_pipelines.domain.launching import is_lease_over, longest_lease_s
 from squire_pipelines.domain.states import ADOPTED
 from squire_pipelines.domain.tasks import AttemptStatus
 from squire_pipelines.errors import StateConflictError
-from squire_pipelines.ledger.attempts import Attempt, RetryRule, Settled, end, get, is_lease_over, lock
+from squire_pipelines.ledger.attempts import Attempt, RetryRule, Settled, end, get, lock
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import attempts, task_events
 from squire_pipelines.ledger.transitions import record_attempt_event

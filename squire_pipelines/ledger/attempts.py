@@ -277,30 +277,15 @@ def settle(
     return end(tx, get(tx, attempt_id), ending, retry=retry, actor=actor, again=again)
 
 
-def is_lease_over(lease_until: datetime, now: datetime, longest_lease_s: float | None) -> bool:
-    """Return whether nobody prolongs a lease: it ran out, or it ends so late that the clock was set back since."""
-    is_too_long = longest_lease_s is not None and lease_until > now + timedelta(seconds=longest_lease_s)
-    return lease_until < now or is_too_long
-
-
 def expired(tx: Transaction, *, longest_lease_s: float | None = None) -> tuple[Attempt, ...]:
     """Return attempts that nobody works on any more: not claimed in time, or their lease is over: `is_lease_over`."""
-    row = attempts.c
-    is_over = row.lease_until < tx.now
+    is_over = attempts.c.lease_until < tx.now
     if longest_lease_s is not None:
-        is_over = or_(is_over, row.lease_until > tx.now + timedelta(seconds=longest_lease_s))
-    rows = tx.execute(
-        select(attempts).where(
-            or_(
-                and_(attempts.c.status == AttemptStatus.QUEUED, attempts.c.claim_until < tx.now),
-                and_(
-                    attempts.c.status.in_([AttemptStatus.RUNNING, AttemptStatus.PUBLISHING]),
-                    is_over,
-                ),
-            )
-        )
-    )
-    return tuple(_attempt(one) for one in rows)
+        is_over = or_(is_over, attempts.c.lease_until > tx.now + timedelta(seconds=longest_lease_s))
+    unclaimed = and_(attempts.c.status == AttemptStatus.QUEUED, attempts.c.claim_until < tx.now)
+    under_way = attempts.c.status.in_([AttemptStatus.RUNNING, AttemptStatus.PUBLISHING])
+    rows = tx.execute(select(attempts).where(or_(unclaimed, and_(under_way, is_over))))
+    return tuple(_attempt(row) for row in rows)
 
 
 def reap(
