@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from squire_pipelines.domain.alert_rules import Assessment, assess_conditions, assess_work
+from squire_pipelines.domain.alert_rules import LONG_UNREAD, Assessment, assess_conditions, assess_work
 from squire_pipelines.domain.alert_steps import AlertState, AlertStep, Silence, next_step
 from squire_pipelines.domain.alert_texts import AlertMessage, message_of
 from squire_pipelines.domain.clock_jumps import ClockLook, next_look
@@ -29,6 +29,7 @@ FACTS_EVERY_S = 20.0
 
 BUSY_TIMEOUT_S = 3.0
 MAX_IN_MEMORY = 20
+_READINGS_IN_A_ROW = 3
 _SET_ANEW_S = 60.0
 """A smaller step of a clock changes nothing about alerts."""
 
@@ -184,7 +185,15 @@ class AlertWatch:
         targets = {name: settings.targets_for(name).targets for name in settings.repositories}
         began = self._monotonic()
         with ledger.read() as tx:
-            facts = alert_facts.read_work(tx, settings.budgets, own.of_all.budgets_for, own.queue_rules_of, targets)
+            unread_after = max(LONG_UNREAD, _READINGS_IN_A_ROW * settings.collection.interval(tx.now))
+            facts = alert_facts.read_work(
+                tx,
+                settings.budgets,
+                own.of_all.budgets_for,
+                own.queue_rules_of,
+                targets,
+                unread_after=unread_after,
+            )
         self._work = assess_work(facts, settings.alerts.policies, budget_share=settings.alerts.budget_share)
         took_s = self._monotonic() - began
         self._work_due = began + max(FACTS_EVERY_S, 50 * took_s)  # at most a fiftieth of the time

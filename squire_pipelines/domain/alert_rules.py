@@ -15,6 +15,9 @@ from squire_pipelines.domain.targets import MissedTarget
 CRASHES_WITHIN = timedelta(hours=1)
 """Crashed containers of so long are counted together, and deliveries of which nothing was read too."""
 
+LONG_UNREAD = timedelta(hours=1)
+"""For so long at least, and for three readings, those of a repository have to fail before that is an alert."""
+
 MAX_SUBJECT = 200
 
 
@@ -36,6 +39,7 @@ class AlertRule(StrEnum):
     RECEIVER_LOST = "receiver_lost"
     UI_LOST = "ui_lost"
     TASKS_STUCK = "tasks_stuck"
+    UPKEEP_LATE = "upkeep_late"
     WAREHOUSE_LATE = "warehouse_late"
     BACKUP_LATE = "backup_late"
     TASK_FAILURES = "task_failures"
@@ -43,6 +47,7 @@ class AlertRule(StrEnum):
     BUDGET = "budget"
     BREAKER_TRIPPED = "breaker_tripped"
     DELIVERIES_LOST = "deliveries_lost"
+    READINGS_FAIL = "readings_fail"
     TARGET_MISSED = "target_missed"
 
 
@@ -79,6 +84,7 @@ DEFAULT_POLICIES: Mapping[AlertRule, RulePolicy] = MappingProxyType(
         AlertRule.GITHUB_TOKEN: _DAILY,
         AlertRule.GITHUB_QUOTA: RulePolicy(repeat_after_s=_DAILY_S),
         AlertRule.UI_LOST: RulePolicy(repeat_after_s=_DAILY_S),
+        AlertRule.UPKEEP_LATE: RulePolicy(repeat_after_s=_DAILY_S),
         AlertRule.WAREHOUSE_LATE: RulePolicy(repeat_after_s=_DAILY_S),
         AlertRule.BACKUP_LATE: RulePolicy(repeat_after_s=_DAILY_S),
         AlertRule.TASK_FAILURES: RulePolicy(threshold=3, after_s=0.0, repeat_after_s=_DAILY_S),
@@ -86,6 +92,7 @@ DEFAULT_POLICIES: Mapping[AlertRule, RulePolicy] = MappingProxyType(
         AlertRule.BUDGET: _DAILY,
         AlertRule.BREAKER_TRIPPED: RulePolicy(threshold=1, after_s=0.0, repeat_after_s=_DAILY_S),
         AlertRule.DELIVERIES_LOST: RulePolicy(threshold=1, after_s=0.0),
+        AlertRule.READINGS_FAIL: _DAILY,
         AlertRule.TARGET_MISSED: RulePolicy(after_s=0.0, repeat_after_s=_DAILY_S),
     }
 )
@@ -100,6 +107,7 @@ RULE_OF_CONDITION: Mapping[str, AlertRule] = MappingProxyType(
         "daemon": AlertRule.DAEMON_STALLED,
         "code_server": AlertRule.DAEMON_STALLED,
         "sensors": AlertRule.SENSORS_STALLED,
+        "schedules": AlertRule.SENSORS_STALLED,
         "engine": AlertRule.ENGINE_LOST,
         "github": AlertRule.GITHUB_LOST,
         "github_token": AlertRule.GITHUB_TOKEN,
@@ -109,6 +117,7 @@ RULE_OF_CONDITION: Mapping[str, AlertRule] = MappingProxyType(
         "receiver": AlertRule.RECEIVER_LOST,
         "ui": AlertRule.UI_LOST,
         "tasks": AlertRule.TASKS_STUCK,
+        "upkeep": AlertRule.UPKEEP_LATE,
         "warehouse": AlertRule.WAREHOUSE_LATE,
         "backup": AlertRule.BACKUP_LATE,
     }
@@ -237,6 +246,16 @@ class TrippedFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class UnreadRepository:
+    """A repository whose readings fail: since when, as far as is known, how many, and why the newest one did."""
+
+    repository: str
+    since: datetime
+    readings: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class WorkFacts:
     """What the ledger says of work.
 
@@ -247,6 +266,7 @@ class WorkFacts:
         budgets: Each budget that has a limit.
         breakers: Breakers that hold tasks.
         lost_deliveries: Deliveries of `CRASHES_WITHIN` after which nothing was read.
+        unread: Repositories that could not be read for long.
         missed: Targets that are missed.
     """
 
@@ -256,6 +276,7 @@ class WorkFacts:
     budgets: tuple[BudgetFacts, ...] = ()
     breakers: tuple[TrippedFacts, ...] = ()
     lost_deliveries: int = 0
+    unread: tuple[UnreadRepository, ...] = ()
     missed: tuple[MissedTarget, ...] = ()
 
 
@@ -273,6 +294,7 @@ def assess_work(facts: WorkFacts, policies: Mapping[AlertRule, RulePolicy], *, b
         *_budgets(facts.budgets, budget_share),
         *_breakers(facts.breakers, _threshold(policies, AlertRule.BREAKER_TRIPPED)),
         *_lost_deliveries(facts, _threshold(policies, AlertRule.DELIVERIES_LOST)),
+        *_unread(facts.unread),
         *_missed_targets(facts.missed),
     ]
     return Assessment({alert.key: alert for alert in alerts}, known_rules=OF_FACTS)
@@ -324,6 +346,14 @@ def _lost_deliveries(facts: WorkFacts, threshold: int) -> Iterable[FiringAlert]:
         reason = f"after {facts.lost_deliveries} deliveries of the last hour nothing was read, for all tries"
         hint = "see `squire webhooks list`; the schedule reads the repositories all the same"
         yield FiringAlert(AlertRule.DELIVERIES_LOST, "all", Severity.WARNING, reason, hint)
+
+
+def _unread(repositories: Collection[UnreadRepository]) -> Iterable[FiringAlert]:
+    for one in repositories:
+        since = f"{one.since:%Y-%m-%d %H:%M} UTC"
+        reason = f"no reading of {one.repository} succeeded since {since} ({one.readings} tries): {one.reason}"
+        hint = "`squire doctor` says what the token may read; take what is gone out of `repositories`"
+        yield FiringAlert(AlertRule.READINGS_FAIL, one.repository, Severity.WARNING, reason[:MAX_TEXT], hint)
 
 
 def _missed_targets(targets: Collection[MissedTarget]) -> Iterable[FiringAlert]:

@@ -28,6 +28,7 @@ SLOW_LOCK_S = 2.0
 
 LATE_WAREHOUSE_S = 3600.0
 LATE_BACKUP_S = 3600.0
+LATE_CLEAN_S = 3600.0
 _GIB, _MIB = 2**30, 2**20
 
 
@@ -179,6 +180,33 @@ def warehouse_state(facts: WarehouseFacts) -> ConditionState:
         reason = f"the warehouse lacks what happened {facts.unpublished_s / 60:.0f} minutes ago"
         return ConditionState.degraded(reason, "`squire history publish` says why, and publishes it")
     return ConditionState.ok("has what happened, or gets it soon")
+
+
+@dataclass(frozen=True, slots=True)
+class UpkeepFacts:
+    """What was seen of the work that keeps a home small.
+
+    Args:
+        clean_age_s: Since when the job `clean` has not succeeded, as far as is known; None where nobody can say it.
+        interval_s: From one time of its schedule to the next.
+        beyond: What is more than there may be, each with who removes it.
+    """
+
+    clean_age_s: float | None
+    interval_s: float
+    beyond: tuple[tuple[str, str], ...] = ()
+
+
+def upkeep_state(facts: UpkeepFacts) -> ConditionState:
+    """Return whether what grows is kept small: one run of `clean` may be missed, and a second one not."""
+    if facts.clean_age_s is not None and facts.clean_age_s > 2 * facts.interval_s + LATE_CLEAN_S:
+        reason = f"the job `clean` has not succeeded for {facts.clean_age_s / 86_400:.1f} days"
+        return ConditionState.degraded(reason, "its last runs in Dagster's UI say why; it can be started there at once")
+    if facts.beyond:
+        size, remedy = facts.beyond[0]
+        others = f" (and {len(facts.beyond) - 1} more, see `squire doctor`)" if len(facts.beyond) > 1 else ""
+        return ConditionState.degraded(f"more than there should be: {size}{others}", remedy)
+    return ConditionState.ok("what grows is within its bounds")
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ ORDER = (
     "daemon",
     "code_server",
     "sensors",
+    "schedules",
     "engine",
     "github",
     "github_token",
@@ -27,6 +28,7 @@ ORDER = (
     "receiver",
     "ui",
     "tasks",
+    "upkeep",
     "warehouse",
     "backup",
 )

@@ -17,9 +17,14 @@ LATE_TICK_S = 60.0
 NO_TICK_S = 180.0
 """A sensor is evaluated every five or ten seconds, and a tick may take up to 45."""
 
+LATE_SCHEDULE_S = 120.0
+_FAILED_RUNS = 2
 _FORGOTTEN_S = 86_400.0
 LATE_HEARTBEAT_S = 120.0
 """Dagster's daemon writes one every 30 seconds."""
+
+LATE_PART_S = 300.0
+"""One of its parts writes none while it is busy, such as with ending many runs."""
 
 _DEATHS_IN_A_ROW = 3
 _SURE_DEATHS = 2
@@ -194,12 +199,14 @@ class DaemonFacts:
         heartbeat_age_s: Of the newest heartbeat of any of its parts; None where there is none or nobody looked.
         tick_age_s: Of the newest tick of any sensor; likewise.
         errors: What its parts reported with their heartbeats.
+        late_parts: Its parts without a heartbeat of late, by Dagster's names, such as `SCHEDULER`.
     """
 
     process: ProcessFacts
     heartbeat_age_s: float | None = None
     tick_age_s: float | None = None
     errors: tuple[str, ...] = ()
+    late_parts: tuple[str, ...] = ()
 
 
 def daemon_state(facts: DaemonFacts) -> ConditionState:
@@ -235,6 +242,9 @@ def _ticks_state(facts: DaemonFacts) -> ConditionState | None:
             # A machine that has slept has had no ticks either.
             return ConditionState.down(reason, f"start `squire dev` again; {_DAEMON_LOG}", is_doubtful=True)
         return ConditionState.degraded(reason, f"it may be the machine's load; {_DAEMON_LOG}")
+    if facts.late_parts:
+        reason = f"parts of the daemon gave no sign of life for {LATE_PART_S:.0f} s: {', '.join(facts.late_parts)}"
+        return ConditionState.degraded(reason, f"start `squire dev` again if it lasts; {_DAEMON_LOG}")
     if facts.errors:
         return ConditionState.degraded(f"the daemon reports: {facts.errors[0]}", _DAEMON_LOG)
     return None
@@ -271,6 +281,44 @@ def sensors_state(sensors: Collection[SensorFacts]) -> ConditionState:
         reason = f"not evaluated for {NO_TICK_S:.0f} s: {', '.join(late[:5])}"
         return ConditionState.degraded(reason, "see Dagster's UI, Automation: it may have been stopped there")
     return ConditionState.ok(f"{len(sensors)} are evaluated")
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleFacts:
+    """What was seen of one schedule.
+
+    Args:
+        name: Of it.
+        overdue_s: How long ago it was due for the second time since its last tick; 0 where it was not.
+        failures: How many of its newest ticks failed in a row.
+        error: What the last one said.
+        failed_runs: How many of the newest runs that it started failed in a row.
+    """
+
+    name: str
+    overdue_s: float = 0.0
+    failures: int = 0
+    error: str = ""
+    failed_runs: int = 0
+
+
+def schedules_state(schedules: Collection[ScheduleFacts]) -> ConditionState:
+    """Return how the schedules are: whether they tick when they are due, and what becomes of their runs."""
+    for schedule in schedules:
+        if schedule.failures > 1:
+            reason = f"the schedule {schedule.name} fails: {schedule.error or 'no reason'}"
+            return ConditionState.degraded(reason, "its ticks are in Dagster's UI, Automation")
+    late = sorted(schedule.name for schedule in schedules if schedule.overdue_s > LATE_SCHEDULE_S)
+    if late:
+        reason = f"due twice, and not evaluated: {', '.join(late[:5])}"
+        return ConditionState.degraded(reason, f"see Dagster's UI, Automation; {_DAEMON_LOG}")
+    failing = sorted(schedule.name for schedule in schedules if schedule.failed_runs > 1)
+    if failing:
+        reason = f"the last {_FAILED_RUNS} runs failed that these schedules started: {', '.join(failing[:5])}"
+        return ConditionState.degraded(
+            reason, "see those runs in Dagster's UI, Runs; `squire logs --since 1d --level error`"
+        )
+    return ConditionState.ok(f"{len(schedules)} are evaluated")
 
 
 def server_state(name: str, process: ProcessFacts, problem: str, *, is_vital: bool) -> ConditionState:

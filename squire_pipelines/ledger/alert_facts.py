@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
 
 from squire_pipelines.domain.alert_rules import (
     CRASHES_WITHIN,
+    LONG_UNREAD,
     BudgetFacts,
     FailureRun,
     TrippedFacts,
@@ -24,6 +25,7 @@ from squire_pipelines.ledger.deliveries import NOT_COLLECTED
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import attempts, deliveries, tasks
 from squire_pipelines.ledger.target_events import read_target_events
+from squire_pipelines.ledger.unread_repositories import unread_repositories
 
 _NEWEST_TASKS = 500
 
@@ -34,6 +36,8 @@ def read_work(
     limits_of: LimitsOf,
     rules_of: Callable[[str], QueueRules],
     targets: Mapping[str, Targets],
+    *,
+    unread_after: timedelta = LONG_UNREAD,
 ) -> WorkFacts:
     """Return what the ledger says of work now.
 
@@ -43,6 +47,7 @@ def read_work(
         limits_of: Gives those of one repository.
         rules_of: Gives what its ready tasks wait for.
         targets: Of each repository of the settings.
+        unread_after: For how long the readings of a repository fail before that is said.
     """
     crashed, repositories = _crashed_tasks(tx), tuple(targets)
     events = read_target_events(tx, lambda repository: targets.get(repository, Targets()))
@@ -53,6 +58,7 @@ def read_work(
         budgets=_budgets(tx, limits, limits_of, repositories),
         breakers=_breakers(tx, rules_of),
         lost_deliveries=_lost_deliveries(tx),
+        unread=unread_repositories(tx, repositories, unread_after),
         missed=missed_targets(events, targets, now=tx.now),
     )
 

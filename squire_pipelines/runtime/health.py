@@ -13,6 +13,7 @@ from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.observability.secret_uses import record_secret_uses
 from squire_pipelines.runtime.daemon_probe import daemon_probe
+from squire_pipelines.runtime.upkeep_probe import upkeep_probe
 from squire_pipelines.settings.model import Settings
 
 LOOK_EVERY_S = 10.0
@@ -27,7 +28,7 @@ _log = get_logger(Component.PIPELINE)
 def all_probes(settings: Callable[[], Settings]) -> Callable[[], Sequence[Probe]]:
     """Return what gives all probes, by the settings as they are at each look."""
     library = LibraryProbes()
-    return lambda: (*library.of(settings()), daemon_probe(settings()))
+    return lambda: (*library.of(settings()), daemon_probe(settings()), upkeep_probe(settings()))
 
 
 class HealthWatch:

@@ -74,6 +74,11 @@ class CollectionSettings(SettingsSection):
         """Return the next time at which the clock has all read; None when the quiet hours leave none."""
         return next((moment for moment in islice(self._times(now), _MAX_TIMES) if not self.is_quiet(moment)), None)
 
+    def interval(self, now: datetime) -> timedelta:
+        """Return the time between the next two readings by the clock, without regard to quiet hours."""
+        first, second = islice(self._times(now), 2)
+        return second - first
+
     def _times(self, now: datetime) -> Iterator[datetime]:
         """Yield the times of the schedule after `now`, without an end."""
         if self.interval_s is not None:

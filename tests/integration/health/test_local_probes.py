@@ -186,17 +186,18 @@ def test_a_daemon_is_known_by_its_process_where_dagster_has_nothing_of_it(
     configure: Configure, sleeper: "subprocess.Popen[bytes]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
-    home = configure("").home
-    assert look_at_daemon(home)["daemon"].level is DEGRADED  # none was started
+    settings = configure("")
+    home = settings.home
+    assert look_at_daemon(settings)["daemon"].level is DEGRADED  # none was started
     record(home.run, "daemon", sleeper.pid)
-    assert look_at_daemon(home)["daemon"].level is OK
+    assert look_at_daemon(settings)["daemon"].level is OK
     sleeper.send_signal(signal.SIGSTOP)
     assert wait_for_suspension(home.run / "daemon.pid")
-    suspended = look_at_daemon(home)["daemon"]
+    suspended = look_at_daemon(settings)["daemon"]
     assert (suspended.level, f"kill -CONT {sleeper.pid}" in suspended.hint) == (DOWN, True)
     sleeper.kill()
     sleeper.wait(10)
-    assert look_at_daemon(home)["daemon"].level is DOWN
+    assert look_at_daemon(settings)["daemon"].level is DOWN
 
 
 def wait_for_suspension(path: Path) -> bool:

@@ -1,5 +1,7 @@
 """What alerts follow from beside conditions, as the ledger has it."""
 
+from datetime import timedelta
+
 from sqlalchemy import update
 
 from squire_pipelines.domain.alert_rules import FailureRun, WorkFacts
@@ -7,13 +9,14 @@ from squire_pipelines.domain.breakers import Breaker
 from squire_pipelines.domain.budgets import BudgetLimits, Limit, Purpose
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.queue_rules import QueueRules
+from squire_pipelines.domain.signals import CollectionStatus, Source
 from squire_pipelines.domain.targets import TargetName, Targets
-from squire_pipelines.ledger import budgets, deliveries
+from squire_pipelines.ledger import budgets, collections, deliveries
 from squire_pipelines.ledger.alert_facts import read_work
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import attempts
 from squire_pipelines.ledger.target_events import read_target_events
-from tests.support.ledgers import REPOSITORY, TRACE, Clock, add_task, settle, start_attempt
+from tests.support.ledgers import REPOSITORY, TRACE, Clock, add_task, reading, settle, start_attempt
 
 LIMITS = BudgetLimits(day=Limit(usd=10))
 
@@ -88,6 +91,29 @@ def test_deliveries_after_which_nothing_was_read_count_for_an_hour(ledger: Ledge
     assert read(ledger).lost_deliveries == 1
     clock.forward(3601)
     assert read(ledger).lost_deliveries == 0
+
+
+def test_a_repository_that_nobody_could_read_for_an_hour_is_named_with_the_reason(ledger: Ledger, clock: Clock) -> None:
+    def read_source(status: CollectionStatus, source: Source = Source.OPEN_ISSUES) -> None:
+        failed = not status.source_answered
+        values = {"started_at": clock.now, "ended_at": clock.now, "error": "Not Found" if failed else None}
+        with ledger.write() as tx:
+            one = reading(status=status, source=source).model_copy(update=values)
+            collections.record(tx, one, trace_id=TRACE, run_id=None)
+
+    read_source(CollectionStatus.FRESH)
+    for minutes in (10, 20, 30):
+        clock.forward(60 * minutes)
+        for source in (Source.OPEN_ISSUES, Source.OPEN_PRS):
+            read_source(CollectionStatus.FAILED, source)
+        assert read(ledger).unread == ()
+    clock.forward(60 * 10)
+    read_source(CollectionStatus.FAILED)
+    (unread,) = read(ledger).unread
+    assert (unread.repository, unread.reason) == (REPOSITORY, "Not Found")
+    assert clock.now - unread.since == timedelta(minutes=60)
+    read_source(CollectionStatus.FRESH, Source.OPEN_PRS)
+    assert read(ledger).unread == ()
 
 
 def test_tasks_containers_and_waits_for_an_agent_count_for_targets(ledger: Ledger, clock: Clock) -> None:

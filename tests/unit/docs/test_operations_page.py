@@ -60,6 +60,8 @@ def test_bounds_in_words_are_those_of_the_rules() -> None:
     assert service_rules.PLANNER_FAILURES == 3
     assert "for half an hour" in row("tasks")
     assert timedelta(minutes=30) == STARTED_WITHIN
+    assert "for 5 minutes" in row("daemon")
+    assert service_rules.LATE_PART_S == 5 * MINUTE_S
     assert "an hour ago" in row("warehouse")
     assert "and an hour" in row("backup")
     assert condition_rules.LATE_WAREHOUSE_S == condition_rules.LATE_BACKUP_S == HOUR_S
@@ -68,13 +70,13 @@ def test_bounds_in_words_are_those_of_the_rules() -> None:
 def test_the_page_has_the_intervals_of_the_probes() -> None:
     settings = Settings.model_validate({"backup": {"schedule": "17 3 * * *"}})
     every_s = {probe.name: f"{probe.every_s:.0f}" for probe in all_probes(lambda: settings)()}
-    special = {name: every_s.pop(name) for name in ("daemon", "engine", "github", "backup", "models")}
+    special = {name: every_s.pop(name) for name in ("daemon", "engine", "github", "backup", "models", "upkeep")}
     assert set(every_s.values()) == {"15"}
     assert special["daemon"] == special["engine"]
     assert (
         f"at this machine and the ledger every 15 seconds, at the daemon and the engine every {special['engine']}, "
         f"at GitHub every {special['github']}, at backups every {special['backup']}, "
-        f"at models every {special['models']}."
+        f"at models every {special['models']}, at what grows every {special['upkeep']}."
     ) in CONDITIONS
 
 

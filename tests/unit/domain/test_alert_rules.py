@@ -13,6 +13,7 @@ from squire_pipelines.domain.alert_rules import (
     FailureRun,
     Severity,
     TrippedFacts,
+    UnreadRepository,
     WorkFacts,
     assess_conditions,
     assess_work,
@@ -37,6 +38,7 @@ def test_each_condition_has_a_rule_and_each_rule_follows_from_a_condition_or_fro
         "budget",
         "breaker_tripped",
         "deliveries_lost",
+        "readings_fail",
         "target_missed",
     }
     assert set(DEFAULT_POLICIES) == set(AlertRule)
@@ -76,6 +78,7 @@ WORK = WorkFacts(
     ),
     breakers=(TrippedFacts("task", 2, "t4", "a breaker: 10 attempts"),),
     lost_deliveries=1,
+    unread=(UnreadRepository("acme/gone", NOW - timedelta(hours=2), 12, "Not Found"),),
     missed=(MissedTarget("acme/shop", TargetName.TASK_FAILURE, WINDOWS[1], 4, 8, 0.05),),
 )
 
@@ -89,9 +92,12 @@ def test_work_gives_an_alert_for_each_subject_that_is_at_its_threshold() -> None
         "budget:acme/shop": "critical",
         "breaker_tripped:task": "warning",
         "deliveries_lost:all": "warning",
+        "readings_fail:acme/gone": "warning",
         "target_missed:task_failure of acme/shop": "warning",
     }
     assert "85% of the budget of the day are used or reserved, until 2026-03-02" in seen.firing["budget:day"].reason
+    unread = seen.firing["readings_fail:acme/gone"].reason
+    assert unread == "no reading of acme/gone succeeded since 2026-03-01 10:00 UTC (12 tries): Not Found"
     assert "4 of 8 in 6 h missed task_failure of acme/shop: 10.0 times" in str(seen.firing)
     assert all(alert.hint for alert in seen.firing.values())
     assert seen.is_known("budget", "budget:month")

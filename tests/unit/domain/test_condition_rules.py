@@ -12,12 +12,14 @@ from squire_pipelines.domain.condition_rules import (
     DiskFacts,
     LedgerFacts,
     StuckFacts,
+    UpkeepFacts,
     WarehouseFacts,
     clock_state,
     disk_state,
     ledger_state,
     schema_state,
     stuck_tasks_state,
+    upkeep_state,
     warehouse_state,
 )
 from squire_pipelines.domain.conditions import HealthLevel
@@ -120,3 +122,19 @@ def test_stuck_tasks_are_told_with_one_of_them(facts: StuckFacts) -> None:
     is_any = bool(facts.unclaimed or facts.unsettled or facts.late_starts)
     assert state.level is (DEGRADED if is_any else OK)
     assert ("T1" in state.hint) == is_any
+
+
+@pytest.mark.parametrize(
+    ("facts", "level", "says"),
+    [
+        (UpkeepFacts(None, 86_400), OK, "within its bounds"),
+        (UpkeepFacts(2 * 86_400, 86_400), OK, "within its bounds"),
+        (UpkeepFacts(2.1 * 86_400, 86_400), DEGRADED, "has not succeeded for 2.1 days"),
+        (UpkeepFacts(60, 86_400, (("9 of 5 things", "do it"),)), DEGRADED, "more than there should be: 9 of 5 things"),
+        (UpkeepFacts(60, 86_400, (("a", "do it"), ("b", "do that"))), DEGRADED, "(and 1 more"),
+    ],
+)
+def test_upkeep(facts: UpkeepFacts, level: HealthLevel, says: str) -> None:
+    state = upkeep_state(facts)
+    assert (state.level, state.hint == "") == (level, level is OK)
+    assert says in state.reason
