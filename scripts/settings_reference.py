@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from squire_pipelines.sections.agents import ChooseSettings, NamedAgentSettings
 from squire_pipelines.sections.alerts import AlertRuleSettings
 from squire_pipelines.sections.gateway import PriceSettings, RegistrySettings
+from squire_pipelines.sections.hooks import HookSettings
 from squire_pipelines.sections.repositories import RepositoryOverrides
 from squire_pipelines.sections.signals import SourceSettings
 from squire_pipelines.settings.json_schema import default_text, is_size, settings_schema
@@ -44,6 +45,7 @@ _TABLES: tuple[tuple[str, type[BaseModel]], ...] = (
     ("[gateway.registries.NAME]", RegistrySettings),
     ("[alerts.rules.RULE]", AlertRuleSettings),
     ("[sources.NAME]", SourceSettings),
+    ("[hooks.NAME]", HookSettings),
     ('[repository."owner/name"]', RepositoryOverrides),
 )
 _MAX_DEFAULT = 160

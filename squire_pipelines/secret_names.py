@@ -56,6 +56,22 @@ def check_secret_name(name: str) -> str:
     return str(name) if name in set(SecretName) else check_provider_secret(name)
 
 
+def check_hook_secret(name: str) -> str:
+    """Return the name of a sender's secret as it is. Raises ValueError for one that cannot be, or is another's."""
+    if name in set(SecretName) or not _PROVIDER_SECRET.fullmatch(name) or "--" in name:
+        # The text is not repeated: whoever takes the name for the secret itself has written a secret here.
+        raise ValueError(
+            "this is the name of a secret, not the secret itself, and of a sender's own: it has small letters, digits "
+            "and single hyphens and ends with -key or -token, like hook-sentry-key"
+        )
+    return name
+
+
+def hook_secret(name: str) -> str:
+    """Return the name of the secret that one of [hooks] has where the settings name none."""
+    return f"hook-{name.replace('_', '-')}-key"
+
+
 def alert_target_secret(name: str) -> str:
     """Return the name of the secret that has the URL of one of alerts.apprise."""
     return f"alert-{name}-token"

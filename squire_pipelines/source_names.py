@@ -1,12 +1,21 @@
-"""Lists the sources of signals that there are beside GitHub's, without loading any: settings name them."""
+"""Lists the sources of signals that there are beside GitHub's, and readers of other senders, without loading any.
+
+Settings name them.
+"""
 
 from importlib.metadata import EntryPoint
 
-from squire_pipelines.domain.signals import MANUAL_SOURCE, Source
+from squire_pipelines.domain.signals import HOOKS_SOURCE, MANUAL_SOURCE, Source
 from squire_pipelines.installed_packages import find_entry_points
 
 GROUP = "squire.signals"
-_OURS = frozenset({*(source.value for source in Source), MANUAL_SOURCE, "summary"})
+HOOK_GROUP = "squire.hooks"
+_OURS = frozenset({*(source.value for source in Source), MANUAL_SOURCE, HOOKS_SOURCE, "summary"})
+SHIPPED_HOOKS = {
+    name: EntryPoint(name, f"squire_pipelines.sources.{target}", HOOK_GROUP)
+    for name, target in {"generic": "generic_hook:GenericHook", "sentry": "sentry_hook:SentryHook"}.items()
+}
+"""The readers that come with Squire."""
 
 
 def installed() -> dict[str, EntryPoint]:
@@ -15,7 +24,7 @@ def installed() -> dict[str, EntryPoint]:
 
 
 def further_sources() -> tuple[str, ...]:
-    """Return the names of all sources but GitHub's: task files first."""
+    """Return the names of all sources that are asked beside GitHub: task files first."""
     return (MANUAL_SOURCE, *sorted(installed()))
 
 
@@ -25,6 +34,12 @@ def known_source(name: str) -> str:
         names = ", ".join(sorted(installed())) or "none is installed"
         raise ValueError(f"no installed package has a source {name!r}; there are: {names}")
     return name
+
+
+def hook_readers() -> dict[str, EntryPoint]:
+    """Return the readers of other senders by name, those that come with Squire first; none can take their place."""
+    others = {point.name: point for point in find_entry_points(HOOK_GROUP) if point.name not in SHIPPED_HOOKS}
+    return {**SHIPPED_HOOKS, **dict(sorted(others.items()))}
 
 
 def package_of(name: str) -> str:

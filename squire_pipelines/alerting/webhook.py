@@ -1,9 +1,5 @@
 """The webhook of our own: a JSON object by POST, signed as https://www.standardwebhooks.com says."""
 
-import base64
-import binascii
-import hashlib
-import hmac
 import json
 from datetime import datetime
 from typing import Any
@@ -11,32 +7,29 @@ from typing import Any
 import httpx
 
 from squire_pipelines.domain.alert_texts import AlertMessage
+from squire_pipelines.domain.standard_webhooks import (
+    ID_HEADER,
+    SIGNATURE_HEADER,
+    TIMESTAMP_HEADER,
+    decode_key,
+    sign_message,
+)
 from squire_pipelines.errors import ConfigError, NotReachableError
 from squire_pipelines.secret_names import ALERT_WEBHOOK_KEY
 from squire_pipelines.secrets.secret import Secret
 
 TIMEOUT_S = 10.0
-_PREFIX = "whsec_"
 
 
 def signing_key(secret: Secret) -> bytes:
-    """Return the key in a secret: what follows `whsec_` in base64, else the text itself. Raises ConfigError."""
-    value = secret.reveal()
-    if not value.startswith(_PREFIX):
-        return value.encode()
+    """Return the key in a secret. Raises ConfigError for one that can be none."""
     try:
-        return base64.b64decode(value.removeprefix(_PREFIX), validate=True)
-    except binascii.Error:
+        return decode_key(secret.reveal())
+    except ValueError as error:
         raise ConfigError(
-            f"the secret {ALERT_WEBHOOK_KEY} begins with {_PREFIX} and goes on with no base64",
+            f"the secret {ALERT_WEBHOOK_KEY} cannot be a key: {error}",
             hint=f"`squire secrets set {ALERT_WEBHOOK_KEY}` with the whole key, as its receiver has it",
         ) from None
-
-
-def signature(key: bytes, message_id: str, timestamp: int, body: bytes) -> str:
-    """Return the header `webhook-signature` of a message."""
-    content = f"{message_id}.{timestamp}.".encode() + body
-    return f"v1,{base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode()}"
 
 
 def payload(message_id: str, message: AlertMessage) -> dict[str, Any]:
@@ -73,11 +66,11 @@ class WebhookTarget:
         headers = {
             "content-type": "application/json",
             "user-agent": "squire",
-            "webhook-id": message_id,
-            "webhook-timestamp": str(timestamp),
+            ID_HEADER: message_id,
+            TIMESTAMP_HEADER: str(timestamp),
         }
         if self._key is not None:
-            headers["webhook-signature"] = signature(self._key, message_id, timestamp, body)
+            headers[SIGNATURE_HEADER] = sign_message(self._key, message_id, timestamp, body)
         try:
             with httpx.stream(
                 "POST", self._url, content=body, headers=headers, timeout=TIMEOUT_S, follow_redirects=False

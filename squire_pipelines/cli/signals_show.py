@@ -139,7 +139,9 @@ def _where(signal: Signal) -> str | None:
 
 
 def _judgement(signal: Signal) -> str | None:
-    """Return what a review bot says of its finding itself."""
+    """Return what a review bot says of its finding itself, or another sender of its fact."""
+    if isinstance(signal.details, PluginFact) and signal.details.severity:
+        return f"severity {signal.details.severity}"
     if not isinstance(signal.details, ReviewFinding):
         return None
     remark = signal.details

@@ -29,6 +29,9 @@ class SignalKind(StrEnum):
 MANUAL_SOURCE = "manual"
 """The source that reads task files beside the settings."""
 
+HOOKS_SOURCE = "hooks"
+"""The source of what other senders than GitHub deliver; its signals have the sender's name in their keys."""
+
 
 class Source(StrEnum):
     """What is read of a repository; each source is an asset `signals/<source>`."""
@@ -51,7 +54,7 @@ class Source(StrEnum):
 
 
 class FurtherSource(str):
-    """A source beside those of GitHub, by its name: task files beside the settings, or an installed package's."""
+    """A source beside those of GitHub, by its name: task files beside the settings, a package's, or other senders."""
 
     __slots__ = ()
 
@@ -230,13 +233,17 @@ class ManualTask(FrozenModel):
 
 
 class PluginFact(FrozenModel):
-    """A fact that the source of an installed package has seen; the settings say whether work may start from it."""
+    """A fact that a package's source has seen, or that another sender delivered; `source` is that one's name.
+
+    The settings say whether work may start from it. `severity` is in the sender's word, empty where it says none.
+    """
 
     kind: Literal[SignalKind.PLUGIN_FACT] = SignalKind.PLUGIN_FACT
     source: str
     author: str = ""
     body: str = ""
     branch: str | None = None
+    severity: str = ""
 
 
 Details = Annotated[

@@ -226,7 +226,8 @@ def _manual(candidate: Candidate, manual: ManualTask) -> TaskSpec:
 
 def _answer_fact(candidate: Candidate, fact: PluginFact) -> TaskSpec:
     signal = candidate.signal
-    origin = f"seen by: {fact.source}\nauthor: {fact.author or '-'}\nurl: {signal.url or '-'}"
+    severity = f"\nseverity: {fact.severity}" if fact.severity else ""
+    origin = f"seen by: {fact.source}\nauthor: {fact.author or '-'}\nurl: {signal.url or '-'}{severity}"
     text = f"title: {signal.title}\n{origin}\n\n{fact.body}"
     return TaskSpec(
         key=f"{fact.source}-{slugify(signal.title)}-{_digest(signal.key)}",

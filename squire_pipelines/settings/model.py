@@ -132,8 +132,13 @@ class Settings(OverridableSections):
 
     @property
     def named_secrets(self) -> tuple[str, ...]:
-        """The names of all secrets that the settings name: the providers' keys, and what alerts are sent with."""
-        return (*self.provider_secrets, *self.alerts.secret_names)
+        """The names of all secrets that the settings name: of providers, of alerts' targets, and of other senders."""
+        return (*self.provider_secrets, *self.alerts.secret_names, *self.hook_secrets)
+
+    @property
+    def hook_secrets(self) -> tuple[str, ...]:
+        """The names of the secrets of senders beside GitHub, whether or not they are switched on."""
+        return tuple(dict.fromkeys(secret for name, hook in self.hooks.items() for secret in hook.secret_names(name)))
 
     def agent_for(self, repository: str, choice: AgentChoice | None = None) -> AgentSettings:
         """Return an agent's settings for one repository: those of the chosen one, else of the one in `[agent]`.

@@ -12,6 +12,7 @@ from squire_pipelines.sections.agents import AgentSettings, NamedAgents
 from squire_pipelines.sections.alerts import AlertSettings
 from squire_pipelines.sections.following import FollowSettings
 from squire_pipelines.sections.gateway import GatewaySettings
+from squire_pipelines.sections.hooks import Hooks
 from squire_pipelines.sections.observability import ObservabilitySettings, TracingSettings
 from squire_pipelines.sections.operation import (
     BackupSettings,
@@ -36,6 +37,7 @@ from squire_pipelines.sections.types import LedgerUrl, RepositoryName, SourceNam
 from squire_pipelines.sections.webhooks import WebhookSettings
 from squire_pipelines.settings.errors import config_error, table_name
 from squire_pipelines.settings.goal_paths import check_groups
+from squire_pipelines.settings.hook_rules import check_hooks
 from squire_pipelines.settings.keys import SettingValueError
 from squire_pipelines.settings.port_rules import check_ports_differ
 from squire_pipelines.settings.providers import Providers
@@ -80,6 +82,7 @@ class OverridableSections(BaseSettings):
     tracing: TracingSettings = TracingSettings()
     filters: FilterSettings = FilterSettings()
     sources: dict[SourceName, SourceSettings] = Field(default_factory=dict, description="by name, of packages")
+    hooks: Hooks = Field(default_factory=dict, description="by name: senders beside GitHub")
     repository: dict[RepositoryName, RepositoryOverrides] = Field(default_factory=dict)
     ledger_url: LedgerUrl | None = Field(default=None, description="SQLAlchemy URL; SQLite in the home when not set")
 
@@ -100,6 +103,7 @@ class OverridableSections(BaseSettings):
         refuse_two_spellings(self.repositories, "repositories")
         refuse_two_spellings(self.repository, "the tables [repository]")
         check_groups(self.planner.group, self.repositories)
+        check_hooks(self.hooks, self.repositories)
         for name in self.repository:
             if (spelling := self.spelling_of(name)) != name:
                 reason = f"which repositories spell {spelling!r}" if spelling else "which is not among repositories"

@@ -1,10 +1,14 @@
 """The checks of secrets by name: whether each that the settings have a use for is found, and where."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from squire_pipelines.cli.context import CliContext
 from squire_pipelines.cli.diagnosis import Diagnosis
 from squire_pipelines.secret_names import ALERT_WEBHOOK_KEY, variables_of
+
+if TYPE_CHECKING:
+    from squire_pipelines.settings.model import Settings
 
 
 def check_secrets(context: CliContext) -> Iterator[Diagnosis]:
@@ -27,15 +31,21 @@ def check_secrets(context: CliContext) -> Iterator[Diagnosis]:
         elif name in settings.provider_secrets and name not in used:
             yield Diagnosis(name, "ok", "not set, and no model of its provider is set")
         elif name != unused:
-            default = "its target in alerts.apprise needs it" if name in settings.alerts.secret_names else _FOR_MODEL
-            why = _NEEDED_FOR.get(name, default)
+            why = _NEEDED_FOR.get(name) or _user_of(name, settings)
             step = secret.problem or f"run `squire secrets set {name}`, or set {variables_of(name)[0]}"
             if is_demo(context.home):
                 step = DEMO_STEP
             yield Diagnosis(name, "warn", "missing", f"{step} ({why})")
 
 
-_FOR_MODEL = "the model that the settings name needs it"
+def _user_of(name: str, settings: "Settings") -> str:
+    if name in settings.hook_secrets:
+        return "the receiver does not start without the secrets of the senders in [hooks]"
+    if name in settings.alerts.secret_names:
+        return "its target in alerts.apprise needs it"
+    return "the model that the settings name needs it"
+
+
 _NEEDED_FOR = {
     "github-token": "reading from GitHub and pushing to it need it, the demo does not",
     "github-app-key": "the GitHub App that the settings name needs it",

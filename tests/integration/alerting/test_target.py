@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 import pytest
 
 from squire_pipelines.alerting.target import MAX_ORDER_BYTES, apprise_order, send_by_apprise, targets_of
-from squire_pipelines.alerting.webhook import WebhookTarget, signature, signing_key
+from squire_pipelines.alerting.webhook import WebhookTarget, signing_key
 from squire_pipelines.domain.alert_texts import AlertMessage
+from squire_pipelines.domain.standard_webhooks import sign_message
 from squire_pipelines.errors import ConfigError, NotReachableError, SecretMissingError
 from squire_pipelines.secrets.secret import Secret
 from tests.integration.alerting.conftest import Configure
@@ -20,7 +21,7 @@ MESSAGE = AlertMessage("Squire: critical: engine_lost", "body <b>é</b>", ({"key
 
 def test_the_signature_is_that_of_the_standards_own_example() -> None:
     key = signing_key(Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"))
-    made = signature(key, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
+    made = sign_message(key, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
     assert made == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
@@ -41,7 +42,7 @@ def test_what_is_posted_has_a_text_the_alerts_and_a_signature(receiver: Directed
     assert headers == {
         "webhook-id": "msg_1",
         "webhook-timestamp": str(at),
-        "webhook-signature": signature(b"k" * 20, "msg_1", at, request.body),
+        "webhook-signature": sign_message(b"k" * 20, "msg_1", at, request.body),
     }
 
 
