@@ -171,7 +171,7 @@ def _checked(answer: Sequence[object], sender: HookSender) -> tuple[HookFact, ..
     if len(answer) > MAX_FACTS_OF_DELIVERY:
         raise ValueError(f"it yielded more than {MAX_FACTS_OF_DELIVERY} facts")
     spelling = {name.casefold(): name for name in sender.repositories}
-    facts = []
+    facts: dict[tuple[str, str], HookFact] = {}
     for item in answer:
         if not isinstance(item, HookFact):
             raise TypeError(f"it yielded a {type(item).__name__} where a HookFact belongs")
@@ -179,8 +179,10 @@ def _checked(answer: Sequence[object], sender: HookSender) -> tuple[HookFact, ..
         name = spelling.get(fact.repository.casefold())
         if name is None:
             raise ValueError(f"{fact.repository} is no repository that [hooks.{sender.hook}] may be about")
-        facts.append(fact.model_copy(update={"repository": name}))
-    return tuple(facts)
+        if (name, fact.key) in facts:
+            raise ValueError(f"it yielded two facts with the key {fact.key!r}")
+        facts[name, fact.key] = fact.model_copy(update={"repository": name})
+    return tuple(facts.values())
 
 
 def _named(error: Exception) -> str:

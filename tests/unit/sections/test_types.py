@@ -108,6 +108,7 @@ OPEN = {
     "agents.options",
     "agents.limits",
     "agents.provider",
+    "hooks.options",
     "sources.options",
     *(
         f"repository.{name}"

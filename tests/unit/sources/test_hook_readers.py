@@ -51,6 +51,7 @@ def test_a_facts_repository_is_spelled_as_in_the_settings() -> None:
     [
         (lambda _: ["a"], "a str where a HookFact belongs"),
         (lambda _: None, "TypeError"),
+        (lambda _: [FACT, FACT], "two facts with the key '1'"),
         (lambda payload: [payload["title"]], "KeyError"),
         (lambda _: (FACT for _ in range(10**9)), "more than 100 facts"),
         (lambda _: [HookFact.model_construct(repository="acme/api", key="a\n", title="A")], "key: "),
