@@ -19,6 +19,7 @@ class TargetName(StrEnum):
     TASK_FAILURE = "task_failure"
     CONTAINER_CRASH = "container_crash"
     READY_TO_AGENT = "ready_to_agent"
+    READY_TO_PULL_REQUEST = "ready_to_pull_request"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +29,16 @@ class Targets:
     Args:
         task_failure: The share of tasks that may fail, 0 to 1.
         container_crash: The share of agents' containers that may crash.
-        ready_to_agent_s: Within how many seconds an agent is to start once its task is ready.
-        ready_share: The share of tasks that are to keep that.
+        ready_to_agent_s: Within how many seconds an agent is to start once nothing holds its task.
+        ready_share: The share of tasks that are to keep this time and the next.
+        ready_to_pull_request_s: Within how many seconds from then a pull request is to be open, where one is opened.
     """
 
     task_failure: float = 0.05
     container_crash: float = 0.01
     ready_to_agent_s: float = 30.0
     ready_share: float = 0.95
+    ready_to_pull_request_s: float = 3600.0
 
     def allowed(self, target: TargetName) -> float:
         """Return the share of bad ones that a target allows."""
@@ -43,7 +46,15 @@ class Targets:
             TargetName.TASK_FAILURE: self.task_failure,
             TargetName.CONTAINER_CRASH: self.container_crash,
             TargetName.READY_TO_AGENT: 1 - self.ready_share,
+            TargetName.READY_TO_PULL_REQUEST: 1 - self.ready_share,
         }[target]
+
+    def seconds(self, target: TargetName) -> float | None:
+        """Return how many seconds a target allows; None for one that is no time."""
+        return {
+            TargetName.READY_TO_AGENT: self.ready_to_agent_s,
+            TargetName.READY_TO_PULL_REQUEST: self.ready_to_pull_request_s,
+        }.get(target)
 
 
 @dataclass(frozen=True, slots=True)

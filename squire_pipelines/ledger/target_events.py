@@ -1,19 +1,19 @@
-"""Reads what counts for targets: tasks and containers that ended, and how long startable tasks waited for an agent.
+"""Reads what counts for targets: tasks and containers that ended, waits for an agent, and times to a pull request.
 
-What Squire's own rules held (slots, dependencies, budgets, caps, breakers, a time) did not wait for an agent: the time
-counts from `attempts.startable_at`, which dispatch records.
+What Squire's own rules held (slots, dependencies, budgets, caps, breakers, a time) did not wait for an agent: times
+count from `attempts.startable_at`, which dispatch records.
 """
 
 from collections.abc import Callable
 from datetime import timedelta
 
-from sqlalchemy import select
+from sqlalchemy import and_, select
 
 from squire_pipelines.domain.endings import CRASHES, Cause
 from squire_pipelines.domain.targets import LONGEST, TargetEvent, TargetName, Targets
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.ledger.store import Transaction
-from squire_pipelines.ledger.tables import attempts, tasks
+from squire_pipelines.ledger.tables import attempts, outcomes, tasks
 
 _MOST = 5000
 """Of the newest tasks and attempts: more of them in three days are judged by these."""
@@ -23,7 +23,7 @@ _CRASHED = (*CRASHES, Cause.OUT_OF_MEMORY)
 
 def read_target_events(tx: Transaction, targets_of: Callable[[str], Targets]) -> tuple[TargetEvent, ...]:
     """Return what counts for the targets of the last days. What a person cancelled counts for none."""
-    return (*_tasks(tx), *_attempts(tx, targets_of))
+    return (*_tasks(tx), *_attempts(tx, targets_of), *_pull_requests(tx, targets_of))
 
 
 def _tasks(tx: Transaction) -> list[TargetEvent]:
@@ -58,3 +58,26 @@ def _attempts(tx: Transaction, targets_of: Callable[[str], Targets]) -> list[Tar
             is_late = started - attempt.startable_at > limit
             events.append(TargetEvent(attempt.repository, TargetName.READY_TO_AGENT, started, is_bad=is_late))
     return events
+
+
+def _pull_requests(tx: Transaction, targets_of: Callable[[str], Targets]) -> list[TargetEvent]:
+    row, first = outcomes.c, attempts.c
+    query = (
+        select(row.repository, row.opened_at, first.startable_at)
+        .join(attempts, and_(first.task_id == row.task_id, first.number == 1))
+        # The index is that of `updated_at`, which is never before a pull request was opened.
+        .where(row.updated_at > tx.now - LONGEST, row.opened_at > tx.now - LONGEST, first.startable_at.is_not(None))
+        .order_by(row.opened_at.desc(), row.task_id.desc())
+        .limit(_MOST)
+    )
+    target = TargetName.READY_TO_PULL_REQUEST
+    return [
+        TargetEvent(
+            pull.repository,
+            target,
+            pull.opened_at,
+            is_bad=(pull.opened_at - pull.startable_at).total_seconds()
+            > targets_of(pull.repository).ready_to_pull_request_s,
+        )
+        for pull in tx.execute(query)
+    ]

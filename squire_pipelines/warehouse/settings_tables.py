@@ -14,8 +14,6 @@ from squire_pipelines.ledger.tables import repositories
 from squire_pipelines.sections.targets import TargetSettings
 from squire_pipelines.settings.model import Settings
 
-_TIMES = frozenset({TargetName.READY_TO_AGENT})
-
 
 @dataclass(frozen=True, slots=True)
 class PublishedTargets:
@@ -43,7 +41,7 @@ def write_targets(connection: duckdb.DuckDBPyConnection, targets: PublishedTarge
     )
     connection.execute("DELETE FROM repository_targets")
     rows = [
-        (name, target.value, own.targets.allowed(target), own.ready_to_agent_s if target in _TIMES else None)
+        (name, target.value, own.targets.allowed(target), own.targets.seconds(target))
         for name, own in targets.of_repositories.items()
         for target in TargetName
     ]

@@ -26,6 +26,18 @@ counted AS (
     INNER JOIN repository_targets
         ON repository_targets.repository = attempts.repository AND repository_targets.target = 'ready_to_agent'
     WHERE attempts.agent_started_at IS NOT NULL AND attempts.startable_at IS NOT NULL
+    UNION ALL
+    SELECT
+        task_facts.repository,
+        'ready_to_pull_request' AS target,
+        task_facts.opened_at AS counted_at,
+        epoch(task_facts.opened_at) - epoch(task_facts.startable_at) > repository_targets.seconds AS missed
+    FROM task_facts
+    INNER JOIN repository_targets
+        ON
+            repository_targets.repository = task_facts.repository
+            AND repository_targets.target = 'ready_to_pull_request'
+    WHERE task_facts.opened_at IS NOT NULL AND task_facts.startable_at IS NOT NULL
 ),
 spans (span, hours) AS (
     VALUES ('1 h', 1), ('6 h', 6), ('3 d', 72)
@@ -50,7 +62,7 @@ LEFT JOIN counted
 GROUP BY repository_targets.repository, repository_targets.target, repository_targets.allowed, spans.span, spans.hours;
 COMMENT ON VIEW target_burn_rates IS 'How fast each repository''s targets are missed in the hours before the publication: 1 is what the target allows.';
 COMMENT ON COLUMN target_burn_rates.repository IS 'owner/name.';
-COMMENT ON COLUMN target_burn_rates.target IS 'task_failure, container_crash or ready_to_agent.';
+COMMENT ON COLUMN target_burn_rates.target IS 'task_failure, container_crash, ready_to_agent or ready_to_pull_request.';
 COMMENT ON COLUMN target_burn_rates.span IS '1 h, 6 h or 3 d before the publication.';
 COMMENT ON COLUMN target_burn_rates.allowed IS 'The share, 0 to 1, that may miss it.';
 COMMENT ON COLUMN target_burn_rates.events IS 'How many tasks or containers count in that time.';

@@ -114,6 +114,24 @@ class RedTime:
 
 
 @dataclass(frozen=True, slots=True)
+class TargetBurn:
+    """How one target of a repository was kept in the three days before the publication.
+
+    `missed` of `events` missed it, of which it allows the share `allowed`. Rates are how many times as many that is, in
+    the last hour, six hours and three days; None where nothing happened.
+    """
+
+    repository: str
+    target: str
+    events: int
+    missed: int
+    allowed: float
+    rate_1h: float | None
+    rate_6h: float | None
+    rate_3d: float
+
+
+@dataclass(frozen=True, slots=True)
 class ReportNumbers:
     """All numbers of the span `since` to `until`, which is the moment of the publication. Times are in UTC."""
 
@@ -127,6 +145,7 @@ class ReportNumbers:
     cost: tuple[ModelCost, ...]
     stages: tuple[StageTimes, ...]
     ci_red: tuple[RedTime, ...]
+    targets: tuple[TargetBurn, ...]
 
     @property
     def red_hours(self) -> float:
@@ -186,6 +205,7 @@ def read_report(path: Path, *, since: datetime | timedelta = SPAN, memory_limit:
                 cost=tuple(ModelCost(**row) for row in _rows(connection, "cost")),
                 stages=tuple(StageTimes(**row) for row in _rows(connection, "stages")),
                 ci_red=tuple(RedTime(**row) for row in _rows(connection, "ci_red")),
+                targets=tuple(TargetBurn(**row) for row in _rows(connection, "targets")),
             )
         except duckdb.Error as error:
             raise WarehouseError(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from squire_pipelines.home import make_folder
 from squire_pipelines.warehouse.report import theme
 from squire_pipelines.warehouse.report.numbers import ReportNumbers
-from squire_pipelines.warehouse.report.sections import percent, short
+from squire_pipelines.warehouse.report.sections import percent, short, times
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -104,7 +104,8 @@ def _matplotlib(cache: Path | None) -> Iterator[None]:
 def _figure(report: ReportNumbers, key: str, size: PlotSize) -> "Figure":
     from matplotlib.figure import Figure  # noqa: PLC0415 - as above
 
-    rows = {"success": len(report.success), "causes": len(report.causes), "stages": len(report.stages)}.get(key)
+    bars = {"success": report.success, "targets": report.targets, "causes": report.causes, "stages": report.stages}
+    rows = len(bars[key]) if key in bars else None
     # A bar has the same height, however many there are.
     height = size.height if rows is None else min(size.height, _FRAME_IN + _BAR_IN * min(rows, MOST_BARS))
     figure = Figure(figsize=(size.width, height), layout="constrained")
@@ -152,6 +153,16 @@ def _success(axes: "Axes", report: ReportNumbers, size: PlotSize) -> None:
             fontsize=size.font - 0.5,
             color=theme.ON_BAR if inside else theme.INK,
         )
+
+
+def _targets(axes: "Axes", report: ReportNumbers, size: PlotSize) -> None:
+    rows = report.targets[:MOST_BARS]
+    colors = [theme.BAD if row.rate_3d > 1 else theme.GOOD for row in rows]
+    bars = axes.barh(range(len(rows)), [row.rate_3d for row in rows], color=colors, height=0.66)
+    axes.bar_label(bars, [times(row.rate_3d) for row in rows], padding=4, fontsize=size.font - 0.5, color=theme.INK)
+    axes.axvline(1, color=theme.INK, linewidth=1)
+    _names(axes, [short(f"{row.repository} {row.target.replace('_', ' ')}", size.label) for row in rows])
+    axes.set_xlim(0, max([1.0, *(row.rate_3d for row in rows)]) * 1.3)
 
 
 def _causes(axes: "Axes", report: ReportNumbers, size: PlotSize) -> None:
@@ -214,6 +225,7 @@ def _ci_red(axes: "Axes", report: ReportNumbers, size: PlotSize) -> None:
 _DRAW: dict[str, Callable[["Axes", ReportNumbers, PlotSize], None]] = {
     "throughput": _throughput,
     "success": _success,
+    "targets": _targets,
     "causes": _causes,
     "cost": _cost,
     "stages": _stages,
@@ -253,7 +265,7 @@ def _names(axes: "Axes", labels: Sequence[str]) -> None:
     axes.set_yticks(range(len(labels)), labels)
     for label in axes.get_yticklabels():
         label.set_color(theme.INK)
-    axes.set_ylim(len(labels) - 0.5, -0.5)
+    axes.set_ylim(max(len(labels), 1) - 0.5, -0.5)
     axes.grid(axis="x")
 
 

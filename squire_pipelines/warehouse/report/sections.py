@@ -66,6 +66,11 @@ def percent(rate: float | None) -> str:
     return NONE if rate is None else f"{100 * rate:.0f} %"
 
 
+def times(rate: float | None) -> str:
+    """Format a burn rate: `0.8 times`."""
+    return NONE if rate is None else f"{rate:.1f} times"
+
+
 def money(usd: float | None) -> str:
     """Format US dollars, below one dollar to a tenth of a cent."""
     if usd is None:
@@ -100,7 +105,15 @@ def headline(report: ReportNumbers) -> tuple[tuple[str, str, str], ...]:
 
 def sections(report: ReportNumbers) -> tuple[ReportSection, ...]:
     """Return all sections in their order."""
-    return _throughput(report), _success(report), _causes(report), _cost(report), _stages(report), _ci_red(report)
+    return (
+        _throughput(report),
+        _success(report),
+        _targets(report),
+        _causes(report),
+        _cost(report),
+        _stages(report),
+        _ci_red(report),
+    )
 
 
 def _throughput(report: ReportNumbers) -> ReportSection:
@@ -136,6 +149,34 @@ def _success(report: ReportNumbers) -> ReportSection:
         ("Repository", "Succeeded", "Failed", "Rate"),
         _first(rows),
         "No task succeeded or failed in this time.",
+    )
+
+
+def _targets(report: ReportNumbers) -> ReportSection:
+    rows = [
+        (
+            clean(row.repository),
+            row.target.replace("_", " "),
+            f"{row.missed} of {row.events}",
+            f"{100 * row.allowed:.3g} %",
+            *map(times, (row.rate_1h, row.rate_6h, row.rate_3d)),
+        )
+        for row in report.targets
+    ]
+    burning = sum(row.rate_3d > 1 for row in report.targets)
+    text = f"{burning} of {counted(len(rows), 'target')} with events was missed more often than it allows."
+    if burning:
+        worst = report.targets[0]
+        name = f"{worst.target.replace('_', ' ')} of {clean(worst.repository)}"
+        text += f" Worst: {name}, {times(worst.rate_3d)} as often."
+    return ReportSection(
+        "targets",
+        "Targets in the last three days",
+        text,
+        ("Repository", "Target", "Missed", "Allowed", "1 h", "6 h", "3 d"),
+        _first(rows),
+        "Nothing counted for a target in the three days before the publication.",
+        "The burn rate is how many times as many miss a target as it allows: right of the line, more.",
     )
 
 

@@ -11,7 +11,7 @@ from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.queue_rules import QueueRules
 from squire_pipelines.domain.signals import CollectionStatus, Source
 from squire_pipelines.domain.targets import TargetName, Targets
-from squire_pipelines.ledger import budgets, collections, deliveries
+from squire_pipelines.ledger import budgets, collections, deliveries, outcomes
 from squire_pipelines.ledger.alert_facts import read_work
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import attempts
@@ -120,12 +120,22 @@ def test_tasks_containers_and_waits_for_an_agent_count_for_targets(ledger: Ledge
     end(ledger, clock, Cause.KILLED, has_agent=True)
     end(ledger, clock, Cause.COMPLETED, has_agent=True)
     end(ledger, clock, Cause.CANCELLED, has_agent=True)
-    slow = start_attempt(ledger)
-    clock.forward(31)
+    quick, slow = start_attempt(ledger), start_attempt(ledger)
+    for number, attempt in enumerate((quick, slow)):
+        clock.forward(31 * number)
+        with ledger.write() as tx:
+            outcomes.record_opened(
+                tx,
+                task_id=attempt.task_id,
+                repository=REPOSITORY,
+                pr_number=number,
+                pr_url=f"https://x/{number}",
+                head_sha="a" * 40,
+            )
     with ledger.write() as tx:
         tx.execute(update(attempts).where(attempts.c.id == slow.id).values(agent_started_at=tx.now))
     with ledger.read() as tx:
-        events = read_target_events(tx, lambda _: Targets(ready_to_agent_s=30))
+        events = read_target_events(tx, lambda _: Targets(ready_to_agent_s=30, ready_to_pull_request_s=30))
     counts = {target: [0, 0] for target in TargetName}
     for event in events:
         counts[event.target][event.is_bad] += 1
@@ -133,6 +143,7 @@ def test_tasks_containers_and_waits_for_an_agent_count_for_targets(ledger: Ledge
         TargetName.TASK_FAILURE: [1, 1],
         TargetName.CONTAINER_CRASH: [1, 1],
         TargetName.READY_TO_AGENT: [3, 1],
+        TargetName.READY_TO_PULL_REQUEST: [1, 1],
     }
     clock.forward(4 * 86_400)
     with ledger.read() as tx:

@@ -13,12 +13,14 @@ import pytest
 
 from squire_pipelines.errors import WarehouseError
 from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.warehouse.publish import Publication
+from squire_pipelines.sections.targets import TargetSettings
+from squire_pipelines.warehouse.publish import Publication, publish_warehouse
 from squire_pipelines.warehouse.query import run_query
 from squire_pipelines.warehouse.report import plots
 from squire_pipelines.warehouse.report.numbers import bucket_of, read_report
 from squire_pipelines.warehouse.report.page import html, write_page, write_pictures
 from squire_pipelines.warehouse.report.sections import clean, duration, money, percent, sections, short
+from squire_pipelines.warehouse.settings_tables import PublishedTargets
 from tests.support.years import fill
 
 Publish = Callable[[], Publication]
@@ -100,8 +102,20 @@ def test_an_empty_warehouse_says_so(ledger: Ledger, publish: Publish, warehouse:
     report = read_report(warehouse)
     text = html(report)
     _checked(text)
-    assert text.count("class=nothing") == 6
+    assert text.count("class=nothing") == 7
     assert not any(section.rows for section in sections(report))
+
+
+@pytest.mark.slow
+def test_targets_that_are_missed_too_often_come_first(ledger: Ledger, warehouse: Path, cache: Path) -> None:
+    fill(ledger, days=1, tasks=40, repositories=("acme/shop",))
+    own = TargetSettings(task_failure=0.001, container_crash=1)
+    publish_warehouse(ledger, warehouse, targets=PublishedTargets(of_repositories={"acme/shop": own}))
+    report = read_report(warehouse)
+    first = report.targets[0]
+    assert (first.repository, first.target, first.rate_3d > 1) == ("acme/shop", "task_failure", True)
+    assert "Worst: task failure of acme/shop" in next(one.text for one in sections(report) if one.key == "targets")
+    _checked(html(report, cache=cache))
 
 
 @pytest.mark.slow

@@ -60,5 +60,6 @@ def test_targets_are_those_of_the_settings(warehouse: Path, ledger: Ledger) -> N
     assert rows == (
         ("container_crash", 0.01, None),
         ("ready_to_agent", pytest.approx(0.05), 9),
+        ("ready_to_pull_request", pytest.approx(0.05), 3600),
         ("task_failure", 0.2, None),
     )
