@@ -23,6 +23,7 @@ from squire_pipelines.ledger.store import Ledger, Transaction, utc_now
 from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.secrets.redact import process_redactor
 from squire_pipelines.settings.model import Settings
+from squire_pipelines.settings.provider_uses import providers_with_day_limits
 
 FACTS_EVERY_S = 20.0
 """How often the ledger's facts are read; conditions are there anyway."""
@@ -193,6 +194,7 @@ class AlertWatch:
                 own.queue_rules_of,
                 targets,
                 unread_after=unread_after,
+                provider_usd=providers_with_day_limits(settings),
             )
         self._work = assess_work(facts, settings.alerts.policies, budget_share=settings.alerts.budget_share)
         took_s = self._monotonic() - began

@@ -17,12 +17,12 @@ from squire_pipelines.cli.cost_text import stated_text
 from squire_pipelines.cli.lazy import LazyGroup
 from squire_pipelines.cli.text import age
 from squire_pipelines.domain.budgets import Amount, Limit, Purpose, month_of, renewed_at
-from squire_pipelines.domain.provider_limits import limited
 from squire_pipelines.execution.repository_settings import repository_settings
 from squire_pipelines.ledger import budgets as budget_rows
 from squire_pipelines.ledger.breakers import attempts_today, held_tasks
 from squire_pipelines.ledger.model_calls import costs_by_provider
 from squire_pipelines.ledger.provider_budgets import used_today
+from squire_pipelines.settings.provider_uses import providers_with_day_limits
 from squire_pipelines.terminal.output import write_line
 
 budgets = LazyGroup(name="budgets", help="Show what work costs, and what it may cost.")
@@ -48,8 +48,8 @@ def show(context: CliContext, *, as_json: bool) -> None:
     with context.ledger.read() as tx:
         levels = budget_rows.levels(tx, settings.budgets, own.budgets_for, settings.repositories)
         blocks = budget_rows.blocked_by_budget(tx, own.budgets_for)
-        day_limits = {name: table.max_usd_per_day for name, table in settings.providers.items()}
-        providers = {name: (used_today(tx, name), usd) for name, usd in limited(day_limits).items()}
+        day_limits = providers_with_day_limits(settings)
+        providers = {name: (used_today(tx, name), usd) for name, usd in day_limits.items()}
         now = tx.now
         today, tripped_tasks = attempts_today(tx), held_tasks(tx, of_repositories.queue_rules_of)
         stating = costs_by_provider(tx, month_of(now))

@@ -226,7 +226,10 @@ class FailureRun:
 
 @dataclass(frozen=True, slots=True)
 class BudgetFacts:
-    """How one budget stands: which `share` of it is used or reserved (1 is all), and when it is full again."""
+    """How one budget stands: which `share` of it is used or reserved (1 is all), and when it is full again.
+
+    `scope` is that of `domain.budgets`, or `provider NAME` for a provider's limit of the day.
+    """
 
     scope: str
     repository: str | None
@@ -320,7 +323,7 @@ def _crashes(facts: WorkFacts, threshold: int) -> Iterable[FiringAlert]:
 
 
 def _budgets(budgets: Collection[BudgetFacts], budget_share: float) -> Iterable[FiringAlert]:
-    hint = "`squire budgets show` says what used it; [budgets] in the settings raises it"
+    hint = "`squire budgets show` says what used it; [budgets], or a provider's max_usd_per_day, raises it"
     for budget in budgets:
         name = f"of {budget.repository}" if budget.repository else f"of the {budget.scope}"
         subject = budget.repository or budget.scope

@@ -45,6 +45,26 @@ class ProviderShortage:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class ProviderLevel:
+    """How much of a provider's limit of the day is spent or reserved, and what the next attempt would reserve."""
+
+    provider: str
+    used_usd: float
+    limit_usd: float
+    next_usd: float
+
+    @property
+    def share(self) -> float:
+        """The used part, 0 to 1 and beyond."""
+        return self.used_usd / self.limit_usd
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether no further attempt fits."""
+        return not fits_day(self.used_usd, self.next_usd, self.limit_usd)
+
+
 def limited(limits: DayLimits) -> dict[str, float]:
     """Return the providers that have a limit of the day."""
     return {name: usd for name, usd in limits.items() if usd is not None}

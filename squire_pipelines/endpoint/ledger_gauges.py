@@ -9,10 +9,12 @@ from squire_pipelines.domain.budgets import Amount, BudgetLimits, Limit, day_of,
 from squire_pipelines.domain.rate_limits import LimitKind, LimitState
 from squire_pipelines.endpoint.gauges import Gauges, bounded_names
 from squire_pipelines.ledger import alerts, operator_state
+from squire_pipelines.ledger.provider_budgets import used_today
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.metrics import families
 from squire_pipelines.metrics.family import Family
 from squire_pipelines.settings.model import Settings
+from squire_pipelines.settings.provider_uses import providers_with_day_limits
 
 ALL_REPOSITORIES = "*"
 _FORECAST_FROM = timedelta(minutes=10)
@@ -86,7 +88,7 @@ _AMOUNTS: tuple[tuple[str, Family, Family, Family], ...] = (
 
 
 def read_budgets(tx: Transaction, settings: Settings) -> Gauges:
-    """Return what is used of the day and the month by all together, and of the month by each repository."""
+    """Return what is used of the day and the month by all, of the month by repositories, of the day at providers."""
     gauges = Gauges()
     known = bounded_names(settings.repositories)
     limits: BudgetLimits = settings.budgets
@@ -102,6 +104,10 @@ def read_budgets(tx: Transaction, settings: Settings) -> Gauges:
             for name in sorted(known):
                 use = uses.get(name, operator_state.BudgetUse(Amount(), Amount()))
                 _set_amounts(gauges, use.spent, use.reserved, settings.budgets_for(name).repository, period, name)
+    day_limits = providers_with_day_limits(settings)
+    for provider in bounded_names(day_limits):
+        gauges.set(families.PROVIDER_USED, used_today(tx, provider), provider)
+        gauges.set(families.PROVIDER_LIMIT, day_limits[provider], provider)
     return gauges
 
 

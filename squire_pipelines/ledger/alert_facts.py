@@ -1,8 +1,9 @@
 """Reads what alerts follow from beside conditions: failures in a row, crashes, budgets, breakers, lost deliveries."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 from sqlalchemy import func, select
 
@@ -14,7 +15,7 @@ from squire_pipelines.domain.alert_rules import (
     TrippedFacts,
     WorkFacts,
 )
-from squire_pipelines.domain.budgets import BudgetLimits, renewed_at
+from squire_pipelines.domain.budgets import BudgetLimits, Purpose, day_of, renewed_at
 from squire_pipelines.domain.endings import CRASHES, Cause
 from squire_pipelines.domain.queue_rules import QueueRules
 from squire_pipelines.domain.targets import Targets, missed_targets
@@ -22,6 +23,7 @@ from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.ledger.breakers import held_tasks
 from squire_pipelines.ledger.budgets import LimitsOf, levels
 from squire_pipelines.ledger.deliveries import NOT_COLLECTED
+from squire_pipelines.ledger.provider_budgets import provider_levels
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import attempts, deliveries, tasks
 from squire_pipelines.ledger.target_events import read_target_events
@@ -38,6 +40,7 @@ def read_work(
     targets: Mapping[str, Targets],
     *,
     unread_after: timedelta = LONG_UNREAD,
+    provider_usd: Mapping[str, float] = MappingProxyType({}),
 ) -> WorkFacts:
     """Return what the ledger says of work now.
 
@@ -48,6 +51,7 @@ def read_work(
         rules_of: Gives what its ready tasks wait for.
         targets: Of each repository of the settings.
         unread_after: For how long the readings of a repository fail before that is said.
+        provider_usd: US dollars a day of each provider that has such a limit.
     """
     crashed, repositories = _crashed_tasks(tx), tuple(targets)
     events = read_target_events(tx, lambda repository: targets.get(repository, Targets()))
@@ -55,7 +59,7 @@ def read_work(
         failures=_failures(tx, repositories),
         crashes=len(crashed),
         crashed_task=crashed[0] if crashed else "",
-        budgets=_budgets(tx, limits, limits_of, repositories),
+        budgets=(*_budgets(tx, limits, limits_of, repositories), *_providers(tx, limits, provider_usd)),
         breakers=_breakers(tx, rules_of),
         lost_deliveries=_lost_deliveries(tx),
         unread=unread_repositories(tx, repositories, unread_after),
@@ -105,6 +109,12 @@ def _budgets(
         )
         for level in levels(tx, limits, limits_of, repositories)
     )
+
+
+def _providers(tx: Transaction, limits: BudgetLimits, provider_usd: Mapping[str, float]) -> Iterator[BudgetFacts]:
+    tomorrow = _day(day_of(tx.now) + timedelta(days=1))
+    for level in provider_levels(tx, provider_usd, limits.cap(Purpose.ATTEMPT)):
+        yield BudgetFacts(f"provider {level.provider}", None, level.share, level.is_used_up, tomorrow)
 
 
 def _day(moment: datetime | None) -> str:

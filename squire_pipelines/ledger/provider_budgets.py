@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 from sqlalchemy import func, or_, select, update
 
-from squire_pipelines.domain.budgets import ReservationState, day_of
-from squire_pipelines.domain.provider_limits import ProviderShortage, fits_day
+from squire_pipelines.domain.budgets import Limit, ReservationState, day_of
+from squire_pipelines.domain.provider_limits import ProviderLevel, ProviderShortage, fits_day, share_of_day
 from squire_pipelines.ledger.budgets import LOCK
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import budgets, model_calls
@@ -32,6 +32,20 @@ def used_today(tx: Transaction, provider: str, *, without: str | None = None) ->
         own = tx.execute(spent.where(model_calls.c.attempt_id == row.attempt_id)).scalar_one()
         usd += max(0.0, reserved - float(own))
     return usd
+
+
+def provider_levels(tx: Transaction, limits: Mapping[str, float], cap: Limit) -> tuple[ProviderLevel, ...]:
+    """Return how much of each provider's limit of the day is used.
+
+    Args:
+        tx: Reads.
+        limits: US dollars a day by the provider's name.
+        cap: Of an attempt.
+    """
+    return tuple(
+        ProviderLevel(name, used_today(tx, name), limit, share_of_day(cap, {name: limit}) or 0.0)
+        for name, limit in limits.items()
+    )
 
 
 def shortages(

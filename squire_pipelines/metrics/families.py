@@ -44,6 +44,7 @@ CODES = (
 
 _REPO = Label("repo", SettingsNames.REPOSITORIES)
 _MODEL = Label("model", SettingsNames.MODELS)
+_PROVIDER = Label("provider", SettingsNames.PROVIDERS)
 _SCOPE = Label("repo", SettingsNames.SCOPES)
 _STATUS = Label("status", tuple(TaskStatus))
 _ENDED = Label("status", tuple(status for status in TaskStatus if status.is_final))
@@ -222,6 +223,12 @@ BUDGET_LIMIT = Family(
 BUDGET_USED_TOKENS = Family("squire_budget_used_tokens", _G, _L, "The same in tokens.", (_PERIOD, _SCOPE))
 BUDGET_RESERVED_TOKENS = Family("squire_budget_reserved_tokens", _G, _L, "The same in tokens.", (_PERIOD, _SCOPE))
 BUDGET_LIMIT_TOKENS = Family("squire_budget_limit_tokens", _G, _L, "The same in tokens.", (_PERIOD, _SCOPE))
+PROVIDER_USED = Family(
+    "squire_provider_budget_used_usd", _G, _L, "What is spent or reserved at a provider today.", (_PROVIDER,)
+)
+PROVIDER_LIMIT = Family(
+    "squire_provider_budget_limit_usd", _G, _L, "What it may cost in a day (`max_usd_per_day`).", (_PROVIDER,)
+)
 
 # Deliveries
 DELIVERIES_RECEIVED = Family(

@@ -37,6 +37,7 @@ class SettingsNames(StrEnum):
 
     REPOSITORIES = "the repositories of the settings"
     MODELS = "the models of the settings"
+    PROVIDERS = "the providers of the settings that have a limit of the day"
     SCOPES = "a repository of the settings, or `*` for all together"
 
 

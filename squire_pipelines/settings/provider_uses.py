@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from squire_pipelines.domain.agent_choice import AgentChoice
-from squire_pipelines.domain.provider_limits import DayLimits
+from squire_pipelines.domain.provider_limits import DayLimits, limited
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.settings.model_use import calls_model
 from squire_pipelines.settings.providers import ModelProvider
@@ -41,6 +41,11 @@ def day_limits(settings: Settings, repository: str, choice: AgentChoice | None, 
         return {}
     providers = settings.agent_providers(repository, attempt_id, choice)
     return {provider.name: provider.limits.max_usd_per_day for provider in providers}
+
+
+def providers_with_day_limits(settings: Settings) -> dict[str, float]:
+    """Return the US dollars a day of each provider of the settings that has such a limit."""
+    return limited({name: table.max_usd_per_day for name, table in settings.providers.items()})
 
 
 def provider_uses(settings: Settings) -> tuple[ProviderUse, ...]:

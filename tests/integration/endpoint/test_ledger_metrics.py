@@ -28,6 +28,7 @@ from squire_pipelines.metrics.families import BY_NAME, PARTS
 from squire_pipelines.metrics.family import OTHER
 from squire_pipelines.metrics.series import parse_series
 from squire_pipelines.settings.model import Settings
+from squire_pipelines.settings.providers import ProviderSettings
 from tests.support.ledgers import REPOSITORY, TRACE, Clock, add_task, settle, start_attempt, token_of
 
 NAMES = KnownNames(repositories=frozenset({REPOSITORY}), models=frozenset({"m/large"}))
@@ -231,7 +232,9 @@ def test_deliveries_are_counted_by_what_they_ask_for_and_their_lag_when_they_are
 
 def test_the_present_is_shown_as_it_is(ledger: Ledger, clock: Clock) -> None:
     settings = Settings(
-        repositories=(REPOSITORY,), budgets=BudgetLimits(day=Limit(usd=10), attempt=Limit(usd=4, tokens=100))
+        repositories=(REPOSITORY,),
+        budgets=BudgetLimits(day=Limit(usd=10), attempt=Limit(usd=4, tokens=100)),
+        providers={"claude": ProviderSettings(protocol="anthropic", max_usd_per_day=5)},
     )
     start_attempt(ledger)
     add_task(ledger)
@@ -262,6 +265,8 @@ def test_the_present_is_shown_as_it_is(ledger: Ledger, clock: Clock) -> None:
     assert budget["budget_reserved_usd", "month", REPOSITORY] == 2.5
     assert budget["budget_limit_usd", "day", "*"] == 10
     assert ("budget_limit_usd", "month", "*") not in budget
+    of_providers = {name[1:]: value for name, value in budget.items() if name[0] == "provider_budget_limit_usd"}
+    assert (of_providers, budget["provider_budget_used_usd", "claude"]) == ({("claude",): 5}, 0)
     assert quota["github_quota_remaining", "graphql"] == 4000
     assert ("github_quota_forecast_remaining", "graphql") not in quota  # nobody knows yet how fast it is used
     clock.forward(60)

@@ -1,10 +1,11 @@
 """What alerts follow from beside conditions, as the ledger has it."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from sqlalchemy import update
 
-from squire_pipelines.domain.alert_rules import FailureRun, WorkFacts
+from squire_pipelines.domain.alert_rules import DEFAULT_POLICIES, FailureRun, WorkFacts, assess_work
 from squire_pipelines.domain.breakers import Breaker
 from squire_pipelines.domain.budgets import BudgetLimits, Limit, Purpose
 from squire_pipelines.domain.endings import Cause
@@ -13,6 +14,7 @@ from squire_pipelines.domain.signals import CollectionStatus, Source
 from squire_pipelines.domain.targets import TargetName, Targets
 from squire_pipelines.ledger import budgets, collections, deliveries, outcomes
 from squire_pipelines.ledger.alert_facts import read_work
+from squire_pipelines.ledger.model_calls import ModelCallRow, record_model_call
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import attempts
 from squire_pipelines.ledger.target_events import read_target_events
@@ -70,6 +72,24 @@ def test_a_budget_says_how_much_of_it_is_used(ledger: Ledger) -> None:
         budgets.reserve(tx, "plan:a", Purpose.PLAN, limits, repository=REPOSITORY, trace_id=TRACE)
     (budget,) = read(ledger).budgets
     assert (budget.share, budget.is_used_up) == (0.9, False)
+
+
+def test_a_providers_limit_of_the_day_is_a_budget_that_is_used_up_when_no_attempt_fits(ledger: Ledger) -> None:
+    row = ModelCallRow("plan", "m", ok=True, input_tokens=1, output_tokens=1, latency_s=1, trace_id=TRACE)
+    limits = BudgetLimits(attempt=Limit(usd=0.5))
+    for usd, expected in ((4.1, (0.82, False)), (0.5, (0.92, True))):
+        with ledger.write() as tx:
+            record_model_call(tx, replace(row, provider="claude", cost_usd=usd))
+        with ledger.read() as tx:
+            facts = read_work(tx, limits, lambda _: limits, lambda _: QueueRules(), {}, provider_usd={"claude": 5.0})
+        (level,) = facts.budgets
+        assert (level.scope, level.renewed, (round(level.share, 2), level.is_used_up)) == (
+            "provider claude",
+            "2026-03-02",
+            expected,
+        )
+        (alert,) = assess_work(facts, DEFAULT_POLICIES, budget_share=0.8).firing.values()
+        assert (alert.key, "of the provider claude" in alert.reason) == ("budget:provider claude", True)
 
 
 def test_tasks_that_a_breaker_holds_are_counted_by_its_scope(ledger: Ledger) -> None:
