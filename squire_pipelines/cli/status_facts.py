@@ -234,12 +234,7 @@ class _StartWaits:
         running_there = sum(attempt.repository == repository for attempt in self._work.attempts)
         if running_there >= settings.dispatch.max_per_repository:
             yield f"a free slot in {repository}: {running_there} of {settings.dispatch.max_per_repository} are taken"
-        for name, text in (
-            ("disk", "room"),
-            ("daemon", "the daemon"),
-            ("engine", "the container engine"),
-            ("models", "a model"),
-        ):
+        for name, text in _NEEDED:
             condition = self._conditions.get(name)
             if condition is not None and (_is_down(condition) or (name == "daemon" and not condition.is_ok)):
                 yield f"{text}: {condition.reason}"

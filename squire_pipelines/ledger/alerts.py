@@ -107,8 +107,9 @@ def record_step(
 # ── The outbox ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _queue(tx: Transaction, target: str, message: AlertMessage) -> None:
-    values = {"state": "queued", "tries": 0, "again_at": tx.now, "is_drop_reported": False}
+def _queue(tx: Transaction, target: str, message: AlertMessage, *, reports_drops: bool = False) -> None:
+    # What says which messages were dropped is itself never dropped, or nobody would say so.
+    values = {"state": "queued", "tries": 0, "again_at": tx.now, "is_drop_reported": reports_drops}
     times = {"created_at": tx.now, "updated_at": tx.now}
     row = insert(alert_messages).values(
         id=new_id("msg_", tx.now), target=target, content=message.as_json(), **values, **times
@@ -118,28 +119,39 @@ def _queue(tx: Transaction, target: str, message: AlertMessage) -> None:
 
 def _drop(tx: Transaction, condition: ColumnElement[bool]) -> int:
     values = {"state": "dropped", "ended_at": tx.now, "updated_at": tx.now}
-    return tx.execute(
-        update(alert_messages).where(alert_messages.c.state == "queued", condition).values(**values)
-    ).rowcount
+    return tx.execute(update(alert_messages).where(_is_droppable(), condition).values(**values)).rowcount
+
+
+def _is_droppable() -> ColumnElement[bool]:
+    return and_(alert_messages.c.state == "queued", alert_messages.c.is_drop_reported.is_(False))
 
 
 def _drop_beyond(tx: Transaction, target: str, most: int) -> None:
     row = alert_messages.c
-    newest = select(row.id).where(row.target == target, row.state == "queued")
+    newest = select(row.id).where(row.target == target, _is_droppable())
     kept = tx.execute(newest.order_by(row.created_at.desc(), row.id.desc()).limit(most)).scalars().all()
     if len(kept) == most:
         _drop(tx, and_(row.target == target, row.id.not_in(kept)))
 
 
 def drop_old(tx: Transaction, keep: timedelta) -> int:
-    """Drop the messages that could not be delivered for so long; return how many. Their target gets to know it."""
-    return _drop(tx, alert_messages.c.created_at < tx.now - keep)
+    """Drop the messages that could not be delivered for so long; return how many.
+
+    Their target gets to know it: after the next message that it takes, or by the only one that then waits for it.
+    """
+    row = alert_messages.c
+    count = _drop(tx, row.created_at < tx.now - keep)
+    unreported = select(row.target).where(row.state == "dropped", row.is_drop_reported.is_(False)).distinct()
+    waiting = select(row.target).where(row.state.in_(_OPEN_MESSAGE))
+    for target in tx.execute(unreported.where(row.target.not_in(waiting))).scalars().all():
+        _report_drops(tx, target)
+    return count
 
 
 def has_old(tx: Transaction, keep: timedelta) -> bool:
     """Return whether `drop_old` would drop something."""
     row = alert_messages.c
-    query = select(row.id).where(row.state == "queued", row.created_at < tx.now - keep).limit(1)
+    query = select(row.id).where(_is_droppable(), row.created_at < tx.now - keep).limit(1)
     return tx.execute(query).scalar_one_or_none() is not None
 
 
@@ -191,7 +203,12 @@ def record_sent(tx: Transaction, message_id: str) -> None:
     row = alert_messages.c
     values = {"state": "sent", "claim_until": None, "error": None, "ended_at": tx.now, "updated_at": tx.now}
     tx.execute(update(alert_messages).where(row.id == message_id, row.state == "sending").values(**values))
-    target = select(row.target).where(row.id == message_id).scalar_subquery()
+    _report_drops(tx, tx.execute(select(row.target).where(row.id == message_id)).scalar_one())
+
+
+def _report_drops(tx: Transaction, target: str) -> None:
+    """Queue a message that says what a target has not got, where nothing has said so yet."""
+    row = alert_messages.c
     missed = and_(row.target == target, row.state == "dropped", row.is_drop_reported.is_(False))
     count, first, last = tx.execute(
         select(func.count(), func.min(row.created_at), func.max(row.created_at)).where(missed)
@@ -200,8 +217,7 @@ def record_sent(tx: Transaction, message_id: str) -> None:
         return
     newest = tx.execute(select(row.content).where(missed).order_by(row.created_at.desc()).limit(MAX_LISTED)).scalars()
     titles = [content["title"] for content in newest]
-    name = tx.execute(select(row.target).where(row.id == message_id)).scalar_one()
-    _queue(tx, name, dropped_message(count, first, last, titles))
+    _queue(tx, target, dropped_message(count, first, last, titles), reports_drops=True)
     tx.execute(update(alert_messages).where(missed).values(is_drop_reported=True, updated_at=tx.now))
 
 
@@ -246,9 +262,13 @@ def _last_error(tx: Transaction, target: str) -> str | None:
 
 
 def forget(tx: Transaction, keep: timedelta) -> int:
-    """Delete messages that were sent or dropped so long ago, and silences that ended so long ago; return how many."""
-    before = tx.now - keep
-    ended = delete(alert_messages).where(alert_messages.c.ended_at < before)
+    """Delete messages that were sent or dropped so long ago, and silences that ended so long ago; return how many.
+
+    So are messages about dropped ones that have waited as long for a target that is gone.
+    """
+    before, row = tx.now - keep, alert_messages.c
+    is_left = and_(row.state == "queued", row.is_drop_reported, row.created_at < before)
+    ended = delete(alert_messages).where(or_(row.ended_at < before, is_left))
     return (
         tx.execute(ended).rowcount + tx.execute(delete(alert_silences).where(alert_silences.c.until < before)).rowcount
     )

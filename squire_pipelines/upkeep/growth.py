@@ -12,9 +12,14 @@ from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 
+from sqlalchemy import func, select
+
+from squire_pipelines.backups.kept import backup_folder, kept_backups
 from squire_pipelines.ledger import retention as retention_rules
+from squire_pipelines.ledger.alerts import target_queues
 from squire_pipelines.ledger.retention import Retention
-from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.ledger.store import Ledger, Transaction
+from squire_pipelines.ledger.tables import alert_messages, alert_silences, plan_answers, plan_cache, plan_inputs
 from squire_pipelines.metrics.folding import MAX_FILES
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.upkeep.dagster_files import DagsterFiles
@@ -23,6 +28,10 @@ GRACE_DAYS = 2.0
 """How long after its time a thing may still be there: `clean` runs once a day, and may have failed once."""
 
 MAX_COUNTED = 200_000
+
+MAX_ASKING = 1_000
+"""So many questions may be under way, or have failed, beside the answers that are kept."""
+
 _DAY_S = 86_400.0
 _BY_CLEAN = "while the daemon runs, the job `clean` does it at `retention.schedule`: see its last run in Dagster's UI"
 _BY_RECOVER = "while the daemon runs, the job `recover` does it every 10 minutes: see its last run in Dagster's UI"
@@ -83,13 +92,38 @@ def measure_growth(
     yield Growth("sets of dependencies", count, most, 0, "the next verification of an attempt removes the oldest")
     count, _ = _count(home.metrics, "*.values")
     yield Growth("files of counters", count, MAX_FILES, 0, "a scrape of the metrics adds up those of ended processes")
+    backups = len(kept_backups(backup_folder(settings)))
+    yield Growth("backups", backups, settings.backup.keep, 0, "the next backup by schedule removes the oldest")
     if ledger is not None:
-        keep = {"tasks": retention.tasks_days, "deliveries": retention.deliveries_days}
-        rules = Retention({table: timedelta(days=days + GRACE_DAYS) for table, days in keep.items()})
         with ledger.read() as tx:
-            for table in keep:
-                due = retention_rules.count_due(tx, rules, table)
-                yield Growth(f"{table} to archive", due, None, due, _BY_CLEAN)
+            yield from _rows(tx, settings)
+
+
+def _rows(tx: Transaction, settings: Settings) -> Iterator[Growth]:
+    """Yield the ledger's rows that should have left it, and those that are bounded by their number."""
+    from squire_pipelines.warehouse.archive import retention_from  # noqa: PLC0415 - DuckDB, which a new home needs not
+
+    grace, retention = timedelta(days=GRACE_DAYS), settings.retention
+    rules = Retention({table: keep + grace for table, keep in retention_from(retention).keep.items()})
+    for table in rules.keep:
+        due = retention_rules.count_due(tx, rules, table)
+        yield Growth(f"{table.replace('_', ' ')} to archive", due, None, due, _BY_CLEAN)
+    for source, column, days in (
+        (plan_answers, "created_at", retention.plan_answers_days),
+        (plan_inputs, "created_at", retention.plan_answers_days),
+        (alert_messages, "ended_at", retention.alerts_days),
+        (alert_silences, "until", retention.alerts_days),
+    ):
+        old = select(func.count()).where(source.c[column] < tx.now - timedelta(days=days) - grace)
+        due = int(tx.execute(old).scalar_one())
+        yield Growth(f"{source.name.replace('_', ' ')} to delete", due, None, due, _BY_CLEAN)
+    for queue in target_queues(tx):
+        # With the message about those that were dropped, which is not dropped itself.
+        most = settings.alerts.max_queued + 1
+        yield Growth(f"alerts that wait for {queue.target}", queue.waiting, most, 0, "`squire alerts test` tries it")
+    answers = int(tx.execute(select(func.count()).select_from(plan_cache)).scalar_one())
+    most = settings.planner.cache_entries + MAX_ASKING
+    yield Growth("kept answers of models", answers, most, 0, "the next answer that is kept removes the oldest")
 
 
 def _count(folder: Path, pattern: str, *, before: float = 0.0) -> tuple[int, int]:

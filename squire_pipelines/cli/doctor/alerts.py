@@ -1,10 +1,12 @@
 """The check of alerts: whether anybody is told, and whether messages arrive. Nothing is sent."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from importlib.util import find_spec
 
 from squire_pipelines.cli.context import CliContext
 from squire_pipelines.cli.diagnosis import Diagnosis
+from squire_pipelines.health.stored_conditions import current_conditions
 from squire_pipelines.ledger import alerts as alert_rows
 
 _GUIDE = "docs/guide/alerts.md"
@@ -18,20 +20,25 @@ def check_alerts(context: CliContext) -> Iterator[Diagnosis]:
         step = f"set alerts.webhook_url or alerts.apprise, see {_GUIDE}"
         yield Diagnosis("alerts", "ok", f"nobody is told what goes wrong: {step}")
         return
-    if not settings.observability.enabled:
-        step = "set observability.enabled = true, or run `squire metrics serve`"
-        yield Diagnosis(
-            "alerts", "warn", "the operator's endpoint sends them, and `squire dev` does not start it", step
-        )
-        return
     if settings.alerts.apprise and find_spec("apprise") is None:
         yield Diagnosis("alerts", "fail", "Apprise is not installed", "install squire-pipelines[alerts]")
         return
     failing = _failing(context)
     for target, error in failing.items():
         yield Diagnosis("alerts", "warn", f"messages to {target} wait: {error}", f"`squire alerts test {target}`")
-    if not failing:
+    if not _is_watched(context):
+        dev = "" if settings.observability.enabled else " with observability.enabled = true"
+        step = f"run `squire dev`{dev}, or `squire metrics serve`"
+        message = "no operator's endpoint runs for this home, so that nobody watches and tells"
+        yield Diagnosis("alerts", "warn", message, step)
+    elif not failing:
         yield Diagnosis("alerts", "ok", f"go to {', '.join(names)}; `squire alerts test` tries it")
+
+
+def _is_watched(context: CliContext) -> bool:
+    """Return whether somebody looks at the conditions, as the endpoint does."""
+    now = datetime.now(UTC)
+    return any(not condition.is_stale(now) for condition in current_conditions(context.settings.home))
 
 
 def _failing(context: CliContext) -> dict[str, str]:

@@ -171,7 +171,8 @@ CHECKS: tuple[DoctorCheck, ...] = (
     DoctorCheck(
         "growth",
         "What jobs and processes keep small is within its [bound](../guide/bounds.md): runs of Dagster, folders of "
-        "attempts, mirrors, caches, counters, and rows of the ledger that are to be archived.",
+        "attempts, mirrors, caches, counters, backups, images of programs, answers of models, alerts that wait, and "
+        "rows of each table of the ledger that are to be archived or deleted.",
         "the line says which job removes it",
         check_growth,
     ),

@@ -105,8 +105,8 @@ def test_a_receiver_that_was_away_for_a_day_gets_to_know_what_it_missed(
     queue(home_ledger, "new")
     send(process)
     assert [title for _, title in received(receiver)][1:] == [
-        "new",
         "Squire: 1 message was not delivered to you",
+        "new",
     ]
     assert "abc123" not in caplog.text
 

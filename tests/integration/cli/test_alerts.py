@@ -1,7 +1,9 @@
 """`squire alerts`: what is wrong, tests to the targets, silences with an end, and the doctor's line about all that."""
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 
@@ -10,6 +12,9 @@ from squire_pipelines.cli.doctor.alerts import check_alerts
 from squire_pipelines.domain.alert_rules import Severity
 from squire_pipelines.domain.alert_steps import AlertState, AlertStep
 from squire_pipelines.domain.alert_texts import AlertMessage
+from squire_pipelines.domain.conditions import Condition, HealthLevel
+from squire_pipelines.health.stored_conditions import change_conditions
+from squire_pipelines.home import Home
 from squire_pipelines.ledger import alerts
 from squire_pipelines.ledger.alerts import QueueBounds
 from squire_pipelines.ledger.audit import audit_page
@@ -118,6 +123,10 @@ def test_a_test_says_of_each_target_whether_it_took_it(squire: Squire, samples: 
     assert samples.read(alerts.target_queues) == ()
 
 
+def _put(condition: Condition, known: Mapping[str, Condition]) -> Mapping[str, Condition]:
+    return {**known, condition.name: condition}
+
+
 def doctor_lines(squire: Squire, settings: str) -> list[tuple[str, str]]:
     context = CliContext()
     context.config = squire.config(settings)
@@ -130,8 +139,15 @@ def doctor_lines(squire: Squire, settings: str) -> list[tuple[str, str]]:
 def test_the_doctor_says_whether_anybody_is_told(squire: Squire, samples: SampleData) -> None:
     hook = '[alerts]\nwebhook_url = "http://127.0.0.1:9/hook"\n'
     assert doctor_lines(squire, "")[0][0] == "ok"
-    assert doctor_lines(squire, hook) == [("ok", "go to webhook; `squire alerts test` tries it")]
-    assert doctor_lines(squire, f"{hook}[observability]\nenabled = false\n")[0][0] == "warn"
+    unwatched = [("warn", "no operator's endpoint runs for this home, so that nobody watches and tells")]
+    assert doctor_lines(squire, hook) == unwatched
+    assert doctor_lines(squire, f"{hook}[observability]\nenabled = false\n") == unwatched
+    now = datetime.now(UTC)
+    for age_s, expected in ((400, unwatched), (0, [("ok", "go to webhook; `squire alerts test` tries it")])):
+        seen = now - timedelta(seconds=age_s)
+        condition = Condition("disk", HealthLevel.OK, "there is room", "", seen, seen, 60.0)
+        change_conditions(Home.from_environment(), partial(_put, condition))
+        assert doctor_lines(squire, hook) == expected
     with samples.ledger.write() as tx:
         add_alert(tx)
         claimed = alerts.claim(tx, "webhook", 60)

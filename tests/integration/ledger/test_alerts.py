@@ -115,6 +115,31 @@ def test_what_a_target_missed_while_it_was_away_is_said_once_when_it_is_back(led
     assert (ops.waiting, ops.sent, ops.dropped, ops.last_sent_at) == (0, 2, 1, clock.now)
 
 
+def test_a_target_that_was_away_for_days_gets_to_know_what_was_dropped_though_nothing_new_is_wrong(
+    ledger: Ledger, clock: Clock
+) -> None:
+    for title in ("one", "two"):
+        queue(ledger, title)
+        clock.forward(10)
+    for _ in range(3):  # nobody has taken the message about the two either, and it is not dropped for that
+        clock.forward(86_401)
+        with ledger.write() as tx:
+            alerts.drop_old(tx, BOUNDS.keep)
+            assert not alerts.has_old(tx, BOUNDS.keep)
+    assert [send_next(ledger) for _ in range(2)] == ["Squire: 2 messages were not delivered to you", None]
+
+
+def test_what_says_what_was_dropped_is_deleted_when_its_target_is_gone(ledger: Ledger, clock: Clock) -> None:
+    queue(ledger, "one")
+    clock.forward(86_401)
+    with ledger.write() as tx:
+        alerts.drop_old(tx, BOUNDS.keep)
+    clock.forward(86_401)
+    with ledger.write() as tx:
+        assert alerts.forget(tx, BOUNDS.keep) == 2
+        assert alerts.target_queues(tx) == ()
+
+
 def test_of_more_messages_than_the_bound_the_oldest_are_dropped(ledger: Ledger, clock: Clock) -> None:
     for number in range(6):
         queue(ledger, str(number), bounds=QueueBounds(most=4))

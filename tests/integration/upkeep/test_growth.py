@@ -9,6 +9,11 @@ from pathlib import Path
 import pytest
 
 from squire_pipelines.cli.doctor.growth import judge_sizes
+from squire_pipelines.domain.alert_steps import AlertStep
+from squire_pipelines.domain.alert_texts import AlertMessage
+from squire_pipelines.ledger import alerts
+from squire_pipelines.ledger.alerts import QueueBounds
+from squire_pipelines.ledger.retention import OF_THEMSELVES
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.upkeep.growth import Growth, measure_growth
@@ -76,8 +81,29 @@ def test_rows_that_should_be_in_the_archive_are_beyond_their_bound(settings: Set
     fill(ledger, days=8, tasks=20)
     assert by_name(settings, ledger)["tasks to archive"].count == 0
     clock.forward(10 * DAY)
-    assert by_name(settings, ledger)["tasks to archive"].is_beyond
+    sizes = by_name(settings, ledger)
+    assert sizes["tasks to archive"].is_beyond
+    assert {f"{table.replace('_', ' ')} to archive" for table in ("tasks", *OF_THEMSELVES)} <= sizes.keys()
     ledger.close()
+
+
+def test_what_is_bounded_by_number_or_age_in_the_ledger_is_counted(settings: Settings, tmp_path: Path) -> None:
+    clock = Clock()
+    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.sqlite'}", clock=clock)
+    ledger.ensure_schema()
+    with ledger.write() as tx:
+        for _ in range(2):
+            alerts.record_step(tx, AlertStep(), AlertMessage("title", "body"), ("ops",), QueueBounds())
+        alerts.add_silence(tx, "budget", until=clock.now, reason="", actor="ann", trace_id=None)
+    make(settings.home.backups / "squire-20260301T000000Z.tar.gz")
+    sizes = by_name(settings, ledger)
+    assert str(sizes["alerts that wait for ops"]) == "2 of 101 alerts that wait for ops"
+    assert str(sizes["backups"]) == "1 of 7 backups"
+    assert not [name for name, size in sizes.items() if size.is_beyond]
+    clock.forward(93 * DAY)
+    assert by_name(settings, ledger)["alert silences to delete"].is_beyond
+    ledger.close()
+    shutil.rmtree(settings.home.backups)
 
 
 def test_the_doctor_says_what_is_within_and_what_is_beyond() -> None:
