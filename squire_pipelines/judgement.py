@@ -81,9 +81,6 @@ class JudgementLimits:
     output: int = 256 * 2**20
 
 
-DEFAULT_LIMITS = JudgementLimits()
-
-
 def run_judgement(
     subject: str,
     limits: JudgementLimits,

@@ -2,7 +2,8 @@
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from datetime import datetime
 from types import TracebackType
 from typing import Self
@@ -36,7 +37,6 @@ class AlertSender:
         watch: Has what is sent without the ledger.
         targets: Gives the targets of settings.
         every_s: How often it is looked whether something is due, unless somebody calls `wake`.
-        claim_s: How long a message is this process's.
         busy_timeout_s: For how long the ledger's lock is waited for.
         clock: Instead of the ledger's, for tests.
     """
@@ -48,7 +48,6 @@ class AlertSender:
         *,
         targets: Callable[[Settings], tuple[AlertTarget, ...]] = targets_of,
         every_s: float = LOOK_EVERY_S,
-        claim_s: float = CLAIM_S,
         busy_timeout_s: float = BUSY_TIMEOUT_S,
         clock: Callable[[], datetime] | None = None,
     ) -> None:
@@ -56,7 +55,6 @@ class AlertSender:
         self._watch = watch
         self._targets = targets
         self._every_s = every_s
-        self._claim_s = claim_s
         self._busy_timeout_s = busy_timeout_s
         self._clock = clock
         self._wake = threading.Event()
@@ -77,6 +75,8 @@ class AlertSender:
         self._stop.set()
         self._wake.set()
         self._thread.join(timeout=_STOP_WITHIN_S)
+        with suppress(TimeoutError):  # what is recorded as sent now is sent by no other process
+            self.wait(_STOP_WITHIN_S)
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def wake(self) -> None:
@@ -94,8 +94,9 @@ class AlertSender:
 
     def wait(self, timeout_s: float) -> None:
         """Wait until what was begun is over. Raises TimeoutError."""
-        for future in tuple(self._under_way.values()):
-            future.result(timeout=timeout_s)
+        _, unfinished = wait(tuple(self._under_way.values()), timeout=timeout_s)
+        if unfinished:
+            raise TimeoutError
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -142,7 +143,7 @@ class AlertSender:
                 return False
         try:
             with ledger.write() as tx:
-                claimed = alert_rows.claim(tx, target.name, self._claim_s)
+                claimed = alert_rows.claim(tx, target.name, CLAIM_S)
         except LedgerError:
             return self._send_unclaimed(ledger, target)
         if claimed is None:

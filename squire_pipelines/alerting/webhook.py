@@ -1,5 +1,6 @@
 """The webhook of our own: a JSON object by POST, signed as https://www.standardwebhooks.com says."""
 
+import asyncio
 import json
 from datetime import datetime
 from typing import Any
@@ -49,10 +50,12 @@ class WebhookTarget:
     Args:
         url: Of the receiver; it may hold a token, and is in no error.
         key: Of the signature; None for none.
+        timeout_s: How long a message may take in all.
     """
 
-    def __init__(self, url: str, key: Secret | None) -> None:
+    def __init__(self, url: str, key: Secret | None, *, timeout_s: float = TIMEOUT_S) -> None:
         self._url = url
+        self._timeout_s = timeout_s
         self._key = signing_key(key) if key is not None else None
 
     def send(self, message_id: str, message: AlertMessage, *, at: datetime) -> None:
@@ -72,13 +75,26 @@ class WebhookTarget:
         if self._key is not None:
             headers[SIGNATURE_HEADER] = sign_message(self._key, message_id, timestamp, body)
         try:
-            with httpx.stream(
-                "POST", self._url, content=body, headers=headers, timeout=TIMEOUT_S, follow_redirects=False
-            ) as answer:  # its body is not read: whoever answers without end keeps nobody
-                answer.raise_for_status()
+            asyncio.run(self._post(body, headers))
+        except httpx.HTTPStatusError as error:
+            raise _refusal(str(error.response.status_code)) from None
+        except TimeoutError:
+            raise _refusal(f"no answer within {self._timeout_s:g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            why = str(error.response.status_code) if isinstance(error, httpx.HTTPStatusError) else type(error).__name__
-            raise NotReachableError(
-                f"the alert could not be delivered to alerts.webhook_url: {why}",
-                hint="check alerts.webhook_url in the settings, and that its server answers",
-            ) from None
+            raise _refusal(type(error).__name__) from None
+
+    async def _post(self, body: bytes, headers: dict[str, str]) -> None:
+        # The library's own limits are for each piece of an answer: one that trickles would never end.
+        async with (
+            asyncio.timeout(self._timeout_s),
+            httpx.AsyncClient(timeout=self._timeout_s, follow_redirects=False) as client,
+            client.stream("POST", self._url, content=body, headers=headers) as answer,
+        ):
+            answer.raise_for_status()  # its body is not read: whoever answers without end keeps nobody
+
+
+def _refusal(why: str) -> NotReachableError:
+    return NotReachableError(
+        f"the alert could not be delivered to alerts.webhook_url: {why}",
+        hint="check alerts.webhook_url in the settings, and that its server answers",
+    )

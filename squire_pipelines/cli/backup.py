@@ -51,7 +51,8 @@ def _bar() -> Iterator["Progress"]:
 
 def _summary(path: Path, manifest: "BackupManifest") -> str:
     rows = ", ".join(f"{count} {name}" for name, count in manifest.counts.items())
-    return f"{path}, schema {manifest.revision}, {counted(len(manifest.members), 'file')}, {rows}"
+    origin = " of a ledger on Postgres" if manifest.database == "postgresql" else ""
+    return f"{path}, schema {manifest.revision}{origin}, {counted(len(manifest.members), 'file')}, {rows}"
 
 
 @backup.command(
@@ -102,6 +103,7 @@ def _manifest_fields(manifest: "BackupManifest") -> dict[str, object]:
         "squire": manifest.squire,
         "made_at": manifest.made_at,
         "revision": manifest.revision,
+        "database": manifest.database,
         "counts": manifest.counts,
         "files": len(manifest.members),
         "not_included": manifest.not_included,

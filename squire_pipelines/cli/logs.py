@@ -18,6 +18,7 @@ from squire_pipelines.cli.log_text import LineText, json_line
 from squire_pipelines.cli.parameters import MOMENT, REPOSITORY, TASK_ID
 from squire_pipelines.cli.text import counted, size
 from squire_pipelines.domain.log_lines import LEVELS, LogLine, LogQuery, moment
+from squire_pipelines.observability.logging import Component
 from squire_pipelines.terminal.output import write_line
 
 if TYPE_CHECKING:
@@ -29,19 +30,8 @@ DEFAULT_SPAN_S = 3600.0
 MAX_LINES = 100_000
 _MAX_CHARACTERS = 64 * 2**20
 _TRACE = re.compile(r"[0-9a-f]{8,32}")
-COMPONENTS = (
-    "agent",
-    "cli",
-    "daemon",
-    "endpoint",
-    "gateway",
-    "github",
-    "ledger",
-    "pipeline",
-    "publisher",
-    "webhooks",
-    "webserver",
-)
+COMPONENTS = tuple(sorted((*Component, "daemon", "ledger", "webserver")))
+"""Those that write lines by our logger, Dagster's processes, and what the ledger says of a task."""
 
 
 @dataclass(frozen=True, slots=True)

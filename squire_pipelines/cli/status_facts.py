@@ -41,7 +41,6 @@ _NEEDED = (("disk", "room"), ("daemon", "the daemon"), ("engine", "the container
 _IN_GENERAL: Mapping[str, str] = {
     WaitKind.DEPENDENCY: "tasks that they depend on",
     WaitKind.TIME: "their time",
-    WaitKind.APPROVAL: "approval",
 }
 
 

@@ -65,6 +65,9 @@ _TRANSIENT = frozenset(
 CRASHES = frozenset({Cause.KILLED})
 """An agent's container ended without an ending of its own, and not for want of memory."""
 
+CONTAINER_FAILURES = CRASHES | {Cause.OUT_OF_MEMORY}
+"""The same, or for want of memory: what alerts and targets count as crashed containers."""
+
 LOST_CONTAINERS = frozenset({Cause.LOST, Cause.ENGINE_LOST, Cause.INTERNAL_ERROR})
 """The run or the engine was lost while an agent worked: how its container would have ended is not known."""
 

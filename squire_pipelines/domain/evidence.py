@@ -132,7 +132,8 @@ def beside_body(evidence: SignalEvidence, *, with_conversation: bool = False) ->
 
 
 def _log_heading(log: JobLog) -> str:
-    return f"log of the job {log.job}" + (f", step {log.step}" if log.step else "")
+    step = f", step {log.step}" if log.step else ""
+    return f"log of the job {log.job}{step}" + (f", without {log.lines_left_out} lines" if log.lines_left_out else "")
 
 
 def _log_text(log: JobLog, limit: int) -> str:

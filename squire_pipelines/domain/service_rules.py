@@ -154,13 +154,13 @@ def models_state(facts: Sequence[ModelFacts]) -> ConditionState:
     return ConditionState.degraded(reason, hint)
 
 
-def planner_state(failures: int, reason: str) -> ConditionState:
-    """Return how the planner's model does, by how often in a row it has failed by now, and why."""
+def planner_state(failures: int, reason: str = "", last_plan: str = "") -> ConditionState:
+    """Return how the planner's model does, by how often in a row it has failed by now, why, and for which plan last."""
     if failures < PLANNER_FAILURES:
         return ConditionState.ok("plans are made")
     text = f"the planner's model has failed {failures} times in a row: {reason or 'no reason'}"
     return ConditionState.degraded(
-        text, "see `squire plans list`; it is asked again by itself, and rules plan meanwhile"
+        text, f"see `squire plans show {last_plan}`; it is asked again by itself, and rules plan meanwhile"
     )
 
 

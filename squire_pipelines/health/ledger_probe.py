@@ -99,7 +99,7 @@ def _look_at_rows(ledger: Ledger, settings: Settings) -> dict[str, ConditionStat
         now = tx.now
     return {
         "tasks": stuck_tasks_state(stuck),
-        "planner": planner_state(failures.count, failures.reason) if failures else planner_state(0, ""),
+        "planner": planner_state(failures.count, failures.reason, failures.last_plan) if failures else planner_state(0),
         "github_quota": quota_state(quota, now=now),
         "warehouse": warehouse_state(_warehouse_facts(settings, newest, now)),
     }

@@ -16,7 +16,7 @@ from squire_pipelines.domain.alert_rules import (
     WorkFacts,
 )
 from squire_pipelines.domain.budgets import BudgetLimits, Purpose, day_of, renewed_at
-from squire_pipelines.domain.endings import CRASHES, Cause
+from squire_pipelines.domain.endings import CONTAINER_FAILURES
 from squire_pipelines.domain.queue_rules import QueueRules
 from squire_pipelines.domain.targets import Targets, missed_targets
 from squire_pipelines.domain.tasks import TaskStatus
@@ -89,9 +89,9 @@ def _failures(tx: Transaction, repositories: Collection[str]) -> tuple[FailureRu
 
 
 def _crashed_tasks(tx: Transaction) -> list[str]:
-    row, causes = attempts.c, (*CRASHES, Cause.OUT_OF_MEMORY)
+    row = attempts.c
     query = select(row.task_id).where(
-        row.ended_at >= tx.now - CRASHES_WITHIN, row.cause.in_(causes), row.agent_started_at.is_not(None)
+        row.ended_at >= tx.now - CRASHES_WITHIN, row.cause.in_(CONTAINER_FAILURES), row.agent_started_at.is_not(None)
     )
     return list(tx.execute(query.order_by(row.ended_at.desc()).limit(_NEWEST_TASKS)).scalars())
 

@@ -43,13 +43,11 @@ class ClaimedMessage:
     Args:
         id: Of the message, which each try has.
         message: What it says.
-        created_at: When it was made.
         is_repeated: Whether a try before was cut off, so that nobody knows whether it has arrived.
     """
 
     id: str
     message: AlertMessage
-    created_at: datetime
     is_repeated: bool
 
 
@@ -195,7 +193,7 @@ def queued(tx: Transaction, target: str, *, limit: int) -> tuple[ClaimedMessage,
 
 
 def _message(row: Row[*tuple[Any, ...]], *, is_repeated: bool) -> ClaimedMessage:
-    return ClaimedMessage(row.id, AlertMessage.from_json(row.content), row.created_at, is_repeated)
+    return ClaimedMessage(row.id, AlertMessage.from_json(row.content), is_repeated)
 
 
 def record_sent(tx: Transaction, message_id: str) -> None:

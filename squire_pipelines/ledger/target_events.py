@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from sqlalchemy import and_, select
 
-from squire_pipelines.domain.endings import CRASHES, Cause
+from squire_pipelines.domain.endings import CONTAINER_FAILURES, Cause
 from squire_pipelines.domain.targets import LONGEST, TargetEvent, TargetName, Targets
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.ledger.store import Transaction
@@ -17,8 +17,6 @@ from squire_pipelines.ledger.tables import attempts, outcomes, tasks
 
 _MOST = 5000
 """Of the newest tasks and attempts: more of them in three days are judged by these."""
-
-_CRASHED = (*CRASHES, Cause.OUT_OF_MEMORY)
 
 
 def read_target_events(tx: Transaction, targets_of: Callable[[str], Targets]) -> tuple[TargetEvent, ...]:
@@ -49,7 +47,7 @@ def _attempts(tx: Transaction, targets_of: Callable[[str], Targets]) -> list[Tar
     for attempt in tx.execute(query):
         started = attempt.agent_started_at
         if attempt.ended_at is not None and attempt.cause != Cause.CANCELLED:
-            is_crash = attempt.cause in _CRASHED
+            is_crash = attempt.cause in CONTAINER_FAILURES
             events.append(
                 TargetEvent(attempt.repository, TargetName.CONTAINER_CRASH, attempt.ended_at, is_bad=is_crash)
             )

@@ -143,7 +143,7 @@ LEFT_OUT: Mapping[str, frozenset[str]] = MappingProxyType(
         "audit": frozenset({"batch"}),
     }
 )
-"""The ledger's columns that are not published."""
+"""The ledger's columns that are not published: a declaration, which a test holds against all columns that there are."""
 
 _FROM_TASK = MappingProxyType(dict.fromkeys(("outcomes", "merges", "base_watches"), frozenset({"trace_id"})))
 

@@ -13,7 +13,7 @@ import pytest
 
 from squire_pipelines.domain.change import ChangedFile, Decision, Finding, Verdict
 from squire_pipelines.errors import BundleError, JudgementError, SquireError, rebuild_error
-from squire_pipelines.judgement import DEFAULT_LIMITS, JudgementLimits, JudgementVerdict, read_values, run_judgement
+from squire_pipelines.judgement import JudgementLimits, JudgementVerdict, read_values, run_judgement
 
 
 def give_back(value: object) -> object:
@@ -76,13 +76,13 @@ VALUE = (ChangedFile("a", "A", added_lines=((1, "x"),)), Decision.REJECT, {"b": 
 
 
 def test_answer_of_values_comes_back_as_it_is() -> None:
-    assert run_judgement("it", DEFAULT_LIMITS, give_back, VALUE) == VALUE
-    assert run_judgement("it", DEFAULT_LIMITS, print_and_return) == 7
+    assert run_judgement("it", JudgementLimits(), give_back, VALUE) == VALUE
+    assert run_judgement("it", JudgementLimits(), print_and_return) == 7
 
 
 def test_error_of_ours_is_raised_with_all_that_it_says() -> None:
     with pytest.raises(BundleError) as caught:
-        run_judgement("it", DEFAULT_LIMITS, refuse, "no")
+        run_judgement("it", JudgementLimits(), refuse, "no")
     assert (caught.value.message, caught.value.problem, caught.value.hint) == ("no", "fsck", "none")
     assert dict(caught.value.context) == {"problem": "fsck", "line": 3}
 
@@ -126,7 +126,7 @@ def test_answer_that_is_too_long_is_a_verdict() -> None:
 
 def test_answer_of_a_child_that_was_taken_over_runs_nothing_here(tmp_path: Path) -> None:
     with pytest.raises(JudgementError) as caught:
-        run_judgement("it", DEFAULT_LIMITS, give_runs, tmp_path / "made")
+        run_judgement("it", JudgementLimits(), give_runs, tmp_path / "made")
     assert caught.value.verdict == JudgementVerdict.DIED
     assert "is no value" in caught.value.context["detail"]  # type: ignore[operator]  # a text
     assert not (tmp_path / "made").exists()

@@ -2,6 +2,8 @@
 
 import json
 import sqlite3
+import threading
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +16,9 @@ from squire_pipelines.errors import NotReachableError
 from squire_pipelines.ledger import alerts
 from squire_pipelines.ledger.alerts import QueueBounds
 from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.metrics import counting, families
+from squire_pipelines.metrics.folding import read_all
+from squire_pipelines.metrics.series import series_name
 from squire_pipelines.settings.model import Settings
 from tests.integration.alerting.conftest import Configure
 from tests.support.children import wait_until
@@ -128,6 +133,66 @@ def test_what_is_sent_without_the_ledger_is_tried_a_few_times(configure: Configu
     send(process)
     send(process)
     assert tries == ["msg_1"] * 3
+
+
+def test_what_is_sent_without_the_ledger_and_never_taken_is_dropped_after_five_tries(
+    configure: Configure, clock: Clock, tmp_path: Path
+) -> None:
+    settings = configure('[alerts]\nwebhook_url = "http://127.0.0.1:9/"\n')
+
+    def fail(*_: object) -> None:
+        raise NotReachableError("away")
+
+    watch = AlertWatch(lambda: settings, machine="host", clock=clock)
+    watch.add_direct(DirectMessage("msg_1", AlertMessage("one", "body")))
+    target = AlertTarget("ops", "apprise", fail)
+    process = AlertSender(lambda: settings, watch, targets=lambda _: (target,), every_s=0.001, clock=clock)
+    counting.start_counting(tmp_path / "metrics")
+    try:
+        send(process)
+        send(process)
+    finally:
+        counting.stop_counting()
+    values = read_all(tmp_path / "metrics").values
+    assert values == {
+        series_name(families.ALERT_MESSAGES, ("apprise", "failed")): 5,
+        series_name(families.ALERT_MESSAGES, ("apprise", "dropped")): 1,
+    }
+
+
+def test_a_target_that_hangs_keeps_no_other_waiting(configure: Configure, home_ledger: Ledger, clock: Clock) -> None:
+    settings = configure('[alerts]\nwebhook_url = "http://127.0.0.1:9/"\n')
+    begun, released = threading.Event(), threading.Event()
+    sent: list[str] = []
+
+    def hang(*_: object) -> None:
+        begun.set()
+        released.wait(PATIENCE_S)
+
+    def take(_message_id: str, message: AlertMessage, _is_repeated: bool) -> None:  # noqa: FBT001 - the type's signature
+        sent.append(message.title)
+
+    targets = (AlertTarget("webhook", "webhook", hang), AlertTarget("ops", "apprise", take))
+    process = sender(settings, clock, targets=lambda _: targets)
+
+    def queue_for_both(name: str) -> None:
+        with home_ledger.write() as tx:
+            alerts.record_step(tx, AlertStep(), AlertMessage(name, "body"), ("webhook", "ops"), QueueBounds())
+
+    def has_sent(*names: str) -> bool:
+        process.send_due()
+        return sent == list(names)
+
+    try:
+        queue_for_both("one")
+        wait_until(lambda: has_sent("one") and begun.is_set())
+        queue_for_both("two")
+        wait_until(lambda: has_sent("one", "two"))
+        with pytest.raises(TimeoutError):
+            process.wait(0.01)
+    finally:
+        released.set()
+        process.wait(PATIENCE_S)
 
 
 def test_the_thread_sends_by_itself_when_it_is_woken(

@@ -2,7 +2,9 @@
 
 import json
 import sys
+import threading
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
@@ -58,6 +60,22 @@ def test_a_receiver_that_does_not_take_it_is_named_without_its_url(receiver: Dir
         WebhookTarget(f"{receiver.url}?token=abc123", None).send("msg_1", MESSAGE, at=AT)
     assert "abc123" not in str(refused.value)
     assert len(receiver.seen) == 1
+
+
+def test_a_receiver_whose_answer_trickles_is_left_when_the_time_is_over(receiver: DirectedProvider) -> None:
+    is_over = threading.Event()
+
+    def trickle(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"HTTP/1.0 200 OK\r\nx: ")
+        while not is_over.wait(0.02):
+            handler.wfile.write(b"a")
+
+    receiver.answer = trickle
+    try:
+        with pytest.raises(NotReachableError, match=r"webhook_url: no answer within 0\.3 s"):
+            WebhookTarget(receiver.url, None, timeout_s=0.3).send("msg_1", MESSAGE, at=AT)
+    finally:
+        is_over.set()
 
 
 def test_a_target_without_its_secret_says_which_one_it_needs(configure: Configure) -> None:

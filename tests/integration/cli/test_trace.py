@@ -1,16 +1,17 @@
 """`squire trace`: a trace by whatever belongs to it, as a tree and as JSON."""
 
 import re
+from datetime import datetime
 
 import pytest
 from sqlalchemy import delete
 
 from squire_pipelines.cli.trace_text import trace_lines
-from squire_pipelines.ledger import tables
+from squire_pipelines.ledger import plans, tables
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.warehouse.spans import spans_of
 from tests.support.cli import SampleData, Squire
-from tests.support.ledgers import Clock
+from tests.support.ledgers import Clock, plan, spec
 from tests.support.stories import Story, deliver, write_story
 
 
@@ -32,6 +33,23 @@ def test_a_trace_is_named_by_what_belongs_to_it(squire: Squire, story: Story) ->
         document = squire.json("trace", name)
         assert (document["trace_id"], document["task_id"]) == (story.trace_id, story.task_id)
         assert len(document["spans"]) == 16
+
+
+def test_all_of_a_task_is_what_else_its_delivery_caused(squire: Squire, samples: SampleData, story: Story) -> None:
+    with samples.ledger.write() as tx:
+        other = plans.save(tx, plan(spec("other")), (), trace_id=story.trace_id, run_id=None)
+    own = squire.json("trace", story.task_id)["spans"]
+    everything = squire.json("trace", story.task_id, "--all")["spans"]
+    others = [span for span in everything if span not in own]
+    assert ("plan", other.id) in [(span["kind"], span["source_id"]) for span in others]
+    assert len(own) + len(others) == len(everything)
+    assert {span["source_id"] for span in own} >= {story.task_id, story.plan_id, story.attempt_id}
+    (attempt,) = (span for span in own if span["kind"] == "attempt")
+    assert attempt["duration_s"] == pytest.approx(seconds_between(attempt["started_at"], attempt["ended_at"]))
+
+
+def seconds_between(first: str, last: str) -> float:
+    return (datetime.fromisoformat(last) - datetime.fromisoformat(first)).total_seconds()
 
 
 def test_a_trace_is_drawn_as_a_tree_that_fits_the_terminal(

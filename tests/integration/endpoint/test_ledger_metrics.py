@@ -233,7 +233,7 @@ def test_deliveries_are_counted_by_what_they_ask_for_and_their_lag_when_they_are
 def test_the_present_is_shown_as_it_is(ledger: Ledger, clock: Clock) -> None:
     settings = Settings(
         repositories=(REPOSITORY,),
-        budgets=BudgetLimits(day=Limit(usd=10), attempt=Limit(usd=4, tokens=100)),
+        budgets=BudgetLimits(day=Limit(usd=10, tokens=1000), attempt=Limit(usd=4, tokens=100)),
         providers={"claude": ProviderSettings(protocol="anthropic", max_usd_per_day=5)},
     )
     start_attempt(ledger)
@@ -267,7 +267,12 @@ def test_the_present_is_shown_as_it_is(ledger: Ledger, clock: Clock) -> None:
     assert ("budget_limit_usd", "month", "*") not in budget
     of_providers = {name[1:]: value for name, value in budget.items() if name[0] == "provider_budget_limit_usd"}
     assert (of_providers, budget["provider_budget_used_usd", "claude"]) == ({("claude",): 5}, 0)
+    assert budget["budget_used_tokens", "day", "*"] == 30
+    assert budget["budget_reserved_tokens", "day", "*"] == 70
+    assert budget["budget_limit_tokens", "day", "*"] == 1000
     assert quota["github_quota_remaining", "graphql"] == 4000
+    assert quota["github_quota_reset_timestamp_seconds", "graphql"] == use.reset_at.timestamp()
+    assert quota["github_blocked_seconds", "graphql"] == 0
     assert ("github_quota_forecast_remaining", "graphql") not in quota  # nobody knows yet how fast it is used
     clock.forward(60)
     with ledger.write() as tx:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from sqlalchemy import select
 
 from squire_pipelines.agents.adapters.protocol import GatewaySeen
 from squire_pipelines.domain.budgets import Amount
+from squire_pipelines.domain.debugging import DebugWindow
 from squire_pipelines.domain.endings import Cause, Ending
 from squire_pipelines.errors import LedgerError
 from squire_pipelines.execution import gateway_session, usage_recorder
@@ -26,6 +28,7 @@ from squire_pipelines.ledger import attempts, task_dispatch, tasks
 from squire_pipelines.ledger.heartbeat import Heartbeat
 from squire_pipelines.ledger.store import Ledger, open_ledger
 from squire_pipelines.ledger.tables import model_calls
+from squire_pipelines.observability.debugging import write_windows
 from squire_pipelines.settings.model import Settings, load_settings
 from tests.support.ledgers import REPOSITORY, RETRY, add_task, claim, reservation, sqlite_ledger_file
 from tests.support.provider import Answer, DirectedProvider, plain, serve_upstream
@@ -112,6 +115,18 @@ def test_calls_and_what_is_spent_reach_the_ledger_while_the_agent_works(configur
     assert rows(leased.ledger, leased.attempt.id) == [(5, 2, pytest.approx(7e-6), None)]
     assert session.facts() == {"calls": 1, "tokens": 7, "usd": pytest.approx(7e-6), "answers": 1}
     assert not session.socket_path.parent.exists()
+
+
+@pytest.mark.parametrize("debugged", [REPOSITORY, "acme/other"])
+def test_bodies_are_kept_while_the_repository_is_debugged(configure: Callable[..., Settings], debugged: str) -> None:
+    settings, now = configure(PRICED), datetime.now(UTC)
+    write_windows(settings.home.debug_file, (DebugWindow(debugged, now, now + timedelta(hours=1), "ann"),))
+    leased = lease(settings)
+    with gateway_session.open_gateway(leased, leased.settings) as session:
+        assert session is not None
+        assert post(session).status_code == 200
+    folder = usage_recorder.call_log_folder(leased.settings, leased.attempt.id)
+    assert ("hello" in "".join(path.read_text() for path in folder.glob("*.bodies"))) == (debugged == REPOSITORY)
 
 
 def test_an_agent_that_calls_no_model_gets_no_door_unless_a_way_out_is_open(

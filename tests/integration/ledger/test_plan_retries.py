@@ -153,10 +153,11 @@ def test_failures_in_a_row_are_counted_over_all_repositories_until_a_model_plans
     first = save(ledger, **FAILED, notes=("the model is down",))
     clock.forward(60)
     save(ledger)
-    save(ledger, **FAILED, repository="o/other", notes=("down again",))
+    last = save(ledger, **FAILED, repository="o/other", notes=("down again",))
     counted = failures(ledger)
     assert counted is not None
-    assert (counted.count, counted.since, counted.reason) == (2, first.created_at, "down again")
+    assert (counted.count, counted.since) == (2, first.created_at)
+    assert (counted.last_plan, counted.reason) == (last.id, "down again")
     clock.forward(60)
     save(ledger, **BY_MODEL)
     assert failures(ledger) is None

@@ -1,5 +1,6 @@
 """The guide's table of rules says what the code does."""
 
+from squire_pipelines.alerting import watch, webhook
 from squire_pipelines.domain.alert_rules import DEFAULT_POLICIES
 from tests.support.house import ROOT
 
@@ -19,3 +20,10 @@ def test_the_page_has_each_rule_with_its_defaults() -> None:
         )
         for rule, policy in DEFAULT_POLICIES.items()
     ]
+
+
+def test_the_page_has_the_times_of_the_code() -> None:
+    text = (ROOT / "docs" / "guide" / "alerts.md").read_text(encoding="utf-8")
+    assert f"which is read every {watch.FACTS_EVERY_S:.0f} seconds" in text
+    assert "a message may take ten seconds in all" in text
+    assert webhook.TIMEOUT_S == 10

@@ -132,8 +132,10 @@ def test_models_are_down_when_no_agent_has_one(facts: tuple[ModelFacts, ...], le
 
 
 def test_a_planner_that_fails_is_told_from_the_third_time_on() -> None:
-    assert planner_state(2, "429").level is OK
-    assert "3 times in a row: 429" in planner_state(3, "429").reason
+    assert planner_state(2, "429", "pl1").level is OK
+    state = planner_state(3, "429", "pl1")
+    assert "3 times in a row: 429" in state.reason
+    assert "`squire plans show pl1`" in state.hint
 
 
 @pytest.mark.parametrize(

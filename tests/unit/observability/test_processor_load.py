@@ -1,5 +1,6 @@
 """How many processors there are for this process, and how busy the machine is."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,10 @@ def test_a_quota_bounds_the_processors_and_leaves_one(tmp_path: Path) -> None:
     assert usable_processors(quota_file=file) == unbound
 
 
-def test_the_load_is_told(tmp_path: Path) -> None:
-    load = read_load(quota_file=tmp_path / "none")
-    assert load.processors >= 1
-    assert load.crowding >= 0
+def test_the_load_is_that_of_the_last_minute_by_all_processors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    quota = tmp_path / "cpu.max"
+    quota.write_text("100000 100000\n")
+    monkeypatch.setattr(os, "getloadavg", lambda: (6.0, 1.0, 1.0))
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    load = read_load(quota_file=quota)
+    assert (load.processors, load.crowding) == (1, 1.5)
