@@ -15,6 +15,7 @@ class SecretName(StrEnum):
     GITHUB_TOKEN = "github-token"  # noqa: S105 - the name, not the value
     GITHUB_APP_KEY = "github-app-key"
     WEBHOOK_SECRET = "webhook-secret"  # noqa: S105 - likewise
+    WEBHOOK_SECRET_OLD = "webhook-secret-old"  # noqa: S105 - likewise
     MODEL_KEY = "model-key"
     OTLP_HEADERS = "otlp-headers"
 
@@ -47,6 +48,23 @@ def check_provider_secret(name: str) -> str:
             f"this is the name of a secret, not the secret itself, and it is none of {', '.join(SecretName)}; the name "
             "of a provider's key has small letters, digits and single hyphens and ends with -key or -token, like "
             "claude-key, which `squire secrets set claude-key` keeps, or the variable SQUIRE_CLAUDE_KEY"
+        )
+    return name
+
+
+def check_webhook_key(name: str) -> str:
+    """Return the name of the secret of one repository's webhook as it is.
+
+    Raises:
+        ValueError: It is a secret of another use, or cannot be a name.
+    """
+    if name in {*SecretName, ALERT_WEBHOOK_KEY}:
+        raise ValueError(f"{name} has another use: name a secret of the repository's own, like acme-hook-key")
+    if not _PROVIDER_SECRET.fullmatch(name) or "--" in name:
+        # The text is not repeated: whoever takes the name for the secret itself has written that here.
+        raise ValueError(
+            "this is the name of a secret, not the secret itself: small letters, digits and single hyphens, with -key "
+            "or -token at its end, like acme-hook-key, which `squire secrets set acme-hook-key` keeps"
         )
     return name
 

@@ -15,7 +15,7 @@ from squire_pipelines.secrets.sources import SecretSources
 from squire_pipelines.terminal.output import write_labelled
 
 OWN_NAMES = tuple(map(str, SecretName))
-_VARIABLES = ("SQUIRE_SECRETS__", "SQUIRE_PROVIDERS", "SQUIRE_ALERTS", "SQUIRE_HOOKS")
+_VARIABLES = ("SQUIRE_SECRETS__", "SQUIRE_PROVIDERS", "SQUIRE_ALERTS", "SQUIRE_HOOKS", "SQUIRE_WEBHOOKS__SECRETS")
 _SWITCHES = ("allow_plain_files", "gh")
 
 
@@ -49,8 +49,8 @@ def _read_plainly(context: CliContext) -> tuple[SecretSources, tuple[str, ...]] 
         return None if context.config or named_config() else (SecretSources(context.home), ())
     except (OSError, ValueError):
         return None
-    if values.get("alerts", {}) or values.get("hooks", {}):
-        return None  # targets and senders have secrets of their own
+    if values.get("alerts", {}) or values.get("hooks", {}) or "secrets" in values.get("webhooks", {}):
+        return None  # targets of alerts, senders, and repositories have secrets of their own
     switches, tables = values.get("secrets", {}), values.get("providers", {})
     try:
         keys = tuple(name for table in tables.items() for name in _key_of(*table))

@@ -3,7 +3,6 @@
 Pure: no I/O and no clock of its own. Requests belong to `client`, the payloads of deliveries to `events`.
 """
 
-import hashlib
 import hmac
 import json
 from collections.abc import Mapping
@@ -82,7 +81,7 @@ class DeliveryHeaders:
 
 def sign(body: bytes, secret: bytes) -> str:
     """Return the value of `X-Hub-Signature-256` for a raw body."""
-    return "sha256=" + hmac.new(secret, body, hashlib.sha256).hexdigest()
+    return "sha256=" + hmac.digest(secret, body, "sha256").hex()
 
 
 def verify_signature(body: bytes, header: str | None, secret: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""Deliveries: what asked us to look at a repository, by webhook or by command. Stored before we answer 2xx.
+"""Deliveries: what asked us to look at a repository, by webhook (`inbox` stores those) or by command.
 
 A delivery is read twice: for the collection that it asks for (`collected_at`), and for the outcome that it may report
 (`applied_at`).
@@ -12,18 +12,15 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
-from pydantic import JsonValue
 from sqlalchemy import Row, and_, case, insert, literal, or_, select, update
-from sqlalchemy.exc import IntegrityError
 
-from squire_pipelines.domain.identity import new_id, new_trace_id
+from squire_pipelines.domain.identity import new_id
 from squire_pipelines.domain.looks import ReadReason
 from squire_pipelines.errors import DeliveryError
-from squire_pipelines.ledger.audit import record_audit
 from squire_pipelines.ledger.columns import UtcDateTime
-from squire_pipelines.ledger.delivery_bodies import pack, unpack
+from squire_pipelines.ledger.delivery_bodies import unpack
 from squire_pipelines.ledger.delivery_effects import record_collected
-from squire_pipelines.ledger.store import Ledger, Transaction
+from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import deliveries
 
 COMMAND = "cli"
@@ -38,15 +35,6 @@ NOT_COLLECTED = "not collected after"
 _NO_TRACES: Mapping[str, str] = MappingProxyType({})
 _UNREAD = "no source of the repository could be read"
 _MAX_OPEN = 500
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedDelivery:
-    """A delivery's row; `is_new` is False for a redelivery."""
-
-    id: int
-    is_new: bool
-    trace_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,79 +70,6 @@ class ReceivedDelivery:
     id: int
     event: str
     received_at: datetime
-
-
-def record(
-    ledger: Ledger,
-    *,
-    source: str,
-    delivery_id: str,
-    event: str,
-    action: str | None,
-    repository: str | None,
-    body: bytes,
-    relevant: bool = True,
-    collects: bool = True,
-) -> RecordedDelivery:
-    """Store a delivery durably, once.
-
-    The id is not signed, so a redelivery is recognised by id *and* the body's hash
-    (https://docs.github.com/en/webhooks/using-webhooks/handling-failed-webhook-deliveries). An irrelevant one is
-    stored too, but asks for nothing, and one that does not `collect` for no reading of its repository.
-    """
-    digest = hashlib.sha256(body).hexdigest()
-    same = select(deliveries.c.id, deliveries.c.trace_id).where(
-        deliveries.c.source == source, deliveries.c.delivery_id == delivery_id, deliveries.c.body_sha256 == digest
-    )
-    try:
-        with ledger.write() as tx:
-            known = tx.execute(same).one_or_none()
-            if known is None:
-                trace_id = new_trace_id()
-                stored, encoding = pack(body)
-                query = insert(deliveries).values(
-                    source=source,
-                    delivery_id=delivery_id,
-                    body_sha256=digest,
-                    event=event,
-                    action=action,
-                    repository=repository,
-                    body=stored,
-                    body_encoding=encoding,
-                    trace_id=trace_id,
-                    received_at=tx.now,
-                    collected_at=None if relevant and collects and repository else tx.now,
-                    applied_at=None if relevant else tx.now,
-                    updated_at=tx.now,
-                )
-                row_id = tx.execute(query.returning(deliveries.c.id)).scalar_one()
-                detail: dict[str, JsonValue] = {"event": event, "action": action, "repository": repository}
-                record_audit(
-                    tx,
-                    actor=f"webhook:{source}",
-                    action="delivery.accepted",
-                    subject=delivery_id,
-                    trace_id=trace_id,
-                    detail=detail,
-                )
-                return RecordedDelivery(row_id, is_new=True, trace_id=trace_id)
-    except IntegrityError:
-        # Two receivers stored the same delivery at once: the other one's row is there now.
-        with ledger.read() as tx:
-            known = tx.execute(same).one_or_none()
-        if known is None:
-            raise
-    return RecordedDelivery(known.id, is_new=False, trace_id=known.trace_id)
-
-
-def record_refusals(ledger: Ledger, counts: Mapping[tuple[int, str], int], *, since: datetime) -> None:
-    """Record in the audit trail how many deliveries were refused since a moment, by status and reason."""
-    with ledger.write() as tx:
-        for (status, reason), count in sorted(counts.items()):
-            detail: dict[str, JsonValue] = {"count": count, "reason": reason, "since": since.isoformat()}
-            record_audit(
-                tx, actor="webhook", action="delivery.refused", subject=str(status), trace_id=None, detail=detail
-            )
 
 
 def request_collection(

@@ -1,11 +1,16 @@
 """Compiles statements that run all the time only once, since that takes longer than SQLite needs to run them."""
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Delete, Insert, Update
 
+MAX_ROWS = 500
+"""The most rows of one statement: SQLite takes 32,766 parameters, and a table of ours has less than fifty columns."""
+
 _Processor = Callable[[Any], Any]
+_ROW = re.compile(r"VALUES (\((?:\?, )*\?\))")
 
 
 class PreparedWrite:
@@ -18,6 +23,7 @@ class PreparedWrite:
         self.statement = statement
         self._sql = ""
         self._parameters: tuple[tuple[str, _Processor | None], ...] = ()
+        self._sql_by_rows: dict[int, str] = {}
 
     def run(self, connection: Connection, values: Mapping[str, Any]) -> int:
         """Run the statement with `values`, and return how many rows it wrote."""
@@ -28,6 +34,33 @@ class PreparedWrite:
         row = [values[name] if to is None else to(values[name]) for name, to in self._parameters]
         driver: Any = connection.connection.dbapi_connection
         return int(driver.execute(self._sql, row).rowcount)
+
+    def run_all(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Run an insert for many rows, by one statement for each `MAX_ROWS` of them.
+
+        On SQLite one statement is one call of the driver, and each call of the driver lets other threads go first.
+        """
+        if not rows:
+            return
+        if connection.dialect.name != "sqlite":
+            connection.execute(self.statement, list(rows))
+            return
+        if not self._sql:
+            self._compile(connection)
+        driver: Any = connection.connection.dbapi_connection
+        for start in range(0, len(rows), MAX_ROWS):
+            part = rows[start : start + MAX_ROWS]
+            values = [row[name] if to is None else to(row[name]) for row in part for name, to in self._parameters]
+            driver.execute(self._sql_of_rows(len(part)), values)
+
+    def _sql_of_rows(self, count: int) -> str:
+        if count not in self._sql_by_rows:
+            match = _ROW.search(self._sql)
+            if match is None:
+                raise TypeError("only an insert of plain values can have many rows")
+            groups = ", ".join([match[1]] * count)
+            self._sql_by_rows[count] = f"{self._sql[: match.start(1)]}{groups}{self._sql[match.end(1) :]}"
+        return self._sql_by_rows[count]
 
     def _compile(self, connection: Connection) -> None:
         dialect = connection.dialect

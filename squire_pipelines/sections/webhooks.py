@@ -1,9 +1,17 @@
 """The section of the settings about deliveries: where they are received, and within which bounds."""
 
-from pydantic import Field
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, model_validator
 
 from squire_pipelines.domain.container_limits import Bytes
-from squire_pipelines.sections.types import BaseUrl, ListenHost, SettingsSection
+from squire_pipelines.secret_names import check_webhook_key
+from squire_pipelines.sections.types import BaseUrl, ListenHost, RepositoryName, SettingsSection, refuse_two_spellings
+
+WebhookKeyName = Annotated[str, AfterValidator(check_webhook_key)]
+
+_MOST_OF_A_REPOSITORY = 3
+_MOST_REPOSITORIES = 20  # a delivery is verified with each secret there is
 
 
 class WebhookSettings(SettingsSection):
@@ -19,3 +27,26 @@ class WebhookSettings(SettingsSection):
     max_tries: int = Field(
         default=5, ge=1, le=20, description="how often a delivery that cannot be used is tried before it is set aside"
     )
+    refusals_per_address: int = Field(
+        default=60, ge=1, le=100_000, description="refused requests of one address in a minute; further ones get 429"
+    )
+    max_inbox: Bytes = Field(
+        default=2**30, description="of deliveries that wait to be read, compressed; beyond it new ones get 503"
+    )
+    secrets: dict[
+        RepositoryName, Annotated[tuple[WebhookKeyName, ...], Field(min_length=1, max_length=_MOST_OF_A_REPOSITORY)]
+    ] = Field(
+        default_factory=dict,
+        max_length=_MOST_REPOSITORIES,
+        description="names of the secrets of single repositories' webhooks, by repository",
+    )
+
+    @model_validator(mode="after")
+    def _check_spellings(self) -> Self:
+        refuse_two_spellings(self.secrets, "webhooks.secrets")
+        return self
+
+    @property
+    def secret_names(self) -> tuple[str, ...]:
+        """The names of the secrets of single repositories' webhooks."""
+        return tuple(dict.fromkeys(name for names in self.secrets.values() for name in names))

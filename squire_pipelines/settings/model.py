@@ -132,8 +132,9 @@ class Settings(OverridableSections):
 
     @property
     def named_secrets(self) -> tuple[str, ...]:
-        """The names of all secrets that the settings name: of providers, of alerts' targets, and of other senders."""
-        return (*self.provider_secrets, *self.alerts.secret_names, *self.hook_secrets)
+        """The names of all secrets that the settings name: of providers, alerts, webhooks, and other senders."""
+        others = (*self.alerts.secret_names, *self.webhooks.secret_names, *self.hook_secrets)
+        return (*self.provider_secrets, *others)
 
     @property
     def hook_secrets(self) -> tuple[str, ...]:

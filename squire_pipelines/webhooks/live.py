@@ -1,4 +1,4 @@
-"""What the receiver takes while it runs: the repositories, the webhook's secret, the level of its logs.
+"""What the receiver takes while it runs: the repositories, the secrets, its bounds, the level of its logs.
 
 The settings themselves are followed by `reloading`; sockets and signals are `serve`'s.
 """
@@ -10,53 +10,62 @@ from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.reloading.file_state import FileMark, mark_of
 from squire_pipelines.reloading.in_force import InForce, SettingsInForce
 from squire_pipelines.reloading.process_status import StatusFile, status_of
-from squire_pipelines.secret_names import SecretName
-from squire_pipelines.secrets.lookup import require_secret
-from squire_pipelines.secrets.sources import SecretSources, files_of
+from squire_pipelines.secrets.sources import files_of
 from squire_pipelines.settings.restarts import Part
+from squire_pipelines.webhooks.signing_secrets import SigningSecrets, names_of_signing_secrets, read_signing_secrets
 
 _log = get_logger(Component.WEBHOOKS)
 
 
 class LiveReceiver:
-    """The repositories and the secret that hold now; both are asked for at each delivery, from any thread.
+    """What holds now; all of it is asked for at each delivery, from any thread.
 
     Args:
         in_force: The receiver's settings.
         status: Where it says which version it has.
+        verifies_nothing: Whether every delivery counts as signed, and no secret is read.
 
     Raises:
-        SecretMissingError: There is no webhook secret.
-        ConfigError: It cannot be read.
+        SecretMissingError: There is no webhook secret, or one that the settings name is not there.
+        ConfigError: One cannot be read.
     """
 
-    def __init__(self, in_force: SettingsInForce, status: StatusFile) -> None:
+    def __init__(self, in_force: SettingsInForce, status: StatusFile, *, verifies_nothing: bool = False) -> None:
         self._in_force = in_force
         self._status = status
         self._problem = ""
-        self._secret_state = self._state_of_secret(in_force.state)
-        self._secret = _read_secret(in_force.settings.secret_sources)
+        self._verifies_nothing = verifies_nothing
+        self._secret_state = self._state_of_secrets(in_force.state)
+        self._secrets = self._read_secrets(in_force.state)
         self.on_secret_read: Callable[[], object] = lambda: None
-        """Called after the secret was read again; the audit trail has a row for it."""
+        """Called after the secrets were read again; the audit trail has a row for it."""
         status.write(status_of(in_force, Part.RECEIVER))
 
-    def secret(self) -> bytes:
-        """Return the webhook's secret."""
-        return self._secret
+    def secrets(self) -> SigningSecrets:
+        """Return the secrets that deliveries are signed with."""
+        return self._secrets
 
     def repositories(self) -> Collection[str]:
         """Return the names whose deliveries ask for something."""
         return self._in_force.settings.repositories
 
-    def follow(self, state: InForce) -> None:
-        """Read the secret again where that may have changed, and say which version of the settings holds.
+    def most_waiting_bytes(self) -> int:
+        """Return how much may wait in the ledger to be read."""
+        return self._in_force.settings.webhooks.max_inbox
 
-        A secret that cannot be read any more is told; the one that was read last holds, so that no delivery is refused.
+    def refusals_per_minute(self) -> int:
+        """Return how many requests of one address may be refused before it gets 429."""
+        return self._in_force.settings.webhooks.refusals_per_address
+
+    def follow(self, state: InForce) -> None:
+        """Read the secrets again where one may have changed, and say which version of the settings holds.
+
+        Where one cannot be read any more that is told; those that were read last hold, so that no delivery is refused.
         """
-        secret_state = self._state_of_secret(state)
+        secret_state = self._state_of_secrets(state)
         if secret_state != self._secret_state:
             try:
-                self._secret = _read_secret(state.settings.secret_sources)
+                self._secrets = self._read_secrets(state)
             except SquireError as error:
                 _log.error("the webhook secret cannot be read, the old one holds", reason=error.message)
                 self._problem = f"the old webhook secret holds: {error.message}"
@@ -66,12 +75,14 @@ class LiveReceiver:
             self._secret_state = secret_state
         self._status.write(status_of(self._in_force, Part.RECEIVER, problem=self._problem))
 
-    def _state_of_secret(self, state: InForce) -> tuple[object, ...]:
-        """Return what changes when the secret may have: its files, where it is looked for, or somebody's asking."""
-        sources = state.settings.secret_sources
-        marks: tuple[FileMark | None, ...] = tuple(map(mark_of, files_of(SecretName.WEBHOOK_SECRET, sources)))
-        return (marks, state.settings.secrets, state.asked, state.hang_ups)
+    def _read_secrets(self, state: InForce) -> SigningSecrets:
+        if self._verifies_nothing:
+            return SigningSecrets(verifies_nothing=True)
+        return read_signing_secrets(state.settings.webhooks, state.settings.secret_sources)
 
-
-def _read_secret(sources: SecretSources) -> bytes:
-    return require_secret(SecretName.WEBHOOK_SECRET, sources).reveal().encode()
+    def _state_of_secrets(self, state: InForce) -> tuple[object, ...]:
+        """Return what changes when a secret may have: files, names, where they are looked for, or somebody's asking."""
+        sources, webhooks = state.settings.secret_sources, state.settings.webhooks
+        files = dict.fromkeys(path for name in names_of_signing_secrets(webhooks) for path in files_of(name, sources))
+        marks: tuple[FileMark | None, ...] = tuple(map(mark_of, files))
+        return (marks, webhooks.secrets, state.settings.secrets, state.asked, state.hang_ups)

@@ -1,48 +1,55 @@
-"""Counts the deliveries that the receiver refused, and records the counts in the audit trail."""
+"""Counts the requests that the receiver refused by minute, and records the counts in the ledger."""
 
 import threading
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from squire_pipelines.errors import LedgerError
-from squire_pipelines.ledger import deliveries
-from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.ledger import inbox
+from squire_pipelines.ledger.inbox import Refusal
+from squire_pipelines.ledger.store import Ledger, utc_now
 from squire_pipelines.metrics import counting as metrics
 from squire_pipelines.metrics import families
 
+MAX_COUNTS = 5000
+"""While the ledger takes none, so many are counted by minute; further ones count for the last minute."""
+
 
 class RefusalCounts:
-    """Counts of refusals by status and reason; the reasons are the receiver's own, and few.
+    """Counts of refusals by minute, source, status and reason; the reasons are the receiver's own, and few.
 
     Args:
         ledger: Where they are recorded.
+        clock: Gives the time.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, clock: Callable[[], datetime] = utc_now) -> None:
         self._ledger = ledger
+        self._clock = clock
         self._lock = threading.Lock()
-        self._counts: Counter[tuple[int, str]] = Counter()
-        self._since = datetime.now(UTC)
+        self._counts: Counter[Refusal] = Counter()
+        self._minute = datetime.min.replace(tzinfo=UTC)
 
-    def count(self, status: int, reason: str) -> None:
+    def count(self, status: int, reason: str, *, source: str) -> None:
         """Count one refusal."""
         metrics.count(families.DELIVERIES_REFUSED, str(status))
         with self._lock:
-            self._counts[status, reason] += 1
+            if len(self._counts) < MAX_COUNTS:
+                self._minute = self._clock().replace(second=0, microsecond=0)
+            self._counts[Refusal(self._minute, source, status, reason)] += 1
 
     def record(self) -> None:
-        """Record what was counted since the last time, a row for each status and reason. Raises LedgerError."""
+        """Record what was counted since the last time. Raises LedgerError."""
         with self._lock:
             counts, self._counts = self._counts, Counter()
-            since, self._since = self._since, datetime.now(UTC)
         if not counts:
             return
         try:
-            deliveries.record_refusals(self._ledger, counts, since=since)
+            inbox.record_refusals(self._ledger, counts)
         except (LedgerError, SQLAlchemyError):
             with self._lock:  # counted on, for the next time
                 self._counts.update(counts)
-                self._since = since
             raise

@@ -1,15 +1,17 @@
 """The receiver's process: settings, secret, socket, uvicorn, and a clean end. What a request does is `receiver`'s."""
 
+import ipaddress
 import os
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from types import FrameType
 
-from squire_pipelines.errors import ExitCode, SquireError
+from squire_pipelines.errors import ConfigError, ExitCode, SquireError
 from squire_pipelines.http_server import AnnouncingServer, listen, print_ready
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.observability.logging import Component, get_logger
@@ -21,41 +23,76 @@ from squire_pipelines.reloading.watch import SettingsWatch
 from squire_pipelines.server_connections import ConnectionLimits
 from squire_pipelines.settings.restarts import Part
 from squire_pipelines.terminal.output import write_line
+from squire_pipelines.webhooks.ledger_threads import THREAD_PREFIX
+from squire_pipelines.webhooks.limits import Limits
 from squire_pipelines.webhooks.live import LiveReceiver
-from squire_pipelines.webhooks.receiver import THREAD_PREFIX, Limits, create_app
+from squire_pipelines.webhooks.receiver import create_app
 
 _STUCK_AFTER_S = 0.5
+# The thread that writes gives way at each call of SQLite, and gets its turn back after this time at the latest: with
+# Python's own 5 ms, a commit would wait longer for the requests that are being read than for the disk.
+_SWITCH_INTERVAL_S = 0.0005
 _log = get_logger(Component.WEBHOOKS)
 
 
-def serve(in_force: SettingsInForce, *, announce: Callable[[str], None] = print_ready) -> None:
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """What a command says beside the settings.
+
+    Args:
+        host: Where to listen; None for `webhooks.host`.
+        port: Likewise, for `webhooks.port`.
+        verifies_nothing: Whether every delivery counts as signed. Only on loopback.
+    """
+
+    host: str | None = None
+    port: int | None = None
+    verifies_nothing: bool = False
+
+
+def serve(in_force: SettingsInForce, options: ServeOptions, *, announce: Callable[[str], None] = print_ready) -> None:
     """Receive deliveries until SIGTERM or SIGINT.
 
     Args:
         in_force: The settings, followed while it serves; `settings.restarts` names those that it is started with.
+        options: What wins over them.
         announce: Called with the URL when requests are answered.
 
     Raises:
         SecretMissingError: There is no webhook secret.
         PortInUseError: The port is taken.
-        ConfigError: The address cannot be used.
+        ConfigError: The address cannot be used, or others may reach it and nothing would be verified.
         LedgerError: The ledger cannot be used.
     """
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    at_start = in_force.settings.webhooks
+    host = at_start.host if options.host is None else options.host
+    port = at_start.port if options.port is None else options.port
+    if options.verifies_nothing:
+        _check_loopback(host)
+        _log.warning("every delivery is taken as signed, since no secret is asked for", host=host)
     count_process(Component.WEBHOOKS, in_force.home.metrics)
     with StatusFile(in_force.home, Part.RECEIVER) as status:
-        live = LiveReceiver(in_force, status)
+        live = LiveReceiver(in_force, status, verifies_nothing=options.verifies_nothing)
         settings = in_force.settings
         limits = Limits(body=settings.webhooks.max_body, buffered=4 * settings.webhooks.max_body)
         # A writer that waits longer than we may is of no use: its caller has been told to come again.
         ledger = Ledger(settings.resolved_ledger_url, busy_timeout_s=limits.ledger_timeout_s)
         try:
             ledger.ensure_schema()
-            app = create_app(ledger=ledger, secret=live.secret, repositories=live.repositories, limits=limits)
+            app = create_app(
+                ledger=ledger,
+                secrets=live.secrets,
+                repositories=live.repositories,
+                most_waiting_bytes=live.most_waiting_bytes,
+                refusals_per_minute=live.refusals_per_minute,
+                limits=limits,
+            )
             record_secret_uses(ledger, actor="webhooks")
             live.on_secret_read = partial(record_secret_uses, ledger, actor="webhooks")
             bounds = ConnectionLimits(per_address=settings.webhooks.connections_per_address)
             with (
-                listen(settings.webhooks.host, settings.webhooks.port, section="webhooks") as listener,
+                listen(host, port, section="webhooks") as listener,
                 SettingsWatch(in_force, after_look=live.follow),
             ):
                 server = AnnouncingServer(app, listener, announce=announce, component=Component.WEBHOOKS, limits=bounds)
@@ -64,12 +101,24 @@ def serve(in_force: SettingsInForce, *, announce: Callable[[str], None] = print_
             ledger.close()
 
 
+def _check_loopback(host: str) -> None:
+    try:
+        is_loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_loopback = False
+    if not is_loopback:
+        raise ConfigError(
+            f"without a secret anybody who reaches {host} could start work",
+            hint="--insecure-no-secret is for 127.0.0.1, ::1 and localhost; set the secret webhook-secret for others",
+        )
+
+
 def _leave(_signal: int, _frame: FrameType | None) -> None:
     raise SystemExit(ExitCode.DONE)
 
 
-def main(*, announce: Callable[[str], None] = print_ready) -> int:
-    """Entry point of `python -m squire_pipelines.webhooks`. Returns the exit code."""
+def main(options: ServeOptions | None = None, *, announce: Callable[[str], None] = print_ready) -> int:
+    """Entry point of `python -m squire_pipelines.webhooks` and `squire webhooks serve`. Returns the exit code."""
     # uvicorn puts these back and raises the signal again when it has finished: a clean end, not death by signal.
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, _leave)
@@ -77,7 +126,7 @@ def main(*, announce: Callable[[str], None] = print_ready) -> int:
     try:
         in_force = settings_in_force(on_taken=lambda settings: settings.logging.apply())
         signal.signal(signal.SIGHUP, lambda _signal, _frame: in_force.ask())
-        serve(in_force, announce=announce)
+        serve(in_force, options or ServeOptions(), announce=announce)
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else int(ExitCode.FAILED)
     except SquireError as error:

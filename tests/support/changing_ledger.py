@@ -20,6 +20,7 @@ from squire_pipelines.ledger.model_calls import ModelCallRow, record_model_call
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tables import metadata, model_calls, task_events, tasks
 from squire_pipelines.warehouse import schema
+from tests.support.deliveries import record_delivery
 from tests.support.ledgers import (
     NONE_APPROVED,
     TRACE,
@@ -174,7 +175,7 @@ class ChangingLedger:
     def deliver(self, how: int) -> None:
         """A delivery comes, and an earlier one is dealt with."""
         self.number += 1
-        deliveries.record(
+        record_delivery(
             self.ledger,
             source="github",
             delivery_id=f"d-{self.number}",

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from squire_pipelines.github.protocol import sign
+from squire_pipelines.ledger.inbox import IncomingDelivery, PackedDelivery, RecordedDelivery, store
+from squire_pipelines.ledger.store import Ledger
 
 SECRET = b"It's a Secret to Everybody"
 
@@ -30,6 +32,12 @@ def headers(body: bytes, *, delivery: str = "d-1", event: str = "push", secret: 
         "User-Agent": "GitHub-Hookshot/0000000",
         "Content-Type": "application/json",
     }
+
+
+def record_delivery(ledger: Ledger, **fields: Any) -> RecordedDelivery:
+    """Store a delivery of these fields, as the receiver does."""
+    (recorded,) = store(ledger, [PackedDelivery.of(IncomingDelivery(**fields))])
+    return recorded
 
 
 @dataclass

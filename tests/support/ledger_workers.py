@@ -6,10 +6,11 @@ from multiprocessing.synchronize import Barrier
 
 from squire_pipelines.domain.budgets import Amount, BudgetLimits, Purpose
 from squire_pipelines.errors import LeaseLostError, StateConflictError
-from squire_pipelines.ledger import attempts, budgets, bulk, deliveries, task_dispatch, tasks
+from squire_pipelines.ledger import attempts, budgets, bulk, task_dispatch, tasks
 from squire_pipelines.ledger.audit import record_audit
 from squire_pipelines.ledger.audit_sealing import seal
 from squire_pipelines.ledger.store import Ledger, Transaction, open_ledger
+from tests.support.deliveries import record_delivery
 from tests.support.ledgers import REPOSITORY, decide
 
 WAIT_S = 60
@@ -88,7 +89,7 @@ def acknowledge(url: str, name: str, task_id: str, answers: Connection) -> None:
     number = 0
     while True:
         delivery_id = f"{name}-{number}"
-        deliveries.record(
+        record_delivery(
             ledger,
             source="github",
             delivery_id=delivery_id,

@@ -35,6 +35,7 @@ from squire_pipelines.ledger import attempts, deliveries, tasks
 from squire_pipelines.ledger.github_limits import LedgerLimits
 from squire_pipelines.sensors.outcomes import outcomes as outcomes_sensor
 from squire_pipelines.settings.model import Settings
+from tests.support.deliveries import record_delivery
 from tests.support.ledgers import Clock, dispatch, list_tasks
 from tests.support.life_agent import ScriptedAgent
 from tests.support.life_kills import KilledError, MortalLedger, MortalTransport
@@ -162,7 +163,7 @@ class LifeSquire:
 
     def receive(self, delivery: Delivery, repository: str) -> None:
         """Take a delivery as the receiver does."""
-        deliveries.record(
+        record_delivery(
             self.ledger,
             source="github",
             delivery_id=delivery.guid,

@@ -7,10 +7,12 @@ from squire_pipelines.domain.endings import Cause, Ending
 from squire_pipelines.domain.states import EventSubject
 from squire_pipelines.ledger import attempts, collections, deliveries, outcomes, plans
 from squire_pipelines.ledger.attempts import AttemptFacts
+from squire_pipelines.ledger.inbox import RecordedDelivery
 from squire_pipelines.ledger.model_calls import ModelCallRow, record_model_call
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import outcomes as outcome_table
 from squire_pipelines.ledger.transitions import EventContext, record_event
+from tests.support.deliveries import record_delivery
 from tests.support.ledgers import (
     REPOSITORY,
     RETRY,
@@ -41,9 +43,9 @@ class Story:
     ended_at: datetime
 
 
-def deliver(ledger: Ledger, name: str = "d-1", *, repository: str = REPOSITORY) -> deliveries.RecordedDelivery:
+def deliver(ledger: Ledger, name: str = "d-1", *, repository: str = REPOSITORY) -> RecordedDelivery:
     """Store a delivery about an issue."""
-    return deliveries.record(
+    return record_delivery(
         ledger,
         source="github",
         delivery_id=name,

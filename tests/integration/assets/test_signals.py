@@ -13,6 +13,7 @@ from squire_pipelines.ledger.tables import plans as plan_rows
 from squire_pipelines.ledger.tables import signal_episodes, signal_events
 from squire_pipelines.ledger.tables import tasks as task_rows
 from squire_pipelines.partitions import ensure_repositories
+from tests.support.deliveries import record_delivery
 from tests.support.pipeline import ALL, HANDBOOK, LEDGERLIB, QUIET, TRACE, Pipeline, checks, materialized
 
 
@@ -166,7 +167,7 @@ def _traces(pipeline: Pipeline, table: Table) -> dict[str, str]:
 @pytest.mark.slow
 def test_a_webhook_about_a_repository_that_does_not_answer_is_taken_again(pipeline: Pipeline) -> None:
     stored = [
-        deliveries.record(
+        record_delivery(
             pipeline.ledger,
             source="github",
             delivery_id=name,

@@ -11,6 +11,7 @@ from squire_pipelines.domain.signals import Collection, CollectionStatus, Source
 from squire_pipelines.domain.tasks import EstimatedSize, LeftOutReason, Plan
 from squire_pipelines.ledger import collections, deliveries, plans, repositories
 from tests.support.cli import REPOSITORY, TRACE, SampleData, Squire, spec
+from tests.support.deliveries import record_delivery
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -184,7 +185,7 @@ def test_answers_that_became_no_plan_are_shown_when_asked_for(squire: Squire, sa
 
 def test_webhooks_are_listed_without_their_bodies(squire: Squire, samples: SampleData) -> None:
     assert squire.ok("webhooks", "list") == "There are no deliveries.\n"
-    deliveries.record(
+    record_delivery(
         samples.ledger,
         source="github",
         delivery_id="abc",
@@ -193,7 +194,7 @@ def test_webhooks_are_listed_without_their_bodies(squire: Squire, samples: Sampl
         repository=REPOSITORY,
         body=b'{"hidden": "text"}',
     )
-    deliveries.record(
+    record_delivery(
         samples.ledger,
         source="github",
         delivery_id="def",

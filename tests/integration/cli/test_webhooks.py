@@ -18,6 +18,7 @@ from squire_pipelines.ledger.tables import deliveries as table
 from squire_pipelines.sections.operation import RetentionSettings
 from squire_pipelines.warehouse.archive import archive_old_rows, retention_from
 from tests.support.cli import REPOSITORY, TRACE, SampleData, Squire
+from tests.support.deliveries import record_delivery
 
 SECRET = "a-secret-of-the-webhook"
 BODY = json.dumps({"action": "opened", "issue": {"title": "It is \x1b[31mbroken"}}).encode()
@@ -29,7 +30,7 @@ def deliver(samples: SampleData) -> Deliver:
     """Stores a delivery, with any values of its row, and returns its number."""
 
     def store(delivery_id: str = "abc", *, event: str = "issues", action: str | None = "opened", **values: Any) -> int:
-        recorded = deliveries.record(
+        recorded = record_delivery(
             samples.ledger,
             source="github",
             delivery_id=delivery_id,

@@ -17,7 +17,7 @@ from squire_pipelines.endpoint import ledger_counters, ledger_gauges
 from squire_pipelines.endpoint.exposition import text_of
 from squire_pipelines.endpoint.gauges import Gauges
 from squire_pipelines.endpoint.ledger_counters import KnownNames, LedgerCounters
-from squire_pipelines.ledger import attempts, budgets, deliveries, github_limits
+from squire_pipelines.ledger import attempts, budgets, github_limits
 from squire_pipelines.ledger.attempts import AttemptFacts
 from squire_pipelines.ledger.model_calls import ModelCallRow, record_model_call
 from squire_pipelines.ledger.store import Ledger
@@ -29,6 +29,7 @@ from squire_pipelines.metrics.family import OTHER
 from squire_pipelines.metrics.series import parse_series
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.settings.providers import ProviderSettings
+from tests.support.deliveries import record_delivery
 from tests.support.ledgers import REPOSITORY, TRACE, Clock, add_task, settle, start_attempt, token_of
 
 NAMES = KnownNames(repositories=frozenset({REPOSITORY}), models=frozenset({"m/large"}))
@@ -208,7 +209,7 @@ def test_deliveries_are_counted_by_what_they_ask_for_and_their_lag_when_they_are
     ledger: Ledger, clock: Clock, counters: Callable[[], LedgerCounters]
 ) -> None:
     def receive(number: int, event: str, *, relevant: bool) -> None:
-        deliveries.record(
+        record_delivery(
             ledger, source="github", delivery_id=f"d-{number}", event=event, action=None, repository=REPOSITORY,
             body=b"{}", relevant=relevant,
         )  # fmt: skip
@@ -296,7 +297,7 @@ def test_no_text_of_somebodys_is_shown_and_each_label_has_a_value_of_its_own(
     with ledger.write() as tx:
         record_model_call(tx, replace(call, error=hostile, provider="canary", repository="canary/canary"))
         budgets.reserve(tx, "r-1", Purpose.PLAN, settings.budgets, repository="canary/canary", trace_id=TRACE)
-    deliveries.record(
+    record_delivery(
         ledger, source="canary", delivery_id="canary", event="canary", action="canary", repository="canary/canary",
         body=b"{}",
     )  # fmt: skip

@@ -17,6 +17,7 @@ from squire_pipelines.ledger.tables import deliveries as delivery_table
 from squire_pipelines.ledger.tables import outcomes as outcome_table
 from squire_pipelines.ledger.tables import tasks as task_table
 from squire_pipelines.ledger.tasks import Task
+from tests.support.deliveries import record_delivery
 from tests.support.ledgers import add_task, list_tasks
 from tests.support.pipeline import HANDBOOK, WEBSHOP, Pipeline
 
@@ -59,7 +60,7 @@ def comment(
 
 def deliver(pipeline: Pipeline, body: bytes, *, delivery_id: str = "d1", repository: str = HANDBOOK) -> int:
     """Put a delivery into the inbox and have its repository read."""
-    row = deliveries.record(
+    row = record_delivery(
         pipeline.ledger,
         source="github",
         delivery_id=delivery_id,
@@ -337,7 +338,7 @@ def test_a_word_that_is_read_again_does_not_undo_what_came_after_it(
     forge.add_fault("permission", status=502, times=1000)
     number = issue_number(pipeline)
     other = comment("/squire do Say more", login="somebody-new", comment_id=90, number=number)
-    other_row = deliveries.record(
+    other_row = record_delivery(
         pipeline.ledger,
         source="github",
         delivery_id="of another",
@@ -346,7 +347,7 @@ def test_a_word_that_is_read_again_does_not_undo_what_came_after_it(
         repository=HANDBOOK,
         body=other,
     )
-    stop = deliveries.record(
+    stop = record_delivery(
         pipeline.ledger,
         source="github",
         delivery_id="the stop",

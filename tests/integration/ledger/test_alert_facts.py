@@ -18,6 +18,7 @@ from squire_pipelines.ledger.model_calls import ModelCallRow, record_model_call
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import attempts
 from squire_pipelines.ledger.target_events import read_target_events
+from tests.support.deliveries import record_delivery
 from tests.support.ledgers import REPOSITORY, TRACE, Clock, add_task, reading, settle, start_attempt
 
 LIMITS = BudgetLimits(day=Limit(usd=10))
@@ -101,7 +102,7 @@ def test_tasks_that_a_breaker_holds_are_counted_by_its_scope(ledger: Ledger) -> 
 
 
 def test_deliveries_after_which_nothing_was_read_count_for_an_hour(ledger: Ledger, clock: Clock) -> None:
-    deliveries.record(
+    record_delivery(
         ledger, source="github", delivery_id="d", event="push", action=None, repository=REPOSITORY, body=b"{}"
     )
     for _ in range(2):

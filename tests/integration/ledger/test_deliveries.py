@@ -8,11 +8,13 @@ from sqlalchemy.exc import IntegrityError
 
 from squire_pipelines.errors import DeliveryError
 from squire_pipelines.ledger import deliveries
-from squire_pipelines.ledger.deliveries import PendingDelivery, RecordedDelivery
+from squire_pipelines.ledger.deliveries import PendingDelivery
 from squire_pipelines.ledger.delivery_effects import effects_of
 from squire_pipelines.ledger.delivery_failures import mark_failed, set_aside
+from squire_pipelines.ledger.inbox import RecordedDelivery
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import deliveries as table
+from tests.support.deliveries import record_delivery
 from tests.support.ledgers import REPOSITORY, TRACE, Clock
 
 
@@ -25,7 +27,7 @@ def store(
     relevant: bool = True,
     source: str = "github",
 ) -> RecordedDelivery:
-    return deliveries.record(
+    return record_delivery(
         ledger,
         source=source,
         delivery_id=delivery_id,

@@ -12,6 +12,7 @@ from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.planning.digest import settings_digest
 from squire_pipelines.sensors.planning import plan_follows_signals
 from squire_pipelines.sensors.webhooks import webhooks
+from tests.support.deliveries import record_delivery
 from tests.support.ledgers import ALL_APPROVED, REPOSITORY, add_tasks, admission, collect, issue, spec
 from tests.support.ledgers import plan as make_plan
 from tests.support.pipeline import ALL, HANDBOOK, LEDGERLIB, QUIET, TRACE, Pipeline
@@ -24,7 +25,7 @@ def ask(pipeline: Pipeline, *repositories: str, ledger: Ledger | None = None) ->
 
 def test_all_that_waits_in_the_inbox_becomes_one_run(quiet_pipeline: Pipeline) -> None:
     asked = ask(quiet_pipeline, QUIET, LEDGERLIB)
-    deliveries.record(
+    record_delivery(
         quiet_pipeline.ledger, source="github", delivery_id="d", event="push", action=None, repository=QUIET, body=b"{}"
     )
     tick = quiet_pipeline.sensor(webhooks)

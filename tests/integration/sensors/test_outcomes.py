@@ -9,12 +9,13 @@ from sqlalchemy import select
 
 from squire_forge.process import ForgeProcess
 from squire_pipelines.domain.outcomes import PullRequestReport, PullRequestState, ReviewState
-from squire_pipelines.ledger import deliveries, outcomes
+from squire_pipelines.ledger import outcomes
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tables import deliveries as delivery_table
 from squire_pipelines.ledger.tables import outcomes as outcome_table
 from squire_pipelines.ledger.tables import task_events
 from squire_pipelines.sensors.outcomes import outcomes as outcome_sensor
+from tests.support.deliveries import record_delivery
 from tests.support.ledgers import Clock, start_attempt
 from tests.support.pipeline import LEDGERLIB, QUIET, Pipeline, output_metadata
 
@@ -47,7 +48,7 @@ def deliver(
     ledger: Ledger | None = None,
     event: str = "pull_request",
 ) -> int:
-    return deliveries.record(
+    return record_delivery(
         ledger or pipeline.ledger,
         source="github",
         delivery_id=name,
@@ -212,7 +213,7 @@ def test_a_repository_that_fails_does_not_keep_the_others_from_being_asked_about
 @pytest.mark.parametrize("event", ["push", "check_suite"])
 def test_deliveries_that_report_no_pull_request_are_done_with(quiet_pipeline: Pipeline, event: str) -> None:
     body = json.dumps({"action": "completed", "ref": "refs/heads/main", "repository": {"full_name": QUIET}}).encode()
-    delivery = deliveries.record(
+    delivery = record_delivery(
         quiet_pipeline.ledger, source="github", delivery_id="d", event=event, action=None, repository=QUIET, body=body
     ).id
     assert look(quiet_pipeline) == {}
@@ -370,7 +371,7 @@ def check_run(pipeline: Pipeline, conclusion: str, head_sha: str) -> int:
         "repository": {"full_name": QUIET},
         "check_run": {"head_sha": head_sha, "conclusion": conclusion, "pull_requests": []},
     }
-    return deliveries.record(
+    return record_delivery(
         pipeline.ledger,
         source="github",
         delivery_id=f"{conclusion}{head_sha}",

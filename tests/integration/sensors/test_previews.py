@@ -8,7 +8,6 @@ import dagster as dg
 import pytest
 
 from squire_pipelines import definitions, tags
-from squire_pipelines.ledger import deliveries
 from squire_pipelines.ledger.tables import metadata
 from squire_pipelines.sensors.audit import seal_audit
 from squire_pipelines.sensors.dispatch import dispatch
@@ -23,6 +22,7 @@ from squire_pipelines.sensors.webhooks import webhooks
 from tests.integration.sensors.test_dispatch import lost_attempt
 from tests.integration.sensors.test_outcomes import deliver, opened, pull_request, recently
 from tests.support.audit_trail import add_rows
+from tests.support.deliveries import record_delivery
 from tests.support.ledgers import add_task, collect, issue
 from tests.support.pipeline import QUIET, Pipeline
 
@@ -51,7 +51,7 @@ def have_warm_folder(pipeline: Pipeline) -> None:
 
 
 def have_delivery(pipeline: Pipeline) -> None:
-    deliveries.record(
+    record_delivery(
         pipeline.ledger, source="github", delivery_id="p", event="push", action=None, repository=QUIET, body=b"{}"
     )
 

@@ -25,6 +25,7 @@ from squire_pipelines.sections.operation import RetentionSettings
 from squire_pipelines.warehouse.archive import archive_old_rows, retention_from
 from squire_pipelines.warehouse.audit_archive import open_audit_archive
 from tests.support.audit_trail import add_batches, add_rows, unguarded
+from tests.support.deliveries import record_delivery
 from tests.support.forked import run
 from tests.support.ledgers import (
     REPOSITORY,
@@ -244,8 +245,8 @@ def test_other_tables_go_by_their_own_age(ledger: Ledger, clock: Clock, tmp_path
     from squire_pipelines.ledger import deliveries  # noqa: PLC0415 - this test alone
 
     old = {"source": "github", "event": "push", "action": None, "repository": REPOSITORY, "body": b"{}"}
-    done = deliveries.record(ledger, delivery_id="1", **old)  # type: ignore[arg-type]
-    deliveries.record(ledger, delivery_id="2", **old)  # type: ignore[arg-type]
+    done = record_delivery(ledger, delivery_id="1", **old)
+    record_delivery(ledger, delivery_id="2", **old)
     with ledger.write() as tx:
         deliveries.mark_collected(tx, [done.id])
         deliveries.mark_applied(tx, [done.id])
@@ -355,6 +356,7 @@ from pathlib import Path
 from squire_pipelines.ledger.retention import Retention
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.warehouse.archive import archive_old_rows
+from tests.support.deliveries import record_delivery
 url, archive, at = sys.argv[1:]
 calls = 0
 def checkpoint(step):

@@ -19,7 +19,7 @@ from sqlalchemy import delete, insert, text
 
 from squire_pipelines.domain.looks import KnownRepository, RepositoryState
 from squire_pipelines.errors import LedgerError, WarehouseError
-from squire_pipelines.ledger import deliveries, repositories
+from squire_pipelines.ledger import repositories
 from squire_pipelines.ledger import tasks as task_rows
 from squire_pipelines.ledger.audit import record_audit
 from squire_pipelines.ledger.store import Ledger
@@ -29,6 +29,7 @@ from squire_pipelines.sections.operation import WarehouseSettings
 from squire_pipelines.warehouse import files, schema
 from squire_pipelines.warehouse.publish import Publication, publish_warehouse
 from squire_pipelines.warehouse.query import run_query
+from tests.support.deliveries import record_delivery
 from tests.support.ledgers import TRACE, Clock, add_task, add_tasks, claim, dispatch, spec
 
 Publish = Callable[[], Publication]
@@ -122,7 +123,7 @@ def test_bodies_and_tokens_are_not_published(publish: Publish, warehouse: Path, 
     add_task(ledger)
     token = claim(ledger, dispatch(ledger)[0].id).lease_token
     assert token
-    deliveries.record(
+    record_delivery(
         ledger,
         source="github",
         delivery_id="d-1",

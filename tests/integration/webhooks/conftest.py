@@ -10,7 +10,9 @@ from starlette.testclient import TestClient
 from squire_pipelines.ledger.delivery_bodies import unpack
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import deliveries
-from squire_pipelines.webhooks.receiver import Limits, create_app
+from squire_pipelines.webhooks.limits import Limits
+from squire_pipelines.webhooks.receiver import create_app
+from squire_pipelines.webhooks.signing_secrets import SigningSecrets
 from tests.support.deliveries import SECRET, ReceiverProcess
 from tests.support.ledgers import sqlite_ledger_file
 from tests.support.logs import stream
@@ -35,7 +37,7 @@ def make_client(ledger: Ledger) -> Iterator[Callable[..., TestClient]]:
     def make(*, repositories: tuple[str, ...] = ("acme/shop",), **limits: float) -> TestClient:
         app = create_app(
             ledger=ledger,
-            secret=lambda: SECRET,
+            secrets=lambda: SigningSecrets((SECRET,)),
             repositories=lambda: repositories,
             limits=Limits(**limits),  # type: ignore[arg-type]  # sizes are whole numbers in the tests
         )

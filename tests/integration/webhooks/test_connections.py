@@ -17,6 +17,7 @@ from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.observability.logging import Component
 from squire_pipelines.server_connections import ConnectionLimits, caller_of
 from squire_pipelines.webhooks.receiver import create_app
+from squire_pipelines.webhooks.signing_secrets import SigningSecrets
 from tests.support.deliveries import SECRET, headers, push
 
 Serve = Callable[..., str]
@@ -36,7 +37,9 @@ def serve(ledger: Ledger) -> Iterator[Serve]:
     with contextlib.ExitStack() as stack:
 
         def start(**limits: float) -> str:
-            app = create_app(ledger=ledger, secret=lambda: SECRET, repositories=lambda: ("acme/shop",))
+            app = create_app(
+                ledger=ledger, secrets=lambda: SigningSecrets((SECRET,)), repositories=lambda: ("acme/shop",)
+            )
             listener = stack.enter_context(listen("127.0.0.1", 0, section="webhooks"))
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # full soon, for who never reads
             ready: queue.Queue[str] = queue.Queue()

@@ -60,15 +60,15 @@ def receiver(tmp_path: Path, secret: Path) -> Iterator[Receiver]:
 
 def test_a_look_at_what_has_not_changed_reads_no_secret(receiver: Receiver) -> None:
     receiver.look()
-    assert (receiver.live.secret(), receiver.reads, receiver.problem) == (SECRET, 0, "")
+    assert (receiver.live.secrets().shared, receiver.reads, receiver.problem) == ((SECRET,), 0, "")
 
 
 def test_a_rotated_secret_is_taken_at_the_next_look_and_once(receiver: Receiver, secret: Path) -> None:
     secret.write_bytes(OTHER_SECRET)
-    assert receiver.live.secret() == SECRET
+    assert receiver.live.secrets().shared == (SECRET,)
     receiver.look()
     receiver.look()
-    assert (receiver.live.secret(), receiver.reads) == (OTHER_SECRET, 1)
+    assert (receiver.live.secrets().shared, receiver.reads) == ((OTHER_SECRET,), 1)
 
 
 def test_a_secret_that_cannot_be_read_any_more_is_told_the_old_one_holds_and_the_next_one_is_taken(
@@ -76,11 +76,11 @@ def test_a_secret_that_cannot_be_read_any_more_is_told_the_old_one_holds_and_the
 ) -> None:
     secret.unlink()
     receiver.look()
-    assert (receiver.live.secret(), receiver.reads) == (SECRET, 0)
+    assert (receiver.live.secrets().shared, receiver.reads) == ((SECRET,), 0)
     assert "the old webhook secret holds" in receiver.problem
     secret.write_bytes(OTHER_SECRET)
     receiver.look()
-    assert (receiver.live.secret(), receiver.reads, receiver.problem) == (OTHER_SECRET, 1, "")
+    assert (receiver.live.secrets().shared, receiver.reads, receiver.problem) == ((OTHER_SECRET,), 1, "")
 
 
 def test_somebody_who_asks_has_the_secret_read_again_and_changed_repositories_are_known(

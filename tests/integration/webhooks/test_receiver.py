@@ -19,7 +19,9 @@ from squire_pipelines.errors import SecretMissingError
 from squire_pipelines.ledger import repositories
 from squire_pipelines.ledger.audit import audit_page
 from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.webhooks.receiver import Limits, create_app
+from squire_pipelines.webhooks.limits import Limits
+from squire_pipelines.webhooks.receiver import create_app
+from squire_pipelines.webhooks.signing_secrets import SigningSecrets
 from tests.support.deliveries import SECRET, headers, push
 from tests.support.logs import lines
 
@@ -179,7 +181,7 @@ def test_repository_is_known_in_any_case_and_stored_as_the_settings_spell_it(
 
 def test_repositories_are_asked_for_at_each_delivery(ledger: Ledger) -> None:
     watched: list[str] = []
-    app = create_app(ledger=ledger, secret=lambda: SECRET, repositories=lambda: watched)
+    app = create_app(ledger=ledger, secrets=lambda: SigningSecrets((SECRET,)), repositories=lambda: watched)
     body = push()
     with TestClient(app) as client:
         assert client.post(HOOK, content=body, headers=headers(body)).json()["relevant"] is False
@@ -253,7 +255,9 @@ def test_buffer_is_given_back_after_each_request(make_client: MakeClient) -> Non
 
 
 def test_body_that_does_not_arrive_is_not_waited_for(ledger: Ledger) -> None:
-    app = create_app(ledger=ledger, secret=lambda: SECRET, repositories=tuple, limits=Limits(body_timeout_s=0.05))
+    app = create_app(
+        ledger=ledger, secrets=lambda: SigningSecrets((SECRET,)), repositories=tuple, limits=Limits(body_timeout_s=0.05)
+    )
 
     async def never_ending() -> AsyncIterator[bytes]:
         yield b"{"
@@ -267,7 +271,7 @@ def test_body_that_does_not_arrive_is_not_waited_for(ledger: Ledger) -> None:
 
 
 def test_caller_that_hangs_up_leaves_nothing(ledger: Ledger, stored: Stored) -> None:
-    app = create_app(ledger=ledger, secret=lambda: SECRET, repositories=tuple)
+    app = create_app(ledger=ledger, secrets=lambda: SigningSecrets((SECRET,)), repositories=tuple)
     sent: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
@@ -313,7 +317,7 @@ def test_process_is_not_ready_on_a_schema_that_is_not_ours(client: TestClient, l
 
 def test_receiver_without_a_secret_is_none(ledger: Ledger) -> None:
     with pytest.raises(SecretMissingError) as caught:
-        create_app(ledger=ledger, secret=bytes, repositories=tuple)
+        create_app(ledger=ledger, secrets=SigningSecrets, repositories=tuple)
     assert "SQUIRE_WEBHOOK_SECRET" in caught.value.hint
 
 

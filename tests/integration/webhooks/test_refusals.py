@@ -16,10 +16,10 @@ def test_counts_that_a_ledger_does_not_take_are_recorded_the_next_time(
 ) -> None:
     ledger = open_at(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
     counts = RefusalCounts(ledger)
-    counts.count(401, "signature")
+    counts.count(401, "signature", source="github")
     with pytest.raises(LedgerError):
         counts.record()  # it has no tables yet
-    counts.count(401, "signature")
+    counts.count(401, "signature", source="github")
     ledger.ensure_schema()
     counts.record()
     counts.record()

@@ -18,7 +18,7 @@ from squire_pipelines.errors import ConfigError, PortInUseError
 from squire_pipelines.http_server import listen, url_of
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.observability.logging import set_level
-from squire_pipelines.webhooks.receiver import THREAD_PREFIX
+from squire_pipelines.webhooks.ledger_threads import THREAD_PREFIX
 from squire_pipelines.webhooks.serve import busy_threads, exit_with, main
 from tests.support.deliveries import SECRET, ReceiverProcess, headers, push
 

@@ -78,9 +78,9 @@ def test_requests_to_github_are_counted_by_code_and_what_is_sent_again(counted: 
 def test_refused_deliveries_are_counted_by_code(counted: Counted, tmp_path: Path) -> None:
     ledger = new_sqlite_ledger(tmp_path / "ledger.sqlite")
     refusals = RefusalCounts(ledger)
-    refusals.count(401, "a reason")
-    refusals.count(401, "another reason")
-    refusals.count(418, "no such")
+    refusals.count(401, "a reason", source="github")
+    refusals.count(401, "another reason", source="github")
+    refusals.count(418, "no such", source="github")
     ledger.close()
     assert counted() == {("deliveries_refused_total", "401"): 2, ("deliveries_refused_total", "other"): 1}
 
