@@ -41,8 +41,8 @@ def dev(context: CliContext, port: int | None, *, webhooks: bool) -> None:
     from squire_pipelines.runtime.ports import check_free  # noqa: PLC0415 - likewise
     from squire_pipelines.runtime.processes import interruptible  # noqa: PLC0415 - likewise
     from squire_pipelines.runtime.services import Services  # noqa: PLC0415 - likewise
-    from squire_pipelines.secrets.lookup import require_secret  # noqa: PLC0415 - likewise
     from squire_pipelines.settings.restarts import Part  # noqa: PLC0415 - likewise
+    from squire_pipelines.webhooks.signing_secrets import read_signing_secrets  # noqa: PLC0415 - likewise
 
     hand_on_config(context)
     in_force = _follow_settings(context)
@@ -53,7 +53,7 @@ def dev(context: CliContext, port: int | None, *, webhooks: bool) -> None:
     if webhooks:
         if settings.webhooks.port == ui:
             raise click.UsageError(f"--port {ui} is webhooks.port: choose another, or use --no-webhooks")
-        require_secret("webhook-secret", settings.secret_sources)
+        read_signing_secrets(settings.webhooks, settings.secret_sources)
         check_free(settings.webhooks.host, settings.webhooks.port, setting="webhooks.port")
     if settings.observability.enabled:
         _check_endpoint(settings.observability)

@@ -133,7 +133,8 @@ def store(context: CliContext, name: str, *, in_file: bool) -> None:
     """Keep a secret in the keychain, or where there is none in an encrypted file. It is asked for, or read from a pipe.
 
     NAME is github-token, github-app-key, webhook-secret, model-key, otlp-headers, alert-webhook-key, PROVIDER-key for
-    the table [providers.PROVIDER], or alert-TARGET-token for a target of alerts.
+    the table [providers.PROVIDER], alert-TARGET-token for a target of alerts, or one that webhooks.secrets names.
+    webhook-secret-old counts beside webhook-secret while that is rotated.
     """
     sources, provider_secrets = secret_places(context)
     _refuse_unknown(name, provider_secrets)

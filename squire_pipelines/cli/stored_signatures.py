@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from squire_pipelines.cli.context import CliContext
-from squire_pipelines.errors import SquireError
+from squire_pipelines.errors import SecretMissingError, SquireError
 from squire_pipelines.ledger.deliveries import COMMAND
-from squire_pipelines.secret_names import SecretName
-from squire_pipelines.secrets.lookup import find_secret
+from squire_pipelines.webhooks.signing_secrets import read_signing_secrets
 from squire_pipelines.webhooks.verification import SignatureState, SignatureVerdict, verify_again
 
 
@@ -15,8 +14,11 @@ def verify_row(context: CliContext, row: Mapping[str, Any], body: bytes) -> Sign
     """Return whether a stored delivery's signature holds now; unknown where no secret can be read."""
     if row["source"] == COMMAND:
         return SignatureVerdict(SignatureState.UNKNOWN, "a request of a command is not signed")
+    settings = context.settings
     try:
-        secret = find_secret(SecretName.WEBHOOK_SECRET, context.settings.secret_sources)
+        secrets = read_signing_secrets(settings.webhooks, settings.secret_sources).all
+    except SecretMissingError:
+        secrets = ()
     except SquireError as error:
         return SignatureVerdict(SignatureState.UNKNOWN, f"the webhook's secret cannot be read: {error.message}")
-    return verify_again(body, row["signature"], [secret.reveal().encode()] if secret else [])
+    return verify_again(body, row["signature"], secrets)

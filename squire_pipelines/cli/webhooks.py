@@ -14,8 +14,9 @@ _CLI = "squire_pipelines.cli"
 
 webhooks = LazyGroup(
     name="webhooks",
-    help="List, show and follow webhook deliveries.",
+    help="Receive, list, show and follow webhook deliveries.",
     lazy={
+        "serve": Lazy(f"{_CLI}.webhooks_serve:serve", "Receive deliveries until Ctrl-C."),
         "show": Lazy(f"{_CLI}.webhooks_show:show", "Show a delivery with its state, effects, trace and signature."),
         "tail": Lazy(f"{_CLI}.webhooks_tail:tail", "Follow deliveries as they come."),
     },

@@ -62,6 +62,11 @@ class SigningSecrets:
         """Whether any delivery can count as signed."""
         return bool(self._signers) or self.verifies_nothing
 
+    @property
+    def all(self) -> tuple[bytes, ...]:
+        """Each secret once."""
+        return tuple(secret for secret, _ in self._signers)
+
     def signer_of(self, body: bytes, signature: str | None) -> Signer | None:
         """Return whose secret signed a raw body; None for nobody's.
 

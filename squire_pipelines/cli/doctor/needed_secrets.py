@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from squire_pipelines.cli.context import CliContext
 from squire_pipelines.cli.diagnosis import Diagnosis
-from squire_pipelines.secret_names import ALERT_WEBHOOK_KEY, variables_of
+from squire_pipelines.secret_names import ALERT_WEBHOOK_KEY, SecretName, variables_of
 
 if TYPE_CHECKING:
     from squire_pipelines.settings.model import Settings
@@ -28,6 +28,8 @@ def check_secrets(context: CliContext) -> Iterator[Diagnosis]:
             yield Diagnosis(name, "fail", secret.problem)
         elif secret.is_found:
             yield Diagnosis(name, "ok", secret.where)
+        elif name == SecretName.WEBHOOK_SECRET_OLD:
+            yield Diagnosis(name, "ok", "not set, and only of use while webhook-secret is rotated")
         elif name in settings.provider_secrets and name not in used:
             yield Diagnosis(name, "ok", "not set, and no model of its provider is set")
         elif name != unused:
@@ -41,6 +43,8 @@ def check_secrets(context: CliContext) -> Iterator[Diagnosis]:
 def _user_of(name: str, settings: "Settings") -> str:
     if name in settings.hook_secrets:
         return "the receiver does not start without the secrets of the senders in [hooks]"
+    if name in settings.webhooks.secret_names:
+        return "webhooks.secrets names it, and without it the receiver does not start"
     if name in settings.alerts.secret_names:
         return "its target in alerts.apprise needs it"
     return "the model that the settings name needs it"

@@ -146,8 +146,9 @@ def test_each_providers_key_is_a_secret_of_its_own(squire: Squire, ring: MemoryK
     assert not rows["model-key"]["found"]
     refused = squire.fails(3, "secrets", "set", "cluade-key", stdin="k" * 30 + "\n")
     assert "did you mean claude-key?" in refused
-    assert "github-token, github-app-key, webhook-secret, model-key, otlp-headers, claude-key" in " ".join(
-        refused.split()
+    assert (
+        "github-token, github-app-key, webhook-secret, webhook-secret-old, model-key, otlp-headers, claude-key"
+        in " ".join(refused.split())
     )
     assert {name for _, name in ring.values} == {"claude-key"}
     assert "none of github-token, github-app-key" in squire("secrets", "set", "claude", stdin="k").stderr

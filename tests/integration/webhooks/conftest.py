@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import select
 from starlette.testclient import TestClient
 
+from squire_pipelines.github.events import ParsedDelivery
 from squire_pipelines.ledger.delivery_bodies import unpack
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import deliveries
@@ -18,6 +19,9 @@ from tests.support.ledgers import sqlite_ledger_file
 from tests.support.logs import stream
 
 __all__ = ["stream"]
+
+
+SECRETS = SigningSecrets((SECRET,))
 
 
 @pytest.fixture
@@ -34,11 +38,22 @@ def ledger(ledger_path: Path, open_at: Callable[..., Ledger]) -> Ledger:
 def make_client(ledger: Ledger) -> Iterator[Callable[..., TestClient]]:
     opened: list[TestClient] = []
 
-    def make(*, repositories: tuple[str, ...] = ("acme/shop",), **limits: float) -> TestClient:
+    def make(
+        *,
+        repositories: tuple[str, ...] = ("acme/shop",),
+        secrets: SigningSecrets = SECRETS,
+        filter_rule: Callable[[ParsedDelivery], str | None] = lambda _: None,
+        most_waiting_bytes: int = 2**30,
+        refusals_per_minute: int = 1000,
+        **limits: float,
+    ) -> TestClient:
         app = create_app(
             ledger=ledger,
-            secrets=lambda: SigningSecrets((SECRET,)),
+            secrets=lambda: secrets,
             repositories=lambda: repositories,
+            filter_rule=filter_rule,
+            most_waiting_bytes=lambda: most_waiting_bytes,
+            refusals_per_minute=lambda: refusals_per_minute,
             limits=Limits(**limits),  # type: ignore[arg-type]  # sizes are whole numbers in the tests
         )
         client = TestClient(app)

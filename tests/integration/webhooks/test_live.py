@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from squire_pipelines.errors import SecretMissingError
 from squire_pipelines.home import Home
 from squire_pipelines.reloading.in_force import SettingsInForce
 from squire_pipelines.reloading.process_status import StatusFile, read_statuses
+from squire_pipelines.sections.webhooks import WebhookSettings
 from squire_pipelines.settings.restarts import Part
 from squire_pipelines.webhooks.live import LiveReceiver
+from squire_pipelines.webhooks.signing_secrets import read_signing_secrets
 from tests.support.deliveries import SECRET
 from tests.support.settings_files import write_settled
 
@@ -91,3 +94,32 @@ def test_somebody_who_asks_has_the_secret_read_again_and_changed_repositories_ar
     receiver.look()
     assert receiver.reads == 1
     assert set(receiver.live.repositories()) == {"acme/shop", "acme/new"}
+
+
+def test_the_secrets_of_a_rotation_and_of_a_repository_are_taken_while_it_runs(
+    receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SQUIRE_WEBHOOK_SECRET_OLD", "the old secret")
+    monkeypatch.setenv("SQUIRE_ACME_HOOK_KEY", "the secret of the shop")
+    text = 'repositories = ["acme/shop"]\n[webhooks.secrets]\n"acme/shop" = ["acme-hook-key"]\n'
+    write_settled(tmp_path / "home" / "config.toml", text)
+    receiver.look()
+    secrets = receiver.live.secrets()
+    assert secrets.shared == (SECRET, b"the old secret")
+    assert secrets.by_repository == {"acme/shop": (b"the secret of the shop",)}
+    assert (receiver.live.most_waiting_bytes(), receiver.live.refusals_per_minute()) == (2**30, 60)
+
+
+def test_a_repositorys_secret_is_enough_and_without_any_none_is_verified(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = receiver.settings.settings.secret_sources
+    monkeypatch.delenv("SQUIRE_WEBHOOK_SECRET_FILE")
+    monkeypatch.setenv("SQUIRE_ACME_HOOK_KEY", "the secret of the shop")
+    own = WebhookSettings(secrets={"acme/shop": ("acme-hook-key",)})
+    assert read_signing_secrets(own, sources).all == (b"the secret of the shop",)
+    with pytest.raises(SecretMissingError):
+        read_signing_secrets(WebhookSettings(), sources)
+    monkeypatch.delenv("SQUIRE_ACME_HOOK_KEY")
+    with pytest.raises(SecretMissingError, match="acme-hook-key"):
+        read_signing_secrets(own, sources)

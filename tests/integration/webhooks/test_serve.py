@@ -19,7 +19,7 @@ from squire_pipelines.http_server import listen, url_of
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.observability.logging import set_level
 from squire_pipelines.webhooks.ledger_threads import THREAD_PREFIX
-from squire_pipelines.webhooks.serve import busy_threads, exit_with, main
+from squire_pipelines.webhooks.serve import ServeOptions, busy_threads, exit_with, main
 from tests.support.deliveries import SECRET, ReceiverProcess, headers, push
 
 Start = Callable[..., ReceiverProcess]
@@ -229,3 +229,33 @@ def test_schema_is_made_at_the_first_start(start: Start, tmp_path: Path) -> None
     ledger = Ledger(f"sqlite:///{tmp_path / 'home' / 'ledger.sqlite'}")
     assert ledger.revision() is not None
     ledger.close()
+
+
+@pytest.mark.usefixtures("own_process")
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "some.host"])  # noqa: S104 - refused
+def test_nothing_is_served_without_verification_where_others_reach_it(
+    host: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(ServeOptions(host=host, verifies_nothing=True)) == 3
+    assert "--insecure-no-secret is for 127.0.0.1" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("own_process")
+def test_without_a_secret_it_serves_on_loopback_when_that_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("SQUIRE_WEBHOOK_SECRET")
+    visitors = []
+
+    def visit(url: str) -> None:
+        unsigned = {name: value for name, value in headers(push()).items() if "Signature" not in name}
+        httpx.post(f"{url}/webhook", content=push(), headers=unsigned)
+        signal.raise_signal(signal.SIGTERM)
+
+    def announce(url: str) -> None:
+        visitors.append(threading.Thread(target=visit, args=(url,)))
+        visitors[0].start()
+
+    assert main(ServeOptions(host="localhost", port=0, verifies_nothing=True), announce=announce) == 0
+    visitors[0].join()
+    assert stored_ids(tmp_path / "home" / "ledger.sqlite") == {"d-1"}

@@ -1,0 +1,95 @@
+"""One thread writes all that waits, and each is told what became of its own."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import select, text
+
+from squire_pipelines.ledger import inbox as ledger_inbox
+from squire_pipelines.ledger.inbox import IncomingDelivery, RecordedDelivery, Refusal
+from squire_pipelines.ledger.store import Ledger, utc_now
+from squire_pipelines.ledger.tables import deliveries, delivery_refusals
+from squire_pipelines.webhooks.inbox import Inbox
+from squire_pipelines.webhooks.limits import Limits, RequestRefusedError
+from tests.support.ledgers import PostgresServer
+
+
+def incoming(delivery_id: str, **more: Any) -> IncomingDelivery:
+    values: dict[str, Any] = {"source": "github", "event": "push", "action": None, "repository": "acme/shop"}
+    return IncomingDelivery(delivery_id=delivery_id, body=b'{"a": 1}' * 40, **values | more)
+
+
+def store_together(
+    ledger: Ledger, *several: IncomingDelivery, most_bytes: int = 2**30, **limits: Any
+) -> list[RecordedDelivery | BaseException]:
+    """Store what waits at once: the thread is started by the first, and the others are there before it looks."""
+
+    async def store() -> list[RecordedDelivery | BaseException]:
+        inbox = Inbox(ledger, Limits(**limits), lambda: most_bytes)
+        try:
+            return await asyncio.gather(*(inbox.store(one) for one in several), return_exceptions=True)
+        finally:
+            inbox.close()
+
+    return asyncio.run(store())
+
+
+def test_all_that_wait_are_stored_and_a_delivery_twice_among_them_once(ledger: Ledger) -> None:
+    names = ("a", "b", "a", "c", "a")
+    outcomes = store_together(ledger, *map(incoming, names))
+    rows = [outcome for outcome in outcomes if isinstance(outcome, RecordedDelivery)]
+    assert [row.is_new for row in rows] == [True, True, False, True, False]
+    assert rows[0].id == rows[2].id == rows[4].id
+    with ledger.read() as tx:
+        stored = {row.trace_id: row.delivery_id for row in tx.execute(select(deliveries))}
+    assert {row.trace_id: name for row, name in zip(rows, names, strict=True)} == stored
+
+
+def test_one_that_the_ledger_refuses_takes_no_others_with_it(ledger: Ledger) -> None:
+    with ledger.write() as tx:
+        tx.execute(
+            text(
+                "CREATE TRIGGER no BEFORE INSERT ON deliveries WHEN NEW.delivery_id = 'poison' "
+                "BEGIN SELECT RAISE(ABORT, 'no such thing'); END"
+            )
+        )
+    outcomes = store_together(ledger, incoming("a"), incoming("poison"), incoming("b"))
+    assert [isinstance(outcome, RecordedDelivery) for outcome in outcomes] == [True, False, True]
+    refused = outcomes[1]
+    assert isinstance(refused, RequestRefusedError)
+    assert (refused.status, refused.retry_after_s) == (503, 5)
+
+
+def test_a_locked_ledger_stores_none_and_each_is_told_to_come_again(
+    ledger: Ledger, open_at: Callable[..., Ledger]
+) -> None:
+    impatient = open_at(str(ledger.url), busy_timeout_s=0.1)
+    with ledger.write():
+        outcomes = store_together(impatient, incoming("a"), incoming("b"), ledger_timeout_s=0.2)
+    assert {getattr(outcome, "status", None) for outcome in outcomes} == {503}
+    assert [isinstance(outcome, RecordedDelivery) for outcome in store_together(ledger, incoming("a"))] == [True]
+
+
+def test_a_fault_of_ours_ends_neither_the_thread_nor_the_others_that_come(ledger: Ledger) -> None:
+    odd = incoming("odd", event=object())  # no statement takes it
+    outcomes = store_together(ledger, odd, incoming("a"), batch=1)
+    assert [isinstance(outcome, RecordedDelivery) for outcome in outcomes] == [False, True]
+
+
+def test_no_more_wait_than_may(ledger: Ledger) -> None:
+    several = [incoming(f"{number}") for number in range(9)]
+    with ledger.write():
+        outcomes = store_together(ledger, *several, waiting=2, ledger_timeout_s=0.1)
+    assert all(isinstance(outcome, RequestRefusedError) and outcome.retry_after_s for outcome in outcomes)
+
+
+def test_postgres_stores_and_counts_the_same(postgres: PostgresServer, open_at: Callable[..., Ledger]) -> None:
+    postgres_ledger = open_at(postgres.empty_ledger())
+    outcomes = store_together(postgres_ledger, incoming("a"), incoming("b"), incoming("a"))
+    assert [outcome.is_new for outcome in outcomes if isinstance(outcome, RecordedDelivery)] == [True, True, False]
+    refusal = Refusal(utc_now().replace(second=0, microsecond=0), "github", 401, "signature")
+    for count in (2, 3):
+        ledger_inbox.record_refusals(postgres_ledger, {refusal: count})
+    with postgres_ledger.read() as tx:
+        assert tx.execute(select(delivery_refusals.c.count)).scalars().all() == [5]
