@@ -74,7 +74,7 @@ class GitHubDeliveries:
                 lambda: verify_and_parse(request.headers, body, secrets), limits.ledger_timeout_s
             )
         watched = self._watched(parsed.repository) or await self._watched_by_id(parsed.repository_id)
-        relevant = parsed.relevant and watched is not None
+        relevant = parsed.relevant and (watched is not None or parsed.of_account)
         hook_id = request.headers.get("x-github-hook-id", "")
         return IncomingDelivery(
             source=SOURCE,
@@ -84,7 +84,7 @@ class GitHubDeliveries:
             repository=watched or (parsed.repository[:_MAX_REPOSITORY] if parsed.repository else None),
             body=body,
             relevant=relevant,
-            collects=not parsed.dashboard,
+            collects=parsed.collects,
             sender=parsed.sender[:_MAX_SENDER] if parsed.sender else None,
             hook_id=hook_id if _HOOK_ID.fullmatch(hook_id) else None,
             signature=None if secrets.verifies_nothing else request.headers["x-hub-signature-256"].strip(),

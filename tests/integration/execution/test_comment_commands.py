@@ -379,7 +379,7 @@ def test_a_comment_waits_behind_an_earlier_one_on_its_issue_that_is_not_judged(
         comment("/squire approve", comment_id=92, number=number),
     ]
     rows = [
-        deliveries.record(
+        record_delivery(
             pipeline.ledger,
             source="github",
             delivery_id=f"ordered {place}",

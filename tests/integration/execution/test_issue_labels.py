@@ -15,6 +15,7 @@ from squire_pipelines.ledger.delivery_effects import effects_of
 from squire_pipelines.ledger.tables import delivery_effects, task_events
 from squire_pipelines.ledger.tables import tasks as task_table
 from tests.integration.execution.test_comment_commands import MAY, MAY_NOT, comment, deliver
+from tests.support.deliveries import record_delivery
 from tests.support.pipeline import HANDBOOK, Pipeline
 
 
@@ -43,7 +44,7 @@ def status(pipeline: Pipeline, task_id: str) -> TaskStatus:
 def labelled(pipeline: Pipeline, number: int, label: str) -> int:
     """Put the delivery of a label into the inbox; return its row."""
     body = {"action": "labeled", "repository": {"full_name": HANDBOOK}, "issue": {"number": number}}
-    return deliveries.record(
+    return record_delivery(
         pipeline.ledger,
         source="github",
         delivery_id=f"{label} on {number}",

@@ -17,6 +17,7 @@ from squire_pipelines.ledger.delivery_effects import effects_of
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.webhooks.applying import Applied, InboxPlace, apply_waiting, reason_to_look
+from tests.support.deliveries import record_delivery
 from tests.support.ledgers import Clock, start_attempt
 
 SHOP, OTHER = "acme/shop", "acme/web"
@@ -60,7 +61,7 @@ class Inbox:
         """Store a delivery, as the receiver does."""
         envelope = {"repository": {"id": github_id, "full_name": repository}} if repository else {}
         self._number += 1
-        return deliveries.record(
+        return record_delivery(
             self.ledger,
             source="github",
             delivery_id=f"d-{self._number}",
@@ -299,7 +300,7 @@ def test_what_happens_to_a_repository_is_known_at_once_by_its_id(inbox: Inbox) -
                 repository=SHOP, login="mara", permission="write", note="", asked_at=tx.now
             )
         )
-    renamed = deliveries.record(
+    renamed = record_delivery(
         inbox.ledger,
         source="github",
         delivery_id="renamed",
