@@ -207,7 +207,7 @@ def waiting_bytes(tx: Transaction) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class CountedRefusal:
     """Why requests were refused in a minute: the words are the receiver's own, and few."""
 
     minute: datetime
@@ -216,7 +216,7 @@ class Refusal:
     reason: str
 
 
-def record_refusals(ledger: Ledger, counts: Mapping[Refusal, int]) -> None:
+def record_refusals(ledger: Ledger, counts: Mapping[CountedRefusal, int]) -> None:
     """Record how many requests were refused, by minute, source, status and reason, beside those recorded before.
 
     The audit trail has a row for each source, status and reason. Raises LedgerError.

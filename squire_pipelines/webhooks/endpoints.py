@@ -13,7 +13,7 @@ from squire_pipelines.errors import DeliveryError
 from squire_pipelines.ledger.inbox import IncomingDelivery
 from squire_pipelines.observability.logging import Component, bound_context, get_logger
 from squire_pipelines.server_connections import caller_of
-from squire_pipelines.webhooks.inbox import Inbox
+from squire_pipelines.webhooks.inbox import DeliveryInbox
 from squire_pipelines.webhooks.ledger_threads import LedgerThreads
 from squire_pipelines.webhooks.limits import Limits, RequestRefusedError, too_many_refusals
 from squire_pipelines.webhooks.refusal_rates import RefusalRates
@@ -31,7 +31,7 @@ class ReceiverParts:
 
     limits: Limits
     threads: LedgerThreads
-    inbox: Inbox
+    inbox: DeliveryInbox
     bodies: RequestBodies
     refusals: RefusalCounts
     rates: RefusalRates

@@ -72,7 +72,7 @@ class InboxRoom:
         self._bytes += len(packed.stored)
 
 
-class Inbox:
+class DeliveryInbox:
     """Stores deliveries, from one event loop.
 
     Args:

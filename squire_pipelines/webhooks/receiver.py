@@ -18,7 +18,7 @@ from squire_pipelines.ledger import HEAD_REVISION
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.webhooks.endpoints import DeliveryEndpoint, ReceiverParts
 from squire_pipelines.webhooks.github_deliveries import SOURCE, GitHubDeliveries
-from squire_pipelines.webhooks.inbox import Inbox
+from squire_pipelines.webhooks.inbox import DeliveryInbox
 from squire_pipelines.webhooks.ledger_threads import LedgerThreads
 from squire_pipelines.webhooks.limits import Limits, RequestRefusedError
 from squire_pipelines.webhooks.refusal_rates import RefusalRates
@@ -116,7 +116,7 @@ def create_app(
     parts = ReceiverParts(
         limits=limits,
         threads=LedgerThreads(limits),
-        inbox=Inbox(ledger, limits, most_waiting_bytes),
+        inbox=DeliveryInbox(ledger, limits, most_waiting_bytes),
         bodies=RequestBodies(limits),
         refusals=RefusalCounts(ledger),
         rates=RefusalRates(refusals_per_minute),

@@ -9,7 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from squire_pipelines.errors import LedgerError
 from squire_pipelines.ledger import inbox
-from squire_pipelines.ledger.inbox import Refusal
+from squire_pipelines.ledger.inbox import CountedRefusal
 from squire_pipelines.ledger.store import Ledger, utc_now
 from squire_pipelines.metrics import counting as metrics
 from squire_pipelines.metrics import families
@@ -30,7 +30,7 @@ class RefusalCounts:
         self._ledger = ledger
         self._clock = clock
         self._lock = threading.Lock()
-        self._counts: Counter[Refusal] = Counter()
+        self._counts: Counter[CountedRefusal] = Counter()
         self._minute = datetime.min.replace(tzinfo=UTC)
 
     def count(self, status: int, reason: str, *, source: str) -> None:
@@ -39,7 +39,7 @@ class RefusalCounts:
         with self._lock:
             if len(self._counts) < MAX_COUNTS:
                 self._minute = self._clock().replace(second=0, microsecond=0)
-            self._counts[Refusal(self._minute, source, status, reason)] += 1
+            self._counts[CountedRefusal(self._minute, source, status, reason)] += 1
 
     def record(self) -> None:
         """Record what was counted since the last time. Raises LedgerError."""

@@ -7,10 +7,10 @@ from typing import Any
 from sqlalchemy import select, text
 
 from squire_pipelines.ledger import inbox as ledger_inbox
-from squire_pipelines.ledger.inbox import IncomingDelivery, RecordedDelivery, Refusal
+from squire_pipelines.ledger.inbox import CountedRefusal, IncomingDelivery, RecordedDelivery
 from squire_pipelines.ledger.store import Ledger, utc_now
 from squire_pipelines.ledger.tables import deliveries, delivery_refusals
-from squire_pipelines.webhooks.inbox import Inbox
+from squire_pipelines.webhooks.inbox import DeliveryInbox
 from squire_pipelines.webhooks.limits import Limits, RequestRefusedError
 from tests.support.ledgers import PostgresServer
 
@@ -26,7 +26,7 @@ def store_together(
     """Store what waits at once: the thread is started by the first, and the others are there before it looks."""
 
     async def store() -> list[RecordedDelivery | BaseException]:
-        inbox = Inbox(ledger, Limits(**limits), lambda: most_bytes)
+        inbox = DeliveryInbox(ledger, Limits(**limits), lambda: most_bytes)
         try:
             return await asyncio.gather(*(inbox.store(one) for one in several), return_exceptions=True)
         finally:
@@ -88,7 +88,7 @@ def test_postgres_stores_and_counts_the_same(postgres: PostgresServer, open_at: 
     postgres_ledger = open_at(postgres.empty_ledger())
     outcomes = store_together(postgres_ledger, incoming("a"), incoming("b"), incoming("a"))
     assert [outcome.is_new for outcome in outcomes if isinstance(outcome, RecordedDelivery)] == [True, True, False]
-    refusal = Refusal(utc_now().replace(second=0, microsecond=0), "github", 401, "signature")
+    refusal = CountedRefusal(utc_now().replace(second=0, microsecond=0), "github", 401, "signature")
     for count in (2, 3):
         ledger_inbox.record_refusals(postgres_ledger, {refusal: count})
     with postgres_ledger.read() as tx:
