@@ -195,6 +195,7 @@ class AlertWatch:
                 targets,
                 unread_after=unread_after,
                 provider_usd=providers_with_day_limits(settings),
+                stopped=own.stopped,
             )
         self._work = assess_work(facts, settings.alerts.policies, budget_share=settings.alerts.budget_share)
         took_s = self._monotonic() - began

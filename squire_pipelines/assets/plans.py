@@ -190,14 +190,22 @@ def _record(
     *,
     trace_id: str,
 ) -> None:
+    from squire_pipelines.domain.plan_failures import NOT_MADE
+    from squire_pipelines.domain.plans import PlanFinding
     from squire_pipelines.execution.planning import save_plan
-    from squire_pipelines.ledger import collections, plan_retries
+    from squire_pipelines.ledger import collections, plan_retries, plans
 
     if isinstance(outcome, SquireError):
         context.log.error(f"{basis.repository}: no plan: {outcome}")
         with ledger.write() as tx:
             collections.mark_planned(tx, basis.repository, basis.newest)
-            plan_retries.put_off(tx, basis.repository, timedelta(seconds=settings.planner.retry_base_s))
+            if basis.latest is None:  # what says why there is none yet
+                empty = Plan(repository=basis.repository, planner="rules", signals_digest="")
+                finding = PlanFinding(NOT_MADE, None, str(outcome))
+                plans.save(tx, empty, [finding], trace_id=trace_id, run_id=context.run.run_id)
+            has_plan = basis.latest is not None and basis.latest.plan.signals_digest
+            wait = timedelta(seconds=settings.planner.retry_base_s) if has_plan else None
+            plan_retries.put_off(tx, basis.repository, wait, reason=str(outcome))
         _report_check(context, basis.repository, PLANNED, [(None, str(outcome))])
         return
     with ledger.write() as tx:

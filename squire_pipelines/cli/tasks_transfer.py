@@ -143,7 +143,8 @@ def clean_tasks(
     task. Tasks with an open pull request stay, and so do those that others wait for. With `--older-than` or
     `--status`, only tasks are archived.
     """
-    from squire_pipelines.warehouse.archive import archive_old_rows, retention_from  # noqa: PLC0415 - DuckDB
+    from squire_pipelines.upkeep.row_retention import retention_from  # noqa: PLC0415 - likewise
+    from squire_pipelines.warehouse.archive import archive_old_rows  # noqa: PLC0415 - DuckDB
 
     rules = retention_from(context.settings.retention)
     if older_than is not None or statuses:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from squire_pipelines.domain.conditions import MAX_TEXT, Condition, HealthLevel
+from squire_pipelines.domain.plan_failures import PlanFailure
 from squire_pipelines.domain.targets import MissedTarget
 
 CRASHES_WITHIN = timedelta(hours=1)
@@ -48,6 +49,7 @@ class AlertRule(StrEnum):
     BREAKER_TRIPPED = "breaker_tripped"
     DELIVERIES_LOST = "deliveries_lost"
     READINGS_FAIL = "readings_fail"
+    PLANS_FAIL = "plans_fail"
     TARGET_MISSED = "target_missed"
 
 
@@ -93,6 +95,7 @@ DEFAULT_POLICIES: Mapping[AlertRule, RulePolicy] = MappingProxyType(
         AlertRule.BREAKER_TRIPPED: RulePolicy(threshold=1, after_s=0.0, repeat_after_s=_DAILY_S),
         AlertRule.DELIVERIES_LOST: RulePolicy(threshold=1, after_s=0.0),
         AlertRule.READINGS_FAIL: _DAILY,
+        AlertRule.PLANS_FAIL: RulePolicy(threshold=3, after_s=0.0, repeat_after_s=_DAILY_S),
         AlertRule.TARGET_MISSED: RulePolicy(after_s=0.0, repeat_after_s=_DAILY_S),
     }
 )
@@ -270,7 +273,9 @@ class WorkFacts:
         breakers: Breakers that hold tasks.
         lost_deliveries: Deliveries of `CRASHES_WITHIN` after which nothing was read.
         unread: Repositories that could not be read for long.
+        plans: Repositories that get no tasks from their plans.
         missed: Targets that are missed.
+        at: When that was read.
     """
 
     failures: tuple[FailureRun, ...] = ()
@@ -280,7 +285,9 @@ class WorkFacts:
     breakers: tuple[TrippedFacts, ...] = ()
     lost_deliveries: int = 0
     unread: tuple[UnreadRepository, ...] = ()
+    plans: tuple[PlanFailure, ...] = ()
     missed: tuple[MissedTarget, ...] = ()
+    at: datetime | None = None
 
 
 def assess_work(facts: WorkFacts, policies: Mapping[AlertRule, RulePolicy], *, budget_share: float) -> Assessment:
@@ -298,6 +305,7 @@ def assess_work(facts: WorkFacts, policies: Mapping[AlertRule, RulePolicy], *, b
         *_breakers(facts.breakers, _threshold(policies, AlertRule.BREAKER_TRIPPED)),
         *_lost_deliveries(facts, _threshold(policies, AlertRule.DELIVERIES_LOST)),
         *_unread(facts.unread),
+        *_plans(facts, _threshold(policies, AlertRule.PLANS_FAIL)),
         *_missed_targets(facts.missed),
     ]
     return Assessment({alert.key: alert for alert in alerts}, known_rules=OF_FACTS)
@@ -357,6 +365,13 @@ def _unread(repositories: Collection[UnreadRepository]) -> Iterable[FiringAlert]
         reason = f"no reading of {one.repository} succeeded since {since} ({one.readings} tries): {one.reason}"
         hint = "`squire doctor` says what the token may read; take what is gone out of `repositories`"
         yield FiringAlert(AlertRule.READINGS_FAIL, one.repository, Severity.WARNING, reason[:MAX_TEXT], hint)
+
+
+def _plans(facts: WorkFacts, threshold: int) -> Iterable[FiringAlert]:
+    for plan in facts.plans:
+        if plan.is_told(threshold, now=facts.at or plan.since):
+            reason = plan.text[:MAX_TEXT]
+            yield FiringAlert(AlertRule.PLANS_FAIL, plan.repository, Severity.WARNING, reason, plan.hint)
 
 
 def _missed_targets(targets: Collection[MissedTarget]) -> Iterable[FiringAlert]:

@@ -11,6 +11,7 @@ from functools import partial
 from squire_pipelines.domain.budgets import Purpose
 from squire_pipelines.domain.duplicates import KnownWork
 from squire_pipelines.domain.group_members import GroupMember
+from squire_pipelines.domain.plan_failures import NOT_MADE
 from squire_pipelines.domain.plan_groups import check_group, group_subject
 from squire_pipelines.domain.plan_making import RetryWaits
 from squire_pipelines.domain.plans import PlanFinding, check_bounds, check_use
@@ -182,9 +183,9 @@ def save_group_plan(
     saved = None
     if basis.latest is None:
         empty = Plan(repository=basis.subject, planner="rules", signals_digest="")
-        finding = PlanFinding("planned", None, str(outcome))
+        finding = PlanFinding(NOT_MADE, None, str(outcome))
         saved = plans.save(tx, empty, [finding], trace_id=trace_id, run_id=run_id, waits=waits)
-    plan_retries.put_off(tx, basis.subject, timedelta(seconds=planner.retry_base_s))
+    plan_retries.put_off(tx, basis.subject, timedelta(seconds=planner.retry_base_s), reason=str(outcome))
     return saved
 
 

@@ -30,7 +30,8 @@ def archive_and_delete(context: dg.OpExecutionContext, settings: SettingsParam, 
         plan_inputs,
         schedules,
     )
-    from squire_pipelines.warehouse.archive import archive_old_rows, retention_from
+    from squire_pipelines.upkeep.row_retention import retention_from
+    from squire_pipelines.warehouse.archive import archive_old_rows
 
     with run_trace(context):
         with ledger.write() as tx:

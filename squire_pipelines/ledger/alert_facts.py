@@ -23,6 +23,7 @@ from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.ledger.breakers import held_tasks
 from squire_pipelines.ledger.budgets import LimitsOf, levels
 from squire_pipelines.ledger.deliveries import NOT_COLLECTED
+from squire_pipelines.ledger.failed_plans import failed_plans
 from squire_pipelines.ledger.provider_budgets import provider_levels
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import attempts, deliveries, tasks
@@ -41,6 +42,7 @@ def read_work(
     *,
     unread_after: timedelta = LONG_UNREAD,
     provider_usd: Mapping[str, float] = MappingProxyType({}),
+    stopped: Collection[str] = (),
 ) -> WorkFacts:
     """Return what the ledger says of work now.
 
@@ -52,6 +54,7 @@ def read_work(
         targets: Of each repository of the settings.
         unread_after: For how long the readings of a repository fail before that is said.
         provider_usd: US dollars a day of each provider that has such a limit.
+        stopped: Repositories in which nothing is planned on purpose.
     """
     crashed, repositories = _crashed_tasks(tx), tuple(targets)
     events = read_target_events(tx, lambda repository: targets.get(repository, Targets()))
@@ -63,6 +66,8 @@ def read_work(
         breakers=_breakers(tx, rules_of),
         lost_deliveries=_lost_deliveries(tx),
         unread=unread_repositories(tx, repositories, unread_after),
+        plans=failed_plans(tx, repositories, stopped=stopped),
+        at=tx.now,
         missed=missed_targets(events, targets, now=tx.now),
     )
 

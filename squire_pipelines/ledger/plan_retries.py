@@ -49,16 +49,17 @@ def is_due(ask_again_at: datetime | None, now: datetime) -> bool:
     return ask_again_at is not None and ask_again_at <= now
 
 
-def put_off(tx: Transaction, repository: str, wait: timedelta) -> None:
-    """Have a repository's plan made again after a while, since it could not be made now.
+def put_off(tx: Transaction, repository: str, wait: timedelta | None, *, reason: str) -> None:
+    """Have a repository's plan made again after a while, since it could not be made now for this reason.
 
-    Its newest plan no longer says by which settings it was made, so that changed ones are no reason to try at once.
+    Its newest plan no longer says by which settings it was made, so that changed ones are no reason to try at once. It
+    says how often in a row that failed. Without a `wait` the next reading is the reason to try again.
     """
-    tx.execute(
-        update(plans)
-        .where(plans.c.repository == repository, newest())
-        .values(settings_digest=None, ask_again_at=tx.now + wait, updated_at=tx.now)
-    )
+    row = plans.c
+    failure = {"failures": row.failures + 1, "failure": reason, "failed_at": func.coalesce(row.failed_at, tx.now)}
+    again = {} if wait is None else {"settings_digest": None, "ask_again_at": tx.now + wait}
+    newest_plan = update(plans).where(row.repository == repository, newest())
+    tx.execute(newest_plan.values(updated_at=tx.now, **failure, **again))
 
 
 @dataclass(frozen=True, slots=True)

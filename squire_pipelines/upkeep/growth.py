@@ -23,6 +23,7 @@ from squire_pipelines.ledger.tables import alert_messages, alert_silences, plan_
 from squire_pipelines.metrics.folding import MAX_FILES
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.upkeep.dagster_files import DagsterFiles
+from squire_pipelines.upkeep.row_retention import retention_from
 
 GRACE_DAYS = 2.0
 """How long after its time a thing may still be there: `clean` runs once a day, and may have failed once."""
@@ -101,8 +102,6 @@ def measure_growth(
 
 def _rows(tx: Transaction, settings: Settings) -> Iterator[Growth]:
     """Yield the ledger's rows that should have left it, and those that are bounded by their number."""
-    from squire_pipelines.warehouse.archive import retention_from  # noqa: PLC0415 - DuckDB, which a new home needs not
-
     grace, retention = timedelta(days=GRACE_DAYS), settings.retention
     rules = Retention({table: keep + grace for table, keep in retention_from(retention).keep.items()})
     for table in rules.keep:

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
@@ -24,7 +24,6 @@ from squire_pipelines.ledger import retention as retention_rules
 from squire_pipelines.ledger.retention import ArchiveFile, Retention
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tables import metadata
-from squire_pipelines.sections.operation import RetentionSettings
 from squire_pipelines.warehouse import changes, engine, schema
 
 TASKS_PER_FILE = 2_000
@@ -40,28 +39,6 @@ _MEMORY = 256 * 2**20
 
 Checkpoint = Callable[[str], None]
 Progress = Callable[[str, int], None]
-
-
-def retention_from(settings: RetentionSettings) -> Retention:
-    """Return the retention that the settings describe."""
-    days = {
-        "tasks": settings.tasks_days,
-        "deliveries": settings.deliveries_days,
-        "delivery_effects": settings.deliveries_days,
-        "delivery_refusals": settings.deliveries_days,
-        "delivery_checks": settings.deliveries_days,
-        "collections": settings.collections_days,
-        "signals": settings.signals_days,
-        "signal_events": settings.signals_days,
-        "signal_episodes": settings.signals_days,
-        "check_reruns": settings.signals_days,
-        "plans": settings.plans_days,
-        "model_calls": settings.model_calls_days,
-        "budgets": settings.budgets_days,
-        "alerts": settings.alerts_days,
-        "audit": settings.audit_days,
-    }
-    return Retention({table: timedelta(days=count) for table, count in days.items()})
 
 
 @dataclass(slots=True)

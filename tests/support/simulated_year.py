@@ -15,7 +15,8 @@ from pathlib import Path
 from squire_pipelines.ledger.audit_sealing import seal
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.sections.operation import RetentionSettings
-from squire_pipelines.warehouse.archive import archive_old_rows, retention_from
+from squire_pipelines.upkeep.row_retention import retention_from
+from squire_pipelines.warehouse.archive import archive_old_rows
 from squire_pipelines.warehouse.publish import publish_warehouse
 from tests.support import big_ledger
 

@@ -25,6 +25,9 @@ CREATE TABLE plans (
     cost_usd DOUBLE,
     latency_s DOUBLE,
     cache_hit BOOLEAN,
+    failures BIGINT NOT NULL,
+    failure VARCHAR,
+    failed_at TIMESTAMPTZ,
     updated_at TIMESTAMPTZ NOT NULL
 );
 COMMENT ON TABLE plans IS 'Every plan, those that did not pass their checks too.';
@@ -54,4 +57,7 @@ COMMENT ON COLUMN plans.output_tokens IS 'What the model answered for it, all re
 COMMENT ON COLUMN plans.cost_usd IS 'What they cost in US dollars; NULL when a price is not known.';
 COMMENT ON COLUMN plans.latency_s IS 'How long they took together, in seconds.';
 COMMENT ON COLUMN plans.cache_hit IS 'Whether the answer to the same question was taken, and nothing asked; NULL where no model was to plan.';
+COMMENT ON COLUMN plans.failures IS 'How often in a row the next plan could not be made after it.';
+COMMENT ON COLUMN plans.failure IS 'Why the last of these could not; NULL where none failed.';
+COMMENT ON COLUMN plans.failed_at IS 'When the first of these failed.';
 COMMENT ON COLUMN plans.updated_at IS 'When its row changed last, by the ledger''s clock.';

@@ -16,7 +16,8 @@ from squire_pipelines.ledger import deliveries
 from squire_pipelines.ledger.delivery_effects import record_effect
 from squire_pipelines.ledger.tables import deliveries as table
 from squire_pipelines.sections.operation import RetentionSettings
-from squire_pipelines.warehouse.archive import archive_old_rows, retention_from
+from squire_pipelines.upkeep.row_retention import retention_from
+from squire_pipelines.warehouse.archive import archive_old_rows
 from tests.support.cli import REPOSITORY, TRACE, SampleData, Squire
 from tests.support.deliveries import record_delivery
 

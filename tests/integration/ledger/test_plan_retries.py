@@ -81,7 +81,7 @@ def test_other_settings_are_a_reason_to_plan_again_and_those_of_old_plans_are_no
     assert due(ledger) == ()
     assert due(ledger, "other goals") == (REPOSITORY,)
     with ledger.write() as tx:
-        plan_retries.put_off(tx, REPOSITORY, timedelta(minutes=5))
+        plan_retries.put_off(tx, REPOSITORY, timedelta(minutes=5), reason="no answer")
     assert due(ledger, "other goals") == ()
     clock.forward(300)
     assert due(ledger, "other goals") == (REPOSITORY,)

@@ -198,7 +198,7 @@ def test_a_cycle_waits_for_the_plans_of_groups_that_it_is_to_make_and_tells_why_
     save(None)
     assert tell() == []
     with ledger.write() as tx:
-        plan_retries.put_off(tx, subject, timedelta(seconds=60))
+        plan_retries.put_off(tx, subject, timedelta(seconds=60), reason="no answer")
     at = f"{clock.now + timedelta(seconds=60):%Y-%m-%d %H:%M}"
     assert tell() == [
         f"{subject}: no new plan could be made: the check `groups` of `task_plan` says why",

@@ -22,7 +22,8 @@ from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.task_query import TaskQuery
 from squire_pipelines.ledger.waiting import FOR_ITS_START
 from squire_pipelines.sections.operation import RetentionSettings
-from squire_pipelines.warehouse.archive import archive_old_rows, retention_from
+from squire_pipelines.upkeep.row_retention import retention_from
+from squire_pipelines.warehouse.archive import archive_old_rows
 from squire_pipelines.warehouse.audit_archive import open_audit_archive
 from tests.support.audit_trail import add_batches, add_rows, unguarded
 from tests.support.deliveries import record_delivery

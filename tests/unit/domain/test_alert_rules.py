@@ -20,6 +20,7 @@ from squire_pipelines.domain.alert_rules import (
     policies_of,
 )
 from squire_pipelines.domain.conditions import ORDER, Condition, HealthLevel
+from squire_pipelines.domain.plan_failures import PlanFailure
 from squire_pipelines.domain.targets import WINDOWS, MissedTarget, TargetName
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -39,6 +40,7 @@ def test_each_condition_has_a_rule_and_each_rule_follows_from_a_condition_or_fro
         "breaker_tripped",
         "deliveries_lost",
         "readings_fail",
+        "plans_fail",
         "target_missed",
     }
     assert set(DEFAULT_POLICIES) == set(AlertRule)
@@ -79,6 +81,12 @@ WORK = WorkFacts(
     breakers=(TrippedFacts("task", 2, "t4", "a breaker: 10 attempts"),),
     lost_deliveries=1,
     unread=(UnreadRepository("acme/gone", NOW - timedelta(hours=2), 12, "Not Found"),),
+    plans=(
+        PlanFailure("acme/shop", 3, NOW, "a task names no branch", "p1"),
+        PlanFailure("acme/old", 1, NOW - timedelta(hours=1), "goals.md cannot be read", "p2"),
+        PlanFailure("acme/new", 2, NOW, "no answer", "p3"),
+    ),
+    at=NOW,
     missed=(MissedTarget("acme/shop", TargetName.TASK_FAILURE, WINDOWS[1], 4, 8, 0.05),),
 )
 
@@ -93,11 +101,16 @@ def test_work_gives_an_alert_for_each_subject_that_is_at_its_threshold() -> None
         "breaker_tripped:task": "warning",
         "deliveries_lost:all": "warning",
         "readings_fail:acme/gone": "warning",
+        "plans_fail:acme/shop": "warning",
+        "plans_fail:acme/old": "warning",
         "target_missed:task_failure of acme/shop": "warning",
     }
     assert "85% of the budget of the day are used or reserved, until 2026-03-02" in seen.firing["budget:day"].reason
     unread = seen.firing["readings_fail:acme/gone"].reason
     assert unread == "no reading of acme/gone succeeded since 2026-03-01 10:00 UTC (12 tries): Not Found"
+    assert seen.firing["plans_fail:acme/shop"].reason == (
+        "no plan of acme/shop has become tasks since 2026-03-01 12:00 UTC (3 in a row): a task names no branch"
+    )
     assert "4 of 8 in 6 h missed task_failure of acme/shop: 10.0 times" in str(seen.firing)
     assert all(alert.hint for alert in seen.firing.values())
     assert seen.is_known("budget", "budget:month")
