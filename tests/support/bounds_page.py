@@ -10,9 +10,10 @@ _CODE = re.compile(r"`([^`]+)`")
 
 @dataclass(frozen=True)
 class BoundRow:
-    """A row of a table: the places or tables that it is about, its default and the setting of it."""
+    """A row of a table: the places or tables that it is about, what ends them, its default and the setting of it."""
 
     names: tuple[str, ...]
+    end: str
     default: str
     setting: str
 
@@ -25,7 +26,7 @@ def rows_of(heading: str) -> list[BoundRow]:
         if not line.startswith("| ") or line.startswith("| what |"):
             continue
         cells = [cell.strip() for cell in line.strip("|").split("|")]
-        rows.append(BoundRow(tuple(_CODE.findall(cells[1])), cells[3], cells[4].strip("`")))
+        rows.append(BoundRow(tuple(_CODE.findall(cells[1])), cells[2], cells[3], cells[4].strip("`")))
     return rows
 
 

@@ -5,15 +5,16 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from squire_pipelines.alerting.watch import AlertWatch
+from squire_pipelines.alerting.watch import FACTS_EVERY_S, AlertWatch
 from squire_pipelines.domain.conditions import Condition, HealthLevel
+from squire_pipelines.domain.endings import Cause
 from squire_pipelines.ledger import alerts
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import alert_messages
 from squire_pipelines.secrets.secret import Secret
 from squire_pipelines.settings.model import Settings
 from tests.integration.alerting.conftest import Configure
-from tests.support.ledgers import Clock
+from tests.support.ledgers import REPOSITORY, Clock, settle, start_attempt
 
 TOLD = '[alerts]\nwebhook_url = "http://127.0.0.1:9/hook"\napprise = ["ops"]\n'
 OK, DOWN = HealthLevel.OK, HealthLevel.DOWN
@@ -74,6 +75,22 @@ def test_one_outage_is_told_once_though_the_clock_is_set_by_an_hour(
     for level in (DOWN, OK, OK, OK, OK, OK):
         looks.look(engine=level)
     assert sorted(titles(home_ledger)) == sorted([NEW, OVER])
+
+
+def test_the_ledgers_facts_are_read_each_twenty_seconds(
+    configure: Configure, home_ledger: Ledger, clock: Clock
+) -> None:
+    settings, seconds = configure(f'repositories = ["{REPOSITORY}"]\n{TOLD}'), [0.0]
+    watch = AlertWatch(lambda: settings, machine="host", clock=clock, monotonic=lambda: seconds[0])
+    watch.look([])
+    for _ in range(3):
+        settle(home_ledger, start_attempt(home_ledger, max_attempts=1), Cause.AGENT_ERROR)
+    seconds[0] = FACTS_EVERY_S - 1
+    watch.look([])
+    assert titles(home_ledger) == []
+    seconds[0] = FACTS_EVERY_S
+    watch.look([])
+    assert len(titles(home_ledger)) == 1
 
 
 def test_another_process_goes_on_where_one_was_killed(configure: Configure, home_ledger: Ledger, clock: Clock) -> None:

@@ -17,6 +17,7 @@ import duckdb
 import pytest
 
 from squire_pipelines.cli import fast_list
+from squire_pipelines.cli.history_shell import KEPT_LINES
 from squire_pipelines.cli.history_sql import unique_names
 from tests.support.cli import SampleData, Squire
 from tests.support.years import fill
@@ -247,6 +248,7 @@ def _own_terminal() -> None:
 def terminal(squire: Squire, samples: SampleData) -> Iterator[Terminal]:
     samples.task("Fix it")
     squire.ok("history", "publish")
+    (squire.home / "history-shell").write_text("select 1;\n" * (KEPT_LINES + 100), encoding="utf-8")
     shown = Terminal(squire)
     yield shown
     shown.process.kill()
@@ -290,6 +292,7 @@ def test_a_conversation_at_a_terminal(terminal: Terminal, squire: Squire, sample
     assert terminal.process.wait(timeout=20) == 0
     kept = squire.home / "history-shell"
     assert "there are" in kept.read_text()
+    assert len(kept.read_text().splitlines()) == KEPT_LINES
     assert kept.stat().st_mode & 0o777 == 0o600
 
 

@@ -1,5 +1,6 @@
 """What the endpoint reads of the ledger: the present as it is, and what happened, once, whoever is killed."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -164,6 +165,16 @@ def test_a_long_history_is_not_counted_by_an_endpoint_that_is_new(
     add_task(ledger)
     clock.forward(LATER_S)
     assert values_of(counters(), ledger)["tasks_created_total", REPOSITORY] == 1
+
+
+def test_without_its_folder_counting_begins_anew(
+    ledger: Ledger, clock: Clock, counters: Callable[[], LedgerCounters], tmp_path: Path
+) -> None:
+    add_task(ledger)
+    clock.forward(LATER_S)
+    first = values_of(counters(), ledger)
+    shutil.rmtree(tmp_path / "metrics")
+    assert values_of(counters(), ledger) == first  # what is still in the ledger, once
 
 
 def test_after_an_older_backup_was_restored_counting_goes_on(

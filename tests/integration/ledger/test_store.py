@@ -14,6 +14,7 @@ from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import ConfigError, LedgerError, StateConflictError
 from squire_pipelines.ledger import HEAD_REVISION, tasks
 from squire_pipelines.ledger.audit import record_audit
+from squire_pipelines.ledger.sqlite import MAX_WAL_BYTES
 from squire_pipelines.ledger.store import Ledger, open_ledger
 from squire_pipelines.ledger.tables import audit
 from squire_pipelines.ledger.transitions import change_attempt, change_task
@@ -86,9 +87,14 @@ def test_sqlite_is_durable_and_guards_its_references(tmp_path: Path, open_at: Op
     with ledger.read() as tx:
         pragmas = {
             name: tx.execute(text(f"PRAGMA {name}")).scalar_one()
-            for name in ("journal_mode", "synchronous", "foreign_keys")
+            for name in ("journal_mode", "synchronous", "foreign_keys", "journal_size_limit")
         }
-    assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+    assert pragmas == {
+        "journal_mode": "wal",
+        "synchronous": 2,
+        "foreign_keys": 1,
+        "journal_size_limit": MAX_WAL_BYTES,
+    }
 
 
 def test_a_block_that_raises_leaves_nothing(ledger: Ledger) -> None:

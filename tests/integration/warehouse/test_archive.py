@@ -10,10 +10,12 @@ import duckdb
 import pytest
 from sqlalchemy import func, insert, select, update
 
+from squire_pipelines.domain.alert_rules import Severity
+from squire_pipelines.domain.alert_steps import AlertState, AlertStep
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import NotFoundError, WarehouseError
-from squire_pipelines.ledger import archived_tasks, bulk, plans, retention, tables, tasks
+from squire_pipelines.ledger import alerts, archived_tasks, bulk, plans, retention, tables, tasks
 from squire_pipelines.ledger.audit_export import export_trail, verify_export
 from squire_pipelines.ledger.audit_verification import AuditVerdict, verify_ledger
 from squire_pipelines.ledger.model_calls import ModelCallRow, record_model_call
@@ -278,6 +280,22 @@ def test_other_tables_go_by_their_own_age(ledger: Ledger, clock: Clock, tmp_path
     gone = dict.fromkeys(("signals", "signal_events", "signal_episodes", "model_calls"), 0)
     assert left == {"deliveries": 1, "collections": 1, "plans": 1} | gone
     assert archive_old_rows(ledger, tmp_path, rules).rows == {}
+
+
+def test_alerts_go_so_long_after_they_were_over(ledger: Ledger, clock: Clock, tmp_path: Path) -> None:
+    with ledger.write() as tx:
+        firing = AlertState("al1", "k1", "budget", "day", Severity.WARNING, "why", "do", tx.now, tx.now)
+        over = replace(firing, id="al2", key="k2", ended_at=tx.now)
+        alerts.record_step(tx, AlertStep((firing, over)), None, (), alerts.QueueBounds())
+    rules = retention_from(RetentionSettings(alerts_days=90))
+    clock.forward(90 * DAY)
+    assert archive_old_rows(ledger, tmp_path, rules).rows == {}
+    clock.forward(1)
+    assert archive_old_rows(ledger, tmp_path, rules).rows == {"alerts": 1}
+    assert rows_of(tmp_path, "alerts") == [("al2",)]
+    with ledger.read() as tx:
+        assert [state.id for state in alerts.open_alerts(tx)] == ["al1"]
+        assert alerts.ended_alerts(tx, limit=5) == ()
 
 
 def test_two_runs_at_once_are_one_too_many(ledger: Ledger, clock: Clock, tmp_path: Path) -> None:

@@ -6,8 +6,12 @@ from typing import Any
 
 import pytest
 
+from squire_pipelines.cli.history_shell import KEPT_LINES
+from squire_pipelines.domain.debugging import MAX_WINDOWS
 from squire_pipelines.home import Home
+from squire_pipelines.ledger.sqlite import MAX_WAL_BYTES
 from squire_pipelines.ledger.tables import metadata
+from squire_pipelines.metrics.folding import FOLD_AT, MAX_FILES
 from squire_pipelines.settings.model import Settings
 from tests.support.bounds_page import BoundRow, rows_of, unlisted
 
@@ -46,3 +50,22 @@ def test_all_that_the_home_names_is_listed(tmp_path: Path) -> None:
     (tmp_path / "new").mkdir()
     (tmp_path / "cache" / "new").mkdir()
     assert unlisted(tmp_path) == ["cache/new", "new"]
+
+
+@pytest.mark.parametrize(
+    ("place", "text"),
+    [
+        ("ledger.sqlite", f"its log is cut at {MAX_WAL_BYTES // 2**20} MiB"),
+        ("metrics", f"from {FOLD_AT} files on"),
+        ("metrics", f"a process that finds {MAX_FILES:,} does not count"),
+        ("history-shell", f"the newest {KEPT_LINES:,} lines stay"),
+    ],
+)
+def test_a_bound_without_a_setting_is_that_of_the_code(place: str, text: str) -> None:
+    (row,) = (row for row in rows_of("Files of the home") if place in row.names)
+    assert text in row.end
+
+
+def test_what_is_debugged_has_so_many_entries() -> None:
+    (row,) = (row for row in rows_of("Files of the home") if "settings" in row.names)
+    assert f"(`debug.json`, {MAX_WINDOWS} entries)" in row.end

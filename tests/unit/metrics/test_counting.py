@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from squire_pipelines.metrics import counting, families, folding
+from squire_pipelines.metrics.counting import ProcessCounters
 from squire_pipelines.metrics.folding import read_all
 from squire_pipelines.metrics.series import Series, parse_series, series_name
 from squire_pipelines.metrics.values_file import FILE_BYTES, MAX_SERIES, ValuesFile, read_values
@@ -167,6 +168,25 @@ def test_many_short_processes_leave_few_files_where_nobody_reads(
         counting.stop_counting()
         assert len(list(tmp_path.glob("process-*"))) <= 6
     assert read_all(tmp_path).values[REFUSED] == 20
+
+
+def test_a_process_that_finds_too_many_living_ones_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folding, "FOLD_AT", 2)
+    monkeypatch.setattr(folding, "MAX_FILES", 2)
+    living = [ValuesFile(tmp_path) for _ in range(2)]
+    failures: list[OSError] = []
+    counters = ProcessCounters(tmp_path, failures.append)
+    counters.add(families.DELIVERIES_REFUSED, ("401",), 1)
+    assert [str(failure) for failure in failures] == ["2 processes are counted already"]
+    assert REFUSED not in read_all(tmp_path).values
+    for file in living:
+        file.close()
+    counters = ProcessCounters(tmp_path, failures.append)
+    counters.add(families.DELIVERIES_REFUSED, ("401",), 1)
+    assert read_all(tmp_path).values[REFUSED] == 1
+    counters.close()
 
 
 def test_a_file_holds_so_many_series_and_no_more(tmp_path: Path) -> None:
