@@ -8,6 +8,7 @@ import dagster as dg
 
 from squire_pipelines import tags
 from squire_pipelines.assets.budgets import budget_check
+from squire_pipelines.assets.deliveries import deliveries_spec
 from squire_pipelines.assets.history import history_tables
 from squire_pipelines.assets.plans import budgets_spec, plan_tasks, pull_requests
 from squire_pipelines.assets.report import report
@@ -30,6 +31,7 @@ from squire_pipelines.resources.github import GitHubResource
 from squire_pipelines.resources.parameters import SettingsParam
 from squire_pipelines.resources.stores import LedgerResource, SettingsResource, followed_settings
 from squire_pipelines.sensors.audit import seal_audit
+from squire_pipelines.sensors.deliveries import report_deliveries
 from squire_pipelines.sensors.dispatch import dispatch
 from squire_pipelines.sensors.history import history_follows_events
 from squire_pipelines.sensors.outcomes import outcomes
@@ -130,7 +132,16 @@ def build_defs(
     settings.logging.apply()
     source = SettingsResource(config_file=os.environ.get("SQUIRE_CONFIG"))
     return dg.Definitions(
-        assets=[collect_signals, signals_summary, plan_tasks, budgets_spec, pull_requests, history_tables, report],
+        assets=[
+            deliveries_spec,
+            collect_signals,
+            signals_summary,
+            plan_tasks,
+            budgets_spec,
+            pull_requests,
+            history_tables,
+            report,
+        ],
         asset_checks=[budget_check],
         jobs=[
             _COLLECT,
@@ -170,6 +181,7 @@ def build_defs(
         ],
         sensors=[
             webhooks,
+            report_deliveries,
             plan_follows_signals,
             task_schedules,
             dispatch,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from squire_pipelines.assets.plans import BUDGETS, PULL_REQUESTS, TASK_PLAN
-from squire_pipelines.assets.signals import OWNERS, SOURCES, signal_key
+from squire_pipelines.assets.signals import DELIVERIES, OWNERS, SOURCES, signal_key
 from squire_pipelines.assets.tables import preview
 from squire_pipelines.assets.task_reports import TASKS
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
@@ -31,7 +31,7 @@ TABLES: dict[str, tuple[str, list[dg.AssetKey]]] = {
     "collections": ("Every reading of every source, with what it used of the quota.", _SIGNALS),
     "plans": ("Every plan with what its checks found.", [TASK_PLAN]),
     "model_calls": ("Every call to a model with tokens, cost and latency.", [TASK_PLAN, PULL_REQUESTS]),
-    "deliveries": ("Every delivery as it arrived, without its body.", _SIGNALS),
+    "deliveries": ("Every delivery as it arrived, without its body.", [DELIVERIES]),
     "budgets": ("What was set aside for each attempt and plan, and what it used.", [BUDGETS]),
     "alerts": ("What was wrong, since when, until when, and how often people were notified.", [TASKS]),
     "audit": ("Who did what that matters for security.", [TASKS]),

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 OWNERS = ["team:squire"]
 CHECK = "source_answered"
 SUMMARY = dg.AssetKey(["signals", "summary"])
+DELIVERIES = dg.AssetKey(["github", "deliveries"])
 _DESCRIPTIONS = {
     Source.OPEN_PRS: "Open pull requests of each repository, with the state of their checks and reviews.",
     Source.FAILED_CI: "Failed checks on the head of the default branch and of open pull requests.",
@@ -84,6 +85,7 @@ class CollectConfig(dg.Config):
             group_name="signals",
             kinds={"github", "graphql"} if isinstance(source, Source) else {"python"},
             owners=OWNERS,
+            deps=[DELIVERIES],
             partitions_def=repositories,
             skippable=True,
             tags={"squire/source": source.value},

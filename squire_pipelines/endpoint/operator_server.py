@@ -19,6 +19,7 @@ from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.reloading.in_force import InForce, SettingsInForce, settings_in_force
 from squire_pipelines.reloading.process_status import StatusFile, status_of
 from squire_pipelines.reloading.watch import SettingsWatch
+from squire_pipelines.runtime.delivery_watch import DeliveryWatch
 from squire_pipelines.runtime.health import HealthWatch
 from squire_pipelines.sections.observability import ObservabilitySettings
 from squire_pipelines.server_connections import ConnectionLimits
@@ -84,6 +85,7 @@ def serve(in_force: SettingsInForce, *, waits_for_port: bool, announce: Callable
             alerting(lambda: in_force.settings) as look,
             HealthWatch(lambda: in_force.settings, after_look=look) as health,
             TraceExport(lambda: in_force.settings, in_force.home.metrics),
+            DeliveryWatch(lambda: in_force.settings),
         ):
             if waits_for_port:
                 listener = listen_patiently(settings, stop=stop)

@@ -1,14 +1,20 @@
 """Lives of pull requests of ours, from their opening to their end: a few of those that `make bench-follow` lives."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
+from sqlalchemy import func, select
 
 from squire_pipelines.domain.outcomes import PullRequestState
 from squire_pipelines.domain.pull_endings import PullEnding
-from squire_pipelines.ledger import outcomes
+from squire_pipelines.ledger import deliveries, outcomes, tables
+from squire_pipelines.ledger.audit import audit_page
+from squire_pipelines.ledger.delivery_effects import effects_of
+from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import outcomes as outcome_table
 from tests.support.ledgers import add_task
+from tests.support.life_run import LifeRun
 from tests.support.life_scripts import LIVES
 from tests.support.life_world import HOSTED
 from tests.support.lives import Kills, Lives, News
@@ -64,6 +70,41 @@ def test_what_was_opened_again_and_merged_before_its_end_was_judged_counts_as_me
             outcome = outcomes.get(tx, task_id)
     assert outcome is not None
     assert (outcome.state, outcome.ending) == (PullRequestState.MERGED, PullEnding.MERGED_UNCHANGED)
+
+
+def test_a_life_whose_deliveries_are_all_replayed_stays_as_it_ended(lives: Lives) -> None:
+    life = replace(LIVES["closed"], happens=["person pushes", "ask again", "close"])
+    with lives.begin(life) as (forge, squire):
+        run = LifeRun(life, forge, squire, News.DELIVERED)
+        squire.agent.act = run.act
+        run.live()
+        before = _happened(squire.ledger)
+        with squire.ledger.write() as tx:
+            rows = tx.execute(select(tables.deliveries.c.id)).scalars().all()
+            deliveries.reopen(tx, rows, collects=True, applies=True)
+        squire.go_on()
+        assert run.problems() == ()
+        with squire.ledger.read() as tx:
+            assert tx.execute(select(func.min(tables.deliveries.c.replays))).scalar_one() == 1
+            assert {one.effect for one in effects_of(tx, rows)} >= {"outcome", "checks", "command", "collected"}
+            assert deliveries.still_open(tx, rows) == ()
+            assert not deliveries.has_unapplied(tx)
+        assert _happened(squire.ledger) == before
+
+
+def _happened(ledger: Ledger) -> list[object]:
+    """What happened to tasks and pull requests, what deliveries did, and what people ordered."""
+    row = tables.outcomes.c
+    with ledger.read() as tx:
+        return [
+            *map(tuple, tx.execute(select(row.task_id, row.state, row.checks, row.head_sha, row.handed_over))),
+            *(
+                tuple(one)
+                for table in (tables.task_events, tables.attempts, tables.delivery_effects)
+                for one in tx.execute(select(table).order_by(table.c.id))
+            ),
+            *(entry.id for entry in audit_page(tx, limit=1000) if entry.action.startswith("command.")),
+        ]
 
 
 def test_there_are_sixty_lives() -> None:

@@ -1,0 +1,80 @@
+"""The external asset `github/deliveries`: what GitHub told Squire of, upstream of the signals.
+
+Nothing of ours makes it. Each delivery that had an effect is reported as a materialization, with the way from it to the
+pull request or issue; when, the sensor `report_deliveries` decides.
+"""
+
+import re
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from squire_pipelines import tags
+from squire_pipelines.assets.signals import DELIVERIES, OWNERS
+from squire_pipelines.assets.tables import cell, escape, preview
+from squire_pipelines.partitions import repositories
+
+if TYPE_CHECKING:
+    from squire_pipelines.ledger.delivery_reports import ReportedDelivery
+
+_NUMBERED = re.compile(r"([A-Za-z0-9._-]{1,100}/[A-Za-z0-9._-]{1,100})#(\d{1,10})")
+_REPOSITORY = re.compile(r"[A-Za-z0-9._-]{1,100}/[A-Za-z0-9._-]{1,100}")
+_MAX_LINKS = 10
+
+deliveries_spec = dg.AssetSpec(
+    DELIVERIES,
+    description="Webhook deliveries that had an effect: what each did, by which trace, and on which pull request or "
+    "issue. `squire webhooks show ID` has all of one.",
+    group_name="signals",
+    kinds={"github", "webhook"},
+    owners=OWNERS,
+    partitions_def=repositories,
+    tags={"squire/part": "webhooks"},
+)
+
+
+def report_delivery(delivery: "ReportedDelivery", *, web: str) -> dg.AssetMaterialization:
+    """Return the materialization that a delivery is.
+
+    Args:
+        delivery: With its effects.
+        web: Where people see repositories, such as `https://github.com`.
+    """
+    event = f"{delivery.event}.{delivery.action}" if delivery.action else delivery.event
+    metadata: dict[str, dg.MetadataValue] = {
+        "delivery": dg.MetadataValue.int(delivery.id),
+        "delivery_id": dg.MetadataValue.text(cell(delivery.delivery_id)),
+        "event": dg.MetadataValue.text(cell(event)),
+        "repository": dg.MetadataValue.text(cell(delivery.repository)),
+        "sender": dg.MetadataValue.text(cell(delivery.sender)),
+        "received_at": dg.MetadataValue.timestamp(delivery.received_at),
+        "seconds_to_effect": dg.MetadataValue.float(delivery.seconds_to_effect),
+        "effects": preview(
+            ("effect", "on", "detail", "at"),
+            ((one.effect, one.subject, one.detail, f"{one.at:%H:%M:%S}") for one in delivery.effects),
+        ),
+        "trace_id": dg.MetadataValue.text(delivery.trace_id),
+        "trace": dg.MetadataValue.md(f"`squire trace {delivery.trace_id}`"),
+    }
+    links = [link for link in (_link(subject, web) for subject in delivery.subjects) if link is not None]
+    if links:
+        metadata["link"] = dg.MetadataValue.url(links[0][1])
+        metadata["links"] = dg.MetadataValue.md(
+            "\n".join(f"- [{escape(subject)}]({url})" for subject, url in links[:_MAX_LINKS])
+        )
+    return dg.AssetMaterialization(
+        DELIVERIES,
+        description=cell(f"{event}: {', '.join(dict.fromkeys(one.effect for one in delivery.effects))}"),
+        partition=delivery.repository,
+        metadata=metadata,
+        tags={tags.TRACE: delivery.trace_id},
+    )
+
+
+def _link(subject: str, web: str) -> tuple[str, str] | None:
+    """Return the page of what a delivery had an effect on, None where it has none."""
+    match = _NUMBERED.match(subject)
+    if match is not None:
+        # GitHub leads from an issue's address to the pull request with its number.
+        return f"{match[1]}#{match[2]}", f"{web}/{match[1]}/issues/{match[2]}"
+    return (subject, f"{web}/{subject}") if _REPOSITORY.fullmatch(subject) else None
