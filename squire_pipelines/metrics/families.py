@@ -25,7 +25,7 @@ until that had started, `claim` until it had claimed the attempt. `publish` is f
 
 SENSORS = (
     "dispatch", "history_follows_events", "outcomes", "plan_follows_signals", "reaper", "recovery",
-    "seal_audit", "settings", "task_schedules", "warm_pool", "webhooks",
+    "report_deliveries", "seal_audit", "settings", "task_schedules", "warm_pool", "webhooks",
 )  # fmt: skip
 """All of Dagster's sensors that are ours; a test compares them with the definitions."""
 

@@ -13,7 +13,6 @@ from typing import Self
 
 from squire_pipelines.domain.commands import CommandName
 from squire_pipelines.errors import SquireError
-from squire_pipelines.execution.comment_commands import obey_comments
 from squire_pipelines.execution.repository_settings import RepositorySettings, repository_settings
 from squire_pipelines.github import comments
 from squire_pipelines.github.access import access_from
@@ -21,7 +20,6 @@ from squire_pipelines.github.connection import GitHub
 from squire_pipelines.ledger import HEAD_REVISION, deliveries, outcomes
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.observability.logging import Component, get_logger
-from squire_pipelines.publishing.follow import settle_approvals
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.webhooks.applying import Applied, InboxPlace, apply_waiting
 
@@ -120,6 +118,9 @@ class DeliveryWatch:
         return applied
 
     async def _ask_github(self, ledger: Ledger, own: RepositorySettings, applied: Applied) -> None:
+        from squire_pipelines.execution.comment_commands import obey_comments  # noqa: PLC0415 - 11 MB, rarely needed
+        from squire_pipelines.publishing.follow import settle_approvals  # noqa: PLC0415 - likewise
+
         if access_from(own.operator).is_anonymous:
             return
         async with asyncio.timeout(_GITHUB_TIMEOUT_S), self._github(own.operator, ledger).client() as client:

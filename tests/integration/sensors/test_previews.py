@@ -10,6 +10,7 @@ import pytest
 from squire_pipelines import definitions, tags
 from squire_pipelines.ledger.tables import metadata
 from squire_pipelines.sensors.audit import seal_audit
+from squire_pipelines.sensors.deliveries import report_deliveries
 from squire_pipelines.sensors.dispatch import dispatch
 from squire_pipelines.sensors.history import history_follows_events
 from squire_pipelines.sensors.outcomes import outcomes
@@ -87,6 +88,9 @@ WRITERS = (
 )
 """Those that write what they have seen or do; previewing them is a tick like any other."""
 
+REPORTERS = (Case(report_deliveries, have_delivery),)
+"""Those that show in the UI what was done, and request nothing."""
+
 
 @pytest.fixture
 def without_engine(quiet_pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
@@ -108,12 +112,12 @@ def state_of(pipeline: Pipeline) -> dict[str, Any]:
 
 
 def test_every_sensor_of_the_definitions_is_among_the_cases() -> None:
-    assert {case.sensor.name for case in (*READERS, *WRITERS)} == {
+    assert {case.sensor.name for case in (*READERS, *WRITERS, *REPORTERS)} == {
         sensor.name for sensor in definitions.build_defs().sensors or ()
     }
 
 
-@pytest.mark.parametrize("case", READERS, ids=lambda case: case.sensor.name)
+@pytest.mark.parametrize("case", [*READERS, *REPORTERS], ids=lambda case: case.sensor.name)
 def test_a_preview_changes_nothing_and_is_the_same_the_second_time(without_engine: Pipeline, case: Case) -> None:
     case.prepare(without_engine)
     without_engine.sensor(case.sensor)  # opens the ledger, which makes its files
@@ -123,7 +127,7 @@ def test_a_preview_changes_nothing_and_is_the_same_the_second_time(without_engin
     assert [request.run_config for request in first.run_requests] == [
         request.run_config for request in second.run_requests
     ]
-    assert case.needs_engine or len(first.run_requests) == 1
+    assert case.needs_engine or len(first.run_requests) == (case not in REPORTERS)
     assert all(tags.TRACE in request.tags for request in first.run_requests)
 
 

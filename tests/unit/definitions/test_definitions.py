@@ -21,6 +21,7 @@ from squire_pipelines.settings.model import Settings
 
 SENSORS = {
     "webhooks",
+    "report_deliveries",
     "plan_follows_signals",
     "task_schedules",
     "dispatch",
@@ -74,7 +75,7 @@ def test_all_that_is_there_is_there(defs: dg.Definitions) -> None:
     keys = {key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()}
     signals = {f"signals/{source.value}" for source in (*Source, MANUAL)} | {"signals/summary"}
     history = {f"history/{table}" for table in (*TABLES, "report")}
-    assert keys == signals | {"task_plan", "tasks", "pull_requests", "budgets"} | history
+    assert keys == signals | {"github/deliveries", "task_plan", "tasks", "pull_requests", "budgets"} | history
     assert {job.name for job in defs.resolve_all_job_defs() if not job.name.startswith("__")} == JOBS
     repository = defs.get_repository_def()
     assert {sensor.name for sensor in repository.sensor_defs} == SENSORS
@@ -106,7 +107,8 @@ def test_signals_lead_to_the_plan_to_tasks_to_pull_requests_to_the_history(defs:
         return {key.to_user_string() for key in graph.get(dg.AssetKey(name.split("/"))).parent_keys}
 
     signals = {f"signals/{source.value}" for source in (*Source, MANUAL)}
-    assert before("signals/open_prs") == set()
+    assert before("github/deliveries") == set()
+    assert before("signals/open_prs") == {"github/deliveries"}
     assert before("signals/summary") == signals
     assert before("task_plan") == signals
     assert before("tasks") == {"task_plan"}
@@ -142,6 +144,7 @@ def test_sensors_and_schedules_run_by_default_and_have_their_job(defs: dg.Defini
         "outcomes": {"follow"},
         "history_follows_events": {"publish_history"},
         "warm_pool": {"tend_warm_pool"},
+        "report_deliveries": set(),  # it shows what was done
         "settings": set(),  # likewise it makes repositories known
         "seal_audit": set(),  # it seals by itself
         "task_schedules": set(),  # likewise it makes tasks by itself
