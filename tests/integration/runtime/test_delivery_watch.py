@@ -14,6 +14,7 @@ from squire_pipelines.ledger.delivery_effects import effects_of
 from squire_pipelines.runtime.delivery_watch import DeliveryWatch
 from squire_pipelines.sensors.outcomes import outcomes as outcome_sensor
 from tests.integration.execution.test_comment_commands import MAY, comment
+from tests.support.deliveries import record_delivery
 from tests.support.ledgers import NONE_APPROVED, add_task, start_attempt
 from tests.support.pipeline import LEDGERLIB, QUIET, Pipeline
 
@@ -24,7 +25,7 @@ def watch(pipeline: Pipeline) -> DeliveryWatch:
 
 def store(pipeline: Pipeline, event: str, body: dict[str, Any] | bytes, *, repository: str) -> int:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return deliveries.record(
+    return record_delivery(
         pipeline.ledger,
         source="github",
         delivery_id=f"{event} {len(content)}",

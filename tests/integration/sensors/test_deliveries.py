@@ -13,6 +13,7 @@ from squire_pipelines.ledger import deliveries
 from squire_pipelines.ledger.delivery_effects import record_effect
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.sensors.deliveries import MAX_REPORTED, report_deliveries
+from tests.support.deliveries import record_delivery
 from tests.support.ledgers import Clock
 from tests.support.pipeline import QUIET, Pipeline
 
@@ -26,7 +27,7 @@ class Deliveries:
         self.ledger = Ledger(str(pipeline.settings.resolved_ledger_url), clock=self.clock)
 
     def store(self, name: str, *, repository: str | None = QUIET, event: str = "issues") -> int:
-        return deliveries.record(
+        return record_delivery(
             self.ledger,
             source="github",
             delivery_id=name,
