@@ -37,7 +37,7 @@ LISTED = (
 )
 """The columns of a list: all but the body, what it is verified by, and what only one delivery's page shows."""
 
-SHOWN = (*LISTED, "hook_id", "body_sha256", "body_encoding", "signature", "collected_trace_id", "body")
+SHOWN = (*LISTED, "hook_id", "body_sha256", "body_encoding", "signature", "collected_trace_id", "updated_at", "body")
 
 
 def state_is(state: DeliveryState) -> ColumnElement[bool]:

@@ -36,7 +36,7 @@ COMMANDS = {
     "signals": Lazy(f"{_CLI}.signals:signals", "Read the repositories, and list the signals that were seen."),
     "plans": Lazy(f"{_CLI}.plans:plans", "Make, list, show and compare plans."),
     "budgets": Lazy(f"{_CLI}.budgets:budgets", "Show what work costs, and what it may cost."),
-    "webhooks": Lazy(f"{_CLI}.webhooks:webhooks", "List, show and follow webhook deliveries."),
+    "webhooks": Lazy(f"{_CLI}.webhooks:webhooks", "List, show, follow, filter and replay webhook deliveries."),
     "history": Lazy(f"{_CLI}.history:history", "Query, report, export and publish the warehouse."),
     "ledger": Lazy(f"{_CLI}.ledger:ledger", "Check, back up and restore the system of record."),
     "backup": Lazy(f"{_CLI}.backup:backup", "Back up ledger, settings, secrets and archive into one file."),

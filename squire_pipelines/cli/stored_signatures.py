@@ -1,6 +1,6 @@
-"""Verifies the signatures of stored deliveries with the secrets that a command can read."""
+"""Verifies the signatures of stored deliveries with the secrets that a command can read, which it reads once."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from squire_pipelines.cli.context import CliContext
@@ -9,16 +9,27 @@ from squire_pipelines.ledger.deliveries import COMMAND
 from squire_pipelines.webhooks.signing_secrets import read_signing_secrets
 from squire_pipelines.webhooks.verification import SignatureState, SignatureVerdict, verify_again
 
+Verifier = Callable[[Mapping[str, Any], bytes], SignatureVerdict]
+"""Returns whether the signature of a delivery, its row and body, holds now; unknown where no secret can be read."""
 
-def verify_row(context: CliContext, row: Mapping[str, Any], body: bytes) -> SignatureVerdict:
-    """Return whether a stored delivery's signature holds now; unknown where no secret can be read."""
-    if row["source"] == COMMAND:
-        return SignatureVerdict(SignatureState.UNKNOWN, "a request of a command is not signed")
+
+def open_verifier(context: CliContext) -> Verifier:
+    """Read the secrets that hold now, and return what verifies with them."""
     settings = context.settings
+    problem = ""
+    secrets: tuple[bytes, ...] = ()
     try:
         secrets = read_signing_secrets(settings.webhooks, settings.secret_sources).all
     except SecretMissingError:
-        secrets = ()
+        pass  # the verdict says that there is none
     except SquireError as error:
-        return SignatureVerdict(SignatureState.UNKNOWN, f"the webhook's secret cannot be read: {error.message}")
-    return verify_again(body, row["signature"], secrets)
+        problem = f"the webhook's secret cannot be read: {error.message}"
+
+    def verify(row: Mapping[str, Any], body: bytes) -> SignatureVerdict:
+        if row["source"] == COMMAND:
+            return SignatureVerdict(SignatureState.UNKNOWN, "a request of a command is not signed")
+        if problem:
+            return SignatureVerdict(SignatureState.UNKNOWN, problem)
+        return verify_again(body, row["signature"], secrets)
+
+    return verify

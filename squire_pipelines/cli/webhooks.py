@@ -14,11 +14,15 @@ _CLI = "squire_pipelines.cli"
 
 webhooks = LazyGroup(
     name="webhooks",
-    help="Receive, list, show and follow webhook deliveries.",
+    help="Receive, list, show, follow, filter and replay webhook deliveries.",
     lazy={
         "serve": Lazy(f"{_CLI}.webhooks_serve:serve", "Receive deliveries until Ctrl-C."),
         "show": Lazy(f"{_CLI}.webhooks_show:show", "Show a delivery with its state, effects, trace and signature."),
         "tail": Lazy(f"{_CLI}.webhooks_tail:tail", "Follow deliveries as they come."),
+        "replay": Lazy(
+            f"{_CLI}.webhooks_replay:replay_deliveries", "Have stored deliveries read again; no effect is repeated."
+        ),
+        "filters": Lazy(f"{_CLI}.webhooks_filters:filters", "List the rules that filter deliveries, or try others."),
     },
 )
 

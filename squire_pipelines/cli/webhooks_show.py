@@ -9,12 +9,12 @@ from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_op
 from squire_pipelines.cli.delivery_lookup import find_delivery
 from squire_pipelines.cli.delivery_options import event_of
 from squire_pipelines.cli.lazy import command
-from squire_pipelines.cli.stored_signatures import verify_row
+from squire_pipelines.cli.stored_deliveries import body_of
+from squire_pipelines.cli.stored_signatures import open_verifier
 from squire_pipelines.cli.text import instant, size
 from squire_pipelines.domain.terminal_text import one_line
 from squire_pipelines.errors import DeliveryError
 from squire_pipelines.github.events import delivered_object
-from squire_pipelines.ledger.delivery_bodies import unpack
 from squire_pipelines.ledger.delivery_effects import RecordedEffect, effects_of
 from squire_pipelines.terminal.output import json_text, write_line
 from squire_pipelines.webhooks.verification import SignatureVerdict
@@ -41,8 +41,9 @@ def show(context: CliContext, name: str, *, with_body: bool, as_json: bool) -> N
     with context.ledger.read() as tx:
         row = find_delivery(context, tx, name)
         effects = effects_of(tx, [row["id"]])
-    body = unpack(row.pop("body"), row.pop("body_encoding"))
-    verdict = verify_row(context, row, body)
+    body = body_of(row)
+    del row["body"], row["body_encoding"]
+    verdict = open_verifier(context)(row, body)
     row["body_bytes"] = len(body)
     if as_json:
         emit_json(_document(row, verdict, effects, body if with_body else None))

@@ -13,6 +13,7 @@ from urllib.parse import parse_qs
 from pydantic import Field, ValidationError
 
 from squire_pipelines.domain.dashboards import DASHBOARD_MARK, has_tick
+from squire_pipelines.domain.delivery_filters import DeliveryFacts
 from squire_pipelines.domain.failures import FAILED_CONCLUSIONS
 from squire_pipelines.domain.moments import Moment
 from squire_pipelines.domain.outcomes import ChecksState, PullRequestReport, PullRequestState
@@ -22,6 +23,7 @@ from squire_pipelines.domain.reverts import PullWords, reverted_pulls
 from squire_pipelines.errors import DeliveryError
 from squire_pipelines.github import account_events
 from squire_pipelines.github.account_events import DeliveredRepository
+from squire_pipelines.github.delivery_facts import facts_of
 from squire_pipelines.github.models import GitHubModel, Text
 
 Number = Annotated[int, Field(ge=1, lt=2**31)]
@@ -109,9 +111,11 @@ class ParsedDelivery(GitHubModel):
     `relevant` tells whether the repository deserves a new look; what is about its `dashboard` alone, or about people,
     has nothing read again. `of_account` is what says something though it names no repository of the settings: a ping,
     and what happens to an organisation or to the App's installation. `label` is one that was set on an issue.
+    `facts` are what the rules of the settings ask.
     """
 
     event: str
+    facts: DeliveryFacts
     action: str | None = None
     repository: str | None = None
     repository_id: int | None = None
@@ -256,6 +260,7 @@ def parse_delivery(event: str, body: bytes, *, known_as: str | None = None) -> P
         ) from error
     return ParsedDelivery(
         event=event,
+        facts=facts_of(event, data),
         action=envelope.action,
         repository=repository,
         repository_id=envelope.repository.id if envelope.repository else None,

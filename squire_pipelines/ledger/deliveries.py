@@ -259,7 +259,7 @@ def mark_applied(tx: Transaction, ids: Sequence[int]) -> None:
 
 
 def reopen(tx: Transaction, ids: Sequence[int], *, collects: bool, applies: bool) -> None:
-    """Have these deliveries read again, as if they had just come.
+    """Have these deliveries read again, as if they had just come; those that a rule filtered, too.
 
     What they did already is recorded with them, and is not done twice.
 
@@ -269,7 +269,14 @@ def reopen(tx: Transaction, ids: Sequence[int], *, collects: bool, applies: bool
         collects: Whether their repositories are to be read.
         applies: Whether they are to be read for an outcome.
     """
-    fresh = {"error": None, "set_aside_at": None, "tries": 0, "apply_tries": 0, "requested_at": None}
+    fresh = {
+        "error": None,
+        "filtered_by": None,
+        "set_aside_at": None,
+        "requested_at": None,
+        "tries": 0,
+        "apply_tries": 0,
+    }
     marks = {"collected_at": None if collects else tx.now, "applied_at": None if applies else tx.now}
     replayed = {"replays": deliveries.c.replays + 1, "replayed_at": tx.now, "updated_at": tx.now}
     tx.execute(update(deliveries).where(deliveries.c.id.in_(ids)).values(**fresh, **marks, **replayed))

@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from squire_pipelines.domain.container_limits import Bytes
 from squire_pipelines.secret_names import check_webhook_key
+from squire_pipelines.sections.delivery_filters import DeliveryFilters
 from squire_pipelines.sections.types import BaseUrl, ListenHost, RepositoryName, SettingsSection, refuse_two_spellings
 
 WebhookKeyName = Annotated[str, AfterValidator(check_webhook_key)]
@@ -27,6 +28,7 @@ class WebhookSettings(SettingsSection):
     max_tries: int = Field(
         default=5, ge=1, le=20, description="how often a delivery that cannot be used is tried before it is set aside"
     )
+    filters: DeliveryFilters = Field(default=(), description="which deliveries ask for nothing, a table for each rule")
     refusals_per_address: int = Field(
         default=60, ge=1, le=100_000, description="refused requests of one address in a minute; further ones get 429"
     )

@@ -14,6 +14,7 @@ from squire_pipelines.ledger import repositories
 from squire_pipelines.ledger.inbox import IncomingDelivery
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.webhooks.endpoints import ReceiverParts
+from squire_pipelines.webhooks.filtering import DeliveryJudge
 from squire_pipelines.webhooks.limits import RequestRefusedError
 from squire_pipelines.webhooks.signing_secrets import SigningSecrets
 
@@ -38,7 +39,7 @@ class GitHubDeliveries:
         parts: The receiver's.
         secrets: Gives the secrets; asked at each delivery.
         repositories: Gives the names whose deliveries ask for something; those of others are kept as irrelevant.
-        filter_rule: Returns the rule by which a delivery asks for nothing, None where none applies.
+        judge: Gives who says which deliveries ask for nothing.
     """
 
     def __init__(
@@ -48,13 +49,13 @@ class GitHubDeliveries:
         *,
         secrets: Callable[[], SigningSecrets],
         repositories: Callable[[], Collection[str]],
-        filter_rule: Callable[[ParsedDelivery], str | None],
+        judge: Callable[[], DeliveryJudge],
     ) -> None:
         self._ledger = ledger
         self._parts = parts
         self._secrets = secrets
         self._repositories = repositories
-        self._filter_rule = filter_rule
+        self._judge = judge
         self._known: tuple[Collection[str], Mapping[str, str]] = ((), {})
 
     def may_be_signed(self, request: Request) -> bool:
@@ -75,7 +76,7 @@ class GitHubDeliveries:
             )
         watched = self._watched(parsed.repository) or await self._watched_by_id(parsed.repository_id)
         relevant = parsed.relevant and (watched is not None or parsed.of_account)
-        hook_id = request.headers.get("x-github-hook-id", "")
+        judge, hook_id = self._judge(), request.headers.get("x-github-hook-id", "")
         return IncomingDelivery(
             source=SOURCE,
             delivery_id=headers.delivery_id,
@@ -84,11 +85,11 @@ class GitHubDeliveries:
             repository=watched or (parsed.repository[:_MAX_REPOSITORY] if parsed.repository else None),
             body=body,
             relevant=relevant,
-            collects=parsed.collects,
+            collects=judge.asks_for_reading(parsed),
             sender=parsed.sender[:_MAX_SENDER] if parsed.sender else None,
             hook_id=hook_id if _HOOK_ID.fullmatch(hook_id) else None,
             signature=None if secrets.verifies_nothing else request.headers["x-hub-signature-256"].strip(),
-            filtered_by=self._filter_rule(parsed) if relevant else None,
+            filtered_by=judge.rule_of(parsed) if relevant else None,
         )
 
     def _watched(self, repository: str | None) -> str | None:

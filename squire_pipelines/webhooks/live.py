@@ -1,4 +1,4 @@
-"""What the receiver takes while it runs: the repositories, the secrets, its bounds, the level of its logs.
+"""What the receiver takes while it runs: the repositories, the secrets, the rules, its bounds, the level of logs.
 
 The settings themselves are followed by `reloading`; sockets and signals are `serve`'s.
 """
@@ -12,6 +12,7 @@ from squire_pipelines.reloading.in_force import InForce, SettingsInForce
 from squire_pipelines.reloading.process_status import StatusFile, status_of
 from squire_pipelines.secrets.sources import files_of
 from squire_pipelines.settings.restarts import Part
+from squire_pipelines.webhooks.filtering import PresentJudge
 from squire_pipelines.webhooks.signing_secrets import SigningSecrets, names_of_signing_secrets, read_signing_secrets
 
 _log = get_logger(Component.WEBHOOKS)
@@ -39,6 +40,8 @@ class LiveReceiver:
         self._secrets = self._read_secrets(in_force.state)
         self.on_secret_read: Callable[[], object] = lambda: None
         """Called after the secrets were read again; the audit trail has a row for it."""
+        self.judge = PresentJudge(lambda: in_force.settings)
+        """Gives the judge of deliveries by the settings that hold."""
         status.write(status_of(in_force, Part.RECEIVER))
 
     def secrets(self) -> SigningSecrets:

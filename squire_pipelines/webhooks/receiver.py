@@ -13,10 +13,10 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from squire_pipelines.errors import SecretMissingError
-from squire_pipelines.github.events import ParsedDelivery
 from squire_pipelines.ledger import HEAD_REVISION
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.webhooks.endpoints import DeliveryEndpoint, ReceiverParts
+from squire_pipelines.webhooks.filtering import NO_RULES, DeliveryJudge
 from squire_pipelines.webhooks.github_deliveries import SOURCE, GitHubDeliveries
 from squire_pipelines.webhooks.inbox import DeliveryInbox
 from squire_pipelines.webhooks.ledger_threads import LedgerThreads
@@ -76,16 +76,12 @@ class _Receiver:
         return JSONResponse({"ready": True})
 
 
-def _filters_nothing(_parsed: ParsedDelivery) -> str | None:
-    return None
-
-
 def create_app(
     *,
     ledger: Ledger,
     secrets: Callable[[], SigningSecrets],
     repositories: Callable[[], Collection[str]],
-    filter_rule: Callable[[ParsedDelivery], str | None] = _filters_nothing,
+    judge: Callable[[], DeliveryJudge] = lambda: NO_RULES,
     most_waiting_bytes: Callable[[], int] = lambda: MAX_INBOX_BYTES,
     refusals_per_minute: Callable[[], int] = lambda: REFUSALS_PER_MINUTE,
     limits: Limits | None = None,
@@ -100,7 +96,7 @@ def create_app(
         ledger: Open, with its schema in place; the caller closes it.
         secrets: Gives the secrets that deliveries are signed with; asked at each delivery.
         repositories: Gives the names whose deliveries ask for something; those of others are kept as irrelevant.
-        filter_rule: Returns the rule of the settings by which a delivery asks for nothing, None where none applies.
+        judge: Gives who says which deliveries ask for nothing, by the settings' rules.
         most_waiting_bytes: Gives how much may wait in the ledger to be read.
         refusals_per_minute: Gives how many requests of one address may be refused before it gets 429.
         limits: Bounds; sizes in bytes.
@@ -122,7 +118,7 @@ def create_app(
         rates=RefusalRates(refusals_per_minute),
     )
     receiver = _Receiver(ledger, parts)
-    deliveries = GitHubDeliveries(ledger, parts, secrets=secrets, repositories=repositories, filter_rule=filter_rule)
+    deliveries = GitHubDeliveries(ledger, parts, secrets=secrets, repositories=repositories, judge=judge)
     github = DeliveryEndpoint(SOURCE, parts, accept=deliveries.accept, may_be_signed=deliveries.may_be_signed)
     routes = [
         *(Route(path, github.receive, methods=["POST"]) for path in GITHUB_PATHS),

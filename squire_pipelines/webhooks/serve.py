@@ -84,6 +84,7 @@ def serve(in_force: SettingsInForce, options: ServeOptions, *, announce: Callabl
                 ledger=ledger,
                 secrets=live.secrets,
                 repositories=live.repositories,
+                judge=live.judge,
                 most_waiting_bytes=live.most_waiting_bytes,
                 refusals_per_minute=live.refusals_per_minute,
                 limits=limits,

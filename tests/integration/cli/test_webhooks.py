@@ -30,7 +30,14 @@ Deliver = Callable[..., int]
 def deliver(samples: SampleData) -> Deliver:
     """Stores a delivery, with any values of its row, and returns its number."""
 
-    def store(delivery_id: str = "abc", *, event: str = "issues", action: str | None = "opened", **values: Any) -> int:
+    def store(
+        delivery_id: str = "abc",
+        *,
+        event: str = "issues",
+        action: str | None = "opened",
+        body: bytes = BODY,
+        **values: Any,
+    ) -> int:
         recorded = record_delivery(
             samples.ledger,
             source="github",
@@ -38,7 +45,7 @@ def deliver(samples: SampleData) -> Deliver:
             event=event,
             action=action,
             repository=REPOSITORY,
-            body=BODY,
+            body=body,
         )
         if values:
             with samples.ledger.write() as tx:
@@ -148,3 +155,159 @@ def test_tail_shows_what_is_there_and_what_comes_as_lines_of_json(squire: Squire
     assert [(line["id"], line["state"]) for line in lines] == [(first, "waiting"), (second, "waiting")]
     assert f" {second} issues.opened {REPOSITORY} by ann waiting" in squire.ok(*words, "-n", "1")
     assert squire.ok(*words, "-n", "0") == ""
+
+
+PULL = {
+    "action": "closed",
+    "repository": {"full_name": REPOSITORY},
+    "sender": {"login": "renovate[bot]", "type": "Bot"},
+    "pull_request": {
+        "number": 7,
+        "html_url": f"https://github.com/{REPOSITORY}/pull/7",
+        "state": "closed",
+        "updated_at": "2026-03-01T12:00:00Z",
+        "head": {"ref": "renovate/all", "sha": "e" * 40},
+        "base": {"ref": "main"},
+        "labels": [{"name": "wip"}],
+    },
+}
+PULL_BODY = json.dumps(PULL).encode()
+WATCHED = f'repositories = ["{REPOSITORY}"]\n'
+
+
+@pytest.fixture
+def failed(squire: Squire, samples: SampleData, deliver: Deliver, monkeypatch: pytest.MonkeyPatch) -> int:
+    """A signed delivery about a repository of the settings, which failed."""
+    squire.config(WATCHED)
+    monkeypatch.setenv("SQUIRE_WEBHOOK_SECRET", SECRET)
+    with samples.ledger.read() as tx:
+        now = tx.now
+    return deliver(
+        "failed",
+        event="pull_request",
+        action="closed",
+        body=PULL_BODY,
+        signature=sign(PULL_BODY, SECRET.encode()),
+        collected_at=now,
+        applied_at=now,
+        error="not collected after 5 requests",
+    )
+
+
+def test_a_replay_is_shown_first_and_then_opens_the_delivery_again_once(
+    squire: Squire, samples: SampleData, failed: int
+) -> None:
+    with samples.ledger.write() as tx:
+        record_effect(tx, failed, Effect.OUTCOME, f"{REPOSITORY}#7", trace_id=TRACE)
+    (plan,) = squire.json("webhooks", "replay", "failed", "--dry-run")
+    assert (plan["verdict"], plan["reads"], plan["applies"]) == (
+        "replay",
+        REPOSITORY,
+        [f"pull request {REPOSITORY}#7, closed"],
+    )
+    assert [effect["effect"] for effect in plan["recorded"]] == ["outcome"]
+    assert squire.json("webhooks", "show", "failed")["state"] == "failed"
+    assert "1 will be read again" in squire.ok("webhooks", "replay", "--failed", "--since", "1h")
+    shown = squire.json("webhooks", "show", "failed")
+    assert (shown["state"], shown["error"], shown["replays"]) == ("waiting", None, 1)
+    assert "1 wait already. Nothing was changed." in squire.ok("webhooks", "replay", "failed")
+    (audited,) = squire.json("audit", "list", "--action", "delivery.replayed")
+    assert (audited["subject"], audited["detail"]["reads"]) == ("failed", REPOSITORY)
+
+
+def test_a_replay_of_what_was_done_changes_nothing_and_says_so(
+    squire: Squire, samples: SampleData, failed: int
+) -> None:
+    with samples.ledger.write() as tx:
+        later = tx.now + timedelta(seconds=5)
+        done = {"error": None, "tries": 1, "applied_at": later}
+        tx.execute(update(table).where(table.c.id == failed).values(**done))
+    before = squire.json("webhooks", "show", "failed")
+    shown = squire.ok("webhooks", "replay", "--since", "1d")
+    assert "it was done already, and nothing of it is repeated" in " ".join(shown.split())
+    assert shown.endswith("Of 1 deliveries 1 have nothing left to do. Nothing was changed.\n")
+    assert squire.json("webhooks", "show", "failed") == before
+    assert squire.json("audit", "list", "--action", "delivery.replayed") == []
+
+
+def test_a_replay_of_what_no_present_secret_signed_is_refused_unless_told_otherwise(
+    squire: Squire, failed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SQUIRE_WEBHOOK_SECRET", "the-one-after-a-rotation")
+    message = squire.fails(5, "webhooks", "replay", str(failed))
+    assert f"delivery {failed} is not replayed: its signature is invalid: none of the secrets" in message
+    assert "--unverified" in message
+    assert squire.json("webhooks", "show", "failed")["state"] == "failed"
+    assert "1 will be read again" in squire.ok("webhooks", "replay", str(failed), "--unverified")
+    (audited,) = squire.json("audit", "list", "--action", "delivery.replayed")
+    assert audited["detail"]["unverified"] is True
+
+
+def test_many_are_replayed_only_after_a_yes_and_none_without_a_selection(
+    squire: Squire, samples: SampleData, deliver: Deliver, failed: int
+) -> None:
+    with samples.ledger.read() as tx:
+        now = tx.now
+    for number in range(10):
+        values = {"signature": sign(PULL_BODY, SECRET.encode()), "collected_at": now, "applied_at": now, "error": "x"}
+        deliver(f"more-{number}", event="pull_request", action="closed", body=PULL_BODY, **values)
+    message = squire.fails(5, "webhooks", "replay", "--failed")
+    assert "nobody is there to ask whether to replay 11 deliveries" in message
+    assert squire.json("webhooks", "list", "--state", "waiting") == []
+    squire.ok("webhooks", "replay", "--failed", "--yes")
+    assert len(squire.json("webhooks", "list", "--state", "waiting")) == 11
+    squire.fails(2, "webhooks", "replay")
+    squire.fails(2, "webhooks", "replay", str(failed), "--failed")
+
+
+def test_rules_are_tried_over_what_is_stored_and_listed_with_what_they_did(
+    squire: Squire, samples: SampleData, deliver: Deliver, failed: int
+) -> None:
+    with samples.ledger.write() as tx:
+        record_effect(tx, failed, Effect.OUTCOME, f"{REPOSITORY}#7", trace_id=TRACE)
+    deliver("star", event="star", action="created", body=b'{"repository": {"full_name": "acme/shop"}}')
+    deliver("junk", body=b"no JSON")
+    rules = squire.home / "rules.toml"
+    rules.write_text(
+        '[[webhooks.filters]]\nname = "wip"\nkeep = true\nlabels = ["later"]\n'
+        '[[webhooks.filters]]\nname = "no-bots"\nbots = true\nrepositories = ["acme/*"]\n'
+    )
+    trial = squire.json("webhooks", "filters", "--dry-run", "--file", str(rules))
+    assert {name: trial[name] for name in ("judged", "filtered", "were_filtered", "asking_nothing", "unread")} == {
+        "judged": 1,
+        "filtered": 1,
+        "were_filtered": 0,
+        "asking_nothing": 1,
+        "unread": 1,
+    }
+    matched = {rule["name"]: (rule["matched"], rule["had_effects"]) for rule in trial["rules"]}
+    assert matched == {"squire:own": (0, 0), "wip": (0, 0), "no-bots": (1, 1)}
+    (example,) = trial["rules"][2]["examples"]
+    assert (example["id"], example["sender"]) == (failed, None)
+    assert "Nothing was changed." in squire.ok("webhooks", "filters", "--dry-run", "--file", str(rules))
+    assert squire.json("webhooks", "filters", "--dry-run")["filtered"] == 0
+    squire.config(WATCHED + rules.read_text())
+    deliver("filtered", filtered_by="no-bots")
+    deliver("by-an-old-rule", filtered_by="old")
+    listed = {rule["name"]: (rule["does"], rule["filtered"]) for rule in squire.json("webhooks", "filters")}
+    assert listed == {
+        "squire:own": ("filters", 0),
+        "wip": ("keeps", 0),
+        "no-bots": ("filters", 1),
+        "old": ("gone", 1),
+    }
+    squire.fails(2, "webhooks", "filters", "--file", str(rules))
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ('name = "x"', "names nothing to match"),
+        ('name = "x"\nbots = true\n[[webhooks.filters]]\nname = "x"\nbots = false', "two rules are called x"),
+        ('name = "squire:own"\nbots = true', "a rule's name has up to 40 small letters"),
+        ('name = "x"\nevents = "push"', 'events is a list: events = ["push"]'),
+    ],
+)
+def test_a_rule_that_cannot_be_is_refused_with_its_line(squire: Squire, rule: str, message: str) -> None:
+    squire.config(f"[[webhooks.filters]]\n{rule}\n")
+    assert message in squire.fails(3, "webhooks", "filters")

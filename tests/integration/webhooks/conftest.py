@@ -7,10 +7,10 @@ import pytest
 from sqlalchemy import select
 from starlette.testclient import TestClient
 
-from squire_pipelines.github.events import ParsedDelivery
 from squire_pipelines.ledger.delivery_bodies import unpack
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import deliveries
+from squire_pipelines.webhooks.filtering import NO_RULES, DeliveryJudge
 from squire_pipelines.webhooks.limits import Limits
 from squire_pipelines.webhooks.receiver import create_app
 from squire_pipelines.webhooks.signing_secrets import SigningSecrets
@@ -42,7 +42,7 @@ def make_client(ledger: Ledger) -> Iterator[Callable[..., TestClient]]:
         *,
         repositories: tuple[str, ...] = ("acme/shop",),
         secrets: SigningSecrets = SECRETS,
-        filter_rule: Callable[[ParsedDelivery], str | None] = lambda _: None,
+        judge: DeliveryJudge = NO_RULES,
         most_waiting_bytes: int = 2**30,
         refusals_per_minute: int = 1000,
         **limits: float,
@@ -51,7 +51,7 @@ def make_client(ledger: Ledger) -> Iterator[Callable[..., TestClient]]:
             ledger=ledger,
             secrets=lambda: secrets,
             repositories=lambda: repositories,
-            filter_rule=filter_rule,
+            judge=lambda: judge,
             most_waiting_bytes=lambda: most_waiting_bytes,
             refusals_per_minute=lambda: refusals_per_minute,
             limits=Limits(**limits),  # type: ignore[arg-type]  # sizes are whole numbers in the tests

@@ -123,3 +123,16 @@ def test_a_repositorys_secret_is_enough_and_without_any_none_is_verified(
     monkeypatch.delenv("SQUIRE_ACME_HOOK_KEY")
     with pytest.raises(SecretMissingError, match="acme-hook-key"):
         read_signing_secrets(own, sources)
+
+
+def test_a_rule_that_the_settings_get_is_taken_while_it_runs(receiver: Receiver) -> None:
+    assert receiver.live.judge().rules == ()
+    rule = '[[webhooks.filters]]\nname = "no-bots"\nbots = true\n'
+    write_settled(
+        receiver.home.config_file, f'repositories = ["acme/shop"]\n{rule}[github]\napp_id = "1"\napp_slug = "a"\n'
+    )
+    receiver.look()
+    judge = receiver.live.judge()
+    assert [rule.name for rule in judge.rules] == ["no-bots"]
+    assert judge.own.login == "a[bot]"
+    assert receiver.live.judge() is judge

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from urllib.parse import urlencode
 
 import pytest
@@ -9,11 +10,13 @@ from sqlalchemy import select, update
 from starlette.datastructures import Headers
 from starlette.testclient import TestClient
 
+from squire_pipelines.domain.delivery_filters import DeliveryRule
 from squire_pipelines.github.protocol import sign
 from squire_pipelines.ledger.audit import audit_page
 from squire_pipelines.ledger.inbox import MAX_BATCH, IncomingDelivery, PackedDelivery, store
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import deliveries, delivery_refusals
+from squire_pipelines.webhooks.filtering import NO_RULES
 from squire_pipelines.webhooks.github_deliveries import verify_and_parse
 from squire_pipelines.webhooks.signing_secrets import SigningSecrets
 from tests.support.deliveries import SECRET, headers, push
@@ -112,7 +115,7 @@ def test_what_is_kept_of_a_delivery_is_who_sent_it_by_which_hook_and_its_signatu
 
 
 def test_what_a_rule_filters_is_stored_with_the_rule_and_closed(make_client: MakeClient, ledger: Ledger) -> None:
-    client = make_client(filter_rule=lambda parsed: "no-pushes" if parsed.event == "push" else None)
+    client = make_client(judge=replace(NO_RULES, rules=(DeliveryRule("no-pushes", events=("push",)),)))
     body = push()
     answer = client.post(HOOK, content=body, headers=headers(body))
     assert (answer.status_code, answer.json()["filtered_by"]) == (202, "no-pushes")
@@ -120,6 +123,24 @@ def test_what_a_rule_filters_is_stored_with_the_rule_and_closed(make_client: Mak
         row = tx.execute(select(deliveries)).one()
     assert row.filtered_by == "no-pushes"
     assert row.collected_at == row.applied_at == row.received_at
+
+
+def test_a_push_to_a_branch_of_ours_is_applied_and_has_nothing_read(client: TestClient, ledger: Ledger) -> None:
+    body = json.dumps({"ref": "refs/heads/squire/t1", "repository": {"full_name": "acme/shop"}}).encode()
+    client.post(HOOK, content=body, headers=headers(body))
+    with ledger.read() as tx:
+        row = tx.execute(select(deliveries)).one()
+    assert (row.filtered_by, row.collected_at, row.applied_at) == (None, row.received_at, None)
+
+
+def test_the_echo_of_our_own_comment_is_stored_and_closed(client: TestClient, ledger: Ledger) -> None:
+    comment = {"body": "<!-- squire comment -->\nDone."}
+    data = {"action": "created", "repository": {"full_name": "acme/shop"}, "comment": comment}
+    body = json.dumps(data).encode()
+    client.post(HOOK, content=body, headers=headers(body, event="issue_comment"))
+    with ledger.read() as tx:
+        row = tx.execute(select(deliveries)).one()
+    assert (row.filtered_by, row.collected_at, row.applied_at) == ("squire:own", row.received_at, row.received_at)
 
 
 def test_a_redelivery_of_what_failed_is_read_again_and_of_what_is_done_is_not(
