@@ -14,6 +14,7 @@ from squire_pipelines.domain.signals import OpenIssue, ReviewFinding, Signal, Si
 from squire_pipelines.domain.tasks import Plan, TaskSpec, TaskStatus
 from squire_pipelines.execution import planning
 from squire_pipelines.ledger import collections, decisions, plans, tasks
+from squire_pipelines.ledger.failed_plans import failed_plans
 from squire_pipelines.ledger.tables import model_calls
 from squire_pipelines.ledger.tables import plans as plan_table
 from squire_pipelines.planning.digest import signals_digest
@@ -162,7 +163,13 @@ def test_github_that_is_down_fails_the_check_and_the_next_reading_is_planned(qui
     collect(quiet_pipeline.ledger, issue(repository=QUIET), repository=QUIET)
     done = quiet_pipeline.plan(QUIET)
     assert not verdicts(done)["planned", QUIET].passed
-    assert count_plans(quiet_pipeline, QUIET) == 0
+    with quiet_pipeline.ledger.read() as tx:
+        saved = plans.latest(tx, QUIET)
+        (failure,) = failed_plans(tx, [QUIET], stopped=())
+    assert saved is not None
+    assert (saved.plan.tasks, [finding.check for finding in saved.findings]) == ((), ["planned"])
+    assert (failure.count, failure.plan_id) == (1, saved.id)
+    assert failure.reason in (verdicts(done)["planned", QUIET].description or "")
     collect(quiet_pipeline.ledger, issue(repository=QUIET), repository=QUIET)
     with quiet_pipeline.ledger.read() as tx:
         assert list(collections.unplanned(tx)) == [QUIET]

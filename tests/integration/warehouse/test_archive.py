@@ -263,10 +263,10 @@ def test_other_tables_go_by_their_own_age(ledger: Ledger, clock: Clock, tmp_path
         record_model_call(tx, call)
     clock.forward(100 * DAY)
     rules = retention_from(RetentionSettings())
-    expected = {"deliveries": 1, "collections": 1, "signals": 1, "model_calls": 1, "plans": 1}
+    expected = {"delivery_effects": 1, "collections": 1, "signals": 1, "model_calls": 1, "plans": 1}
     expected |= {"signal_events": 2}
     assert archive_old_rows(ledger, tmp_path, rules, dry_run=True).rows == expected
-    expected |= {"signal_episodes": 1}  # due when its events are gone
+    expected |= {"deliveries": 1, "signal_episodes": 1}  # due when their effects and events are gone
     assert archive_old_rows(ledger, tmp_path, rules).rows == expected
     with duckdb.connect() as connection:
         rows = connection.execute(f"SELECT * FROM read_parquet('{tmp_path}/deliveries/*.parquet')").fetchall()  # noqa: S608
@@ -277,7 +277,7 @@ def test_other_tables_go_by_their_own_age(ledger: Ledger, clock: Clock, tmp_path
             name: tx.execute(select(func.count()).select_from(tables.metadata.tables[name])).scalar_one()
             for name in expected
         }
-    gone = dict.fromkeys(("signals", "signal_events", "signal_episodes", "model_calls"), 0)
+    gone = dict.fromkeys(("delivery_effects", "signals", "signal_events", "signal_episodes", "model_calls"), 0)
     assert left == {"deliveries": 1, "collections": 1, "plans": 1} | gone
     assert archive_old_rows(ledger, tmp_path, rules).rows == {}
 
