@@ -30,8 +30,8 @@ DEFAULT_SPAN_S = 3600.0
 MAX_LINES = 100_000
 _MAX_CHARACTERS = 64 * 2**20
 _TRACE = re.compile(r"[0-9a-f]{8,32}")
-COMPONENTS = tuple(sorted((*(component.value for component in Component), "daemon", "ledger", "webserver")))
-"""Those that write lines by our logger, Dagster's processes, and what the ledger says of a task."""
+COMPONENTS = tuple(sorted({*(one.value for one in Component), "daemon", "ledger", "webserver"} - {Component.CLI.value}))
+"""Those that write lines by our logger into a log of the home, Dagster's processes, and the ledger's word on a task."""
 
 
 @dataclass(frozen=True, slots=True)

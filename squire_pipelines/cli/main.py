@@ -7,6 +7,7 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import click
 from squire_pipelines import __version__
 from squire_pipelines.cli.context import CliContext
 from squire_pipelines.cli.lazy import CONTEXT_SETTINGS, Lazy, LazyGroup
+from squire_pipelines.observability.debugging import debug_this_command
 from squire_pipelines.observability.logging import LEVEL_VARIABLE, Component, Level, set_level
 from squire_pipelines.process_setup import set_up_process
 
@@ -111,7 +113,11 @@ class Root(LazyGroup):
 )
 @click.option("-v", "--verbose", is_flag=True, help="Show a traceback when something fails.")
 @click.option("-q", "--quiet", is_flag=True, help="Log errors only: the same as --log-level error.")
-@click.option("--debug", is_flag=True, help="Log all of this one command: --log-level debug with -v.")
+@click.option(
+    "--debug",
+    is_flag=True,
+    help="Log all of this one command with -v, and keep containers and bodies of the work that it starts.",
+)
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
@@ -132,6 +138,8 @@ def cli(
     if quiet + debug + (log_level is not None) > 1:
         raise click.UsageError("--quiet, --debug and --log-level do not go together")
     log_level = "error" if quiet else "debug" if debug else log_level
+    if debug:
+        debug_this_command(datetime.now(UTC))
     if log_level is not None:
         os.environ[LEVEL_VARIABLE] = log_level  # wins over the file, also in child processes
         set_level(log_level)

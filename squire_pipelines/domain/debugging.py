@@ -6,6 +6,9 @@ from datetime import datetime, timedelta
 
 MAX_FOR = timedelta(days=7)
 MAX_WINDOWS = 50
+COMMAND_FOR = timedelta(days=1)
+"""For so long at most is debugged what one command does that was started with `--debug`."""
+
 MAX_KEPT_CONTAINERS = 10
 """Containers that are kept for inspection at once; the oldest go first."""
 

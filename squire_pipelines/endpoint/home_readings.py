@@ -46,6 +46,7 @@ class HomeReadings:
             ("deliveries", ledger_gauges.read_inbox),
             ("budgets", ledger_gauges.read_budgets),
             ("alerts", ledger_gauges.read_alerts),
+            ("ledger", ledger_gauges.read_ledger),
             ("tasks", ledger_gauges.read_tasks),
         )
         return (

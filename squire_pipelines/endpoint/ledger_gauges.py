@@ -63,6 +63,14 @@ def read_inbox(tx: Transaction, _settings: Settings) -> Gauges:
     return gauges
 
 
+def read_ledger(tx: Transaction, _settings: Settings) -> Gauges:
+    """Return how large the ledger's database is on a server; that of its files is a reading of the machine."""
+    gauges = Gauges()
+    if (size := operator_state.database_bytes(tx)) is not None:
+        gauges.set(families.LEDGER_SIZE, size, "ledger")
+    return gauges
+
+
 def read_alerts(tx: Transaction, _settings: Settings) -> Gauges:
     """Return how many alerts fire by each rule, and how many messages about them wait or were dropped."""
     gauges = Gauges()

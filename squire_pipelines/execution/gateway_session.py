@@ -36,6 +36,8 @@ from squire_pipelines.gateway.upstream_health import UpstreamUse
 from squire_pipelines.gateway.wire import GatewayConfig
 from squire_pipelines.home import make_folder
 from squire_pipelines.ledger.attempts import Attempt
+from squire_pipelines.metrics import counting as metrics
+from squire_pipelines.metrics import families
 from squire_pipelines.observability.debugging import debugged_until
 from squire_pipelines.sections.gateway import GatewaySettings
 from squire_pipelines.settings.model import Settings
@@ -213,6 +215,7 @@ def open_gateway(
         stack.enter_context(gateway)
         if client is not None:
             _audit(leased, "container.started")
+            metrics.count(families.CONTAINERS_STARTED, "gateway")
         yield GatewaySession(gateway, left_out, present_mark)
 
 

@@ -37,7 +37,7 @@ from squire_pipelines.ledger.audit import record_audit
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.metrics import counting as metrics
 from squire_pipelines.metrics import families
-from squire_pipelines.observability.debugging import read_windows
+from squire_pipelines.observability.debugging import is_anything_debugged
 from squire_pipelines.observability.logging import bound_context
 from squire_pipelines.observability.processor_load import read_load
 from squire_pipelines.observability.run_log import RunLog
@@ -248,8 +248,7 @@ def _orphans(ledger: Ledger, settings: Settings, client: docker.DockerClient) ->
         ended = attempts.ended_ids(tx, [container.attempt_id for container in agents])
     own = [container for container in agents if container.attempt_id in ended]
     # What is kept while something is debugged goes with the end of that, however it came.
-    is_debugging = any(window.is_open(now) for window in read_windows(settings.home.debug_file))
-    too_many = reap.beyond_bound(own, MAX_KEPT_CONTAINERS if is_debugging else 0)
+    too_many = reap.beyond_bound(own, MAX_KEPT_CONTAINERS if is_anything_debugged(settings.home, now) else 0)
     return [container.name for container in own if container.name in too_many or not container.is_kept(now)]
 
 

@@ -44,6 +44,8 @@ from squire_pipelines.gateway.wire import GatewayConfig
 from squire_pipelines.home import Home, make_folder
 from squire_pipelines.ledger import tasks
 from squire_pipelines.ledger.attempts import AttemptFacts
+from squire_pipelines.metrics import counting as metrics
+from squire_pipelines.metrics import families
 from squire_pipelines.publishing.bundle import VerifiedChange
 from squire_pipelines.publishing.git import GitLimits, run_git
 from squire_pipelines.publishing.inspection import inspect_bundle
@@ -199,6 +201,8 @@ def verify(leased: LeasedAttempt, inputs: AttemptInputs, runner: AgentRunner) ->
             )
             with leased.ledger.write() as tx:
                 leased.audit(tx, "container.started", purpose="checks", checks=[check.name for check in checks])
+            if runner.is_sandbox:
+                metrics.count(families.CONTAINERS_STARTED, "checks")
             check_run, message = _run(context, checks)
     except LeaseLostError:
         raise

@@ -16,6 +16,8 @@ from squire_pipelines.execution.gateway_session import egress_rules, engine_for
 from squire_pipelines.ledger import attempts
 from squire_pipelines.ledger.audit import record_audit
 from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.metrics import counting as metrics
+from squire_pipelines.metrics import families
 from squire_pipelines.settings.model import Settings
 
 _ENGINE_TIMEOUT_S = 10.0
@@ -65,6 +67,7 @@ def _audit(ledger: Ledger, tended: PoolCounts) -> None:
     counts = {"container.started": tended.made, "container.stopped": tended.removed}
     if not any(counts.values()):
         return
+    metrics.count(families.CONTAINERS_STARTED, "warm", amount=tended.made)
     with ledger.write() as tx:
         for action, count in counts.items():
             if count:

@@ -12,6 +12,8 @@ from squire_pipelines.gateway.model import GatewayLimits, GatewayTotals, Running
 from squire_pipelines.gateway.prices import Price
 from squire_pipelines.gateway.refusals import RefusalError
 from squire_pipelines.gateway.upstream_health import UpstreamHealth
+from squire_pipelines.metrics import counting as metrics
+from squire_pipelines.metrics import families
 
 _MILLION = 1_000_000
 # The provider may have gone on, and what it wrote has not passed here.
@@ -74,6 +76,11 @@ class Meter:
         if self._admitted >= self._limits.max_calls:
             raise self._used_up(self._limits.max_calls, "calls")
         self._admitted += 1
+
+    def admit_again(self) -> None:
+        """Count a call that goes on to another provider, as `admit` does. Raises RefusalError."""
+        self.admit()
+        metrics.count(families.MODEL_RETRIES, "agent")
 
     def count_refused(self) -> None:
         """Count a request that was refused before it was a call."""

@@ -229,7 +229,7 @@ class ModelExchange:
                 ended = call.restart(self._next_id(), upstream.name, time.monotonic())
                 if ended.forwarded:
                     self._on_left(ended)
-                    self._meter.admit()
+                    self._meter.admit_again()
         raise self._none_answered(tried)
 
     def _none_answered(self, tried: Mapping[str, _Left]) -> RefusalError:

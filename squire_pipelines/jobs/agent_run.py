@@ -19,6 +19,8 @@ from squire_pipelines.domain.tasks import AttemptStatus
 from squire_pipelines.domain.timings import Timings
 from squire_pipelines.errors import GitError, LeaseLostError, StateConflictError
 from squire_pipelines.jobs.leased import attempt_id_of, launch_timings, leased_attempt, report_adopted_run
+from squire_pipelines.metrics import counting as metrics
+from squire_pipelines.metrics import families
 from squire_pipelines.resources.parameters import GitHubParam, LedgerParam, SettingsParam
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.terminal.output import write_line
@@ -138,7 +140,9 @@ def run_agent(context: dg.OpExecutionContext, settings: SettingsParam, ledger: L
             )
             agent = workspace.agent_title(leased.agent)
             leased.note(facts, "container.started", purpose="agent", agent=agent, runner=facts.runner)
-            if not runner.is_sandbox:
+            if runner.is_sandbox:
+                metrics.count(families.CONTAINERS_STARTED, "agent")
+            else:
                 context.log.warning("the agent runs as a local process, which is no sandbox")
             result = run_with_gateway(leased, inputs, runner)
         finally:

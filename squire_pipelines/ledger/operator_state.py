@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, func, select
+from sqlalchemy import ColumnElement, case, func, select, text
 
 from squire_pipelines.domain.budgets import Amount, ReservationState
 from squire_pipelines.domain.rate_limits import LimitKind, LimitState
@@ -17,6 +17,7 @@ from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import attempts, budgets, deliveries, github_limits, tasks
 
+_DATABASE_BYTES = text("SELECT pg_database_size(current_database())")
 _OPEN = tuple(status for status in AttemptStatus if status is not AttemptStatus.ENDED)
 _MAX_CREDENTIALS = 1000
 
@@ -125,3 +126,10 @@ def read_inbox(tx: Transaction) -> Inbox:
     oldest = func.min(deliveries.c.received_at, type_=deliveries.c.received_at.type)
     row = tx.execute(select(func.count(), oldest).where(deliveries.c.collected_at.is_(None))).one()
     return Inbox(row[0], row[1])
+
+
+def database_bytes(tx: Transaction) -> int | None:
+    """Return how large the database is on a server; None on SQLite, whose files say it."""
+    if tx.connection.dialect.name != "postgresql":
+        return None
+    return int(tx.execute(_DATABASE_BYTES).scalar_one())

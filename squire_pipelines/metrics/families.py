@@ -128,6 +128,13 @@ CONTAINER_STARTS = Family(
     "memory, stopped by Squire, or not known since its run or the engine was lost.",
     (Label("backend", ("docker", "local")), Label("result", ("ended", "crashed", "out_of_memory", "stopped", "lost"))),
 )
+CONTAINERS_STARTED = Family(
+    "squire_containers_started_total",
+    _C,
+    _P,
+    "Containers at their start: agents, checks of their work, gateways, and those that wait for an attempt.",
+    (Label("purpose", ("agent", "checks", "gateway", "warm")),),
+)
 CONTAINERS_ORPHANED = Family(
     "squire_containers_orphaned_total", _C, _P, "Containers without an attempt that were removed."
 )
@@ -202,6 +209,13 @@ MODEL_FIRST_BYTE = Family(
     (),
     _CALL_S,
 )
+MODEL_RETRIES = Family(
+    "squire_model_retries_total",
+    _C,
+    _P,
+    "Questions that were asked again: by a planner whose answer was not taken, and by a gateway at the next provider.",
+    (_PURPOSE,),
+)
 PLAN_ANSWERS = Family(
     "squire_plan_answers_total",
     _C,
@@ -261,7 +275,11 @@ LOCK_WAITS = Family(
     _LOCK_S,
 )
 LEDGER_SIZE = Family(
-    "squire_ledger_size_bytes", _G, _M, "The ledger's files on SQLite.", (Label("file", ("ledger", "wal")),)
+    "squire_ledger_size_bytes",
+    _G,
+    _M,
+    "The ledger's files on SQLite; its database on Postgres.",
+    (Label("file", ("ledger", "wal")),),
 )
 WAREHOUSE_PUBLISHED = Family(
     "squire_warehouse_published_timestamp_seconds", _G, _M, "When the warehouse was published last, in Unix time."
@@ -326,6 +344,7 @@ READINGS = (
     "changes",
     "deliveries",
     "github",
+    "ledger",
     "machine",
     "processes",
     "queue",

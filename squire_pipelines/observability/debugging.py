@@ -1,9 +1,11 @@
-"""The file of the home that says what is debugged until when. Each process looks at it when it has something to debug.
+"""What is debugged until when: by a file of the home, at which each process looks when it has something to debug.
 
-A look costs a call of stat(2), at most once a second. A file that cannot be read debugs nothing: it is no one's error.
+A command that was started with `--debug` hands on to the processes that it starts that all they do is debugged. A look
+at the file costs a call of stat(2), at most once a second. A file that cannot be read debugs nothing, and is no error.
 """
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -12,10 +14,13 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
-from squire_pipelines.domain.debugging import MAX_WINDOWS, DebugWindow, end_of_debugging
+from squire_pipelines.domain.debugging import COMMAND_FOR, MAX_WINDOWS, DebugWindow, end_of_debugging
 from squire_pipelines.errors import SquireError
 from squire_pipelines.files import write_atomically
 from squire_pipelines.home import Home, make_folder
+
+COMMAND_VARIABLE = "SQUIRE_DEBUG_SINCE"
+"""The environment's name for when a command with `--debug` began, which the processes that it starts inherit."""
 
 _LOOK_EVERY_S = 1.0
 _MAX_BYTES = 64 * 1024
@@ -37,6 +42,25 @@ def read_windows(path: Path) -> tuple[DebugWindow, ...]:
         )
     except (OSError, ValueError, TypeError, KeyError, OverflowError):
         return ()
+
+
+def debug_this_command(now: datetime) -> None:
+    """Debug all that this process does, and those that it starts from now on."""
+    os.environ[COMMAND_VARIABLE] = now.isoformat()
+
+
+def window_of_command() -> tuple[DebugWindow, ...]:
+    """Return the time in which the command is debugged that this process belongs to; none where it is not."""
+    try:
+        since = datetime.fromisoformat(os.environ.get(COMMAND_VARIABLE, "")).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return ()
+    return (DebugWindow("", since, since + COMMAND_FOR),)
+
+
+def is_anything_debugged(home: Home, now: datetime) -> bool:
+    """Return whether anything is debugged in a home, as far as this process knows."""
+    return any(window.is_open(now) for window in (*read_windows(home.debug_file), *window_of_command()))
 
 
 def write_windows(path: Path, windows: tuple[DebugWindow, ...]) -> None:
@@ -76,7 +100,8 @@ class DebugFile:
         """Return until when a repository is debugged; None where it is not."""
         with self._lock:
             self._read_if_changed()
-            return end_of_debugging(self._windows, repository, self._now()) if self._windows else None
+            windows = (*self._windows, *window_of_command())
+            return end_of_debugging(windows, repository, self._now()) if windows else None
 
     def _read_if_changed(self) -> None:
         if self._monotonic() - self._looked_at < _LOOK_EVERY_S:

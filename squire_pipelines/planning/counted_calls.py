@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from squire_pipelines.errors import PlanningError
+from squire_pipelines.metrics import counting as metrics
+from squire_pipelines.metrics import families
 from squire_pipelines.planning.answer_reading import ModelAnswer
 from squire_pipelines.planning.conversation import ModelOptions
 from squire_pipelines.planning.schema import ModelCall
@@ -36,6 +38,7 @@ def counted(
         failure = process_redactor().redact(error.message)  # it may quote an answer
         raise
     finally:
+        metrics.count(families.MODEL_RETRIES, "plan", amount=max(0, usage.requests - 1))
         on_call(
             ModelCall(
                 planner=f"llm:{options.name}",

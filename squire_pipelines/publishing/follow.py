@@ -50,8 +50,13 @@ def due(ledger: Ledger, settings: Settings) -> str | None:
         return reason_to_look(tx, settings)
 
 
-async def follow(ledger: Ledger, settings: Settings, github: GitHub, log: RunLog) -> FollowSummary:
-    """Apply deliveries, ask GitHub about pull requests of which none was told, and settle approvals."""
+async def follow(
+    ledger: Ledger, settings: Settings, github: GitHub, log: RunLog, *, timeout_s: float = _TIMEOUT_S
+) -> FollowSummary:
+    """Apply deliveries, ask GitHub about pull requests of which none was told, and settle approvals.
+
+    `timeout_s` is for all that GitHub is asked; what was not done by then is done in the next look.
+    """
     summary = FollowSummary()
     applied = apply_waiting(ledger, settings, log, asks=True)
     touched, summary.deliveries = applied.touched, applied.count
@@ -62,7 +67,7 @@ async def follow(ledger: Ledger, settings: Settings, github: GitHub, log: RunLog
         return summary
     answered: set[str] = set()
     try:
-        async with asyncio.timeout(_TIMEOUT_S), github.client() as client:
+        async with asyncio.timeout(timeout_s), github.client() as client:
             answered = await _poll(ledger, client, polls.values(), summary, log)
             with ledger.read() as tx:
                 waiting = outcomes.awaiting_approval(tx, {*touched.reported, *polls})
@@ -71,7 +76,7 @@ async def follow(ledger: Ledger, settings: Settings, github: GitHub, log: RunLog
             )
             summary.waiting, summary.approved = len(waiting), settled.approved
     except TimeoutError:
-        log.warning("GitHub was too slow: asked about %d pull requests in %g s", summary.asked, _TIMEOUT_S)
+        log.warning("GitHub was too slow: asked about %d pull requests in %g s", summary.asked, timeout_s)
     # Last, also where GitHub refused: a process that is killed before has to ask again, a refusal waits for its turn.
     with ledger.write() as tx:
         outcomes.postpone_failures(tx, polls.keys() - answered)

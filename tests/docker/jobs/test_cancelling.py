@@ -1,5 +1,6 @@
 """Attempts whose run is cancelled, stopped or killed: real processes, a real engine, and nothing left behind."""
 
+import io
 import signal
 import subprocess
 import time
@@ -19,6 +20,7 @@ from tests.support.pipeline import LEDGERLIB, Pipeline
 
 pytestmark = pytest.mark.docker
 GRACE_S = 3.0
+ENDS_AT_ONCE = "squire-test-ends-at-once:latest"
 
 
 @pytest.fixture
@@ -139,4 +141,29 @@ def test_a_task_that_asks_for_too_much_is_refused_before_it_is_claimed(
     assert ended.message is not None
     assert "limits.memory = 68719476736, and may have at most 4294967296" in ended.message
     assert "max_task_limits.memory" in ended.message
+    assert reap.find(client, profile.container_name(attempt.id)) is None
+
+
+def test_an_image_that_ends_before_its_agent_fails_the_run_with_the_reason_and_leaves_no_container(
+    pipeline: Pipeline, client: docker.DockerClient
+) -> None:
+    pipeline.configure(runner="docker")
+    text = f'FROM {pipeline.settings.agent.worker_image}\nENTRYPOINT ["false"]\n'
+    client.images.build(fileobj=io.BytesIO(text.encode()), tag=ENDS_AT_ONCE, rm=True)
+    pipeline.commands = {}
+    pipeline.configure(f'[repository."{LEDGERLIB}".agent]\nimage = "{ENDS_AT_ONCE}"\n', runner="docker")
+    attempt = pipeline.attempt()
+    try:
+        run = pipeline.agent_run(attempt, fails=True)
+    finally:
+        client.images.remove(ENDS_AT_ONCE, force=True)
+    ended = pipeline.read_attempt(attempt.id)
+    assert (ended.status, ended.cause) == (AttemptStatus.ENDED, Cause.AGENT_ERROR)
+    (failure,) = [event.step_failure_data for event in run.all_events if event.is_step_failure]
+    assert failure.user_failure_data is not None
+    assert f"{ended.cause}: {ended.message}" in str(failure.user_failure_data.description)
+    stored = run.dagster_run.run_id
+    record = pipeline.instance.get_run_by_id(stored)
+    assert record is not None
+    assert record.is_failure
     assert reap.find(client, profile.container_name(attempt.id)) is None

@@ -3,6 +3,7 @@
 import random
 import threading
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select, update
@@ -19,16 +20,42 @@ from squire_pipelines.domain.dispatch_order import ageing_moments, urgency
 from squire_pipelines.domain.endings import AGENTS_FAILURES, Cause, Ending
 from squire_pipelines.domain.signals import Source
 from squire_pipelines.domain.tasks import AttemptStatus, Priority, TaskStatus
+from squire_pipelines.errors import LedgerError
 from squire_pipelines.ledger import attempts, task_dispatch, tasks
 from squire_pipelines.ledger.attempts import Attempt, RetryRule
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import attempts as table
 from squire_pipelines.ledger.tables import tasks as task_table
 from squire_pipelines.ledger.task_traits import ChooseAgent, ready_orders
-from tests.support.ledgers import REPOSITORY, TRACE, Clock, add_task, add_tasks, claim, collect, dispatch, settle, spec
+from tests.support.ledgers import (
+    REPOSITORY,
+    TRACE,
+    Clock,
+    add_task,
+    add_tasks,
+    claim,
+    collect,
+    dispatch,
+    new_sqlite_ledger,
+    settle,
+    spec,
+)
 from tests.support.signal_samples import failed_check, issue, open_pr
 
 STEP_S = 3600
+
+
+def test_nothing_is_started_while_another_holds_the_ledger(tmp_path: Path) -> None:
+    ledger = new_sqlite_ledger(tmp_path / "ledger.sqlite")  # on a server no transaction locks all of it
+    add_task(ledger)
+    impatient = Ledger(str(ledger.url), busy_timeout_s=0.05)
+    with ledger.write(), pytest.raises(LedgerError):
+        dispatch(impatient)
+    impatient.close()
+    with ledger.read() as tx:
+        assert attempts.queued(tx) == ()
+    assert len(dispatch(ledger)) == 1
+    ledger.close()
 
 
 def test_a_ready_task_gets_its_first_attempt_with_an_id_that_follows_from_the_task(

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from squire_pipelines.domain.tasks import Plan
+from squire_pipelines.errors import LedgerError
 from squire_pipelines.ledger import plans
 from squire_pipelines.ledger.model_calls import ModelCallRow, record_model_call
 from squire_pipelines.ledger.store import Ledger, open_ledger
@@ -88,6 +89,14 @@ def test_the_first_one_plans_and_the_plan_says_who_did(rig: Rig) -> None:
     assert (plan.planner, plan.model, plan.provider, plan.notes) == ("llm:big", "big", "first", ())
     assert rig.second.seen == []
     assert rig.rows(plan_table.c.provider, plan_table.c.model) == [("first", "big")]
+
+
+def test_no_model_is_asked_while_the_ledger_does_not_take_the_reservation(rig: Rig) -> None:
+    impatient = Ledger(str(rig.ledger.url), busy_timeout_s=0.05)
+    with rig.ledger.write(), pytest.raises(LedgerError):
+        rig._replace(ledger=impatient).plan()
+    impatient.close()
+    assert (rig.first.seen, rig.second.seen, rig.rows(budgets.c.state)) == ([], [], [])
 
 
 @pytest.mark.parametrize(

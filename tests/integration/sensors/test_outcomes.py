@@ -1,24 +1,33 @@
 """What became of pull requests: from deliveries in any order, and by asking."""
 
+import asyncio
 import json
+import logging
+import threading
+import time
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from squire_forge.process import ForgeProcess
 from squire_pipelines.domain.outcomes import PullRequestReport, PullRequestState, ReviewState
+from squire_pipelines.github.connection import GitHub
 from squire_pipelines.ledger import outcomes
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tables import deliveries as delivery_table
 from squire_pipelines.ledger.tables import outcomes as outcome_table
 from squire_pipelines.ledger.tables import task_events
+from squire_pipelines.publishing import follow as following
 from squire_pipelines.sensors.outcomes import outcomes as outcome_sensor
 from tests.support.deliveries import record_delivery
 from tests.support.ledgers import Clock, start_attempt
 from tests.support.pipeline import LEDGERLIB, QUIET, Pipeline, output_metadata
+from tests.support.provider import serve_upstream
 
+_LOG = logging.getLogger("follow")
 _COUNTED = ("deliveries", "asked", "waiting_for_approval", "approved")
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -105,6 +114,32 @@ def test_a_delivery_of_a_merge_is_the_outcome(quiet_pipeline: Pipeline) -> None:
     with quiet_pipeline.ledger.read() as tx:
         events = tx.execute(select(task_events).where(task_events.c.subject == "outcome")).all()
     assert [(event.after, event.actor) for event in events] == [("open", "publisher"), ("merged", "delivery:1")]
+
+
+def test_a_github_that_is_too_slow_ends_the_look_in_time_and_is_asked_again_later(quiet_pipeline: Pipeline) -> None:
+    task_id = opened(quiet_pipeline)
+    with quiet_pipeline.ledger.write() as tx:
+        tx.execute(update(outcome_table).values(polled_at=NOW))
+    answers = threading.Event()
+
+    def wait(_handler: BaseHTTPRequestHandler) -> None:
+        answers.wait(60)
+
+    with serve_upstream() as slow:
+        slow.answer = wait
+        quiet_pipeline.configure(api_url=slow.url.removesuffix("/v1"))
+        settings = quiet_pipeline.settings
+        github = GitHub(settings, quiet_pipeline.ledger)
+        began = time.monotonic()
+        summary = asyncio.run(following.follow(quiet_pipeline.ledger, settings, github, _LOG, timeout_s=0.2))
+        took_s = time.monotonic() - began
+        answers.set()
+    assert (summary.asked, len(slow.seen)) == (0, 1)
+    assert took_s < 30
+    with quiet_pipeline.ledger.read() as tx:
+        polled_at = tx.execute(select(outcome_table.c.polled_at).where(outcome_table.c.task_id == task_id)).scalar_one()
+        assert outcomes.to_poll(tx, not_since_s=settings.pipeline.outcome_poll_s) == ()
+    assert polled_at > NOW
 
 
 def test_deliveries_out_of_order_end_in_the_latest_state(quiet_pipeline: Pipeline) -> None:

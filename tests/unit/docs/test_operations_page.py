@@ -12,7 +12,7 @@ from squire_pipelines.cli.context import emit_json
 from squire_pipelines.cli.status import json_document
 from squire_pipelines.cli.status_facts import StatusFacts, WaitGroup
 from squire_pipelines.domain import condition_rules, service_rules
-from squire_pipelines.domain.alert_rules import Severity
+from squire_pipelines.domain.alert_rules import DEFAULT_POLICIES, AlertRule, Severity
 from squire_pipelines.domain.alert_steps import AlertState
 from squire_pipelines.domain.conditions import ORDER, Condition, HealthLevel
 from squire_pipelines.domain.debugging import DebugWindow
@@ -23,6 +23,7 @@ from squire_pipelines.settings.model import Settings
 from tests.support.house import ROOT
 
 PAGE = (ROOT / "docs" / "guide" / "operations.md").read_text(encoding="utf-8")
+ALERTS = (ROOT / "docs" / "guide" / "alerts.md").read_text(encoding="utf-8")
 CONDITIONS = PAGE.partition("## Conditions")[2].partition("\n## ")[0]
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MINUTE_S, HOUR_S = 60, 3600
@@ -78,6 +79,26 @@ def test_the_page_has_the_intervals_of_the_probes() -> None:
         f"at GitHub every {special['github']}, at backups every {special['backup']}, "
         f"at models every {special['models']}, at what grows every {special['upkeep']}."
     ) in CONDITIONS
+
+
+def test_the_page_on_alerts_says_how_soon_they_are_sent_at_most() -> None:
+    probes = {probe.name: probe for probe in all_probes(Settings)()}
+
+    def one_look_s(name: str) -> float:
+        return probes[name].every_s + probes[name].timeout_s
+
+    # Of what answers no more, the second look that says so makes it certain.
+    silent_engine_s = one_look_s("engine") + max(probes["engine"].every_s, probes["engine"].timeout_s)
+    apart_s = service_rules.LATE_TICK_S + probes["daemon"].every_s + DEFAULT_POLICIES[AlertRule.DAEMON_STALLED].after_s
+    for words, seconds in (
+        ("a disk is full", one_look_s("disk")),
+        ("the daemon that `squire dev` started", one_look_s("daemon")),
+        ("the token is revoked", one_look_s("github")),
+        ("the engine is gone", silent_engine_s),
+        ("a daemon that is started apart", apart_s),
+    ):
+        line = next(line for line in ALERTS.splitlines() if line.startswith(f"| {words}"))
+        assert f"| {seconds:.0f} s" in line
 
 
 def keys_of(value: Any, path: str = "") -> Iterable[str]:

@@ -16,6 +16,8 @@ from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.metrics import counting
 from squire_pipelines.metrics.folding import read_all
 from squire_pipelines.metrics.series import parse_series
+from squire_pipelines.planning.conversation import ModelOptions
+from squire_pipelines.planning.counted_calls import counted as counted_conversation
 from squire_pipelines.sections.services import GitHubSettings
 from squire_pipelines.sensors.ticks import counted_ticks
 from squire_pipelines.webhooks.refusals import RefusalCounts
@@ -73,6 +75,13 @@ def test_requests_to_github_are_counted_by_code_and_what_is_sent_again(counted: 
         ("github_requests_total", "core", "404"): 1,
         ("github_retries_total",): 2,
     }
+
+
+def test_what_a_planner_asks_again_is_counted(counted: Counted) -> None:
+    for asks in (1, 3):
+        with counted_conversation(ModelOptions("m"), lambda _call: None, ()) as usage:
+            usage.requests = asks
+    assert counted() == {("model_retries_total", "plan"): 2}
 
 
 def test_refused_deliveries_are_counted_by_code(counted: Counted, tmp_path: Path) -> None:

@@ -10,7 +10,15 @@ import pytest
 
 from squire_pipelines.domain.debugging import DebugWindow
 from squire_pipelines.home import Home
-from squire_pipelines.observability.debugging import DebugFile, is_debugged, read_windows, write_windows
+from squire_pipelines.observability.debugging import (
+    COMMAND_VARIABLE,
+    DebugFile,
+    debug_this_command,
+    is_debugged,
+    read_windows,
+    window_of_command,
+    write_windows,
+)
 from squire_pipelines.observability.logging import Component, bound_context, get_logger, set_debugged, set_level
 from tests.support.logs import lines
 
@@ -78,3 +86,19 @@ def test_a_process_looks_into_its_own_home(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("SQUIRE_HOME", "~nobody-of-this-name/home")
     assert not is_debugged("acme/shop")
     assert os.environ["SQUIRE_HOME"].startswith("~")
+
+
+def test_what_a_command_with_debug_starts_is_debugged_for_a_day_at_most(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(COMMAND_VARIABLE, "")
+    now = [NOON]
+    file = DebugFile(tmp_path / "debug.json", now=lambda: now[0])
+    assert file.until("acme/shop") is None
+    debug_this_command(NOON)
+    assert file.until("acme/shop") == NOON + timedelta(days=1)
+    now[0] += timedelta(days=1)
+    assert file.until("acme/shop") is None
+    for text in ("yesterday", "9999-12-31T23:59:59-23:59"):
+        monkeypatch.setenv(COMMAND_VARIABLE, text)
+        assert window_of_command() == () or file.until("acme/shop") is None
