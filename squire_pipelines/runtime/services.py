@@ -200,13 +200,19 @@ class Services:
                 )
             time.sleep(_POLL_S)
 
-    def _launch_code_server(self) -> None:
-        self._socket.unlink(missing_ok=True)
+    def _make_storage(self) -> None:
+        """Make Dagster's storage where there is none, before any process is started that opens it.
+
+        Two processes that make it at once break it: each notes the databases' version, and Dagster refuses one that has
+        two.
+        """
         if not self._storage_made.exists():
-            # The code server opens Dagster's storage as well, and two processes that make it at once break it: each
-            # notes the databases' version, and Dagster refuses one that has two.
             self._report_dead_runs()
             self._storage_made.touch()
+
+    def _launch_code_server(self) -> None:
+        self._socket.unlink(missing_ok=True)
+        self._make_storage()
         pointer = ["--socket", str(self._socket), "-m", _MODULE, "--location-name", _MODULE]
         self.start(_CODE_SERVER, self._dagster("dagster", "api", "grpc", *pointer))
         self._report_dead_runs()
@@ -255,6 +261,7 @@ class Services:
 
     def start_endpoint(self) -> None:
         """Start the operator's endpoint, which waits while its port is in use."""
+        self._make_storage()  # which it looks at
         self.start("endpoint", [sys.executable, "-m", "squire_pipelines.endpoint"])
 
     def start(self, name: str, argv: list[str]) -> None:
