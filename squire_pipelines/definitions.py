@@ -19,6 +19,7 @@ from squire_pipelines.errors import ConfigError
 from squire_pipelines.home import Home
 from squire_pipelines.jobs.agent_run import agent_run
 from squire_pipelines.jobs.backups import back_up, backup_schedules
+from squire_pipelines.jobs.delivery_repair import repair_deliveries
 from squire_pipelines.jobs.executors import choose_executor
 from squire_pipelines.jobs.follow import follow
 from squire_pipelines.jobs.maintenance import clean_job, clean_schedule, tend_warm_pool
@@ -32,6 +33,7 @@ from squire_pipelines.resources.parameters import SettingsParam
 from squire_pipelines.resources.stores import LedgerResource, SettingsResource, followed_settings
 from squire_pipelines.sensors.audit import seal_audit
 from squire_pipelines.sensors.deliveries import report_deliveries
+from squire_pipelines.sensors.delivery_repair import delivery_repair
 from squire_pipelines.sensors.dispatch import dispatch
 from squire_pipelines.sensors.history import history_follows_events
 from squire_pipelines.sensors.outcomes import outcomes
@@ -152,6 +154,7 @@ def build_defs(
             agent_run,
             follow,
             recover,
+            repair_deliveries,
             clean_job,
             back_up,
             tend_warm_pool,
@@ -182,6 +185,7 @@ def build_defs(
         sensors=[
             webhooks,
             report_deliveries,
+            delivery_repair,
             plan_follows_signals,
             task_schedules,
             dispatch,

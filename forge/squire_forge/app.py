@@ -19,6 +19,7 @@ from squire_forge.caretaker import Caretaker
 from squire_forge.control import Control
 from squire_forge.faults import FaultMiddleware, Faults
 from squire_forge.githttp import GitHttp
+from squire_forge.hooks import app_hook_routes
 from squire_forge.limits import RateLimits
 from squire_forge.pages import Pages
 from squire_forge.rest import Rest
@@ -28,7 +29,8 @@ from squire_forge.world import World
 def build_app(world: World) -> Starlette:
     """Return the application over one world, which it closes when it ends."""
     limits = RateLimits(limit=world.config.rate_limit)
-    faults, caretaker = Faults(), Caretaker(world)
+    faults = Faults()
+    caretaker = Caretaker(world, faults)
     manifests = AppManifests(world.apps, world.config.web_url)
 
     @asynccontextmanager
@@ -47,6 +49,7 @@ def build_app(world: World) -> Starlette:
                 "/api/v3",
                 routes=[
                     *AppRoutes(world.apps).routes(),
+                    *app_hook_routes(world),
                     *manifests.routes(),
                     *Rest(world, limits).routes(),
                     Route("/{rest:path}", _unknown),

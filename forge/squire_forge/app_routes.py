@@ -27,6 +27,23 @@ class _TokenRequest(BaseModel):
     permissions: dict[str, str] | None = None
 
 
+def signed(
+    apps: Apps, handler: Callable[[Request, str], Awaitable[Response]]
+) -> Callable[[Request], Awaitable[Response]]:
+    """Return the endpoint of a route that only an App asks, which the handler is given."""
+
+    async def endpoint(request: Request) -> Response:
+        app = apps.find_app(token_of(request) or "")
+        if app is None:
+            return ApiError(401, "A JSON web token could not be decoded").response()
+        try:
+            return await handler(request, app)
+        except ApiError as error:
+            return error.response()
+
+    return endpoint
+
+
 class AppRoutes:
     """The routes over the Apps of one world."""
 
@@ -37,10 +54,10 @@ class AppRoutes:
         """Return the routes, relative to `/api/v3`."""
         token = "/app/installations/{id:int}/access_tokens"  # noqa: S105 - an address
         return [
-            Route("/app", self._signed(self._app), methods=["GET"]),
-            Route("/app/installations", self._signed(self._installations), methods=["GET"]),
-            Route("/repos/{owner}/{repo}/installation", self._signed(self._installation), methods=["GET"]),
-            Route(token, self._signed(self._token), methods=["POST"]),
+            Route("/app", signed(self._apps, self._app), methods=["GET"]),
+            Route("/app/installations", signed(self._apps, self._installations), methods=["GET"]),
+            Route("/repos/{owner}/{repo}/installation", signed(self._apps, self._installation), methods=["GET"]),
+            Route(token, signed(self._apps, self._token), methods=["POST"]),
         ]
 
     async def register(self, request: Request) -> Response:
@@ -48,20 +65,6 @@ class AppRoutes:
         registration = parse(_Registration, await read_json(request), "App")
         self._apps.register(registration.app_id, registration.public_key)
         return JSONResponse({"app_id": registration.app_id}, 201)
-
-    def _signed(
-        self, handler: Callable[[Request, str], Awaitable[Response]]
-    ) -> Callable[[Request], Awaitable[Response]]:
-        async def endpoint(request: Request) -> Response:
-            app = self._apps.find_app(token_of(request) or "")
-            if app is None:
-                return ApiError(401, "A JSON web token could not be decoded").response()
-            try:
-                return await handler(request, app)
-            except ApiError as error:
-                return error.response()
-
-        return endpoint
 
     async def _app(self, request: Request, app: str) -> Response:
         if (made := self._apps.find_made(app)) is not None:

@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from squire_forge import events, operations, settling, store, store_checks
 from squire_forge.errors import ForgeError
+from squire_forge.faults import Faults
 from squire_forge.outbox import DELIVERY_TIMEOUT_S, send_pending
 from squire_forge.world import View, World
 
@@ -23,8 +24,9 @@ _log = logging.getLogger(__name__)
 class Caretaker:
     """Two workers, one that settles and one that sends; both sleep until the world wakes them."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, faults: Faults) -> None:
         self._world = world
+        self._faults = faults
         self._to_settle = asyncio.Event()
         self._to_send = asyncio.Event()
 
@@ -106,5 +108,5 @@ class Caretaker:
         while True:
             await self._to_send.wait()
             self._to_send.clear()
-            while await send_pending(self._world, client):
+            while await send_pending(self._world, client, self._faults):
                 pass

@@ -20,6 +20,7 @@ from squire_forge.shapes import (
     repository_shape,
 )
 from squire_forge.store import labels
+from squire_forge.store_hooks import hook_state
 from squire_forge.urls import repository_urls
 from squire_forge.world import HOOK_ID, View, node_id
 
@@ -31,8 +32,8 @@ _PAYLOAD_COMMITS = 20
 def emit(
     view: View, event: str, repository: Repository, sender: Account, content: JsonObject, *, action: str | None = None
 ) -> None:
-    """Queue one webhook in the transaction of `view`; nothing happens when no webhook is configured."""
-    if view.world.config.webhook_url is None:
+    """Queue one webhook in the transaction of `view`; nothing happens when no webhook sends any."""
+    if view.world.config.webhook_url is None or not hook_state(view.con, repository.id).sends:
         return
     payload = {
         **({"action": action} if action else {}),
@@ -64,7 +65,7 @@ def hook_shape(view: View, repository: Repository) -> JsonObject:
         "type": "Repository",
         "id": HOOK_ID,
         "name": "web",
-        "active": True,
+        "active": hook_state(view.con, repository.id).is_active,
         "events": ["check_run", "check_suite", "issue_comment", "issues", "pull_request", "push"],
         "config": {"content_type": "json", "url": view.world.config.webhook_url, "insecure_ssl": "0"},
         "updated_at": view.world.now(),

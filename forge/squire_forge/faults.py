@@ -8,6 +8,9 @@ from collections.abc import Callable, Mapping
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+DELIVER = "DELIVER "
+"""How the pattern of a fault begins that strikes webhooks."""
+
 _MAX_FAULTS = 100
 _TRUNCATED_CLAIM_BYTES = 4_096
 
@@ -16,7 +19,8 @@ class Fault(BaseModel):
     """The body of `POST /_forge/faults`.
 
     Attributes:
-        match: A regular expression that is found in `METHOD /path`, or matches a whole GraphQL operation name.
+        match: A regular expression that is found in `METHOD /path`, or matches a whole GraphQL operation name; one that
+            begins with `DELIVER ` strikes webhooks and is found in `DELIVER event owner/name`.
         status: The status to answer with; None only delays the answer.
         body: The answer's text.
         headers: The answer's headers.
@@ -76,6 +80,12 @@ class Faults:
     def take_for_operation(self, name: str) -> Fault | None:
         """Return the first fault for a GraphQL operation and count it as used once."""
         return self._take(lambda pattern: re.fullmatch(pattern, name) is not None)
+
+    def take_for_delivery(self, line: str) -> Fault | None:
+        """Return the first fault for a webhook (`DELIVER event owner/name`) and count it as used once."""
+        return self._take(
+            lambda pattern: pattern.lstrip("^").startswith(DELIVER) and re.search(pattern, line) is not None
+        )
 
     def _take(self, strikes: Callable[[str], bool]) -> Fault | None:
         with self._guard:

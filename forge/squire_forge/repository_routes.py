@@ -1,19 +1,19 @@
 """REST routes by which clients find out about a repository and what they may do in it.
 
-Commits, issues, checks, the creation of a branch, the webhook with its ping, and the rules of a branch.
+Commits, issues, checks, the creation of a branch, and the rules of a branch. Webhooks are in `hooks`.
 """
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from squire_forge import events, operations, settling, shapes, store, store_checks
+from squire_forge import settling, shapes, store, store_checks
 from squire_forge.answers import ApiError, answer, parse
 from squire_forge.app_checks import runs_of_apps
 from squire_forge.errors import ForgeError
 from squire_forge.git import CommitInfo, Person
 from squire_forge.records import Repository
-from squire_forge.world import HOOK_ID, View, World, node_id
+from squire_forge.world import View, World, node_id
 
 _DEFAULT_PAGE = 30
 _MAX_PAGE = 100
@@ -174,25 +174,6 @@ def create_ref(request: Request, world: World, body: object) -> Response:
     return answer(request, shape, 201)
 
 
-def hooks(request: Request, world: World, _: object) -> Response:
-    """Answer with the webhook, where there is one, and how its last delivery ended."""
-    with world.database.reading() as con:
-        view = View(world, con)
-        repository = _find(view, request)
-        return answer(request, [events.hook_shape(view, repository)] if world.config.webhook_url else [])
-
-
-def ping_hook(request: Request, world: World, _: object) -> Response:
-    """Send the webhook a ping."""
-    with world.database.writing() as con:
-        view = View(world, con)
-        repository = _find(view, request)
-        if world.config.webhook_url is None:
-            raise ApiError(404, "Not Found")
-        events.emit_ping(view, repository, operations.viewer(view))
-    return Response(status_code=204)
-
-
 def branch_rules(request: Request, world: World, _: object) -> Response:
     """Answer with the rules of a branch: this server has no rulesets."""
     with world.database.reading() as con:
@@ -207,7 +188,5 @@ ROUTES = (
     ("GET", f"{_REPO}/commits/{{revision:path}}/status", status),
     ("GET", f"{_REPO}/issues", issues),
     ("POST", f"{_REPO}/git/refs", create_ref),
-    ("GET", f"{_REPO}/hooks", hooks),
-    ("POST", f"{_REPO}/hooks/{HOOK_ID}/pings", ping_hook),
     ("GET", f"{_REPO}/rules/branches/{{branch:path}}", branch_rules),
 )

@@ -1,6 +1,5 @@
 """The REST routes. `operations` makes the changes, `shapes` builds the bodies."""
 
-import json
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlencode
 
@@ -17,6 +16,7 @@ from squire_forge import (
     conversations,
     events,
     git_data,
+    hooks,
     issues,
     merging,
     operations,
@@ -25,15 +25,14 @@ from squire_forge import (
     settling,
     shapes,
     store,
-    store_checks,
     store_labels,
     updating,
 )
 from squire_forge.answers import ApiError, answer, parse, read_json
 from squire_forge.errors import ForgeError, RefusedError
 from squire_forge.limits import Quota, RateLimits
-from squire_forge.records import Delivery, Pull, Repository, Ticket
-from squire_forge.world import HOOK_ID, View, World, node_id
+from squire_forge.records import Pull, Repository, Ticket
+from squire_forge.world import View, World, node_id
 
 _DEFAULT_PAGE = 30
 _MAX_PAGE = 100
@@ -50,7 +49,6 @@ class Rest:
     def routes(self) -> list[Route]:
         """Return all routes, relative to `/api/v3`."""
         repo = "/repos/{owner}/{repo}"
-        hook = f"{repo}/hooks/{HOOK_ID}/deliveries"
         table: list[tuple[str, str, Handler]] = [
             ("GET", "/user", _user),
             ("GET", "/rate_limit", self._rate_limit),
@@ -77,11 +75,9 @@ class Rest:
             ("POST", f"{repo}/actions/runs/{{id:int}}/rerun-failed-jobs", actions.rerun_failed_jobs),
             ("GET", f"{repo}/check-runs/{{id:int}}/annotations", actions.annotations),
             ("GET", f"{repo}/git/ref/heads/{{branch:path}}", _ref),
-            ("GET", hook, _deliveries),
-            ("GET", f"{hook}/{{delivery:int}}", _delivery),
-            ("POST", f"{hook}/{{delivery:int}}/attempts", _redeliver),
             *app_checks.ROUTES,
             *repository_routes.ROUTES,
+            *hooks.ROUTES,
             *git_data.ROUTES,
             *conversations.ROUTES,
             *comparison.ROUTES,
@@ -304,64 +300,3 @@ def _ref(request: Request, world: World, _: object) -> Response:
         "object": {"sha": sha, "type": "commit", "url": f"{base}/commits/{sha}"},
     }
     return answer(request, body)
-
-
-def _delivery_shape(delivery: Delivery) -> dict[str, object]:
-    return {
-        "id": delivery.id,
-        "guid": delivery.guid,
-        "delivered_at": delivery.delivered_at or delivery.created_at,
-        "redelivery": delivery.redelivery,
-        "duration": delivery.duration or 0.0,
-        "status": delivery.status,
-        "status_code": delivery.status_code or 0,
-        "event": delivery.event,
-        "action": delivery.action,
-        "installation_id": None,
-        "repository_id": delivery.repository_id,
-        "throttled_at": None,
-    }
-
-
-def _deliveries(request: Request, world: World, _: object) -> Response:
-    size = min(_number(request, "per_page", _DEFAULT_PAGE), _MAX_PAGE)
-    with world.database.reading() as con:
-        repository = _find(View(world, con), request)
-        deliveries = store_checks.deliveries(con, repository_id=repository.id, limit=size)
-    return answer(request, [_delivery_shape(delivery) for delivery in deliveries])
-
-
-def _find_delivery(view: View, request: Request) -> Delivery:
-    delivery = store_checks.delivery(view.con, _find(view, request).id, request.path_params["delivery"])
-    if delivery is None:
-        raise ApiError(404, "Not Found")
-    return delivery
-
-
-def _delivery(request: Request, world: World, _: object) -> Response:
-    with world.database.reading() as con:
-        delivery = _find_delivery(View(world, con), request)
-    sent = {"X-GitHub-Event": delivery.event, "X-GitHub-Delivery": delivery.guid, "Content-Type": "application/json"}
-    body = {
-        **_delivery_shape(delivery),
-        "url": world.config.webhook_url or "",
-        "request": {"headers": sent, "payload": json.loads(delivery.body)},
-        "response": {"headers": {}, "payload": delivery.response},
-    }
-    return answer(request, body)
-
-
-def _redeliver(request: Request, world: World, _: object) -> Response:
-    with world.database.writing() as con:
-        delivery = _find_delivery(View(world, con), request)
-        store_checks.add_delivery(
-            con,
-            guid=delivery.guid,
-            repository_id=delivery.repository_id,
-            event=delivery.event,
-            action=delivery.action,
-            body=delivery.body,
-            now=world.now(),
-            redelivery=True,
-        )
-    return answer(request, {}, 202)

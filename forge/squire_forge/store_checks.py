@@ -138,19 +138,24 @@ def add_delivery(
 
 
 def deliveries(
-    con: sqlite3.Connection, *, repository_id: int | None = None, pending: bool = False, limit: int = 100
+    con: sqlite3.Connection,
+    *,
+    repository_id: int | None = None,
+    pending: bool = False,
+    first: int | None = None,
+    limit: int = 100,
 ) -> Sequence[Delivery]:
-    """Return the pending deliveries oldest first, or all deliveries newest first."""
-    of = "SELECT * FROM deliveries WHERE (?1 IS NULL OR repository_id = ?1)"
+    """Return the pending deliveries oldest first, or all deliveries newest first, from the one with the id `first`."""
+    of = "SELECT * FROM deliveries WHERE (?1 IS NULL OR repository_id = ?1) AND (?3 IS NULL OR id <= ?3)"
     which = "AND delivered_at IS NULL ORDER BY id" if pending else "ORDER BY id DESC"
-    rows = con.execute(f"{of} {which} LIMIT ?2", (repository_id, limit)).fetchall()
+    rows = con.execute(f"{of} {which} LIMIT ?2", (repository_id, limit, first)).fetchall()
     return [_delivery(row) for row in rows]
 
 
-def delivery(con: sqlite3.Connection, repository_id: int, delivery_id: int) -> Delivery | None:
-    """Return one delivery of a repository."""
+def delivery(con: sqlite3.Connection, repository_id: int | None, delivery_id: int) -> Delivery | None:
+    """Return one delivery of a repository, or of any."""
     row = con.execute(
-        "SELECT * FROM deliveries WHERE id = ? AND repository_id = ?", (delivery_id, repository_id)
+        "SELECT * FROM deliveries WHERE id = ?1 AND (?2 IS NULL OR repository_id = ?2)", (delivery_id, repository_id)
     ).fetchone()
     return _delivery(row) if row else None
 

@@ -23,6 +23,7 @@ webhooks = LazyGroup(
             f"{_CLI}.webhooks_replay:replay_deliveries", "Have stored deliveries read again; no effect is repeated."
         ),
         "filters": Lazy(f"{_CLI}.webhooks_filters:filters", "List the rules that filter deliveries, or try others."),
+        "repair": Lazy(f"{_CLI}.webhooks_repair:repair", "Have GitHub send again what is missing here."),
     },
 )
 

@@ -4,12 +4,14 @@ What is sent about an alert, and when, is in `alert_steps`; how a message reads,
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Any
 
 from squire_pipelines.domain.conditions import MAX_TEXT, Condition, HealthLevel
+from squire_pipelines.domain.delivery_gaps import UnrepairedHook
 from squire_pipelines.domain.plan_failures import PlanFailure
 from squire_pipelines.domain.targets import MissedTarget
 
@@ -50,6 +52,7 @@ class AlertRule(StrEnum):
     DELIVERIES_LOST = "deliveries_lost"
     READINGS_FAIL = "readings_fail"
     PLANS_FAIL = "plans_fail"
+    DELIVERIES_MISSING = "deliveries_missing"
     TARGET_MISSED = "target_missed"
 
 
@@ -96,6 +99,7 @@ DEFAULT_POLICIES: Mapping[AlertRule, RulePolicy] = MappingProxyType(
         AlertRule.DELIVERIES_LOST: RulePolicy(threshold=1, after_s=0.0),
         AlertRule.READINGS_FAIL: _DAILY,
         AlertRule.PLANS_FAIL: RulePolicy(threshold=3, after_s=0.0, repeat_after_s=_DAILY_S),
+        AlertRule.DELIVERIES_MISSING: RulePolicy(after_s=1200.0),
         AlertRule.TARGET_MISSED: RulePolicy(after_s=0.0, repeat_after_s=_DAILY_S),
     }
 )
@@ -274,6 +278,7 @@ class WorkFacts:
         lost_deliveries: Deliveries of `CRASHES_WITHIN` after which nothing was read.
         unread: Repositories that could not be read for long.
         plans: Repositories that get no tasks from their plans.
+        unrepaired: Webhooks whose newest comparison left something to do.
         missed: Targets that are missed.
         at: When that was read.
     """
@@ -286,6 +291,7 @@ class WorkFacts:
     lost_deliveries: int = 0
     unread: tuple[UnreadRepository, ...] = ()
     plans: tuple[PlanFailure, ...] = ()
+    unrepaired: tuple[UnrepairedHook, ...] = ()
     missed: tuple[MissedTarget, ...] = ()
     at: datetime | None = None
 
@@ -298,6 +304,7 @@ def assess_work(facts: WorkFacts, policies: Mapping[AlertRule, RulePolicy], *, b
         policies: Of each rule.
         budget_share: From which part of a budget on it is nearly used up, 0 to 1.
     """
+    missing = AlertRule.DELIVERIES_MISSING
     alerts = [
         *_failures(facts.failures, _threshold(policies, AlertRule.TASK_FAILURES)),
         *_crashes(facts, _threshold(policies, AlertRule.CONTAINER_CRASHES)),
@@ -306,6 +313,7 @@ def assess_work(facts: WorkFacts, policies: Mapping[AlertRule, RulePolicy], *, b
         *_lost_deliveries(facts, _threshold(policies, AlertRule.DELIVERIES_LOST)),
         *_unread(facts.unread),
         *_plans(facts, _threshold(policies, AlertRule.PLANS_FAIL)),
+        *(FiringAlert(missing, one.hook, Severity.WARNING, one.problem, one.hint) for one in facts.unrepaired),
         *_missed_targets(facts.missed),
     ]
     return Assessment({alert.key: alert for alert in alerts}, known_rules=OF_FACTS)
@@ -385,15 +393,6 @@ def _missed_targets(targets: Collection[MissedTarget]) -> Iterable[FiringAlert]:
         yield FiringAlert(AlertRule.TARGET_MISSED, f"{missed.target} of {missed.repository}", severity, reason, hint)
 
 
-def policies_of(changes: Mapping[AlertRule, Mapping[str, object]]) -> Mapping[AlertRule, RulePolicy]:
+def policies_of(changes: Mapping[AlertRule, Mapping[str, Any]]) -> Mapping[AlertRule, RulePolicy]:
     """Return the policy of each rule: its default, with what the settings say otherwise."""
-    return MappingProxyType(
-        {
-            rule: RulePolicy(**{**_values(DEFAULT_POLICIES[rule]), **changes.get(rule, {})})  # type: ignore[arg-type] # checked by the settings
-            for rule in AlertRule
-        }
-    )
-
-
-def _values(policy: RulePolicy) -> dict[str, object]:
-    return {name: getattr(policy, name) for name in RulePolicy.__slots__}
+    return MappingProxyType({rule: replace(DEFAULT_POLICIES[rule], **changes.get(rule, {})) for rule in AlertRule})

@@ -83,7 +83,7 @@ class LedgerCounters:
         newest = newest_position(tx)
         position = state.position
         if position is None:
-            rows = newest.event + newest.model_call + newest.delivery
+            rows = newest.event + newest.model_call + newest.delivery + newest.check
             position = Position(collected=None) if rows <= MAX_BACKLOG else newest
         # A backup was put in the ledger's place: what was counted beyond it is not counted again.
         position = replace(
@@ -91,11 +91,13 @@ class LedgerCounters:
             event=min(position.event, newest.event),
             model_call=min(position.model_call, newest.model_call),
             delivery=min(position.delivery, newest.delivery),
+            check=min(position.check, newest.check),
         )
         names = self._names()
         events = operator_changes.read_events(tx, position.event, ROWS_AT_ONCE)
         calls = operator_changes.read_model_calls(tx, position.model_call, ROWS_AT_ONCE)
         arrived = operator_changes.read_deliveries(tx, position.delivery, ROWS_AT_ONCE)
+        checks = operator_changes.read_checks(tx, position.check, ROWS_AT_ONCE)
         collected, until = operator_changes.read_collected(tx, position.collected, ROWS_AT_ONCE)
         for row in events:
             _count_event(state.values, row, names)
@@ -104,6 +106,8 @@ class LedgerCounters:
         for row in arrived:
             effect = "filtered" if row.is_filtered else "collects"
             _add(state.values, families.DELIVERIES_RECEIVED, row.event, effect)
+        for row in checks:
+            _add(state.values, families.DELIVERIES_REDELIVERED, amount=row.redelivered)
         for row in collected:
             lag = (row.collected_at - row.received_at).total_seconds()
             add_observation(state.values, families.DELIVERY_LAG, (), lag)
@@ -111,9 +115,10 @@ class LedgerCounters:
             event=events[-1].id if events else position.event,
             model_call=calls[-1].id if calls else position.model_call,
             delivery=arrived[-1].id if arrived else position.delivery,
+            check=checks[-1].id if checks else position.check,
             collected=max(until, position.collected or until),
         )
-        return ROWS_AT_ONCE in {len(events), len(calls), len(arrived)} or len(collected) >= ROWS_AT_ONCE
+        return ROWS_AT_ONCE in {len(events), len(calls), len(arrived), len(checks)} or len(collected) >= ROWS_AT_ONCE
 
 
 def _add(values: dict[str, float], family: Family, *labels: str | None, amount: float = 1.0) -> None:
@@ -202,6 +207,7 @@ def _load(path: Path) -> _State:
         position = document["position"]
         collected = position["collected"]
         numbers = {name: int(position[name]) for name in ("event", "model_call", "delivery")}
+        numbers["check"] = int(position.get("check", 0))  # a file of an earlier version has none
         values = {str(name): float(value) for name, value in document["values"].items()}
         moment = datetime.fromisoformat(collected) if collected else None
         return _State(Position(**numbers, collected=moment), values)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from squire_pipelines.domain.budgets import Amount, BudgetLimits, Limit, day_of, month_of
 from squire_pipelines.domain.rate_limits import LimitKind, LimitState
 from squire_pipelines.endpoint.gauges import Gauges, bounded_names
-from squire_pipelines.ledger import alerts, operator_state
+from squire_pipelines.ledger import alerts, delivery_checks, operator_state
 from squire_pipelines.ledger.provider_budgets import used_today
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.metrics import families
@@ -55,11 +55,15 @@ def read_attempts(tx: Transaction, _settings: Settings) -> Gauges:
 
 
 def read_inbox(tx: Transaction, _settings: Settings) -> Gauges:
-    """Return how many deliveries wait, and how long the oldest does."""
+    """Return how many deliveries wait, how long the oldest does, and how many GitHub sent that are not here."""
     gauges = Gauges()
     inbox = operator_state.read_inbox(tx)
     gauges.set(families.DELIVERIES_WAITING, inbox.waiting)
     gauges.set(families.DELIVERY_OLDEST, _seconds_since(inbox.oldest, tx.now))
+    checks = tuple(delivery_checks.newest_checks(tx))
+    gauges.set(families.DELIVERIES_MISSING, sum(check.missing for check in checks if check.error is not None))
+    if checks:
+        gauges.set(families.DELIVERY_CHECK_AGE, _seconds_since(min(check.at for check in checks), tx.now))
     return gauges
 
 

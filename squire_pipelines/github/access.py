@@ -262,7 +262,7 @@ class AppAccess:
         headers = {
             "Accept": "application/vnd.github+json",
             "X-GitHub-Api-Version": protocol.API_VERSION,
-            "Authorization": f"Bearer {self._jwt()}",
+            "Authorization": f"Bearer {self.own_token()}",
         }
         try:
             async with (
@@ -286,7 +286,13 @@ class AppAccess:
                 context=error.context,
             ) from error
 
-    def _jwt(self) -> str:
+    @property
+    def app_id(self) -> str:
+        """The App's id, or its client id."""
+        return self._app_id
+
+    def own_token(self) -> str:
+        """Return a token of some minutes that stands for the App itself. Raises ConfigError."""
         import jwt  # noqa: PLC0415 - it brings `cryptography` along, which only Apps need
         from gidgethub.apps import get_jwt  # noqa: PLC0415 - likewise
 
@@ -297,6 +303,26 @@ class AppAccess:
                 f"the secret {APP_KEY} is no private RSA key in PEM form",
                 hint="generate a new one in the App's settings, and set the secret to the file's content",
             ) from error
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class AppItself:
+    """An App that asks about itself, such as about its own webhook, and not as an installation of it."""
+
+    app: AppAccess
+    is_anonymous = False
+
+    async def token(self, repository: str | None, *, write: bool) -> str:  # noqa: ARG002 - see `Access`
+        """See `Access`. Raises ConfigError."""
+        return self.app.own_token()
+
+    async def credential(self, repository: str | None) -> str:  # noqa: ARG002 - see `Access`
+        """See `Access`: what an App asks about itself counts for none of its installations."""
+        return f"app-{self.app.app_id}"
+
+    def refused(self, token: str) -> bool:  # noqa: ARG002 - see `Access`
+        """See `Access`: the next one is signed with the same key."""
+        return False
 
 
 class AccessAuth(httpx.Auth):

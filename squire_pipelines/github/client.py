@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 
 import httpx
 import stamina
-from stamina.instrumentation import RetryDetails, set_on_retry_hooks
+from stamina.instrumentation import set_on_retry_hooks
 
 from squire_pipelines.domain.rate_limits import LimitKind, LimitState, blocking
 from squire_pipelines.errors import GitHubAuthError, GitHubError, GitHubRateLimitError, GitHubUnavailableError
@@ -46,14 +46,8 @@ _T = TypeVar("_T")
 _log = get_logger(Component.GITHUB)
 
 
-def _log_retry(details: RetryDetails) -> None:
-    cause, wait_s = str(details.caused_by), round(details.wait_for, 1)
-    _log.warning("github.request_repeated", cause=cause, retry=details.retry_num, wait_s=wait_s)
-    count_retry()
-
-
 # Its own hook imports structlog for the first retry, and logs the arguments of what it repeats.
-set_on_retry_hooks([_log_retry])
+set_on_retry_hooks([count_retry])
 
 
 class _NotSentError(GitHubUnavailableError):
@@ -210,6 +204,12 @@ class GitHubClient:
         """GET `{api_url}{path}` and return the decoded JSON. Raises GitHubError."""
         return await self._rest("GET", path, params=params, repeatable=True)
 
+    async def get_page(self, path: str, params: Mapping[str, str | int]) -> tuple[Any, str | None]:
+        """GET a page of a list; return it and the cursor of the next page, None after the last. Raises GitHubError."""
+        read = protocol.read_page
+        page: tuple[Any, str | None] = await self._rest("GET", path, params=params, repeatable=True, read=read)
+        return page
+
     async def post(self, path: str, content: Mapping[str, object], *, repeatable: bool = False) -> Any:
         """POST. Tried again after a lost answer only when `repeatable`: its repetition must do no harm."""
         return await self._rest("POST", path, content=content, repeatable=repeatable)
@@ -234,6 +234,7 @@ class GitHubClient:
         repeatable: bool,
         params: Mapping[str, str | int] | None = None,
         content: Mapping[str, object] | None = None,
+        read: Callable[..., Any] = protocol.read_answer,
     ) -> Any:
         is_write, repository = method != "GET", repository_of(path)
         return await self._send(
@@ -249,9 +250,10 @@ class GitHubClient:
                 params=params,
                 json=content,
                 follow_redirects=not is_write,
-                is_conditional=not is_write,
+                # A kept answer has no link to the next page.
+                is_conditional=not is_write and read is protocol.read_answer,
             ),
-            protocol.read_answer,
+            read,
         )
 
     async def download(self, path: str, take: Callable[[bytes], bool]) -> None:

@@ -1,6 +1,6 @@
 """GitHub as the settings name it: clients that are signed in, and tokens to fetch and push with."""
 
-from squire_pipelines.github.access import access_from
+from squire_pipelines.github.access import Access, AppAccess, AppItself, access_from
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.kept_answers import KeptAnswers
 from squire_pipelines.github.write_turns import WriteTurns
@@ -24,14 +24,18 @@ class GitHub:
 
     def client(self) -> GitHubClient:
         """Return a client, to be used in `async with`. Raises ConfigError."""
+        return self._client(access_from(self._settings))
+
+    def app_client(self) -> GitHubClient | None:
+        """Return a client that asks as the App itself; None where there is no App. Raises ConfigError."""
+        access = access_from(self._settings)
+        return self._client(AppItself(access)) if isinstance(access, AppAccess) else None
+
+    def _client(self, access: Access) -> GitHubClient:
         answers = KeptAnswers(self._settings.home.answers, max_answers=self._settings.github.max_kept_answers)
         turns = WriteTurns(self._settings.home.run / "github-writes")
         return GitHubClient(
-            self._settings.github,
-            access_from(self._settings),
-            limits=LedgerLimits(self._ledger),
-            write_turns=turns,
-            answers=answers,
+            self._settings.github, access, limits=LedgerLimits(self._ledger), write_turns=turns, answers=answers
         )
 
     async def git_token(self, repository: str) -> Secret | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from gidgethub import sansio
 
@@ -141,6 +141,22 @@ def read_answer(status: int, headers: Mapping[str, str], body: bytes, *, request
         return sansio.decipher_response(200, _media_type(headers), body)[0]
     except (ValueError, LookupError, RecursionError) as error:
         raise unreadable_answer(request, status=status) from error
+
+
+def read_page(
+    status: int, headers: Mapping[str, str], body: bytes, *, request: str, now: datetime
+) -> tuple[Any, str | None]:
+    """Return a page of a list and the cursor of the next one, None where there is none. Raises as `read_answer`.
+
+    https://docs.github.com/rest/using-the-rest-api/using-pagination-in-the-rest-api
+    """
+    page = read_answer(status, headers, body, request=request, now=now)
+    for link in headers.get("link", "").split(","):
+        address, _, relation = link.partition(";")
+        if 'rel="next"' in relation:
+            cursors = parse_qs(urlsplit(address.strip(" <>")).query).get("cursor", [])
+            return page, cursors[0] if cursors else None
+    return page, None
 
 
 def read_location(status: int, headers: Mapping[str, str], body: bytes, *, request: str, now: datetime) -> str:

@@ -2,9 +2,14 @@
 
 import time
 
+from stamina.instrumentation import RetryDetails
+
 from squire_pipelines.domain.rate_limits import LimitKind
 from squire_pipelines.metrics import counting as metrics
 from squire_pipelines.metrics import families
+from squire_pipelines.observability.logging import Component, get_logger
+
+_log = get_logger(Component.GITHUB)
 
 
 def count_request(kind: LimitKind, code: int | None, began: float) -> None:
@@ -19,6 +24,8 @@ def count_request(kind: LimitKind, code: int | None, began: float) -> None:
     metrics.observe(families.GITHUB_DURATION, time.monotonic() - began, kind)
 
 
-def count_retry() -> None:
-    """Count a request that is sent again."""
+def count_retry(details: RetryDetails) -> None:
+    """Count and log a request that is sent again, without its arguments."""
+    cause, wait_s = str(details.caused_by), round(details.wait_for, 1)
+    _log.warning("github.request_repeated", cause=cause, retry=details.retry_num, wait_s=wait_s)
     metrics.count(families.GITHUB_RETRIES)

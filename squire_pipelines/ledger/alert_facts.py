@@ -1,4 +1,4 @@
-"""Reads what alerts follow from beside conditions: failures in a row, crashes, budgets, breakers, lost deliveries."""
+"""Reads what alerts follow from beside conditions: failures in a row, crashes, budgets, breakers, deliveries."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -16,6 +16,8 @@ from squire_pipelines.domain.alert_rules import (
     WorkFacts,
 )
 from squire_pipelines.domain.budgets import BudgetLimits, Purpose, day_of, renewed_at
+from squire_pipelines.domain.conditions import MAX_TEXT
+from squire_pipelines.domain.delivery_gaps import APP_HOOK_NAME, UnrepairedHook
 from squire_pipelines.domain.endings import CONTAINER_FAILURES
 from squire_pipelines.domain.queue_rules import QueueRules
 from squire_pipelines.domain.targets import Targets, missed_targets
@@ -23,6 +25,7 @@ from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.ledger.breakers import held_tasks
 from squire_pipelines.ledger.budgets import LimitsOf, levels
 from squire_pipelines.ledger.deliveries import NOT_COLLECTED
+from squire_pipelines.ledger.delivery_checks import newest_checks
 from squire_pipelines.ledger.failed_plans import failed_plans
 from squire_pipelines.ledger.provider_budgets import provider_levels
 from squire_pipelines.ledger.store import Transaction
@@ -68,6 +71,7 @@ def read_work(
         unread=unread_repositories(tx, repositories, unread_after),
         plans=failed_plans(tx, repositories, stopped=stopped),
         at=tx.now,
+        unrepaired=_unrepaired(tx, repositories),
         missed=missed_targets(events, targets, now=tx.now),
     )
 
@@ -132,6 +136,15 @@ def _breakers(tx: Transaction, rules_of: Callable[[str], QueueRules]) -> tuple[T
         count = by_scope[trip.scope].count if trip.scope in by_scope else 0
         by_scope[trip.scope] = TrippedFacts(trip.scope.value, count + 1, task_id, str(trip))
     return tuple(by_scope.values())
+
+
+def _unrepaired(tx: Transaction, repositories: Collection[str]) -> tuple[UnrepairedHook, ...]:
+    hooks = {*repositories, APP_HOOK_NAME}
+    return tuple(
+        UnrepairedHook(check.hook, check.error[:MAX_TEXT])
+        for check in newest_checks(tx)
+        if check.error is not None and check.hook in hooks
+    )
 
 
 def _lost_deliveries(tx: Transaction) -> int:

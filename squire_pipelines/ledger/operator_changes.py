@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Column, Row, Table, func, select
 
 from squire_pipelines.ledger.store import Transaction
-from squire_pipelines.ledger.tables import attempts, deliveries, model_calls, task_events, tasks
+from squire_pipelines.ledger.tables import attempts, deliveries, delivery_checks, model_calls, task_events, tasks
 
 SETTLED_AFTER = timedelta(seconds=10)
 """So old a row has to be, where order is by moments or by ids of Postgres: what a transaction may take to its end."""
@@ -28,6 +28,7 @@ class Position:
     event: int = 0
     model_call: int = 0
     delivery: int = 0
+    check: int = 0
     collected: datetime | None = None
 
 
@@ -37,7 +38,7 @@ def newest_position(tx: Transaction) -> Position:
     def last(table: Table) -> int:
         return int(tx.execute(select(func.coalesce(func.max(table.c.id), 0))).scalar_one())
 
-    return Position(last(task_events), last(model_calls), last(deliveries), tx.now)
+    return Position(last(task_events), last(model_calls), last(deliveries), last(delivery_checks), tx.now)
 
 
 def read_events(tx: Transaction, after: int, limit: int) -> Rows:
@@ -82,6 +83,12 @@ def read_deliveries(tx: Transaction, after: int, limit: int) -> Rows:
     is_filtered = (deliveries.c.collected_at == deliveries.c.received_at).label("is_filtered")
     query = select(deliveries.c.id, deliveries.c.event, is_filtered)
     return _read(tx, query, (deliveries.c.id, deliveries.c.received_at), after, limit)
+
+
+def read_checks(tx: Transaction, after: int, limit: int) -> Rows:
+    """Return comparisons of deliveries with GitHub's, oldest first."""
+    query = select(delivery_checks.c.id, delivery_checks.c.redelivered)
+    return _read(tx, query, (delivery_checks.c.id, delivery_checks.c.at), after, limit)
 
 
 def read_collected(tx: Transaction, after: datetime | None, limit: int) -> tuple[Rows, datetime]:

@@ -24,7 +24,7 @@ PARTS = (
 until that had started, `claim` until it had claimed the attempt. `publish` is from the agent's end to the attempt's."""
 
 SENSORS = (
-    "dispatch", "history_follows_events", "outcomes", "plan_follows_signals", "reaper", "recovery",
+    "delivery_repair", "dispatch", "history_follows_events", "outcomes", "plan_follows_signals", "reaper", "recovery",
     "report_deliveries", "seal_audit", "settings", "task_schedules", "warm_pool", "webhooks",
 )  # fmt: skip
 """All of Dagster's sensors that are ours; a test compares them with the definitions."""
@@ -263,6 +263,21 @@ DELIVERIES_WAITING = Family("squire_deliveries_waiting", _G, _L, "Deliveries who
 DELIVERY_OLDEST = Family("squire_delivery_oldest_wait_seconds", _G, _L, "How long the oldest of these has waited.")
 DELIVERY_LAG = Family(
     "squire_delivery_lag_seconds", _H, _L, "From a delivery's arrival to the reading that it asked for.", (), _LAG_S
+)
+DELIVERIES_MISSING = Family(
+    "squire_deliveries_missing",
+    _G,
+    _L,
+    "Deliveries that GitHub lists and that the newest comparisons of the last day could not have sent again.",
+)
+DELIVERIES_REDELIVERED = Family(
+    "squire_deliveries_redelivered_total", _C, _L, "Deliveries that GitHub was asked to send again."
+)
+DELIVERY_CHECK_AGE = Family(
+    "squire_delivery_check_age_seconds",
+    _G,
+    _L,
+    "How long ago the deliveries of the webhook were compared for which that is longest ago, of the last day.",
 )
 
 # The stores, the sensors, the machine

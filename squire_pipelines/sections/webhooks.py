@@ -7,7 +7,14 @@ from pydantic import AfterValidator, Field, model_validator
 from squire_pipelines.domain.container_limits import Bytes
 from squire_pipelines.secret_names import check_webhook_key
 from squire_pipelines.sections.delivery_filters import DeliveryFilters
-from squire_pipelines.sections.types import BaseUrl, ListenHost, RepositoryName, SettingsSection, refuse_two_spellings
+from squire_pipelines.sections.types import (
+    BaseUrl,
+    Cron,
+    ListenHost,
+    RepositoryName,
+    SettingsSection,
+    refuse_two_spellings,
+)
 
 WebhookKeyName = Annotated[str, AfterValidator(check_webhook_key)]
 
@@ -34,6 +41,12 @@ class WebhookSettings(SettingsSection):
     )
     max_inbox: Bytes = Field(
         default=2**30, description="of deliveries that wait to be read, compressed; beyond it new ones get 503"
+    )
+    repair_schedule: Cron = Field(
+        default="*/15 * * * *", description="when deliveries are compared with GitHub's, in UTC; at each start too"
+    )
+    repair_most: int = Field(
+        default=100, ge=1, le=1000, description="deliveries of a webhook that one repair asks GitHub to send again"
     )
     secrets: dict[
         RepositoryName, Annotated[tuple[WebhookKeyName, ...], Field(min_length=1, max_length=_MOST_OF_A_REPOSITORY)]

@@ -16,8 +16,9 @@ from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.webhook_state import PATH, AppDelivery, Webhook, our_webhooks, ping, read_app_deliveries
 from squire_pipelines.health.github_credentials import known_access
 from squire_pipelines.health.process_records import recorded_process
-from squire_pipelines.ledger import deliveries
+from squire_pipelines.ledger import deliveries, delivery_checks
 from squire_pipelines.ledger.deliveries import ReceivedDelivery
+from squire_pipelines.ledger.delivery_checks import HookCheck
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.secrets.lookup import locate_secret
 from squire_pipelines.settings.model import Settings
@@ -59,6 +60,9 @@ def check_webhook(context: CliContext) -> Iterator[Diagnosis]:
     if not locate_secret("webhook-secret", settings.secret_sources)[0] or not settings.repositories:
         return
     ledger = context.ledger if context.has_ledger else None
+    if ledger is not None:
+        with ledger.read() as tx:
+            yield from judge_checks(tuple(delivery_checks.newest_checks(tx)), tx.now)
     access = known_access(settings)
     if access is None:
         yield judge_inbox(*_newest(ledger))
@@ -154,6 +158,17 @@ async def _ping(
 
 def _is_good(status: int | None) -> bool:
     return status is not None and status < _FIRST_ERROR
+
+
+def judge_checks(checks: Sequence[HookCheck], now: datetime) -> Iterator[Diagnosis]:
+    """Yield a line about the newest comparisons of deliveries with GitHub's; none where nothing was compared."""
+    step = "`squire webhooks repair` tries again now, and says more"
+    for check in checks:
+        if check.error is not None:
+            yield Diagnosis(NAME, "warn", f"deliveries of {check.hook}: {check.error}", step)
+    if checks and all(check.error is None for check in checks):
+        age = duration((now - min(check.at for check in checks)).total_seconds())
+        yield Diagnosis(NAME, "ok", f"deliveries were compared with GitHub's {age} ago: none is missing")
 
 
 def judge_hooks(facts: Sequence[HookFacts]) -> Iterator[Diagnosis]:

@@ -18,6 +18,6 @@ COMMENT ON COLUMN delivery_checks.listed IS 'How many GitHub listed.';
 COMMENT ON COLUMN delivery_checks.missing IS 'How many of them were not here.';
 COMMENT ON COLUMN delivery_checks.failed IS 'How many of those GitHub saw end with something else than 2xx.';
 COMMENT ON COLUMN delivery_checks.redelivered IS 'How many GitHub was asked to deliver again.';
-COMMENT ON COLUMN delivery_checks.error IS 'Why GitHub could not be asked.';
+COMMENT ON COLUMN delivery_checks.error IS 'What is left to do, and why; NULL where nothing is.';
 COMMENT ON COLUMN delivery_checks.trace_id IS 'Of the comparison.';
 COMMENT ON COLUMN delivery_checks.occurred_at IS 'When, by the ledger''s clock.';

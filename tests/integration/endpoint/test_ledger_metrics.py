@@ -18,8 +18,9 @@ from squire_pipelines.endpoint import ledger_counters, ledger_gauges
 from squire_pipelines.endpoint.exposition import text_of
 from squire_pipelines.endpoint.gauges import Gauges
 from squire_pipelines.endpoint.ledger_counters import KnownNames, LedgerCounters
-from squire_pipelines.ledger import attempts, budgets, github_limits
+from squire_pipelines.ledger import attempts, budgets, delivery_checks, github_limits
 from squire_pipelines.ledger.attempts import AttemptFacts
+from squire_pipelines.ledger.delivery_checks import NewCheck
 from squire_pipelines.ledger.model_calls import ModelCallRow, record_model_call
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import attempts as attempt_rows
@@ -233,13 +234,29 @@ def test_deliveries_are_counted_by_what_they_ask_for_and_their_lag_when_they_are
     assert first["deliveries_received_total", "other", "filtered"] == 1
     with ledger.read() as tx:
         inbox = shown(ledger_gauges.read_inbox(tx, Settings()))
-    assert inbox == {("deliveries_waiting",): 1, ("delivery_oldest_wait_seconds",): LATER_S}
+    waiting = {("deliveries_waiting",): 1, ("delivery_oldest_wait_seconds",): LATER_S}
+    assert inbox == {**waiting, ("deliveries_missing",): 0}
     with ledger.write() as tx:
         tx.execute(update(rows).where(rows.c.collected_at.is_(None)).values(collected_at=tx.now))
     clock.forward(LATER_S)
     values = values_of(counters(), ledger)
     assert values["delivery_lag_seconds", "sum"] == LATER_S
     assert values_of(counters(), ledger) == values
+
+
+def test_what_comparisons_with_github_left_is_shown_and_what_was_asked_for_again_is_counted(
+    ledger: Ledger, clock: Clock, counters: Callable[..., LedgerCounters]
+) -> None:
+    for hook, error in (("app", None), (REPOSITORY, "2 deliveries are not here")):
+        with ledger.write() as tx:
+            check = NewCheck(hook, tx.now, listed=9, missing=2, failed=1, redelivered=2, error=error)
+            delivery_checks.record_check(tx, check, trace_id=TRACE)
+        clock.forward(LATER_S)
+    with ledger.read() as tx:
+        gauges = shown(ledger_gauges.read_inbox(tx, Settings()))
+    assert gauges["deliveries_missing",] == 2
+    assert gauges["delivery_check_age_seconds",] == 2 * LATER_S
+    assert values_of(counters(), ledger)["deliveries_redelivered_total",] == 4
 
 
 def test_the_present_is_shown_as_it_is(ledger: Ledger, clock: Clock) -> None:

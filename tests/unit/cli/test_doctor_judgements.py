@@ -33,6 +33,7 @@ from squire_pipelines.github.webhook_state import AppDelivery, Webhook, read_app
 from squire_pipelines.health.clock_offset import measure_offset
 from squire_pipelines.health.machine_steps import clock_step, engine_step, install_step
 from squire_pipelines.ledger.deliveries import ReceivedDelivery
+from squire_pipelines.ledger.delivery_checks import HookCheck
 from squire_pipelines.sections.operation import LoggingSettings
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -355,6 +356,16 @@ def test_an_app_is_judged_by_its_last_delivery_and_a_token_without_the_permissio
         newest = ReceivedDelivery(5, "push", NOW - timedelta(days=days))
         assert doctor_webhook.judge_inbox(newest, NOW).status == status
     assert doctor_webhook.judge_inbox(None, None).status == "warn"
+
+
+def test_the_newest_comparisons_of_deliveries_are_one_line_unless_something_is_left() -> None:
+    ago = NOW - timedelta(minutes=5)
+    well = HookCheck("acme/a", ago, 2, None)
+    (row,) = doctor_webhook.judge_checks([well, HookCheck("acme/b", NOW, 0, None)], NOW)
+    assert (row.status, row.message) == ("ok", "deliveries were compared with GitHub's 5m ago: none is missing")
+    (row,) = doctor_webhook.judge_checks([well, HookCheck("acme/b", NOW, 1, "1 deliveries are not here")], NOW)
+    assert (row.status, "acme/b" in row.message, "webhooks repair" in row.next_step) == ("warn", True, True)
+    assert list(doctor_webhook.judge_checks([], NOW)) == []
 
 
 def test_a_passphrase_that_every_user_of_the_machine_can_read_is_told(

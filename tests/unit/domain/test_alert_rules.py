@@ -20,6 +20,7 @@ from squire_pipelines.domain.alert_rules import (
     policies_of,
 )
 from squire_pipelines.domain.conditions import ORDER, Condition, HealthLevel
+from squire_pipelines.domain.delivery_gaps import UnrepairedHook
 from squire_pipelines.domain.plan_failures import PlanFailure
 from squire_pipelines.domain.targets import WINDOWS, MissedTarget, TargetName
 
@@ -41,6 +42,7 @@ def test_each_condition_has_a_rule_and_each_rule_follows_from_a_condition_or_fro
         "deliveries_lost",
         "readings_fail",
         "plans_fail",
+        "deliveries_missing",
         "target_missed",
     }
     assert set(DEFAULT_POLICIES) == set(AlertRule)
@@ -87,6 +89,7 @@ WORK = WorkFacts(
         PlanFailure("acme/new", 2, NOW, "no answer", "p3"),
     ),
     at=NOW,
+    unrepaired=(UnrepairedHook("acme/shop", "2 deliveries are not here"),),
     missed=(MissedTarget("acme/shop", TargetName.TASK_FAILURE, WINDOWS[1], 4, 8, 0.05),),
 )
 
@@ -103,6 +106,7 @@ def test_work_gives_an_alert_for_each_subject_that_is_at_its_threshold() -> None
         "readings_fail:acme/gone": "warning",
         "plans_fail:acme/shop": "warning",
         "plans_fail:acme/old": "warning",
+        "deliveries_missing:acme/shop": "warning",
         "target_missed:task_failure of acme/shop": "warning",
     }
     assert "85% of the budget of the day are used or reserved, until 2026-03-02" in seen.firing["budget:day"].reason

@@ -1,12 +1,10 @@
 """The requests of the REST interface are ones that GitHub publishes: their paths, parameters and bodies."""
 
 import json
-import re
 from collections.abc import Callable
 from typing import Any
 
 import httpx
-import jsonschema
 import pytest
 
 from squire_pipelines.domain.own_reports import HeadReport
@@ -31,7 +29,7 @@ from squire_pipelines.github.own_comments import put_part
 from squire_pipelines.github.pulls import remove_label
 from squire_pipelines.github.webhook_state import Webhook, our_webhooks, ping
 from tests.support.github_json import FakeGitHub, answer
-from tests.support.github_schemas import schema_file
+from tests.support.github_schemas import request_problems
 
 pytestmark = pytest.mark.anyio
 ClientOf = Callable[..., GitHubClient]
@@ -62,52 +60,7 @@ ANSWERS: dict[str, Any] = {
 }
 
 
-@pytest.fixture(scope="module")
-def openapi() -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(schema_file("openapi/generated/api.github.com.json").read_bytes())
-    return content
-
-
-def _with_null(node: Any) -> Any:
-    """Return a description with OpenAPI's `nullable` in JSON Schema's terms."""
-    if isinstance(node, list):
-        return [_with_null(item) for item in node]
-    if not isinstance(node, dict):
-        return node
-    converted = {key: _with_null(value) for key, value in node.items()}
-    return {"anyOf": [converted, {"type": "null"}]} if node.get("nullable") is True else converted
-
-
-def problems(openapi: dict[str, Any], request: httpx.Request) -> list[str]:
-    """Return what of a request GitHub does not publish."""
-    path, method = request.url.path.removeprefix("/api/v3"), request.method.lower()
-    matching = [
-        entry[method]
-        for template, entry in openapi["paths"].items()
-        # A branch, the last part of its path, may have slashes.
-        if method in entry
-        and re.fullmatch(re.sub(r"\{branch\}", "[^?]+", re.sub(r"\{(?!branch)\w+\}", "[^/]+", template)), path)
-    ]
-    if not matching:
-        return [f"{request.method} {path} is none of GitHub's"]
-    operation = min(matching, key=lambda entry: len(entry.get("parameters", ())))
-    shared = openapi["components"]["parameters"]
-    known = {
-        (shared[entry["$ref"].rsplit("/", 1)[1]] if "$ref" in entry else entry)["name"]
-        for entry in operation.get("parameters", ())
-    }
-    unknown = [f"{name} is no parameter of {path}" for name in request.url.params if name not in known]
-    content = operation.get("requestBody", {}).get("content", {}).get("application/json")
-    if content is not None:
-        schema = _with_null({**content["schema"], "additionalProperties": False})
-        errors = jsonschema.Draft202012Validator(schema).iter_errors(json.loads(request.content))
-        unknown += [error.message for error in errors]
-    return unknown
-
-
-async def test_every_request_about_issues_rules_and_webhooks_is_githubs(
-    client_of: ClientOf, openapi: dict[str, Any]
-) -> None:
+async def test_every_request_about_issues_rules_and_webhooks_is_githubs(client_of: ClientOf) -> None:
     fake = FakeGitHub(rest=ANSWERS)
     client = client_of(fake)
     assert await find_issue(client, "o/r", "squire opening x", author="squire-bot") == 3
@@ -134,7 +87,7 @@ async def test_every_request_about_issues_rules_and_webhooks_is_githubs(
         assert await put_check_run(client, "o/r", "1" * 40, "squire:t1", REPORT, known=known) == 5
     await put_status(client, "o/r", "1" * 40, REPORT)
     assert {f"{request.method} {request.url.path.removeprefix('/api/v3')}" for request in fake.requests} == {*ANSWERS}
-    assert [problem for request in fake.requests for problem in problems(openapi, request)] == []
+    assert [problem for request in fake.requests for problem in request_problems(request)] == []
 
 
 async def test_an_issue_with_our_mark_by_somebody_else_is_not_ours(client_of: ClientOf) -> None:
@@ -150,9 +103,9 @@ async def test_an_issue_with_our_mark_by_somebody_else_is_not_ours(client_of: Cl
     assert await find_issue(client, "o/r", mark, author="squire-bot") == 9
 
 
-def test_an_apps_code_is_exchanged_where_github_takes_it(openapi: dict[str, Any]) -> None:
+def test_an_apps_code_is_exchanged_where_github_takes_it() -> None:
     path = "https://github.test/api/v3/app-manifests/abc/conversions"
-    assert problems(openapi, httpx.Request("POST", path)) == []
+    assert request_problems(httpx.Request("POST", path)) == []
 
 
 @pytest.mark.parametrize(
@@ -163,8 +116,8 @@ def test_an_apps_code_is_exchanged_where_github_takes_it(openapi: dict[str, Any]
         (httpx.Request("POST", "https://github.test/api/v3/repos/o/r/issues", json={"titel": "t"}), "titel"),
     ],
 )
-def test_what_is_not_githubs_is_found(openapi: dict[str, Any], request_: httpx.Request, problem: str) -> None:
-    assert any(problem in line for line in problems(openapi, request_))
+def test_what_is_not_githubs_is_found(request_: httpx.Request, problem: str) -> None:
+    assert any(problem in line for line in request_problems(request_))
 
 
 async def test_milestones_that_are_closed_or_not_set_do_not_count(client_of: ClientOf) -> None:
@@ -176,7 +129,7 @@ async def test_milestones_that_are_closed_or_not_set_do_not_count(client_of: Cli
     assert await milestones_of(client_of(FakeGitHub(rest=rest)), "o/r", [0, 1, 2]) == {5}
 
 
-async def test_an_old_issue_of_ours_is_found_on_a_further_page(client_of: ClientOf, openapi: dict[str, Any]) -> None:
+async def test_an_old_issue_of_ours_is_found_on_a_further_page(client_of: ClientOf) -> None:
     others = [{"number": number, "body": "", "user": None} for number in range(100)]
 
     def page(request: httpx.Request) -> httpx.Response:
@@ -185,12 +138,10 @@ async def test_an_old_issue_of_ours_is_found_on_a_further_page(client_of: Client
     fake = FakeGitHub(rest={"GET /repos/o/r/issues": page})
     number = await find_issue(client_of(fake), "o/r", "squire opening x", author="squire-bot", state="all", pages=5)
     assert (number, len(fake.requests)) == (3, 2)
-    assert [problem for request in fake.requests for problem in problems(openapi, request)] == []
+    assert [problem for request in fake.requests for problem in request_problems(request)] == []
 
 
-async def test_what_is_said_on_a_pull_request_is_one_comment_however_many_came_after_it(
-    client_of: ClientOf, openapi: dict[str, Any]
-) -> None:
+async def test_what_is_said_on_a_pull_request_is_one_comment_however_many_came_after_it(client_of: ClientOf) -> None:
     written: list[str] = []
 
     def comments(variables: dict[str, Any]) -> httpx.Response:
@@ -213,4 +164,4 @@ async def test_what_is_said_on_a_pull_request_is_one_comment_however_many_came_a
     assert "about follow" in written[-1]
     assert "about approval" in written[-1]
     asked = [request for request in fake.requests if not request.url.path.endswith("/graphql")]
-    assert [problem for request in asked for problem in problems(openapi, request)] == []
+    assert [problem for request in asked for problem in request_problems(request)] == []

@@ -13,7 +13,7 @@ UNITS = ("_seconds", "_bytes", "_usd", "_tokens", "_total", "_info")
 COUNTS = {  # gauges that count things, whose name is these things'
     "squire_tasks", "squire_tasks_running", "squire_tasks_pending", "squire_attempts_open", "squire_condition",
     "squire_github_quota_limit", "squire_github_quota_remaining", "squire_github_quota_forecast_remaining",
-    "squire_deliveries_waiting", "squire_metrics_process_files", "squire_alerts_firing",
+    "squire_deliveries_waiting", "squire_deliveries_missing", "squire_metrics_process_files", "squire_alerts_firing",
     "squire_alert_messages_waiting", "squire_alert_messages_dropped",
 }  # fmt: skip
 # Whatever is a text of somebody's has no place in a label.

@@ -1,0 +1,317 @@
+"""Repairs the inbox: what GitHub has sent and is not here is asked for again, and its repositories are read at once.
+
+GitHub delivers nothing again by itself. A redelivery has the same GUID, so that it is known when it arrives, and
+whoever asks twice gets one effect. What is missing follows from GitHub's list and the ledger alone: a repair that was
+killed is made by the next one. `delivery_hooks` has which hooks there are, `domain.delivery_gaps` the rules.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from squire_pipelines.domain.delivery_gaps import (
+    DeliveryGap,
+    LastCheck,
+    cause_of,
+    choose_probe,
+    compare_since,
+    find_gaps,
+)
+from squire_pipelines.errors import (
+    GitHubError,
+    GitHubNotFoundError,
+    GitHubPermissionError,
+    GitHubValidationError,
+)
+from squire_pipelines.execution.delivery_hooks import AT_ONCE, OwnHook, UnseenHook, hook_client, survey_hooks
+from squire_pipelines.files import lock
+from squire_pipelines.github.client import GitHubClient
+from squire_pipelines.github.connection import GitHub
+from squire_pipelines.github.hook_deliveries import APP_HOOK, DeliveryListing, ask_again, list_deliveries
+from squire_pipelines.ledger import deliveries, delivery_checks, repositories
+from squire_pipelines.ledger.delivery_checks import NewCheck
+from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.observability.logging import Component, get_logger
+from squire_pipelines.secrets.lookup import locate_secret
+from squire_pipelines.settings.model import Settings
+from squire_pipelines.webhooks.signing_secrets import names_of_signing_secrets
+
+SOURCE = "github"
+REQUESTED_BY = "repair"
+"""The source of the collections that a repair asks for, as the inbox names it."""
+
+WAIT_S = 12.0
+"""So long redeliveries are waited for: GitHub gives the receiver ten seconds to answer."""
+
+_POLL_S = 0.25
+_log = get_logger(Component.WEBHOOKS)
+_OFF = ("the webhook is switched off at GitHub", "switch it on in the repository's settings, Webhooks")
+_MAY_NOT = (
+    "GitHub does not let the token ask for deliveries again",
+    "give it the permission Webhooks (read and write) for the repository",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RepairOptions:
+    """How to repair.
+
+    Args:
+        only: These repositories; all of the settings where none is named.
+        since: Compare from then on; None for from the last comparison on.
+        is_dry_run: Compare alone: nothing is asked for, and nothing recorded.
+        is_patient: Leave what was asked for lately to a later repair; False asks for all that is missing.
+        wait_s: How long redeliveries are waited for.
+    """
+
+    only: tuple[str, ...] = ()
+    since: datetime | None = None
+    is_dry_run: bool = False
+    is_patient: bool = True
+    wait_s: float = WAIT_S
+
+
+@dataclass(frozen=True, slots=True)
+class HookRepair:
+    """What was compared and repaired of one hook's deliveries.
+
+    Args:
+        hook: The repository, or `app`.
+        since: From when on deliveries were compared.
+        listed: How many GitHub listed.
+        gaps: Those that were not here.
+        asked: How many GitHub was asked to deliver again.
+        arrived: How many of the gaps were here at the end.
+        collected: The repositories whose reading was requested.
+        error: What is left, and why; empty where nothing is.
+        hint: What to do about it.
+    """
+
+    hook: str
+    since: datetime
+    listed: int = 0
+    gaps: tuple[DeliveryGap, ...] = ()
+    asked: int = 0
+    arrived: int = 0
+    collected: tuple[str, ...] = ()
+    error: str = ""
+    hint: str = ""
+
+    @property
+    def failed(self) -> int:
+        """How many of the gaps GitHub saw end with something else than 2xx."""
+        return sum(gap.is_failed for gap in self.gaps)
+
+
+@dataclass(frozen=True, slots=True)
+class RepairResult:
+    """What a repair did: of each hook; which webhooks could not be asked about; and why nothing was done, if so."""
+
+    hooks: tuple[HookRepair, ...] = ()
+    unseen: tuple[UnseenHook, ...] = ()
+    idle: str = ""
+
+    def count(self, name: str) -> int:
+        """Return a figure of `HookRepair` for all hooks together."""
+        return sum(getattr(hook, name) for hook in self.hooks)
+
+    @property
+    def missing(self) -> int:
+        """How many deliveries were not here."""
+        return sum(len(hook.gaps) for hook in self.hooks)
+
+
+def reason_to_do_nothing(settings: Settings) -> str:
+    """Return why no deliveries can be missed, in words; empty where they can. Raises ConfigError."""
+    if not settings.repositories:
+        return "the settings name no repositories"
+    names = names_of_signing_secrets(settings.webhooks)
+    if not any(locate_secret(name, settings.secret_sources)[0] for name in names):
+        return "there is no webhook secret: no deliveries are received, and the repositories are read on schedule"
+    return ""
+
+
+async def repair_deliveries(
+    ledger: Ledger, settings: Settings, github: GitHub, options: RepairOptions, *, trace_id: str
+) -> RepairResult:
+    """Compare what GitHub sent with what is here, and have it sent again; one repair at a time in a home.
+
+    Raises:
+        ConfigError: The credentials cannot be used.
+        LedgerError: It does not answer.
+    """
+    if idle := reason_to_do_nothing(settings):
+        return RepairResult(idle=idle)
+    try:
+        with lock(settings.home.run / "delivery-repair.lock"):
+            async with hook_client(github) as client:
+                return await _Repair(ledger, settings, client, options, trace_id).run()
+    except TimeoutError:
+        return RepairResult(idle="another repair is under way")
+
+
+@dataclass(frozen=True, slots=True)
+class _Repair:
+    """One repair, with what it needs."""
+
+    ledger: Ledger
+    settings: Settings
+    client: GitHubClient
+    options: RepairOptions
+    trace_id: str
+
+    async def run(self) -> RepairResult:
+        survey = await survey_hooks(self.settings, self.client, self.options.only or self.settings.repositories)
+        turns = asyncio.Semaphore(AT_ONCE)
+
+        async def repair(hook: OwnHook) -> HookRepair | UnseenHook:
+            async with turns:
+                return await self._repair(hook)
+
+        answers = await asyncio.gather(*map(repair, survey.hooks))
+        unseen = (*survey.unseen, *(answer for answer in answers if isinstance(answer, UnseenHook)))
+        self._record_lost_hooks(unseen)
+        for hook in unseen:
+            _log.info("deliveries not compared", hook=hook.name, reason=hook.reason)
+        return RepairResult(tuple(answer for answer in answers if isinstance(answer, HookRepair)), unseen)
+
+    def _record_lost_hooks(self, unseen: Iterable[UnseenHook]) -> None:
+        """Record that a webhook is gone or hidden which was compared before; GitHub's outages are told elsewhere."""
+        for hook in unseen:
+            with self.ledger.read() as tx:
+                last = delivery_checks.last_check(tx, hook.name)
+            if last is None or not hook.is_lasting or self.options.is_dry_run:
+                continue
+            check = NewCheck(hook.name, last.since, 0, 0, 0, 0, f"{hook.reason} any more: {hook.hint}")
+            with self.ledger.write() as tx:
+                delivery_checks.record_check(tx, check, trace_id=self.trace_id)
+
+    async def _repair(self, hook: OwnHook) -> HookRepair | UnseenHook:
+        with self.ledger.read() as tx:
+            last, now = delivery_checks.last_check(tx, hook.name), tx.now
+        usual = compare_since(last, now)
+        since = self.options.since or usual
+        try:
+            listing = await list_deliveries(self.client, hook.address, since=since)
+        except (GitHubNotFoundError, GitHubPermissionError) as error:
+            return UnseenHook(hook.name, "GitHub does not list its deliveries to the token", error.hint)
+        except GitHubError as error:
+            return UnseenHook(hook.name, error.message, error.hint, is_lasting=False)
+        if not listing.is_whole:
+            since = listing.attempts[-1].at
+        gaps, names = self._compare(hook, listing, now)
+        result = HookRepair(hook.name, since, len(listing.attempts), gaps)
+        if self.options.is_dry_run:
+            return result
+        result = replace(result, collected=self._request_collections(gaps, names, last))
+        if not hook.is_active:
+            result = replace(result, error=_OFF[0], hint=_OFF[1])
+        elif gaps:
+            result = await self._ask(hook, listing, result, now)
+        _log.info(
+            "deliveries compared",
+            hook=hook.name,
+            listed=result.listed,
+            missing=len(gaps),
+            asked_again=result.asked,
+            arrived=result.arrived,
+            left=result.error,
+        )
+        if not (self.options.only and hook.address == APP_HOOK) and since <= usual:
+            self._record(result)
+        return result
+
+    def _compare(
+        self, hook: OwnHook, listing: DeliveryListing, now: datetime
+    ) -> tuple[tuple[DeliveryGap, ...], dict[str, str]]:
+        """Return the gaps, and by their GUIDs the settings' names of the repositories that they are about."""
+        with self.ledger.read() as tx:
+            guids = {attempt.guid for attempt in listing.attempts}
+            known = delivery_checks.known_deliveries(tx, SOURCE, guids)
+            gaps = find_gaps(listing.attempts, known, now)
+            names: dict[str, str] = {}
+            for gap in gaps:
+                number = gap.newest.repository_id
+                name = hook.name
+                if hook.address == APP_HOOK:
+                    name = (repositories.name_of_id(tx, number) if number is not None else None) or ""
+                if spelled := self.settings.spelling_of(name):
+                    names[gap.guid] = spelled
+        if hook.address == APP_HOOK and self.options.only:
+            only = {name.casefold() for name in self.options.only}
+            gaps = tuple(gap for gap in gaps if names.get(gap.guid, "").casefold() in only)
+        return gaps, names
+
+    def _request_collections(
+        self, gaps: Sequence[DeliveryGap], names: dict[str, str], last: LastCheck | None
+    ) -> tuple[str, ...]:
+        """Request a reading of the repositories of gaps that no repair has seen before; return their names."""
+        new = (gap for gap in gaps if last is None or gap.first_at >= last.at)
+        repositories_of_gaps = tuple(sorted({names[gap.guid] for gap in new if gap.guid in names}))
+        if repositories_of_gaps:
+            with self.ledger.write() as tx:
+                deliveries.request_collection(tx, repositories_of_gaps, source=REQUESTED_BY, trace_id=self.trace_id)
+        return repositories_of_gaps
+
+    async def _ask(self, hook: OwnHook, listing: DeliveryListing, result: HookRepair, now: datetime) -> HookRepair:
+        """Ask for what is due, one delivery first where the last attempt failed: nothing may be there to take it."""
+        due = [gap for gap in result.gaps if not self.options.is_patient or gap.is_due(now)]
+        due = due[: self.settings.webhooks.repair_most]
+        cause = cause_of(result.gaps[0].newest.status)
+        asked = 0
+        try:
+            if listing.attempts and not listing.attempts[0].is_good and (probe := choose_probe(due)) is not None:
+                await ask_again(self.client, hook.address, probe.newest.id)
+                asked += 1
+                due.remove(probe)
+                if not await self._have_arrived([probe]):
+                    cause, due = cause_of(await self._newest_status(hook, probe)), []
+            asked += await self._ask_each(hook, due)
+            await self._have_arrived(due)
+        except (GitHubNotFoundError, GitHubPermissionError):
+            cause = _MAY_NOT
+        except GitHubError as error:
+            cause = error.message, error.hint
+        arrived = len(self._arrived(result.gaps))
+        if left := len(result.gaps) - arrived:
+            result = replace(result, error=f"{left} deliveries are not here: {cause[0]}", hint=cause[1])
+        return replace(result, asked=asked, arrived=arrived)
+
+    async def _ask_each(self, hook: OwnHook, due: Sequence[DeliveryGap]) -> int:
+        asked = 0
+        for gap in due:
+            try:
+                await ask_again(self.client, hook.address, gap.newest.id)
+            except GitHubValidationError as error:  # GitHub does not keep this one any more
+                _log.info("not delivered again", hook=hook.name, delivery_id=gap.guid, reason=error.message)
+            else:
+                asked += 1
+        return asked
+
+    async def _have_arrived(self, gaps: Sequence[DeliveryGap]) -> bool:
+        """Wait until all of these are here; return whether they are in time."""
+        deadline = time.monotonic() + self.options.wait_s
+        while len(self._arrived(gaps)) < len(gaps):
+            if time.monotonic() >= deadline:
+                return False
+            await asyncio.sleep(_POLL_S)
+        return True
+
+    def _arrived(self, gaps: Sequence[DeliveryGap]) -> frozenset[str]:
+        with self.ledger.read() as tx:
+            return delivery_checks.known_deliveries(tx, SOURCE, {gap.guid for gap in gaps})
+
+    async def _newest_status(self, hook: OwnHook, gap: DeliveryGap) -> int:
+        """Return how the newest attempt of a delivery was answered that has ended."""
+        listing = await list_deliveries(self.client, hook.address, since=gap.first_at, most_pages=1)
+        return next((one.status for one in listing.attempts if one.guid == gap.guid and not one.is_under_way), 0)
+
+    def _record(self, result: HookRepair) -> None:
+        error = f"{result.error} ({result.hint})" if result.hint else result.error
+        check = NewCheck(
+            result.hook, result.since, result.listed, len(result.gaps), result.failed, result.asked, error or None
+        )
+        with self.ledger.write() as tx:
+            delivery_checks.record_check(tx, check, trace_id=self.trace_id)
