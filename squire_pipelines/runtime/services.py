@@ -333,8 +333,8 @@ class Services:
             if gives_up:
                 raise
             self._say(f"{name} was not started as it should be: {error}")
-        if self._children[name].alive:
-            del self._due[name]
-        else:
-            self._deaths[name] += 1
-            self._due[name] = self._monotonic() + restart_wait_s(self._deaths[name])
+            if not self._children[name].alive:
+                self._deaths[name] += 1
+                self._due[name] = self._monotonic() + restart_wait_s(self._deaths[name])
+                return
+        del self._due[name]  # one that has died by now is noted at the next look
