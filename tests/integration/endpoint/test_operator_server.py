@@ -18,12 +18,51 @@ from prometheus_client.parser import text_string_to_metric_families
 from squire_pipelines import __version__
 from squire_pipelines.endpoint.operator_server import listen_patiently
 from squire_pipelines.http_server import listen
-from squire_pipelines.metrics.families import READINGS
+from squire_pipelines.metrics.families import ALL, READINGS
 from squire_pipelines.sections.observability import ObservabilitySettings
 from tests.support.children import wait_until
 from tests.support.ledgers import new_sqlite_ledger
 
 PATIENCE_S = 30
+AFTER_SOMETHING = frozenset(
+    {
+        "squire_attempt_part_duration_seconds",
+        "squire_budget_limit_tokens",
+        "squire_budget_limit_usd",
+        "squire_condition",
+        "squire_condition_checked_timestamp_seconds",
+        "squire_delivery_lag_seconds",
+        "squire_github_blocked_seconds",
+        "squire_github_quota_forecast_remaining",
+        "squire_github_quota_limit",
+        "squire_github_quota_remaining",
+        "squire_github_quota_reset_timestamp_seconds",
+        "squire_github_request_duration_seconds",
+        "squire_github_requests_total",
+        "squire_ledger_lock_wait_seconds",
+        "squire_model_call_duration_seconds",
+        "squire_model_calls_total",
+        "squire_model_calls_unpriced_total",
+        "squire_model_cost_usd_total",
+        "squire_model_first_token_seconds",
+        "squire_model_tokens_total",
+        "squire_provider_budget_limit_usd",
+        "squire_provider_budget_used_usd",
+        "squire_ready_to_agent_seconds",
+        "squire_sensor_last_tick_timestamp_seconds",
+        "squire_task_duration_seconds",
+        "squire_task_endings_total",
+        "squire_task_start_seconds",
+        "squire_tasks_completed_total",
+        "squire_tasks_created_total",
+        "squire_tasks_pending",
+        "squire_tasks_running",
+        "squire_warehouse_published_timestamp_seconds",
+        "squire_warehouse_size_bytes",
+    }
+)
+"""Families that have no value in a new home: something has to happen first, or to be set. All others have one."""
+
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
@@ -67,6 +106,9 @@ def test_the_process_serves_metrics_that_prometheus_can_read_until_it_is_asked_t
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     families = {family.name: family for family in text_string_to_metric_families(answer.text)}
     assert families["squire_build_info"].samples[0].labels == {"version": __version__}
+    with_values = {name for name, family in families.items() if family.samples}
+    empty = {family.name for family in ALL if family.name.removesuffix("_total") not in with_values}
+    assert empty <= AFTER_SOMETHING
     failures = families["squire_metrics_reading_failures"].samples
     assert {sample.labels["reading"]: sample.value for sample in failures} == dict.fromkeys(READINGS, 0)
     assert httpx.post(f"{url}/metrics", timeout=PATIENCE_S).status_code == 405
