@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +195,20 @@ def test_other_limits_than_the_pools_get_a_container_of_their_own(bench: PoolBen
     run = bench.run(bench.attempt("k-1", limits=small_limits(pids=63)))
     assert (run.ending.cause, is_warm(run)) == (Cause.COMPLETED, False)
     assert len(bench.containers()) == 1
+
+
+def test_while_it_is_debugged_an_attempt_gets_a_container_of_its_own_which_is_kept(bench: PoolBench) -> None:
+    bench.fill()
+    until_then = datetime.now(UTC) + timedelta(hours=1)
+    bench.runner = DockerRunner(bench.client, options=EngineOptions(warm=bench.folder, keep_until=until_then))
+    attempt = bench.attempt("k-1")
+    run = bench.run(attempt)
+    assert (run.ending.cause, is_warm(run)) == (Cause.COMPLETED, False)
+    name = profile.container_name(attempt.attempt_id)
+    kept = reap.find(bench.client, name)
+    assert kept is not None
+    assert kept.keep_until == until_then
+    reap.remove(bench.client, name)
 
 
 @pytest.mark.parametrize("harm", ["kill", "remove", "no pipe"])

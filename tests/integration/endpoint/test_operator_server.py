@@ -130,7 +130,7 @@ def test_the_process_looks_at_everything_and_says_how_it_is(start: Start) -> Non
     levels = {condition["name"]: condition["level"] for condition in document["conditions"]}
     assert (document["ready"], document["level"]) == (True, "degraded")
     assert levels.pop("daemon") == "degraded"  # none runs in this home
-    assert levels == dict.fromkeys(("settings", "ledger", "disk", "clock", "engine", "models"), "ok")
+    assert levels == dict.fromkeys(("settings", "ledger", "disk", "clock", "engine", "models", "upkeep"), "ok")
 
 
 def test_the_command_says_which_setting_names_a_port_in_use_and_ends(start: Start) -> None:
