@@ -11,8 +11,7 @@ from squire_pipelines.ledger.store import Transaction
 
 _NONE_HINT = "`squire webhooks list` shows those that there are"
 _GONE_HINT = (
-    "GitHub delivers again what it sent within three days, from the webhook's page; `squire signals collect` reads the "
-    "repository as it is now"
+    "GitHub delivers again what is at most three days old; `squire signals collect` reads the repository as it is now"
 )
 
 

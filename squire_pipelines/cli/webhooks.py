@@ -14,7 +14,7 @@ _CLI = "squire_pipelines.cli"
 
 webhooks = LazyGroup(
     name="webhooks",
-    help="Receive, list, show, follow, filter and replay webhook deliveries.",
+    help="Receive, list, show, follow, count, filter and replay webhook deliveries.",
     lazy={
         "serve": Lazy(f"{_CLI}.webhooks_serve:serve", "Receive deliveries until Ctrl-C."),
         "show": Lazy(f"{_CLI}.webhooks_show:show", "Show a delivery with its state, effects, trace and signature."),
@@ -22,6 +22,7 @@ webhooks = LazyGroup(
         "replay": Lazy(
             f"{_CLI}.webhooks_replay:replay_deliveries", "Have stored deliveries read again; no effect is repeated."
         ),
+        "stats": Lazy(f"{_CLI}.webhooks_stats:stats", "Show how many came, of what, and how soon they had an effect."),
         "filters": Lazy(f"{_CLI}.webhooks_filters:filters", "List the rules that filter deliveries, or try others."),
         "repair": Lazy(f"{_CLI}.webhooks_repair:repair", "Have GitHub send again what is missing here."),
     },

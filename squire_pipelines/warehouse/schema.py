@@ -85,6 +85,10 @@ METRICS = (
     "trace",
     "alert_history",
     "target_burn_rates",
+    "deliveries_by_hour",
+    "delivery_effect_times",
+    "refused_deliveries",
+    "filtered_deliveries",
 )
 
 APPEND_ONLY: Mapping[str, str] = MappingProxyType(

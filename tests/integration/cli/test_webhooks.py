@@ -7,7 +7,7 @@ from itertools import product
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 
 from squire_pipelines.cli.delivery_queries import state_is
 from squire_pipelines.domain.deliveries import DeliveryMarks, DeliveryState, Effect
@@ -15,6 +15,7 @@ from squire_pipelines.github.protocol import sign
 from squire_pipelines.ledger import deliveries
 from squire_pipelines.ledger.delivery_effects import record_effect
 from squire_pipelines.ledger.tables import deliveries as table
+from squire_pipelines.ledger.tables import delivery_checks, delivery_effects, delivery_refusals
 from squire_pipelines.sections.operation import RetentionSettings
 from squire_pipelines.upkeep.row_retention import retention_from
 from squire_pipelines.warehouse.archive import archive_old_rows
@@ -311,3 +312,48 @@ def test_rules_are_tried_over_what_is_stored_and_listed_with_what_they_did(
 def test_a_rule_that_cannot_be_is_refused_with_its_line(squire: Squire, rule: str, message: str) -> None:
     squire.config(f"[[webhooks.filters]]\n{rule}\n")
     assert message in squire.fails(3, "webhooks", "filters")
+
+
+def test_stats_count_what_came_what_it_did_and_what_was_refused(
+    squire: Squire, samples: SampleData, deliver: Deliver
+) -> None:
+    assert squire.ok("webhooks", "stats").startswith("0 deliveries since ")
+    with samples.ledger.write() as tx:
+        now = tx.now
+        row = {"source": "github", "status": 401, "reason": "X-Hub-Signature-256 is wrong", "updated_at": now}
+        for minutes, count in ((1, 3), (2, 4), (100_000, 9)):
+            tx.execute(insert(delivery_refusals).values(**row, minute=now - timedelta(minutes=minutes), count=count))
+        check = {
+            "hook": "app",
+            "since": now,
+            "listed": 9,
+            "missing": 1,
+            "failed": 1,
+            "redelivered": 1,
+            "trace_id": TRACE,
+        }
+        tx.execute(insert(delivery_checks).values(**check, at=now))
+        deliveries.request_collection(tx, [REPOSITORY], source="cli", trace_id=TRACE)
+    for number, seconds in enumerate((2, 4, 8)):
+        received = now - timedelta(minutes=5)
+        row_id = deliver(f"d{number}", sender="ann", received_at=received)
+        with samples.ledger.write() as tx:
+            effect = {"delivery": row_id, "effect": "outcome", "subject": "x", "trace_id": TRACE}
+            tx.execute(insert(delivery_effects).values(**effect, at=received + timedelta(seconds=seconds)))
+    deliver("filtered", event="push", action=None, filtered_by="no-bots", collected_at=now, applied_at=now)
+    deliver("old", received_at=now - timedelta(days=3))
+    figures = squire.json("webhooks", "stats")
+    assert (figures["received"], sum(figures["hours"].values())) == (4, 4)
+    assert figures["states"] == {"waiting": 3, "done": 0, "filtered": 1, "failed": 0}
+    assert (figures["events"], figures["senders"]) == ({"issues": 3, "push": 1}, {"ann": 3})
+    assert figures["repositories"] == {REPOSITORY: 4}
+    assert figures["filtered"] == {"no-bots": 1}
+    assert figures["effects"] == {"deliveries": 3, "p50_s": 4.0, "p95_s": pytest.approx(7.6)}
+    assert [(entry["reason"], entry["refused"]) for entry in figures["refused"]] == [
+        ("X-Hub-Signature-256 is wrong", 7)
+    ]
+    assert all(hour.endswith(":00:00Z") for hour in figures["hours"])
+    shown = squire.ok("webhooks", "stats")
+    assert "p50 4.0 s, p95 7.6 s (3 deliveries)" in shown
+    assert "9 listed, 1 not here, 1 of them failed, 1 asked for again" in shown
+    assert squire.json("webhooks", "stats", "--since", "7d")["received"] == 5
