@@ -9,7 +9,7 @@ from squire_pipelines.ledger.inbox import MAX_BATCH
 
 COME_AGAIN = "deliver it again later"
 
-_NO_ANSWER, _TOO_MANY = 503, 429
+_NOT_WHOLE, _TOO_MANY, _NO_ANSWER = 408, 429, 503
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,8 @@ class RequestRefusedError(Exception):
     def response(self) -> JSONResponse:
         """Return the answer."""
         headers = {} if self.retry_after_s is None else {"Retry-After": str(max(1, math.ceil(self.retry_after_s)))}
+        if self.status == _NOT_WHOLE:
+            headers["Connection"] = "close"  # what comes later would be taken for the next request
         return JSONResponse({"error": self.message, "hint": self.hint}, status_code=self.status, headers=headers)
 
 

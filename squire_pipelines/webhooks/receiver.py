@@ -125,4 +125,6 @@ def create_app(
         Route("/healthz", receiver.healthz, methods=["GET"]),
         Route("/readyz", receiver.readyz, methods=["GET"]),
     ]
-    return Starlette(routes=routes, lifespan=receiver.lifespan)
+    app = Starlette(routes=routes, lifespan=receiver.lifespan)
+    app.router.redirect_slashes = False  # GitHub follows no redirection
+    return app

@@ -109,6 +109,42 @@ async def _load(url: str, secret: bytes, body: bytes, seconds: float, connection
     return LoadResult(results.statuses, results.waits_s, time.perf_counter() - began)
 
 
+def pull_request_body(repository: str, size: int = 22_000) -> bytes:
+    """Return a `pull_request` of this size, whose users and repositories have as many links as GitHub's."""
+    links = ("followers", "following", "gists", "starred", "subscriptions", "organizations", "repos", "events", "forks")
+
+    def linked(name: str, number: int) -> dict[str, object]:
+        urls = {f"{link}_url": f"https://api.github.com/{name}/{link}{{/other}}" for link in links}
+        return {"id": number, "node_id": f"MDQ6VXNlcg{number}", "site_admin": False, "type": "User", **urls}
+
+    pull: dict[str, object] = {
+        **linked(f"repos/{repository}/pulls/2", 279147437),
+        "number": 2,
+        "state": "open",
+        "title": "Update the README with new information.",
+        "html_url": f"https://github.com/{repository}/pull/2",
+        "updated_at": "2026-05-15T15:20:33Z",
+        "merged_at": None,
+        "closed_at": None,
+        "body": "This is a pretty simple change that we need to pull into main.",
+        "head": {"ref": "changes", "sha": "ec26c3e57ca3a959ca5aad62de7213c562f8c821"},
+        "base": {"ref": "main", "sha": "f95f852bd8fca8fcc58a9a2d6c842781e32a215e"},
+        "requested_reviewers": [],
+    }
+    payload = {
+        "action": "opened",
+        "number": 2,
+        "pull_request": pull,
+        "repository": {**linked(f"repos/{repository}", 186853002), "full_name": repository},
+        "sender": {**linked("users/ann", 21031067), "login": "ann"},
+    }
+    reviewers: list[object] = []
+    pull["requested_reviewers"] = reviewers
+    while len(json.dumps(payload)) < size:
+        reviewers.append({**linked(f"users/reviewer-{len(reviewers)}", 2**20 + len(reviewers)), "login": "bob"})
+    return json.dumps(payload).encode()
+
+
 def load(url: str, secret: bytes, body_file: Path, seconds: float, connections: int) -> LoadResult:
     """Put load on a receiver from a process of its own, and return what came of it."""
     command = [sys.executable, __file__, url, secret.decode(), str(body_file), str(seconds), str(connections)]

@@ -289,6 +289,7 @@ def test_caller_that_hangs_up_leaves_nothing(ledger: Ledger, stored: Stored) -> 
 def test_other_methods_and_paths_are_no_doors(client: TestClient) -> None:
     assert client.get(HOOK).status_code == 405
     assert client.post("/webhooks/other").status_code == 404
+    assert client.post(f"{HOOK}/").status_code == 404, "GitHub follows no redirection"
 
 
 def test_process_is_healthy_and_ready_when_the_ledger_answers(client: TestClient) -> None:
