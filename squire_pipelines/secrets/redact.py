@@ -23,6 +23,10 @@ _KEY_BLOCK = re.compile(
 _HEADER = re.compile(r"(?i)((?:proxy-)?authorization[\"']?\s*[:=]\s*[\"']?(?:basic|bearer|token)\s+)[^\s\"',;]+")
 _BEARER = re.compile(r"(?i)(\bbearer\s+)[A-Za-z0-9._~+/=-]{8,}")
 
+# The keys of log lines, and most of their values, come again and again.
+_SHORT = 64
+_KEPT = 1024
+
 
 class Redactor:
     """Hides secrets in text.
@@ -36,9 +40,13 @@ class Redactor:
         known = {form for piece in known_pieces(plain) for form in forms(piece) if len(form) >= MIN_KNOWN_LENGTH}
         ordered = sorted(known, key=lambda form: (-len(form), form))
         self._known = re.compile("|".join(map(re.escape, ordered))) if ordered else None
+        self._short = lru_cache(maxsize=_KEPT)(self._search)
 
     def redact(self, text: str) -> str:
         """Return `text` without escape sequences and with each secret replaced by `[redacted]`."""
+        return self._short(text) if len(text) <= _SHORT else self._search(text)
+
+    def _search(self, text: str) -> str:
         text = without_sequences(text)  # one could split a secret in two
         text = _KEY_BLOCK.sub(MASK, text)  # before a known key's first line, which every key has, is masked
         if self._known:
