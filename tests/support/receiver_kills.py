@@ -53,6 +53,6 @@ def stored_once(ledger: Path) -> set[str]:
     with closing(sqlite3.connect(ledger)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         rows = [row[0] for row in connection.execute("SELECT delivery_id FROM deliveries")]
-        told = connection.execute("SELECT count(*) FROM audit WHERE action = 'delivery.accepted'").fetchone()
-    assert len(rows) == len(set(rows)) == told[0]
+        in_the_trail = connection.execute("SELECT count(*) FROM audit WHERE action = 'delivery.accepted'").fetchone()
+    assert len(rows) == len(set(rows)) == in_the_trail[0]
     return set(rows)
