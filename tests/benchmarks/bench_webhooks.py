@@ -90,16 +90,13 @@ def octokit_entry() -> Path | None:
     return entry if entry.exists() else None
 
 
-def large_home(folder: Path) -> Path:
-    """Return a home whose ledger has so many tasks."""
+def large_ledger(folder: Path) -> Path:
+    """Return a ledger that has so many tasks; deliveries are added to it."""
     kept = os.environ.get("SQUIRE_BENCH_LEDGER")
     made = Path(kept) if kept else folder / "large.sqlite"
     if not made.exists():
         big_ledger.make(made, attempts=TASKS * 6 // 5, last=int(time.time()) - 86400)
-    home = folder / "large"
-    home.mkdir()
-    shutil.copyfile(made, home / "ledger.sqlite")
-    return home
+    return made
 
 
 @dataclass(slots=True)
@@ -142,9 +139,10 @@ def load_figures(folder: Path) -> list[Figure]:
     """Measure how many deliveries a second are durably accepted, and how long one takes."""
     body = folder / "body.json"
     body.write_bytes(pull_request_body("acme/shop"))
+    made = large_ledger(folder)
     with ExitStack() as stack:
         small = stack.enter_context(our_receiver(folder / "small"))
-        large = stack.enter_context(our_receiver(large_home(folder)))
+        large = stack.enter_context(our_receiver(folder / "large", SQUIRE_LEDGER_URL=f"sqlite:///{made}"))
         script = [sys.executable, bare_receiver.__file__, str(folder / "bare.sqlite"), SECRET.decode()]
         bare = stack.enter_context(other_receiver(*script))
         urls = {"bare": bare, "ours": small.url + PATH, "ours, large": large.url + PATH}
