@@ -91,7 +91,7 @@ def test_a_trace_that_left_the_ledger_is_read_from_what_was_published(
     with samples.ledger.write() as tx:
         for table in (tables.outcomes, tables.task_events, tables.attempts, tables.tasks, tables.plans):
             tx.execute(delete(table))
-        for table in (tables.model_calls, tables.collections, tables.deliveries):
+        for table in (tables.model_calls, tables.collections, tables.delivery_effects, tables.deliveries):
             tx.execute(delete(table))
     assert len(squire.json("trace", story.trace_id)["spans"]) == 16
 
