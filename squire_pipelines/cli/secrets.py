@@ -229,7 +229,7 @@ def rotate(context: CliContext, name: str) -> None:
     if is_generated:
         write_line(
             "Until GitHub has it too, deliveries are refused: `squire secrets get webhook-secret --reveal` shows it "
-            "for the webhook's settings."
+            "for the webhook's settings. `squire webhooks rotate` changes both sides, and refuses none."
         )
         if where == keychain.ORIGIN:  # a changed encrypted file is noticed
             write_line("`squire config reload` has a running receiver read it.")

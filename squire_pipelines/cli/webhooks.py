@@ -24,6 +24,7 @@ webhooks = LazyGroup(
         ),
         "stats": Lazy(f"{_CLI}.webhooks_stats:stats", "Show how many came, of what, and how soon they had an effect."),
         "filters": Lazy(f"{_CLI}.webhooks_filters:filters", "List the rules that filter deliveries, or try others."),
+        "rotate": Lazy(f"{_CLI}.webhooks_rotate:rotate", "Make another secret, here and at GitHub."),
         "repair": Lazy(f"{_CLI}.webhooks_repair:repair", "Have GitHub send again what is missing here."),
     },
 )

@@ -163,7 +163,7 @@ def cause_of(status: int) -> tuple[str, str]:
     if status == _UNAUTHORIZED:
         return (
             "the receiver refuses their signature (401): GitHub has another secret than this receiver",
-            "enter what `squire secrets get webhook-secret --reveal` shows on the webhook's page",
+            "`squire webhooks rotate` sets a new one on both sides",
         )
     if status in _NO_ANSWER:
         return (

@@ -37,12 +37,21 @@ class OwnHook:
 
 @dataclass(frozen=True, slots=True)
 class UnseenHook:
-    """A repository, or `app`, whose webhook cannot be asked about; `is_lasting` where asking again changes nothing."""
+    """A repository, or `app`, whose webhook cannot be asked about.
+
+    Args:
+        name: The repository, or `app`.
+        reason: Why.
+        hint: What to do about it.
+        is_lasting: Whether asking again changes nothing.
+        is_absent: Whether there is none.
+    """
 
     name: str
     reason: str
     hint: str
     is_lasting: bool = True
+    is_absent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +91,9 @@ async def _app_hook(client: GitHubClient) -> OwnHook | UnseenHook:
     except GitHubError as error:
         return UnseenHook(APP_HOOK.name, error.message, error.hint, is_lasting=False)
     if not urlsplit(url).path.rstrip("/").endswith(PATH):
-        return UnseenHook(APP_HOOK.name, "the App has no webhook that leads to Squire", _NO_APP_HOOK_HINT)
+        return UnseenHook(
+            APP_HOOK.name, "the App has no webhook that leads to Squire", _NO_APP_HOOK_HINT, is_absent=True
+        )
     return OwnHook(APP_HOOK)
 
 
@@ -94,7 +105,7 @@ async def _hook_of(client: GitHubClient, settings: Settings, repository: str) ->
     except GitHubError as error:
         return UnseenHook(repository, error.message, error.hint, is_lasting=False)
     if not webhooks:
-        return UnseenHook(repository, "no webhook leads to Squire", _NO_HOOK_HINT)
+        return UnseenHook(repository, "no webhook leads to Squire", _NO_HOOK_HINT, is_absent=True)
     webhook = choose_webhook(webhooks, settings.webhooks.public_url)
     return OwnHook(repository_hook(repository, webhook.id), webhook.is_active)
 

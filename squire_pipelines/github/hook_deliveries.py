@@ -99,6 +99,11 @@ async def app_hook_url(client: GitHubClient) -> str:
     return str(answer.get("url") or "") if isinstance(answer, dict) else ""
 
 
+async def ping_hook(client: GitHubClient, hook: HookAddress) -> None:
+    """Have GitHub send a ping through a repository's webhook; an App's has no such request. Raises GitHubError."""
+    await client.post(f"{hook.path}/pings", {})
+
+
 async def set_secret(client: GitHubClient, hook: HookAddress, secret: Secret) -> None:
     """Have GitHub sign what it delivers from now on with a secret. Raises GitHubError, which never shows it."""
     await client.patch(f"{hook.path}/config", {"secret": secret.reveal()})

@@ -15,6 +15,7 @@ from squire_pipelines.github.hook_deliveries import (
     app_hook_url,
     ask_again,
     list_deliveries,
+    ping_hook,
     read_attempts,
     repository_hook,
     set_secret,
@@ -58,6 +59,7 @@ async def test_what_is_asked_of_a_webhook_is_what_github_publishes(client_of: Cl
         rest={
             f"POST {hook.path}/deliveries/9/attempts": httpx.Response(202, json={}),
             f"PATCH {hook.path}/config": httpx.Response(200, json={"url": "https://squire.test"}),
+            f"POST {hook.path}/pings": httpx.Response(204),
             "GET /app/hook/config": httpx.Response(200, json={"url": "https://squire.test"}),
         }
     )
@@ -65,6 +67,8 @@ async def test_what_is_asked_of_a_webhook_is_what_github_publishes(client_of: Cl
     await ask_again(client, hook, 9)
     await set_secret(client, hook, Secret("s" * 64, name="webhook-secret"))
     assert await app_hook_url(client) == "https://squire.test"
+    if hook is not APP_HOOK:
+        await ping_hook(client, hook)
     assert json.loads(fake.requests[1].content) == {"secret": "s" * 64}
     assert [problem for request in fake.requests for problem in request_problems(request)] == []
 

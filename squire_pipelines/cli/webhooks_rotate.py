@@ -1,0 +1,207 @@
+"""`squire webhooks rotate`: another secret for the webhooks, here and at GitHub, with no delivery refused."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import click
+
+from squire_pipelines.cli.context import CliContext, with_context
+from squire_pipelines.cli.lazy import command
+from squire_pipelines.cli.parameters import REPOSITORY, SPAN
+from squire_pipelines.cli.person import actor
+from squire_pipelines.cli.unlock import unlock_store
+from squire_pipelines.domain.delivery_gaps import APP_HOOK_NAME
+from squire_pipelines.domain.identity import new_trace_id
+from squire_pipelines.errors import ConfigError, ExitCode, RefusedError, SettingError
+from squire_pipelines.execution import secret_rotation
+from squire_pipelines.execution.delivery_hooks import HookSurvey, hook_client, survey_hooks
+from squire_pipelines.execution.secret_rotation import HookChange
+from squire_pipelines.files import lock
+from squire_pipelines.github.app_manifest import web_url
+from squire_pipelines.github.connection import GitHub
+from squire_pipelines.observability.logging import bound_context
+from squire_pipelines.secret_names import SecretName
+from squire_pipelines.secrets.lookup import locate_secret, require_secret
+from squire_pipelines.settings.model import Settings
+from squire_pipelines.terminal.output import write_exactly, write_labelled, write_line
+
+_KEEP_OLD = timedelta(days=1)
+_REVEAL = "`squire secrets get webhook-secret --reveal`"
+
+
+@command(
+    "rotate",
+    examples=(
+        "squire webhooks rotate --dry-run   # what would be changed",
+        "squire webhooks rotate",
+        "squire webhooks rotate --finish    # a day later: the old one is removed",
+    ),
+)
+@click.option(
+    "--repository", "repositories", type=REPOSITORY, multiple=True, help="Only this repository; may be given again."
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be changed; nothing is.")
+@click.option("--keep-old", type=SPAN, metavar="SPAN", help="Keep the old secret at least so long; by default 1d.")
+@click.option("--finish", is_flag=True, help="Remove the old secret, once GitHub signs nothing with it any more.")
+@click.option(
+    "--show", is_flag=True, help="Write the new secret too, for a page of GitHub's that you fill in yourself."
+)
+@with_context
+def rotate(
+    context: CliContext,
+    repositories: tuple[str, ...],
+    keep_old: timedelta | None,
+    *,
+    dry_run: bool,
+    finish: bool,
+    show: bool,
+) -> None:
+    """Make another secret for the webhooks, and set it here and at GitHub; no delivery is refused meanwhile.
+
+    The receiver takes the old one too, until `--finish` removes that. The secret is set at the App's webhook, or at
+    each repository's, where the token has the permission Webhooks (write). A rotation that was interrupted goes on when
+    the command is run again. The exit code is 1 where something is left to do by hand.
+    """
+    settings = context.settings
+    unlock_store(context, settings.secret_sources)
+    trace_id = new_trace_id()
+    try:
+        with bound_context(trace_id=trace_id), lock(context.home.run / "webhook-rotation.lock"):
+            if finish:
+                _finish(context, settings, keep_old, trace_id, is_dry_run=dry_run)
+                return
+            names = tuple(settings.spelling_of(name) or name for name in repositories) or settings.repositories
+            shared = _shared(settings, names)
+            if dry_run:
+                _preview(settings, GitHub(settings, context.ledger), shared)
+                return
+            is_done = _rotate(context, settings, shared, keep_old or _KEEP_OLD, trace_id)
+    except TimeoutError:
+        raise RefusedError("another rotation is under way", hint="wait until that command has ended") from None
+    if show:
+        write_exactly(require_secret(SecretName.WEBHOOK_SECRET, settings.secret_sources).reveal())
+    if not is_done:
+        raise SystemExit(ExitCode.FAILED)
+
+
+def _shared(settings: Settings, names: Sequence[str]) -> tuple[str, ...]:
+    """Return those of the repositories whose webhooks have no secrets of their own."""
+    own = {name.casefold() for name in settings.webhooks.secrets}
+    return tuple(name for name in names if name.casefold() not in own)
+
+
+async def _survey(settings: Settings, github: GitHub, names: tuple[str, ...]) -> HookSurvey:
+    async with hook_client(github) as client:
+        return await survey_hooks(settings, client, names)
+
+
+def _preview(settings: Settings, github: GitHub, names: tuple[str, ...]) -> None:
+    state = secret_rotation.rotation_state(settings.secret_sources)
+    write_line(f"webhook-secret is in the {state.where}.")
+    if state.is_made:
+        write_line("A rotation is under way: it would go on with the secret that it has made.")
+    else:
+        write_line("A new one would be made, and the present one kept as webhook-secret-old.")
+    survey = asyncio.run(_survey(settings, github, names))
+    for hook in survey.hooks:
+        write_line(f"GitHub would get it for the webhook of {_title(hook.name)}.")
+    for unseen in survey.unseen:
+        write_line(f"{_title(unseen.name)}: {unseen.reason}.")
+
+
+def _rotate(
+    context: CliContext, settings: Settings, names: tuple[str, ...], keep_old: timedelta, trace_id: str
+) -> bool:
+    """Rotate as far as that goes, and say so; return whether nothing is left to do but to finish."""
+    who, sources = actor(), settings.secret_sources
+    state = secret_rotation.make_secret(context.ledger, sources, keep_old=keep_old, actor=who, trace_id=trace_id)
+    if state.is_made:
+        write_line("A rotation is under way, and goes on with the secret that it has made.")
+    else:
+        write_line(f"A new webhook-secret is in the {state.where}, the present one is webhook-secret-old.")
+    try:
+        receivers, problem = secret_rotation.have_receivers_read(context.home)
+    except OSError as error:
+        raise SettingError(
+            f"the receiver cannot be told: {context.home.reload_request}: {error.strerror}",
+            hint="make the home writable, and run the command again: the rotation goes on",
+        ) from error
+    if problem:
+        raise ConfigError(
+            f"a running receiver does not take the new secret: {problem}; nothing was changed at GitHub",
+            hint="correct that, and run the command again: the rotation goes on",
+        )
+    write_line("The running receiver takes both." if receivers else "No receiver runs here: its next start reads both.")
+    has_receiver = bool(receivers) or settings.ledger_file is None
+
+    async def change() -> tuple[HookChange, ...]:
+        github = GitHub(settings, context.ledger)
+        async with hook_client(github) as client:
+            survey = await survey_hooks(settings, client, names)
+            return await secret_rotation.set_at_github(
+                context.ledger, sources, client, survey, has_receiver=has_receiver, actor=who, trace_id=trace_id
+            )
+
+    changes = asyncio.run(change())
+    for one in changes:
+        _tell(settings, one, has_receiver=has_receiver)
+    if not changes:
+        write_line("GitHub has no webhook that leads to Squire: there is nothing to set there.")
+    if own := sorted(settings.webhooks.secrets):
+        write_line(f"Not touched, since [webhooks.secrets] names secrets of their own: {', '.join(own)}.")
+    until = datetime.now(UTC) + keep_old
+    write_line(f"The old one may go after {until:%Y-%m-%d %H:%M} UTC: `squire webhooks rotate --finish`.")
+    return all(one.is_set for one in changes)
+
+
+def _tell(settings: Settings, change: HookChange, *, has_receiver: bool) -> None:
+    title = _title(change.hook)
+    if not change.is_set:
+        write_labelled("warning", f"{title}: {change.problem}", color="yellow")
+        write_line(f"  enter what {_REVEAL} shows on {_page(settings, change.hook)}", err=True)
+    elif change.is_seen:
+        write_line(f"{title}: GitHub has the new secret, and a ping signed with it has arrived.")
+    elif change.hook == APP_HOOK_NAME:
+        write_line(f"{title}: GitHub has the new secret; its next delivery is signed with it.")
+    elif has_receiver:
+        write_labelled("warning", f"{title}: GitHub has the new secret, but no ping has arrived", color="yellow")
+        write_line("  `squire doctor` pings again and says why", err=True)
+    else:
+        write_line(f"{title}: GitHub has the new secret; it was not pinged, since no receiver runs here.")
+
+
+def _title(hook: str) -> str:
+    return "the App" if hook == APP_HOOK_NAME else hook
+
+
+def _page(settings: Settings, hook: str) -> str:
+    if hook == APP_HOOK_NAME:
+        return "the App's page at GitHub, Webhook secret"
+    return f"{web_url(settings.github.api_url)}/{hook}/settings/hooks"
+
+
+def _finish(
+    context: CliContext, settings: Settings, keep_old: timedelta | None, trace_id: str, *, is_dry_run: bool
+) -> None:
+    sources = settings.secret_sources
+    if not locate_secret(SecretName.WEBHOOK_SECRET_OLD, sources)[0]:
+        write_line("There is no old secret: no rotation is under way.")
+        return
+    reason = secret_rotation.reason_to_keep_old(
+        context.ledger, sources, _shared(settings, settings.repositories), keep_old=keep_old
+    )
+    if reason:
+        raise RefusedError(
+            f"webhook-secret-old stays: {reason}",
+            hint="`squire webhooks rotate` sets the new one where GitHub has the old one; `--finish --keep-old 0s` "
+            "does not wait for the time",
+        )
+    if is_dry_run:
+        write_line("webhook-secret-old would be removed: GitHub signs nothing with it any more.")
+        return
+    places = secret_rotation.remove_old(context.ledger, sources, actor=actor(), trace_id=trace_id)
+    if where := locate_secret(SecretName.WEBHOOK_SECRET_OLD, sources)[0]:
+        raise ConfigError(f"webhook-secret-old is still found in the {where}", hint="remove it there")
+    secret_rotation.have_receivers_read(context.home)
+    write_line(f"webhook-secret-old is removed from the {' and the '.join(places)}; the rotation is finished.")

@@ -1,0 +1,272 @@
+"""Replaces the webhooks' secret on both sides while deliveries come: the receiver takes two, until GitHub has the new.
+
+The order is what keeps each delivery accepted, and each step can be repeated, so that a rotation that was killed goes
+on: the present secret is kept as the old one, a new one is made, running receivers take both, GitHub gets the new one,
+and when nothing is signed with the old one any more, that is removed. No value is logged, recorded or returned.
+"""
+
+import asyncio
+import hmac
+import secrets as random_secrets
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from squire_pipelines.domain.delivery_gaps import APP_HOOK_NAME
+from squire_pipelines.errors import ConfigError, GitHubError, GitHubNotFoundError, GitHubPermissionError
+from squire_pipelines.execution.delivery_hooks import HookSurvey, OwnHook
+from squire_pipelines.github.client import GitHubClient
+from squire_pipelines.github.hook_deliveries import APP_HOOK, ping_hook, set_secret
+from squire_pipelines.github.protocol import verify_signature
+from squire_pipelines.home import Home
+from squire_pipelines.ledger.audit import audit_page, record_audit
+from squire_pipelines.ledger.signed_deliveries import newest_signed
+from squire_pipelines.ledger.store import Ledger, Transaction
+from squire_pipelines.reloading.process_status import ask_for_reload, read_statuses
+from squire_pipelines.secret_names import SecretName
+from squire_pipelines.secrets.keychain import ORIGIN as KEYCHAIN_ORIGIN
+from squire_pipelines.secrets.lookup import (
+    STORE_ORIGIN,
+    delete_secret,
+    find_secret,
+    locate_secret,
+    require_secret,
+    store_secret,
+)
+from squire_pipelines.secrets.secret import Secret
+from squire_pipelines.secrets.sources import SecretSources
+from squire_pipelines.settings.restarts import Part
+
+PING_WAIT_S = 12.0
+"""GitHub waits ten seconds for an answer."""
+
+RELOAD_WAIT_S = 15.0
+_BEGUN, _SET, _FINISHED = "webhooks.rotation_begun", "webhooks.secret_set", "webhooks.rotation_finished"
+_BYTES = 32
+_POLL_S = 0.2
+_BY_HAND = (
+    "by hand: set SQUIRE_WEBHOOK_SECRET_OLD to the present one and SQUIRE_WEBHOOK_SECRET to the new one where the "
+    "receiver gets them, start it again, enter the new one on GitHub's page of the webhook, then remove the old one; "
+    "or keep the secret with `squire secrets set webhook-secret`, and remove it there"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RotationState:
+    """How far a rotation is: `is_begun` where there is an old secret, `is_made` where the present one is another."""
+
+    is_begun: bool
+    is_made: bool
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class HookChange:
+    """What became of one webhook: whether GitHub has the new secret, whether a ping showed it; else why not."""
+
+    hook: str
+    is_set: bool
+    is_seen: bool = False
+    problem: str = ""
+
+
+def rotation_state(sources: SecretSources) -> RotationState:
+    """Return how far a rotation is.
+
+    Raises:
+        ConfigError: The secret is kept where Squire cannot write; the hint says how it is rotated by hand.
+        SecretMissingError: There is none.
+    """
+    name = SecretName.WEBHOOK_SECRET
+    current, old = require_secret(name, sources), find_secret(SecretName.WEBHOOK_SECRET_OLD, sources)
+    where, _ = locate_secret(name, sources)
+    if where not in {KEYCHAIN_ORIGIN, STORE_ORIGIN}:
+        raise ConfigError(f"{name} comes from the {current.origin}, where Squire changes nothing", hint=_BY_HAND)
+    is_made = old is not None and not hmac.compare_digest(old.reveal().encode(), current.reveal().encode())
+    return RotationState(old is not None, is_made, where)
+
+
+def make_secret(
+    ledger: Ledger, sources: SecretSources, *, keep_old: timedelta, actor: str, trace_id: str
+) -> RotationState:
+    """Keep the present secret as the old one and make a new one, unless both were done; return the state before.
+
+    Raises:
+        ConfigError: As `rotation_state`, or the secrets cannot be written.
+    """
+    state = rotation_state(sources)
+    if state.is_made:
+        return state
+    in_file = state.where == STORE_ORIGIN
+    if not state.is_begun:
+        current = require_secret(SecretName.WEBHOOK_SECRET, sources)
+        store_secret(SecretName.WEBHOOK_SECRET_OLD, current.reveal(), sources, in_file=in_file)
+    with ledger.write() as tx:
+        until = (tx.now + keep_old).isoformat()
+        _audit(tx, _BEGUN, SecretName.WEBHOOK_SECRET, actor=actor, trace_id=trace_id, keep_old_until=until)
+    value = random_secrets.token_hex(_BYTES)
+    store_secret(SecretName.WEBHOOK_SECRET, value, sources, in_file=in_file, kind="rotated")
+    return state
+
+
+def have_receivers_read(home: Home, *, wait_s: float = RELOAD_WAIT_S) -> tuple[int, str]:
+    """Have the running receivers of a home read their secrets; return how many there are, and what keeps one from it.
+
+    Raises:
+        OSError: The home cannot be written.
+    """
+    request = ask_for_reload(home)
+    deadline = time.monotonic() + wait_s
+    while True:
+        receivers = [status for status in read_statuses(home) if status.process is Part.RECEIVER]
+        late = [status for status in receivers if status.asked != request]
+        problem = next((one.problem for one in receivers if one.problem and one not in late), "")
+        if problem or not late:
+            return len(receivers), problem
+        if time.monotonic() >= deadline:
+            return len(receivers), f"the receiver (process {late[0].pid}) has not read them within {wait_s:g} s"
+        time.sleep(_POLL_S)
+
+
+async def set_at_github(
+    ledger: Ledger,
+    sources: SecretSources,
+    client: GitHubClient,
+    survey: HookSurvey,
+    *,
+    has_receiver: bool,
+    actor: str,
+    trace_id: str,
+    wait_s: float = PING_WAIT_S,
+) -> tuple[HookChange, ...]:
+    """Set the present secret at each webhook, which may be repeated, and see by a ping that GitHub signs with it.
+
+    Raises:
+        ConfigError: The secret cannot be read.
+    """
+    secret = require_secret(SecretName.WEBHOOK_SECRET, sources)
+    changes: dict[str, HookChange] = {}
+    for hook in survey.hooks:
+        if problem := await _set(client, hook, secret):
+            changes[hook.name] = HookChange(hook.name, is_set=False, problem=problem)
+            continue
+        changes[hook.name] = HookChange(hook.name, is_set=True)
+        with ledger.write() as tx:
+            _audit(tx, _SET, hook.name, actor=actor, trace_id=trace_id)
+    pinged = [
+        hook for hook in survey.hooks if changes[hook.name].is_set and hook.is_active and hook.address != APP_HOOK
+    ]
+    if has_receiver:
+        seen = await _pinged(ledger, client, pinged, secret, wait_s)
+        for name in seen:
+            changes[name] = HookChange(name, is_set=True, is_seen=True)
+    for unseen in survey.unseen:
+        if not unseen.is_absent:
+            changes[unseen.name] = HookChange(unseen.name, is_set=False, problem=unseen.reason)
+    return tuple(changes.values())
+
+
+async def _set(client: GitHubClient, hook: OwnHook, secret: Secret) -> str:
+    """Set the secret of one webhook; return why that failed, empty where it did not."""
+    try:
+        await set_secret(client, hook.address, secret)
+    except (GitHubNotFoundError, GitHubPermissionError):
+        return "the token may not change the webhook"
+    except GitHubError as error:
+        return error.message
+    return ""
+
+
+async def _pinged(
+    ledger: Ledger, client: GitHubClient, hooks: Sequence[OwnHook], secret: Secret, wait_s: float
+) -> frozenset[str]:
+    """Ping webhooks, and return those of whose repositories a ping came that is signed with the secret."""
+    with ledger.read() as tx:
+        before = next((one.id for one in newest_signed(tx)), 0)
+    waiting = set()
+    for hook in hooks:
+        try:
+            await ping_hook(client, hook.address)
+        except GitHubError:
+            continue  # it is set; the next delivery shows it
+        waiting.add(hook.name)
+    seen: set[str] = set()
+    deadline = time.monotonic() + wait_s
+    while seen < waiting and time.monotonic() < deadline:
+        await asyncio.sleep(_POLL_S)
+        with ledger.read() as tx:
+            pings = newest_signed(tx, event="ping", after=before)
+            seen |= {
+                one.repository for one in pings if one.repository in waiting and _is_by(one.body, one.signature, secret)
+            }
+    return frozenset(seen)
+
+
+def _is_by(body: bytes, signature: str, secret: Secret) -> bool:
+    return verify_signature(body, signature, secret.reveal().encode())
+
+
+def reason_to_keep_old(
+    ledger: Ledger, sources: SecretSources, names: Collection[str], *, keep_old: timedelta | None
+) -> str:
+    """Return why the old secret has to stay, in words; empty where it may go.
+
+    Args:
+        ledger: Has what came, and when the rotation began.
+        sources: Have both secrets.
+        names: The repositories whose deliveries count and are signed with the secret of all.
+        keep_old: How long it is kept from the begin on; None for as long as was said then.
+    """
+    current, old = (
+        require_secret(name, sources) for name in (SecretName.WEBHOOK_SECRET, SecretName.WEBHOOK_SECRET_OLD)
+    )
+    folded = {name.casefold() for name in names}
+    with ledger.read() as tx:
+        until = _kept_until(tx, keep_old)
+        if until is not None and until > tx.now:
+            return f"it is kept until {until:%Y-%m-%d %H:%M} UTC: what was signed with it can be verified again so long"
+        set_at = _set_moments(tx)
+        for one in newest_signed(tx):
+            name = one.repository or APP_HOOK_NAME
+            moment = max(filter(None, (set_at.get(name), set_at.get(APP_HOOK_NAME))), default=None)
+            is_before = moment is not None and one.received_at <= moment
+            counts = one.repository is None or name.casefold() in folded
+            if is_before or not counts or _is_by(one.body, one.signature, current):
+                continue
+            if _is_by(one.body, one.signature, old):
+                when = f"{one.received_at:%Y-%m-%d %H:%M} UTC"
+                return (
+                    f"GitHub still signs with it: the newest delivery about {name}, of {when}, has no other signature"
+                )
+    return ""
+
+
+def remove_old(ledger: Ledger, sources: SecretSources, *, actor: str, trace_id: str) -> tuple[str, ...]:
+    """Remove the old secret; return where it was. Raises ConfigError."""
+    places = delete_secret(SecretName.WEBHOOK_SECRET_OLD, sources)
+    with ledger.write() as tx:
+        _audit(tx, _FINISHED, SecretName.WEBHOOK_SECRET, actor=actor, trace_id=trace_id)
+    return places
+
+
+def _kept_until(tx: Transaction, keep_old: timedelta | None) -> datetime | None:
+    begun = audit_page(tx, action=_BEGUN, limit=1)
+    if not begun:
+        return None
+    if keep_old is not None:
+        return begun[0].at + keep_old
+    until = begun[0].detail.get("keep_old_until")
+    return datetime.fromisoformat(until) if isinstance(until, str) else None
+
+
+def _set_moments(tx: Transaction) -> dict[str, datetime]:
+    """Return when GitHub was given the present secret, by webhook."""
+    begun = audit_page(tx, action=_BEGUN, limit=1)
+    since = begun[0].at if begun else None
+    rows = audit_page(tx, action=_SET, since=since, limit=1000)
+    return {row.subject: row.at for row in reversed(rows)}
+
+
+def _audit(tx: Transaction, action: str, subject: str, *, actor: str, trace_id: str, **detail: str) -> None:
+    record_audit(tx, actor=actor, action=action, subject=subject, trace_id=trace_id, detail=dict(detail))
