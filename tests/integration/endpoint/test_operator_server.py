@@ -31,6 +31,7 @@ AFTER_SOMETHING = frozenset(
         "squire_budget_limit_usd",
         "squire_condition",
         "squire_condition_checked_timestamp_seconds",
+        "squire_delivery_check_age_seconds",
         "squire_delivery_lag_seconds",
         "squire_github_blocked_seconds",
         "squire_github_quota_forecast_remaining",
