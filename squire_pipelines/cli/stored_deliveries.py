@@ -24,19 +24,19 @@ def body_of(row: Mapping[str, Any]) -> bytes:
 
 
 def newest_deliveries(ledger: Ledger, filters: DeliveryFilter, *, most: int) -> Iterator[dict[str, Any]]:
-    """Yield deliveries with their bodies, newest first, each with its state and the number of its effects."""
+    """Yield deliveries with their bodies, newest first, each with its state and the number of its effects.
+
+    Those that come meanwhile are left out, and those that retention takes meanwhile are passed over.
+    """
     row = deliveries.c
+    with ledger.read() as tx:
+        # Once, since the condition may be one of time, whose index is in another order.
+        ids = (
+            tx.execute(select(row.id).where(*filters.conditions()).order_by(row.id.desc()).limit(most)).scalars().all()
+        )
     effects = select(func.count()).where(delivery_effects.c.delivery == row.id).scalar_subquery()
-    before: int | None = None
-    left = most
-    while left > 0:
-        query = select(*row[SHOWN], effects.label("effects")).where(*filters.conditions())
-        if before is not None:
-            query = query.where(row.id < before)
+    query = select(*row[SHOWN], effects.label("effects")).order_by(row.id.desc())
+    for start in range(0, len(ids), _AT_ONCE):
         with ledger.read() as tx:
-            rows = tx.execute(query.order_by(row.id.desc()).limit(min(_AT_ONCE, left))).mappings().all()
-        for values in rows:
-            yield with_state(dict(values))
-        if not rows:
-            return
-        before, left = rows[-1]["id"], left - len(rows)
+            rows = tx.execute(query.where(row.id.in_(ids[start : start + _AT_ONCE]))).mappings().all()
+        yield from (with_state(dict(values)) for values in rows)

@@ -137,8 +137,8 @@ def _write_trial(context: CliContext, trial: FilterTrial) -> None:
     context.write_list(trial.rules, columns, as_json=False, empty="")
     write_line(
         f"{trial.judged} deliveries that ask for something were judged: {trial.filtered} would be filtered, and "
-        f"{trial.were_filtered} were when they came. {trial.asking_nothing} others ask for nothing anyhow. Nothing was "
-        "changed."
+        f"{trial.were_filtered} were when they came. Others that ask for nothing anyhow: "
+        f"{trial.asking_nothing}. Nothing was changed."
     )
     if trial.unread:
         write_line(f"{trial.unread} could not be read: `squire webhooks list --state failed`")

@@ -192,25 +192,27 @@ def _summary(planned: list[PlannedReplay], *, dry_run: bool) -> str:
         return "No delivery matches, and nothing was changed."
     counts = Counter(one.plan.verdict for one in planned)
     words = {
-        ReplayVerdict.REPLAY: "would be read again" if dry_run else "will be read again, with Squire's next look",
-        ReplayVerdict.NOTHING: "have nothing left to do",
-        ReplayVerdict.WAITS: "wait already",
-        ReplayVerdict.FILTERED: "are filtered",
-        ReplayVerdict.REFUSED: "are refused",
-        ReplayVerdict.CHANGED: "were changed meanwhile",
+        ReplayVerdict.REPLAY: "to be read again" if dry_run else "read again with Squire's next look",
+        ReplayVerdict.NOTHING: "with nothing left to do",
+        ReplayVerdict.WAITS: "waiting already",
+        ReplayVerdict.FILTERED: "filtered",
+        ReplayVerdict.REFUSED: "refused",
+        ReplayVerdict.CHANGED: "changed meanwhile",
     }
-    text = ", ".join(f"{counts[verdict]} {sentence}" for verdict, sentence in words.items() if counts[verdict])
+    text = ", ".join(f"{counts[verdict]} {phrase}" for verdict, phrase in words.items() if counts[verdict])
+    noun = "delivery" if len(planned) == 1 else "deliveries"
     unchanged = dry_run or not counts[ReplayVerdict.REPLAY]
-    return f"Of {len(planned)} deliveries {text}." + (" Nothing was changed." if unchanged else "")
+    return f"{len(planned)} {noun}: {text}." + (" Nothing was changed." if unchanged else "")
 
 
 def _exit_for(planned: list[PlannedReplay]) -> None:
     verdicts = {one.plan.verdict for one in planned}
     if ReplayVerdict.CHANGED in verdicts:
         raise SystemExit(ExitCode.FAILED)
-    if ReplayVerdict.REFUSED in verdicts:
-        refused = next(one.plan for one in planned if one.plan.verdict is ReplayVerdict.REFUSED)
-        fail(f"delivery {refused.id} is not replayed: {refused.reason}", _REFUSED_HINT)
+    refused = [one.plan for one in planned if one.plan.verdict is ReplayVerdict.REFUSED]
+    if refused:
+        more = f", and {len(refused) - 1} more are not" if len(refused) > 1 else ""
+        fail(f"delivery {refused[0].id} is not replayed{more}: {refused[0].reason}", _REFUSED_HINT)
         raise SystemExit(ExitCode.REFUSED)
 
 

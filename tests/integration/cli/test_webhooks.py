@@ -208,10 +208,10 @@ def test_a_replay_is_shown_first_and_then_opens_the_delivery_again_once(
     )
     assert [effect["effect"] for effect in plan["recorded"]] == ["outcome"]
     assert squire.json("webhooks", "show", "failed")["state"] == "failed"
-    assert "1 will be read again" in squire.ok("webhooks", "replay", "--failed", "--since", "1h")
+    assert "1 read again with Squire's next look" in squire.ok("webhooks", "replay", "--failed", "--since", "1h")
     shown = squire.json("webhooks", "show", "failed")
     assert (shown["state"], shown["error"], shown["replays"]) == ("waiting", None, 1)
-    assert "1 wait already. Nothing was changed." in squire.ok("webhooks", "replay", "failed")
+    assert "1 delivery: 1 waiting already. Nothing was changed." in squire.ok("webhooks", "replay", "failed")
     (audited,) = squire.json("audit", "list", "--action", "delivery.replayed")
     assert (audited["subject"], audited["detail"]["reads"]) == ("failed", REPOSITORY)
 
@@ -226,7 +226,7 @@ def test_a_replay_of_what_was_done_changes_nothing_and_says_so(
     before = squire.json("webhooks", "show", "failed")
     shown = squire.ok("webhooks", "replay", "--since", "1d")
     assert "it was done already, and nothing of it is repeated" in " ".join(shown.split())
-    assert shown.endswith("Of 1 deliveries 1 have nothing left to do. Nothing was changed.\n")
+    assert shown.endswith("1 delivery: 1 with nothing left to do. Nothing was changed.\n")
     assert squire.json("webhooks", "show", "failed") == before
     assert squire.json("audit", "list", "--action", "delivery.replayed") == []
 
@@ -239,7 +239,7 @@ def test_a_replay_of_what_no_present_secret_signed_is_refused_unless_told_otherw
     assert f"delivery {failed} is not replayed: its signature is invalid: none of the secrets" in message
     assert "--unverified" in message
     assert squire.json("webhooks", "show", "failed")["state"] == "failed"
-    assert "1 will be read again" in squire.ok("webhooks", "replay", str(failed), "--unverified")
+    assert "1 read again with Squire's next look" in squire.ok("webhooks", "replay", str(failed), "--unverified")
     (audited,) = squire.json("audit", "list", "--action", "delivery.replayed")
     assert audited["detail"]["unverified"] is True
 
