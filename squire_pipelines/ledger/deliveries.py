@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Row, and_, case, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, case, insert, literal, or_, select, update
 
 from squire_pipelines.domain.identity import new_id
 from squire_pipelines.domain.looks import ReadReason
@@ -103,6 +103,21 @@ def request_collection(
     return tuple(ids)
 
 
+def _due(tx: Transaction, *, retry_after_s: float, max_tries: int) -> ColumnElement[bool]:
+    """Return the condition of the rows that need a collection now."""
+    column = deliveries.c
+    waits = {tries: retry_after_s * 2 ** (tries - 1) for tries in range(1, max_tries + 1)}
+    before = {tries: literal(tx.now - timedelta(seconds=wait), UtcDateTime) for tries, wait in waits.items()}
+    is_again = column.requested_at < case(before, value=column.tries, else_=literal(tx.now, UtcDateTime))
+    return and_(column.collected_at.is_(None), or_(column.requested_at.is_(None), is_again))
+
+
+def has_due(tx: Transaction, *, retry_after_s: float, max_tries: int = 5) -> bool:
+    """Return whether `take_for_collection` would return a delivery, or set one aside."""
+    query = select(deliveries.c.id).where(_due(tx, retry_after_s=retry_after_s, max_tries=max_tries))
+    return tx.execute(query.limit(1)).first() is not None
+
+
 def take_for_collection(
     tx: Transaction, *, retry_after_s: float, max_tries: int = 5, limit: int = 1000
 ) -> tuple[PendingDelivery, ...]:
@@ -112,13 +127,9 @@ def take_for_collection(
     delivery is returned again, at most `max_tries` times, each time after twice the wait. After that it is set aside
     with an error: the schedule collects anyway.
     """
-    column = deliveries.c
-    waits = {tries: retry_after_s * 2 ** (tries - 1) for tries in range(1, max_tries + 1)}
-    before = {tries: literal(tx.now - timedelta(seconds=wait), UtcDateTime) for tries, wait in waits.items()}
-    is_again = column.requested_at < case(before, value=column.tries, else_=literal(tx.now, UtcDateTime))
     due = (
         select(deliveries)
-        .where(column.collected_at.is_(None), or_(column.requested_at.is_(None), is_again))
+        .where(_due(tx, retry_after_s=retry_after_s, max_tries=max_tries))
         .order_by(deliveries.c.id)
         .limit(limit)
         # Rows that another process has locked are skipped: none is taken twice. SQLite has one writer at a time.

@@ -45,7 +45,9 @@ class DispatchSettings(SettingsSection):
     )
     max_claim_deadline_s: Seconds = Field(default=1800, ge=1, description="however busy the machine is")
     lease_s: Seconds = Field(default=60, ge=1, description="prolonged every third of it")
-    wait_s: float = Field(default=3, ge=0, le=30, description="how long a tick waits for a task to become ready")
+    wait_s: float = Field(
+        default=3, ge=0, le=30, description="how long a tick waits for a task to become ready, or for a reading to end"
+    )
 
     @property
     def queue_rules(self) -> QueueRules:

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from squire_pipelines.ledger.budgets import BudgetBlocks
     from squire_pipelines.ledger.store import Ledger
 
-_PAUSE_S = 0.25
-
 
 @dg.sensor(
     name="dispatch",
@@ -170,7 +168,7 @@ def _has_news(ledger: "Ledger", *, since: int, deadline: Deadline) -> bool:
     from squire_pipelines.ledger import tasks
 
     while not deadline.is_past:
-        time.sleep(_PAUSE_S)
+        time.sleep(intervals.PAUSE_S)
         with ledger.read() as tx:
             if tasks.last_event_id(tx) > since:
                 return True

@@ -14,5 +14,8 @@ SLOW_SENSOR_INTERVAL_S = 9
 TICK_S = 45.0
 """How long a tick may take. Dagster gives it 60 seconds, and records nothing of one that takes longer."""
 
+PAUSE_S = 0.25
+"""Between two looks of a tick that waits for something."""
+
 ENGINE_S = 12.0
 """How much of a tick may pass with waiting for the container engine, however much is asked of it."""

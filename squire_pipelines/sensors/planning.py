@@ -1,15 +1,25 @@
 """The planning sensor: whatever collected signals, schedule or webhook, a plan follows."""
 
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 import dagster as dg
 
 from squire_pipelines import tags
+from squire_pipelines.deadline import Deadline
 from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.domain.plan_groups import is_group
 from squire_pipelines.partitions import partition_requests, range_tags
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 from squire_pipelines.sensors import intervals
-from squire_pipelines.sensors.activity import reason_to_wait
+from squire_pipelines.sensors.activity import active_runs, reason_to_wait
 from squire_pipelines.sensors.ticks import counted_ticks
+
+if TYPE_CHECKING:
+    from squire_pipelines.ledger.store import Ledger
+    from squire_pipelines.settings.model import Settings
 
 
 @dg.sensor(
@@ -27,7 +37,45 @@ def plan_follows_signals(
     """Request one run for all that are due; never two at once.
 
     Also due are plans that have not become tasks, those whose model is to be asked again, and those of other settings.
+    The end of a collection is waited for within the tick, for a while: the next one could begin before the next tick.
     """
+    due = _read_due(ledger, settings)
+    if due.names and _waits_for_end(context.instance, Deadline.after(settings.dispatch.wait_s)):
+        due = _read_due(ledger, settings)
+    if not due.names:
+        reasons = [f"{name} waits: {why}" for name, why in due.stopped.items()]
+        return dg.SkipReason("; ".join(["every reading has been planned", *reasons]))
+    wait = reason_to_wait(context.instance, "plan", retry_after_s=settings.pipeline.redelivery_s, exclusive=["collect"])
+    if wait is not None:
+        return dg.SkipReason(f"{len(due.names)} repositories wait: {wait}")
+    config = {"config": {"repositories": due.names}}
+    request = dg.RunRequest(
+        job_name="plan",
+        tags={tags.TRACE: due.trace_id, **range_tags(context.instance, due.names)},
+        run_config={"ops": {"plan_tasks": config}},
+    )
+    return dg.SensorResult([request], dynamic_partitions_requests=partition_requests(context.instance, due.names))
+
+
+def _waits_for_end(instance: dg.DagsterInstance, deadline: Deadline) -> bool:
+    """Wait for the end of a collection, where no plan is being made; return whether there was one."""
+    waited = False
+    while not deadline.is_past and active_runs(instance, "collect") and not active_runs(instance, "plan"):
+        waited = True
+        time.sleep(intervals.PAUSE_S)
+    return waited
+
+
+@dataclass(frozen=True, slots=True)
+class _DuePlans:
+    """The repositories for which a plan is to be made, its trace, and those in which none is, with the reason."""
+
+    names: list[str]
+    trace_id: str
+    stopped: Mapping[str, str]
+
+
+def _read_due(ledger: "Ledger", settings: "Settings") -> _DuePlans:
     from squire_pipelines.execution.group_planning import due_groups
     from squire_pipelines.execution.repository_settings import repository_settings
     from squire_pipelines.ledger import collections, plan_retries, plans
@@ -47,17 +95,4 @@ def plan_follows_signals(
         # Each plan has the trace of the reading that it follows; the run's is that of the newest, if all follow one.
         follows = due.keys() >= set(names)
         trace_id = collections.trace_of(tx, max(due.values())) if due and follows else new_trace_id()
-    names = list(dict.fromkeys(names))
-    if not names:
-        reasons = [f"{name} waits: {why}" for name, why in stopped.items()]
-        return dg.SkipReason("; ".join(["every reading has been planned", *reasons]))
-    wait = reason_to_wait(context.instance, "plan", retry_after_s=settings.pipeline.redelivery_s, exclusive=["collect"])
-    if wait is not None:
-        return dg.SkipReason(f"{len(names)} repositories wait: {wait}")
-    config = {"config": {"repositories": names}}
-    request = dg.RunRequest(
-        job_name="plan",
-        tags={tags.TRACE: trace_id, **range_tags(context.instance, names)},
-        run_config={"ops": {"plan_tasks": config}},
-    )
-    return dg.SensorResult([request], dynamic_partitions_requests=partition_requests(context.instance, names))
+    return _DuePlans(list(dict.fromkeys(names)), trace_id, stopped)

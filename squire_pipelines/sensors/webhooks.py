@@ -1,12 +1,14 @@
 """The webhook sensor: deliveries in the inbox become one collection run for the repositories that they name."""
 
 import hashlib
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from squire_pipelines import tags
+from squire_pipelines.deadline import Deadline
 from squire_pipelines.partitions import partition_requests, range_tags
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 from squire_pipelines.sensors import intervals
@@ -50,15 +52,29 @@ def collection_run(
 def webhooks(
     context: dg.SensorEvaluationContext, settings: SettingsParam, ledger: LedgerParam
 ) -> dg.SensorResult | dg.SkipReason:
-    """Take what is due and read it in one run. A delivery whose run did not happen is due again after a while."""
-    if active_runs(context.instance, "collect"):
-        return dg.SkipReason("a collection is under way; what comes meanwhile is read together after it")
+    """Take what is due and read it in one run. A delivery whose run did not happen is due again after a while.
+
+    What waits for the end of a collection waits within the tick, for a while: the next one is five seconds away.
+    """
+    deadline = Deadline.after(settings.dispatch.wait_s)
+    while active_runs(context.instance, "collect"):
+        if deadline.is_past or not _has_due(settings, ledger):
+            return dg.SkipReason("a collection is under way; what comes meanwhile is read together after it")
+        time.sleep(intervals.PAUSE_S)
     due = take_inbox(context.instance, settings, ledger)
     if due is None:
         return dg.SkipReason("the inbox holds nothing new")
     request, names = due
     names = [*settings.repositories, *names]
     return dg.SensorResult([request], dynamic_partitions_requests=partition_requests(context.instance, names))
+
+
+def _has_due(settings: "Settings", ledger: "Ledger") -> bool:
+    from squire_pipelines.ledger import deliveries
+
+    retry_after_s, max_tries = settings.pipeline.redelivery_s, settings.webhooks.max_tries
+    with ledger.read() as tx:
+        return deliveries.has_due(tx, retry_after_s=retry_after_s, max_tries=max_tries)
 
 
 def take_inbox(

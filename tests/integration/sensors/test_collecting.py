@@ -1,6 +1,7 @@
 """The sensors and the schedule that ask for collections and plans."""
 
 import re
+import threading
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -49,6 +50,19 @@ def test_a_collection_that_did_not_happen_is_asked_for_again_with_a_new_key(quie
     for _ in range(3):
         assert quiet_pipeline.sensor(webhooks).run_requests
     assert quiet_pipeline.sensor(webhooks).run_requests == []  # it has a bound
+
+
+def test_what_waits_for_the_end_of_a_collection_is_taken_within_the_tick_in_which_that_comes(
+    quiet_pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = quiet_pipeline.past_run("collect", dg.DagsterRunStatus.STARTED)
+    ask(quiet_pipeline, QUIET)
+    assert "under way" in quiet_pipeline.sensor(webhooks).skip_message
+    monkeypatch.setenv("SQUIRE_DISPATCH__WAIT_S", "30")
+    end = threading.Timer(0.3, quiet_pipeline.instance.delete_run, [run_id])
+    end.start()
+    assert len(quiet_pipeline.sensor(webhooks).run_requests) == 1
+    end.join()
 
 
 def test_a_repository_that_no_setting_names_is_a_partition_from_then_on(quiet_pipeline: Pipeline) -> None:
