@@ -6,6 +6,7 @@ from typing import Any
 from squire_pipelines.cli.context import CliContext
 from squire_pipelines.errors import SecretMissingError, SquireError
 from squire_pipelines.ledger.deliveries import COMMAND
+from squire_pipelines.ledger.delivery_reports import GITHUB
 from squire_pipelines.webhooks.signing_secrets import read_signing_secrets
 from squire_pipelines.webhooks.verification import SignatureState, SignatureVerdict, verify_again
 
@@ -28,6 +29,8 @@ def open_verifier(context: CliContext) -> Verifier:
     def verify(row: Mapping[str, Any], body: bytes) -> SignatureVerdict:
         if row["source"] == COMMAND:
             return SignatureVerdict(SignatureState.UNKNOWN, "a request of a command is not signed")
+        if row["source"] != GITHUB:
+            return SignatureVerdict(SignatureState.UNKNOWN, f"how {row['source']} signs is not verified again")
         if problem:
             return SignatureVerdict(SignatureState.UNKNOWN, problem)
         return verify_again(body, row["signature"], secrets)

@@ -18,6 +18,7 @@ from squire_pipelines.cli.stored_deliveries import body_of, newest_deliveries
 from squire_pipelines.domain.delivery_filters import OWN_RULE, DeliveryRule
 from squire_pipelines.domain.terminal_text import one_line
 from squire_pipelines.errors import DeliveryError
+from squire_pipelines.ledger.delivery_reports import GITHUB
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import deliveries
 from squire_pipelines.settings.model import load_settings
@@ -25,7 +26,6 @@ from squire_pipelines.terminal.output import write_line
 from squire_pipelines.webhooks.filter_trial import FilterTrial, StoredDelivery, try_rules
 from squire_pipelines.webhooks.filtering import DeliveryJudge, judge_of
 
-_GITHUB = "github"
 _MOST = 20_000
 
 
@@ -117,7 +117,7 @@ def _words(rule: DeliveryRule) -> str:
 
 
 def _stored(ledger: Ledger, since: datetime | None, most: int) -> Iterator[StoredDelivery]:
-    for row in newest_deliveries(ledger, DeliveryFilter(source=_GITHUB, since=since), most=most):
+    for row in newest_deliveries(ledger, DeliveryFilter(source=GITHUB, since=since), most=most):
         try:
             body = body_of(row)
         except DeliveryError:

@@ -19,6 +19,7 @@ from squire_pipelines.github.events import ParsedDelivery, parse_delivery
 from squire_pipelines.ledger import deliveries as inbox_rows
 from squire_pipelines.ledger.audit import record_audit
 from squire_pipelines.ledger.delivery_effects import RecordedEffect
+from squire_pipelines.ledger.delivery_reports import GITHUB
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import deliveries
 from squire_pipelines.webhooks.filtering import DeliveryJudge
@@ -26,8 +27,6 @@ from squire_pipelines.webhooks.verification import SignatureState, SignatureVerd
 
 AT_ONCE = 200
 """Deliveries that one transaction opens again: other writers wait for it."""
-
-_GITHUB = "github"
 
 
 class ReplayVerdict(StrEnum):
@@ -107,7 +106,7 @@ def _read(
     row: Mapping[str, Any], body: bytes, watched: Collection[str]
 ) -> tuple[ParsedDelivery | None, tuple[ReplayVerdict, str]]:
     """Return what a delivery says where it may be replayed, and the verdict as far as it is known by that."""
-    if row["source"] != _GITHUB:
+    if row["source"] != GITHUB:
         return None, (ReplayVerdict.REFUSED, f"it came from {row['source']!r}: only deliveries of GitHub are replayed")
     if row["state"] == DeliveryState.WAITING:
         return None, (ReplayVerdict.WAITS, "it waits already, and is done without a replay")

@@ -3,14 +3,12 @@
 import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from itertools import product
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, update
 
-from squire_pipelines.cli.delivery_queries import state_is
-from squire_pipelines.domain.deliveries import DeliveryMarks, DeliveryState, Effect
+from squire_pipelines.domain.deliveries import Effect
 from squire_pipelines.github.protocol import sign
 from squire_pipelines.ledger import deliveries
 from squire_pipelines.ledger.delivery_effects import record_effect
@@ -85,26 +83,6 @@ def test_deliveries_are_listed_by_what_they_are_and_how_they_stand(
     shown = squire.ok("webhooks", "list", "--state", "failed")
     assert "it cannot be applied" in shown
     assert "no-bots" in squire.ok("webhooks", "list", "--state", "filtered")
-
-
-def test_the_state_that_is_asked_for_is_the_one_that_the_marks_make(samples: SampleData, deliver: Deliver) -> None:
-    with samples.ledger.read() as tx:
-        now = tx.now
-    names = DeliveryMarks.__slots__
-    for number, values in enumerate(
-        product(*[(None, "x" if name in {"error", "filtered_by"} else now) for name in names])
-    ):
-        deliver(f"d{number}", **dict(zip(names, values, strict=True)))
-    with samples.ledger.read() as tx:
-        rows = tx.execute(select(table.c.id, *table.c[names])).all()
-        by_marks = {
-            state: {row.id for row in rows if DeliveryMarks(*row[1:]).state is state} for state in DeliveryState
-        }
-        by_query = {
-            state: set(tx.execute(select(table.c.id).where(state_is(state))).scalars()) for state in DeliveryState
-        }
-    assert by_query == by_marks
-    assert all(by_marks.values())
 
 
 def test_a_delivery_is_shown_with_its_effects_and_its_signature_verified_again(
