@@ -24,10 +24,18 @@ _NO_APP_HOOK_HINT = "enter the receiver's address on the App's page, Webhook, an
 
 @dataclass(frozen=True, slots=True)
 class OwnHook:
-    """A webhook that leads to this receiver; an App does not tell whether its own is active."""
+    """A webhook that leads to this receiver.
+
+    Args:
+        address: Where GitHub's API has it.
+        is_active: Whether it sends anything; an App does not tell of its own.
+        is_certain: Whether no other receiver can be meant: its host is that of `webhooks.public_url`, or there is one
+            such webhook alone.
+    """
 
     address: HookAddress
     is_active: bool = True
+    is_certain: bool = True
 
     @property
     def name(self) -> str:
@@ -99,15 +107,16 @@ async def _app_hook(client: GitHubClient) -> OwnHook | UnseenHook:
 
 async def _hook_of(client: GitHubClient, settings: Settings, repository: str) -> OwnHook | UnseenHook:
     try:
-        webhooks = await our_webhooks(client, repository)
+        webhooks = await our_webhooks(client, repository, public_url=settings.webhooks.public_url)
     except (GitHubNotFoundError, GitHubPermissionError):
         return UnseenHook(repository, "GitHub does not show its webhooks to the token", _HIDDEN_HINT)
     except GitHubError as error:
         return UnseenHook(repository, error.message, error.hint, is_lasting=False)
     if not webhooks:
         return UnseenHook(repository, "no webhook leads to Squire", _NO_HOOK_HINT, is_absent=True)
-    webhook = choose_webhook(webhooks, settings.webhooks.public_url)
-    return OwnHook(repository_hook(repository, webhook.id), webhook.is_active)
+    webhook, host = choose_webhook(webhooks, settings.webhooks.public_url), settings.webhooks.public_url
+    is_certain = _host_of(webhook.url) == _host_of(host) if host else len(webhooks) == 1
+    return OwnHook(repository_hook(repository, webhook.id), webhook.is_active, is_certain)
 
 
 def choose_webhook(webhooks: Sequence[Webhook], public_url: str | None) -> Webhook:
@@ -115,5 +124,9 @@ def choose_webhook(webhooks: Sequence[Webhook], public_url: str | None) -> Webho
 
     Others may lead to an earlier address, or to another Squire.
     """
-    host = urlsplit(public_url or "").netloc
-    return max(webhooks, key=lambda one: (urlsplit(one.url).netloc == host, one.is_active, one.id))
+    host = _host_of(public_url or "")
+    return max(webhooks, key=lambda one: (_host_of(one.url) == host, one.is_active, one.id))
+
+
+def _host_of(url: str) -> str:
+    return urlsplit(url).netloc

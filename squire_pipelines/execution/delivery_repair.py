@@ -199,7 +199,7 @@ class _Repair:
             return UnseenHook(hook.name, "GitHub does not list its deliveries to the token", error.hint)
         except GitHubError as error:
             return UnseenHook(hook.name, error.message, error.hint, is_lasting=False)
-        if not listing.is_whole:
+        if not listing.is_whole and listing.attempts:
             since = listing.attempts[-1].at
         gaps, names = self._compare(hook, listing, now)
         result = HookRepair(hook.name, since, len(listing.attempts), gaps)
@@ -210,6 +210,8 @@ class _Repair:
             result = replace(result, error=_OFF[0], hint=_OFF[1])
         elif gaps:
             result = await self._ask(hook, listing, result, now)
+        if not listing.is_whole and not result.error:
+            result = replace(result, error=f"deliveries before {since:%Y-%m-%d %H:%M} UTC are too many to compare")
         _log.info(
             "deliveries compared",
             hook=hook.name,
@@ -268,7 +270,8 @@ class _Repair:
                 due.remove(probe)
                 if not await self._have_arrived([probe]):
                     cause, due = cause_of(await self._newest_status(hook, probe)), []
-            asked += await self._ask_each(hook, due)
+            for gap in due:
+                asked += await self._ask_for(hook, gap)
             await self._have_arrived(due)
         except (GitHubNotFoundError, GitHubPermissionError):
             cause = _MAY_NOT
@@ -279,16 +282,14 @@ class _Repair:
             result = replace(result, error=f"{left} deliveries are not here: {cause[0]}", hint=cause[1])
         return replace(result, asked=asked, arrived=arrived)
 
-    async def _ask_each(self, hook: OwnHook, due: Sequence[DeliveryGap]) -> int:
-        asked = 0
-        for gap in due:
-            try:
-                await ask_again(self.client, hook.address, gap.newest.id)
-            except GitHubValidationError as error:  # GitHub does not keep this one any more
-                _log.info("not delivered again", hook=hook.name, delivery_id=gap.guid, reason=error.message)
-            else:
-                asked += 1
-        return asked
+    async def _ask_for(self, hook: OwnHook, gap: DeliveryGap) -> bool:
+        """Ask for one delivery; return whether GitHub takes that. Raises GitHubError."""
+        try:
+            await ask_again(self.client, hook.address, gap.newest.id)
+        except GitHubValidationError as error:  # it does not keep this one any more
+            _log.info("not delivered again", hook=hook.name, delivery_id=gap.guid, reason=error.message)
+            return False
+        return True
 
     async def _have_arrived(self, gaps: Sequence[DeliveryGap]) -> bool:
         """Wait until all of these are here; return whether they are in time."""

@@ -43,6 +43,7 @@ PING_WAIT_S = 12.0
 
 RELOAD_WAIT_S = 15.0
 _BEGUN, _SET, _FINISHED = "webhooks.rotation_begun", "webhooks.secret_set", "webhooks.rotation_finished"
+_UNCERTAIN = "which of its webhooks leads to this receiver is not certain: set webhooks.public_url"
 _BYTES = 32
 _POLL_S = 0.2
 _BY_HAND = (
@@ -148,7 +149,8 @@ async def set_at_github(
     secret = require_secret(SecretName.WEBHOOK_SECRET, sources)
     changes: dict[str, HookChange] = {}
     for hook in survey.hooks:
-        if problem := await _set(client, hook, secret):
+        problem = "" if hook.is_certain else _UNCERTAIN
+        if problem or (problem := await _set(client, hook, secret)):
             changes[hook.name] = HookChange(hook.name, is_set=False, problem=problem)
             continue
         changes[hook.name] = HookChange(hook.name, is_set=True)

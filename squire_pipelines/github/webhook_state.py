@@ -12,6 +12,9 @@ from urllib.parse import urlsplit
 from squire_pipelines.github.client import GitHubClient
 
 PATH = "/webhooks/github"
+OLD_PATH = "/webhook"
+"""Where the old product received, and the receiver does too. Others have such addresses: one of our host counts."""
+
 _PER_PAGE = 100
 
 
@@ -36,22 +39,25 @@ class Webhook:
     is_json: bool = True
 
 
-async def our_webhooks(client: GitHubClient, repository: str) -> tuple[Webhook, ...]:
+async def our_webhooks(client: GitHubClient, repository: str, *, public_url: str | None = None) -> tuple[Webhook, ...]:
     """Return the repository's webhooks whose address ends as the receiver's does. Raises GitHubError.
 
-    The token needs the permission Webhooks (read).
+    The token needs the permission Webhooks (read). `public_url` is where GitHub reaches the receiver.
     """
-    return tuple(read_webhooks(await client.get(f"/repos/{repository}/hooks", {"per_page": _PER_PAGE})))
+    answer = await client.get(f"/repos/{repository}/hooks", {"per_page": _PER_PAGE})
+    return tuple(read_webhooks(answer, public_url=public_url))
 
 
-def read_webhooks(answer: Any) -> Iterator[Webhook]:
+def read_webhooks(answer: Any, *, public_url: str | None = None) -> Iterator[Webhook]:
     """Yield the webhooks of GitHub's answer that are for a receiver of Squire's."""
+    host = urlsplit(public_url or "").netloc
     for entry in answer if isinstance(answer, list) else ():
         config = entry.get("config") if isinstance(entry, dict) else None
         if not isinstance(config, dict) or not isinstance(entry.get("id"), int):
             continue
         parts = urlsplit(str(config.get("url") or ""))
-        if not parts.path.rstrip("/").endswith(PATH):
+        path, is_our_host = parts.path.rstrip("/"), bool(host) and parts.netloc.rpartition("@")[2] == host
+        if not path.endswith(PATH) and not (is_our_host and path.endswith(OLD_PATH)):
             continue
         last = entry.get("last_response")
         last = last if isinstance(last, dict) else {}

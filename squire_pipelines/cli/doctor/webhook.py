@@ -109,7 +109,9 @@ async def _ask_repositories(
         async def ask(repository: str) -> HookFacts | None:
             async with turns:
                 try:
-                    return HookFacts(repository, await our_webhooks(client, repository))
+                    return HookFacts(
+                        repository, await our_webhooks(client, repository, public_url=settings.webhooks.public_url)
+                    )
                 except (GitHubNotFoundError, GitHubPermissionError):
                     return HookFacts(repository, None)
                 except GitHubError:
@@ -217,7 +219,7 @@ def judge_app(last: Sequence[AppDelivery]) -> Diagnosis:
     text = f"the App's last delivery ({newest.event}, {newest.delivered_at})"
     if _is_good(newest.status):
         return Diagnosis(NAME, "ok", f"{text} was answered with {newest.status}")
-    step = "see the App's page, Advanced, Recent Deliveries; redeliver what failed there"
+    step = "`squire webhooks repair` names the cause, and has sent again what is missing"
     return Diagnosis(NAME, "fail", f"{text} ended with {newest.status or 'no answer'}", step)
 
 

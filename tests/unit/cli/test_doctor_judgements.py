@@ -358,6 +358,13 @@ def test_an_app_is_judged_by_its_last_delivery_and_a_token_without_the_permissio
     assert doctor_webhook.judge_inbox(None, None).status == "warn"
 
 
+@pytest.mark.parametrize(("public_url", "ids"), [(None, [1]), ("https://squire.test", [1, 2])])
+def test_the_old_products_address_is_ours_on_our_host_alone(public_url: str | None, ids: list[int]) -> None:
+    urls = ["https://squire.test/webhooks/github", "https://squire.test/webhook", "https://other.test/webhook"]
+    answer = [{"id": number, "active": True, "config": {"url": url}} for number, url in enumerate(urls, 1)]
+    assert [webhook.id for webhook in read_webhooks(answer, public_url=public_url)] == ids
+
+
 def test_the_newest_comparisons_of_deliveries_are_one_line_unless_something_is_left() -> None:
     ago = NOW - timedelta(minutes=5)
     well = HookCheck("acme/a", ago, 2, None)
