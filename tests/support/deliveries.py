@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -62,10 +62,12 @@ class ReceiverProcess:
         }
 
     @staticmethod
-    def spawn(environment: Mapping[str, str]) -> "subprocess.Popen[str]":
+    def spawn(
+        environment: Mapping[str, str], command: Sequence[str] = ("squire_pipelines.webhooks",)
+    ) -> "subprocess.Popen[str]":
         """Start it; it may not become ready."""
         return subprocess.Popen(
-            [sys.executable, "-m", "squire_pipelines.webhooks"],
+            [sys.executable, "-m", *command],
             env=dict(environment),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -79,9 +81,9 @@ class ReceiverProcess:
         return cls.of(cls.environment(home, **more))
 
     @classmethod
-    def of(cls, environment: Mapping[str, str]) -> Self:
-        """Start it with an environment of one's own, and wait until it says that it listens."""
-        process = cls.spawn(environment)
+    def of(cls, environment: Mapping[str, str], command: Sequence[str] = ("squire_pipelines.webhooks",)) -> Self:
+        """Start it with an environment or a command of one's own, and wait until it says that it listens."""
+        process = cls.spawn(environment, command)
         assert process.stdout
         line = process.stdout.readline()
         if not line:

@@ -119,6 +119,22 @@ def test_secret_is_not_in_what_the_process_writes(start: Start) -> None:
     assert SECRET.decode() not in output + errors
 
 
+@pytest.mark.slow
+def test_the_command_serves_outlives_sighup_and_ends_well(tmp_path: Path) -> None:
+    environment = ReceiverProcess.environment(tmp_path / "home", SQUIRE_WEBHOOKS__PORT="8471")
+    receiver = ReceiverProcess.of(environment, ("squire_pipelines.cli", "webhooks", "serve", "--port", "0"))
+    try:
+        body = push()
+        for delivery, number in (("d-1", signal.SIGHUP), ("d-2", signal.SIGTERM)):
+            sent = headers(body, delivery=delivery)
+            assert httpx.post(f"{receiver.url}/webhooks/github", content=body, headers=sent).status_code == 202
+            receiver.process.send_signal(number)
+        assert receiver.process.wait(timeout=HANG_S) == 0
+    finally:
+        receiver.end()
+    assert stored_ids(tmp_path / "home" / "ledger.sqlite") == {"d-1", "d-2"}
+
+
 def lock_ledger(home: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(home / "ledger.sqlite", isolation_level=None, check_same_thread=False)
     connection.execute("BEGIN IMMEDIATE")
