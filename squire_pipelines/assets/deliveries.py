@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from squire_pipelines import tags
-from squire_pipelines.assets.signals import DELIVERIES, OWNERS
+from squire_pipelines.assets.signal_sources import DELIVERIES, OWNERS
 from squire_pipelines.assets.tables import cell, escape, preview
 from squire_pipelines.partitions import repositories
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from squire_pipelines.assets.plans import BUDGETS, PULL_REQUESTS, TASK_PLAN
-from squire_pipelines.assets.signals import DELIVERIES, OWNERS, SOURCES, signal_key
+from squire_pipelines.assets.signal_sources import DELIVERIES, OWNERS, SOURCES, signal_key
 from squire_pipelines.assets.tables import preview
 from squire_pipelines.assets.task_reports import TASKS
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam

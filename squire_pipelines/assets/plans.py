@@ -12,7 +12,7 @@ import dagster as dg
 
 from squire_pipelines.assets.concurrency import gather_bounded
 from squire_pipelines.assets.group_plans import GROUPS, GROUPS_TEXT, admit_groups, groups_of_run, plan_groups
-from squire_pipelines.assets.signals import OWNERS, SOURCES, signal_key
+from squire_pipelines.assets.signal_sources import OWNERS, SOURCES, signal_key
 from squire_pipelines.assets.tables import preview
 from squire_pipelines.assets.task_reports import TASKS, report_tasks
 from squire_pipelines.domain.plans import PLAN_CHECKS, uncertain_tasks

@@ -5,7 +5,7 @@ from datetime import timedelta
 import dagster as dg
 from pydantic import Field
 
-from squire_pipelines.assets.signals import OWNERS
+from squire_pipelines.assets.signal_sources import OWNERS
 from squire_pipelines.assets.tables import escape
 from squire_pipelines.errors import WarehouseError
 from squire_pipelines.resources.parameters import SettingsParam

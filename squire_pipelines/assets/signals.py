@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from squire_pipelines.assets.concurrency import Batches, gather_bounded
+from squire_pipelines.assets.signal_sources import DELIVERIES, HOOKS, OWNERS, SOURCES, describe_source, signal_key
 from squire_pipelines.assets.tables import preview
 from squire_pipelines.domain.looks import ReadReason
-from squire_pipelines.domain.signals import MANUAL_SOURCE, AnySource, FurtherSource, Source
+from squire_pipelines.domain.signals import AnySource, FurtherSource, Source
 from squire_pipelines.observability.logging import bound_context
 from squire_pipelines.partitions import REPOSITORIES, repositories
 from squire_pipelines.resources.parameters import GitHubParam, LedgerParam, SettingsParam
 from squire_pipelines.settings.model import Settings
-from squire_pipelines.source_names import further_sources, package_of
 from squire_pipelines.traces import grouped_by_trace, run_trace, traces_by_repository
 
 if TYPE_CHECKING:
@@ -33,37 +33,15 @@ if TYPE_CHECKING:
 
     Recorded = dict[str, tuple[RecordedReading, ...]]
 
-OWNERS = ["team:squire"]
 CHECK = "source_answered"
 SUMMARY = dg.AssetKey(["signals", "summary"])
-DELIVERIES = dg.AssetKey(["github", "deliveries"])
-_DESCRIPTIONS = {
-    Source.OPEN_PRS: "Open pull requests of each repository, with the state of their checks and reviews.",
-    Source.FAILED_CI: "Failed checks on the head of the default branch and of open pull requests.",
-    Source.OPEN_ISSUES: "Open issues of each repository, with their labels.",
-    Source.REPOSITORY_TASKS: "Tasks in files of `.squire/tasks` on each repository's default branch.",
-    Source.REVIEW_FINDINGS: "Unresolved review threads of open pull requests, by people and bots; outdated ones too.",
-}
-SOURCES: tuple[AnySource, ...] = (*Source, *map(FurtherSource, further_sources()))
-"""All that are there when the definitions are loaded: a package that is installed later needs a restart."""
-
-
-def _description(source: AnySource) -> str:
-    if isinstance(source, Source):
-        return _DESCRIPTIONS[source]
-    return "Tasks in files beside the settings." if source == MANUAL_SOURCE else package_of(source)
-
-
-def signal_key(source: AnySource) -> dg.AssetKey:
-    """Return the asset of one source."""
-    return dg.AssetKey(["signals", source.value])
 
 
 class CollectConfig(dg.Config):
     """What to read: `repositories` narrows the run's partitions, `deliveries` are the inbox rows that asked for it.
 
-    A look decides which of `repositories` have changed, unless `fresh`. A run without any, as the UI starts it, reads
-    all of its partitions.
+    A look decides which of `repositories` have changed, unless `fresh`. A run without both, as the UI starts it, reads
+    all of its partitions; one with deliveries alone reads what other senders than GitHub delivered, and nothing else.
     """
 
     repositories: list[str] = []
@@ -73,7 +51,11 @@ class CollectConfig(dg.Config):
     @property
     def reads_all(self) -> bool:
         """Whether everything is read and reported. A cycle reports what is new: an event costs more than a reading."""
-        return self.fresh or not self.repositories
+        return self.fresh or not (self.repositories or self.deliveries)
+
+    def names(self, partitions: Sequence[str]) -> list[str]:
+        """Return the repositories that are read: of a run's partitions, where nothing says which."""
+        return list(partitions if not (self.repositories or self.deliveries) else self.repositories)
 
 
 @dg.multi_asset(
@@ -81,7 +63,7 @@ class CollectConfig(dg.Config):
     specs=[
         dg.AssetSpec(
             signal_key(source),
-            description=_description(source),
+            description=describe_source(source),
             group_name="signals",
             kinds={"github", "graphql"} if isinstance(source, Source) else {"python"},
             owners=OWNERS,
@@ -136,7 +118,7 @@ async def _collect(
     from squire_pipelines.ledger.repository_readings import RepositoryReading, mark_read
     from squire_pipelines.sources.reading import not_chosen
 
-    names = config.repositories or list(context.partition_keys)
+    names = config.names(context.partition_keys)
     sources = [source for source in Source if signal_key(source) in context.selected_asset_keys]
     unread: set[str] = set()
     with ledger.read() as tx:
@@ -146,6 +128,10 @@ async def _collect(
     trace_of = traces_by_repository(own_traces, trace_id)
     own = CollectedSettings(ledger, settings, trace_of)
     rules = own.trust_rules
+    unread_hooks = _collect_hooks(context, config, settings, ledger, names, trace_of)
+    if not names:
+        _finish(context, config, settings, ledger, unread=unread, unheard=unread_hooks, own_traces=own_traces)
+        return
     forced = dict.fromkeys(awaited(ledger, settings, names), ReadReason.SECOND_RUN) | asked_for
     if config.reads_all:
         forced = dict.fromkeys(names, ReadReason.FRESH)
@@ -217,7 +203,7 @@ async def _collect(
         unheard = await obey_people(client, ledger, own.of, config.deliveries, names, trace_id=trace_id)
 
     await _collect_further(context, settings, ledger, names, reports_all=config.reads_all, trace_of=trace_of)
-    _finish(context, config, settings, ledger, unread=unread, unheard=unheard, own_traces=own_traces)
+    _finish(context, config, settings, ledger, unread=unread, unheard=unheard | unread_hooks, own_traces=own_traces)
 
 
 def _finish(
@@ -250,6 +236,26 @@ def _by_sources(
     return groups
 
 
+def _collect_hooks(
+    context: dg.AssetExecutionContext,
+    config: CollectConfig,
+    settings: Settings,
+    ledger: "Ledger",
+    names: list[str],
+    trace_of: Callable[[str], str],
+) -> frozenset[int]:
+    """Read what other senders delivered; return the deliveries that are to be read again."""
+    from squire_pipelines.execution.hook_reading import HookRecorder
+    from squire_pipelines.execution.repository_settings import repository_settings
+
+    if signal_key(HOOKS) not in context.selected_asset_keys:
+        return frozenset()
+    rules = repository_settings(ledger, settings).of_all.trust_rules_for
+    report = partial(report_reading, context)
+    recorder = HookRecorder(settings, ledger, rules, context.run.run_id, report, reports_all=config.reads_all)
+    return recorder.read(config.deliveries, names, trace_of)
+
+
 async def _collect_further(
     context: dg.AssetExecutionContext,
     settings: Settings,
@@ -266,7 +272,7 @@ async def _collect_further(
     from squire_pipelines.ledger.repository_readings import RepositoryReading
     from squire_pipelines.sources.reading import read_sources, sources_to_read
 
-    sources = [source for source in SOURCES if isinstance(source, FurtherSource)]
+    sources = [source for source in SOURCES if isinstance(source, FurtherSource) and source != HOOKS]
     selected = [source for source in sources if signal_key(source) in context.selected_asset_keys]
     own = repository_settings(ledger, settings).of_all
     with ledger.read() as tx:

@@ -28,12 +28,13 @@ def collection_run(
     trace_id: str,
     run_key: str | None = None,
     pending: Sequence[int] = (),
+    partitions: Sequence[str] = (),
 ) -> dg.RunRequest:
-    """Return one run of the job `collect` that reads all of `repositories`."""
+    """Return one run of the job `collect` that reads all of `repositories`; without any it needs others' partitions."""
     return dg.RunRequest(
         run_key=run_key,
         job_name="collect",
-        tags={tags.TRACE: trace_id, **range_tags(instance, repositories)},
+        tags={tags.TRACE: trace_id, **range_tags(instance, repositories or partitions)},
         run_config={
             "ops": {"collect_signals": {"config": {"repositories": list(repositories), "deliveries": list(pending)}}}
         },
@@ -80,7 +81,10 @@ def _has_due(settings: "Settings", ledger: "Ledger") -> bool:
 def take_inbox(
     instance: dg.DagsterInstance, settings: "Settings", ledger: "Ledger"
 ) -> tuple[dg.RunRequest, list[str]] | None:
-    """Take what is due in the inbox; return the run that reads it and its repositories, None when nothing is due."""
+    """Take what is due in the inbox; return the run that reads it and its repositories, None when nothing is due.
+
+    What another sender than GitHub delivered names its repositories once it is read: it asks for no other reading.
+    """
     from squire_pipelines.ledger import deliveries
 
     with ledger.write() as tx:
@@ -93,7 +97,16 @@ def take_inbox(
     key = hashlib.sha256(f"{ids}:{[delivery.tries for delivery in due]}".encode()).hexdigest()[:16]
     # Deliveries that came together are read together: the first one's trace id stands for all of them.
     names = _names(due)
-    request = collection_run(instance, names, trace_id=due[0].trace_id, run_key=f"collect-{key}", pending=ids)
+    if not names and not settings.repositories:
+        return None
+    request = collection_run(
+        instance,
+        names,
+        trace_id=due[0].trace_id,
+        run_key=f"collect-{key}",
+        pending=ids,
+        partitions=settings.repositories,
+    )
     return request, names
 
 

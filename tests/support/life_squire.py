@@ -18,7 +18,8 @@ import httpx
 
 from squire_forge.records import Delivery
 from squire_pipelines import tags
-from squire_pipelines.assets.signals import SOURCES, CollectConfig, collect_signals, signal_key
+from squire_pipelines.assets.signal_sources import SOURCES, signal_key
+from squire_pipelines.assets.signals import CollectConfig, collect_signals
 from squire_pipelines.domain.launching import LaunchStage, LaunchState, ProcessorLoad
 from squire_pipelines.domain.tasks import AttemptStatus
 from squire_pipelines.execution import recovery, workspace

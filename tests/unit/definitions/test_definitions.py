@@ -13,7 +13,7 @@ from dagster._core.errors import DagsterResourceFunctionError
 from squire_pipelines.assets.history import TABLES
 from squire_pipelines.definitions import build_defs
 from squire_pipelines.domain.plans import PLAN_CHECKS
-from squire_pipelines.domain.signals import MANUAL_SOURCE, FurtherSource, Source
+from squire_pipelines.domain.signals import HOOKS_SOURCE, MANUAL_SOURCE, FurtherSource, Source
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.sections.operation import PipelineSettings
 from squire_pipelines.sections.signals import CollectionSettings
@@ -34,7 +34,7 @@ SENSORS = {
     "seal_audit",
     "settings",
 }
-MANUAL = FurtherSource(MANUAL_SOURCE)
+HOOKS, MANUAL = FurtherSource(HOOKS_SOURCE), FurtherSource(MANUAL_SOURCE)
 SCHEDULES = {"collect_regularly", "publish_history_regularly", "report_daily", "clean_regularly"}
 JOBS = {
     "collect",
@@ -75,7 +75,7 @@ def test_loading_gives_no_warning(tmp_path: Path) -> None:
 
 def test_all_that_is_there_is_there(defs: dg.Definitions) -> None:
     keys = {key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()}
-    signals = {f"signals/{source.value}" for source in (*Source, MANUAL)} | {"signals/summary"}
+    signals = {f"signals/{source.value}" for source in (*Source, HOOKS, MANUAL)} | {"signals/summary"}
     history = {f"history/{table}" for table in (*TABLES, "report")}
     assert keys == signals | {"github/deliveries", "task_plan", "tasks", "pull_requests", "budgets"} | history
     assert {job.name for job in defs.resolve_all_job_defs() if not job.name.startswith("__")} == JOBS
@@ -108,7 +108,7 @@ def test_signals_lead_to_the_plan_to_tasks_to_pull_requests_to_the_history(defs:
     def before(name: str) -> set[str]:
         return {key.to_user_string() for key in graph.get(dg.AssetKey(name.split("/"))).parent_keys}
 
-    signals = {f"signals/{source.value}" for source in (*Source, MANUAL)}
+    signals = {f"signals/{source.value}" for source in (*Source, HOOKS, MANUAL)}
     assert before("github/deliveries") == set()
     assert before("signals/open_prs") == {"github/deliveries"}
     assert before("signals/summary") == signals
@@ -127,7 +127,7 @@ def test_the_checks_of_the_plan_block_but_for_the_one_that_warns(defs: dg.Defini
     blocking = {name: spec.blocking for (asset, name), spec in checks.items() if asset == "task_plan"}
     assert blocking == {"confidence": False, "groups": False, **dict.fromkeys(("planned", *PLAN_CHECKS), True)}
     assert {asset for asset, name in checks if name == "source_answered"} == {
-        f"signals/{source.value}" for source in (*Source, MANUAL)
+        f"signals/{source.value}" for source in (*Source, HOOKS, MANUAL)
     }
 
 
