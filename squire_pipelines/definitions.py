@@ -12,7 +12,8 @@ from squire_pipelines.assets.deliveries import deliveries_spec
 from squire_pipelines.assets.history import history_tables
 from squire_pipelines.assets.plans import budgets_spec, plan_tasks, pull_requests
 from squire_pipelines.assets.report import report
-from squire_pipelines.assets.signals import collect_signals, signals_summary
+from squire_pipelines.assets.signals import collect_signals
+from squire_pipelines.assets.signals_summary import signals_summary
 from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.domain.reading_times import is_due
 from squire_pipelines.errors import ConfigError

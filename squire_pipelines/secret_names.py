@@ -53,13 +53,13 @@ def check_provider_secret(name: str) -> str:
 
 
 def check_webhook_key(name: str) -> str:
-    """Return the name of the secret of one repository's webhook as it is.
+    """Return the name of the secret of one repository's webhook, or of a sender beside GitHub, as it is.
 
     Raises:
         ValueError: It is a secret of another use, or cannot be a name.
     """
     if name in {*SecretName, ALERT_WEBHOOK_KEY}:
-        raise ValueError(f"{name} has another use: name a secret of the repository's own, like acme-hook-key")
+        raise ValueError(f"{name} has another use: name a secret of its own, like acme-hook-key")
     if not _PROVIDER_SECRET.fullmatch(name) or "--" in name:
         # The text is not repeated: whoever takes the name for the secret itself has written that here.
         raise ValueError(
@@ -72,17 +72,6 @@ def check_webhook_key(name: str) -> str:
 def check_secret_name(name: str) -> str:
     """Return a secret's name as it is. Raises ValueError for what can be none."""
     return str(name) if name in set(SecretName) else check_provider_secret(name)
-
-
-def check_hook_secret(name: str) -> str:
-    """Return the name of a sender's secret as it is. Raises ValueError for one that cannot be, or is another's."""
-    if name in set(SecretName) or not _PROVIDER_SECRET.fullmatch(name) or "--" in name:
-        # The text is not repeated: whoever takes the name for the secret itself has written a secret here.
-        raise ValueError(
-            "this is the name of a secret, not the secret itself, and of a sender's own: it has small letters, digits "
-            "and single hyphens and ends with -key or -token, like hook-sentry-key"
-        )
-    return name
 
 
 def hook_secret(name: str) -> str:

@@ -5,7 +5,7 @@ Here: reading, recording and reporting per partition. Not here: how GitHub is as
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from itertools import chain
@@ -15,11 +15,12 @@ import dagster as dg
 
 from squire_pipelines.assets.concurrency import Batches, gather_bounded
 from squire_pipelines.assets.signal_sources import DELIVERIES, HOOKS, OWNERS, SOURCES, describe_source, signal_key
+from squire_pipelines.assets.signals_summary import report_summary
 from squire_pipelines.assets.tables import preview
 from squire_pipelines.domain.looks import ReadReason
-from squire_pipelines.domain.signals import AnySource, FurtherSource, Source
+from squire_pipelines.domain.signals import FurtherSource, Source
 from squire_pipelines.observability.logging import bound_context
-from squire_pipelines.partitions import REPOSITORIES, repositories
+from squire_pipelines.partitions import repositories
 from squire_pipelines.resources.parameters import GitHubParam, LedgerParam, SettingsParam
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.traces import grouped_by_trace, run_trace, traces_by_repository
@@ -27,14 +28,12 @@ from squire_pipelines.traces import grouped_by_trace, run_trace, traces_by_repos
 if TYPE_CHECKING:
     from squire_pipelines.domain.authority import TrustRules
     from squire_pipelines.github.connection import GitHub
-    from squire_pipelines.ledger.collections import RecordedCollection
     from squire_pipelines.ledger.repository_readings import RecordedReading, RepositoryReading
     from squire_pipelines.ledger.store import Ledger, Transaction
 
     Recorded = dict[str, tuple[RecordedReading, ...]]
 
 CHECK = "source_answered"
-SUMMARY = dg.AssetKey(["signals", "summary"])
 
 
 class CollectConfig(dg.Config):
@@ -108,6 +107,40 @@ async def _collect(
     *,
     trace_id: str,
 ) -> None:
+    from squire_pipelines.ledger import deliveries
+
+    names = config.names(context.partition_keys)
+    with ledger.read() as tx:
+        own_traces = deliveries.traces(tx, config.deliveries)
+    trace_of = traces_by_repository(own_traces, trace_id)
+    unread: frozenset[str] = frozenset()
+    unheard = _collect_hooks(context, config, settings, ledger, names, trace_of=trace_of)
+    if names:
+        unread, unobeyed = await _collect_from_github(
+            context, config, settings, ledger, github, names=names, trace_of=trace_of, trace_id=trace_id
+        )
+        unheard |= unobeyed
+        await _collect_further(context, settings, ledger, names, reports_all=config.reads_all, trace_of=trace_of)
+    with ledger.write() as tx:
+        deliveries.mark_collected(tx, config.deliveries, unread=unread, unheard=unheard, traces=own_traces)
+    report_summary(context, settings, ledger)
+
+
+async def _collect_from_github(
+    context: dg.AssetExecutionContext,
+    config: CollectConfig,
+    settings: Settings,
+    ledger: "Ledger",
+    github: "GitHub",
+    *,
+    names: list[str],
+    trace_of: Callable[[str], str],
+    trace_id: str,
+) -> tuple[frozenset[str], frozenset[int]]:
+    """Read GitHub's sources, and obey people there.
+
+    Returns the repositories of which no source could be read, and the deliveries that are to be heard again.
+    """
     from squire_pipelines.execution.issue_labels import obey_people
     from squire_pipelines.execution.repository_file_reading import CollectedSettings
     from squire_pipelines.execution.repository_reading import read_from_github
@@ -118,20 +151,13 @@ async def _collect(
     from squire_pipelines.ledger.repository_readings import RepositoryReading, mark_read
     from squire_pipelines.sources.reading import not_chosen
 
-    names = config.names(context.partition_keys)
     sources = [source for source in Source if signal_key(source) in context.selected_asset_keys]
     unread: set[str] = set()
     with ledger.read() as tx:
         left = {source: collections.repositories_with(tx, source) for source in sources}
         asked_for = deliveries.reasons(tx, config.deliveries)
-        own_traces = deliveries.traces(tx, config.deliveries)
-    trace_of = traces_by_repository(own_traces, trace_id)
     own = CollectedSettings(ledger, settings, trace_of)
     rules = own.trust_rules
-    unread_hooks = _collect_hooks(context, config, settings, ledger, names, trace_of)
-    if not names:
-        _finish(context, config, settings, ledger, unread=unread, unheard=unread_hooks, own_traces=own_traces)
-        return
     forced = dict.fromkeys(awaited(ledger, settings, names), ReadReason.SECOND_RUN) | asked_for
     if config.reads_all:
         forced = dict.fromkeys(names, ReadReason.FRESH)
@@ -201,27 +227,7 @@ async def _collect(
         await gather_bounded(due, read, limit=settings.collection.max_concurrent_repositories)
         # After the readings: an order is about the issue or pull request that was read just now.
         unheard = await obey_people(client, ledger, own.of, config.deliveries, names, trace_id=trace_id)
-
-    await _collect_further(context, settings, ledger, names, reports_all=config.reads_all, trace_of=trace_of)
-    _finish(context, config, settings, ledger, unread=unread, unheard=unheard | unread_hooks, own_traces=own_traces)
-
-
-def _finish(
-    context: dg.AssetExecutionContext,
-    config: CollectConfig,
-    settings: Settings,
-    ledger: "Ledger",
-    *,
-    unread: set[str],
-    unheard: frozenset[int],
-    own_traces: Mapping[str, str],
-) -> None:
-    """Mark what asked for the readings as done, and report what all of them say."""
-    from squire_pipelines.ledger import deliveries
-
-    with ledger.write() as tx:
-        deliveries.mark_collected(tx, config.deliveries, unread=unread, unheard=unheard, traces=own_traces)
-    _summarise(context, settings, ledger)
+    return frozenset(unread), unheard
 
 
 def _by_sources(
@@ -242,6 +248,7 @@ def _collect_hooks(
     settings: Settings,
     ledger: "Ledger",
     names: list[str],
+    *,
     trace_of: Callable[[str], str],
 ) -> frozenset[int]:
     """Read what other senders delivered; return the deliveries that are to be read again."""
@@ -347,55 +354,3 @@ def report_reading(context: dg.AssetExecutionContext, entry: "RecordedReading", 
             metadata=metadata,
         )
     )
-
-
-signals_summary = dg.AssetSpec(
-    SUMMARY,
-    description="What the newest readings of all repositories say together. Reported by each cycle, changed or not.",
-    group_name="signals",
-    kinds={"sql"},
-    owners=OWNERS,
-    deps=[signal_key(source) for source in SOURCES],
-)
-
-
-def _summarise(context: dg.AssetExecutionContext, settings: Settings, ledger: "Ledger") -> None:
-    """Report a row per repository: how many signals of each source, and which sources do not answer."""
-    from squire_pipelines.ledger import collections, github_limits
-
-    names = sorted({*settings.repositories, *context.instance.get_dynamic_partitions(REPOSITORIES)})
-    with ledger.read() as tx:
-        readings = collections.latest(tx, names)
-        quota_left = github_limits.lowest(tx)
-    by_repository: dict[str, dict[AnySource, RecordedCollection]] = defaultdict(dict)
-    for reading in readings:
-        by_repository[reading.repository][reading.source] = reading
-    silent = [reading for reading in readings if not reading.status.source_answered]
-    context.log_event(
-        dg.AssetMaterialization(
-            SUMMARY,
-            metadata={
-                "repositories": len(by_repository),
-                "signals": sum(reading.signals for reading in readings),
-                "sources_not_answering": len(silent),
-                **{f"quota_left_{kind}": left for kind, left in quota_left.items()},
-                "preview": preview(
-                    ("repository", *(source.value for source in SOURCES)), _rows(by_repository), limit=100
-                ),
-                "not_answering": preview(
-                    ("repository", "source", "error"), ((r.repository, r.source.value, r.error) for r in silent)
-                ),
-            },
-        )
-    )
-
-
-def _rows(by_repository: dict[str, dict[AnySource, "RecordedCollection"]]) -> Iterator[tuple[object, ...]]:
-    for repository, readings in sorted(by_repository.items()):
-        yield (repository, *(_cell(readings.get(source)) for source in SOURCES))
-
-
-def _cell(reading: "RecordedCollection | None") -> str:
-    if reading is None:
-        return "never read"
-    return str(reading.signals) if reading.status.source_answered else f"{reading.signals} ({reading.status})"

@@ -1,14 +1,20 @@
 """Verifies the signatures of stored deliveries with the secrets that a command can read, which it reads once."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
 
 from squire_pipelines.cli.context import CliContext
+from squire_pipelines.domain.hook_schemes import verify_stored
 from squire_pipelines.errors import SecretMissingError, SquireError
 from squire_pipelines.ledger.deliveries import COMMAND
 from squire_pipelines.ledger.delivery_reports import GITHUB
+from squire_pipelines.webhooks.live_hooks import read_hook
 from squire_pipelines.webhooks.signing_secrets import read_signing_secrets
-from squire_pipelines.webhooks.verification import SignatureState, SignatureVerdict, verify_again
+from squire_pipelines.webhooks.verification import SignatureState, SignatureVerdict, verdict_of, verify_again
+
+if TYPE_CHECKING:
+    from squire_pipelines.settings.model import Settings
 
 Verifier = Callable[[Mapping[str, Any], bytes], SignatureVerdict]
 """Returns whether the signature of a delivery, its row and body, holds now; unknown where no secret can be read."""
@@ -25,14 +31,36 @@ def open_verifier(context: CliContext) -> Verifier:
         pass  # the verdict says that there is none
     except SquireError as error:
         problem = f"the webhook's secret cannot be read: {error.message}"
+    verify_hook = _hook_verifier(settings)
 
     def verify(row: Mapping[str, Any], body: bytes) -> SignatureVerdict:
         if row["source"] == COMMAND:
             return SignatureVerdict(SignatureState.UNKNOWN, "a request of a command is not signed")
+        if row["source"] in settings.hooks:
+            return verify_hook(row, body)
         if row["source"] != GITHUB:
-            return SignatureVerdict(SignatureState.UNKNOWN, f"how {row['source']} signs is not verified again")
+            return SignatureVerdict(
+                SignatureState.UNKNOWN, f"how {row['source']} signs is not known: no table [hooks] has it"
+            )
         if problem:
             return SignatureVerdict(SignatureState.UNKNOWN, problem)
         return verify_again(body, row["signature"], secrets)
+
+    return verify
+
+
+def _hook_verifier(settings: "Settings") -> Verifier:
+    """Return what verifies deliveries of other senders, each of which is read once."""
+    hook_of = cache(partial(read_hook, settings))
+
+    def verify(row: Mapping[str, Any], body: bytes) -> SignatureVerdict:
+        try:
+            hook = hook_of(row["source"])
+        except SquireError as error:
+            return SignatureVerdict(SignatureState.UNKNOWN, f"the sender cannot be verified: {error.message}")
+        is_valid = verify_stored(hook.scheme, row["delivery_id"], row["signature"], body, hook.secrets)
+        if is_valid is None:
+            return SignatureVerdict(SignatureState.UNKNOWN, "no signature was kept with it: a token signs no body")
+        return verdict_of(is_valid=is_valid)
 
     return verify

@@ -17,6 +17,7 @@ webhooks = LazyGroup(
     help="Receive, list, show, follow, count, filter and replay webhook deliveries.",
     lazy={
         "serve": Lazy(f"{_CLI}.webhooks_serve:serve", "Receive deliveries until Ctrl-C."),
+        "senders": Lazy(f"{_CLI}.webhooks_senders:senders", "List the senders beside GitHub, and how each stands."),
         "show": Lazy(f"{_CLI}.webhooks_show:show", "Show a delivery with its state, effects, trace and signature."),
         "tail": Lazy(f"{_CLI}.webhooks_tail:tail", "Follow deliveries as they come."),
         "replay": Lazy(

@@ -152,6 +152,12 @@ def verify_request(
             return _verify_token(scheme, headers, body, secrets)
 
 
+def may_be_signed(scheme: HookScheme, headers: Mapping[str, str]) -> bool:
+    """Return whether a request has the header that would have its signature or token."""
+    name = SIGNATURE_HEADER if isinstance(scheme, StandardScheme) else scheme.header
+    return bool(headers.get(name.lower(), ""))
+
+
 def verify_stored(
     scheme: HookScheme, delivery_id: str, signature: str | None, body: bytes, secrets: Sequence[str]
 ) -> bool | None:

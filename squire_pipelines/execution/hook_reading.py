@@ -91,23 +91,23 @@ class HookRecorder:
     def _record(self, pending: Sequence[HookDelivery], readings: Sequence[HookReading]) -> set[str]:
         """Record in one transaction what these deliveries tell, and that they were read; return the repositories."""
         delivery_of = {delivery.id: delivery for delivery in pending}
-        told = _Told()
+        by_repository = _FactsByRepository()
         for reading in readings:
             for fact in reading.facts:
-                told.add(delivery_of[reading.delivery], fact)
+                by_repository.add(delivery_of[reading.delivery], fact)
         reports: list[tuple[tuple[RecordedReading, ...], str]] = []
         with self.ledger.write() as tx:
-            for repository, items in told.facts.items():
-                trace_id = told.traces[repository]
+            for repository, items in by_repository.facts.items():
+                trace_id = by_repository.traces[repository]
                 tx.exclusive(f"signals of {repository}")
                 new = [item for delivery, item in items if _is_new(tx, delivery, item, trace_id)]
                 if new:
                     reports.append((self._update(tx, repository, new, trace_id), trace_id))
             for reading in readings:
-                _mark(tx, delivery_of[reading.delivery], reading, told)
+                _mark(tx, delivery_of[reading.delivery], reading, by_repository)
         for recorded, trace_id in reports:
             self._report(recorded, trace_id)
-        return set(told.facts)
+        return set(by_repository.facts)
 
     def _update(
         self, tx: Transaction, repository: str, arrived: Sequence[ArrivedFact], trace_id: str
@@ -134,7 +134,7 @@ class HookRecorder:
 
 
 @dataclass(slots=True)
-class _Told:
+class _FactsByRepository:
     """The facts by the repositories that they are about, each with the trace of the first delivery about it."""
 
     facts: dict[str, list[tuple[int, ArrivedFact]]] = field(default_factory=lambda: defaultdict(list))
@@ -165,10 +165,10 @@ def _is_new(tx: Transaction, delivery: int, item: ArrivedFact, trace_id: str) ->
     return hook_deliveries.record_told(tx, delivery, subject, trace_id=trace_id, detail=item.fact.state)
 
 
-def _mark(tx: Transaction, delivery: HookDelivery, reading: HookReading, told: _Told) -> None:
+def _mark(tx: Transaction, delivery: HookDelivery, reading: HookReading, by_repository: _FactsByRepository) -> None:
     if reading.error is not None:
         set_aside(tx, delivery.id, reading.error, reader=Reader.COLLECTION)
         return
     names = list(dict.fromkeys(fact.repository for fact in reading.facts))
-    trace_id = told.traces[names[0]] if names else delivery.trace_id
+    trace_id = by_repository.traces[names[0]] if names else delivery.trace_id
     hook_deliveries.mark_read(tx, delivery.id, repository=names[0] if len(names) == 1 else None, trace_id=trace_id)

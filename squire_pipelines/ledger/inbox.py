@@ -56,6 +56,7 @@ class IncomingDelivery:
         body: Raw, as it was signed.
         relevant: Whether it asks for anything; one that does not is stored too.
         collects: Whether it asks for a reading of its repository.
+        reads_body: Whether its body is read with the collection alone, and says what it is about only then.
         sender: Who caused it.
         hook_id: By which of the sender's webhooks it came.
         signature: The header that it was verified by.
@@ -71,6 +72,7 @@ class IncomingDelivery:
     body: bytes
     relevant: bool = True
     collects: bool = True
+    reads_body: bool = False
     sender: str | None = None
     hook_id: str | None = None
     signature: str | None = None
@@ -80,12 +82,12 @@ class IncomingDelivery:
     @property
     def applies(self) -> bool:
         """Whether it is to be read for an outcome."""
-        return self.relevant and self.filtered_by is None
+        return self.relevant and self.filtered_by is None and not self.reads_body
 
     @property
     def asks_for_reading(self) -> bool:
-        """Whether its repository is to be read."""
-        return self.applies and self.collects and bool(self.repository)
+        """Whether a collection is to be made for it."""
+        return self.reads_body or (self.applies and self.collects and bool(self.repository))
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +176,7 @@ def _redelivered(tx: Transaction, packed: PackedDelivery) -> RecordedDelivery:
         )
     ).one()
     marks = DeliveryMarks(**{name: getattr(row, name) for name in DeliveryMarks.__slots__})
-    again = marks.state is DeliveryState.FAILED and incoming.applies
+    again = marks.state is DeliveryState.FAILED and (incoming.applies or incoming.asks_for_reading)
     if again:
         inbox_rows.reopen(tx, [row.id], collects=incoming.asks_for_reading, applies=incoming.applies)
         record_audits(tx, [_accepted(incoming, trace_id=row.trace_id, again=True)])

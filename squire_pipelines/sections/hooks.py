@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, JsonValue, TypeAdapter, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from squire_pipelines.domain.container_limits import Bytes
 from squire_pipelines.domain.frozen import FrozenModel
 from squire_pipelines.domain.hook_schemes import (
     Algorithm,
@@ -18,7 +19,7 @@ from squire_pipelines.domain.hook_schemes import (
     TokenScheme,
     ToleranceS,
 )
-from squire_pipelines.secret_names import check_hook_secret, hook_secret
+from squire_pipelines.secret_names import check_webhook_key, hook_secret
 from squire_pipelines.sections.types import SECRET_SHOWN, Name, RepositoryName, Seconds, SettingsSection, matching
 
 MAX_HOOKS = 50
@@ -35,7 +36,7 @@ _MODELS: dict[str, type[FrozenModel]] = {"hmac": HmacScheme, "standard": Standar
 
 def _check_secret(name: str) -> str:
     try:
-        return check_hook_secret(name)
+        return check_webhook_key(name)
     except ValueError as error:
         raise PydanticCustomError(SECRET_SHOWN, "{reason}", {"reason": str(error)}) from None
 
@@ -67,6 +68,7 @@ class HookSettings(SettingsSection):
     projects: Annotated[dict[Name, RepositoryName], Field(max_length=1000)] = Field(
         default_factory=dict, description="its names for repositories"
     )
+    max_body: Bytes = Field(default=2**20, description="of one delivery")
     may_start: bool = Field(default=False, description="work starts from its facts; else they are only shown")
     max_age_days: int = Field(default=14, ge=1, le=365, description="a fact of which nothing comes for so long ends")
     max_facts: int = Field(default=100, ge=1, le=500, description="open ones of a repository; the oldest end")

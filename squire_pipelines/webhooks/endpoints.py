@@ -47,6 +47,7 @@ class DeliveryEndpoint:
             DeliveryError for a body that is not what the sender sends.
         may_be_signed: Says by a request's headers whether it can be verified at all: of an address that floods, others
             are refused without a look at their bodies.
+        check: Looks at a request before its body is read. Raises RequestRefusedError.
     """
 
     def __init__(
@@ -56,11 +57,13 @@ class DeliveryEndpoint:
         *,
         accept: Callable[[Request, bytes], Awaitable[IncomingDelivery]],
         may_be_signed: Callable[[Request], bool],
+        check: Callable[[Request], None] = lambda _: None,
     ) -> None:
         self._source = source
         self._parts = parts
         self._accept = accept
         self._may_be_signed = may_be_signed
+        self._check = check
 
     async def receive(self, request: Request) -> JSONResponse:
         """Take one delivery: 202 for a new one, 200 for one that was there."""
@@ -70,6 +73,7 @@ class DeliveryEndpoint:
             try:
                 if (wait_s := parts.rates.wait_s(address)) and not self._may_be_signed(request):
                     raise too_many_refusals(wait_s)
+                self._check(request)
                 with parts.bodies.share() as share:
                     body = await parts.bodies.read(request, share)
                     return await self._store(await self._accept(request, body))

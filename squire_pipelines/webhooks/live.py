@@ -1,9 +1,9 @@
-"""What the receiver takes while it runs: the repositories, the secrets, the rules, its bounds, the level of logs.
+"""What the receiver takes while it runs: repositories, senders, secrets, rules, its bounds, the level of its logs.
 
 The settings themselves are followed by `reloading`; sockets and signals are `serve`'s.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 from squire_pipelines.errors import SquireError
 from squire_pipelines.observability.logging import Component, get_logger
@@ -13,6 +13,7 @@ from squire_pipelines.reloading.process_status import StatusFile, status_of
 from squire_pipelines.secrets.sources import files_of
 from squire_pipelines.settings.restarts import Part
 from squire_pipelines.webhooks.filtering import PresentJudge
+from squire_pipelines.webhooks.live_hooks import LiveHook, LiveHooks
 from squire_pipelines.webhooks.signing_secrets import SigningSecrets, names_of_signing_secrets, read_signing_secrets
 
 _log = get_logger(Component.WEBHOOKS)
@@ -38,6 +39,7 @@ class LiveReceiver:
         self._verifies_nothing = verifies_nothing
         self._secret_state = self._state_of_secrets(in_force.state)
         self._secrets = self._read_secrets(in_force.state)
+        self._hooks = LiveHooks(in_force.state)
         self.on_secret_read: Callable[[], object] = lambda: None
         """Called after the secrets were read again; the audit trail has a row for it."""
         self.judge = PresentJudge(lambda: in_force.settings)
@@ -47,6 +49,10 @@ class LiveReceiver:
     def secrets(self) -> SigningSecrets:
         """Return the secrets that deliveries are signed with."""
         return self._secrets
+
+    def hooks(self) -> Mapping[str, LiveHook]:
+        """Return the senders beside GitHub, by name."""
+        return self._hooks.hooks()
 
     def repositories(self) -> Collection[str]:
         """Return the names whose deliveries ask for something."""
@@ -66,6 +72,7 @@ class LiveReceiver:
         Where one cannot be read any more that is told; those that were read last hold, so that no delivery is refused.
         """
         secret_state = self._state_of_secrets(state)
+        were_read = self._hooks.follow(state)
         if secret_state != self._secret_state:
             try:
                 self._secrets = self._read_secrets(state)
@@ -73,10 +80,12 @@ class LiveReceiver:
                 _log.error("the webhook secret cannot be read, the old one holds", reason=error.message)
                 self._problem = f"the old webhook secret holds: {error.message}"
             else:
-                self._problem = ""
-                self.on_secret_read()
+                self._problem, were_read = "", True
             self._secret_state = secret_state
-        self._status.write(status_of(self._in_force, Part.RECEIVER, problem=self._problem))
+        if were_read:
+            self.on_secret_read()
+        problem = "; ".join(filter(None, (self._problem, self._hooks.problem)))
+        self._status.write(status_of(self._in_force, Part.RECEIVER, problem=problem))
 
     def _read_secrets(self, state: InForce) -> SigningSecrets:
         if self._verifies_nothing:

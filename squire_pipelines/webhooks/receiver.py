@@ -4,7 +4,7 @@ Processes, sockets and settings belong to `serve`; what a delivery means to `git
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 
 from starlette.applications import Starlette
@@ -18,9 +18,11 @@ from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.webhooks.endpoints import DeliveryEndpoint, ReceiverParts
 from squire_pipelines.webhooks.filtering import NO_RULES, DeliveryJudge
 from squire_pipelines.webhooks.github_deliveries import SOURCE, GitHubDeliveries
+from squire_pipelines.webhooks.hooks import HOOK_PATH, OtherSenders
 from squire_pipelines.webhooks.inbox import DeliveryInbox
 from squire_pipelines.webhooks.ledger_threads import LedgerThreads
 from squire_pipelines.webhooks.limits import Limits, RequestRefusedError
+from squire_pipelines.webhooks.live_hooks import LiveHook
 from squire_pipelines.webhooks.refusal_rates import RefusalRates
 from squire_pipelines.webhooks.refusals import RefusalCounts
 from squire_pipelines.webhooks.request_bodies import RequestBodies
@@ -82,11 +84,12 @@ def create_app(
     secrets: Callable[[], SigningSecrets],
     repositories: Callable[[], Collection[str]],
     judge: Callable[[], DeliveryJudge] = lambda: NO_RULES,
+    hooks: Callable[[], Mapping[str, LiveHook]] = dict,
     most_waiting_bytes: Callable[[], int] = lambda: MAX_INBOX_BYTES,
     refusals_per_minute: Callable[[], int] = lambda: REFUSALS_PER_MINUTE,
     limits: Limits | None = None,
 ) -> Starlette:
-    """Return the receiver: `POST /webhooks/github`, `POST /webhook`, `GET /healthz`, `GET /readyz`.
+    """Return the receiver: `POST` to /webhooks/github, /webhook and /hooks/{source}, `GET` of /healthz and /readyz.
 
     A delivery is answered with 202 once it is committed, or read again since it had failed, with 200 when it was there
     already. Everything else stored nothing that we answer for: 400 not what GitHub sends, 401 signature, 408 and 413
@@ -97,6 +100,7 @@ def create_app(
         secrets: Gives the secrets that deliveries are signed with; asked at each delivery.
         repositories: Gives the names whose deliveries ask for something; those of others are kept as irrelevant.
         judge: Gives who says which deliveries ask for nothing, by the settings' rules.
+        hooks: Gives the senders beside GitHub, by name.
         most_waiting_bytes: Gives how much may wait in the ledger to be read.
         refusals_per_minute: Gives how many requests of one address may be refused before it gets 429.
         limits: Bounds; sizes in bytes.
@@ -122,6 +126,7 @@ def create_app(
     github = DeliveryEndpoint(SOURCE, parts, accept=deliveries.accept, may_be_signed=deliveries.may_be_signed)
     routes = [
         *(Route(path, github.receive, methods=["POST"]) for path in GITHUB_PATHS),
+        Route(HOOK_PATH, OtherSenders(parts, hooks).receive, methods=["POST"]),
         Route("/healthz", receiver.healthz, methods=["GET"]),
         Route("/readyz", receiver.readyz, methods=["GET"]),
     ]

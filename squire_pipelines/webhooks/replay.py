@@ -18,6 +18,7 @@ from squire_pipelines.errors import DeliveryError
 from squire_pipelines.github.events import ParsedDelivery, parse_delivery
 from squire_pipelines.ledger import deliveries as inbox_rows
 from squire_pipelines.ledger.audit import record_audit
+from squire_pipelines.ledger.deliveries import COMMAND
 from squire_pipelines.ledger.delivery_effects import RecordedEffect
 from squire_pipelines.ledger.delivery_reports import GITHUB
 from squire_pipelines.ledger.store import Ledger
@@ -40,6 +41,11 @@ class ReplayVerdict(StrEnum):
     CHANGED = "changed"
 
 
+_AGAIN = ReplayVerdict.REPLAY, "it is read again"
+_DONE = ReplayVerdict.NOTHING, "it was done already, and nothing of it is repeated"
+_WAITS = ReplayVerdict.WAITS, "it waits already, and is done without a replay"
+
+
 @dataclass(frozen=True, slots=True)
 class ReplayPlan:
     """What replaying one delivery would do.
@@ -48,7 +54,7 @@ class ReplayPlan:
         id: The delivery's row.
         verdict: Whether it would be read again.
         reason: Why, or why not, in words.
-        reads: The repository that would be read; None where none is.
+        reads: What would be read: the repository, or what another sender delivered; None where nothing is.
         applies: What would be applied, in words.
         recorded: The effects that are recorded with it already, and are not repeated.
         updated_at: When the row changed last, as it was seen.
@@ -84,6 +90,8 @@ def plan_replay(
         watched: The repositories of the settings.
         unverified: Whether one whose signature does not hold is replayed all the same.
     """
+    if row["source"] not in {GITHUB, COMMAND}:
+        return _plan_of_sender(row, effects, signature=signature, unverified=unverified)
     parsed, outcome = _read(row, body, watched)
     reads: str | None = None
     applies: tuple[str, ...] = ()
@@ -91,7 +99,7 @@ def plan_replay(
         reads = row["repository"] if judge.asks_for_reading(parsed) and not _was_read(row, effects) else None
         applies = () if _was_applied(row) else applied_words(parsed)
         if reads is None and not applies:
-            outcome = ReplayVerdict.NOTHING, "it was done already, and nothing of it is repeated"
+            outcome = _DONE
         elif (rule := judge.rule_of(parsed)) is not None:
             outcome = ReplayVerdict.FILTERED, f"the rule {rule} filters it"
         elif signature.state is not SignatureState.VALID and not unverified:
@@ -102,21 +110,38 @@ def plan_replay(
     return ReplayPlan(row["id"], verdict, reason, reads, applies, tuple(effects), row["updated_at"])
 
 
+def _plan_of_sender(
+    row: Mapping[str, Any], effects: Sequence[RecordedEffect], *, signature: SignatureVerdict, unverified: bool
+) -> ReplayPlan:
+    """Return what replaying another sender's delivery would do, of which the collection reads all that it says."""
+    reads = None
+    if row["state"] == DeliveryState.WAITING:
+        verdict, reason = _WAITS
+    elif row["state"] == DeliveryState.DONE:
+        verdict, reason = _DONE
+    elif signature.state is not SignatureState.VALID and not unverified:
+        verdict, reason = ReplayVerdict.REFUSED, f"its signature is {signature.state}: {signature.reason}"
+    else:
+        verdict, reason = _AGAIN
+        reads = f"what {row['source']} says"
+    return ReplayPlan(row["id"], verdict, reason, reads, (), tuple(effects), row["updated_at"])
+
+
 def _read(
     row: Mapping[str, Any], body: bytes, watched: Collection[str]
 ) -> tuple[ParsedDelivery | None, tuple[ReplayVerdict, str]]:
     """Return what a delivery says where it may be replayed, and the verdict as far as it is known by that."""
     if row["source"] != GITHUB:
-        return None, (ReplayVerdict.REFUSED, f"it came from {row['source']!r}: only deliveries of GitHub are replayed")
+        return None, (ReplayVerdict.REFUSED, "it is a request of a command: give the command again")
     if row["state"] == DeliveryState.WAITING:
-        return None, (ReplayVerdict.WAITS, "it waits already, and is done without a replay")
+        return None, _WAITS
     try:
         parsed = parse_delivery(row["event"], body, known_as=row["repository"])
     except DeliveryError as error:
         return None, (ReplayVerdict.REFUSED, error.message)
     if (reason := _why_nothing(parsed, watched)) is not None:
         return None, (ReplayVerdict.NOTHING, reason)
-    return parsed, (ReplayVerdict.REPLAY, "it is read again")
+    return parsed, _AGAIN
 
 
 def _why_nothing(parsed: ParsedDelivery, watched: Collection[str]) -> str | None:

@@ -85,6 +85,7 @@ def serve(in_force: SettingsInForce, options: ServeOptions, *, announce: Callabl
                 secrets=live.secrets,
                 repositories=live.repositories,
                 judge=live.judge,
+                hooks=live.hooks,
                 most_waiting_bytes=live.most_waiting_bytes,
                 refusals_per_minute=live.refusals_per_minute,
                 limits=limits,

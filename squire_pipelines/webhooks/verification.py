@@ -36,7 +36,12 @@ def verify_again(body: bytes, signature: str | None, secrets: Sequence[bytes]) -
         return SignatureVerdict(SignatureState.UNKNOWN, "no signature was kept with it")
     if not secrets:
         return SignatureVerdict(SignatureState.UNKNOWN, "there is no secret to verify it with")
-    if any(verify_signature(body, signature, secret) for secret in secrets):
+    return verdict_of(is_valid=any(verify_signature(body, signature, secret) for secret in secrets))
+
+
+def verdict_of(*, is_valid: bool) -> SignatureVerdict:
+    """Return the verdict on a signature that was verified again."""
+    if is_valid:
         return SignatureVerdict(SignatureState.VALID, "it is the body's, by a secret that holds now")
     return SignatureVerdict(
         SignatureState.INVALID,

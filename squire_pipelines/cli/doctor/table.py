@@ -95,6 +95,13 @@ def check_webhook(context: CliContext) -> Iterator[Diagnosis]:
     yield from doctor_webhook.check_webhook(context)
 
 
+def check_hooks(context: CliContext) -> Iterator[Diagnosis]:
+    """Check the senders beside GitHub."""
+    from squire_pipelines.cli.doctor import hooks as doctor_hooks  # noqa: PLC0415 - likewise
+
+    yield from doctor_hooks.check_hooks(context)
+
+
 def check_alerts(context: CliContext) -> Iterator[Diagnosis]:
     """Check that alerts have somewhere to go and arrive there."""
     from squire_pipelines.cli.doctor import alerts as doctor_alerts  # noqa: PLC0415 - likewise
@@ -270,6 +277,14 @@ CHECKS: tuple[DoctorCheck, ...] = (
         "inbox within 12 s. Of an App, the last delivery counts; without the permission Webhooks, what has arrived.",
         "the line says whether the address, the secret or the receiver is to be corrected",
         check_webhook,
+        timeout_s=60.0,
+    ),
+    DoctorCheck(
+        "hooks",
+        "Each sender of `[hooks]` that is switched on has a reader and its secrets, and signs in a way that there is. "
+        "The line has the time of its newest delivery.",
+        "the line names the secret or the key; [Other senders](hooks.md) has the schemes",
+        check_hooks,
         timeout_s=60.0,
     ),
     DoctorCheck(

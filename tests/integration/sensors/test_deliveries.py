@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 
 from squire_pipelines import tags
-from squire_pipelines.assets.signals import DELIVERIES
+from squire_pipelines.assets.signal_sources import DELIVERIES
 from squire_pipelines.domain.deliveries import Effect
 from squire_pipelines.ledger import deliveries
 from squire_pipelines.ledger.delivery_effects import record_effect

@@ -37,7 +37,7 @@ def test_a_senders_name_is_its_reader_and_its_secret_unless_the_settings_say_oth
         ("sentry", {"repositories": ["Acme/Api"]}, "not so spelled"),
         ("a__b", {"reader": "generic"}, "not a sender's name"),
         ("A", {"reader": "generic"}, "not a sender's name"),
-        ("sentry", {"secrets": ["webhook-secret"]}, "a sender's own"),
+        ("sentry", {"secrets": ["webhook-secret"]}, "has another use"),
         ("sentry", {"scheme": "token", "tolerance_s": 3}, "tolerance_s is no option of the scheme token"),
         ("sentry", {"scheme": "standard", "header": "X"}, "header is no option of the scheme standard"),
         ("sentry", {"header": "X Y"}, "a header's name"),

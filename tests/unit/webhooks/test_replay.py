@@ -111,3 +111,32 @@ def test_what_is_not_replayed(values: dict[str, Any], options: dict[str, Any], v
     plan = planned(row(**values), **options)
     assert (plan.verdict, plan.reads, plan.applies) == (verdict, None, ())
     assert plan.reason
+
+
+INVALID = SignatureVerdict(SignatureState.INVALID, "rotated")
+
+
+@pytest.mark.parametrize(
+    ("state", "signature", "options", "verdict", "reads"),
+    [
+        ("failed", VALID, {}, ReplayVerdict.REPLAY, "what sentry says"),
+        ("failed", INVALID, {}, ReplayVerdict.REFUSED, None),
+        ("failed", INVALID, {"unverified": True}, ReplayVerdict.REPLAY, "what sentry says"),
+        ("done", INVALID, {}, ReplayVerdict.NOTHING, None),
+        ("waiting", VALID, {}, ReplayVerdict.WAITS, None),
+    ],
+)
+def test_what_another_sender_delivered_is_read_again_where_it_failed(
+    state: str, signature: SignatureVerdict, options: dict[str, bool], verdict: ReplayVerdict, reads: str | None
+) -> None:
+    values = row(source="sentry", event="issue", repository=None, state=state)
+    plan = planned(values, signature=signature, **options)
+    assert (plan.verdict, plan.reads, plan.applies) == (verdict, reads, ())
+
+
+def test_a_request_of_a_command_is_not_replayed() -> None:
+    plan = planned(row(source="cli"))
+    assert (plan.verdict, plan.reason) == (
+        ReplayVerdict.REFUSED,
+        "it is a request of a command: give the command again",
+    )
