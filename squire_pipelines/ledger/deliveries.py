@@ -214,7 +214,9 @@ def mark_collected(
         traces: By which the repositories were read.
     """
     if traces:
-        about = deliveries.c.id.in_(ids) & deliveries.c.repository.in_(traces)
+        # What another sender delivered was recorded already, by a trace of its own.
+        is_open = deliveries.c.collected_at.is_(None)
+        about = deliveries.c.id.in_(ids) & deliveries.c.repository.in_(traces) & is_open
         of_repository = case(dict(traces), value=deliveries.c.repository)
         tx.execute(update(deliveries).where(about).values(collected_trace_id=of_repository))
     asked = deliveries.c.id.in_(ids) & deliveries.c.collected_at.is_(None)

@@ -2,11 +2,14 @@
 
 import json
 
+from sqlalchemy import select
+
 from squire_pipelines.domain.signals import PluginFact
 from squire_pipelines.ledger import collections, deliveries
 from squire_pipelines.ledger.inbox import IncomingDelivery, PackedDelivery, store
+from squire_pipelines.ledger.tables import deliveries as delivery_table
 from squire_pipelines.sensors.webhooks import webhooks
-from tests.support.pipeline import HANDBOOK, QUIET, Pipeline, checks, materialized
+from tests.support.pipeline import HANDBOOK, QUIET, TRACE, Pipeline, checks, materialized
 
 SENDER = '[hooks.deploys]\nreader = "generic"\n'
 
@@ -30,6 +33,19 @@ def test_a_delivery_is_a_signal_of_its_repository_after_one_run_that_asks_nobody
         (signal,) = collections.active_signals(tx, QUIET)
     assert isinstance(signal.details, PluginFact)
     assert quiet_pipeline.tick(webhooks).runs == []
+
+
+def test_what_is_read_beside_a_request_keeps_its_own_trace(quiet_pipeline: Pipeline) -> None:
+    quiet_pipeline.configure(SENDER)
+    delivery = deliver(quiet_pipeline, 1, {"repository": QUIET, "key": "1", "title": "It fails"})
+    with quiet_pipeline.ledger.write() as tx:
+        deliveries.request_collection(tx, [QUIET], source=deliveries.COMMAND, trace_id=TRACE)
+    quiet_pipeline.tick(webhooks)
+    with quiet_pipeline.ledger.read() as tx:
+        columns = delivery_table.c["trace_id", "collected_trace_id", "repository"]
+        row = tx.execute(select(*columns).where(delivery_table.c.id == delivery)).one()
+    assert (row.collected_trace_id, row.repository) == (row.trace_id, QUIET)
+    assert row.trace_id != TRACE
 
 
 def test_without_a_repository_there_is_nothing_to_read_for(quiet_pipeline: Pipeline) -> None:
