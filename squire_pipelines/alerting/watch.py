@@ -94,7 +94,7 @@ class AlertWatch:
     def look(self, conditions: Sequence[Condition]) -> None:
         """Record what becomes of the alerts by these conditions."""
         settings = self._settings()
-        seen = assess_conditions(conditions, self._machine, now=self._now())
+        seen = _redacted_assessment(assess_conditions(conditions, self._machine, now=self._now()))
         try:
             is_recorded = self._look_with_ledger(settings, seen)
         except LedgerError as error:
@@ -197,7 +197,9 @@ class AlertWatch:
                 provider_usd=providers_with_day_limits(settings),
                 stopped=own.stopped,
             )
-        self._work = assess_work(facts, settings.alerts.policies, budget_share=settings.alerts.budget_share)
+        self._work = _redacted_assessment(
+            assess_work(facts, settings.alerts.policies, budget_share=settings.alerts.budget_share)
+        )
         took_s = self._monotonic() - began
         self._work_due = began + max(FACTS_EVERY_S, 50 * took_s)  # at most a fiftieth of the time
         return self._work
@@ -231,6 +233,16 @@ def is_usable(ledger: Ledger) -> bool:
     if ledger.is_sqlite and not ledger.path.exists():
         return False
     return ledger.revision() == HEAD_REVISION
+
+
+def _redacted_assessment(assessment: Assessment) -> Assessment:
+    """Mask secrets before a text is cut or made inert for chats, after which none would be known any more."""
+    redact = process_redactor().redact
+    firing = {
+        key: replace(alert, reason=redact(alert.reason), hint=redact(alert.hint))
+        for key, alert in assessment.firing.items()
+    }
+    return replace(assessment, firing=firing)
 
 
 def _redacted(message: AlertMessage) -> AlertMessage:

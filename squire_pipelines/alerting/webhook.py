@@ -80,7 +80,7 @@ class WebhookTarget:
             raise _refusal(str(error.response.status_code)) from None
         except TimeoutError:
             raise _refusal(f"no answer within {self._timeout_s:g} s") from None
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as error:  # such as a host that is no name
             raise _refusal(type(error).__name__) from None
 
     async def _post(self, body: bytes, headers: dict[str, str]) -> None:

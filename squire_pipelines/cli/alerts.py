@@ -127,7 +127,7 @@ def test_targets(context: CliContext, names: tuple[str, ...], *, as_json: bool) 
     "silence",
     examples=(
         "squire alerts silence engine_lost --for 2h --reason 'new host'",
-        "squire alerts silence 'task_failures:owner/name' --until 2030-01-31T18:00:00Z",
+        "squire alerts silence 'task_failures:owner/name' --until \"$(date -d 'tomorrow 08:00' -Iseconds)\"",
         "squire alerts silence '*' --for 30min",
     ),
 )

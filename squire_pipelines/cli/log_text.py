@@ -1,5 +1,6 @@
 """How a line of a log is shown: as text for people, or as an object of JSON. Secrets are hidden once more."""
 
+import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -55,7 +56,7 @@ def json_line(line: LogLine) -> str:
 
 def _redacted(value: Any, depth: int = 0) -> Any:
     if value is None or isinstance(value, bool | int | float):
-        return value
+        return str(value) if isinstance(value, float) and not math.isfinite(value) else value
     if depth < _MAX_DEPTH and isinstance(value, Mapping):
         return {process_redactor().redact(str(key)): _redacted(item, depth + 1) for key, item in value.items()}
     if depth < _MAX_DEPTH and isinstance(value, list | tuple):

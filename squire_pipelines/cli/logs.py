@@ -155,7 +155,7 @@ def _question(context: CliContext, options: LogOptions) -> _Question:
 
 def _plain_query(options: LogOptions) -> LogQuery:
     return LogQuery(
-        since=options.since.timestamp() if options.since is not None else -1.0,
+        since=max(options.since.timestamp(), 0.0) if options.since is not None else -1.0,
         until=options.until.timestamp() if options.until is not None else None,
         components=frozenset(options.components),
         least_level=options.level,

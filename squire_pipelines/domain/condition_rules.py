@@ -39,6 +39,7 @@ class LedgerFacts:
     Args:
         place: Of the ledger, without a password.
         exists: Whether there is one.
+        was_there: Whether the home has what only comes from one.
         problem: Why it does not answer; empty where it does.
         hint: What to do about the problem.
         lock_wait_s: How long a transaction that writes waited for its turn.
@@ -48,6 +49,7 @@ class LedgerFacts:
 
     place: str
     exists: bool = True
+    was_there: bool = False
     problem: str = ""
     hint: str = ""
     lock_wait_s: float = 0.0
@@ -59,6 +61,9 @@ def ledger_state(facts: LedgerFacts) -> ConditionState:
     """Return how the ledger is; a lock that is waited for may be free at the next look."""
     if facts.problem:
         return ConditionState.down(facts.problem, facts.hint or "`squire ledger check` shows more", is_doubtful=True)
+    if not facts.exists and facts.was_there:
+        reason = f"the ledger {facts.place} is gone, although this home has worked with one"
+        return ConditionState.down(reason, "stop Squire, then put it back or `squire restore` a backup")
     if not facts.exists:
         return ConditionState.ok(f"there is none at {facts.place} yet: the first start makes it")
     if facts.lock_wait_s > SLOW_LOCK_S:

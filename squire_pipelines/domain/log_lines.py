@@ -25,6 +25,9 @@ TIMES_SUFFIX = ".times"
 ECHO = b"agent> "
 """What lines of an agent begin with where they are shown beside ours, so that none can look like one of ours."""
 
+LATEST_S = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
+"""A line from then on has no time that can be shown, in seconds since 1970."""
+
 _HIDDEN_KEYS = {"event", "level", "timestamp", "component", "logger", *CONTEXT}
 _JSON_TIME = re.compile(rb'(?<!\\)"(?:timestamp|started_at)": ?"([^"\\]{10,40})"')
 _TIME = re.compile(
@@ -92,9 +95,10 @@ class LineOrigin:
 def _seconds(day: bytes, time: bytes, offset: bytes) -> float:
     text = f"{day.decode()}T{time.decode()}{'+00:00' if offset in {b'', b'Z'} else offset.decode()}"
     try:
-        return datetime.fromisoformat(text).timestamp()
+        seconds = datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError):
         return -1.0
+    return seconds if seconds < LATEST_S else -1.0
 
 
 def line_time(raw: bytes) -> float | None:

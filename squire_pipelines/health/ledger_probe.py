@@ -51,7 +51,8 @@ def look_at_ledger(
     ledger = Ledger(settings.resolved_ledger_url, busy_timeout_s=busy_timeout_s)
     try:
         if ledger.is_sqlite and not ledger.path.exists():
-            return {"ledger": ledger_state(LedgerFacts(ledger.describe(), exists=False))}
+            was_there = settings.home.warehouse.exists() or any(settings.home.archive.glob("*"))
+            return {"ledger": ledger_state(LedgerFacts(ledger.describe(), exists=False, was_there=was_there))}
         facts, offset_s = _ledger_facts(ledger, monotonic)
         note_offset(offset_s)
         states: dict[str, ConditionState] = {"ledger": ledger_state(facts)}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from squire_pipelines.domain.log_lines import continues, line_time
+from squire_pipelines.domain.log_lines import LATEST_S, continues, line_time
 from squire_pipelines.log_reading.sources import LogSource
 
 MAX_ENTRY_BYTES = 64 * 1024
@@ -122,7 +122,7 @@ class WrittenTimes:
             with source.times.open("rb") as file:
                 for line in file.read(_MAX_TIMES_BYTES).splitlines():
                     offset, _, time = line.partition(b" ")
-                    if offset.isdigit() and time.replace(b".", b"", 1).isdigit():
+                    if offset.isdigit() and time.replace(b".", b"", 1).isdigit() and float(time) < LATEST_S:
                         offsets.append(int(offset))
                         times.append(float(time))
         except OSError:

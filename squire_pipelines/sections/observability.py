@@ -12,7 +12,7 @@ class ObservabilitySettings(SettingsSection):
     host: ListenHost = Field(default="127.0.0.1", description="nobody is asked for a password: keep it private")
     port: int = Field(default=9464, ge=0, le=65535)
     metrics_interval_s: Seconds = Field(
-        default=10, description="how often metrics are read; what takes long is read less often"
+        default=10, ge=0.1, description="how often metrics are read; what takes long is read less often"
     )
 
 

@@ -53,6 +53,11 @@ def test_without_a_key_nothing_is_signed(receiver: DirectedProvider) -> None:
     assert "webhook-signature" not in receiver.seen[0].headers
 
 
+def test_a_host_that_is_no_name_is_a_failed_try() -> None:
+    with pytest.raises(NotReachableError, match="webhook_url: "):
+        WebhookTarget("https://xn--/x", None).send("msg_1", MESSAGE, at=AT)
+
+
 @pytest.mark.parametrize("status", [302, 404, 500])
 def test_a_receiver_that_does_not_take_it_is_named_without_its_url(receiver: DirectedProvider, status: int) -> None:
     receiver.answer = plain(status, {}, {"location": f"{receiver.url}/other"})

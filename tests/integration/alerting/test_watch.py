@@ -109,6 +109,29 @@ def test_a_secret_of_the_process_is_in_no_message(configure: Configure, home_led
     assert "[redacted]" in content["body"]
 
 
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "cannot reach https://user:hunter2hunter2@example.org/x",
+        "login with sword@fish|1234*567 failed",
+        f"{'x' * 390} sword@fish|1234*567",
+    ],
+    ids=["in a URL", "with signs that chats act upon", "where the text is cut"],
+)
+def test_a_secret_is_masked_before_a_text_is_made_inert_or_cut(
+    configure: Configure, home_ledger: Ledger, clock: Clock, reason: str
+) -> None:
+    Secret("sword@fish|1234*567")
+    Looks(configure(TOLD), clock).look(reason=reason, engine=DOWN)
+    with home_ledger.read() as tx:
+        content = str(tx.execute(select(alert_messages.c.content)).scalars().all()[0])
+        (state,) = alerts.open_alerts(tx)
+    assert "[redacted" in content
+    for text in (content, state.reason):
+        assert "hunter2" not in text
+        assert "sword" not in text
+
+
 def test_while_the_ledger_is_away_alerts_are_sent_from_memory_and_recorded_when_it_is_back(
     configure: Configure, home_ledger: Ledger, clock: Clock, tmp_path: Path
 ) -> None:

@@ -127,6 +127,13 @@ def test_a_ledger_that_is_not_there_is_not_made_by_a_look(configure: Configure, 
     assert not (tmp_path / "home" / "ledger.sqlite").exists()
 
 
+def test_a_ledger_is_missed_where_something_was_published_from_one(configure: Configure) -> None:
+    settings = configure("")
+    settings.home.warehouse.parent.mkdir(parents=True, exist_ok=True)
+    settings.home.warehouse.touch()
+    assert look_at_ledger(settings)["ledger"].level is HealthLevel.DOWN
+
+
 def test_a_ledger_of_this_version_says_how_all_is(configure: Configure, tmp_path: Path) -> None:
     settings = configure('repositories = ["acme/shop"]\n')
     sqlite_ledger_file(tmp_path / "home" / "ledger.sqlite")

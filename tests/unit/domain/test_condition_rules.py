@@ -94,6 +94,11 @@ def test_a_ledger_that_is_not_there_yet_is_well() -> None:
     assert schema_state(facts) is None
 
 
+def test_a_ledger_that_is_gone_is_down() -> None:
+    state = ledger_state(LedgerFacts("l.sqlite", exists=False, was_there=True))
+    assert (state.level, state.reason) == (DOWN, "the ledger l.sqlite is gone, although this home has worked with one")
+
+
 @pytest.mark.parametrize(
     ("revision", "level", "step"),
     [("0032", OK, ""), ("0031", DOWN, "upgrades"), (None, DOWN, ""), ("0033", DOWN, "newer")],

@@ -32,6 +32,7 @@ OURS = LineOrigin("pipeline", "run/code-server.log")
         (b"[2026-03-01 12:00:00,5] x", NOON + 0.5),
         (b"2026-03-01T12:00:00Z [info     ] x", NOON),
         (b"2026-13-01T12:00:00Z x", None),
+        (b'{"timestamp": "9999-12-31T23:59:59-14:00"}', None),
         (b"at 2026-03-01T12:00:00Z x", None),
         (b"{not JSON}", None),
         (b"", None),
