@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 import httpx
 
+from squire_pipelines.errors import ConfigError
 from squire_pipelines.secret_names import SecretName
 from squire_pipelines.secrets.lookup import find_secret
 from squire_pipelines.settings.model import Settings
@@ -54,17 +55,29 @@ class TraceTarget:
     sample_ratio: float
     headers: Mapping[str, str]
 
+    @property
+    def place(self) -> str:
+        """The URL as it may be logged: without a user and without a query, which may be a key."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
 
 def trace_target(settings: Settings, environment: Mapping[str, str] = os.environ) -> TraceTarget | None:
     """Return where the settings send traces to, else the variables of OpenTelemetry; None for nowhere.
 
     Raises:
+        ConfigError: A variable's URL cannot be used.
         SquireError: The secret with the headers cannot be read.
     """
     tracing = settings.tracing
     if not tracing.enabled or environment.get(DISABLED_VARIABLE, "").strip().lower() == "true":
         return None
     base = tracing.endpoint or environment.get(ENDPOINT_VARIABLE, "").strip()
+    if "?" in base or "#" in base:  # the path would be added behind it
+        raise ConfigError(
+            f"{ENDPOINT_VARIABLE} has a query, and is an address alone",
+            hint="a key belongs into the secret otlp-headers, or OTEL_EXPORTER_OTLP_HEADERS",
+        )
     url = "" if tracing.endpoint else environment.get(TRACES_VARIABLE, "").strip()
     url = url or (f"{base.rstrip('/')}{PATH}" if base else "")
     if not url:

@@ -135,7 +135,7 @@ class TraceExport:
             for first in range(0, len(spans), SPANS_AT_ONCE):
                 batch = spans[first : first + SPANS_AT_ONCE]
                 outcome = await self._send(target, batch)
-                self._note(outcome, target.url)
+                self._note(outcome, target.place)
                 if outcome.result is SendResult.AGAIN:
                     return
                 self._taken.update(map(_key, batch))

@@ -23,7 +23,7 @@ def check_tracing(context: CliContext) -> Iterator[Diagnosis]:
         return
     outcome = asyncio.run(send(target, _NO_SPANS, within_s=_WITHIN_S))
     if outcome.result is SendResult.TAKEN:
-        yield Diagnosis("tracing", "ok", f"{target.url} takes traces")
+        yield Diagnosis("tracing", "ok", f"{target.place} takes traces")
         return
     hint = "check `tracing.endpoint` and the secret otlp-headers; nothing else waits for it"
-    yield Diagnosis("tracing", "warn", f"{target.url} does not take traces: {outcome.reason}", hint)
+    yield Diagnosis("tracing", "warn", f"{target.place} does not take traces: {outcome.reason}", hint)

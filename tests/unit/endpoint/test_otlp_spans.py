@@ -12,6 +12,7 @@ from opentelemetry.semconv.schemas import Schemas
 from squire_pipelines.domain.spans import Span
 from squire_pipelines.endpoint.otlp_sending import parse_headers, trace_target
 from squire_pipelines.endpoint.otlp_spans import SCHEMA_URL, attributes_of, encode, provider_name
+from squire_pipelines.errors import ConfigError
 from squire_pipelines.sections.observability import TracingSettings
 from squire_pipelines.settings.model import Settings
 
@@ -151,3 +152,14 @@ def test_where_traces_go_is_said_by_the_settings_or_by_opentelemetrys_variables(
     assert (target.url if target is not None else None) == url
     if target is not None:
         assert target.service == "squire"
+
+
+def test_an_address_with_a_query_is_refused_and_what_is_logged_has_neither_user_nor_query() -> None:
+    with pytest.raises(ConfigError, match="OTEL_EXPORTER_OTLP_ENDPOINT has a query") as refused:
+        trace_target(Settings(), {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1/?api-key=OTLPSEKRET77"})
+    assert "SEKRET" not in str(refused.value)
+    target = trace_target(
+        Settings(), {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://joe:pw@host:1/v1/traces?key=SEKRET"}
+    )
+    assert target is not None
+    assert target.place == "http://host:1/v1/traces"
