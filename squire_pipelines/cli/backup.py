@@ -13,6 +13,8 @@ from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_op
 from squire_pipelines.cli.lazy import LazyGroup, command
 from squire_pipelines.cli.person import actor
 from squire_pipelines.cli.text import counted, instant, size
+from squire_pipelines.errors import ConfigError
+from squire_pipelines.home import make_folder
 from squire_pipelines.terminal.output import write_line
 
 if TYPE_CHECKING:
@@ -58,11 +60,11 @@ def _summary(path: Path, manifest: "BackupManifest") -> str:
 @backup.command(
     _MAKE, examples=("squire backup", "squire backup /mnt/backups/", "squire backup make before-upgrade.tar.gz --json")
 )
-@click.argument("destination", required=False, type=click.Path(path_type=Path))
+@click.argument("destination", required=False, type=click.Path())
 @click.option("--no-archive", is_flag=True, help="Leave out what has left the ledger, which is most of a large home.")
 @json_option
 @with_context
-def make(context: CliContext, destination: Path | None, *, no_archive: bool, as_json: bool) -> None:
+def make(context: CliContext, destination: str | None, *, no_archive: bool, as_json: bool) -> None:
     """Write ledger, settings, sealed secrets and archive to DESTINATION, a new file or a folder, while Squire runs.
 
     Without DESTINATION the backup goes to the folder of the settings, where the oldest of more than `backup.keep` are
@@ -79,8 +81,9 @@ def make(context: CliContext, destination: Path | None, *, no_archive: bool, as_
                 settings, ledger, config=config, with_archive=with_archive, actor=actor(), progress=progress
             )
         else:
-            is_folder = destination.is_dir() or str(destination).endswith(os.sep)
-            target = destination / kept.backup_name(utc_now()) if is_folder else destination
+            target = _made_folder(destination) if destination.endswith(os.sep) else Path(destination)
+            if target.is_dir():
+                target /= kept.backup_name(utc_now())
             made, removed = (
                 folder.back_up_to(
                     target, settings, ledger, config=config, with_archive=with_archive, actor=actor(), progress=progress
@@ -96,6 +99,15 @@ def make(context: CliContext, destination: Path | None, *, no_archive: bool, as_
         write_line(f"not in it: {text}")
     for path in removed:
         write_line(f"removed: {path}")
+
+
+def _made_folder(destination: str) -> Path:
+    try:
+        return make_folder(Path(destination))
+    except OSError as error:
+        raise ConfigError(
+            f"the folder {destination} cannot be made: {error.strerror}", hint="name another, or a file"
+        ) from error
 
 
 def _manifest_fields(manifest: "BackupManifest") -> dict[str, object]:

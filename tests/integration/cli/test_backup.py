@@ -29,8 +29,8 @@ def test_a_home_is_backed_up_listed_verified_and_restored(
     assert shown.startswith(f"ok: {named}, schema ")
     assert "not in it: the archive" in shown
     assert "is there already" in squire.fails(5, "backup", str(named))
-    into_folder = squire.json("backup", "make", f"{tmp_path}/")
-    assert Path(into_folder["file"]).parent == tmp_path
+    into_folder = squire.json("backup", "make", f"{tmp_path}/backups/")
+    assert Path(into_folder["file"]).parent == tmp_path / "backups"
     assert squire.ok("backup", "verify", str(named)).startswith(f"ok: {named}, schema ")
     assert squire.json("backup", "verify", str(named))["ok"] is True
     samples.ledger.close()
