@@ -14,8 +14,8 @@ from tests.support.cli import SampleData, Squire
 from tests.support.hostile_text import HOSTILE, hidden_characters
 from tests.support.ledgers import empty_tables
 
-NEEDS_MORE = {("run",), ("demo",), ("dev",), ("doctor",), *(("agents", word) for word in ("probe", "list", "check"))}
-"""What starts programs or asks an engine."""
+NEEDS_MORE = {("webhooks", "tail"), *(("agents", word) for word in ("probe", "list", "check"))}
+"""What goes on until it is ended, starts programs or asks an engine."""
 
 
 def readers() -> Iterator[tuple[str, ...]]:

@@ -20,6 +20,7 @@ from tests.support.ledgers import sqlite_ledger_file
 __all__ = ["hosted_home", "samples"]
 pytestmark = pytest.mark.usefixtures("no_keychain")
 REPOSITORY, OTHER = "demo/handbook", "demo/quiet"
+MOST_DELIVERIES, PAUSE_S = 60, 0.05
 
 
 @pytest.fixture
@@ -72,7 +73,9 @@ def test_a_secret_is_rotated_while_deliveries_come_and_none_is_refused(
     is_over = threading.Event()
 
     def stream() -> None:
-        while not is_over.is_set():
+        for _ in range(MOST_DELIVERIES):  # more than a busy machine has sent in time would keep the forge from its end
+            if is_over.wait(PAUSE_S):
+                return
             api.post(f"/repos/{REPOSITORY}/issues", json={"title": "Broken"}).raise_for_status()
 
     assert "A new one would be made" in squire.ok("webhooks", "rotate", "--dry-run")
