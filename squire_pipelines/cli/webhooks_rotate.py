@@ -124,7 +124,7 @@ def _rotate(
         receivers, problem = secret_rotation.have_receivers_read(context.home)
     except OSError as error:
         raise SettingError(
-            f"the receiver cannot be told: {context.home.reload_request}: {error.strerror}",
+            f"the receiver cannot be notified: {context.home.reload_request}: {error.strerror}",
             hint="make the home writable, and run the command again: the rotation goes on",
         ) from error
     if problem:

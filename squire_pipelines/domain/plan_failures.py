@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 LONG_WITHOUT_PLAN = timedelta(hours=1)
-"""A failure that has lasted as long is told, however few plans there were: none may come by itself."""
+"""A failure that has lasted as long is reported, however few plans there were: none may come by itself."""
 
 NOT_MADE = "planned"
 """The check that a plan without tasks has not passed which stands for a first one that could not be made."""
@@ -29,7 +29,7 @@ class PlanFailure:
     plan_id: str = ""
 
     def is_told(self, threshold: int, *, now: datetime) -> bool:
-        """Return whether it is to be told: it happened so many times in a row, or has lasted for long."""
+        """Return whether it is to be reported: it happened so many times in a row, or has lasted for long."""
         return self.count >= threshold or now - self.since >= LONG_WITHOUT_PLAN
 
     @property

@@ -15,7 +15,7 @@ from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.secrets import Secret
 
 MAX_PAGES = 40
-"""Of a hundred attempts each, that one comparison reads."""
+"""The most that one comparison reads, of a hundred attempts a page."""
 
 _PER_PAGE = 100
 _UNDER_WAY = (None, "", "pending")

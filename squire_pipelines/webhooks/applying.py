@@ -1,4 +1,4 @@
-"""Applies the deliveries that wait: in their order, each in a transaction of its own, and none held up by another.
+"""Applies the deliveries that wait: in their order, one transaction for one delivery, and none blocks another.
 
 What one does is `effects`'. One that cannot be applied is tried again with growing waits, and what is about the same
 pull request waits with it, until it is set aside. GitHub is asked nothing here.
