@@ -1,4 +1,4 @@
-"""What holds for every test: loopback only, no retries, no settings of the machine, a home of its own.
+"""What holds for every test: loopback only, no retries, no settings or keychain of the machine, a home of its own.
 
 Also the fixtures that several areas share: the ledger on both databases, and its clock.
 """
@@ -12,6 +12,8 @@ from collections.abc import Callable, Generator, Iterator
 from functools import cache
 from pathlib import Path
 
+import keyring
+import keyring.backends.fail
 import pytest
 import stamina
 from coverage import Coverage
@@ -67,6 +69,9 @@ def _an_island(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None
     for name in ("GITHUB_TOKEN", "GH_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SQUIRE_HOME", str(tmp_path / "home"))
+    # In this process and in its children. Without it the library takes any back end that a test's module defines.
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
+    keyring.set_keyring(keyring.backends.fail.Keyring())  # type: ignore[no-untyped-call]  # the library's
     take_uses()  # what an earlier test of this process did with secrets is no row of this one's ledger
     socket_allow_hosts(["127.0.0.1", "::1", "localhost"], allow_unix_socket=True, resolution_cache=_resolved)
     with stamina.set_testing(True):

@@ -14,11 +14,14 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+import keyring
+import keyring.backends.fail
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from squire_pipelines.secrets.sealed import KdfCost, derive_key, new_salt, open_sealed, parse, seal
 from tests.support.figures import Figure, by_turns, report, seconds
-from tests.support.old_homes import kill_migrations, no_keychain
+from tests.support.old_homes import kill_migrations
 from tests.support.secret_store_faults import CHEAP, accepted_flips, kill_writers, passphrase
 
 KILLS = int(os.environ.get("SQUIRE_BENCH_KILLS", "3000"))
@@ -54,8 +57,8 @@ def main() -> int:
         faults = home / "faults"
         faults.mkdir()
         kills = kill_writers(faults / "secrets.sealed", KILLS, SEED)
-        with no_keychain():
-            migrations = kill_migrations(home / "migrations", KILLS // 2, SEED)
+        keyring.set_keyring(keyring.backends.fail.Keyring())  # type: ignore[no-untyped-call]  # the library's
+        migrations = kill_migrations(home / "migrations", KILLS // 2, SEED)
         flips = list(accepted_flips(seal(VALUES, cheap), cheap, FLIPS, SEED))
         store = home / "secrets.sealed"
         store.write_bytes(seal(VALUES, dear))

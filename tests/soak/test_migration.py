@@ -2,21 +2,14 @@
 
 import os
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.old_homes import kill_migrations, no_keychain
+from tests.support.old_homes import kill_migrations
 
 KILLS = int(os.environ.get("SQUIRE_SOAK_KILLS", "5000"))
 SEED = int(os.environ.get("SQUIRE_SOAK_SEED", str(random.SystemRandom().randrange(2**31))))
-
-
-@pytest.fixture(autouse=True)
-def _no_keychain() -> Iterator[None]:
-    with no_keychain():
-        yield
 
 
 @pytest.mark.soak

@@ -5,12 +5,9 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-import keyring
-import keyring.backends.fail
 
 from squire_pipelines.errors import SquireError
 from squire_pipelines.home import Home
@@ -141,17 +138,6 @@ class OldHome:
             return [] if self.is_new() and not self.plain_texts() else ["finished, and not the new state"]
         is_undone = self.is_old() and not set(self.sources.store.names()) and self.config.text == CONFIG
         return [] if is_undone else ["undone, and not the old state"]
-
-
-@contextlib.contextmanager
-def no_keychain() -> Iterator[None]:
-    """Leave this process without the machine's keychain."""
-    before = keyring.get_keyring()
-    keyring.set_keyring(keyring.backends.fail.Keyring())  # type: ignore[no-untyped-call]  # the library's
-    try:
-        yield
-    finally:
-        keyring.set_keyring(before)
 
 
 def run_killed(action: Callable[[], object]) -> None:

@@ -1,8 +1,6 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import keyring
-import keyring.backends.fail
 import pytest
 
 from tests.support.cli import SampleData, Squire
@@ -22,15 +20,6 @@ def samples(squire: Squire) -> Iterator[SampleData]:
     ledger = new_sqlite_ledger(squire.home / "ledger.sqlite")
     yield SampleData(ledger)
     ledger.close()
-
-
-@pytest.fixture
-def no_keychain() -> Iterator[None]:
-    """A machine without a keychain."""
-    before = keyring.get_keyring()
-    keyring.set_keyring(keyring.backends.fail.Keyring())  # type: ignore[no-untyped-call]  # the library's
-    yield
-    keyring.set_keyring(before)
 
 
 @pytest.fixture

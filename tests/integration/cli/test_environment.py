@@ -45,12 +45,10 @@ class MemoryKeyring(keyring.backend.KeyringBackend):
 
 
 @pytest.fixture(autouse=True)
-def ring() -> Iterator[MemoryKeyring]:
-    before = keyring.get_keyring()
+def ring() -> MemoryKeyring:
     ring = MemoryKeyring()
     keyring.set_keyring(ring)
-    yield ring
-    keyring.set_keyring(before)
+    return ring
 
 
 @pytest.fixture

@@ -26,9 +26,6 @@ UNKNOWN = "0123456789abcdef"
 APP = ("init", "--github-app", "--wait", "20")
 
 
-pytestmark = pytest.mark.usefixtures("no_keychain")
-
-
 @pytest.fixture
 def config(squire: Squire, forge: ForgeProcess) -> Path:
     return squire.config(

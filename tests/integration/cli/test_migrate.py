@@ -1,7 +1,6 @@
 """`squire migrate` on a machine without a keychain: a home of the old product is taken over in one command."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from click.testing import CliRunner
 from squire_pipelines.cli.context import CliContext
 from squire_pipelines.cli.main import cli
 from tests.support.cli import LateInput, Squire
-from tests.support.old_homes import FILES, SECRETS, VALUES, OldHome, no_keychain
+from tests.support.old_homes import FILES, SECRETS, VALUES, OldHome
 from tests.support.secret_store_faults import passphrase
 
 TASK = {
@@ -20,12 +19,6 @@ TASK = {
     "status": "pending",
     "createdAt": "2026-01-02T03:04:05Z",
 }
-
-
-@pytest.fixture(autouse=True)
-def _no_keychain() -> Iterator[None]:
-    with no_keychain():
-        yield
 
 
 @pytest.fixture

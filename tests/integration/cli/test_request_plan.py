@@ -14,7 +14,6 @@ from tests.support.cli import REPOSITORY, SampleData, Squire
 from tests.support.model_server import Call, ModelServer, Turn
 from tests.support.terminal import Terminal, on_a_terminal
 
-pytestmark = pytest.mark.usefixtures("no_keychain")
 KEY = "sk-" + "p" * 30
 WORDS = "Make the import faster, and say so in README.md."
 FIRST = {"key": "speed", "title": "Read the file in one pass", "prompt": "In src/imports.py, read each line once."}

@@ -24,9 +24,6 @@ TOKEN = "ghp_" + "x" * 36
 PASSPHRASE = passphrase().reveal()
 
 
-pytestmark = pytest.mark.usefixtures("no_keychain")
-
-
 def rows(squire: Squire) -> dict[str, dict[str, object]]:
     return {row["name"]: row for row in squire.json("secrets", "list")}
 

@@ -141,7 +141,6 @@ def test_a_file_is_checked_wherever_it_lies(squire: Squire, tmp_path: Path) -> N
     assert '"problem": "it is no UTF-8, first in line 11"' in result.stdout
 
 
-@pytest.mark.usefixtures("no_keychain")
 def test_without_a_token_a_repositorys_templates_cannot_be_looked_for(
     squire: Squire, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,6 @@ from tests.support.forked import ForkedForge
 from tests.support.ledgers import sqlite_ledger_file
 
 __all__ = ["hosted_home", "samples"]
-pytestmark = pytest.mark.usefixtures("no_keychain")
 REPOSITORY, OTHER = "demo/handbook", "demo/quiet"
 MOST_DELIVERIES, PAUSE_S = 60, 0.05
 

@@ -29,7 +29,6 @@ enabled = false
 def senders(squire: Squire, monkeypatch: pytest.MonkeyPatch) -> None:
     squire.config(SETTINGS)
     monkeypatch.setenv("SQUIRE_HOOK_SENTRY_KEY", "the secret")
-    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
 
 
 def deliver(samples: SampleData, hook: str, signature: str | None) -> int:

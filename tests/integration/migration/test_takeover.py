@@ -3,7 +3,7 @@
 import errno
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import keyring
@@ -13,14 +13,8 @@ import pytest
 from squire_pipelines.errors import ConfigError, SquireError
 from squire_pipelines.migration.leftovers import find_leftovers
 from squire_pipelines.migration.record import records_in
-from tests.support.old_homes import FILES, SECRETS, TOKEN, OldHome, kill_migrations, no_keychain, run_killed
+from tests.support.old_homes import FILES, SECRETS, TOKEN, OldHome, kill_migrations, run_killed
 from tests.support.secret_store_faults import passphrase
-
-
-@pytest.fixture(autouse=True)
-def _no_keychain() -> Iterator[None]:
-    with no_keychain():
-        yield
 
 
 @pytest.fixture

@@ -174,9 +174,8 @@ def test_a_model_that_gives_no_plan_is_an_error_and_nothing_is_planned(
 
 @pytest.mark.slow
 def test_without_a_key_or_room_in_a_budget_nobody_is_asked(
-    pipeline: Pipeline, squire: Squire, use_model: UseModel, monkeypatch: pytest.MonkeyPatch
+    pipeline: Pipeline, squire: Squire, use_model: UseModel
 ) -> None:
-    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
     pipeline.collect(QUIET)
     file = pipeline.home / "config.toml"
     openai = file.read_text(encoding="utf-8").replace(

@@ -100,7 +100,6 @@ def test_access_is_checked_before_anything_is_written(pipeline: Pipeline, monkey
 
 def test_a_token_that_is_missing_is_named(quiet_pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SQUIRE_GITHUB_TOKEN")
-    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
     monkeypatch.setenv("PATH", "")
     with pytest.raises(SecretMissingError, match="github-token"):
         one_cycle.check_access(quiet_pipeline.settings, quiet_pipeline.ledger, [QUIET])

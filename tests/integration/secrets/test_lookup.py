@@ -2,7 +2,6 @@ import os
 import resource
 import threading
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 
 import keyring
@@ -74,12 +73,10 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def memory() -> Iterator[MemoryKeyring]:
-    before = keyring.get_keyring()
+def memory() -> MemoryKeyring:
     ring = MemoryKeyring()
     keyring.set_keyring(ring)
-    yield ring
-    keyring.set_keyring(before)
+    return ring
 
 
 @pytest.fixture

@@ -46,7 +46,6 @@ def secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     file = tmp_path / "webhook-secret"
     file.write_bytes(SECRET)
     monkeypatch.setenv("SQUIRE_WEBHOOK_SECRET_FILE", str(file))
-    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
     return file
 
 

@@ -40,7 +40,6 @@ def key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     file = tmp_path / "key"
     file.write_text("one", encoding="utf-8")
     monkeypatch.setenv("SQUIRE_HOOK_SENTRY_KEY_FILE", str(file))
-    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
     return file
 
 

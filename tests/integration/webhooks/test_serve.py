@@ -31,7 +31,7 @@ HANG_S = 20
 def own_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Settings for a receiver in the test's own process, whose signals and logs are put back afterwards."""
     for name, value in ReceiverProcess.environment(tmp_path / "home").items():
-        if name.startswith(("SQUIRE_", "PYTHON_KEYRING")):
+        if name.startswith("SQUIRE_"):
             monkeypatch.setenv(name, value)
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     yield
