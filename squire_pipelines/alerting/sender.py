@@ -39,6 +39,7 @@ class AlertSender:
         every_s: How often it is looked whether something is due, unless somebody calls `wake`.
         busy_timeout_s: For how long the ledger's lock is waited for.
         clock: Instead of the ledger's, for tests.
+        may_send: Whether this process is the one that sends for its home.
     """
 
     def __init__(
@@ -50,8 +51,10 @@ class AlertSender:
         every_s: float = LOOK_EVERY_S,
         busy_timeout_s: float = BUSY_TIMEOUT_S,
         clock: Callable[[], datetime] | None = None,
+        may_send: Callable[[], bool] = lambda: True,
     ) -> None:
         self._settings = settings
+        self._may_send = may_send
         self._watch = watch
         self._targets = targets
         self._every_s = every_s
@@ -101,8 +104,9 @@ class AlertSender:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                self.send_due()
-                self.drop_old()
+                if self._may_send():
+                    self.send_due()
+                    self.drop_old()
             except Exception:  # noqa: BLE001 - the next look may do better, and nobody else sends
                 _log.exception("alerts could not be looked through")
             self._wake.wait(self._every_s)
@@ -191,17 +195,22 @@ class AlertSender:
         try:
             send()
         except SquireError as error:
-            if target.name not in self._failing:
-                _log.error("an alert cannot be sent", target=target.name, reason=error.message, hint=error.hint)
-            self._failing.add(target.name)
-            count(families.ALERT_MESSAGES, target.kind, "failed")
-            return error.message
+            return self._note_failure(target, error.message, error.hint)
+        except Exception as error:  # noqa: BLE001 - whatever a target raises is a failed try, and is tried again
+            return self._note_failure(target, f"the target failed with {type(error).__name__}", None)
         if target.name in self._failing:
             _log.info("alerts are sent again", target=target.name)
         self._failing.discard(target.name)
         _log.info("an alert was sent", target=target.name, message=message_id)
         count(families.ALERT_MESSAGES, target.kind, "sent")
         return None
+
+    def _note_failure(self, target: AlertTarget, reason: str, hint: str | None) -> str:
+        if target.name not in self._failing:
+            _log.error("an alert cannot be sent", target=target.name, reason=reason, hint=hint)
+        self._failing.add(target.name)
+        count(families.ALERT_MESSAGES, target.kind, "failed")
+        return reason
 
     def drop_old(self) -> None:
         """Drop what could not be delivered for as long as the settings keep it."""

@@ -1,6 +1,6 @@
 """`squire alerts`: what is wrong now, whether its messages arrive, and what is not to be sent for a while."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -42,7 +42,7 @@ def list_alerts(context: CliContext, *, with_ended: bool, as_json: bool) -> None
         documents = [_document(state, silences, now) for state in (*states, *ended)]
         emit_json({"alerts": documents, "silences": [asdict(one) for one in silences], "targets": queues})
         return
-    _write_alerts(context, (*states, *ended), silences, now)
+    _write_alerts(context, (*states, *ended), _Listing(silences, queues, now))
     for silence in silences:
         reason = f" ({silence.reason})" if silence.reason else ""
         write_line(f"{silence.id}: {silence.match} is silenced until {instant(silence.until)}{reason}")
@@ -55,29 +55,41 @@ def list_alerts(context: CliContext, *, with_ended: bool, as_json: bool) -> None
         write_line("Nobody is told: set alerts.webhook_url or alerts.apprise, see docs/guide/alerts.md.")
 
 
-def _write_alerts(
-    context: CliContext, states: tuple[AlertState, ...], silences: tuple[Silence, ...], now: datetime
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """What the words about an alert follow from, beside itself."""
+
+    silences: tuple[Silence, ...]
+    queues: tuple[alert_rows.TargetQueue, ...]
+    now: datetime
+
+    def words(self, state: AlertState) -> str:
+        """Return whether an alert is over or silenced, or whether anybody has got its message."""
+        if state.ended_at is not None:
+            return "over"
+        if any(silence.covers(state.rule, state.key, self.now) for silence in self.silences):
+            return "silenced"
+        queued_at = state.notified_at
+        if queued_at is None:
+            return "not sent yet"
+        if any(queue.has_got(queued_at) for queue in self.queues):
+            return f"sent in {counted(state.notifications, 'message')}"
+        return "waits for its target" if any(queue.waiting for queue in self.queues) else "recorded"
+
+
+def _write_alerts(context: CliContext, states: tuple[AlertState, ...], listing: _Listing) -> None:
     if not states:
         write_line("Nothing is wrong.")
         return
     columns: Columns = {
         "alert": "key",
         "severity": "severity",
-        "for": lambda state: duration_text((state.ended_at or now) - state.began_at),
-        "state": lambda state: _words(state, silences, now),
+        "for": lambda state: duration_text((state.ended_at or listing.now) - state.began_at),
+        "state": listing.words,
         "reason": "reason",
         "what to do": "hint",
     }
     context.console.print(table_of(states, columns))
-
-
-def _words(state: AlertState, silences: tuple[Silence, ...], now: datetime) -> str:
-    if state.ended_at is not None:
-        return "over"
-    if any(silence.covers(state.rule, state.key, now) for silence in silences):
-        return "silenced"
-    return f"sent in {counted(state.notifications, 'message')}" if state.notifications else "not sent yet"
 
 
 def _document(state: AlertState, silences: tuple[Silence, ...], now: datetime) -> dict[str, Any]:

@@ -53,7 +53,10 @@ class ClaimedMessage:
 
 @dataclass(frozen=True, slots=True)
 class TargetQueue:
-    """How the messages to one target stand; `error` says why the newest try failed, and None when it did not."""
+    """How the messages to one target stand; `error` says why the newest try failed, and None when it did not.
+
+    `oldest_waiting_at` is when the oldest message that waits was put into the outbox, None where none waits.
+    """
 
     target: str
     waiting: int
@@ -61,6 +64,12 @@ class TargetQueue:
     dropped: int
     last_sent_at: datetime | None
     error: str | None
+    oldest_waiting_at: datetime | None = None
+
+    def has_got(self, queued_at: datetime) -> bool:
+        """Return whether the target has got the message that was put into the outbox then: they are sent in order."""
+        is_waiting = self.oldest_waiting_at is not None and self.oldest_waiting_at <= queued_at
+        return not is_waiting and self.last_sent_at is not None and self.last_sent_at >= queued_at
 
 
 # ── Alerts ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -240,6 +249,9 @@ def target_queues(tx: Transaction) -> tuple[TargetQueue, ...]:
     last_sent = func.max(row.ended_at, type_=row.ended_at.type)
     sent = tx.execute(select(row.target, last_sent).where(row.state == "sent").group_by(row.target))
     sent_at = {line.target: line[1] for line in sent}
+    oldest = func.min(row.created_at, type_=row.created_at.type)
+    waits = tx.execute(select(row.target, oldest).where(row.state.in_(_OPEN_MESSAGE)).group_by(row.target))
+    waiting_since = {line.target: line[1] for line in waits}
     return tuple(
         TargetQueue(
             target,
@@ -248,6 +260,7 @@ def target_queues(tx: Transaction) -> tuple[TargetQueue, ...]:
             states.get("dropped", 0),
             sent_at.get(target),
             _last_error(tx, target),
+            waiting_since.get(target),
         )
         for target, states in counts.items()
     )

@@ -22,6 +22,10 @@ _BLOCK_BYTES = 2**20
 _OUT_OF_ORDER_S = 10.0
 """Processes that write one file are that much out of order at most, which the search allows for."""
 
+_CHECKED_BYTES = 32 * 2**20
+_SAMPLE_BYTES = 4096
+"""Before the place that halving found, so much is looked through at this step for times that are not in order."""
+
 _MAX_TIMES_BYTES = 8 * 2**20
 
 
@@ -154,7 +158,27 @@ def _place(file: BinaryIO, since: float, times: WrittenTimes | None) -> int:
             high = middle
         else:
             low = middle
-    return _line_start(file, low)
+    return _line_start(file, _before_set_back(file, low, since))
+
+
+def _before_set_back(file: BinaryIO, end: int, since: float) -> int:
+    """Return where to begin, `end` or before it: a clock that was set back writes old times after new ones.
+
+    Halving then ends after the old ones, and lines of the moment asked for lie before them.
+    """
+    start = max(0, end - _CHECKED_BYTES)
+    for offset in range(start, end, _BLOCK_BYTES):
+        file.seek(offset)
+        block = file.read(min(_BLOCK_BYTES, end - offset))
+        for place in range(0, len(block), _SAMPLE_BYTES):
+            line_start = block.find(b"\n", place) + 1
+            line_end = block.find(b"\n", line_start)
+            if line_start == 0 or line_end < 0:
+                break
+            at = line_time(block[line_start : min(line_end, line_start + MAX_ENTRY_BYTES)])
+            if at is not None and at >= since:
+                return max(0, offset + place - _SAMPLE_BYTES)
+    return end
 
 
 def _first_time(file: BinaryIO, offset: int) -> float | None:

@@ -205,3 +205,17 @@ def test_the_thread_sends_by_itself_when_it_is_woken(
         process.wake()
         wait_until(lambda: bool(receiver.seen))
     assert received(receiver)[0][1] == "one"
+
+
+def test_whatever_a_target_raises_is_a_failed_try_with_its_reason(
+    configure: Configure, home_ledger: Ledger, clock: Clock
+) -> None:
+    def raise_anything(*_: object) -> None:
+        raise RuntimeError("https://host.example/token")
+
+    queue(home_ledger, "one")
+    target = AlertTarget("webhook", "webhook", raise_anything)
+    send(sender(configure(""), clock, targets=lambda _: (target,)))
+    with home_ledger.read() as tx:
+        (line,) = alerts.target_queues(tx)
+    assert (line.waiting, line.error) == (1, "the target failed with RuntimeError")

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -25,10 +26,10 @@ from tests.support.provider import plain, serve_upstream
 KEY = "engine_lost:engine on host"
 
 
-def add_alert(tx: Transaction) -> None:
+def add_alert(tx: Transaction, **notified: Any) -> None:
     began = tx.now - timedelta(minutes=5)
     state = AlertState(
-        "al1", KEY, "engine_lost", "engine on host", Severity.CRITICAL, "gone", "start it", began, tx.now
+        "al1", KEY, "engine_lost", "engine on host", Severity.CRITICAL, "gone", "start it", began, tx.now, **notified
     )
     alerts.record_step(tx, AlertStep((state,)), AlertMessage("title", "body"), ("webhook",), QueueBounds())
 
@@ -56,6 +57,21 @@ def test_what_is_wrong_is_listed_with_its_silence_and_its_messages(squire: Squir
     assert squire.json("alerts", "list")["silences"] == []
     actions = [row.action for row in samples.read(audit_page, limit=10, action="alerts.*")]
     assert sorted(actions) == ["alerts.silence", "alerts.unsilence"]
+
+
+def test_an_alert_counts_as_sent_once_a_target_has_its_message(squire: Squire, samples: SampleData) -> None:
+    with samples.ledger.write() as tx:
+        add_alert(tx, notified_at=tx.now, notifications=1)
+    shown = squire.ok("alerts", "list")
+    assert "waits" in shown
+    assert "sent in" not in shown
+    with samples.ledger.write() as tx:
+        message = alerts.claim(tx, "webhook", 60)
+        assert message is not None
+        alerts.record_sent(tx, message.id)
+    shown = squire.ok("alerts", "list")
+    assert "sent in" in shown
+    assert "waits" not in shown
 
 
 def test_an_alert_about_the_work_is_on_the_status_screen_while_somebody_looks(

@@ -153,6 +153,19 @@ def test_a_moment_in_a_large_log_is_found_without_reading_what_lies_before(
     assert read(home, LogQuery(NOON + 9000)) == []
 
 
+def test_lines_from_before_a_clock_was_set_back_are_among_those_since_a_moment(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "SEARCH_BYTES", 4096)
+    old = [dagsters(second, f"old {second} {'x' * 100}") for second in range(400)]
+    before = [dagsters(5000 + second, f"before {second} {'x' * 100}") for second in range(100)]
+    set_back = [dagsters(1000 + second, f"back {second} {'x' * 100}") for second in range(400)]
+    after = [dagsters(5200 + second, f"after {second} {'x' * 100}") for second in range(200)]
+    write(home.run / "daemon.log", *old, *before, *set_back, *after)
+    shown = read(home, LogQuery(NOON + 5000))
+    assert [text.split()[0] for text in shown] == ["before"] * 100 + ["after"] * 200
+
+
 def test_parts_of_a_log_without_what_is_asked_for_are_left_out(home: Home) -> None:
     others = [ours(second, "x" * 1000) for second in range(1500)]
     write(home.run / "daemon.log", *others, ours(1500, "one", task_id="t1"), *others, ours(1501, "two", task_id="t1"))
