@@ -17,6 +17,7 @@ from typing import BinaryIO
 from pydantic import ValidationError
 
 from squire_pipelines.backups.manifest import BackupManifest, BackupMember
+from squire_pipelines.domain.terminal_text import one_line
 from squire_pipelines.errors import LedgerError, NotFoundError, SquireError
 from squire_pipelines.files import open_regular
 
@@ -24,6 +25,7 @@ MANIFEST = "manifest.json"
 MAX_MANIFEST_BYTES = 64 * 2**20
 CHUNK_BYTES = 2**20
 _BLOCK = tarfile.BLOCKSIZE
+_MAGIC = b"\x1f\x8b"
 _LEVEL = 1  # the archive's files are compressed already, and a ledger becomes a fifth of it at the lowest level
 _HINT = "take another backup; nothing was changed"
 
@@ -115,7 +117,7 @@ class BackupReader:
             self.manifest = BackupManifest.model_validate_json(content)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
-            reason = f"{'.'.join(map(str, first['loc'])) or 'it'}: {first['msg']}"
+            reason = one_line(f"{'.'.join(map(str, first['loc'])) or 'it'}: {first['msg']}")
             raise BackupFormatError(f"the manifest cannot be used: {reason}", hint=_NOT_OURS) from error
 
     def members(self) -> Iterator[MemberContent]:
@@ -126,7 +128,7 @@ class BackupReader:
                 reason = f"the manifest names {member.name} of {member.size} bytes, and the file has {name} of {size}"
                 raise BackupFormatError(reason, hint=_HINT)
             yield MemberContent(member, self._file)
-        if _read(self._file, 2 * _BLOCK).strip(b"\0") or self._file.read(1):
+        if _read(self._file, 2 * _BLOCK).strip(b"\0") or _read_some(self._file, 1):
             raise BackupFormatError("the file has more than its manifest names", hint=_HINT)
 
     def _next_header(self) -> tuple[str, int]:
@@ -143,11 +145,24 @@ class BackupReader:
 _NOT_OURS = "name a file that `squire backup` made, with a Squire that is not older"
 
 
+def _read_some(file: gzip.GzipFile, count: int) -> bytes:
+    try:
+        return file.read(count)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:  # the first is an OSError, but not of the disk
+        raise BackupFormatError(f"the file is damaged: {error}", hint=_HINT) from error
+
+
 def _read(file: gzip.GzipFile, count: int) -> bytes:
-    content = file.read(count)
+    content = _read_some(file, count)
     if len(content) < count:
         raise BackupFormatError("the file ends in the middle", hint=_HINT)
     return content
+
+
+def _check_magic(file: BinaryIO) -> None:
+    if file.read(len(_MAGIC)) not in {_MAGIC, b""}:
+        raise BackupFormatError("it is no backup: it is not compressed by gzip", hint=_NOT_OURS)
+    file.seek(0)
 
 
 @contextmanager
@@ -166,10 +181,7 @@ def open_backup(path: Path) -> Iterator[BackupReader]:
         raise BackupFormatError(f"{path} cannot be read: {error.strerror}", hint="check the file") from error
     with file, gzip.GzipFile(fileobj=file, mode="rb") as unpacked:
         try:
+            _check_magic(file)
             yield BackupReader(unpacked)
-        except gzip.BadGzipFile as error:
-            raise BackupFormatError(f"{path} is no backup: {error}", hint=_NOT_OURS) from error
-        except (EOFError, zlib.error) as error:
-            raise BackupFormatError(f"{path} is damaged: {error}", hint=_HINT) from error
         except BackupFormatError as error:
             raise BackupFormatError(f"{path}: {error.message}", hint=error.hint) from error

@@ -4,10 +4,11 @@ A member's name is looked up here and never used as a path: what no rule of this
 """
 
 import re
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import AwareDatetime, Field, field_validator, model_validator
 
 from squire_pipelines.domain.frozen import FrozenModel
 from squire_pipelines.home import Home
@@ -23,6 +24,7 @@ MAX_MEMBER_BYTES = 2**43
 MAX_NAME_BYTES = 100
 """What a tar's header has room for, without extensions of the format."""
 
+_FIRST_YEAR, _LAST_YEAR = 2000, 9000  # further away a time cannot be shown in every zone
 _PART = re.compile(r"[^/\x00-\x1f\x7f]+")
 _PARQUET = re.compile(r"[a-z_]{1,60}/[A-Za-z0-9-]{1,80}\.parquet")
 
@@ -50,13 +52,22 @@ class BackupManifest(FrozenModel):
     """
 
     format: Literal[1] = 1
-    squire: str
+    squire: Annotated[str, Field(pattern=r"^[0-9A-Za-z.+!_-]{1,100}$")]
     made_at: AwareDatetime
     revision: Annotated[str, Field(pattern=r"^[0-9]{4}$")]
     database: Literal["sqlite", "postgresql"]
-    counts: dict[str, int]
-    not_included: tuple[str, ...] = ()
+    counts: Annotated[
+        dict[Annotated[str, Field(pattern=r"^[a-z_]{1,60}$")], Annotated[int, Field(ge=0)]], Field(max_length=200)
+    ]
+    not_included: Annotated[tuple[str, ...], Field(max_length=MAX_MEMBERS)] = ()
     members: Annotated[tuple[BackupMember, ...], Field(min_length=1, max_length=MAX_MEMBERS)]
+
+    @field_validator("made_at")
+    @classmethod
+    def _can_be_shown(cls, moment: datetime) -> datetime:
+        if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+            raise ValueError("the backup was made in another age")
+        return moment
 
     @model_validator(mode="after")
     def _is_whole(self) -> "BackupManifest":

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from squire_pipelines.backups.file_format import BackupFormatError, BackupReader
 from squire_pipelines.backups.making import SPARE_BYTES, Progress, check_room
 from squire_pipelines.backups.manifest import LEDGER, BackupManifest, target_of
 from squire_pipelines.domain.identity import new_trace_id
-from squire_pipelines.errors import LedgerError, RefusedError, SchemaVersionError
+from squire_pipelines.errors import ConfigError, LedgerError, RefusedError, SchemaVersionError
 from squire_pipelines.files import fsync, lock, open_atomically, open_untrusted, write_atomically
 from squire_pipelines.home import Home, make_folder, restore_mark
 from squire_pipelines.ledger import HEAD_REVISION
@@ -28,11 +28,13 @@ from squire_pipelines.ledger.audit import record_audit
 from squire_pipelines.ledger.backup import verify
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.transfer import copy_rows, refuse_filled
+from squire_pipelines.sections.types import check_ledger_url
 
 _MAX_MARK_BYTES = 64 * 2**20
 _IGNORED = frozenset({"lost+found"})
 _URL_VARIABLE = "SQUIRE_LEDGER_URL"
 _WORK = ".restoring"
+_OTHER_BACKUP = "take another backup; nothing was changed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ def _check_ledger(file: Path, manifest: BackupManifest) -> None:
     checked = verify(file)
     if checked.revision != manifest.revision:
         message = f"the ledger has schema {checked.revision}, and the manifest says {manifest.revision}"
-        raise BackupFormatError(message, hint="take another backup; nothing was changed")
+        raise BackupFormatError(message, hint=_OTHER_BACKUP)
 
 
 def restore_home(path: Path, home: Home, *, actor: str, progress: Progress) -> RestoredHome:
@@ -98,6 +100,7 @@ def restore_home(path: Path, home: Home, *, actor: str, progress: Progress) -> R
 
     Raises:
         RefusedError: The home or the ledger is not empty, a Squire runs in it, or the disk has not enough room.
+        ConfigError: The settings in it name a ledger that can be none.
         LedgerError: A file cannot be written.
         Others: As `verify_backup`; the home is empty again then.
     """
@@ -135,14 +138,24 @@ def ledger_url_of(home: Home) -> str:
     """Return where the ledger of a home is, by the environment and the file, which may be no more than TOML.
 
     Settings that this Squire cannot use do not keep anybody from a ledger: `squire doctor` says what is wrong in them.
+
+    Raises:
+        ConfigError: What they name can be no ledger's URL, such as a file of the working directory.
     """
-    named = os.environ.get(_URL_VARIABLE)
+    named, place = os.environ.get(_URL_VARIABLE), _URL_VARIABLE
     if not named and home.config_file.is_file():
+        place = "the backup's settings"
         try:
             named = tomllib.loads(home.config_file.read_text(encoding="utf-8")).get("ledger_url")
-        except ValueError:
+        except (ValueError, RecursionError):  # the latter for thousands of brackets
             named = None
-    return str(named or f"sqlite:///{home.data / LEDGER}")
+    try:
+        return check_ledger_url(str(named or f"sqlite:///{home.data / LEDGER}"))
+    except ValueError as error:
+        raise ConfigError(
+            f"ledger_url in {place} cannot be used: {error}",
+            hint=f"set {_URL_VARIABLE} to where the ledger is to be; nothing was changed",
+        ) from error
 
 
 def _extract_all(backup: BackupReader, targets: Mapping[str, Path], progress: Progress) -> None:
@@ -157,13 +170,25 @@ def _extract_all(backup: BackupReader, targets: Mapping[str, Path], progress: Pr
 
 
 def _targets(manifest: BackupManifest, home: Home) -> dict[str, Path]:
-    """Return where each member but the ledger goes. Raises BackupFormatError when two would be one file."""
+    """Return where each member but the ledger goes.
+
+    Raises:
+        BackupFormatError: Two would be the same file, one would be a folder of another's, or one is in a place that the
+            restore, the ledger or processes of Squire have to themselves.
+    """
     targets = {
         member.name: target for member in manifest.members if (target := target_of(member.name, home)) is not None
     }
-    ours = {restore_mark(home.data), home.data / LEDGER, home.run / "lock"}
-    if len(set(targets.values())) < len(targets) or ours.intersection(targets.values()):
-        raise BackupFormatError("two members of the backup would be the same file", hint="take another backup")
+    files = set(targets.values())
+    ledger = home.data / LEDGER
+    ours = {restore_mark(home.data), home.data / _WORK, home.run, ledger, *_beside(ledger)}
+    for name, target in targets.items():
+        if not ours.isdisjoint((target, *target.parents)):
+            raise BackupFormatError(f"the member {name!r} is in a place that Squire has to itself", hint=_OTHER_BACKUP)
+        if not files.isdisjoint(target.parents):
+            raise BackupFormatError(f"a folder of the member {name!r} would be a file", hint=_OTHER_BACKUP)
+    if len(files) < len(targets):
+        raise BackupFormatError("two members of the backup would be the same file", hint=_OTHER_BACKUP)
     return targets
 
 
@@ -213,7 +238,8 @@ def _clear_unfinished(home: Home) -> None:
         if not any(path.is_relative_to(root) for root in roots):
             continue
         for leftover in (path, *path.parent.glob(f".{path.name}.*.part"), *_beside(path)):
-            leftover.unlink(missing_ok=True)
+            with suppress(IsADirectoryError, NotADirectoryError):  # a restore writes no such file
+                leftover.unlink(missing_ok=True)
         for folder in path.parents:
             if folder in roots or not folder.is_dir() or any(folder.iterdir()):
                 break

@@ -13,6 +13,7 @@ from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_op
 from squire_pipelines.cli.lazy import LazyGroup, command
 from squire_pipelines.cli.person import actor
 from squire_pipelines.cli.text import counted, instant, size
+from squire_pipelines.domain.terminal_text import one_line
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.home import make_folder
 from squire_pipelines.terminal.output import write_line
@@ -96,7 +97,7 @@ def make(context: CliContext, destination: str | None, *, no_archive: bool, as_j
         return
     write_line(f"ok: {_summary(made.path, made.manifest)}, {size(made.bytes)}")
     for text in made.manifest.not_included:
-        write_line(f"not in it: {text}")
+        write_line(f"not in it: {one_line(text)}")
     for path in removed:
         write_line(f"removed: {path}")
 
@@ -204,6 +205,6 @@ def restore(context: CliContext, file: Path, folder: Path | None, *, dry_run: bo
         verb = "would be" if dry_run else "was"
         write_line(f"The ledger {verb} upgraded from schema {upgraded_from} to {HEAD_REVISION}.")
     for text in manifest.not_included:
-        write_line(f"not in it: {text}")
+        write_line(f"not in it: {one_line(text)}")
     if not dry_run:
         write_line("Next: `squire doctor`, and start it here only after the old one is stopped for good.")

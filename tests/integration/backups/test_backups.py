@@ -1,5 +1,6 @@
 """A whole home in one file, and back: what is in it, what it refuses, and kills at any moment."""
 
+import json
 import os
 import shutil
 import signal
@@ -7,17 +8,18 @@ import stat
 import tarfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from squire_pipelines.backups.file_format import BackupFormatError
+from squire_pipelines.backups.file_format import MANIFEST, BackupFormatError
 from squire_pipelines.backups.folder import back_up_regularly
 from squire_pipelines.backups.kept import backup_name, kept_backups
 from squire_pipelines.backups.manifest import CONFIG, LEDGER, MAX_NAME_BYTES
-from squire_pipelines.backups.restoring import restore_home, verify_backup
-from squire_pipelines.errors import LedgerError, NotFoundError, RefusedError, SchemaVersionError
+from squire_pipelines.backups.restoring import ledger_url_of, restore_home, verify_backup
+from squire_pipelines.errors import ConfigError, LedgerError, NotFoundError, RefusedError, SchemaVersionError
 from squire_pipelines.files import lock
 from squire_pipelines.health.backup_probe import look_at_backups
 from squire_pipelines.home import restore_mark
@@ -27,13 +29,14 @@ from squire_pipelines.ledger.store import Ledger, open_ledger
 from squire_pipelines.secrets.store import SecretStore
 from squire_pipelines.settings.model import Settings, load_settings
 from tests.support.audit_trail import add_rows, verdict_of
-from tests.support.backup_files import back_up, home_at, ignore_progress, write_backup
+from tests.support.backup_files import TarEntry, back_up, home_at, ignore_progress, write_backup, write_tar
 from tests.support.ledgers import new_sqlite_ledger
 from tests.support.old_homes import run_killed
 from tests.support.secret_store_faults import cheap_store, passphrase
 
 GOALS = "Keep it green."
 TOKEN = "ghp_" + "plain" * 8
+_MANIFEST = {"squire": "1", "made_at": "2026-03-01T00:00:00Z", "revision": "0001", "database": "sqlite", "counts": {}}
 
 
 @pytest.fixture
@@ -202,6 +205,68 @@ def test_a_damaged_backup_leaves_the_home_empty(made: Path, old: Path, tmp_path:
         restore(path, new)
     assert files_in(new) == {"run/lock"}
     restore(made, new)
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda raw: raw[:-200] + bytes([raw[-200] ^ 1]) + raw[-199:], lambda raw: raw + b"x"]
+)
+def test_damage_within_the_file_is_no_fault_of_the_disk(
+    made: Path, tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    damaged = tmp_path / "damaged"
+    damaged.write_bytes(damage(made.read_bytes()))
+    for act in (lambda: restore(damaged, tmp_path / "new"), lambda: verify_backup(damaged, progress=ignore_progress)):
+        with pytest.raises(BackupFormatError, match="damaged") as caught:
+            act()
+        assert "take another backup" in caught.value.hint
+    assert files_in(tmp_path / "new") == {"run/lock"}
+
+
+@pytest.mark.parametrize(
+    ("names", "reason"),
+    [
+        (("run",), "to itself"),
+        (("run/conditions.json",), "to itself"),
+        ((".restoring/x",), "no place"),
+        (("restore-incomplete.json",), "to itself"),
+        (("ledger.sqlite-wal",), "to itself"),
+        (("a", "a/b"), "would be a file"),
+        (("config.toml",), "the same file"),
+    ],
+)
+def test_members_in_each_others_place_or_in_squires_own_are_refused(
+    tmp_path: Path, names: tuple[str, ...], reason: str
+) -> None:
+    goals = {f"settings/goals/{name}": b"x" for name in names}
+    path = _crafted(tmp_path / "b", {LEDGER: b"x", CONFIG: b"", **goals})
+    with pytest.raises(BackupFormatError, match=reason):
+        restore(path, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def _crafted(path: Path, files: dict[str, bytes]) -> Path:
+    """Write a backup by hand, whose manifest nobody has checked."""
+    members = [{"name": name, "size": len(raw), "sha256": sha256(raw).hexdigest()} for name, raw in files.items()]
+    manifest = {**_MANIFEST, "members": members}
+    return write_tar(
+        path, [TarEntry(MANIFEST, json.dumps(manifest).encode()), *(TarEntry(*file) for file in files.items())]
+    )
+
+
+@pytest.mark.parametrize(
+    "config",
+    ['ledger_url = "sqlite:///relative.sqlite"', 'ledger_url = "sqlite:////a\\u0000b"', "ledger_url = 5"],
+)
+def test_a_ledger_that_the_settings_name_in_no_place_is_refused(old: Path, tmp_path: Path, config: str) -> None:
+    content = {LEDGER: (old / "ledger.sqlite").read_bytes(), CONFIG: config.encode()}
+    with pytest.raises(ConfigError, match="the backup's settings"):
+        restore(write_backup(tmp_path / "b", content, revision=HEAD_REVISION), tmp_path / "new")
+    assert files_in(tmp_path / "new") == {"run/lock"}
+
+
+def test_settings_that_nothing_can_read_keep_nobody_from_the_ledger(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("a = " + "[" * 100_000)
+    assert ledger_url_of(home_at(tmp_path)) == f"sqlite:///{tmp_path / 'ledger.sqlite'}"
 
 
 def test_a_ledger_that_the_settings_have_elsewhere_is_not_replaced(old: Path, tmp_path: Path) -> None:

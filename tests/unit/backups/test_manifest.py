@@ -1,4 +1,4 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -75,3 +75,19 @@ def test_a_manifest_that_contradicts_itself_is_refused(names: tuple[str, ...], r
     with pytest.raises(ValidationError, match=reason):
         made_of(*names)
     assert made_of("settings/config.toml", "ledger.sqlite").ledger_bytes == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"squire": "1\n ok: restored"},
+        {"squire": "x" * 101},
+        {"made_at": datetime.max.replace(tzinfo=timezone(timedelta(hours=-14)))},
+        {"made_at": datetime.min.replace(tzinfo=timezone(timedelta(hours=14)))},
+        {"counts": {"tasks": -5}},
+        {"counts": {"tasks\nok: restored": 5}},
+    ],
+)
+def test_what_a_manifest_says_is_bounded(change: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        BackupManifest.model_validate({**made_of("ledger.sqlite").model_dump(), **change})
