@@ -16,10 +16,11 @@ from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.run import hand_on_config
 from squire_pipelines.errors import ConfigError, SettingError
 from squire_pipelines.ledger.settings_changes import flatten
+from squire_pipelines.sections.annotations import forms_of
 from squire_pipelines.settings.edits import read_if_there, replace_settings, settings_locked, with_value, without_value
 from squire_pipelines.settings.errors import variable_at
 from squire_pipelines.settings.file import KeyPath, key_text, parse_settings, read_settings_file, toml_text
-from squire_pipelines.settings.keys import annotation_at, forms_of, parse_key
+from squire_pipelines.settings.keys import annotation_at, parse_key
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.terminal.output import ask, write_line
 

@@ -12,9 +12,10 @@ from pydantic import BaseModel
 from squire_pipelines.domain.agent_choice import AgentChoice
 from squire_pipelines.domain.provider_order import names_of
 from squire_pipelines.secrets.redact import MASK, Redactor
-from squire_pipelines.sections.types import check_secret_url
+from squire_pipelines.sections.annotations import marks_of
+from squire_pipelines.sections.types import SECRET_URL
 from squire_pipelines.settings.file import KeyPath, SettingsFile, key_text
-from squire_pipelines.settings.keys import annotation_at, checks_of
+from squire_pipelines.settings.keys import annotation_at
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.settings.variables import old_variable_at, variable_of
 
@@ -131,7 +132,7 @@ def shown(path: KeyPath, value: Any) -> Any:
 
 def _is_secret(path: KeyPath) -> bool:
     try:
-        return check_secret_url in checks_of(annotation_at(Settings, path))
+        return SECRET_URL in marks_of(annotation_at(Settings, path))
     except KeyError:
         return False
 

@@ -8,14 +8,16 @@ from pydantic import AfterValidator, Field
 
 from squire_pipelines.domain.alert_rules import DEFAULT_POLICIES, AlertRule, RulePolicy, policies_of
 from squire_pipelines.secret_names import ALERT_WEBHOOK_KEY, alert_target_secret
+from squire_pipelines.sections.hidden_values import HIDDEN
 from squire_pipelines.sections.types import Seconds, SecondsOrNone, SecretUrl, SettingsSection, matching
 
 MAX_TARGETS = 10
 WEBHOOK = "webhook"
 """The name of `webhook_url`'s target."""
 
+# Hidden, since a URL with its token is likely to be written where its name belongs.
 TargetName = Annotated[
-    str, matching(r"[a-z][a-z0-9]{0,30}", "not the name of a target: small letters and digits, like ops")
+    str, matching(r"[a-z][a-z0-9]{0,30}", "not the name of a target: small letters and digits, like ops"), HIDDEN
 ]
 
 

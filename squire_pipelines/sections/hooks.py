@@ -4,7 +4,6 @@ from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, JsonValue, TypeAdapter, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
 
 from squire_pipelines.domain.container_limits import Bytes
 from squire_pipelines.domain.frozen import FrozenModel
@@ -20,7 +19,8 @@ from squire_pipelines.domain.hook_schemes import (
     ToleranceS,
 )
 from squire_pipelines.secret_names import check_webhook_key, hook_secret
-from squire_pipelines.sections.types import SECRET_SHOWN, Name, RepositoryName, Seconds, SettingsSection, matching
+from squire_pipelines.sections.hidden_values import HIDDEN, hidden_error
+from squire_pipelines.sections.types import Name, RepositoryName, Seconds, SettingsSection, matching
 
 MAX_HOOKS = 50
 MAX_SECRETS = 5
@@ -38,10 +38,10 @@ def _check_secret(name: str) -> str:
     try:
         return check_webhook_key(name)
     except ValueError as error:
-        raise PydanticCustomError(SECRET_SHOWN, "{reason}", {"reason": str(error)}) from None
+        raise hidden_error(str(error)) from None
 
 
-HookSecretName = Annotated[str, AfterValidator(_check_secret)]
+HookSecretName = Annotated[str, AfterValidator(_check_secret), HIDDEN]
 
 
 class HookSettings(SettingsSection):

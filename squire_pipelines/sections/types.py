@@ -13,8 +13,7 @@ from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from squire_pipelines.domain.container_limits import LONGEST_S
 from squire_pipelines.domain.cron_times import check_cron
@@ -22,9 +21,8 @@ from squire_pipelines.domain.frozen import FrozenModel
 from squire_pipelines.domain.identity import parse_repository
 from squire_pipelines.domain.provider_order import MAX_WEIGHT, ProviderChoice
 from squire_pipelines.domain.reading_times import parse_quiet_hours, parse_zoned_quiet_hours
-
-SECRET_SHOWN = "secret_shown"  # noqa: S105 - the type of an error
-"""The type of an error whose value must not be repeated."""
+from squire_pipelines.sections.annotations import forms_of
+from squire_pipelines.sections.hidden_values import HIDDEN, hidden_error
 
 MAX_SKILLS = 20
 SKILL_FILE = "SKILL.md"
@@ -56,6 +54,16 @@ class SettingsSection(FrozenModel):
     """A table of settings: it does not change, and has no key but its own."""
 
     model_config = ConfigDict(allow_inf_nan=False)  # every wait has an end
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_boolean_as_number(cls, value: object, field: ValidationInfo) -> object:
+        """Refuse what pydantic takes for 0 and 1. A number as text is one: variables have nothing else."""
+        if isinstance(value, bool):
+            forms = tuple(forms_of(cls.model_fields[str(field.field_name)].annotation))
+            if bool not in forms and (int in forms or float in forms):
+                raise ValueError("a number belongs here")
+        return value
 
 
 def check_time_zone(text: str) -> str:
@@ -91,12 +99,10 @@ def _split_url(text: str) -> SplitResult:
     try:
         parts = urlsplit(text)
         _ = parts.port  # raises for one that is no number or too large
-    except ValueError as error:
-        raise ValueError(f"not a URL: {error}") from error
+    except ValueError:  # whose words repeat a part of it
+        raise hidden_error("not a URL: it has a host and a port that cannot be") from None
     if parts.username or parts.password:
-        raise PydanticCustomError(
-            SECRET_SHOWN, "a URL here has no user name and password in it, since it is shown and logged"
-        )
+        raise hidden_error("a URL here has no user name and password in it, since it is shown and logged")
     return parts
 
 
@@ -113,14 +119,14 @@ def check_secret_url(text: str) -> str:
     try:
         return check_http_url(text)
     except ValueError:
-        raise _hidden("a URL looks like https://example.com/path, with no user name and password in it") from None
+        raise hidden_error("a URL looks like https://example.com/path, with no user name and password in it") from None
 
 
 def check_base_url(text: str) -> str:
     """Return the URL below which others lie. Raises ValueError for one that no path can be put after."""
     parts = urlsplit(check_http_url(text))
     if parts.query or parts.fragment:
-        raise _hidden("a base URL looks like https://example.com/path, without query and fragment")
+        raise hidden_error("a base URL looks like https://example.com/path, without query and fragment")
     return text
 
 
@@ -137,32 +143,30 @@ def check_ledger_url(text: str) -> str:
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
-        raise _hidden(example) from None
+        raise hidden_error(example) from None
     if url.drivername == "sqlite":
         _check_ledger_file(url.database or "", has_more=bool(url.query or url.host), example=example)
     elif url.drivername not in {"postgresql", "postgresql+psycopg"} or not text.partition("://")[2].strip("/"):
-        raise _hidden(example)
+        raise hidden_error(example)
     elif any("password" in name.lower() for name in url.query):
-        raise _hidden(f"{example}; a password stands before the host, where it is hidden whenever the URL is shown")
+        raise hidden_error(
+            f"{example}; a password stands before the host, where it is hidden whenever the URL is shown"
+        )
     elif url.port is not None and not 0 < url.port <= _MAX_PORT:
-        raise _hidden(f"{example}, with a port from 1 to {_MAX_PORT}")
+        raise hidden_error(f"{example}, with a port from 1 to {_MAX_PORT}")
     elif url.host and not _HOST.fullmatch(url.host):
-        raise _hidden(f"{example}; its host cannot be one")
+        raise hidden_error(f"{example}; its host cannot be one")
     elif find_spec("psycopg") is None:
-        raise _hidden("the ledger's URL names Postgres, whose driver is not installed: squire-pipelines[postgres]")
+        raise hidden_error("the ledger's URL names Postgres, whose driver is not installed: squire-pipelines[postgres]")
     return text
 
 
 def _check_ledger_file(database: str, *, has_more: bool, example: str) -> None:
     # Each process would otherwise make a ledger of its own: in its memory, or in its working directory.
     if not database.startswith("/") or has_more:
-        raise _hidden(f"{example}: a file written from the root")
+        raise hidden_error(f"{example}: a file written from the root")
     if "\0" in database or database.endswith("/") or Path(database).is_dir():
-        raise _hidden("the ledger's URL names a folder, not a file")
-
-
-def _hidden(message: str) -> PydanticCustomError:
-    return PydanticCustomError(SECRET_SHOWN, message)
+        raise hidden_error("the ledger's URL names a folder, not a file")
 
 
 def matching(pattern: str, message: str) -> AfterValidator:
@@ -338,9 +342,10 @@ Cron = Annotated[str, AfterValidator(check_cron)]
 TimeZone = Annotated[str, Field(max_length=100), AfterValidator(check_time_zone)]
 QuietSpan = Annotated[str, AfterValidator(check_quiet_hours)]
 ZonedQuietSpan = Annotated[str, Field(max_length=120), AfterValidator(check_zoned_quiet_hours)]
-SecretUrl = Annotated[str, AfterValidator(check_secret_url)]
-BaseUrl = Annotated[str, AfterValidator(check_base_url)]
-LedgerUrl = Annotated[str, AfterValidator(check_ledger_url)]
+SECRET_URL = AfterValidator(check_secret_url)
+SecretUrl = Annotated[str, SECRET_URL, HIDDEN]
+BaseUrl = Annotated[str, AfterValidator(check_base_url), HIDDEN]
+LedgerUrl = Annotated[str, AfterValidator(check_ledger_url), HIDDEN]
 SeccompProfile = Annotated[Path, AfterValidator(check_seccomp)]
 Folder = Annotated[Path, AfterValidator(check_folder)]
 AbsolutePath = Annotated[Path, AfterValidator(absolute_path)]

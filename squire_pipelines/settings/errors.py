@@ -11,13 +11,14 @@ from pydantic_core import ErrorDetails
 
 from squire_pipelines.errors import ConfigError, SettingError
 from squire_pipelines.secrets.redact import Redactor
-from squire_pipelines.sections.types import SECRET_SHOWN
+from squire_pipelines.sections.hidden_values import HIDDEN, SECRET_SHOWN
 from squire_pipelines.settings.file import KeyPath, SettingsFile, key_text
-from squire_pipelines.settings.keys import SettingValueError, default_at, similar_key
+from squire_pipelines.settings.keys import SettingValueError, default_at, is_marked, similar_key
 from squire_pipelines.settings.variables import old_variable_at
 
 _EVERY_KEY = "`squire config show --defaults` lists every key with its default"
 _MAX_SHOWN = 10
+_MAX_VALUE = 200
 _OF_A_NAME = "[key]"  # where pydantic says that the name itself is wrong
 _TABLE, _LIST = "a table belongs here", 'a list belongs here, like ["one", "two"]'
 _WORDS = {
@@ -55,7 +56,11 @@ def config_error(section: Any, error: ValidationError, table: str = "") -> Setti
         Redactor().redact(f"{prefix}{_problem(section, first)}{count}"),
         hint=_fix(section, first, table),
         place=Redactor().redact("\n".join(others)),
-        context={"errors": len(details), "key": (*table_path(table), *_key_of(first)), "value": _shown_value(first)},
+        context={
+            "errors": len(details),
+            "key": (*table_path(table), *_key_of(first)),
+            "value": _shown_value(section, first),
+        },
     )
 
 
@@ -132,9 +137,19 @@ def _key_of(details: ErrorDetails) -> KeyPath:
     return tuple(part for part in details["loc"] if part != _OF_A_NAME)
 
 
-def _shown_value(details: ErrorDetails) -> object:
+def _is_hidden(section: Any, details: ErrorDetails) -> bool:
+    """Return whether the value at fault must not be repeated."""
+    return details["type"] == SECRET_SHOWN or is_marked(section, details["loc"], HIDDEN)
+
+
+def _shown_value(section: Any, details: ErrorDetails) -> object:
     value = details.get("input")
-    return value if isinstance(value, str | int | float) and details["type"] != SECRET_SHOWN else None
+    return value if isinstance(value, str | int | float) and not _is_hidden(section, details) else None
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _MAX_VALUE else f"{text[:_MAX_VALUE]}… (cut: {len(text)} characters)"
 
 
 def _problem(section: Any, details: ErrorDetails) -> str:
@@ -145,10 +160,10 @@ def _problem(section: Any, details: ErrorDetails) -> str:
     if details["type"] == "extra_forbidden":
         similar = similar_key(section, details["loc"])
         return f"unknown key {name!r}" + (f", which may stand for {similar!r}" if similar else "")
-    if isinstance(details.get("input"), dict | BaseModel) or details["type"] == SECRET_SHOWN:
+    if isinstance(details.get("input"), dict | BaseModel) or _is_hidden(section, details):
         # A rule on several values, which its message names; or a value that must not be shown.
         return f"{name}: {reason}" if name else reason
-    return f"{name} = {details.get('input')!r}: {reason}"
+    return f"{name} = {_short(details.get('input'))}: {reason}"
 
 
 def _fix(section: Any, details: ErrorDetails, table: str) -> str:

@@ -4,15 +4,15 @@ All of it is read from the sections' own classes.
 """
 
 import re
-import types
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from squire_pipelines.errors import SettingError
+from squire_pipelines.sections.annotations import forms_of, marks_of
 from squire_pipelines.settings.file import KeyPath, key_text
 
 _PART = re.compile(r'\.?(?:"([^"]*)"|\'([^\']*)\'|\[(\d{1,6})\]|([^."\'\[\]]+))')
@@ -31,31 +31,6 @@ class SettingValueError(ValueError):
     def __init__(self, message: str, *, key: tuple[str | int, ...] = ()) -> None:
         super().__init__(message)
         self.key = key
-
-
-def forms_of(annotation: Any) -> Iterator[Any]:
-    """Yield what a setting may be, without marks and alternatives: `Name | None` gives `str` and `None`."""
-    origin = get_origin(annotation)
-    if origin is Annotated:
-        yield from forms_of(get_args(annotation)[0])
-    elif origin in (Union, types.UnionType):
-        for member in get_args(annotation):
-            yield from forms_of(member)
-    elif hasattr(annotation, "__value__"):
-        yield from forms_of(annotation.__value__)  # a named alias, such as JsonValue
-    else:
-        yield annotation
-
-
-def checks_of(annotation: Any) -> Iterator[Any]:
-    """Yield the functions that check a setting, of its alternatives too."""
-    if get_origin(annotation) is Annotated:
-        inner, *metadata = get_args(annotation)
-        yield from (member.func for member in metadata if hasattr(member, "func"))
-        yield from checks_of(inner)
-    elif get_origin(annotation) in (Union, types.UnionType):
-        for member in get_args(annotation):
-            yield from checks_of(member)
 
 
 def model_in(annotation: Any) -> type[BaseModel] | None:
@@ -96,6 +71,21 @@ def annotation_at(annotation: Any, path: Sequence[str | int]) -> Any:
             return None
         annotation = step_into(annotation, part)
     return annotation
+
+
+def is_marked(annotation: Any, path: Sequence[str | int], label: object) -> bool:
+    """Return whether `label` stands beside the type of the setting at `path`, of what has it, or of its members."""
+    for part in path:
+        if label in marks_of(annotation):
+            return True
+        try:
+            annotation = step_into(annotation, part)
+        except KeyError:
+            return False  # pydantic's names for alternatives are no settings
+        if annotation is None:
+            return False
+    inner = (member for form in forms_of(annotation) for member in get_args(form))
+    return label in marks_of(annotation) or any(label in marks_of(member) for member in inner)
 
 
 def default_at(annotation: Any, path: Sequence[str | int]) -> object:

@@ -10,7 +10,6 @@ from typing import Annotated, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
-from pydantic_core import PydanticCustomError
 
 from squire_pipelines.domain.cost_sources import CostSource, is_stated
 from squire_pipelines.domain.provider_faults import ProviderWords, UserFault
@@ -22,10 +21,10 @@ from squire_pipelines.gateway.model import Protocol
 from squire_pipelines.secret_names import SecretName, check_provider_secret
 from squire_pipelines.sections.agents import AgentSettings
 from squire_pipelines.sections.gateway import GatewaySettings, PriceSettings
+from squire_pipelines.sections.hidden_values import HIDDEN, hidden_error
 from squire_pipelines.sections.services import PlannerSettings
 from squire_pipelines.sections.types import (
     DEFAULT_PROVIDER,
-    SECRET_SHOWN,
     AwsProfile,
     BaseUrl,
     CloudRegion,
@@ -126,10 +125,10 @@ def _check_secret(name: str) -> str:
     try:
         return check_provider_secret(name)
     except ValueError as error:
-        raise PydanticCustomError(SECRET_SHOWN, "{reason}", {"reason": str(error)}) from None
+        raise hidden_error(str(error)) from None
 
 
-ProviderSecret = Annotated[str, AfterValidator(_check_secret)]
+ProviderSecret = Annotated[str, AfterValidator(_check_secret), HIDDEN]
 
 
 class ProviderSettings(SettingsSection):

@@ -190,3 +190,34 @@ def test_a_variable_of_the_old_product_that_is_wrong_or_sets_nothing_is_told(
 def test_variables_that_are_ours_are_no_matter(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "1")
     assert list(unknown_variables(Settings)) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[alerts]\nwebhook_url = ["https://hooks.test/hunter2"]',
+        '[alerts]\nwebhook_url = "hooks.test/hunter2"',
+        '[alerts]\napprise = "slack://hunter2/a"',
+        '[alerts]\napprise = ["slack://hunter2/a"]',
+        '[tracing]\nendpoint = "https:///hunter2"',
+        '[tracing]\nendpoint = "https://traces.test:hunter2"',
+        'ledger_url = ["hunter2"]',
+        '[providers.c]\nprotocol = "openai"\nsecret = ["hunter2"]',
+        '[hooks.ci]\nsecrets = "hunter2 "',
+    ],
+)
+def test_a_value_that_may_be_a_secret_is_repeated_by_no_error(config: Path, text: str) -> None:
+    error = refused(config, text)
+    assert "hunter2" not in f"{error.message} {error.hint} {error.place} {error.context}"
+    assert ", line " in error.message
+
+
+def test_a_long_value_is_cut(config: Path) -> None:
+    error = refused(config, f'[logging]\nlevel = "{"x" * 200_000}"')
+    assert len(error.message) < 1000
+    assert "200002 characters" in error.message
+
+
+@pytest.mark.parametrize("key", ["alerts.keep_s", "alerts.max_queued", "alerts.rules.budget.after_s"])
+def test_a_boolean_is_no_number(config: Path, key: str) -> None:
+    assert "a number belongs here" in refused(config, f"{key} = true").message
