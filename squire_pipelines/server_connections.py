@@ -30,12 +30,15 @@ class ConnectionLimits:
         answer_within_s: From its beginning, or from its last answer, until a connection is ended that has had no
             (further) answer, whatever it sends meanwhile. GitHub waits for ten seconds.
         until_request: Whether the time ends with the head of a request, since the application limits what follows.
+        yields_after_s: How long a connection may ask for nothing before it gives way to a new one that would be refused
+            for want of a place: whoever holds idle ones keeps no probe of the same address out.
     """
 
     per_address: int = 256
     total: int = 1024
     answer_within_s: float = 20.0
     until_request: bool = False
+    yields_after_s: float = 1.0
 
 
 @dataclass(slots=True)
@@ -46,13 +49,35 @@ class ServersConnections:
         limits: Their bounds.
         component: Whose log lines they make.
         on_wrong_request: Called with each request that was refused before the application saw it.
+        open_by_address: How many there are of each caller.
+        idle_since: Those without a request under way, since when by the loop's clock, the longest idle first.
     """
 
     limits: ConnectionLimits
     component: Component
     on_wrong_request: Callable[[], None] = lambda: None
     open_by_address: Counter[str] = field(default_factory=Counter)
+    idle_since: dict["LimitedProtocol", float] = field(default_factory=dict)
     _events: Counter[str] = field(default_factory=Counter)
+
+    def has_place(self, address: str, now: float) -> bool:
+        """Return whether a new connection has a place, after an idle one has given way where none is left.
+
+        Args:
+            address: Of the new one. Another of the same address gives way, or any where all together are too many.
+            now: By the loop's clock.
+        """
+        is_full = self.open_by_address.total() >= self.limits.total
+        if not is_full and self.open_by_address[address] < self.limits.per_address:
+            return True
+        is_of_address = self.open_by_address[address] >= self.limits.per_address
+        for connection, since in self.idle_since.items():
+            if now - since < self.limits.yields_after_s:
+                return False
+            if connection.address == address or not is_of_address:
+                connection.end("idle connection ended for a new one")
+                return True
+        return False
 
     def log(self, event: str, address: str) -> None:
         """Log the first, second, fourth, eighth … event of a kind, so that nobody fills the log."""
@@ -101,20 +126,22 @@ class LimitedProtocol(H11Protocol):
     """One connection. The callbacks are asyncio's, all in the loop's one thread."""
 
     server_connections: ClassVar[ServersConnections]
-    _address: str | None = None
+    address: str | None = None
+    """By which it is counted; None for one that is not, or not any more."""
+
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Count the connection, or end it at once if its address, or all together, have enough."""
         address = caller_of(str((transport.get_extra_info("peername") or ("",))[0]))
         group = self.server_connections
-        of_address, of_all = group.open_by_address[address], group.open_by_address.total()
-        if of_address >= group.limits.per_address or of_all >= group.limits.total:
+        if not group.has_place(address, self.loop.time()):
             group.log("connection refused", address)
             transport.abort()
             return
         group.open_by_address[address] += 1
-        self._address = address
+        self.address = address
+        group.idle_since[self] = self.loop.time()
         self.logger = _uvicorn_errors
         self.conn = BoundedParser(h11.SERVER, max_incomplete_event_size=2**16)
         super().connection_made(transport)
@@ -122,28 +149,41 @@ class LimitedProtocol(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Take the connection off its address's account."""
-        if self._address is None:
+        if self.transport is None:  # it was refused
             return
-        open_by_address = self.server_connections.open_by_address
-        open_by_address[self._address] -= 1
-        if not open_by_address[self._address]:
-            del open_by_address[self._address]
+        self._leave()
         self._stop_timer()
         super().connection_lost(exc)
 
+    def _leave(self) -> None:
+        """Take the connection off its address's account, once."""
+        if self.address is None:
+            return
+        group = self.server_connections
+        group.open_by_address[self.address] -= 1
+        if not group.open_by_address[self.address]:
+            del group.open_by_address[self.address]
+        group.idle_since.pop(self, None)
+        self.address = None
+
+    def end(self, reason: str) -> None:
+        """End the connection at once, and count it no more."""
+        self.server_connections.log(reason, self.address or "")
+        self._leave()
+        self.transport.abort()
+
     def data_received(self, data: bytes) -> None:
         """Read on, unless the connection was refused or is being closed."""
-        if self._address is None or self.transport.is_closing():
+        if self.address is None or self.transport.is_closing():
             return
         super().data_received(data)
-        is_served = self.cycle is not None and not self.cycle.response_complete
-        if is_served and self.server_connections.limits.until_request:
+        if self._leave_idle_ones() and self.server_connections.limits.until_request:
             self._stop_timer()
 
     def send_400_response(self, msg: str) -> None:
         """Count a request that is none, and answer it, unless another answer is under way."""
         self.server_connections.on_wrong_request()
-        self.server_connections.log("wrong request", self._address or "")
+        self.server_connections.log("wrong request", self.address or "")
         try:
             super().send_400_response(msg)
         except h11.LocalProtocolError:
@@ -151,8 +191,18 @@ class LimitedProtocol(H11Protocol):
 
     def on_response_complete(self) -> None:
         """Give the next request the same time."""
+        if self.address is not None:
+            self.server_connections.idle_since[self] = self.loop.time()
         self._start_timer()
         super().on_response_complete()
+        self._leave_idle_ones()  # the next request may have come already
+
+    def _leave_idle_ones(self) -> bool:
+        """Count the connection as idle no more if a request is under way; return whether one is."""
+        is_served = self.cycle is not None and not self.cycle.response_complete
+        if is_served:
+            self.server_connections.idle_since.pop(self, None)
+        return is_served
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -164,8 +214,7 @@ class LimitedProtocol(H11Protocol):
             self._timer = self.loop.call_later(self.server_connections.limits.answer_within_s, self._end)
 
     def _end(self) -> None:
-        self.server_connections.log("connection ended without an answer", self._address or "")
-        self.transport.abort()
+        self.end("connection ended without an answer")
 
 
 def limited_protocol(

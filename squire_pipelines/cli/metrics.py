@@ -13,7 +13,10 @@ def serve(context: CliContext) -> None:
 
     `squire dev` does the same; use this where each process is started by itself.
     """
-    from squire_pipelines.cli.run import hand_on_config  # noqa: PLC0415 - other commands serve nothing
+    from squire_pipelines.process_setup import outlive_hang_ups  # noqa: PLC0415 - other commands serve nothing
+
+    outlive_hang_ups()  # before what takes longer to import
+    from squire_pipelines.cli.run import hand_on_config  # noqa: PLC0415 - as above
     from squire_pipelines.endpoint.operator_server import main  # noqa: PLC0415 - likewise
 
     hand_on_config(context)

@@ -24,10 +24,12 @@ def serve(context: CliContext, host: str | None, port: int | None, *, insecure_n
     A line of JSON says where it listens. GitHub's deliveries are taken at /webhooks/github and /webhook, /healthz and
     /readyz tell how the process is. Changed settings and secrets hold within a second; SIGHUP has them read again.
     """
+    from squire_pipelines.process_setup import outlive_hang_ups, set_up_process  # noqa: PLC0415 - others serve nothing
+
+    outlive_hang_ups()  # before what takes longer to import
     from squire_pipelines.cli.run import hand_on_config  # noqa: PLC0415 - other commands start no server
     from squire_pipelines.cli.unlock import unlock_store  # noqa: PLC0415 - likewise
     from squire_pipelines.observability.logging import Component  # noqa: PLC0415 - likewise
-    from squire_pipelines.process_setup import set_up_process  # noqa: PLC0415 - likewise
     from squire_pipelines.webhooks.serve import ServeOptions, exit_with, main  # noqa: PLC0415 - likewise
 
     hand_on_config(context)

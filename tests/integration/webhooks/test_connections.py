@@ -114,7 +114,7 @@ def test_one_that_asks_again_and_again_and_never_reads_is_ended(serve: Serve) ->
 
 
 def test_an_address_holds_only_so_many_and_gets_a_place_back(serve: Serve) -> None:
-    url = serve(per_address=2, answer_within_s=HANG_S)
+    url = serve(per_address=2, answer_within_s=HANG_S, yields_after_s=HANG_S)
     with connect(url) as first, connect(url) as second:
         for holder in (first, second):
             holder.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
@@ -127,9 +127,23 @@ def test_an_address_holds_only_so_many_and_gets_a_place_back(serve: Serve) -> No
         assert deliver(url) == 202
 
 
+@pytest.mark.parametrize("limits", [{"per_address": 2}, {"total": 2}])
+def test_connections_that_ask_for_nothing_keep_no_other_of_their_address_out(
+    serve: Serve, limits: dict[str, float]
+) -> None:
+    url = serve(**limits, answer_within_s=HANG_S, yields_after_s=0)
+    with connect(url) as oldest, connect(url) as answered:
+        answered.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert answered.recv(65536).startswith(b"HTTP/1.1 200")
+        assert httpx.get(f"{url}/healthz", timeout=HANG_S).status_code == 200
+        assert is_ended(oldest, HANG_S)
+        answered.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert answered.recv(65536).startswith(b"HTTP/1.1 200")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have one loopback address")
 def test_all_addresses_together_hold_only_so_many(serve: Serve) -> None:
-    url = serve(per_address=1, total=2, answer_within_s=HANG_S)
+    url = serve(per_address=1, total=2, answer_within_s=HANG_S, yields_after_s=HANG_S)
     with contextlib.ExitStack() as stack:
         holders = [stack.enter_context(connect(url, f"127.0.0.{number}")) for number in (2, 3)]
         for holder in holders:
