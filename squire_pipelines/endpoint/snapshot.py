@@ -4,22 +4,20 @@ A reading that takes long is made less often: none takes more than a fiftieth of
 and however often Prometheus asks. One that fails keeps its last values, and is counted.
 """
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Self
 
 from squire_pipelines import __version__
 from squire_pipelines.endpoint.exposition import text_of
 from squire_pipelines.endpoint.gauges import Gauges, ReadValues
 from squire_pipelines.metrics import families
 from squire_pipelines.observability.logging import Component, get_logger
+from squire_pipelines.repeating_thread import RepeatingThread
 
 MOST_OF_THE_TIME = 0.02
 """The share of the time that one reading may take."""
 
-_STOP_S = 5.0
 _log = get_logger(Component.ENDPOINT)
 
 
@@ -42,7 +40,7 @@ class MetricsReading:
     is_failing: bool = False
 
 
-class Snapshot:
+class Snapshot(RepeatingThread):
     """The metrics of a home.
 
     Args:
@@ -60,22 +58,13 @@ class Snapshot:
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
+        super().__init__("squire-metrics", stop_within_s=5.0)
         self._readings = readings
         self._interval_s = interval_s
         self._monotonic = monotonic
         self._wall = wall
         self._text = text_of((self._own_gauges(),), ())
         self._made_at = monotonic()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="squire-metrics", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join(_STOP_S)
 
     def text(self) -> bytes:
         """Return the metrics as they were read last, with their age now. Reads nothing."""
@@ -86,7 +75,7 @@ class Snapshot:
     def refresh(self) -> None:
         """Make the readings that are due, and the text of all."""
         for reading in self._readings:
-            if self._monotonic() >= reading.due_at and not self._stop.is_set():
+            if self._monotonic() >= reading.due_at and not self.is_stopping:
                 self._make(reading)
         gauges = [reading.values.gauges for reading in self._readings]
         self._text = text_of((self._own_gauges(), *gauges), [reading.values.counters for reading in self._readings])
@@ -120,10 +109,10 @@ class Snapshot:
                 gauges.set(families.READING_AGE, reading.made_at, reading.name)
         return gauges
 
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                self.refresh()
-            except Exception as error:  # noqa: BLE001 - the last text is shown on, and its age grows
-                _log.error("metrics cannot be shown", reason=f"{type(error).__name__}: {error}")
-            self._stop.wait(self._interval_s())
+    def repeat(self) -> float:
+        """Make the readings that are due."""
+        try:
+            self.refresh()
+        except Exception as error:  # noqa: BLE001 - the last text is shown on, and its age grows
+            _log.error("metrics cannot be shown", reason=f"{type(error).__name__}: {error}")
+        return self._interval_s()

@@ -6,10 +6,7 @@ which also do this where no such process runs, or where it has no access to GitH
 """
 
 import asyncio
-import threading
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
 from squire_pipelines.domain.commands import CommandName
 from squire_pipelines.errors import SquireError
@@ -20,6 +17,7 @@ from squire_pipelines.github.connection import GitHub
 from squire_pipelines.ledger import HEAD_REVISION, deliveries, outcomes
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.observability.logging import Component, get_logger
+from squire_pipelines.repeating_thread import RepeatingThread
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.webhooks.applying import Applied, InboxPlace, apply_waiting
 
@@ -29,7 +27,6 @@ _WHOLE_EVERY = 10
 
 _BUSY_TIMEOUT_S = 3.0
 _GITHUB_TIMEOUT_S = 20.0
-_STOP_WITHIN_S = 2.0
 DECISIONS = frozenset({CommandName.APPROVE, CommandName.REJECT, CommandName.STOP})
 """The commands about tasks that are there: they need no reading of the issue."""
 
@@ -48,7 +45,7 @@ class _WatchLog:
         _log.exception("delivery.failed", cause=msg % args)
 
 
-class DeliveryWatch:
+class DeliveryWatch(RepeatingThread):
     """Applies deliveries again and again in a thread of its own, from entering the block to its end.
 
     Args:
@@ -64,24 +61,13 @@ class DeliveryWatch:
         github: Callable[[Settings, Ledger], GitHub] = GitHub,
         every_s: float = EVERY_S,
     ) -> None:
+        super().__init__("delivery-watch", first_after_s=every_s)
         self._settings = settings
         self._github = github
         self._every_s = every_s
         self._place = InboxPlace()
         self._looks = 0
         self._problem = ""
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="delivery-watch", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        self._thread.join(timeout=_STOP_WITHIN_S)  # GitHub may be slow: the process's end ends it
 
     def look(self) -> Applied:
         """Do what deliveries that wait say, as far as no run is needed for it; return what came of them.
@@ -135,13 +121,14 @@ class DeliveryWatch:
                 deliveries.mark_applied(tx, [one.id for one in applied.left if one.id in reported])
             await obey_comments(client, ledger, own.of, commented, only=DECISIONS)
 
-    def _run(self) -> None:
-        while not self._stop.wait(self._every_s):
-            try:
-                self.look()
-                self._problem = ""
-            except Exception as error:  # noqa: BLE001 - the next look may do better, and the jobs do it too
-                problem = f"{type(error).__name__}: {error}"
-                if problem != self._problem:
-                    _log.error("deliveries could not be applied", reason=problem)
-                self._problem = problem
+    def repeat(self) -> float:
+        """Look, and log once what keeps deliveries from being applied."""
+        try:
+            self.look()
+            self._problem = ""
+        except Exception as error:  # noqa: BLE001 - the next look may do better, and the jobs do it too
+            problem = f"{type(error).__name__}: {error}"
+            if problem != self._problem:
+                _log.error("deliveries could not be applied", reason=problem)
+            self._problem = problem
+        return self._every_s
