@@ -150,18 +150,6 @@ def repositories_with(tx: Transaction, source: AnySource) -> frozenset[str]:
     return frozenset(tx.execute(query).scalars())
 
 
-def add_manual_signal(tx: Transaction, signal: Signal, *, trace_id: str) -> None:
-    """Store a person's own request: a signal that stays until a task answers it. The same request twice is one."""
-    tx.exclusive(f"signals of {signal.repository}")
-    row = signals.c
-    query = select(row.id, row.version, row.gone_at).where(
-        row.repository == signal.repository, row.kind == signal.kind, row.key == signal.key
-    )
-    stored = tx.execute(query).one_or_none()
-    _upsert(tx, [(signal, _KnownSignal(*stored) if stored is not None else None)])
-    episodes.record(tx, [episodes.Reading(signal.repository, signal.kind, present=(signal,))], trace_id=trace_id)
-
-
 def unplanned(tx: Transaction, *, limit: int = 500) -> dict[str, int]:
     """Return the repositories with a reading that no plan was made from, each with the newest such reading's id."""
     rows = tx.execute(

@@ -17,7 +17,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, insert, select
 
 from squire_pipelines.domain.authority import StartVerdict
 from squire_pipelines.domain.endings import Cause, Ending
@@ -33,12 +33,12 @@ from squire_pipelines.domain.signals import (
 from squire_pipelines.domain.tasks import Plan, Risk, TaskSpec
 from squire_pipelines.errors import StateConflictError
 from squire_pipelines.home import make_file, make_folder
-from squire_pipelines.ledger import attempts, budgets, bulk, collections, plans, task_dispatch, tasks
+from squire_pipelines.ledger import attempts, budgets, bulk, collections, episodes, plans, task_dispatch, tasks
 from squire_pipelines.ledger.attempts import Attempt, RetryRule
 from squire_pipelines.ledger.list_sql import read_ids
 from squire_pipelines.ledger.store import Ledger, Transaction, open_ledger
 from squire_pipelines.ledger.tables import attempts as attempt_table
-from squire_pipelines.ledger.tables import audit, audit_batches, metadata, task_events
+from squire_pipelines.ledger.tables import audit, audit_batches, metadata, signals, task_events
 from squire_pipelines.ledger.tables import tasks as task_table
 from squire_pipelines.ledger.task_query import TaskQuery
 from squire_pipelines.ledger.tasks import Task
@@ -320,6 +320,14 @@ def wish(key: str = "w1", *, version: str = "v1") -> Signal:
         updated_at=START,
         details=ManualTask(author="ann", body="Tidy up, please."),
     )
+
+
+def add_old_request(tx: Transaction, signal: Signal) -> None:
+    """Store a person's request as ledgers have it from before requests were tasks: a signal of no source."""
+    values = {name: getattr(signal, name) for name in ("repository", "kind", "key", "version", "title", "url")}
+    moments = dict.fromkeys(("first_seen_at", "last_seen_at", "updated_at"), tx.now)
+    tx.execute(insert(signals).values(**values, signal=signal.model_dump(mode="json"), **moments))
+    episodes.record(tx, [episodes.Reading(signal.repository, signal.kind, present=(signal,))], trace_id=TRACE)
 
 
 def reading(

@@ -19,7 +19,7 @@ from squire_pipelines.ledger.tables import model_calls
 from squire_pipelines.ledger.tables import plans as plan_table
 from squire_pipelines.planning.digest import signals_digest
 from squire_pipelines.sensors.planning import plan_follows_signals
-from tests.support.ledgers import collect, issue, list_tasks, spec
+from tests.support.ledgers import add_old_request, collect, issue, list_tasks, spec
 from tests.support.model_server import Call, ModelServer, Turn
 from tests.support.pipeline import ALL, HANDBOOK, LEDGERLIB, QUIET, TRACE, WEBSHOP, Pipeline, checks, materialized
 from tests.support.pusher import FilePusher
@@ -339,7 +339,7 @@ def test_what_people_ask_for_becomes_a_task_that_no_model_is_asked_about(
         _ask_model(pipeline, server.url)
         pipeline.collect(HANDBOOK)
         with pipeline.ledger.write() as tx:
-            collections.add_manual_signal(tx, old, trace_id=TRACE)
+            add_old_request(tx, old)
         done = pipeline.plan(HANDBOOK)
         assert server.main_requests == []
     assert made(done, "tasks")[HANDBOOK]["requested"].value == 2

@@ -31,6 +31,7 @@ from squire_pipelines.domain.signals import (
 from squire_pipelines.domain.verdicts import judge_signal
 from squire_pipelines.ledger import collections, deliveries
 from tests.support.cli import REPOSITORY, TRACE, SampleData, Squire, spec
+from tests.support.ledgers import add_old_request
 
 AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 SLY = Author(login="sly", kind=ActorKind.PERSON, permission=RepositoryPermission.READ, association="CONTRIBUTOR")
@@ -49,7 +50,7 @@ def record(samples: SampleData, source: Source, key: str, details: Details, **fi
     )
     with samples.ledger.write() as tx:
         if isinstance(details, ManualTask):
-            collections.add_manual_signal(tx, signal, trace_id=TRACE)
+            add_old_request(tx, signal)
         else:
             reading = Collection(
                 repository=REPOSITORY,

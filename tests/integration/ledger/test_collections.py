@@ -11,7 +11,18 @@ from squire_pipelines.ledger import collections, tasks
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import collections as table
 from squire_pipelines.ledger.tables import signals
-from tests.support.ledgers import REPOSITORY, TRACE, Clock, add_tasks, collect, issue, reading, spec, wish
+from tests.support.ledgers import (
+    REPOSITORY,
+    TRACE,
+    Clock,
+    add_old_request,
+    add_tasks,
+    collect,
+    issue,
+    reading,
+    spec,
+    wish,
+)
 from tests.support.signal_samples import failed_check
 
 FAILED, STALE = CollectionStatus.FAILED, CollectionStatus.STALE
@@ -156,17 +167,10 @@ def test_latest_shows_the_newest_reading_of_each_source(ledger: Ledger) -> None:
         assert collections.latest(tx, []) == ()
 
 
-def test_the_same_wish_twice_is_one(ledger: Ledger) -> None:
-    with ledger.write() as tx:
-        collections.add_manual_signal(tx, wish(), trace_id=TRACE)
-        collections.add_manual_signal(tx, wish(), trace_id=TRACE)
-    assert known(ledger) == ["w1@v1"]
-
-
 def test_a_wish_stays_through_readings_until_a_task_answers_it(ledger: Ledger) -> None:
     with ledger.write() as tx:
-        collections.add_manual_signal(tx, wish("w1"), trace_id=TRACE)
-        collections.add_manual_signal(tx, wish("w2"), trace_id=TRACE)
+        add_old_request(tx, wish("w1"))
+        add_old_request(tx, wish("w2"))
     collect(ledger, issue(1))
     collect(ledger)
     assert known(ledger) == ["w1@v1", "w2@v1"]

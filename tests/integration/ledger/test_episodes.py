@@ -3,10 +3,9 @@
 from sqlalchemy import select
 
 from squire_pipelines.domain.signals import CollectionStatus, OpenPullRequest, Signal, Source
-from squire_pipelines.ledger import collections
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import signal_episodes, signal_events
-from tests.support.ledgers import REPOSITORY, TRACE, Clock, add_tasks, collect, issue, spec, wish
+from tests.support.ledgers import REPOSITORY, Clock, add_old_request, add_tasks, collect, issue, spec, wish
 
 
 def history(ledger: Ledger) -> list[tuple[str, int, str, str]]:
@@ -84,8 +83,7 @@ def test_it_is_an_event_when_it_becomes_the_authors_turn(ledger: Ledger) -> None
 def test_a_persons_request_ends_when_a_task_answers_it(ledger: Ledger) -> None:
     request = wish()
     with ledger.write() as tx:
-        collections.add_manual_signal(tx, request, trace_id=TRACE)
-        collections.add_manual_signal(tx, request, trace_id=TRACE)
+        add_old_request(tx, request)
     add_tasks(ledger, spec("a", signals=(request.ref,)))
     assert [event[2] for event in history(ledger)] == ["opened", "gone"]
 

@@ -7,7 +7,7 @@ from squire_pipelines.domain.authority import TrustRules
 from squire_pipelines.domain.plan_making import PlanUse, RetryWaits
 from squire_pipelines.domain.plans import ApprovalRule
 from squire_pipelines.domain.tasks import Plan, Risk, TaskSpec, TaskStatus
-from squire_pipelines.ledger import bulk, collections, plan_retries, plans, tasks
+from squire_pipelines.ledger import bulk, plan_retries, plans, tasks
 from squire_pipelines.ledger.covered_facts import covered_facts
 from squire_pipelines.ledger.store import Ledger
 from tests.support.ledgers import (
@@ -15,6 +15,7 @@ from tests.support.ledgers import (
     REPOSITORY,
     TRACE,
     Clock,
+    add_old_request,
     admission,
     collect,
     decide,
@@ -137,7 +138,7 @@ def test_what_runs_stays_and_its_fact_becomes_no_second_task(ledger: Ledger) -> 
 def test_a_persons_own_request_is_not_replaced(ledger: Ledger) -> None:
     request = wish()
     with ledger.write() as tx:
-        collections.add_manual_signal(tx, request, trace_id=TRACE)
+        add_old_request(tx, request)
     (first,) = admit(ledger, save(ledger, spec("a", signals=(request.ref,)), **FAILED))
     admit(ledger, save(ledger, **BY_MODEL))
     assert statuses(ledger, first) == [TaskStatus.READY]

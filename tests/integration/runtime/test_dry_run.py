@@ -18,7 +18,7 @@ from squire_pipelines.ledger.tables import metadata, model_calls
 from squire_pipelines.ledger.tables import tasks as task_table
 from squire_pipelines.runtime import dry_run
 from squire_pipelines.terminal.console import CleanConsole, open_console
-from tests.support.ledgers import rows_as_stored
+from tests.support.ledgers import add_old_request, rows_as_stored
 from tests.support.model_server import Call, ModelServer, Turn
 from tests.support.pipeline import HANDBOOK, LEDGERLIB, QUIET, TRACE, WEBSHOP, Pipeline
 from tests.support.pusher import FilePusher
@@ -197,7 +197,7 @@ def test_a_dry_run_heeds_what_a_person_decided_and_asked_for(
             stored = decisions.find(tx, signal.ref, repository=signal.repository)
             decisions.decide(tx, stored, release=False, actor="cli:ann", reason="", trace_id=TRACE)
         asked = manual("m1", title="Tidy up").model_copy(update={"repository": HANDBOOK})
-        collections.add_manual_signal(tx, asked, trace_id=TRACE)
+        add_old_request(tx, asked)
     assert planned_by_a_dry_run(pipeline, capsys, LEDGERLIB, HANDBOOK) == [set(), {"Tidy up"}]
 
 
