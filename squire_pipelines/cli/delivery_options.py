@@ -7,7 +7,7 @@ import click
 
 from squire_pipelines.cli.context import Columns, Decorator
 from squire_pipelines.cli.parameters import MOMENT, repository_option
-from squire_pipelines.domain.deliveries import DeliveryState
+from squire_pipelines.domain.deliveries import DeliverySource, DeliveryState
 
 MAX_NAME = 200
 
@@ -39,7 +39,7 @@ _OPTIONS: dict[str, Decorator] = {
     "event": _named("--event", "Select only this event, such as issues."),
     "action": _named("--action", "Select only this action of the event, such as opened."),
     "sender": _named("--sender", "Select only what this account did; that of an App with or without [bot]."),
-    "source": _named("--source", "Select only what came from here: github, cli, or another sender."),
+    "source": _named("--source", "Select only what came from here: github, another sender, cli, repair, installation."),
     "state": _state,
     "filtered-by": _named("--filtered-by", "Select only what this rule filtered."),
     "since": click.option(
@@ -68,7 +68,7 @@ def event_of(row: Mapping[str, Any]) -> str:
 COLUMNS: Columns = {
     "id": "id",
     "received": "received_at",
-    "source": lambda row: "" if row["source"] == "github" else row["source"],
+    "source": lambda row: "" if row["source"] == DeliverySource.GITHUB else row["source"],
     "event": event_of,
     "repository": "repository",
     "sender": "sender",

@@ -13,8 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, String, cast, func, select, type_coerce
 
 from squire_pipelines.cli.delivery_queries import state_is
-from squire_pipelines.domain.deliveries import DeliveryState
-from squire_pipelines.ledger.deliveries import COMMAND
+from squire_pipelines.domain.deliveries import REQUEST_SOURCES, DeliveryState
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import deliveries, delivery_checks, delivery_effects, delivery_refusals
 
@@ -68,7 +67,7 @@ class DeliveryStats:
 
 
 def read_stats(tx: Transaction, *, since: datetime, most: int = 20) -> DeliveryStats:
-    """Return the figures of deliveries that came since a moment, without requests of commands.
+    """Return the figures of deliveries that came since a moment, without requests to read a repository.
 
     Args:
         tx: A transaction.
@@ -76,7 +75,7 @@ def read_stats(tx: Transaction, *, since: datetime, most: int = 20) -> DeliveryS
         most: How many events, repositories and senders are named.
     """
     row = deliveries.c
-    is_meant = (row.received_at >= since) & (row.source != COMMAND)
+    is_meant = (row.received_at >= since) & row.source.not_in(REQUEST_SOURCES)
     states = {
         state.value: tx.execute(select(func.count()).where(is_meant, state_is(state))).scalar_one()
         for state in DeliveryState

@@ -7,6 +7,7 @@ from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import repository_option
 from squire_pipelines.cli.person import actor
 from squire_pipelines.cli.signals_show import ref_argument, verdict_of
+from squire_pipelines.domain.deliveries import DeliverySource
 from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.domain.terminal_text import one_line
 from squire_pipelines.ledger import decisions, deliveries
@@ -40,7 +41,7 @@ def _decide(
         )
         # What it may start is planned anew, from the text as it is then.
         deliveries.request_collection(
-            tx, [stored.signal.repository], source=deliveries.COMMAND, trace_id=trace_id, fresh=True
+            tx, [stored.signal.repository], source=DeliverySource.COMMAND, trace_id=trace_id, fresh=True
         )
     if as_json:
         emit_json(

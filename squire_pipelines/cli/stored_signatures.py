@@ -5,10 +5,9 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from squire_pipelines.cli.context import CliContext
+from squire_pipelines.domain.deliveries import REQUEST_SOURCES, DeliverySource
 from squire_pipelines.domain.hook_schemes import verify_stored
 from squire_pipelines.errors import SecretMissingError, SquireError
-from squire_pipelines.ledger.deliveries import COMMAND
-from squire_pipelines.ledger.delivery_reports import GITHUB
 from squire_pipelines.webhooks.live_hooks import read_hook
 from squire_pipelines.webhooks.signing_secrets import read_signing_secrets
 from squire_pipelines.webhooks.verification import SignatureState, SignatureVerdict, verdict_of, verify_again
@@ -34,11 +33,11 @@ def open_verifier(context: CliContext) -> Verifier:
     verify_hook = _hook_verifier(settings)
 
     def verify(row: Mapping[str, Any], body: bytes) -> SignatureVerdict:
-        if row["source"] == COMMAND:
-            return SignatureVerdict(SignatureState.UNKNOWN, "a request of a command is not signed")
+        if row["source"] in REQUEST_SOURCES:
+            return SignatureVerdict(SignatureState.UNKNOWN, "a request to read a repository is not signed")
         if row["source"] in settings.hooks:
             return verify_hook(row, body)
-        if row["source"] != GITHUB:
+        if row["source"] != DeliverySource.GITHUB:
             return SignatureVerdict(
                 SignatureState.UNKNOWN, f"how {row['source']} signs is not known: no table [hooks] has it"
             )

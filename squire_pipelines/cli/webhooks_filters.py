@@ -15,10 +15,10 @@ from squire_pipelines.cli.delivery_queries import DeliveryFilter
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import MOMENT
 from squire_pipelines.cli.stored_deliveries import body_of, newest_deliveries
+from squire_pipelines.domain.deliveries import DeliverySource
 from squire_pipelines.domain.delivery_filters import OWN_RULE, DeliveryRule
 from squire_pipelines.domain.terminal_text import one_line
 from squire_pipelines.errors import DeliveryError
-from squire_pipelines.ledger.delivery_reports import GITHUB
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import deliveries
 from squire_pipelines.settings.model import load_settings
@@ -117,7 +117,7 @@ def _words(rule: DeliveryRule) -> str:
 
 
 def _stored(ledger: Ledger, since: datetime | None, most: int) -> Iterator[StoredDelivery]:
-    for row in newest_deliveries(ledger, DeliveryFilter(source=GITHUB, since=since), most=most):
+    for row in newest_deliveries(ledger, DeliveryFilter(source=DeliverySource.GITHUB, since=since), most=most):
         try:
             body = body_of(row)
         except DeliveryError:

@@ -17,7 +17,7 @@ from squire_pipelines.cli.person import actor, confirm
 from squire_pipelines.cli.stored_deliveries import body_of, newest_deliveries
 from squire_pipelines.cli.stored_signatures import open_verifier
 from squire_pipelines.cli.unlock import unlock_store
-from squire_pipelines.domain.deliveries import DeliveryState
+from squire_pipelines.domain.deliveries import DeliverySource, DeliveryState
 from squire_pipelines.domain.terminal_text import one_line
 from squire_pipelines.errors import DeliveryError, ExitCode
 from squire_pipelines.ledger.delivery_effects import effects_of
@@ -87,7 +87,7 @@ def replay_deliveries(
     if names:
         rows = _named(context, names)
     else:
-        filters = DeliveryFilter(state=state, source="github", **selection)
+        filters = DeliveryFilter(state=state, source=DeliverySource.GITHUB, **selection)
         rows = newest_deliveries(context.ledger, filters, most=limit)
     planned = list(_planned(context, rows, unverified=unverified))[::-1]
     due = [one for one in planned if one.plan.verdict is ReplayVerdict.REPLAY]

@@ -12,6 +12,7 @@ from squire_pipelines.cli.delivery_queries import DeliveryFilter, delivery_page,
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.queries import Rows
 from squire_pipelines.cli.text import instant
+from squire_pipelines.domain.deliveries import DeliverySource
 from squire_pipelines.domain.terminal_text import one_line
 from squire_pipelines.terminal.output import write_line
 
@@ -42,7 +43,7 @@ def rows_as_they_come(read: _Read, newest: int, *, wait: Callable[[], None], rou
 
 def line_of(row: dict[str, Any]) -> str:
     """Return a delivery as one line."""
-    source = "" if row["source"] == "github" else f" from {row['source']}"
+    source = "" if row["source"] == DeliverySource.GITHUB else f" from {row['source']}"
     sender = f" by {row['sender']}" if row["sender"] else ""
     rule = f" by {row['filtered_by']}" if row["filtered_by"] else ""
     error = f": {row['error']}" if row["error"] else ""

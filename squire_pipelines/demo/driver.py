@@ -19,6 +19,7 @@ from squire_pipelines.demo import folder, story
 from squire_pipelines.demo.local import LocalRepository, inspect_repository
 from squire_pipelines.demo.options import DemoOptions, config_text, shell_command
 from squire_pipelines.demo.patience import Patience
+from squire_pipelines.domain.deliveries import DeliverySource
 from squire_pipelines.domain.following import FollowState
 from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.domain.outcomes import PullRequestState
@@ -247,7 +248,7 @@ def check_runner(runner: str, *, say: Say) -> None:
 def _request_collection(ledger: Ledger, names: Sequence[str]) -> tuple[tuple[int, ...], datetime]:
     """Request a collection as a command does; return the inbox rows and when it was, by the ledger's clock."""
     with ledger.write() as tx:
-        requests = deliveries.request_collection(tx, names, source=deliveries.COMMAND, trace_id=new_trace_id())
+        requests = deliveries.request_collection(tx, names, source=DeliverySource.COMMAND, trace_id=new_trace_id())
         return requests, tx.now
 
 

@@ -1,8 +1,24 @@
-"""What can become of a delivery: its state, by what is recorded of it, and the effects that it may have. Pure."""
+"""Whose deliveries there are, and what can become of one: its state, by its marks, and its effects. Pure."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+
+class DeliverySource(StrEnum):
+    """Whose deliveries and requests are in the inbox, beside those of the senders that the settings name."""
+
+    GITHUB = "github"
+    COMMAND = "cli"
+    REPAIR = "repair"
+    INSTALLATION = "installation"
+
+
+REQUEST_SOURCES = frozenset(DeliverySource) - {DeliverySource.GITHUB}
+"""The sources of requests to read a repository, of commands and of Squire's own: nothing was delivered."""
+
+UNKNOWN_SENDER = "unknown"
+"""Whose requests are counted where the path has no sender's name: it may have anything else."""
 
 
 class Effect(StrEnum):

@@ -117,11 +117,10 @@ class UnrepairedHook:
 
 @dataclass(frozen=True, slots=True)
 class LastCheck:
-    """The newest comparison of a hook: from when on, when, how many were missing, and what is left to do."""
+    """The newest comparison of a hook: from when on, when, and what is left to do."""
 
     since: datetime
     at: datetime
-    missing: int
     error: str | None
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from squire_pipelines.domain.deliveries import DeliverySource
 from squire_pipelines.domain.delivery_gaps import (
     DeliveryGap,
     LastCheck,
@@ -37,10 +38,6 @@ from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.secrets.lookup import locate_secret
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.webhooks.signing_secrets import names_of_signing_secrets
-
-SOURCE = "github"
-REQUESTED_BY = "repair"
-"""The source of the collections that a repair asks for, as the inbox names it."""
 
 WAIT_S = 12.0
 """So long redeliveries are waited for: GitHub gives the receiver ten seconds to answer."""
@@ -231,7 +228,7 @@ class _Repair:
         """Return the gaps, and by their GUIDs the settings' names of the repositories that they are about."""
         with self.ledger.read() as tx:
             guids = {attempt.guid for attempt in listing.attempts}
-            known = delivery_checks.known_deliveries(tx, SOURCE, guids)
+            known = delivery_checks.known_deliveries(tx, DeliverySource.GITHUB, guids)
             gaps = find_gaps(listing.attempts, known, now)
             names: dict[str, str] = {}
             for gap in gaps:
@@ -254,7 +251,9 @@ class _Repair:
         repositories_of_gaps = tuple(sorted({names[gap.guid] for gap in new if gap.guid in names}))
         if repositories_of_gaps:
             with self.ledger.write() as tx:
-                deliveries.request_collection(tx, repositories_of_gaps, source=REQUESTED_BY, trace_id=self.trace_id)
+                deliveries.request_collection(
+                    tx, repositories_of_gaps, source=DeliverySource.REPAIR, trace_id=self.trace_id
+                )
         return repositories_of_gaps
 
     async def _ask(self, hook: OwnHook, listing: DeliveryListing, result: HookRepair, now: datetime) -> HookRepair:
@@ -302,7 +301,7 @@ class _Repair:
 
     def _arrived(self, gaps: Sequence[DeliveryGap]) -> frozenset[str]:
         with self.ledger.read() as tx:
-            return delivery_checks.known_deliveries(tx, SOURCE, {gap.guid for gap in gaps})
+            return delivery_checks.known_deliveries(tx, DeliverySource.GITHUB, {gap.guid for gap in gaps})
 
     async def _newest_status(self, hook: OwnHook, gap: DeliveryGap) -> int:
         """Return how the newest attempt of a delivery was answered that has ended."""

@@ -1,6 +1,6 @@
-"""What GitHub says of the webhook that leads to this Squire: is there one, how did its last delivery end, and its ping.
+"""What GitHub says of the webhook that leads to this Squire: is there one, and how did its last delivery end.
 
-A repository's webhook is asked for its last answer and can be pinged. An App's tells its last deliveries.
+A repository's webhook is asked for its last answer. An App's tells its last deliveries.
 https://docs.github.com/rest/repos/webhooks and https://docs.github.com/rest/apps/webhooks
 """
 
@@ -28,7 +28,6 @@ class Webhook:
         is_active: Whether it sends any.
         status: Of the answer to the last delivery, None when there was none or nothing answered.
         message: How the last delivery ended, in GitHub's words.
-        is_json: Whether its bodies are JSON, as the receiver prefers them.
     """
 
     id: int
@@ -36,7 +35,6 @@ class Webhook:
     is_active: bool
     status: int | None = None
     message: str = ""
-    is_json: bool = True
 
 
 async def our_webhooks(client: GitHubClient, repository: str, *, public_url: str | None = None) -> tuple[Webhook, ...]:
@@ -68,13 +66,7 @@ def read_webhooks(answer: Any, *, public_url: str | None = None) -> Iterator[Web
             entry.get("active") is not False,
             code if isinstance(code, int) and code else None,
             str(last.get("message") or "")[:200],
-            config.get("content_type") == "json",
         )
-
-
-async def ping(client: GitHubClient, repository: str, webhook: Webhook) -> None:
-    """Have GitHub send the webhook a ping. Raises GitHubError; the token needs the permission Webhooks (write)."""
-    await client.post(f"/repos/{repository}/hooks/{webhook.id}/pings", {})
 
 
 @dataclass(frozen=True, slots=True)

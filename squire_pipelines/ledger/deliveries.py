@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, case, insert, literal, or_, select, update
 
+from squire_pipelines.domain.deliveries import REQUEST_SOURCES, DeliverySource
 from squire_pipelines.domain.identity import new_id
 from squire_pipelines.domain.looks import ReadReason
 from squire_pipelines.errors import DeliveryError
@@ -22,9 +23,6 @@ from squire_pipelines.ledger.delivery_bodies import unpack
 from squire_pipelines.ledger.delivery_effects import record_collected
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import deliveries
-
-COMMAND = "cli"
-"""The source of requests by a person's command."""
 
 FRESH = "collect_fresh"
 """The event of a request that wants everything read, whatever a look shows."""
@@ -167,7 +165,7 @@ def among(tx: Transaction, ids: Sequence[int], *, event: str, action: str) -> tu
             deliveries.c.id.in_(ids),
             deliveries.c.event == event,
             deliveries.c.action == action,
-            deliveries.c.source != COMMAND,
+            deliveries.c.source != DeliverySource.COMMAND,
             deliveries.c.collected_at.is_(None),
         )
         .order_by(deliveries.c.id)
@@ -221,11 +219,11 @@ def mark_collected(
         tx.execute(update(deliveries).where(about).values(collected_trace_id=of_repository))
     asked = deliveries.c.id.in_(ids) & deliveries.c.collected_at.is_(None)
     about_unread = deliveries.c.repository.in_(unread)
-    by_command = deliveries.c.source == COMMAND
+    by_command = deliveries.c.source == DeliverySource.COMMAND
     closed = {"collected_at": tx.now, "updated_at": tx.now}
     tx.execute(update(deliveries).where(asked, about_unread, by_command).values(**closed, error=_UNREAD))
     is_read = asked & (~about_unread | deliveries.c.repository.is_(None)) & deliveries.c.id.not_in(unheard)
-    record_collected(tx, is_read & (deliveries.c.source != COMMAND))
+    record_collected(tx, is_read & deliveries.c.source.not_in(REQUEST_SOURCES))
     tx.execute(update(deliveries).where(is_read).values(**closed))
 
 
@@ -237,9 +235,9 @@ def reasons(tx: Transaction, ids: Sequence[int]) -> dict[str, ReadReason]:
     columns = (deliveries.c.repository, deliveries.c.source, deliveries.c.event)
     by_name: dict[str, ReadReason] = {}
     for row in tx.execute(select(*columns).where(deliveries.c.id.in_(ids), deliveries.c.repository.is_not(None))):
-        if row.source == COMMAND and row.event == FRESH:
+        if row.source == DeliverySource.COMMAND and row.event == FRESH:
             by_name[row.repository] = ReadReason.FRESH
-        elif row.source != COMMAND:
+        elif row.source != DeliverySource.COMMAND:
             by_name.setdefault(row.repository, ReadReason.DELIVERY)
     return by_name
 

@@ -55,9 +55,9 @@ def known_deliveries(tx: Transaction, source: str, guids: Collection[str]) -> fr
 def last_check(tx: Transaction, hook: str) -> LastCheck | None:
     """Return a hook's newest comparison, None before the first."""
     row = delivery_checks.c
-    query = select(row.since, row.at, row.missing, row.error).where(row.hook == hook)
+    query = select(row.since, row.at, row.error).where(row.hook == hook)
     check = tx.execute(query.order_by(row.id.desc()).limit(1)).one_or_none()
-    return None if check is None else LastCheck(check.since, check.at, check.missing, check.error)
+    return None if check is None else LastCheck(*check)
 
 
 def record_check(tx: Transaction, check: NewCheck, *, trace_id: str) -> None:

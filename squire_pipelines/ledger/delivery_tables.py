@@ -42,7 +42,7 @@ deliveries = Table(
     Index(None, "trace_id"),
     sqlite_autoincrement=True,
 )
-"""A row for each delivery, and for each request of a command to read a repository.
+"""A row for each delivery, and for each request to read a repository.
 
 `body` is as it was signed, in the `body_encoding` (None for as it came, `zlib`); `signature` is the header that came
 with it, so that it can be verified again. A delivery that a rule filtered, or that is about nothing, is closed at once.

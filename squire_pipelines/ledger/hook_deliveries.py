@@ -7,15 +7,12 @@ from datetime import datetime
 
 from sqlalchemy import func, select, update
 
-from squire_pipelines.domain.deliveries import Effect
+from squire_pipelines.domain.deliveries import DeliverySource, Effect
 from squire_pipelines.domain.signals import HOOKS_SOURCE, FurtherSource, SignalKind
-from squire_pipelines.ledger.deliveries import COMMAND
 from squire_pipelines.ledger.delivery_bodies import unpack
 from squire_pipelines.ledger.delivery_effects import record_effect
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import deliveries, delivery_effects, signals
-
-_OTHERS = ("github", COMMAND)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +36,7 @@ def pending(tx: Transaction, ids: Sequence[int], hooks: Collection[str]) -> tupl
         hooks: The senders of the settings. What one delivered that is not there any more is returned too.
     """
     row = deliveries.c
-    is_gone = row.repository.is_(None) & row.source.not_in(_OTHERS)
+    is_gone = row.repository.is_(None) & row.source.not_in(tuple(DeliverySource))
     columns = (row.id, row.source, row.event, row.trace_id, row.received_at, row.body, row.body_encoding)
     query = select(*columns).where(row.id.in_(ids), row.collected_at.is_(None), row.source.in_(hooks) | is_gone)
     rows = tx.execute(query.order_by(row.id))

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+from squire_pipelines.domain.deliveries import DeliverySource
 from squire_pipelines.domain.looks import KnownRepository, RepositoryState
 from squire_pipelines.domain.repository_changes import (
     InstallationChange,
@@ -12,9 +13,6 @@ from squire_pipelines.domain.repository_changes import (
 )
 from squire_pipelines.ledger import collaborators, deliveries, repositories
 from squire_pipelines.ledger.store import Transaction
-
-INSTALLATION = "installation"
-"""The source of requests to read repositories that the GitHub App is shown again."""
 
 
 def record_change(tx: Transaction, repository: str, change: RepositoryChange) -> str | None:
@@ -58,7 +56,7 @@ def record_installation(
         repositories.record(tx, [replace(known, digest=None)])
     collaborators.forget(tx, [*lost, *shown])
     if shown:
-        deliveries.request_collection(tx, shown, source=INSTALLATION, trace_id=trace_id)
+        deliveries.request_collection(tx, shown, source=DeliverySource.INSTALLATION, trace_id=trace_id)
     return tuple(lost), tuple(shown)
 
 

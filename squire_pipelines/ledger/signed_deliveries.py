@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import func, select
 
+from squire_pipelines.domain.deliveries import DeliverySource
 from squire_pipelines.ledger.delivery_bodies import unpack
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import deliveries
@@ -19,7 +20,6 @@ class SignedDelivery:
     """A delivery of GitHub's, its raw body, and the signature that came with it."""
 
     id: int
-    event: str
     repository: str | None
     received_at: datetime
     signature: str
@@ -35,11 +35,13 @@ def newest_signed(tx: Transaction, *, event: str | None = None, after: int = 0) 
         after: Only with a greater id.
     """
     row = deliveries.c
-    query = select(func.max(row.id)).where(row.source == "github", row.signature.is_not(None), row.id > after)
+    query = select(func.max(row.id)).where(
+        row.source == DeliverySource.GITHUB, row.signature.is_not(None), row.id > after
+    )
     if event is not None:
         query = query.where(row.event == event)
     newest = query.group_by(row.hook_id, row.repository).order_by(func.max(row.id).desc()).limit(MAX_HOOKS)
     for number in tx.execute(newest).scalars().all():  # one body at a time: each may be large
         one = tx.execute(select(deliveries).where(row.id == number)).one()
         body = unpack(one.body, one.body_encoding)
-        yield SignedDelivery(one.id, one.event, one.repository, one.received_at, one.signature, body)
+        yield SignedDelivery(one.id, one.repository, one.received_at, one.signature, body)

@@ -34,7 +34,7 @@ EVENTS = (
     "issue_comment", "issues", "ping", "pull_request", "pull_request_review", "pull_request_review_comment",
     "pull_request_review_thread", "push", "repository", "status", "workflow_job", "workflow_run",
 )  # fmt: skip
-"""The kinds of deliveries that are counted by themselves; `collect` and `collect_fresh` are requests of commands."""
+"""The kinds of deliveries that are counted by themselves; `collect` and `collect_fresh` are requests to read."""
 
 CODES = (
     "200", "201", "202", "204", "301", "302", "304", "400", "401", "403", "404", "405", "409", "422", "429", "500",
@@ -257,7 +257,7 @@ DELIVERIES_REFUSED = Family(
     _C,
     _P,
     "Deliveries that the receiver refused, by the answer's code.",
-    (Label("code", ("400", "401", "408", "413", "415", "429", "503")),),
+    (Label("code", ("400", "401", "404", "408", "413", "415", "429", "503")),),
 )
 DELIVERIES_WAITING = Family("squire_deliveries_waiting", _G, _L, "Deliveries whose reading was not made yet.")
 DELIVERY_OLDEST = Family("squire_delivery_oldest_wait_seconds", _G, _L, "How long the oldest of these has waited.")

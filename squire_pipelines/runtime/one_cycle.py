@@ -8,6 +8,7 @@ from dataclasses import asdict
 
 from rich.text import Text
 
+from squire_pipelines.domain.deliveries import DeliverySource
 from squire_pipelines.domain.identity import new_trace_id, parse_repository
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import ConfigError, ExitCode, GitHubError
@@ -137,7 +138,7 @@ def run(
             services = stack.enter_context(Services(settings, say=say))
         with ledger.write() as tx:
             since = tx.now
-            requests = deliveries.request_collection(tx, names, source=deliveries.COMMAND, trace_id=new_trace_id())
+            requests = deliveries.request_collection(tx, names, source=DeliverySource.COMMAND, trace_id=new_trace_id())
         for taken in take_due_times(ledger, settings):  # so that what is due now is a part of this cycle
             say(f"schedule {taken}")
         if services is not None:

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import groupby
 
+from squire_pipelines.domain.deliveries import DeliverySource
 from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.domain.looks import KnownRepository
 from squire_pipelines.errors import ExitCode, NotReachableError
@@ -47,7 +48,7 @@ def read(
     with interruptible() as check_interrupt, ExitStack() as stack:
         with ledger.write() as tx:
             requests = deliveries.request_collection(
-                tx, names, source=deliveries.COMMAND, trace_id=new_trace_id(), fresh=fresh
+                tx, names, source=DeliverySource.COMMAND, trace_id=new_trace_id(), fresh=fresh
             )
         services: Services | None = None
         deadline = time.monotonic() + timeout_s
@@ -111,7 +112,7 @@ class ReadingProgress:
         self._say = say
         self._before = {(reading.id, reading.ended_at) for reading in self._latest()}
         self._last_seen: dict[str, list[RecordedCollection]] = {}
-        self._shown: dict[str, list[RecordedCollection]] = {}
+        self._shown: defaultdict[str, set[int]] = defaultdict(set)
         self.readings: tuple[RecordedCollection, ...] = ()
         self.repositories: dict[str, KnownRepository] = {}
 
@@ -120,10 +121,10 @@ class ReadingProgress:
             return collections.latest(tx, self._names)
 
     def look(self, *, last: bool = False) -> None:
-        """Read the newest readings, and say the repositories whose readings are the same as at the look before.
+        """Read the newest readings, and say those of repositories whose readings are the same as at the look before.
 
-        The sources of a repository are recorded one after another. `last`: all has been read, so all is said that was
-        not said yet.
+        The sources of a repository are recorded one after another: each is said once. `last`: all has been read, so all
+        is said that was not said yet.
         """
         # A look that finds nothing new moves the time of the newest row on.
         made = [reading for reading in self._latest() if (reading.id, reading.ended_at) not in self._before]
@@ -132,10 +133,12 @@ class ReadingProgress:
         self.readings = tuple(sorted(made, key=lambda reading: (reading.repository, reading.id)))
         seen = {name: list(group) for name, group in groupby(self.readings, key=lambda reading: reading.repository)}
         for repository, readings in seen.items():
-            is_said = self._shown.get(repository) == readings if last else repository in self._shown
-            if not is_said and (last or self._last_seen.get(repository) == readings):
-                self._shown[repository] = readings
-                for line in describe(repository, readings, self.repositories.get(repository)):
+            shown = self._shown[repository]
+            unsaid = [reading for reading in readings if reading.id not in shown]
+            if unsaid and (last or self._last_seen.get(repository) == readings):
+                known = None if shown else self.repositories.get(repository)
+                shown.update(reading.id for reading in unsaid)
+                for line in describe(repository, unsaid, known):
                     self._say(line)
         self._last_seen = seen
 

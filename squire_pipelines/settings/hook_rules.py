@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
+from squire_pipelines.domain.deliveries import UNKNOWN_SENDER, DeliverySource
 from squire_pipelines.domain.signals import HOOKS_SOURCE, MANUAL_SOURCE, Source
 from squire_pipelines.sections.hooks import HookSettings
 from squire_pipelines.settings.keys import SettingValueError
 from squire_pipelines.source_names import hook_readers
 
-_TAKEN = frozenset({"github", "cli", MANUAL_SOURCE, HOOKS_SOURCE, *(source.value for source in Source)})
+_TAKEN = frozenset({*DeliverySource, *Source, MANUAL_SOURCE, HOOKS_SOURCE, UNKNOWN_SENDER})
 """Names of what else deliveries and signals come from."""
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from squire_pipelines.domain.hook_schemes import StandardScheme
 from squire_pipelines.domain.text import shorten
-from squire_pipelines.sources.hook_protocol import MAX_TITLE, HookContext, HookFact
+from squire_pipelines.sources.hook_protocol import MAX_TITLE, HookContext, HookFact, refuse_options
 from squire_pipelines.sources.protocol import MAX_BODY
 
 _FIELDS = frozenset(HookFact.model_fields)
@@ -19,11 +19,11 @@ class GenericHook:
     """
 
     name = "generic"
-    description = "Facts that a sender of your own delivers."
     scheme = StandardScheme()
 
     def read(self, payload: Any, context: HookContext) -> Iterable[HookFact]:
         """Yield the facts of a body; what else it has is passed over."""
+        refuse_options(context, self.name)
         return list(_facts(payload, context))
 
 

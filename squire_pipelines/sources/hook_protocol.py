@@ -65,15 +65,19 @@ class HookContext:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
+def refuse_options(context: HookContext, reader: str) -> None:
+    """Raise ValueError where the settings have options for a reader that has none."""
+    if context.options:
+        raise ValueError(f"the reader {reader} has no options: take hooks.{context.hook}.options out of the settings")
+
+
 class HookSource(Protocol):
     """A reader of what a sender delivers. It is made without arguments, in a process of its own that has no secrets.
 
-    `name` is the entry point's, `description` says in one sentence what is read, and `scheme` is how the sender signs
-    where the settings do not say otherwise.
+    `name` is the entry point's, and `scheme` is how the sender signs where the settings do not say otherwise.
     """
 
     name: str
-    description: str
     scheme: HmacScheme | StandardScheme | TokenScheme
 
     def read(self, payload: Any, context: HookContext) -> Iterable[HookFact]:

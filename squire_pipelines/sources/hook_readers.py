@@ -21,19 +21,10 @@ MAX_DEATHS = 8
 
 _MEMORY = 2**30
 _OUTPUT = 16 * 2**20
-_DESCRIBE_S = 30.0
+_LOAD_S = 30.0
 _MAX_ERROR = 500
 _SCHEMES: TypeAdapter[HookScheme] = TypeAdapter(HookScheme)
 _PAGE = "docs/reference/hooks.md has the protocol and an example"
-
-
-@dataclass(frozen=True, slots=True)
-class HookDescription:
-    """What a reader says of itself."""
-
-    name: str
-    description: str
-    scheme: HookScheme
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +57,16 @@ class HookSender:
     options: Mapping[str, Any]
 
 
-def describe_reader(name: str) -> HookDescription:
-    """Return what a reader says of itself. Raises SourceError for one that cannot be used.
+def scheme_of_reader(name: str) -> HookScheme:
+    """Return how a reader's sender signs. Raises SourceError for one that cannot be used.
 
     A package's is asked in a child: whoever asks has secrets.
     """
     if name in SHIPPED_HOOKS:
-        return _describe_in_child(name)
-    limits = JudgementLimits(memory=_MEMORY, cpu_s=int(_DESCRIBE_S), wall_s=_DESCRIBE_S, output=_OUTPUT)
+        return _load_scheme(name)
+    limits = JudgementLimits(memory=_MEMORY, cpu_s=int(_LOAD_S), wall_s=_LOAD_S, output=_OUTPUT)
     try:
-        return run_judgement(f"the reader {name}", limits, _describe_in_child, name)
+        return run_judgement(f"the reader {name}", limits, _load_scheme, name)
     except JudgementError as error:
         raise SourceError(str(error), hint=f"ask whoever made the reader {name}") from error
 
@@ -127,13 +118,12 @@ def find_reader(name: str) -> HookSource:
     return reader
 
 
-def _describe_in_child(name: str) -> HookDescription:
+def _load_scheme(name: str) -> HookScheme:
     reader = find_reader(name)
     try:
-        scheme = _SCHEMES.validate_python(reader.scheme.model_dump())
+        return _SCHEMES.validate_python(reader.scheme.model_dump())
     except Exception as error:  # likewise
         raise SourceError(f"the reader {name} says no scheme: {_named(error)}", hint=_PAGE) from error
-    return HookDescription(name, shorten(str(getattr(reader, "description", "")), 300), scheme)
 
 
 def _read_in_child(sender: HookSender, batch: tuple[HookBody, ...]) -> tuple[HookReading, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from squire_pipelines.domain.hook_schemes import HmacScheme
 from squire_pipelines.domain.text import shorten
-from squire_pipelines.sources.hook_protocol import MAX_TITLE, HookContext, HookFact
+from squire_pipelines.sources.hook_protocol import MAX_TITLE, HookContext, HookFact, refuse_options
 
 _CLOSED = frozenset({"resolved", "ignored", "archived"})
 """The states of an issue, and the actions on it, after which nobody has to do anything."""
@@ -27,11 +27,11 @@ class SentryHook:
     """
 
     name = "sentry"
-    description = "Issues and alerts of Sentry."
     scheme = HmacScheme(header="Sentry-Hook-Signature", id_header="Request-ID", event_header="Sentry-Hook-Resource")
 
     def read(self, payload: Any, context: HookContext) -> Iterable[HookFact]:
         """Return the fact of a delivery; none where it is about something else."""
+        refuse_options(context, self.name)
         data = _table(payload, "data")
         action = _text(payload, "action")
         match context.event:

@@ -23,7 +23,6 @@ class ArchivedDelivery:
     """A delivery that is in the archive: in which file, and since when (None: the ledger does not know the file)."""
 
     id: int
-    delivery_id: str
     event: str
     action: str | None
     repository: str | None
@@ -44,7 +43,7 @@ def find_archived(tx: Transaction, archive: Path, name: str) -> ArchivedDelivery
     row_id = int(name) if name.isascii() and name.isdecimal() and len(name) <= _ROW_DIGITS else -1
     sources = ", ".join(map(engine.literal, files))
     query = (
-        "SELECT id, delivery_id, event, action, repository, received_at, filename "  # noqa: S608 - names of our own
+        "SELECT id, event, action, repository, received_at, filename "  # noqa: S608 - names of our own
         f"FROM read_parquet([{sources}], filename = true, union_by_name = true) "
         "WHERE id = ? OR delivery_id = ? ORDER BY id DESC LIMIT 1"
     )
@@ -55,9 +54,7 @@ def find_archived(tx: Transaction, archive: Path, name: str) -> ArchivedDelivery
         raise WarehouseError(f"the archive {archive / _TABLE} cannot be read: {engine.reason(error)}") from error
     if row is None:
         return None
-    row_number, delivery_id, event, action, repository, received_at, file = row
+    row_number, event, action, repository, received_at, file = row
     known = select(archives.c.created_at).where(archives.c.name == f"{_TABLE}/{Path(file).name}")
     archived_at = tx.execute(known).scalar_one_or_none()
-    return ArchivedDelivery(
-        row_number, delivery_id, event, action, repository, in_utc(received_at), Path(file), archived_at
-    )
+    return ArchivedDelivery(row_number, event, action, repository, in_utc(received_at), Path(file), archived_at)

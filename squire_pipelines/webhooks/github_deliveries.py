@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 
 from starlette.requests import Request
 
+from squire_pipelines.domain.deliveries import DeliverySource
 from squire_pipelines.github.events import ParsedDelivery, parse_delivery
 from squire_pipelines.github.protocol import DeliveryHeaders, parse_delivery_headers
 from squire_pipelines.ledger import repositories
@@ -17,9 +18,6 @@ from squire_pipelines.webhooks.endpoints import ReceiverParts
 from squire_pipelines.webhooks.filtering import DeliveryJudge
 from squire_pipelines.webhooks.limits import RequestRefusedError
 from squire_pipelines.webhooks.signing_secrets import SigningSecrets
-
-SOURCE = "github"
-"""Of its deliveries in the inbox."""
 
 # The headers are not signed, so that anybody who replays a delivery may put into them what he likes.
 _DELIVERY_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}")
@@ -78,7 +76,7 @@ class GitHubDeliveries:
         relevant = parsed.relevant and (watched is not None or parsed.of_account)
         judge, hook_id = self._judge(), request.headers.get("x-github-hook-id", "")
         return IncomingDelivery(
-            source=SOURCE,
+            source=DeliverySource.GITHUB,
             delivery_id=headers.delivery_id,
             event=headers.event,
             action=parsed.action[:_MAX_ACTION] if parsed.action else None,

@@ -10,6 +10,7 @@ from functools import partial
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from squire_pipelines.domain.deliveries import UNKNOWN_SENDER
 from squire_pipelines.domain.hook_schemes import HookRefusal, HookRefusalReason, may_be_signed, verify_request
 from squire_pipelines.ledger.inbox import IncomingDelivery
 from squire_pipelines.ledger.store import utc_now
@@ -18,8 +19,6 @@ from squire_pipelines.webhooks.limits import RequestRefusedError, busy
 from squire_pipelines.webhooks.live_hooks import LiveHook
 
 HOOK_PATH = "/hooks/{source}"
-UNKNOWN = "unknown"
-"""Whose requests are counted where the path has no sender's name: it may have anything else."""
 
 _BAD_REQUEST, _UNAUTHORIZED, _NOT_FOUND, _TOO_LARGE, _WRONG_TYPE = 400, 401, 404, 413, 415
 _MAX_DIGITS = 20  # of 2**64
@@ -45,7 +44,7 @@ class OtherSenders:
         self._hooks = hooks
         self._clock = clock
         self._unknown = DeliveryEndpoint(
-            UNKNOWN, parts, accept=_accept_nothing, may_be_signed=lambda _: False, check=_refuse_unknown
+            UNKNOWN_SENDER, parts, accept=_accept_nothing, may_be_signed=lambda _: False, check=_refuse_unknown
         )
 
     async def receive(self, request: Request) -> JSONResponse:

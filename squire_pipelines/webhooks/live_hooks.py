@@ -14,7 +14,7 @@ from squire_pipelines.secrets.lookup import require_secret
 from squire_pipelines.secrets.sources import SecretSources, files_of
 from squire_pipelines.sections.hooks import HookSettings
 from squire_pipelines.settings.model import Settings
-from squire_pipelines.sources.hook_readers import describe_reader
+from squire_pipelines.sources.hook_readers import scheme_of_reader
 
 _log = get_logger(Component.WEBHOOKS)
 
@@ -104,7 +104,7 @@ def read_hook(settings: Settings, name: str) -> LiveHook:
 def scheme_of(section: HookSettings, name: str) -> HookScheme:
     """Return how a sender signs. Raises ConfigError where its reader cannot be used, or the settings do not fit it."""
     try:
-        return section.scheme_over(describe_reader(section.reader_of(name)).scheme)
+        return section.scheme_over(scheme_of_reader(section.reader_of(name)))
     except (SquireError, ValueError) as error:
         reason = error.message if isinstance(error, SquireError) else str(error)
         raise ConfigError(f"[hooks.{name}]: {reason}", hint="docs/reference/hooks.md has the schemes") from error

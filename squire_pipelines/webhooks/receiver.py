@@ -12,12 +12,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from squire_pipelines.domain.deliveries import DeliverySource
 from squire_pipelines.errors import SecretMissingError
 from squire_pipelines.ledger import HEAD_REVISION
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.webhooks.endpoints import DeliveryEndpoint, ReceiverParts
 from squire_pipelines.webhooks.filtering import NO_RULES, DeliveryJudge
-from squire_pipelines.webhooks.github_deliveries import SOURCE, GitHubDeliveries
+from squire_pipelines.webhooks.github_deliveries import GitHubDeliveries
 from squire_pipelines.webhooks.hooks import HOOK_PATH, OtherSenders
 from squire_pipelines.webhooks.inbox import DeliveryInbox
 from squire_pipelines.webhooks.ledger_threads import LedgerThreads
@@ -123,7 +124,9 @@ def create_app(
     )
     receiver = _Receiver(ledger, parts)
     deliveries = GitHubDeliveries(ledger, parts, secrets=secrets, repositories=repositories, judge=judge)
-    github = DeliveryEndpoint(SOURCE, parts, accept=deliveries.accept, may_be_signed=deliveries.may_be_signed)
+    github = DeliveryEndpoint(
+        DeliverySource.GITHUB, parts, accept=deliveries.accept, may_be_signed=deliveries.may_be_signed
+    )
     routes = [
         *(Route(path, github.receive, methods=["POST"]) for path in GITHUB_PATHS),
         Route(HOOK_PATH, OtherSenders(parts, hooks).receive, methods=["POST"]),

@@ -12,15 +12,13 @@ from typing import Any
 from pydantic import JsonValue
 from sqlalchemy import select
 
-from squire_pipelines.domain.deliveries import DeliveryState, Effect
+from squire_pipelines.domain.deliveries import REQUEST_SOURCES, DeliverySource, DeliveryState, Effect
 from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.errors import DeliveryError
 from squire_pipelines.github.events import ParsedDelivery, parse_delivery
 from squire_pipelines.ledger import deliveries as inbox_rows
 from squire_pipelines.ledger.audit import record_audit
-from squire_pipelines.ledger.deliveries import COMMAND
 from squire_pipelines.ledger.delivery_effects import RecordedEffect
-from squire_pipelines.ledger.delivery_reports import GITHUB
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import deliveries
 from squire_pipelines.webhooks.filtering import DeliveryJudge
@@ -90,7 +88,7 @@ def plan_replay(
         watched: The repositories of the settings.
         unverified: Whether one whose signature does not hold is replayed all the same.
     """
-    if row["source"] not in {GITHUB, COMMAND}:
+    if row["source"] not in set(DeliverySource):
         return _plan_of_sender(row, effects, signature=signature, unverified=unverified)
     parsed, outcome = _read(row, body, watched)
     reads: str | None = None
@@ -131,8 +129,9 @@ def _read(
     row: Mapping[str, Any], body: bytes, watched: Collection[str]
 ) -> tuple[ParsedDelivery | None, tuple[ReplayVerdict, str]]:
     """Return what a delivery says where it may be replayed, and the verdict as far as it is known by that."""
-    if row["source"] != GITHUB:
-        return None, (ReplayVerdict.REFUSED, "it is a request of a command: give the command again")
+    if row["source"] in REQUEST_SOURCES:
+        reason = "it is a request to read a repository: `squire signals collect` makes another"
+        return None, (ReplayVerdict.REFUSED, reason)
     if row["state"] == DeliveryState.WAITING:
         return None, _WAITS
     try:

@@ -28,7 +28,7 @@ def verify_again(body: bytes, signature: str | None, secrets: Sequence[bytes]) -
 
     Args:
         body: As it was signed.
-        signature: The header that came with it; None for a request of a command, and for what was stored before
+        signature: The header that came with it; None for a request to read a repository, and for what was stored before
             signatures were kept.
         secrets: Those that hold now.
     """

@@ -10,17 +10,19 @@ from squire_pipelines.cli.context import CliContext
 from squire_pipelines.cli.diagnosis import Diagnosis
 from squire_pipelines.cli.doctor.ports import find_facts
 from squire_pipelines.cli.text import duration
+from squire_pipelines.domain.deliveries import DeliverySource
 from squire_pipelines.errors import GitHubError, GitHubNotFoundError, GitHubPermissionError
+from squire_pipelines.execution.delivery_repair import reason_to_do_nothing
 from squire_pipelines.github.access import Access, AppAccess
 from squire_pipelines.github.client import GitHubClient
-from squire_pipelines.github.webhook_state import PATH, AppDelivery, Webhook, our_webhooks, ping, read_app_deliveries
+from squire_pipelines.github.hook_deliveries import ping_hook, repository_hook
+from squire_pipelines.github.webhook_state import PATH, AppDelivery, Webhook, our_webhooks, read_app_deliveries
 from squire_pipelines.health.github_credentials import known_access
 from squire_pipelines.health.process_records import recorded_process
 from squire_pipelines.ledger import deliveries, delivery_checks
 from squire_pipelines.ledger.deliveries import ReceivedDelivery
 from squire_pipelines.ledger.delivery_checks import HookCheck
 from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.secrets.lookup import locate_secret
 from squire_pipelines.settings.model import Settings
 
 NAME = "webhook"
@@ -57,7 +59,7 @@ class PingFacts:
 def check_webhook(context: CliContext) -> Iterator[Diagnosis]:
     """Check the webhook, where there is a secret for it; without one the receiver accepts nothing."""
     settings = context.settings
-    if not locate_secret("webhook-secret", settings.secret_sources)[0] or not settings.repositories:
+    if reason_to_do_nothing(settings):
         return
     ledger = context.ledger if context.has_ledger else None
     if ledger is not None:
@@ -86,7 +88,7 @@ def _newest(ledger: Ledger | None) -> tuple[ReceivedDelivery | None, datetime | 
     if ledger is None:
         return None, None
     with ledger.read() as tx:
-        return deliveries.newest(tx, source="github"), tx.now
+        return deliveries.newest(tx, source=DeliverySource.GITHUB), tx.now
 
 
 async def _ask_app(access: AppAccess, ledger: Ledger | None) -> list[Diagnosis]:
@@ -145,11 +147,11 @@ async def _ping(
 
     def newest_ping() -> int:
         with ledger.read() as tx:
-            row = deliveries.newest(tx, source="github", event="ping")
+            row = deliveries.newest(tx, source=DeliverySource.GITHUB, event="ping")
         return row.id if row else 0
 
     before, began = newest_ping(), monotonic()
-    await ping(client, repository, webhook)
+    await ping_hook(client, repository_hook(repository, webhook.id))
     while monotonic() - began < PING_TIMEOUT_S:
         if newest_ping() > before:
             return PingFacts(repository, webhook, monotonic() - began)

@@ -36,9 +36,9 @@ SELECT
 FROM deliveries
 LEFT JOIN first_effects ON first_effects.delivery = deliveries.id
 GROUP BY hour, deliveries.source, deliveries.event, deliveries.repository, deliveries.sender;
-COMMENT ON VIEW deliveries_by_hour IS 'Deliveries, and requests of commands to read a repository, per hour, event, repository and sender: what became of them, and how soon they had their first effect.';
+COMMENT ON VIEW deliveries_by_hour IS 'Deliveries, and requests to read a repository, per hour, event, repository and sender: what became of them, and how soon they had their first effect.';
 COMMENT ON COLUMN deliveries_by_hour.hour IS 'The hour''s beginning.';
-COMMENT ON COLUMN deliveries_by_hour.source IS 'github, cli for requests of commands, or another sender''s name.';
+COMMENT ON COLUMN deliveries_by_hour.source IS 'github, another sender''s name, or of requests cli, repair or installation.';
 COMMENT ON COLUMN deliveries_by_hour.event IS 'The event, in the sender''s words.';
 COMMENT ON COLUMN deliveries_by_hour.repository IS 'owner/name.';
 COMMENT ON COLUMN deliveries_by_hour.sender IS 'The login of who caused them; NULL where that is not known.';

@@ -3,6 +3,7 @@ import pytest
 from sqlalchemy import Table, select
 
 from squire_forge.process import ForgeProcess
+from squire_pipelines.domain.deliveries import DeliverySource
 from squire_pipelines.domain.failures import FailureClass
 from squire_pipelines.domain.reruns import Rerun, RerunState
 from squire_pipelines.domain.signals import CollectionStatus, Signal, Source
@@ -91,7 +92,7 @@ def test_what_a_look_finds_unchanged_is_a_row_and_no_event(pipeline: Pipeline, f
     with pipeline.ledger.write() as tx:
         for repository, newest in collections.unplanned(tx).items():
             collections.mark_planned(tx, repository, newest)
-        asked = deliveries.request_collection(tx, ALL, source=deliveries.COMMAND, trace_id=TRACE)
+        asked = deliveries.request_collection(tx, ALL, source=DeliverySource.COMMAND, trace_id=TRACE)
     done = pipeline.collect(fresh=False, deliveries=asked)
     # Nothing else is new there, so that it is told in rows.
     assert set(materialized(done)) == {("open_issues", HANDBOOK), ("summary", None)}

@@ -107,7 +107,7 @@ def test_a_delivery_is_shown_with_its_effects_and_its_signature_verified_again(
     assert "signature:     invalid" in squire.ok("webhooks", "show", "abc")
     with samples.ledger.write() as tx:
         (asked,) = deliveries.request_collection(tx, [REPOSITORY], source="cli", trace_id=TRACE)
-    assert "unknown: a request of a command is not signed" in squire.ok("webhooks", "show", str(asked))
+    assert "unknown: a request to read a repository is not signed" in squire.ok("webhooks", "show", str(asked))
 
 
 def test_what_retention_has_taken_is_told_with_when_and_where(
@@ -311,7 +311,8 @@ def test_stats_count_what_came_what_it_did_and_what_was_refused(
             "trace_id": TRACE,
         }
         tx.execute(insert(delivery_checks).values(**check, at=now))
-        deliveries.request_collection(tx, [REPOSITORY], source="cli", trace_id=TRACE)
+        for source in ("cli", "repair", "installation"):  # which nobody delivered
+            deliveries.request_collection(tx, [REPOSITORY], source=source, trace_id=TRACE)
     for number, seconds in enumerate((2, 4, 8)):
         received = now - timedelta(minutes=5)
         row_id = deliver(f"d{number}", sender="ann", received_at=received)

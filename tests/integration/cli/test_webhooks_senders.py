@@ -5,7 +5,7 @@ import hmac
 import pytest
 
 from squire_pipelines.cli.context import CliContext
-from squire_pipelines.cli.doctor.table import check_hooks
+from squire_pipelines.cli.doctor.table import check_hooks, check_webhook
 from squire_pipelines.ledger.inbox import IncomingDelivery, PackedDelivery, store
 from tests.support.cli import REPOSITORY, SampleData, Squire
 
@@ -65,6 +65,18 @@ def test_the_doctor_has_a_line_for_each_sender(squire: Squire) -> None:
     }
     assert lines["hooks sentry"].message == "/hooks/sentry, signed by hmac, no delivery yet"
     assert "squire secrets set hook-deploys-key" in lines["hooks deploys"].next_step
+
+
+def test_the_doctor_looks_at_webhooks_also_where_only_a_repository_has_a_secret(
+    squire: Squire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    squire.config(f'repositories = ["{REPOSITORY}"]\n[webhooks.secrets]\n"{REPOSITORY}" = ["acme-hook-key"]\n')
+    context = CliContext()
+    context.config = squire.home / "config.toml"
+    assert list(check_webhook(context)) == []
+    monkeypatch.setenv("SQUIRE_ACME_HOOK_KEY", "the secret")
+    (line,) = check_webhook(context)
+    assert line.message.startswith("no delivery has ever arrived")
 
 
 def test_without_senders_there_is_nothing_to_list(squire: Squire) -> None:

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Row, select, update
 
 from squire_pipelines.domain.authority import TrustRules
-from squire_pipelines.domain.deliveries import Effect
+from squire_pipelines.domain.deliveries import DeliverySource, Effect
 from squire_pipelines.domain.signals import CollectionStatus, PluginFact, Signal
 from squire_pipelines.execution.hook_reading import HookRecorder
 from squire_pipelines.ledger import collections, deliveries, hook_deliveries
@@ -169,7 +169,7 @@ def test_facts_of_which_nothing_comes_end_with_a_collection_of_their_repository(
 def test_deliveries_of_github_and_of_commands_are_not_read_here(senders: Senders) -> None:
     github = senders.deliver(fact(), hook="github")
     with senders.ledger.write() as tx:
-        (asked,) = deliveries.request_collection(tx, [SHOP], source=deliveries.COMMAND, trace_id=RUN_TRACE)
+        (asked,) = deliveries.request_collection(tx, [SHOP], source=DeliverySource.COMMAND, trace_id=RUN_TRACE)
     senders.read(github, asked)
     assert senders.signals() == ()
     assert senders.row(asked).collected_at is None

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from squire_forge.process import ForgeProcess
+from squire_pipelines.domain.deliveries import DeliverySource
 from squire_pipelines.execution.repository_settings import repository_settings
 from squire_pipelines.ledger import deliveries, onboardings
 from squire_pipelines.ledger.tables import audit
@@ -24,7 +25,7 @@ FILE = ".github/squire.toml"
 
 def look(pipeline: Pipeline, *names: str) -> None:
     with pipeline.ledger.write() as tx:
-        asked = deliveries.request_collection(tx, names, source=deliveries.COMMAND, trace_id=TRACE)
+        asked = deliveries.request_collection(tx, names, source=DeliverySource.COMMAND, trace_id=TRACE)
     pipeline.collect(*names, fresh=False, deliveries=asked)
 
 

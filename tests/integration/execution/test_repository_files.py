@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from squire_forge.process import ForgeProcess
+from squire_pipelines.domain.deliveries import DeliverySource
 from squire_pipelines.domain.presets import PresetPlace
 from squire_pipelines.execution.repository_settings import repository_settings, settings_in
 from squire_pipelines.github.client import GitHubClient
@@ -29,7 +30,7 @@ FILE = ".github/squire.toml"
 def look(pipeline: Pipeline, *names: str) -> None:
     """Collect as a person asks for it: what has changed is read."""
     with pipeline.ledger.write() as tx:
-        asked = deliveries.request_collection(tx, names, source=deliveries.COMMAND, trace_id=TRACE)
+        asked = deliveries.request_collection(tx, names, source=DeliverySource.COMMAND, trace_id=TRACE)
     pipeline.collect(*names, fresh=False, deliveries=asked)
 
 

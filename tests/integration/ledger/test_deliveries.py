@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
+from squire_pipelines.domain.deliveries import DeliverySource
 from squire_pipelines.errors import DeliveryError
 from squire_pipelines.ledger import deliveries
 from squire_pipelines.ledger.deliveries import PendingDelivery
@@ -127,7 +128,7 @@ def test_a_webhook_about_a_repository_that_could_not_be_read_stays_open_and_a_co
 ) -> None:
     unread, read = store(ledger, "d-1").id, store(ledger, "d-2", repository="acme/web").id
     with ledger.write() as tx:
-        (asked,) = deliveries.request_collection(tx, [REPOSITORY], source=deliveries.COMMAND, trace_id=TRACE)
+        (asked,) = deliveries.request_collection(tx, [REPOSITORY], source=DeliverySource.COMMAND, trace_id=TRACE)
     assert [delivery.id for delivery in take(ledger)] == [unread, read, asked]
     with ledger.write() as tx:
         deliveries.mark_collected(tx, [unread, read, asked], unread={REPOSITORY})
@@ -142,7 +143,7 @@ def test_a_collection_is_an_effect_of_each_webhook_that_asked_for_it_and_of_no_c
     unread, unheard = store(ledger, "d-3", repository="acme/web").id, store(ledger, "d-4").id
     rows = [first.id, second.id, unread, unheard]
     with ledger.write() as tx:
-        rows += deliveries.request_collection(tx, [REPOSITORY], source=deliveries.COMMAND, trace_id=TRACE)
+        rows += deliveries.request_collection(tx, [REPOSITORY], source=DeliverySource.COMMAND, trace_id=TRACE)
         for _ in range(2):  # a replay has nothing recorded twice
             traces = deliveries.traces(tx, rows)
             deliveries.mark_collected(tx, rows, unread={"acme/web"}, unheard={unheard}, traces=traces)

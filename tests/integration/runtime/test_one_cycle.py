@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from squire_forge.process import ForgeProcess
+from squire_pipelines.domain.deliveries import DeliverySource
 from squire_pipelines.domain.terminal_text import plain
 from squire_pipelines.errors import (
     ConfigError,
@@ -58,7 +59,7 @@ def test_a_cycle_whose_goals_cannot_be_read_begins_nothing_where_a_model_plans(l
     with pytest.raises(ConfigError, match=r"goals.md cannot be used: there is no such file"):
         one_cycle.run(settings, ledger, ["acme/api"], paper()[0], timeout_s=1, as_json=False)
     with ledger.read() as tx:
-        assert deliveries.newest(tx, source=deliveries.COMMAND) is None
+        assert deliveries.newest(tx, source=DeliverySource.COMMAND) is None
 
 
 @pytest.mark.parametrize("name", ["acme/api", "acme/web"])
@@ -72,7 +73,7 @@ def test_a_cycle_begins_nothing_where_the_goals_of_a_group_that_it_touches_canno
     with pytest.raises(ConfigError, match=r"both.md cannot be used: there is no such file"):
         one_cycle.run(settings, ledger, [name], paper()[0], timeout_s=1, as_json=False)
     with ledger.read() as tx:
-        assert deliveries.newest(tx, source=deliveries.COMMAND) is None
+        assert deliveries.newest(tx, source=DeliverySource.COMMAND) is None
     assert [goals.key for goals in goals_among(settings, ["acme/lib"])] == [("planner", "goals")]
 
 

@@ -4,6 +4,7 @@ import json
 
 from sqlalchemy import select
 
+from squire_pipelines.domain.deliveries import DeliverySource
 from squire_pipelines.domain.signals import PluginFact
 from squire_pipelines.ledger import collections, deliveries
 from squire_pipelines.ledger.inbox import IncomingDelivery, PackedDelivery, store
@@ -39,7 +40,7 @@ def test_what_is_read_beside_a_request_keeps_its_own_trace(quiet_pipeline: Pipel
     quiet_pipeline.configure(SENDER)
     delivery = deliver(quiet_pipeline, 1, {"repository": QUIET, "key": "1", "title": "It fails"})
     with quiet_pipeline.ledger.write() as tx:
-        deliveries.request_collection(tx, [QUIET], source=deliveries.COMMAND, trace_id=TRACE)
+        deliveries.request_collection(tx, [QUIET], source=DeliverySource.COMMAND, trace_id=TRACE)
     quiet_pipeline.tick(webhooks)
     with quiet_pipeline.ledger.read() as tx:
         columns = delivery_table.c["trace_id", "collected_trace_id", "repository"]

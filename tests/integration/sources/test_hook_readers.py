@@ -10,7 +10,7 @@ import pytest
 from squire_pipelines.domain.hook_schemes import HmacScheme, TokenScheme
 from squire_pipelines.errors import SourceError
 from squire_pipelines.settings.model import Settings
-from squire_pipelines.sources.hook_readers import MAX_DEATHS, HookBody, HookSender, describe_reader, read_bodies
+from squire_pipelines.sources.hook_readers import MAX_DEATHS, HookBody, HookSender, read_bodies, scheme_of_reader
 
 EXAMPLE = Path(__file__).parents[3] / "docs" / "examples" / "squire-uptime"
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -21,7 +21,6 @@ from squire_pipelines.sources.hook_protocol import HookFact
 
 class Nasty:
     name = "nasty"
-    description = "Whatever goes wrong."
     scheme = TokenScheme()
 
     def read(self, payload, context):
@@ -81,11 +80,11 @@ def test_a_reader_sees_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("nasty")
 def test_a_package_takes_no_shipped_readers_place_and_says_its_scheme_or_is_refused() -> None:
-    assert isinstance(describe_reader("sentry").scheme, HmacScheme)
-    assert describe_reader("nasty").scheme == TokenScheme()
+    assert isinstance(scheme_of_reader("sentry"), HmacScheme)
+    assert scheme_of_reader("nasty") == TokenScheme()
     for name, says in (("unsigned", "says no scheme"), ("gone", "cannot be loaded")):
         with pytest.raises(SourceError, match=says):
-            describe_reader(name)
+            scheme_of_reader(name)
     (reading,) = read_bodies(HookSender("deploys", "gone", ("acme/api",), {}, {}), bodies("a"), timeout_s=60)
     assert "cannot be loaded" in (reading.error or "")
     assert read_bodies(SENDER, [], timeout_s=60) == ()
@@ -99,7 +98,7 @@ def test_the_example_is_installed_and_reads_what_its_page_says(tmp_path: Path, m
     monkeypatch.syspath_prepend(str(site))
     settings = Settings(repositories=("acme/shop",), hooks={"uptime": {"projects": {"shop": "acme/shop"}}})
     assert settings.hooks["uptime"].reader_of("uptime") == "uptime"
-    assert describe_reader("uptime").scheme == HmacScheme(
+    assert scheme_of_reader("uptime") == HmacScheme(
         header="X-Uptime-Signature", prefix="sha256=", id_header="X-Uptime-Delivery"
     )
     sender = HookSender("uptime", "uptime", ("acme/shop",), {"shop": "acme/shop"}, {})

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from squire_forge.process import ForgeProcess
+from squire_pipelines.domain.deliveries import DeliverySource
 from squire_pipelines.domain.signals import Source, is_from
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.ledger import collections, deliveries
@@ -58,7 +59,7 @@ def signals(pipeline: Pipeline) -> list[str]:
 def look(pipeline: Pipeline) -> Any:
     """Collect as a person asks for it: what has changed is read."""
     with pipeline.ledger.write() as tx:
-        asked = deliveries.request_collection(tx, [QUIET], source=deliveries.COMMAND, trace_id=TRACE)
+        asked = deliveries.request_collection(tx, [QUIET], source=DeliverySource.COMMAND, trace_id=TRACE)
     return pipeline.collect(QUIET, fresh=False, deliveries=asked)
 
 

@@ -69,9 +69,9 @@ def test_what_another_receiver_took_when_it_came_again_is_not_asked_for_once_mor
     ("last", "since"),
     [
         (None, NOW - KEPT_FOR),
-        (LastCheck(NOW - 30 * MINUTE, NOW - 15 * MINUTE, 2, None), NOW - 15 * MINUTE - OVERLAP),
-        (LastCheck(NOW - 30 * MINUTE, NOW - 15 * MINUTE, 2, "1 delivery is not here"), NOW - 30 * MINUTE),
-        (LastCheck(NOW - 9 * KEPT_FOR, NOW - 8 * KEPT_FOR, 0, "hidden"), NOW - KEPT_FOR),
+        (LastCheck(NOW - 30 * MINUTE, NOW - 15 * MINUTE, None), NOW - 15 * MINUTE - OVERLAP),
+        (LastCheck(NOW - 30 * MINUTE, NOW - 15 * MINUTE, "1 delivery is not here"), NOW - 30 * MINUTE),
+        (LastCheck(NOW - 9 * KEPT_FOR, NOW - 8 * KEPT_FOR, "hidden"), NOW - KEPT_FOR),
     ],
     ids=["the first", "all is well", "something is left", "longer ago than GitHub keeps them"],
 )

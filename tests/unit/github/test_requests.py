@@ -16,6 +16,7 @@ from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.dashboards import write_dashboard
 from squire_pipelines.github.git_data import TreeEntry
 from squire_pipelines.github.head_reports import put_check_run, put_status
+from squire_pipelines.github.hook_deliveries import ping_hook, repository_hook
 from squire_pipelines.github.issues import (
     Reaction,
     create_issue,
@@ -27,7 +28,7 @@ from squire_pipelines.github.issues import (
 )
 from squire_pipelines.github.own_comments import put_part
 from squire_pipelines.github.pulls import remove_label
-from squire_pipelines.github.webhook_state import Webhook, our_webhooks, ping
+from squire_pipelines.github.webhook_state import our_webhooks
 from tests.support.github_json import FakeGitHub, answer
 from tests.support.github_schemas import request_problems
 
@@ -82,7 +83,7 @@ async def test_every_request_about_issues_rules_and_webhooks_is_githubs(client_o
     await update_branch(client, "o/r", 3, head_sha="1" * 40)
     await rules_of_branch(client, "o/r", "squire/x")
     await our_webhooks(client, "o/r")
-    await ping(client, "o/r", Webhook(1, "https://squire.test", is_active=True))
+    await ping_hook(client, repository_hook("o/r", 1))
     for known in (None, 5):
         assert await put_check_run(client, "o/r", "1" * 40, "squire:t1", REPORT, known=known) == 5
     await put_status(client, "o/r", "1" * 40, REPORT)

@@ -30,6 +30,9 @@ def test_a_senders_name_is_its_reader_and_its_secret_unless_the_settings_say_oth
     [
         ("github", {"reader": "generic"}, "stands for something else"),
         ("cli", {"reader": "generic"}, "stands for something else"),
+        ("repair", {"reader": "generic"}, "stands for something else"),
+        ("installation", {"reader": "generic"}, "stands for something else"),
+        ("unknown", {"reader": "generic"}, "stands for something else"),
         ("open_prs", {"reader": "generic"}, "stands for something else"),
         ("deploys", {}, "there is no reader 'deploys'"),
         ("deploys", {"reader": "nobody"}, "one of generic, sentry"),

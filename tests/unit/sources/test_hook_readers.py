@@ -1,6 +1,5 @@
 """Reading one delivery in the process at hand: what is no fact is the delivery's error, and nothing is raised."""
 
-import json
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -14,9 +13,9 @@ from squire_pipelines.sources.hook_readers import (
     HookBody,
     HookReading,
     HookSender,
-    describe_reader,
     find_reader,
     read_body,
+    scheme_of_reader,
 )
 
 FACT = HookFact(repository="ACME/api", key="1", title="One")
@@ -26,7 +25,6 @@ class ScriptedReader:
     """Answers as a test says."""
 
     name = "scripted"
-    description = "Whatever a test says."
     scheme: HmacScheme | StandardScheme | TokenScheme = TokenScheme()
 
     def __init__(self, answer: Callable[[Any], Any]) -> None:
@@ -72,11 +70,12 @@ def test_a_body_that_is_no_json_is_the_deliverys_error(body: bytes) -> None:
     assert "the body is no JSON" in (read(lambda _: [FACT], body).error or "")
 
 
-@pytest.mark.parametrize("name", ["generic", "sentry"])
-def test_the_readers_that_come_with_squire_say_what_they_are(name: str) -> None:
-    description = describe_reader(name)
-    assert (description.name, description.description[-1]) == (name, ".")
-    assert json.loads(description.scheme.model_dump_json())["kind"] in {"standard", "hmac"}
+@pytest.mark.parametrize(("name", "kind"), [("generic", "standard"), ("sentry", "hmac")])
+def test_the_readers_that_come_with_squire_say_how_their_senders_sign_and_take_no_options(name: str, kind: str) -> None:
+    assert scheme_of_reader(name).kind == kind
+    sender = HookSender("deploys", name, ("acme/api",), {}, {"colour": "red"})
+    reading = read_body(find_reader(name), sender, HookBody(7, "issue", datetime(2026, 3, 1, tzinfo=UTC), b"{}"))
+    assert f"the reader {name} has no options: take hooks.deploys.options out" in (reading.error or "")
 
 
 def test_a_reader_that_is_not_there_is_named_with_those_that_are() -> None:

@@ -134,9 +134,10 @@ def test_what_another_sender_delivered_is_read_again_where_it_failed(
     assert (plan.verdict, plan.reads, plan.applies) == (verdict, reads, ())
 
 
-def test_a_request_of_a_command_is_not_replayed() -> None:
-    plan = planned(row(source="cli"))
+@pytest.mark.parametrize("source", ["cli", "repair", "installation"])
+def test_a_request_to_read_a_repository_is_not_replayed(source: str) -> None:
+    plan = planned(row(source=source, state="failed"))
     assert (plan.verdict, plan.reason) == (
         ReplayVerdict.REFUSED,
-        "it is a request of a command: give the command again",
+        "it is a request to read a repository: `squire signals collect` makes another",
     )

@@ -19,7 +19,6 @@ class UptimeHook:
     """Reads one change of one monitor."""
 
     name = "uptime"
-    description = "Monitors that are down."
     scheme = HmacScheme(header="X-Uptime-Signature", prefix="sha256=", id_header="X-Uptime-Delivery")
 
     def read(self, payload: Mapping[str, Any], context: HookContext) -> Iterator[HookFact]:
