@@ -8,7 +8,7 @@ import dagster as dg
 
 from squire_pipelines import tags
 from squire_pipelines.assets.budgets import budget_check
-from squire_pipelines.assets.deliveries import deliveries_spec
+from squire_pipelines.assets.deliveries import delivery_specs
 from squire_pipelines.assets.history import history_tables
 from squire_pipelines.assets.plans import budgets_spec, plan_tasks, pull_requests
 from squire_pipelines.assets.report import report
@@ -136,7 +136,7 @@ def build_defs(
     source = SettingsResource(config_file=os.environ.get("SQUIRE_CONFIG"))
     return dg.Definitions(
         assets=[
-            deliveries_spec,
+            *delivery_specs,
             collect_signals,
             signals_summary,
             plan_tasks,

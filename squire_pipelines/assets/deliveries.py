@@ -1,7 +1,7 @@
-"""The external asset `github/deliveries`: what GitHub told Squire of, upstream of the signals.
+"""The external assets `github/deliveries` and `hooks/deliveries`: what was delivered, upstream of the signals.
 
-Nothing of ours makes it. Each delivery that had an effect is reported as a materialization, with the way from it to the
-pull request or issue; when, the sensor `report_deliveries` decides.
+Nothing of ours makes them. Each delivery that had an effect is reported as a materialization, with the way from it to
+what it is about; when, the sensor `report_deliveries` decides.
 """
 
 import re
@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from squire_pipelines import tags
-from squire_pipelines.assets.signal_sources import DELIVERIES, OWNERS
+from squire_pipelines.assets.signal_sources import DELIVERIES, HOOK_DELIVERIES, OWNERS
 from squire_pipelines.assets.tables import cell, escape, preview
+from squire_pipelines.domain.deliveries import DeliverySource
 from squire_pipelines.partitions import repositories
 
 if TYPE_CHECKING:
@@ -21,16 +22,24 @@ _NUMBERED = re.compile(r"([A-Za-z0-9._-]{1,100}/[A-Za-z0-9._-]{1,100})#(\d{1,10}
 _REPOSITORY = re.compile(r"[A-Za-z0-9._-]{1,100}/[A-Za-z0-9._-]{1,100}")
 _MAX_LINKS = 10
 
-deliveries_spec = dg.AssetSpec(
-    DELIVERIES,
-    description="Webhook deliveries that had an effect: what each did, by which trace, and on which pull request or "
+_DESCRIPTIONS = {
+    DELIVERIES: "GitHub's deliveries that had an effect: what each did, by which trace, and on which pull request or "
     "issue. `squire webhooks show ID` has all of one.",
-    group_name="signals",
-    kinds={"github", "webhook"},
-    owners=OWNERS,
-    partitions_def=repositories,
-    tags={"squire/part": "webhooks"},
-)
+    HOOK_DELIVERIES: "Deliveries of other senders: which facts each told of, in which repository, and by which trace. "
+    "`squire webhooks show ID` has all of one.",
+}
+delivery_specs = [
+    dg.AssetSpec(
+        key,
+        description=text,
+        group_name="signals",
+        kinds={"github", "webhook"} if key == DELIVERIES else {"webhook"},
+        owners=OWNERS,
+        partitions_def=repositories,
+        tags={"squire/part": "webhooks"},
+    )
+    for key, text in _DESCRIPTIONS.items()
+]
 
 
 def report_delivery(delivery: "ReportedDelivery", *, web: str) -> dg.AssetMaterialization:
@@ -43,6 +52,7 @@ def report_delivery(delivery: "ReportedDelivery", *, web: str) -> dg.AssetMateri
     event = f"{delivery.event}.{delivery.action}" if delivery.action else delivery.event
     metadata: dict[str, dg.MetadataValue] = {
         "delivery": dg.MetadataValue.int(delivery.id),
+        "source": dg.MetadataValue.text(cell(delivery.source)),
         "delivery_id": dg.MetadataValue.text(cell(delivery.delivery_id)),
         "event": dg.MetadataValue.text(cell(event)),
         "repository": dg.MetadataValue.text(cell(delivery.repository)),
@@ -63,7 +73,7 @@ def report_delivery(delivery: "ReportedDelivery", *, web: str) -> dg.AssetMateri
             "\n".join(f"- [{escape(subject)}]({url})" for subject, url in links[:_MAX_LINKS])
         )
     return dg.AssetMaterialization(
-        DELIVERIES,
+        DELIVERIES if delivery.source == DeliverySource.GITHUB else HOOK_DELIVERIES,
         description=cell(f"{event}: {', '.join(dict.fromkeys(one.effect for one in delivery.effects))}"),
         partition=delivery.repository,
         metadata=metadata,
@@ -77,4 +87,5 @@ def _link(subject: str, web: str) -> tuple[str, str] | None:
     if match is not None:
         # GitHub leads from an issue's address to the pull request with its number.
         return f"{match[1]}#{match[2]}", f"{web}/{match[1]}/issues/{match[2]}"
-    return (subject, f"{web}/{subject}") if _REPOSITORY.fullmatch(subject) else None
+    repository, _, _fact = subject.partition(" ")
+    return (subject, f"{web}/{repository}") if _REPOSITORY.fullmatch(repository) else None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from squire_pipelines.assets.plans import BUDGETS, PULL_REQUESTS, TASK_PLAN
-from squire_pipelines.assets.signal_sources import DELIVERIES, OWNERS, SOURCES, signal_key
+from squire_pipelines.assets.signal_sources import DELIVERIES, HOOK_DELIVERIES, OWNERS, SOURCES, signal_key
 from squire_pipelines.assets.tables import preview
 from squire_pipelines.assets.task_reports import TASKS
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from squire_pipelines.warehouse.publish import Publication
 
 _SIGNALS = [signal_key(source) for source in SOURCES]
+_DELIVERIES = [DELIVERIES, HOOK_DELIVERIES]
 TABLES: dict[str, tuple[str, list[dg.AssetKey]]] = {
     "tasks": ("Every task with its state, cause and times.", [TASKS]),
     "attempts": ("Every attempt with its cause, evidence, timings and limits.", [TASKS, PULL_REQUESTS]),
@@ -31,9 +32,9 @@ TABLES: dict[str, tuple[str, list[dg.AssetKey]]] = {
     "collections": ("Every reading of every source, with what it used of the quota.", _SIGNALS),
     "plans": ("Every plan with what its checks found.", [TASK_PLAN]),
     "model_calls": ("Every call to a model with tokens, cost and latency.", [TASK_PLAN, PULL_REQUESTS]),
-    "deliveries": ("Every delivery as it arrived, without its body.", [DELIVERIES]),
-    "delivery_effects": ("What each delivery did.", [DELIVERIES]),
-    "delivery_refusals": ("How many requests the receiver refused in each minute, and why.", [DELIVERIES]),
+    "deliveries": ("Every delivery as it arrived, without its body.", _DELIVERIES),
+    "delivery_effects": ("What each delivery did.", _DELIVERIES),
+    "delivery_refusals": ("How many requests the receiver refused in each minute, and why.", _DELIVERIES),
     "delivery_checks": ("What each comparison with GitHub's lists of deliveries found.", [DELIVERIES]),
     "budgets": ("What was set aside for each attempt and plan, and what it used.", [BUDGETS]),
     "alerts": ("What was wrong, since when, until when, and how often people were notified.", [TASKS]),

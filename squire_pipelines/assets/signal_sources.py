@@ -7,6 +7,7 @@ from squire_pipelines.source_names import further_sources, package_of
 
 OWNERS = ["team:squire"]
 DELIVERIES = dg.AssetKey(["github", "deliveries"])
+HOOK_DELIVERIES = dg.AssetKey(["hooks", "deliveries"])
 HOOKS = FurtherSource(HOOKS_SOURCE)
 SOURCES: tuple[AnySource, ...] = (*Source, HOOKS, *map(FurtherSource, further_sources()))
 """All that are there when the definitions are loaded: a package that is installed later needs a restart."""

@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from squire_pipelines.assets.concurrency import Batches, gather_bounded
-from squire_pipelines.assets.signal_sources import DELIVERIES, HOOKS, OWNERS, SOURCES, describe_source, signal_key
+from squire_pipelines.assets.signal_sources import (
+    DELIVERIES,
+    HOOK_DELIVERIES,
+    HOOKS,
+    OWNERS,
+    SOURCES,
+    describe_source,
+    signal_key,
+)
 from squire_pipelines.assets.signals_summary import report_summary
 from squire_pipelines.assets.tables import preview
 from squire_pipelines.domain.looks import ReadReason
@@ -66,7 +74,7 @@ class CollectConfig(dg.Config):
             group_name="signals",
             kinds={"github", "graphql"} if isinstance(source, Source) else {"python"},
             owners=OWNERS,
-            deps=[DELIVERIES],
+            deps=[HOOK_DELIVERIES if source == HOOKS else DELIVERIES],
             partitions_def=repositories,
             skippable=True,
             tags={"squire/source": source.value},

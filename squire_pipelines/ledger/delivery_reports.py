@@ -1,4 +1,4 @@
-"""GitHub's deliveries that are done with and had an effect, in the order in which they were, to be reported."""
+"""Deliveries that are done with and had an effect, in the order in which they were, to be reported."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -6,15 +6,13 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import and_, case, exists, func, select
 
+from squire_pipelines.domain.deliveries import REQUEST_SOURCES
 from squire_pipelines.ledger.delivery_effects import RecordedEffect, effects_of
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import deliveries, delivery_effects
 
-GITHUB = "github"
-"""The source of GitHub's deliveries."""
-
 _COLUMNS = (
-    *("id", "delivery_id", "event", "action", "repository", "sender"),
+    *("id", "source", "delivery_id", "event", "action", "repository", "sender"),
     *("trace_id", "collected_trace_id", "received_at", "updated_at"),
 )
 _SETTLED_FOR = timedelta(seconds=2)
@@ -26,6 +24,7 @@ class ReportedDelivery:
     """A delivery with what it did. `trace_id` is the one by which its repository was read, or else its own."""
 
     id: int
+    source: str
     delivery_id: str
     event: str
     action: str | None
@@ -61,7 +60,7 @@ def settled_since(tx: Transaction, after: tuple[datetime, int] | None, *, limit:
     begun_at = func.coalesce(column.replayed_at, column.received_at, type_=column.received_at.type)
     has_effect = exists().where(delivery_effects.c.delivery == column.id, delivery_effects.c.at >= begun_at)
     query = select(*(column[name] for name in _COLUMNS)).where(
-        column.source == GITHUB,
+        column.source.not_in(REQUEST_SOURCES),
         column.applied_at.is_not(None),
         column.collected_at.is_not(None),
         column.updated_at <= tx.now - _SETTLED_FOR,
@@ -78,6 +77,7 @@ def settled_since(tx: Transaction, after: tuple[datetime, int] | None, *, limit:
     return tuple(
         ReportedDelivery(
             id=row.id,
+            source=row.source,
             delivery_id=row.delivery_id,
             event=row.event,
             action=row.action,

@@ -1,4 +1,4 @@
-"""The sensor `report_deliveries`: deliveries that had an effect, as materializations of `github/deliveries`."""
+"""The sensor `report_deliveries`: deliveries that had an effect, as materializations of the assets `*/deliveries`."""
 
 from datetime import datetime
 
@@ -18,7 +18,7 @@ MAX_REPORTED = 50
     name="report_deliveries",
     minimum_interval_seconds=intervals.SENSOR_INTERVAL_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Shows what deliveries did: each that had an effect is a materialization of github/deliveries.",
+    description="Shows what deliveries did: each that had an effect is a materialization of */deliveries.",
     tags={"squire/part": "webhooks"},
 )
 @counted_ticks("report_deliveries")

@@ -7,9 +7,9 @@ from typing import Any
 import dagster as dg
 
 from squire_pipelines import tags
-from squire_pipelines.assets.signal_sources import DELIVERIES
+from squire_pipelines.assets.signal_sources import DELIVERIES, HOOK_DELIVERIES
 from squire_pipelines.domain.deliveries import Effect
-from squire_pipelines.ledger import deliveries
+from squire_pipelines.ledger import deliveries, hook_deliveries
 from squire_pipelines.ledger.delivery_effects import record_effect
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.sensors.deliveries import MAX_REPORTED, report_deliveries
@@ -115,4 +115,21 @@ def test_one_that_is_about_no_repository_has_no_partition(quiet_pipeline: Pipeli
     (event,) = inbox.tick().asset_events
     assert event.partition is None
     assert "link" not in event.metadata
+    inbox.ledger.close()
+
+
+def test_what_another_sender_delivered_is_shown_apart_with_the_facts_that_it_told(quiet_pipeline: Pipeline) -> None:
+    inbox = Deliveries(quiet_pipeline)
+    fields = {"event": "issue", "action": None, "repository": None, "body": b"{}", "reads_body": True}
+    row = record_delivery(inbox.ledger, source="sentry", delivery_id="s-1", **fields).id
+    with inbox.ledger.write() as tx:
+        trace = "cd" * 16
+        hook_deliveries.record_told(tx, row, f"{QUIET} hooks/sentry/issue/17", trace_id=trace, detail="open")
+        hook_deliveries.mark_read(tx, row, repository=QUIET, trace_id=trace)
+        deliveries.request_collection(tx, [QUIET], source="repair", trace_id=trace)
+    (event,) = inbox.tick().asset_events
+    assert (event.asset_key, event.partition) == (HOOK_DELIVERIES, QUIET)
+    assert event.metadata["source"].value == "sentry"
+    assert event.metadata["link"].value == f"http://127.0.0.1:9/{QUIET}"
+    assert [record.data["detail"] for record in event.metadata["effects"].records] == ["open"]
     inbox.ledger.close()

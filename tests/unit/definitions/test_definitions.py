@@ -77,7 +77,8 @@ def test_all_that_is_there_is_there(defs: dg.Definitions) -> None:
     keys = {key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()}
     signals = {f"signals/{source.value}" for source in (*Source, HOOKS, MANUAL)} | {"signals/summary"}
     history = {f"history/{table}" for table in (*TABLES, "report")}
-    assert keys == signals | {"github/deliveries", "task_plan", "tasks", "pull_requests", "budgets"} | history
+    deliveries = {"github/deliveries", "hooks/deliveries"}
+    assert keys == signals | deliveries | {"task_plan", "tasks", "pull_requests", "budgets"} | history
     assert {job.name for job in defs.resolve_all_job_defs() if not job.name.startswith("__")} == JOBS
     repository = defs.get_repository_def()
     assert {sensor.name for sensor in repository.sensor_defs} == SENSORS
@@ -109,7 +110,9 @@ def test_signals_lead_to_the_plan_to_tasks_to_pull_requests_to_the_history(defs:
         return {key.to_user_string() for key in graph.get(dg.AssetKey(name.split("/"))).parent_keys}
 
     signals = {f"signals/{source.value}" for source in (*Source, HOOKS, MANUAL)}
-    assert before("github/deliveries") == set()
+    assert before("github/deliveries") == before("hooks/deliveries") == set()
+    assert before("signals/hooks") == {"hooks/deliveries"}
+    assert before("history/deliveries") == {"github/deliveries", "hooks/deliveries"}
     assert before("signals/open_prs") == {"github/deliveries"}
     assert before("signals/summary") == signals
     assert before("task_plan") == signals
