@@ -130,8 +130,8 @@ def _read(
 ) -> tuple[ParsedDelivery | None, tuple[ReplayVerdict, str]]:
     """Return what a delivery says where it may be replayed, and the verdict as far as it is known by that."""
     if row["source"] in REQUEST_SOURCES:
-        reason = "it is a request to read a repository: `squire signals collect` makes another"
-        return None, (ReplayVerdict.REFUSED, reason)
+        request = "it is a request to read a repository: `squire signals collect` makes another"
+        return None, (ReplayVerdict.REFUSED, request)
     if row["state"] == DeliveryState.WAITING:
         return None, _WAITS
     try:
