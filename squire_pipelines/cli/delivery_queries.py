@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, func, or_, select
 
 from squire_pipelines.cli.queries import Rows, page_of
-from squire_pipelines.domain.deliveries import DeliveryMarks, DeliveryState
+from squire_pipelines.domain.deliveries import REQUEST_SOURCES, DeliveryMarks, DeliveryState
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import deliveries
 
@@ -59,7 +59,10 @@ def state_is(state: DeliveryState) -> ColumnElement[bool]:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryFilter:
-    """Which deliveries are meant; None lets all pass. `pending` are those whose collection has not been made."""
+    """Which deliveries are meant; None lets all pass.
+
+    `pending` are those whose collection has not been made; `sent` are those of senders, and no requests.
+    """
 
     repository: str | None = None
     source: str | None = None
@@ -71,6 +74,7 @@ class DeliveryFilter:
     since: datetime | None = None
     until: datetime | None = None
     pending: bool = False
+    sent: bool = False
 
     def conditions(self) -> Iterator[ColumnElement[bool]]:
         """Yield what the rows have to fulfil."""
@@ -91,6 +95,8 @@ class DeliveryFilter:
             yield row.received_at < self.until
         if self.pending:
             yield row.collected_at.is_(None)
+        if self.sent:
+            yield row.source.not_in(REQUEST_SOURCES)
 
 
 def delivery_page(tx: Transaction, filters: DeliveryFilter, *, limit: int, after: int | None = None) -> Rows:

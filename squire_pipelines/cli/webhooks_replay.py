@@ -17,7 +17,7 @@ from squire_pipelines.cli.person import actor, confirm
 from squire_pipelines.cli.stored_deliveries import body_of, newest_deliveries
 from squire_pipelines.cli.stored_signatures import open_verifier
 from squire_pipelines.cli.unlock import unlock_store
-from squire_pipelines.domain.deliveries import DeliverySource, DeliveryState
+from squire_pipelines.domain.deliveries import DeliveryState
 from squire_pipelines.domain.terminal_text import one_line
 from squire_pipelines.errors import DeliveryError, ExitCode
 from squire_pipelines.ledger.delivery_effects import effects_of
@@ -45,11 +45,12 @@ class PlannedReplay:
     examples=(
         "squire webhooks replay 17 --dry-run",
         "squire webhooks replay --failed --since 1d",
+        "squire webhooks replay --failed --source sentry",
         "squire webhooks replay --since 2026-03-01 --until 2026-03-02 --repository owner/name --dry-run",
     ),
 )
 @click.argument("names", metavar="[ID]...", nargs=-1)
-@delivery_options("repository", "event", "since", "until")
+@delivery_options("repository", "event", "source", "since", "until")
 @click.option("--failed", is_flag=True, help="Select only those that failed.")
 @limit_option(_MOST, most=10_000)
 @click.option("--dry-run", is_flag=True, help="Show what would be read and applied, and which effects are recorded.")
@@ -87,7 +88,7 @@ def replay_deliveries(
     if names:
         rows = _named(context, names)
     else:
-        filters = DeliveryFilter(state=state, source=DeliverySource.GITHUB, **selection)
+        filters = DeliveryFilter(state=state, sent=True, **selection)
         rows = newest_deliveries(context.ledger, filters, most=limit)
     planned = list(_planned(context, rows, unverified=unverified))[::-1]
     due = [one for one in planned if one.plan.verdict is ReplayVerdict.REPLAY]

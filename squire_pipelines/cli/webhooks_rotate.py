@@ -1,12 +1,14 @@
 """`squire webhooks rotate`: another secret for the webhooks, here and at GitHub, with no delivery refused."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import click
 
-from squire_pipelines.cli.context import CliContext, with_context
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, with_context
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import REPOSITORY, SPAN
 from squire_pipelines.cli.person import actor
@@ -36,6 +38,7 @@ _REVEAL = "`squire secrets get webhook-secret --reveal`"
         "squire webhooks rotate --dry-run   # what would be changed",
         "squire webhooks rotate",
         "squire webhooks rotate --finish    # a day later: the old one is removed",
+        "squire webhooks rotate --json",
     ),
 )
 @click.option(
@@ -47,6 +50,7 @@ _REVEAL = "`squire secrets get webhook-secret --reveal`"
 @click.option(
     "--show", is_flag=True, help="Write the new secret too, for a page of GitHub's that you fill in yourself."
 )
+@json_option
 @with_context
 def rotate(
     context: CliContext,
@@ -56,6 +60,7 @@ def rotate(
     dry_run: bool,
     finish: bool,
     show: bool,
+    as_json: bool,
 ) -> None:
     """Make another secret for the webhooks, and set it here and at GitHub; no delivery is refused meanwhile.
 
@@ -63,26 +68,39 @@ def rotate(
     each repository's, where the token has the permission Webhooks (write). A rotation that was interrupted goes on when
     the command is run again. The exit code is 1 where something is left to do by hand.
     """
+    if show and as_json:
+        raise click.UsageError("--show writes the secret for you, and --json has none: choose one")
     settings = context.settings
     unlock_store(context, settings.secret_sources)
     trace_id = new_trace_id()
+    call = _RotateCall(context, settings, trace_id, (lambda _: None) if as_json else write_line)
     try:
         with bound_context(trace_id=trace_id), lock(context.home.run / "webhook-rotation.lock"):
-            if finish:
-                _finish(context, settings, keep_old, trace_id, is_dry_run=dry_run)
-                return
             names = tuple(settings.spelling_of(name) or name for name in repositories) or settings.repositories
-            shared = _shared(settings, names)
-            if dry_run:
-                _preview(settings, GitHub(settings, context.ledger), shared)
-                return
-            is_done = _rotate(context, settings, shared, keep_old or _KEEP_OLD, trace_id)
+            if finish:
+                document = _finish(call, keep_old, is_dry_run=dry_run)
+            elif dry_run:
+                document = _preview(call, _shared(settings, names))
+            else:
+                document = _rotate(call, _shared(settings, names), keep_old or _KEEP_OLD)
     except TimeoutError:
         raise RefusedError("another rotation is under way", hint="wait until that command has ended") from None
-    if show:
+    if as_json:
+        emit_json(document)
+    if show and not (finish or dry_run):
         write_exactly(require_secret(SecretName.WEBHOOK_SECRET, settings.secret_sources).reveal())
-    if not is_done:
+    if any(not hook["is_set"] for hook in document.get("hooks", ()) if "is_set" in hook):
         raise SystemExit(ExitCode.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class _RotateCall:
+    """What one call of the command works with; `say` writes what a person reads, and nothing where a program does."""
+
+    context: CliContext
+    settings: Settings
+    trace_id: str
+    say: Callable[[str], None]
 
 
 def _shared(settings: Settings, names: Sequence[str]) -> tuple[str, ...]:
@@ -96,30 +114,46 @@ async def _survey(settings: Settings, github: GitHub, names: tuple[str, ...]) ->
         return await survey_hooks(settings, client, names)
 
 
-def _preview(settings: Settings, github: GitHub, names: tuple[str, ...]) -> None:
+def _preview(call: _RotateCall, names: tuple[str, ...]) -> dict[str, Any]:
+    settings, say = call.settings, call.say
+    github = GitHub(settings, call.context.ledger)
     state = secret_rotation.rotation_state(settings.secret_sources)
-    write_line(f"webhook-secret is in the {state.where}.")
+    say(f"webhook-secret is in the {state.where}.")
     if state.is_made:
-        write_line("A rotation is under way: it would go on with the secret that it has made.")
+        say("A rotation is under way: it would go on with the secret that it has made.")
     else:
-        write_line("A new one would be made, and the present one kept as webhook-secret-old.")
+        say("A new one would be made, and the present one kept as webhook-secret-old.")
     survey = asyncio.run(_survey(settings, github, names))
     for hook in survey.hooks:
-        write_line(f"GitHub would get it for the webhook of {_title(hook.name)}.")
+        say(f"GitHub would get it for the webhook of {_title(hook.name)}.")
     for unseen in survey.unseen:
-        write_line(f"{_title(unseen.name)}: {unseen.reason}.")
+        say(f"{_title(unseen.name)}: {unseen.reason}.")
+    return {
+        "is_dry_run": True,
+        "kept_in": state.where,
+        "goes_on": state.is_made,
+        "hooks": [{"hook": hook.name} for hook in survey.hooks],
+        "not_seen": [{"hook": unseen.name, "reason": unseen.reason} for unseen in survey.unseen],
+    }
 
 
-def _rotate(
-    context: CliContext, settings: Settings, names: tuple[str, ...], keep_old: timedelta, trace_id: str
-) -> bool:
-    """Rotate as far as that goes, and say so; return whether nothing is left to do but to finish."""
+def _rotate(call: _RotateCall, names: tuple[str, ...], keep_old: timedelta) -> dict[str, Any]:
+    """Rotate as far as that goes, and say so; return what was done, as the command writes it for programs."""
+    context, settings, say = call.context, call.settings, call.say
+    trace_id = call.trace_id
     who, sources = actor(), settings.secret_sources
+    if settings.ledger_file is None and not secret_rotation.count_receivers(context.home):
+        raise RefusedError(
+            "no receiver of this home runs, and the ledger is on a server: one elsewhere would refuse the new secret; "
+            "nothing was changed",
+            hint="give the command where the receiver runs, with its home; the guide says how a secret is rotated by "
+            "hand (docs/guide/webhooks.md)",
+        )
     state = secret_rotation.make_secret(context.ledger, sources, keep_old=keep_old, actor=who, trace_id=trace_id)
     if state.is_made:
-        write_line("A rotation is under way, and goes on with the secret that it has made.")
+        say("A rotation is under way, and goes on with the secret that it has made.")
     else:
-        write_line(f"A new webhook-secret is in the {state.where}, the present one is webhook-secret-old.")
+        say(f"A new webhook-secret is in the {state.where}, the present one is webhook-secret-old.")
     try:
         receivers, problem = secret_rotation.have_receivers_read(context.home)
     except OSError as error:
@@ -132,8 +166,8 @@ def _rotate(
             f"a running receiver does not take the new secret: {problem}; nothing was changed at GitHub",
             hint="correct that, and run the command again: the rotation goes on",
         )
-    write_line("The running receiver takes both." if receivers else "No receiver runs here: its next start reads both.")
-    has_receiver = bool(receivers) or settings.ledger_file is None
+    say("The running receiver takes both." if receivers else "No receiver runs here: its next start reads both.")
+    has_receiver = bool(receivers)
 
     async def change() -> tuple[HookChange, ...]:
         github = GitHub(settings, context.ledger)
@@ -145,30 +179,50 @@ def _rotate(
 
     changes = asyncio.run(change())
     for one in changes:
-        _tell(settings, one, has_receiver=has_receiver)
+        _tell(settings, one, say, has_receiver=has_receiver)
     if not changes:
-        write_line("GitHub has no webhook that leads to Squire: there is nothing to set there.")
-    if own := sorted(settings.webhooks.secrets):
-        write_line(f"Not touched, since [webhooks.secrets] names secrets of their own: {', '.join(own)}.")
+        say("GitHub has no webhook that leads to Squire: there is nothing to set there.")
+    own = sorted(settings.webhooks.secrets)
+    if own:
+        say(f"Not touched, since [webhooks.secrets] names secrets of their own: {', '.join(own)}.")
     until = datetime.now(UTC) + keep_old
-    write_line(f"The old one may go after {until:%Y-%m-%d %H:%M} UTC: `squire webhooks rotate --finish`.")
-    return all(one.is_set for one in changes)
+    say(f"The old one may go after {until:%Y-%m-%d %H:%M} UTC: `squire webhooks rotate --finish`.")
+    return {
+        "is_dry_run": False,
+        "kept_in": state.where,
+        "goes_on": state.is_made,
+        "receivers": receivers,
+        "hooks": [_hook(settings, one) for one in changes],
+        "not_touched": own,
+        "keep_old_until": until,
+    }
 
 
-def _tell(settings: Settings, change: HookChange, *, has_receiver: bool) -> None:
+def _hook(settings: Settings, change: HookChange) -> dict[str, Any]:
+    """Return what became of a webhook; `page` is where a person sets the secret that the token may not set."""
+    return {
+        "hook": change.hook,
+        "is_set": change.is_set,
+        "ping_arrived": change.is_seen,
+        "problem": change.problem or None,
+        "page": None if change.is_set else _page(settings, change.hook),
+    }
+
+
+def _tell(settings: Settings, change: HookChange, say: Callable[[str], None], *, has_receiver: bool) -> None:
     title = _title(change.hook)
     if not change.is_set:
         write_labelled("warning", f"{title}: {change.problem}", color="yellow")
         write_line(f"  enter what {_REVEAL} shows on {_page(settings, change.hook)}", err=True)
     elif change.is_seen:
-        write_line(f"{title}: GitHub has the new secret, and a ping signed with it has arrived.")
+        say(f"{title}: GitHub has the new secret, and a ping signed with it has arrived.")
     elif change.hook == APP_HOOK_NAME:
-        write_line(f"{title}: GitHub has the new secret; its next delivery is signed with it.")
+        say(f"{title}: GitHub has the new secret; its next delivery is signed with it.")
     elif has_receiver:
         write_labelled("warning", f"{title}: GitHub has the new secret, but no ping has arrived", color="yellow")
         write_line("  `squire doctor` pings again and says why", err=True)
     else:
-        write_line(f"{title}: GitHub has the new secret; it was not pinged, since no receiver runs here.")
+        say(f"{title}: GitHub has the new secret; it was not pinged, since no receiver runs here.")
 
 
 def _title(hook: str) -> str:
@@ -181,13 +235,14 @@ def _page(settings: Settings, hook: str) -> str:
     return f"{web_url(settings.github.api_url)}/{hook}/settings/hooks"
 
 
-def _finish(
-    context: CliContext, settings: Settings, keep_old: timedelta | None, trace_id: str, *, is_dry_run: bool
-) -> None:
+def _finish(call: _RotateCall, keep_old: timedelta | None, *, is_dry_run: bool) -> dict[str, Any]:
+    context, settings, say = call.context, call.settings, call.say
     sources = settings.secret_sources
-    if not locate_secret(SecretName.WEBHOOK_SECRET_OLD, sources)[0]:
-        write_line("There is no old secret: no rotation is under way.")
-        return
+    where, _ = locate_secret(SecretName.WEBHOOK_SECRET_OLD, sources)
+    document: dict[str, Any] = {"is_dry_run": is_dry_run, "old_was_in": where or None, "removed_from": []}
+    if not where:
+        say("There is no old secret: no rotation is under way.")
+        return document
     reason = secret_rotation.reason_to_keep_old(
         context.ledger, sources, _shared(settings, settings.repositories), keep_old=keep_old
     )
@@ -198,10 +253,14 @@ def _finish(
             "does not wait for the time",
         )
     if is_dry_run:
-        write_line("webhook-secret-old would be removed: GitHub signs nothing with it any more.")
-        return
-    places = secret_rotation.remove_old(context.ledger, sources, actor=actor(), trace_id=trace_id)
+        say("webhook-secret-old would be removed: GitHub signs nothing with it any more.")
+        return document
+    places = secret_rotation.remove_old(context.ledger, sources, actor=actor(), trace_id=call.trace_id)
     if where := locate_secret(SecretName.WEBHOOK_SECRET_OLD, sources)[0]:
         raise ConfigError(f"webhook-secret-old is still found in the {where}", hint="remove it there")
-    secret_rotation.have_receivers_read(context.home)
-    write_line(f"webhook-secret-old is removed from the {' and the '.join(places)}; the rotation is finished.")
+    _, problem = secret_rotation.have_receivers_read(context.home)
+    say(f"webhook-secret-old is removed from the {' and the '.join(places)}; the rotation is finished.")
+    if problem:
+        write_labelled("warning", f"a running receiver still takes it: {problem}", color="yellow")
+        write_line("  start the receiver again", err=True)
+    return document | {"removed_from": list(places), "problem": problem or None}

@@ -26,8 +26,9 @@ _BAR = 40
 def stats(context: CliContext, since: datetime | None, top: int, *, as_json: bool) -> None:
     """Show figures of the deliveries in the ledger: per hour, event, repository and sender, and how soon they acted.
 
-    Requests of commands are not counted. Older ones than `retention.deliveries_days` are in the warehouse alone: its
-    views `deliveries_by_hour`, `delivery_effect_times`, `refused_deliveries` and `filtered_deliveries` have the same.
+    Requests to read a repository are not counted. Older ones than `retention.deliveries_days` are in the warehouse
+    alone: its views `deliveries_by_hour`, `delivery_effect_times`, `refused_deliveries` and `filtered_deliveries` have
+    the same.
     """
     since = since or datetime.now(UTC) - timedelta(days=1)
     with context.ledger.read() as tx:

@@ -40,7 +40,7 @@ from squire_pipelines.planning.request_spec import MAX_TEXT_CHARS, request_spec,
 from squire_pipelines.planning.rules import tasks_of
 from squire_pipelines.planning.selection import Candidate
 from squire_pipelines.settings.model import Settings
-from squire_pipelines.webhooks.applying import DATA_ERRORS, is_data
+from squire_pipelines.webhooks.applying import cause_of, is_data
 
 ALL = frozenset(CommandName)
 _STOPPING = frozenset({CommandName.STOP, CommandName.REJECT, CommandName.HOLD})
@@ -110,7 +110,7 @@ async def _obey_or_record(client: GitHubClient, ledger: Ledger, settings: Settin
     except GitHubError as error:
         _log.warning("comment.not_judged", delivery=delivery.id, repository=order.repository, cause=str(error))
         return False
-    except DATA_ERRORS as error:
+    except Exception as error:
         if not is_data(error):
             raise
         return _record_failure(ledger, settings, delivery, error)
@@ -119,7 +119,7 @@ async def _obey_or_record(client: GitHubClient, ledger: Ledger, settings: Settin
 
 def _record_failure(ledger: Ledger, settings: Settings, delivery: PendingDelivery, error: Exception) -> bool:
     """Record that a comment cannot be obeyed as it is; return whether it is set aside. It holds up no other one."""
-    reason = f"the comment cannot be obeyed: {error}"
+    reason = f"the comment cannot be obeyed: {cause_of(error)}"
     _log.warning("comment.not_obeyed", delivery=delivery.id, repository=delivery.repository, cause=reason[:500])
     with ledger.write() as tx:
         return mark_failed(tx, delivery.id, reason, max_tries=settings.webhooks.max_tries, reader=Reader.COLLECTION)

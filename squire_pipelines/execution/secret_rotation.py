@@ -111,6 +111,11 @@ def make_secret(
     return state
 
 
+def count_receivers(home: Home) -> int:
+    """Return how many receivers of a home run."""
+    return sum(status.process is Part.RECEIVER for status in read_statuses(home))
+
+
 def have_receivers_read(home: Home, *, wait_s: float = RELOAD_WAIT_S) -> tuple[int, str]:
     """Have the running receivers of a home read their secrets; return how many there are, and what keeps one from it.
 

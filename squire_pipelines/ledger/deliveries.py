@@ -269,7 +269,9 @@ def mark_applied(tx: Transaction, ids: Sequence[int]) -> None:
     tx.execute(update(deliveries).where(row.id.in_(ids), row.applied_at.is_(None)).values(**closed))
 
 
-def reopen(tx: Transaction, ids: Sequence[int], *, collects: bool, applies: bool) -> None:
+def reopen(
+    tx: Transaction, ids: Sequence[int], *, collects: bool, applies: bool, repository: str | None = None
+) -> None:
     """Have these deliveries read again, as if they had just come; those that a rule filtered, too.
 
     What they did already is recorded with them, and is not done twice.
@@ -279,8 +281,9 @@ def reopen(tx: Transaction, ids: Sequence[int], *, collects: bool, applies: bool
         ids: Their rows.
         collects: Whether their repositories are to be read.
         applies: Whether they are to be read for an outcome.
+        repository: What they are about in the settings' spelling, where that may be another than when they came.
     """
-    fresh = {
+    fresh: dict[str, Any] = {
         "error": None,
         "filtered_by": None,
         "set_aside_at": None,
@@ -288,6 +291,8 @@ def reopen(tx: Transaction, ids: Sequence[int], *, collects: bool, applies: bool
         "tries": 0,
         "apply_tries": 0,
     }
+    if repository is not None:
+        fresh["repository"] = repository
     marks = {"collected_at": None if collects else tx.now, "applied_at": None if applies else tx.now}
     replayed = {"replays": deliveries.c.replays + 1, "replayed_at": tx.now, "updated_at": tx.now}
     tx.execute(update(deliveries).where(deliveries.c.id.in_(ids)).values(**fresh, **marks, **replayed))

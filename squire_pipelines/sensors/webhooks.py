@@ -94,7 +94,9 @@ def take_inbox(
     if not due:
         return None
     ids = [delivery.id for delivery in due]
-    key = hashlib.sha256(f"{ids}:{[delivery.tries for delivery in due]}".encode()).hexdigest()[:16]
+    # A replay begins to count its tries anew, and Dagster starts no second run with a key.
+    turns = [(delivery.replays, delivery.tries) for delivery in due]
+    key = hashlib.sha256(f"{ids}:{turns}".encode()).hexdigest()[:16]
     # Deliveries that came together are read together: the first one's trace id stands for all of them.
     names = _names(due)
     if not names and not settings.repositories:

@@ -41,6 +41,7 @@ from squire_pipelines.settings.hook_rules import check_hooks
 from squire_pipelines.settings.keys import SettingValueError
 from squire_pipelines.settings.port_rules import check_ports_differ
 from squire_pipelines.settings.providers import Providers
+from squire_pipelines.settings.secret_rules import check_signing_secrets
 from squire_pipelines.settings.variables import renamed_settings
 
 _SectionT = TypeVar("_SectionT", bound=BaseModel)
@@ -104,6 +105,7 @@ class OverridableSections(BaseSettings):
         refuse_two_spellings(self.repository, "the tables [repository]")
         check_groups(self.planner.group, self.repositories)
         check_hooks(self.hooks, self.repositories)
+        check_signing_secrets(self.webhooks, self.hooks, self.providers, self.alerts)
         for name in self.repository:
             if (spelling := self.spelling_of(name)) != name:
                 reason = f"which repositories spell {spelling!r}" if spelling else "which is not among repositories"

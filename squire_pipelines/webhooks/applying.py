@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy.exc import DBAPIError, InternalError, OperationalError, StatementError
+from sqlalchemy.exc import DBAPIError, InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from squire_pipelines.domain.branches import is_own_branch
 from squire_pipelines.domain.delivery_retries import next_try
-from squire_pipelines.errors import SquireError
+from squire_pipelines.errors import ConfigError, LedgerError, NotReachableError, SquireError, StateConflictError
 from squire_pipelines.github import comments
 from squire_pipelines.github.events import ParsedDelivery, parse_delivery
 from squire_pipelines.ledger import deliveries, outcomes
@@ -31,15 +32,26 @@ _MAX_PAGES = 50
 _MAX_UNREAD = 100
 _MAX_UNREAD_AGE = timedelta(minutes=5)
 _COMMAND_MARK = b"/squire"
+_MAX_LOGGED = 500
 
-DATA_ERRORS = (ValueError, TypeError, OverflowError, StatementError)
-"""What is raised where a delivery's content cannot be used; `is_data` tells it from a ledger that does not answer."""
+_NOT_OURS = (LedgerError, ConfigError, NotReachableError, OSError, OperationalError, InternalError, PoolTimeoutError)
 
 
 def is_data(error: Exception) -> bool:
-    """Return whether an error is the content's fault, and not that of a ledger that is locked, full or away."""
-    of_ledger = isinstance(error, OperationalError | InternalError)
-    return not of_ledger and not (isinstance(error, DBAPIError) and error.connection_invalidated)
+    """Return whether an error is the delivery's, or of our code with it, and not of a ledger that is locked or away.
+
+    Whatever one delivery raises is its own: it is tried again and set aside, and the others go on.
+    """
+    if isinstance(error, LedgerError) and isinstance(error.__cause__, DBAPIError):  # as `Ledger.write` names it
+        return is_data(error.__cause__)
+    if isinstance(error, StateConflictError):
+        return True
+    return not isinstance(error, _NOT_OURS) and not (isinstance(error, DBAPIError) and error.connection_invalidated)
+
+
+def cause_of(error: Exception) -> str:
+    """Return an error in words: what is none of ours with its class, since its text alone may say nothing."""
+    return str(error) if isinstance(error, SquireError | DBAPIError) else f"{type(error).__name__}: {error}"
 
 
 @dataclass(slots=True)
@@ -111,7 +123,7 @@ def reason_to_look(tx: Transaction, settings: Settings) -> str | None:
     return None
 
 
-_Read = ParsedDelivery | SquireError | None
+_Read = ParsedDelivery | Exception | None
 
 
 def _read_page(tx: Transaction, settings: Settings, place: InboxPlace) -> Iterator[tuple[PendingDelivery, _Read]]:
@@ -124,10 +136,12 @@ def _read_page(tx: Transaction, settings: Settings, place: InboxPlace) -> Iterat
             yield delivery, parsed
 
 
-def _parse(delivery: PendingDelivery) -> ParsedDelivery | SquireError:
+def _parse(delivery: PendingDelivery) -> ParsedDelivery | Exception:
     try:
         return parse_delivery(delivery.event, delivery.body, known_as=delivery.repository)
-    except SquireError as error:
+    except Exception as error:
+        if not is_data(error):
+            raise
         return error
 
 
@@ -180,7 +194,7 @@ def _apply_one(
     settings: Settings,
     log: RunLog,
     delivery: PendingDelivery,
-    parsed: ParsedDelivery | SquireError,
+    parsed: ParsedDelivery | Exception,
     *,
     asks: bool,
     place: InboxPlace,
@@ -191,9 +205,9 @@ def _apply_one(
         tx.exclusive("deliveries")
         if not deliveries.is_unapplied(tx, delivery.id):
             return
-        if isinstance(parsed, SquireError):
-            log.warning("delivery %s cannot be read: %s", delivery.id, parsed)
-            set_aside(tx, delivery.id, str(parsed))
+        if isinstance(parsed, Exception):
+            log.warning("delivery %s cannot be read: %s", delivery.id, cause_of(parsed)[:_MAX_LOGGED])
+            set_aside(tx, delivery.id, cause_of(parsed))
             applied.count += 1
             return
         if not place.waiting.isdisjoint(subjects_of(parsed)):  # by one before it in this page
@@ -202,12 +216,12 @@ def _apply_one(
         try:
             with tx.connection.begin_nested():  # applied whole or not at all
                 touched = apply_delivery(tx, parsed, delivery, names=settings.repositories)
-        except DATA_ERRORS as failure:
+        except Exception as failure:
             if not is_data(failure):
                 raise
             # What was stored cannot be used: it must not hold up the deliveries behind it for ever.
-            error = f"cannot be applied: {failure}"
-            log.warning("delivery %s %s", delivery.id, error[:500])
+            error = f"cannot be applied: {cause_of(failure)}"
+            log.warning("delivery %s %s", delivery.id, error[:_MAX_LOGGED])
             if not mark_failed(tx, delivery.id, error, max_tries=settings.webhooks.max_tries):
                 place.waiting |= subjects_of(parsed)
             return

@@ -56,6 +56,7 @@ class ReplayPlan:
         applies: What would be applied, in words.
         recorded: The effects that are recorded with it already, and are not repeated.
         updated_at: When the row changed last, as it was seen.
+        repository: What it is about, as the settings spell it; None where it names none of theirs.
     """
 
     id: int
@@ -65,6 +66,7 @@ class ReplayPlan:
     applies: tuple[str, ...] = ()
     recorded: tuple[RecordedEffect, ...] = ()
     updated_at: datetime | None = None
+    repository: str | None = None
 
 
 def plan_replay(
@@ -92,9 +94,11 @@ def plan_replay(
         return _plan_of_sender(row, effects, signature=signature, unverified=unverified)
     parsed, outcome = _read(row, body, watched)
     reads: str | None = None
+    spelled: str | None = None
     applies: tuple[str, ...] = ()
     if parsed is not None:
-        reads = row["repository"] if judge.asks_for_reading(parsed) and not _was_read(row, effects) else None
+        spelled = _spelled(parsed, watched)
+        reads = spelled if judge.asks_for_reading(parsed) and not _was_read(row, effects) else None
         applies = () if _was_applied(row) else applied_words(parsed)
         if reads is None and not applies:
             outcome = _DONE
@@ -105,7 +109,7 @@ def plan_replay(
     verdict, reason = outcome
     if verdict is not ReplayVerdict.REPLAY:
         reads, applies = None, ()
-    return ReplayPlan(row["id"], verdict, reason, reads, applies, tuple(effects), row["updated_at"])
+    return ReplayPlan(row["id"], verdict, reason, reads, applies, tuple(effects), row["updated_at"], spelled)
 
 
 def _plan_of_sender(
@@ -146,9 +150,14 @@ def _read(
 def _why_nothing(parsed: ParsedDelivery, watched: Collection[str]) -> str | None:
     if not parsed.relevant:
         return "it says nothing that Squire acts on"
-    if not parsed.of_account and (parsed.repository or "").casefold() not in {name.casefold() for name in watched}:
+    if not parsed.of_account and _spelled(parsed, watched) is None:
         return f"its repository, {parsed.repository}, is none of the settings'"
     return None
+
+
+def _spelled(parsed: ParsedDelivery, watched: Collection[str]) -> str | None:
+    """Return what a delivery is about as the settings spell it; one that came before it was in them has GitHub's."""
+    return {name.casefold(): name for name in watched}.get((parsed.repository or "").casefold())
 
 
 def _was_read(row: Mapping[str, Any], effects: Sequence[RecordedEffect]) -> bool:
@@ -210,7 +219,13 @@ def replay(ledger: Ledger, plans: Sequence[ReplayPlan], *, actor: str, unverifie
                 if known is None or known.updated_at != plan.updated_at:
                     changed.append(plan.id)
                     continue
-                inbox_rows.reopen(tx, [plan.id], collects=plan.reads is not None, applies=bool(plan.applies))
+                inbox_rows.reopen(
+                    tx,
+                    [plan.id],
+                    collects=plan.reads is not None,
+                    applies=bool(plan.applies),
+                    repository=plan.repository,
+                )
                 detail: dict[str, JsonValue] = {"reads": plan.reads, "applies": list(plan.applies)}
                 if unverified:
                     detail["unverified"] = True

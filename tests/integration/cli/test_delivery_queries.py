@@ -10,7 +10,7 @@ from sqlalchemy import insert, select, update
 from squire_pipelines.cli.delivery_queries import DeliveryFilter, find_rows, newer_deliveries, state_is
 from squire_pipelines.cli.delivery_stats import read_stats
 from squire_pipelines.cli.stored_deliveries import body_of, newest_deliveries
-from squire_pipelines.domain.deliveries import DeliveryMarks, DeliveryState
+from squire_pipelines.domain.deliveries import REQUEST_SOURCES, DeliveryMarks, DeliveryState
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import deliveries, delivery_effects
 from squire_pipelines.webhooks.replay import ReplayPlan, ReplayVerdict, replay
@@ -49,6 +49,8 @@ def test_figures_are_of_the_time_that_is_asked_for(ledger: Ledger) -> None:
         with ledger.write() as tx:
             tx.execute(insert(delivery_effects).values(**effect, at=received + timedelta(seconds=seconds)))
     deliver(ledger, "old", received_at=START - timedelta(days=2))
+    for source in REQUEST_SOURCES:  # nobody has delivered these
+        deliver(ledger, source, source=source)
     with ledger.read() as tx:
         figures = read_stats(tx, since=START - timedelta(days=1))
     assert figures.hours == {f"2026-03-01T{hour}:00:00Z": 1 for hour in (10, 11, 12)}
@@ -69,16 +71,22 @@ def test_deliveries_are_read_newest_first_with_their_bodies_and_by_name(ledger: 
     assert [row["id"] for row in newer] == numbers[-2:]
 
 
+def test_a_replay_selects_what_any_sender_sent_and_no_request_of_our_own(ledger: Ledger) -> None:
+    numbers = [deliver(ledger, source, source=source) for source in ("github", "sentry", *REQUEST_SOURCES)]
+    rows = newest_deliveries(ledger, DeliveryFilter(sent=True), most=10)
+    assert [row["id"] for row in rows] == numbers[1::-1]
+
+
 def test_what_somebody_changed_since_it_was_planned_is_not_opened_again(ledger: Ledger) -> None:
     done = {"collected_at": START, "applied_at": START, "error": "x", "filtered_by": "no-bots"}
     first, second = deliver(ledger, "first", **done), deliver(ledger, "second", **done)
     plans = [
-        ReplayPlan(number, ReplayVerdict.REPLAY, "", "acme/shop", (), (), at)
+        ReplayPlan(number, ReplayVerdict.REPLAY, "", "Acme/Shop", (), (), at, "Acme/Shop")
         for number, at in ((first, START), (second, START - timedelta(seconds=1)), (999, START))
     ]
     assert replay(ledger, plans, actor="cli:ann") == (second, 999)
     with ledger.read() as tx:
         (opened, left) = tx.execute(select(deliveries).order_by(deliveries.c.id)).all()
     assert (opened.collected_at, opened.applied_at, opened.error, opened.filtered_by) == (None, START, None, None)
-    assert (opened.replays, opened.replayed_at) == (1, START)
+    assert (opened.replays, opened.replayed_at, opened.repository) == (1, START, "Acme/Shop")
     assert (left.replays, left.error) == (0, "x")

@@ -78,6 +78,8 @@ def test_a_secret_is_rotated_while_deliveries_come_and_none_is_refused(
             api.post(f"/repos/{REPOSITORY}/issues", json={"title": "Broken"}).raise_for_status()
 
     assert "A new one would be made" in squire.ok("webhooks", "rotate", "--dry-run")
+    plan = squire.json("webhooks", "rotate", "--dry-run")
+    assert (plan["goes_on"], plan["hooks"]) == (False, [{"hook": REPOSITORY}, {"hook": OTHER}])
     assert present(squire) == SECRET.decode()
     sender = threading.Thread(target=stream)
     sender.start()
@@ -93,9 +95,21 @@ def test_a_secret_is_rotated_while_deliveries_come_and_none_is_refused(
         assert f"{name}: GitHub has the new secret, and a ping signed with it has arrived." in output
     assert answers(forge) == {202}
     assert "it is kept until" in squire.fails(5, "webhooks", "rotate", "--finish")
-    assert "A rotation is under way" in squire.ok("webhooks", "rotate"), "and makes no third secret"
+    again = squire.json("webhooks", "rotate")
+    assert again["goes_on"], "and makes no third secret"
+    assert [(one["hook"], one["is_set"], one["page"]) for one in again["hooks"]] == [
+        (REPOSITORY, True, None),
+        (OTHER, True, None),
+    ]
+    assert new not in str(again)
     assert present(squire) == new
-    assert "is finished" in squire.ok("webhooks", "rotate", "--finish", "--keep-old", "0s")
+    finished = squire.json("webhooks", "rotate", "--finish", "--keep-old", "0s")
+    assert finished == {
+        "is_dry_run": False,
+        "old_was_in": "encrypted file",
+        "removed_from": ["encrypted file"],
+        "problem": None,
+    }
     assert "no rotation is under way" in squire.ok("webhooks", "rotate", "--finish")
     api.post(f"/repos/{OTHER}/issues", json={"title": "Broken"}).raise_for_status()
     assert answers(forge) == {202}
@@ -127,3 +141,13 @@ def test_where_the_token_may_not_the_page_is_named_and_the_old_secret_stays_whil
     by_hand = squire.fails(3, "webhooks", "rotate")
     assert "environment variable SQUIRE_WEBHOOK_SECRET" in by_hand
     assert "SQUIRE_WEBHOOK_SECRET_OLD" in by_hand
+
+
+@pytest.mark.usefixtures("store_file")
+def test_where_no_receiver_of_the_home_runs_and_others_may_nothing_is_changed(squire: Squire) -> None:
+    squire.ok("secrets", "set", "webhook-secret", stdin=SECRET.decode())
+    squire.config(f'repositories = ["{REPOSITORY}"]\nledger_url = "postgresql://127.0.0.1:9/squire"\n')
+    refused = squire.fails(5, "webhooks", "rotate")
+    assert "one elsewhere would refuse the new secret; nothing was changed" in " ".join(refused.split())
+    assert present(squire) == SECRET.decode()
+    assert "choose one" in squire.fails(2, "webhooks", "rotate", "--show", "--json")

@@ -52,6 +52,16 @@ def test_a_collection_that_did_not_happen_is_asked_for_again_with_a_new_key(quie
     assert quiet_pipeline.sensor(webhooks).run_requests == []  # it has a bound
 
 
+def test_a_replay_is_asked_for_with_a_key_that_no_earlier_request_had(quiet_pipeline: Pipeline) -> None:
+    (asked,) = ask(quiet_pipeline, QUIET)
+    (first,) = quiet_pipeline.sensor(webhooks).run_requests
+    with quiet_pipeline.ledger.write() as tx:
+        deliveries.reopen(tx, [asked], collects=True, applies=False)
+    (again,) = quiet_pipeline.sensor(webhooks).run_requests
+    assert again.run_config == first.run_config
+    assert again.run_key != first.run_key, "Dagster would start no run"
+
+
 def test_what_waits_for_the_end_of_a_collection_is_taken_within_the_tick_in_which_that_comes(
     quiet_pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:

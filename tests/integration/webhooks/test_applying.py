@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from sqlalchemy import Row, select, text
@@ -226,6 +226,28 @@ def test_one_that_cannot_be_applied_waits_longer_and_longer_is_set_aside_and_hol
     inbox.clock.forward(10)
     assert inbox.apply().count == 1
     assert inbox.state(poisoned) is PullRequestState.CLOSED
+
+
+class _NamesThatFail(tuple[str, ...]):
+    """The repositories of settings whose names cannot be read."""
+
+    __slots__ = ()
+
+    def __iter__(self) -> NoReturn:
+        raise KeyError("acme/shop")
+
+
+def test_whatever_one_raises_is_its_own_and_the_others_are_applied(inbox: Inbox) -> None:
+    task_id = inbox.opened()
+    account: dict[str, Any] = {"installation": {"id": 5, "account": {"login": "Acme"}}}
+    bad = inbox.deliver("installation", repository=None, action="suspend", **account)
+    fine = inbox.merged()
+    inbox.settings = inbox.settings.model_copy(update={"repositories": _NamesThatFail()})
+    inbox.apply()
+    assert inbox.row(bad).error == "cannot be applied: KeyError: 'acme/shop'"
+    assert (inbox.row(bad).apply_tries, inbox.effects(bad)) == (1, [])
+    assert inbox.row(fine).applied_at is not None
+    assert inbox.state(task_id) is PullRequestState.MERGED
 
 
 def test_one_that_succeeds_at_a_later_try_has_no_error_any_more(inbox: Inbox) -> None:

@@ -1,0 +1,141 @@
+"""A rotation that is killed at any of its steps goes on when it is run again, and no delivery is refused meanwhile."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from squire_pipelines.execution import secret_rotation
+from squire_pipelines.execution.delivery_hooks import HookSurvey, OwnHook
+from squire_pipelines.github.client import GitHubClient
+from squire_pipelines.github.hook_deliveries import repository_hook
+from squire_pipelines.home import Home
+from squire_pipelines.ledger.store import Ledger, Transaction
+from squire_pipelines.secret_names import SecretName
+from squire_pipelines.secrets.lookup import find_secret, store_secret
+from squire_pipelines.secrets.sources import SecretSources
+from squire_pipelines.sections.services import GitHubSettings
+from tests.support.ledgers import sqlite_ledger_file
+from tests.support.secret_store_faults import cheap_store, passphrase
+
+WHO, TRACE = "cli:ann", "ab" * 16
+FIRST = "the-secret-that-was-there"
+HOOKS = HookSurvey(tuple(OwnHook(repository_hook(name, 1)) for name in ("acme/api", "acme/shop")))
+STEPS = 12
+"""Before and after each of: the begin is recorded; GitHub has it and that is recorded, twice; the end is recorded."""
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+class Death:
+    """Comes at one of the moments that are counted; never where none is named."""
+
+    def __init__(self, moment: int | None) -> None:
+        self.moment, self.moments = moment, 0
+
+    def pass_by(self) -> None:
+        """Count a moment, or die at it."""
+        self.moments += 1
+        if self.moments - 1 == self.moment:
+            raise Killed
+
+
+class Rotation:
+    """A ledger, the secrets of a home, and GitHub with two webhooks."""
+
+    def __init__(self, ledger: Ledger, sources: SecretSources) -> None:
+        self.ledger, self.sources = ledger, sources
+        self.at_github = {f"/repos/{hook.name}/hooks/1/config": FIRST for hook in HOOKS.hooks}
+        store_secret(SecretName.WEBHOOK_SECRET, FIRST, sources)
+
+    def secret(self, name: SecretName) -> str | None:
+        """Return a secret of the home."""
+        secret = find_secret(name, self.sources)
+        return None if secret is None else secret.reveal()
+
+    def run(self, death: Death) -> None:
+        """Rotate from the first step to the last, and finish."""
+        mortal = _MortalLedger(self.ledger, death)
+        try:
+            self._run(mortal, death)
+        finally:
+            mortal.close()
+
+    def _run(self, mortal: "_MortalLedger", death: Death) -> None:
+        secret_rotation.make_secret(mortal, self.sources, keep_old=timedelta(0), actor=WHO, trace_id=TRACE)
+
+        def answer(request: httpx.Request) -> httpx.Response:
+            death.pass_by()
+            self.at_github[request.url.path] = json.loads(request.content)["secret"]
+            death.pass_by()
+            return httpx.Response(200, json={})
+
+        async def set_all() -> None:
+            settings = GitHubSettings(api_url="https://api.test", min_write_interval_s=0)
+            http = httpx.AsyncClient(transport=httpx.MockTransport(answer))
+            async with GitHubClient(settings, "ghp_" + "x" * 36, http=http) as client:
+                await secret_rotation.set_at_github(
+                    mortal, self.sources, client, HOOKS, has_receiver=False, actor=WHO, trace_id=TRACE
+                )
+
+        asyncio.run(set_all())
+        names = tuple(hook.name for hook in HOOKS.hooks)
+        if self.secret(SecretName.WEBHOOK_SECRET_OLD) is not None:
+            assert not secret_rotation.reason_to_keep_old(mortal, self.sources, names, keep_old=timedelta(0))
+            secret_rotation.remove_old(mortal, self.sources, actor=WHO, trace_id=TRACE)
+
+
+class _MortalLedger(Ledger):
+    """A ledger whose process may die before it writes, and after."""
+
+    def __init__(self, ledger: Ledger, death: Death) -> None:
+        super().__init__(f"sqlite:///{ledger.path}")
+        self._death = death
+
+    @contextmanager
+    def write(self) -> Iterator[Transaction]:
+        """Write, with death before and after."""
+        self._death.pass_by()
+        with super().write() as tx:
+            yield tx
+        self._death.pass_by()
+
+
+@pytest.fixture
+def rotation(tmp_path: Path, open_at: Callable[..., Ledger], monkeypatch: pytest.MonkeyPatch) -> Rotation:
+    home = Home.from_environment()
+    home.secret_store.parent.mkdir(parents=True, exist_ok=True)
+    cheap_store(home.secret_store).create(passphrase())
+    file = tmp_path / "passphrase"
+    file.write_text(passphrase().reveal())
+    monkeypatch.setenv("SQUIRE_SECRETS_PASSPHRASE_FILE", str(file))
+    return Rotation(open_at(f"sqlite:///{sqlite_ledger_file(tmp_path / 'ledger.sqlite')}"), SecretSources(home))
+
+
+@pytest.mark.parametrize("moment", range(STEPS))
+def test_a_rotation_that_was_killed_goes_on_with_the_secret_that_it_has_made(rotation: Rotation, moment: int) -> None:
+    with pytest.raises(Killed):
+        rotation.run(Death(moment))
+    present, old = rotation.secret(SecretName.WEBHOOK_SECRET), rotation.secret(SecretName.WEBHOOK_SECRET_OLD)
+    # What GitHub signs with is among what a receiver takes, at each moment.
+    assert set(rotation.at_github.values()) <= {present, old}
+    rotation.run(Death(None))
+    new = rotation.secret(SecretName.WEBHOOK_SECRET)
+    if old is not None and present != FIRST:
+        assert new == present, "no third secret is made"
+    assert set(rotation.at_github.values()) == {new}
+    assert rotation.secret(SecretName.WEBHOOK_SECRET_OLD) is None
+
+
+def test_the_moments_are_all_that_there_are(rotation: Rotation) -> None:
+    death = Death(None)
+    rotation.run(death)
+    assert death.moments == STEPS
+    assert rotation.secret(SecretName.WEBHOOK_SECRET) != FIRST
