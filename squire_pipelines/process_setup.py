@@ -7,6 +7,7 @@ process.
 import os
 import resource
 import signal
+import sys
 import threading
 
 from squire_pipelines.observability.debugging import is_debugged
@@ -26,6 +27,14 @@ def set_up_process(component: Component) -> None:
     configure_logging(component)
     set_debugged(is_debugged)
     follow_process_log()
+
+
+def leave_when_told() -> None:
+    """Have SIGTERM end the process with code 0, until a server follows it in its own way.
+
+    Death by the signal looks like a fault to supervisors, and the first process of a container would ignore it.
+    """
+    signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit(0))
 
 
 def outlive_hang_ups() -> None:

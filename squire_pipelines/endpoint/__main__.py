@@ -3,12 +3,13 @@
 import sys
 
 from squire_pipelines.observability.logging import Component
-from squire_pipelines.process_setup import outlive_hang_ups, set_up_process
+from squire_pipelines.process_setup import leave_when_told, outlive_hang_ups, set_up_process
 
 if __name__ == "__main__":
+    leave_when_told()
     outlive_hang_ups()
     set_up_process(Component.ENDPOINT)
-    # After the handler: it takes seconds on a busy machine, in which somebody may have the settings read again.
+    # After the handlers: it takes seconds on a busy machine, in which signals come too.
     from squire_pipelines.endpoint.operator_server import main
 
     sys.exit(main(waits_for_port=True))

@@ -19,6 +19,8 @@ from squire_pipelines.ledger import budgets
 from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.ledger.model_calls import ModelCallRow, record_model_call
 from squire_pipelines.ledger.store import Ledger, Transaction
+from squire_pipelines.metrics import counting as metrics
+from squire_pipelines.metrics import families
 from squire_pipelines.observability.logging import Component, get_logger, with_context
 from squire_pipelines.settings.model import Settings
 
@@ -107,7 +109,7 @@ class UsageRecorder:
             return True
         try:
             with self._ledger.write() as tx:
-                write_calls(tx, self._attempt, calls)
+                new = write_calls(tx, self._attempt, calls)
                 budgets.checkpoint(tx, self._attempt.id, Amount(totals.usd, totals.tokens), totals.requests)
         except LedgerError as error:
             _log.warning("gateway.usage_not_written", attempt=self._attempt.id, reason=str(error)[:200])
@@ -115,6 +117,7 @@ class UsageRecorder:
         for _ in calls:
             self._pending.popleft()
         self._recorded = totals
+        _count_calls(new)
         return True
 
 
@@ -137,8 +140,9 @@ def recover_calls(ledger: Ledger, settings: Settings, attempt: Attempt) -> int:
     with ledger.write() as tx:
         new = write_calls(tx, attempt, calls)
     if new:
-        _log.info("gateway.calls_recovered", attempt=attempt.id, calls=new)
-    return new
+        _log.info("gateway.calls_recovered", attempt=attempt.id, calls=len(new))
+        _count_calls(new)
+    return len(new)
 
 
 def web_search_note(settings: Settings, attempt_id: str) -> str | None:
@@ -147,12 +151,21 @@ def web_search_note(settings: Settings, attempt_id: str) -> str | None:
     return f"The model's provider could search the web in {calls} of the calls (gateway.web_search)." if calls else None
 
 
-def write_calls(tx: Transaction, attempt: Attempt, calls: list[GatewayCall]) -> int:
-    """Put calls into the ledger, each once; how many were new. A settled reservation is settled again with them."""
-    new = sum(record_model_call(tx, _row(attempt, call)) for call in calls)
+def write_calls(tx: Transaction, attempt: Attempt, calls: list[GatewayCall]) -> list[GatewayCall]:
+    """Put calls into the ledger, each once; return the new ones. A settled reservation is settled again with them."""
+    new = [call for call in calls if record_model_call(tx, _row(attempt, call))]
     if new and budgets.is_settled(tx, attempt.id):
         budgets.settle_attempt(tx, attempt.id)
     return new
+
+
+def _count_calls(calls: list[GatewayCall]) -> None:
+    """Count what the ledger has no column for: here, since a gateway in a container has no home to count in."""
+    for call in calls:
+        if call.first_piece_s is not None:
+            metrics.observe(families.MODEL_FIRST_BYTE, call.first_piece_s, "agent")
+        if call.is_left:
+            metrics.count(families.MODEL_RETRIES, "agent")
 
 
 def _row(attempt: Attempt, call: GatewayCall) -> ModelCallRow:

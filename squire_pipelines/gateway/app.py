@@ -136,7 +136,8 @@ class GatewayApp:
 
     def _end_left(self, call: RunningCall) -> None:
         """End the call to a provider that did not begin to answer, whose request goes to another."""
-        self._meter.end(call, is_left=True)
+        call.is_left = True
+        self._meter.end(call)
         self._model.call_ended()
         self._record(call)
 

@@ -12,8 +12,6 @@ from squire_pipelines.gateway.model import GatewayLimits, GatewayTotals, Running
 from squire_pipelines.gateway.prices import Price
 from squire_pipelines.gateway.refusals import RefusalError
 from squire_pipelines.gateway.upstream_health import UpstreamHealth
-from squire_pipelines.metrics import counting as metrics
-from squire_pipelines.metrics import families
 
 _MILLION = 1_000_000
 # The provider may have gone on, and what it wrote has not passed here.
@@ -80,7 +78,6 @@ class Meter:
     def admit_again(self) -> None:
         """Count a call that goes on to another provider, as `admit` does. Raises RefusalError."""
         self.admit()
-        metrics.count(families.MODEL_RETRIES, "agent")
 
     def count_refused(self) -> None:
         """Count a request that was refused before it was a call."""
@@ -215,14 +212,9 @@ class Meter:
         if limits.max_usd is not None and used.usd > limits.max_usd:
             raise self._used_up(limits.max_usd, "USD")
 
-    def end(self, call: RunningCall, *, is_left: bool = False) -> None:
-        """End a call; what it has used stays counted, or what it reserved when nobody can say what it used.
-
-        Args:
-            call: The call.
-            is_left: Whether its request goes to another provider.
-        """
-        self.health.look_at(call, is_left=is_left)
+    def end(self, call: RunningCall) -> None:
+        """End a call; what it has used stays counted, or what it reserved when nobody can say what it used."""
+        self.health.look_at(call)
         if call.forwarded:
             if not call.reported and call.error in _UNCOUNTED:
                 self.note_most(call)

@@ -130,6 +130,8 @@ class GatewayCall:
         reasoning_tokens: Those of the output that the model thinks.
         stated_usd: What the provider itself says that the call costs.
         cost_difference_usd: How much that is above our own calculation; None where one of the two is not known.
+        first_piece_s: From its beginning to the first piece of a streamed answer; None where none came so.
+        is_left: Whether it did not begin to be answered, and went on to another provider as another call.
     """
 
     path: str
@@ -158,6 +160,8 @@ class GatewayCall:
     reasoning_tokens: int | None = None
     stated_usd: float | None = None
     cost_difference_usd: float | None = None
+    first_piece_s: float | None = None
+    is_left: bool = False
 
     @property
     def total_tokens(self) -> int:
@@ -200,6 +204,8 @@ class RunningCall:
     answered: bool = False
     forwarded: bool = False
     slot: int | None = None
+    first_piece_s: float | None = None
+    is_left: bool = False
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     began: float = 0.0
 
@@ -258,4 +264,6 @@ class RunningCall:
             reasoning_tokens=self.tokens.reasoning,
             stated_usd=self.tokens.stated_usd,
             cost_difference_usd=self.cost_difference_usd,
+            first_piece_s=self.first_piece_s,
+            is_left=self.is_left,
         )

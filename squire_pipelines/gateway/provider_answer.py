@@ -16,8 +16,6 @@ from squire_pipelines.gateway.meter import Meter
 from squire_pipelines.gateway.model import GatewayLimits, RunningCall, Tokens
 from squire_pipelines.gateway.refusals import RefusalError
 from squire_pipelines.gateway.usage import EventCounter, read_answer
-from squire_pipelines.metrics import counting as metrics
-from squire_pipelines.metrics import families
 
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -154,7 +152,7 @@ class ProviderAnswer:
         await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
         async for chunk in response.aiter_bytes():
             if not call.response_bytes:
-                metrics.observe(families.MODEL_FIRST_BYTE, time.monotonic() - call.began)
+                call.first_piece_s = round(time.monotonic() - call.began, 4)
             call.response_bytes += len(chunk)
             if call.response_bytes > self._limits.max_response_bytes:
                 raise self._too_large()

@@ -75,13 +75,8 @@ class UpstreamHealth:
         self._close(name, refusal, fault)
         return refusal
 
-    def look_at(self, call: RunningCall, *, is_left: bool = False) -> None:
-        """Count what a call that has ended shows of its provider.
-
-        Args:
-            call: The call.
-            is_left: Whether the same request goes to another provider: the agent sees nothing of this one.
-        """
+    def look_at(self, call: RunningCall) -> None:
+        """Count what a call that has ended shows of its provider. The agent sees nothing of one that is left."""
         is_answer, is_empty, is_failure = _outcome(call)
         is_judged = call.forwarded and not call.free and call.error != "client_gone"
         standing = self._standings.get(call.provider)
@@ -94,7 +89,7 @@ class UpstreamHealth:
                 status = f"status {call.upstream_status}" if call.upstream_status else ""
                 use = replace(use, last_error=" ".join(filter(None, (call.upstream_code or call.error, status))))
             standing.use = use
-        if not is_left:
+        if not call.is_left:
             self._show(call, is_judged=is_judged)
         if standing is not None and is_judged and standing.failing >= self._max_failures and standing.final is None:
             # Without the provider's own words: programs take "overloaded" and its like for a reason to go on.

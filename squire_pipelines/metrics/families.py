@@ -205,8 +205,9 @@ MODEL_FIRST_BYTE = Family(
     "squire_model_first_token_seconds",
     _H,
     _P,
-    "From an agent's call of a model to the first piece of its answer, at gateways beside their supervisor.",
-    (),
+    "From a call of a model to the first piece of its answer: of agents' streamed answers, and of planners' whole "
+    "ones.",
+    (_PURPOSE,),
     _CALL_S,
 )
 MODEL_RETRIES = Family(

@@ -4,6 +4,7 @@ pydantic-ai takes seconds to import: import this module where it is used.
 """
 
 import json
+import time
 import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -18,6 +19,8 @@ from pydantic_ai.usage import RunUsage
 
 from squire_pipelines.domain.provider_faults import UserFault, fault_kind, is_failure_status
 from squire_pipelines.gateway.model import Protocol
+from squire_pipelines.metrics import counting as metrics
+from squire_pipelines.metrics import families
 from squire_pipelines.planning.model_answers import CompatibleModel
 from squire_pipelines.settings.providers import ModelProvider
 
@@ -29,6 +32,7 @@ _CONNECT_S = 10.0
 MAX_BYTES = 32 * 2**20
 """Of one answer."""
 
+_SENT_AT = "squire_sent_at"
 _PIECE_BYTES = 2**16
 _PACKED_BY_ZLIB = frozenset({"gzip", "x-gzip", "deflate"})
 _ZLIB_OR_GZIP = zlib.MAX_WBITS | 32  # it sees by the first bytes which of the two it is
@@ -53,7 +57,10 @@ async def open_model(
         ConfigError, NotReachableError: A cloud's credentials are not there.
     """
     timeout = httpx2.Timeout(timeout_s, connect=_CONNECT_S)
-    hooks = {"response": [bound_answer, _mark_final]}
+    hooks: dict[str, list[Callable[..., Any]]] = {
+        "request": [note_sending],
+        "response": [observe_first_piece, bound_answer, _mark_final],
+    }
     headers = {"accept-encoding": "identity"}
     async with httpx2.AsyncClient(timeout=timeout, event_hooks=hooks, headers=headers) as client:
         if provider.cloud is not None:
@@ -66,6 +73,18 @@ async def open_model(
         else:
             key = api_key or _NO_KEY
             yield _BUILDERS[provider.protocol or Protocol.OPENAI](model, provider.base_url, key, client, usage)
+
+
+async def note_sending(request: httpx2.Request) -> None:
+    """Note when a request goes out, for `observe_first_piece`."""
+    request.extensions[_SENT_AT] = time.monotonic()
+
+
+async def observe_first_piece(response: httpx2.Response) -> None:
+    """Count how long the beginning of an answer took; one that is an error is no answer of the model's."""
+    sent_at = response.request.extensions.get(_SENT_AT)
+    if response.status_code < _FIRST_ERROR and sent_at is not None:
+        metrics.observe(families.MODEL_FIRST_BYTE, time.monotonic() - sent_at, "plan")
 
 
 class _BoundedStream(httpx2.AsyncByteStream):

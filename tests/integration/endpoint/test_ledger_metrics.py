@@ -38,6 +38,13 @@ NAMES = KnownNames(repositories=frozenset({REPOSITORY}), models=frozenset({"m/la
 LATER_S = 20
 
 
+def test_the_size_of_a_ledger_on_a_server_is_read_from_it_and_of_a_file_is_not(ledger: Ledger) -> None:
+    with ledger.read() as tx:
+        sizes = shown(ledger_gauges.read_ledger(tx, Settings()))
+    assert list(sizes) == ([] if ledger.is_sqlite else [("ledger_size_bytes", "ledger")])
+    assert all(size > 2**20 for size in sizes.values())
+
+
 @pytest.fixture
 def counters(tmp_path: Path) -> Callable[[], LedgerCounters]:
     """Return the counters as a process that starts has them."""

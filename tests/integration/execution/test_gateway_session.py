@@ -7,9 +7,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from unittest.mock import ANY
 
 import httpx
 import pytest
@@ -30,6 +32,7 @@ from squire_pipelines.ledger.store import Ledger, open_ledger
 from squire_pipelines.ledger.tables import model_calls
 from squire_pipelines.observability.debugging import write_windows
 from squire_pipelines.settings.model import Settings, load_settings
+from tests.support.counted import counted_in
 from tests.support.ledgers import REPOSITORY, RETRY, add_task, claim, reservation, sqlite_ledger_file
 from tests.support.provider import Answer, DirectedProvider, plain, serve_upstream
 
@@ -300,6 +303,23 @@ def test_a_ledger_that_does_not_answer_loses_nothing(configure: Callable[..., Se
     assert len(rows(leased.ledger, leased.attempt.id)) == 1
 
 
+def test_times_and_retries_of_calls_are_counted_once_whoever_brings_the_calls(
+    configure: Callable[..., Settings], tmp_path: Path
+) -> None:
+    leased = lease(configure())
+    calls = [replace(_call("a:1"), is_left=True), replace(_call("a:2"), first_piece_s=0.3)]
+    folder = usage_recorder.call_log_folder(leased.settings, leased.attempt.id)
+    folder.mkdir(parents=True)
+    lines = [json.dumps(asdict(call), default=str) for call in calls]
+    (folder / "calls-0123abcd.jsonl").write_text("\n".join(lines))
+    with counted_in(tmp_path / "metrics") as counts:
+        with usage_recorder.UsageRecorder(leased.ledger, leased.attempt, every_s=10) as recorder:
+            recorder.add(calls[0])  # the other one was known to the log alone when the gateway was killed
+        for _ in range(2):
+            usage_recorder.recover_calls(leased.ledger, leased.settings, leased.attempt)
+        assert counts("squire_model_first_token_seconds") == counts("squire_model_retries_total") == {"agent": 1}
+
+
 def test_refused_calls_do_not_flood_the_ledger(configure: Callable[..., Settings]) -> None:
     leased = lease(configure())
     with usage_recorder.UsageRecorder(leased.ledger, leased.attempt, every_s=10) as recorder:
@@ -316,7 +336,7 @@ def test_calls_that_come_late_settle_the_budget_again(configure: Callable[..., S
             tx, leased.attempt.id, leased.token, Ending(cause=Cause.TIMEOUT, message="x"), retry=RETRY, actor="run"
         )
     with leased.ledger.write() as tx:
-        assert usage_recorder.write_calls(tx, leased.attempt, [_call("a:1"), _call("a:1")]) == 1
+        assert usage_recorder.write_calls(tx, leased.attempt, [_call("a:1"), _call("a:1")]) == [ANY]
         row = reservation(tx, leased.attempt.id)
     assert row is not None
     assert row.spent.tokens == 10

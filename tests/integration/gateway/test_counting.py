@@ -115,6 +115,8 @@ def test_a_gemini_call_gets_its_key_in_its_own_header_and_is_counted(
     sent = {"x-goog-api-key": "theirs", "authorization": "Bearer theirs", "x-goog-api-client": "y"}
     answer = gateway.client.post(f"{GEMINI}?alt=json&key=theirs", json=GEMINI_STREAM, headers=sent)
     assert '"STOP"' in answer.text
+    (timed,) = gateway.recorded()
+    assert 0 < (timed.first_piece_s or 0) <= timed.latency_s
     (seen,) = upstream.seen
     assert seen.path == "/v1/models/small:streamGenerateContent?alt=sse"
     assert seen.headers["x-goog-api-key"] == KEY

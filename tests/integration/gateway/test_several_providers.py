@@ -138,6 +138,7 @@ def test_the_next_provider_answers_when_the_first_does_not_begin_to(
     left, answered = gateway.calls
     assert (left.provider, left.status, left.error, left.upstream_status) == ("first", 0, error, status)
     assert (left.forwarded, left.model, left.call_id == answered.call_id) == (True, "small", False)
+    assert (left.is_left, answered.is_left) == (True, False)
     assert (answered.provider, answered.status, answered.error, answered.model) == ("second", 200, None, "little")
     assert answered.cost_usd == pytest.approx(70e-6)
     seen = gateway.server.status.seen

@@ -5,8 +5,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
+import httpx2
 import pytest
 import stamina
 
@@ -18,9 +20,11 @@ from squire_pipelines.metrics.folding import read_all
 from squire_pipelines.metrics.series import parse_series
 from squire_pipelines.planning.conversation import ModelOptions
 from squire_pipelines.planning.counted_calls import counted as counted_conversation
+from squire_pipelines.planning.model_clients import note_sending, observe_first_piece
 from squire_pipelines.sections.services import GitHubSettings
 from squire_pipelines.sensors.ticks import counted_ticks
 from squire_pipelines.webhooks.refusals import RefusalCounts
+from tests.support.counted import counted_in
 from tests.support.github_json import API_URL
 from tests.support.ledgers import new_sqlite_ledger
 
@@ -82,6 +86,20 @@ def test_what_a_planner_asks_again_is_counted(counted: Counted) -> None:
         with counted_conversation(ModelOptions("m"), lambda _call: None, ()) as usage:
             usage.requests = asks
     assert counted() == {("model_retries_total", "plan"): 2}
+
+
+def test_the_first_piece_of_a_planners_answer_is_timed_and_no_error(tmp_path: Path) -> None:
+    hooks: dict[str, list[Callable[..., Any]]] = {"request": [note_sending], "response": [observe_first_piece]}
+
+    async def ask() -> None:
+        for status in (200, 500):
+            transport = httpx2.MockTransport(lambda _, status=status: httpx2.Response(status))
+            async with httpx2.AsyncClient(transport=transport, event_hooks=hooks) as client:
+                await client.get("http://model.test/")
+
+    with counted_in(tmp_path / "metrics") as counts:
+        asyncio.run(ask())
+        assert counts("squire_model_first_token_seconds") == {"plan": 1}
 
 
 def test_refused_deliveries_are_counted_by_code(counted: Counted, tmp_path: Path) -> None:
