@@ -20,7 +20,15 @@ from squire_pipelines.agents.adapters.transcript import (
     ToolCall,
 )
 from squire_pipelines.cli.agents_history import assigned_agents
-from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_option, table_of, with_context
+from squire_pipelines.cli.context import (
+    CliContext,
+    Columns,
+    emit_json,
+    json_option,
+    table_of,
+    with_context,
+    with_home_to_read,
+)
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import TASK_ID
 from squire_pipelines.cli.tasks_logs import attempt_option, choose_attempt
@@ -122,7 +130,7 @@ def _facts(agent: Agent, launch: LaunchSpec | None) -> Iterator[tuple[str, str]]
 @click.argument("task_id", metavar="ID", type=TASK_ID)
 @attempt_option
 @json_option
-@with_context
+@with_home_to_read
 def transcript(context: CliContext, task_id: str, number: int | None, *, as_json: bool) -> None:
     """Show what an agent did in an attempt: its model's answers, the tools that it used, errors, and the sums."""
     attempt = choose_attempt(context, task_id, number)

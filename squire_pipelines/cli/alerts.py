@@ -6,7 +6,15 @@ from typing import Any
 
 import click
 
-from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_option, table_of, with_context
+from squire_pipelines.cli.context import (
+    CliContext,
+    Columns,
+    emit_json,
+    json_option,
+    table_of,
+    with_home,
+    with_home_to_read,
+)
 from squire_pipelines.cli.lazy import LazyGroup
 from squire_pipelines.cli.parameters import DATE, SPAN
 from squire_pipelines.cli.person import actor
@@ -16,6 +24,7 @@ from squire_pipelines.domain.alert_steps import ALL_ALERTS, AlertState, Silence
 from squire_pipelines.domain.alert_texts import duration_text, test_message
 from squire_pipelines.domain.identity import new_id, new_trace_id
 from squire_pipelines.errors import ConfigError, ExitCode, SquireError
+from squire_pipelines.health.stored_conditions import current_conditions, last_look
 from squire_pipelines.ledger import alerts as alert_rows
 from squire_pipelines.ledger.store import utc_now
 from squire_pipelines.terminal.output import write_line
@@ -29,7 +38,7 @@ alerts = LazyGroup(name="alerts", help="Show what is wrong, test who is told, an
 @alerts.command("list", examples=("squire alerts list", "squire alerts list --ended", "squire alerts list --json"))
 @click.option("--ended", "with_ended", is_flag=True, help=f"Also list the newest {_MAX_ENDED} that are over.")
 @json_option
-@with_context
+@with_home_to_read
 def list_alerts(context: CliContext, *, with_ended: bool, as_json: bool) -> None:
     """List the alerts that are firing, what is silenced, and how the messages to each target stand."""
     with context.ledger.read() as tx:
@@ -38,11 +47,18 @@ def list_alerts(context: CliContext, *, with_ended: bool, as_json: bool) -> None
         silences = alert_rows.silences(tx)
         queues = alert_rows.target_queues(tx)
         now = tx.now
+    looked_at, is_watched = last_look(current_conditions(context.home), utc_now())
     if as_json:
         documents = [_document(state, silences, now) for state in (*states, *ended)]
-        emit_json({"alerts": documents, "silences": [asdict(one) for one in silences], "targets": queues})
+        looks = {"watched": is_watched, "last_look": looked_at}
+        emit_json({"alerts": documents, "silences": [asdict(one) for one in silences], "targets": queues, **looks})
         return
-    _write_alerts(context, (*states, *ended), _Listing(silences, queues, now))
+    if not is_watched:
+        write_line(_unwatched(looked_at))
+    if states or ended:
+        _write_alerts(context, (*states, *ended), _Listing(silences, queues, now))
+    elif is_watched:
+        write_line("Nothing is wrong.")
     for silence in silences:
         reason = f" ({silence.reason})" if silence.reason else ""
         write_line(f"{silence.id}: {silence.match} is silenced until {instant(silence.until)}{reason}")
@@ -77,13 +93,21 @@ class _Listing:
         return "waits for its target" if any(queue.waiting for queue in self.queues) else "recorded"
 
 
+def _unwatched(looked_at: datetime | None) -> str:
+    looks = "`squire dev` or `squire metrics serve` looks"
+    if looked_at is None:
+        return f"Nobody has ever looked at this home, so that it is not known what is wrong: {looks}."
+    ago = age(looked_at, utc_now())
+    since = f"since {instant(looked_at)}, {ago} ago"
+    return f"No operator's endpoint runs, and nobody has looked at this home {since}: {looks}."
+
+
 def _write_alerts(context: CliContext, states: tuple[AlertState, ...], listing: _Listing) -> None:
-    if not states:
-        write_line("Nothing is wrong.")
-        return
     columns: Columns = {
         "alert": "key",
         "severity": "severity",
+        "since": "began_at",
+        "ended": "ended_at",
         "for": lambda state: duration_text((state.ended_at or listing.now) - state.began_at),
         "state": listing.words,
         "reason": "reason",
@@ -99,7 +123,7 @@ def _document(state: AlertState, silences: tuple[Silence, ...], now: datetime) -
 @alerts.command("test", examples=("squire alerts test", "squire alerts test ops", "squire alerts test --json"))
 @click.argument("names", metavar="[TARGET]...", nargs=-1)
 @json_option
-@with_context
+@with_home
 def test_targets(context: CliContext, names: tuple[str, ...], *, as_json: bool) -> None:
     """Send a test to each target, or to those that are named, and say how that went. It is not kept in the ledger."""
     from squire_pipelines.alerting.target import targets_of  # noqa: PLC0415 - httpx, for this command alone
@@ -147,7 +171,7 @@ def test_targets(context: CliContext, names: tuple[str, ...], *, as_json: bool) 
 @click.option("--for", "duration", type=SPAN, metavar="TIME", help="How long: 30min, 2h, 3d.")
 @click.option("--until", type=DATE, metavar="TIME", help="Until when: a date or time of ISO 8601, in UTC by default.")
 @click.option("--reason", default="", help="Why, for others who see it.")
-@with_context
+@with_home
 def silence_alerts(
     context: CliContext, match: str, duration: timedelta | None, until: datetime | None, reason: str
 ) -> None:
@@ -169,7 +193,7 @@ def silence_alerts(
     "unsilence", examples=("squire alerts unsilence engine_lost", "squire alerts unsilence si0m1e2x3a4m5p6l")
 )
 @click.argument("names", metavar="SILENCE|RULE|ALERT...", nargs=-1, required=True)
-@with_context
+@with_home
 def unsilence(context: CliContext, names: tuple[str, ...]) -> None:
     """End silences now: by their ids, or all of a rule or an alert as they were given."""
     with context.ledger.write() as tx:
@@ -180,9 +204,11 @@ def unsilence(context: CliContext, names: tuple[str, ...]) -> None:
 
 def _end(duration: timedelta | None, until: datetime | None, now: datetime) -> datetime:
     """Return when a silence ends. Raises UsageError unless one of the two says a moment within a year."""
-    if duration is not None and until is None:
+    if duration is not None and until is not None:
+        raise click.UsageError("a silence has one end: give only one of --for and --until")
+    if duration is not None:
         length = duration
-    elif until is not None and duration is None:
+    elif until is not None:
         length = until - now
     else:
         raise click.UsageError("a silence has an end: give --for or --until")

@@ -8,7 +8,16 @@ from typing import IO, Any
 import click
 
 from squire_pipelines.cli.audited import record_export
-from squire_pipelines.cli.context import ROW_ID, CliContext, Columns, emit_json, json_option, limit_option, with_context
+from squire_pipelines.cli.context import (
+    ROW_ID,
+    CliContext,
+    Columns,
+    emit_json,
+    json_option,
+    limit_option,
+    with_home,
+    with_home_to_read,
+)
 from squire_pipelines.cli.lazy import LazyGroup
 from squire_pipelines.cli.parameters import MOMENT
 from squire_pipelines.cli.text import counted
@@ -41,7 +50,7 @@ _COLUMNS: Columns = {
 @click.option("--before", type=ROW_ID, metavar="NUMBER", help="Go on before the entry of this number: the next page.")
 @limit_option(100)
 @json_option
-@with_context
+@with_home_to_read
 def list_audit(context: CliContext, /, limit: int, *, as_json: bool, **filters: Any) -> None:
     """List the audit trail, newest first."""
     with context.ledger.read() as tx:
@@ -53,7 +62,7 @@ def list_audit(context: CliContext, /, limit: int, *, as_json: bool, **filters: 
 
 @audit.command("head", examples=("squire audit head", "squire audit head --json"))
 @json_option
-@with_context
+@with_home
 def head(context: CliContext, *, as_json: bool) -> None:
     """Seal what is not sealed, and show the newest digest. Keep it elsewhere for `squire audit verify --expect`."""
     seal(context.ledger)
@@ -73,7 +82,7 @@ def head(context: CliContext, *, as_json: bool) -> None:
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), required=False)
 @click.option("--expect", "expected", metavar="DIGEST", help="Ask for a batch with this digest: `squire audit head`.")
 @json_option
-@with_context
+@with_home
 def verify(context: CliContext, file: Path | None, expected: str | None, *, as_json: bool) -> None:
     """Check that no row of the audit trail was removed, altered, added or moved; of FILE, an export, without a ledger.
 
@@ -129,7 +138,7 @@ def _bounded_lines(file: IO[str]) -> Iterator[str]:
 
 @audit.command("export", examples=("squire audit export > audit.jsonl", "squire audit export --out audit.jsonl"))
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write to this file, whole or not at all.")
-@with_context
+@with_home
 def export(context: CliContext, out: Path | None) -> None:
     """Write the whole trail with its chain, one JSON object a line. `squire audit verify FILE` checks it anywhere."""
     record_export(context, "the audit trail", out or "standard output")

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_option, with_context
+from squire_pipelines.cli.context import (
+    CliContext,
+    Columns,
+    emit_json,
+    json_option,
+    with_context,
+    with_home,
+    with_home_to_read,
+)
 from squire_pipelines.cli.lazy import LazyGroup, command
 from squire_pipelines.cli.person import actor
 from squire_pipelines.cli.text import counted, instant, size
@@ -64,7 +72,7 @@ def _summary(path: Path, manifest: "BackupManifest") -> str:
 @click.argument("destination", required=False, type=click.Path())
 @click.option("--no-archive", is_flag=True, help="Leave out what has left the ledger, which is most of a large home.")
 @json_option
-@with_context
+@with_home
 def make(context: CliContext, destination: str | None, *, no_archive: bool, as_json: bool) -> None:
     """Write ledger, settings, sealed secrets and archive to DESTINATION, a new file or a folder, while Squire runs.
 
@@ -136,12 +144,12 @@ def verify(_context: CliContext, file: Path, *, as_json: bool) -> None:
     if as_json:
         emit_json({"file": file, "ok": True, **_manifest_fields(manifest)})
     else:
-        write_line(f"ok: {_summary(file, manifest)}; made by Squire {manifest.squire}, {instant(manifest.made_at)} UTC")
+        write_line(f"ok: {_summary(file, manifest)}; made by Squire {manifest.squire}, {instant(manifest.made_at)}")
 
 
 @backup.command("list", examples=("squire backup list",))
 @json_option
-@with_context
+@with_home_to_read
 def list_backups(context: CliContext, *, as_json: bool) -> None:
     """List the backups in the folder of the settings, the newest first."""
     from squire_pipelines.backups import kept  # noqa: PLC0415 - the settings, which the help needs not

@@ -11,7 +11,7 @@ from squire_pipelines.cli.context import (
     json_option,
     limit_option,
     table_of,
-    with_context,
+    with_home_to_read,
 )
 from squire_pipelines.cli.cost_text import stated_text
 from squire_pipelines.cli.lazy import LazyGroup
@@ -39,7 +39,7 @@ def _limit(limit: Limit) -> str:
 
 @budgets.command("show", examples=("squire budgets show", "squire budgets show --json"))
 @json_option
-@with_context
+@with_home_to_read
 def show(context: CliContext, *, as_json: bool) -> None:
     """Show each limit of a day, a month, a repository and a provider, what is used or reserved, and what waits."""
     settings = context.settings
@@ -119,7 +119,7 @@ def show(context: CliContext, *, as_json: bool) -> None:
 @click.option("--open", "open_only", is_flag=True, help="Select only what is reserved for work under way.")
 @limit_option(50)
 @json_option
-@with_context
+@with_home_to_read
 def list_reservations(context: CliContext, limit: int, *, open_only: bool, as_json: bool) -> None:
     """List what was reserved for attempts and plans and what they used, newest first."""
     with context.ledger.read() as tx:

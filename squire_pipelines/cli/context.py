@@ -7,9 +7,9 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, is_dataclass, replace
+from dataclasses import asdict, is_dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,11 +39,18 @@ class CliContext:
 
     Args:
         is_interactive: Whether somebody answers at standard input; by default when that is a terminal.
+
+    Attributes:
+        takes_last_good: Whether the command works by the last good settings while the file is refused.
+        only_reads: Whether it makes no ledger where there is none.
     """
 
     def __init__(self, *, is_interactive: bool | None = None) -> None:
         self.config: Path | None = None
         self.verbose = False
+        self.takes_last_good = False
+        self.only_reads = False
+        self._is_refused = False
         self._hints_shown: set[str] = set()
         at_terminal = sys.stdin is not None and sys.stdin.isatty()  # it is None when closed
         self.is_interactive = at_terminal if is_interactive is None else is_interactive
@@ -75,12 +82,38 @@ class CliContext:
 
     @cached_property
     def settings(self) -> "Settings":
-        """The checked settings. Raises ConfigError."""
-        from squire_pipelines.cli.failures import note  # noqa: PLC0415 - not every command needs it
+        """The checked settings; of a refused file the last good ones, where the command takes them. Or ConfigError."""
         from squire_pipelines.settings.model import load_settings  # noqa: PLC0415 - pydantic is slow to import
+
+        if not self.takes_last_good:
+            return self._applied(load_settings(self.config))
+        settings, refusal = self.settings_or_last_good()
+        if refusal:
+            message = f"the settings' file is refused, and the last good settings hold: {refusal}"
+            write_labelled("warning", message, color="yellow")
+        return settings
+
+    def settings_or_last_good(self) -> "tuple[Settings, str]":
+        """Return the settings, or while the file is refused the last good ones with the reason. Raises ConfigError."""
+        from squire_pipelines.errors import ConfigError  # noqa: PLC0415 - not every command needs it
+        from squire_pipelines.settings.model import load_settings  # noqa: PLC0415 - pydantic is slow to import
+
+        try:
+            return self._applied(load_settings(self.config)), ""
+        except ConfigError as error:
+            from squire_pipelines.reloading.last_good import LastGood, refusal_text  # noqa: PLC0415 - seldom needed
+
+            known = LastGood(self.config_path, self.home).read_settings()
+            if known is None:
+                raise
+            self._is_refused = True
+            return self._applied(known[0]), refusal_text(error)
+
+    def _applied(self, settings: "Settings") -> "Settings":
+        """Have the settings of logs hold, and name the variables that set nothing."""
+        from squire_pipelines.cli.failures import note  # noqa: PLC0415 - not every command needs it
         from squire_pipelines.settings.variables import unknown_variables  # noqa: PLC0415 - likewise
 
-        settings = load_settings(self.config)
         for sentence in unknown_variables(type(settings)):
             if sentence not in self._hints_shown:  # the settings are read anew after a command has changed them
                 self._hints_shown.add(sentence)
@@ -90,10 +123,23 @@ class CliContext:
 
     @cached_property
     def ledger(self) -> "Ledger":
-        """The ledger, which is created or upgraded if need be. Raises ConfigError, LedgerError."""
+        """The ledger, created or upgraded if need be; an empty one where a command that only reads finds none.
+
+        Raises ConfigError, LedgerError.
+        """
         from squire_pipelines.ledger.store import open_ledger  # noqa: PLC0415 - SQLAlchemy is slow to import
 
+        file = self.settings.ledger_file
+        if self.only_reads and file is not None and not file.exists():
+            from squire_pipelines.ledger.empty import EmptyLedger  # noqa: PLC0415 - seldom needed
+
+            self._note_no_ledger(file)
+            return EmptyLedger()
         return open_ledger(self.settings.resolved_ledger_url)
+
+    def _note_no_ledger(self, file: Path) -> None:
+        message = f"there is no ledger at {file}: nothing has run in this home yet. SQUIRE_HOME names another home"
+        write_labelled("hint", message, color="yellow")
 
     def read_tasks(self, query: "TaskQuery") -> "TaskPage":
         """Read a page of the list of tasks, the fast way if possible. Raises NotFoundError, ConfigError."""
@@ -104,8 +150,11 @@ class CliContext:
         if path is None:
             digest = fast_list.settings_digest(self.config, self.home)
             _ = self.settings  # checked here; remembered for the next time
-            fast_list.remember_checked(digest, self.home)
+            if not self._is_refused:
+                fast_list.remember_checked(digest, self.home)
             path = fast_list.ledger_path(self.config, self.home)
+        if path is not None and not path.exists():
+            self._note_no_ledger(path)
         page = None if path is None else fast_list.read_tasks(path, query)
         if path is not None and page is not None:
             if fast_list.may_wait_by_settings(self.config, self.home) or fast_list.may_be_capped(path, page):
@@ -116,24 +165,19 @@ class CliContext:
         return self._with_settings(page)
 
     def _with_settings(self, page: "TaskPage") -> "TaskPage":
-        """Name what a task waits for by the settings, where the page says that it waits for its start."""
-        starting = {row.id: row.repository for row in page.rows if row.waits_for_start}
-        if not starting:
+        if not any(row.waits_for_start for row in page.rows):
             return page
-        from squire_pipelines.cli.task_rows import with_waits  # noqa: PLC0415 - as below
-        from squire_pipelines.execution.repository_settings import repository_settings  # noqa: PLC0415 - as below
-        from squire_pipelines.ledger.queue_waits import read_waits  # noqa: PLC0415 - slow, and seldom needed
+        from squire_pipelines.cli.settings_waits import with_waits_by_settings  # noqa: PLC0415 - slow, and seldom needed
 
-        own = repository_settings(self.ledger, self.settings)
-        with self.ledger.read() as tx:
-            waits = read_waits(tx, starting, own.queue_rules_of, own.of_all.budgets_for)
-        return replace(page, rows=with_waits(page.rows, waits))
+        return with_waits_by_settings(page, self.ledger, self.settings)
 
     def close(self) -> None:
         """Record which secrets were used, and close the ledger if it was opened."""
         uses = sys.modules.get("squire_pipelines.secrets.uses")  # most commands use none, and import nothing of it
         if uses is not None and uses.has_uses():
-            self._record_secret_uses()
+            from squire_pipelines.cli.used_secrets import record_used_secrets  # noqa: PLC0415 - few commands use any
+
+            record_used_secrets(lambda: self.ledger if self.has_ledger else None)
         if "ledger" in self.__dict__:
             self.ledger.close()
             del self.__dict__["ledger"]
@@ -143,19 +187,6 @@ class CliContext:
         """Whether there is a ledger, which is not made by asking. Raises ConfigError."""
         file = self.settings.ledger_file
         return file is None or file.exists()
-
-    def _record_secret_uses(self) -> None:
-        """Record which secrets this command has read or changed; a failure is a warning."""
-        from squire_pipelines.cli.person import actor  # noqa: PLC0415 - not every command needs it
-        from squire_pipelines.errors import SquireError  # noqa: PLC0415 - likewise
-        from squire_pipelines.observability.secret_uses import record_secret_uses  # noqa: PLC0415 - likewise
-
-        try:
-            if self.has_ledger:
-                record_secret_uses(self.ledger, actor=actor())
-        except SquireError as error:
-            message = f"the uses of secrets are not in the audit trail: {error.message}"
-            write_labelled("warning", message, color="yellow")
 
     @cached_property
     def console(self) -> "CleanConsole":
@@ -189,6 +220,31 @@ class CliContext:
 with_context = click.make_pass_decorator(CliContext)
 
 
+def with_home(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Pass the context to a command that needs a home and its ledger alone: no refused settings file stops it.
+
+    What starts work by the settings is none: whoever has just changed them means the new ones.
+    """
+
+    @wraps(function)
+    def run(context: CliContext, *args: Any, **kwargs: Any) -> Any:
+        context.takes_last_good = True
+        return function(context, *args, **kwargs)
+
+    return with_context(run)
+
+
+def with_home_to_read(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Pass the context as `with_home`, to a command that only reads: in a mistyped home it makes no ledger."""
+
+    @wraps(function)
+    def run(context: CliContext, *args: Any, **kwargs: Any) -> Any:
+        context.only_reads = True
+        return function(context, *args, **kwargs)
+
+    return with_home(run)
+
+
 def json_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the option `--json`, as `as_json`."""
     return click.option("--json", "as_json", is_flag=True, help="Write JSON.")(function)
@@ -211,10 +267,10 @@ ROW_ID = click.IntRange(0, 2**63 - 1)
 
 
 def page_options(after: Any = ROW_ID) -> Decorator:
-    """Add `--after` (an id of the type `after`), `--limit` and `--json`, and pass the context."""
+    """Add `--after` (an id of the type `after`), `--limit` and `--json`, and pass the context of a home to read."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        function = limit_option()(json_option(with_context(function)))
+        function = limit_option()(json_option(with_home_to_read(function)))
         help_text = "Go on after the row with this id: the next page."
         return click.option("--after", type=after, metavar="ID", help=help_text)(function)
 

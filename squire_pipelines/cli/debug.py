@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 import click
 
 from squire_pipelines.cli.audited import record_command
-from squire_pipelines.cli.context import CliContext, json_option, with_context
+from squire_pipelines.cli.context import CliContext, json_option, with_home, with_home_to_read
 from squire_pipelines.cli.lazy import LazyGroup
 from squire_pipelines.cli.parameters import REPOSITORY, SPAN
 from squire_pipelines.cli.person import actor
-from squire_pipelines.cli.text import between, instant
+from squire_pipelines.cli.text import age, instant
 from squire_pipelines.domain.debugging import MAX_FOR, MAX_WINDOWS, DebugWindow, with_window
 from squire_pipelines.errors import ConfigError, RefusedError
 from squire_pipelines.observability.debugging import read_windows, write_windows
@@ -24,7 +24,7 @@ _all_option = click.option("--repository", type=REPOSITORY, help="Only this repo
 @click.option(
     "--for", "span", type=SPAN, required=True, metavar="TIME", help="End after this time: 30m, 2h; at most 7d."
 )
-@with_context
+@with_home
 def on(context: CliContext, repository: str | None, span: timedelta) -> None:
     """Write lines of the level debug, keep attempts' containers and the bodies of models' calls, for a time.
 
@@ -49,7 +49,7 @@ def on(context: CliContext, repository: str | None, span: timedelta) -> None:
 
 @debug.command("off", examples=("squire debug off", "squire debug off --repository owner/name"))
 @_all_option
-@with_context
+@with_home
 def off(context: CliContext, repository: str | None) -> None:
     """End debugging: of one repository, or all of it. Kept containers are removed within some minutes."""
     now = datetime.now(UTC)
@@ -66,7 +66,7 @@ def off(context: CliContext, repository: str | None) -> None:
 
 @debug.command("status", examples=("squire debug status",))
 @json_option
-@with_context
+@with_home_to_read
 def status(context: CliContext, *, as_json: bool) -> None:
     """Show what is debugged, until when, and who has switched it on."""
     from squire_pipelines.cli.context import emit_json  # noqa: PLC0415 - only for JSON
@@ -77,7 +77,7 @@ def status(context: CliContext, *, as_json: bool) -> None:
         emit_json(windows)
         return
     for window in windows:
-        left = between(now, window.until)
+        left = age(now, window.until)
         write_line(f"{_title(window)}: until {instant(window.until)}, for {left} more, by {window.actor}")
     if not windows:
         write_line("nothing is debugged; `squire debug on --repository owner/name --for 1h` begins")

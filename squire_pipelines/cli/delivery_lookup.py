@@ -35,9 +35,9 @@ def _not_in_ledger(context: CliContext, tx: Transaction, name: str) -> NotFoundE
         return NotFoundError(f"there is no delivery {name!r}", hint=_NONE_HINT)
     event = event_of({"event": archived.event, "action": archived.action})
     about = f" about {archived.repository}" if archived.repository else ""
-    when = f" on {instant(archived.archived_at)} UTC" if archived.archived_at else ""
+    when = f" on {instant(archived.archived_at)}" if archived.archived_at else ""
     return NotFoundError(
-        f"delivery {archived.id} ({event}{about}, received {instant(archived.received_at)} UTC) has left the ledger: "
+        f"delivery {archived.id} ({event}{about}, received {instant(archived.received_at)}) has left the ledger: "
         f"retention moved it{when} to the archive {archived.file}, which keeps no bodies",
         hint=_GONE_HINT,
     )

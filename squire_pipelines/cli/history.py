@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from squire_pipelines.cli.context import CliContext, emit_json, json_option, table, with_context
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, table, with_context, with_home
 from squire_pipelines.cli.failures import note
 from squire_pipelines.cli.freshness import has_more, note_what_is_missing
 from squire_pipelines.cli.lazy import Lazy, LazyGroup
@@ -46,7 +46,7 @@ def path(context: CliContext) -> None:
 
 @history.command("publish", examples=("squire history publish", "squire history publish --full"))
 @click.option("--full", is_flag=True, help="Read the whole ledger and the archive again, not only what changed.")
-@with_context
+@with_home
 def publish(context: CliContext, *, full: bool) -> None:
     """Write a new warehouse from the ledger and put it in the place of the old one."""
     from squire_pipelines.execution.repository_settings import repository_settings  # noqa: PLC0415 - SQLAlchemy
@@ -86,7 +86,7 @@ def _show_file(file: "ExportedFile") -> None:
 @click.option("--until", type=MOMENT, metavar="DAY", help="End with this day.")
 @click.option("--tables", metavar="NAMES", help="Write only these tables, with commas between them.")
 @json_option
-@with_context
+@with_home
 def export(
     context: CliContext,
     *,
@@ -122,7 +122,7 @@ def export(
         emit_json({"target": target, "published_at": done.published_at, "changed_since": more, "files": listed})
     else:
         files, rows = counted(len(done.files), "file"), counted(sum(file.rows for file in done.files), "row")
-        write_line(f"wrote {files} with {rows}, as of {instant(done.published_at)} UTC")
+        write_line(f"wrote {files} with {rows}, as of {instant(done.published_at)}")
         note_what_is_missing(context, done.published_at)
 
 
@@ -142,7 +142,7 @@ def export(
 )
 @click.option("--open", "open_it", is_flag=True, help="Show the page in the browser.")
 @json_option
-@with_context
+@with_home
 def report(context: CliContext, *, html: Path | None, since: datetime, open_it: bool, as_json: bool) -> None:
     """Report throughput, success, causes of failure, cost, time in each stage and time with failing checks.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from squire_pipelines.cli.context import CliContext, emit_json, json_option, with_context
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, with_home
 from squire_pipelines.cli.lazy import LazyGroup
 from squire_pipelines.cli.person import actor, confirm
 from squire_pipelines.cli.text import counted, size
@@ -23,7 +23,7 @@ ledger = LazyGroup(name="ledger", help="Check, back up and restore the system of
 
 @ledger.command("check", examples=("squire ledger check", "squire ledger check --json"))
 @json_option
-@with_context
+@with_home
 def check(context: CliContext, *, as_json: bool) -> None:
     """Check that the ledger is whole, and that its history agrees with its rows. Changes nothing."""
     report = check_integrity(context.settings.resolved_ledger_url)
@@ -63,7 +63,7 @@ def _bar(label: str) -> Iterator[Callable[[int, int], None]]:
 @ledger.command("backup", examples=("squire ledger backup ledger-2026-03-01.sqlite",))
 @_file
 @json_option
-@with_context
+@with_home
 def backup(context: CliContext, file: Path, *, as_json: bool) -> None:
     """Copy the ledger to a new FILE while Squire runs. The copy has everything that was committed before."""
     with closing(Ledger(context.settings.resolved_ledger_url)) as store, _bar("copying") as progress:
@@ -78,7 +78,7 @@ def backup(context: CliContext, file: Path, *, as_json: bool) -> None:
 @ledger.command("restore", examples=("squire ledger restore ledger-2026-03-01.sqlite",))
 @_file
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@with_context
+@with_home
 def restore(context: CliContext, file: Path, *, yes: bool) -> None:
     """Put the backup FILE in the ledger's place and keep the present ledger beside it. Squire must not run."""
     with closing(Ledger(context.settings.resolved_ledger_url)) as store:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from squire_pipelines.cli.context import CliContext, with_context
+from squire_pipelines.cli.context import CliContext, with_home_to_read
 from squire_pipelines.cli.failures import note
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.log_text import LineText, json_line
@@ -106,7 +106,7 @@ class _Question:
     help="Show the newest N of them.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Write each line as an object of JSON.")
-@with_context
+@with_home_to_read
 def logs(context: CliContext, /, **values: Any) -> None:
     """Show what Squire's processes, Dagster's runs, agents and gateways wrote, in the order of time.
 

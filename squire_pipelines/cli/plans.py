@@ -12,7 +12,7 @@ from squire_pipelines.cli.context import (
     json_option,
     page_options,
     table_of,
-    with_context,
+    with_home_to_read,
 )
 from squire_pipelines.cli.lazy import Lazy, LazyGroup
 from squire_pipelines.cli.parameters import repository_option
@@ -65,7 +65,7 @@ def list_plans(context: CliContext, repository: str | None, limit: int, after: s
 @click.argument("plan_id", metavar="ID")
 @click.option("--answers", "with_answers", is_flag=True, help="Also show what a model answered that became no plan.")
 @json_option
-@with_context
+@with_home_to_read
 def show(context: CliContext, plan_id: str, *, with_answers: bool, as_json: bool) -> None:
     """Show a plan with its tasks, how it came about, and what the checks found in it."""
     with context.ledger.read() as tx:

@@ -9,7 +9,8 @@ from squire_pipelines.cli.context import (
     json_option,
     page_options,
     table_of,
-    with_context,
+    with_home,
+    with_home_to_read,
     write_fields,
 )
 from squire_pipelines.cli.lazy import LazyGroup
@@ -59,7 +60,7 @@ def list_schedules(
 @schedules.command("show", examples=("squire schedules show s0m1e2x3a4m5p6l",))
 @click.argument("schedule_id", metavar="ID")
 @json_option
-@with_context
+@with_home_to_read
 def show(context: CliContext, schedule_id: str, *, as_json: bool) -> None:
     """Show a schedule, what it asks for, and what came of its last times: a task, or why there was none."""
     with context.ledger.read() as tx:
@@ -108,7 +109,7 @@ _ids_argument = click.argument("schedule_ids", metavar="ID...", nargs=-1, requir
 
 @schedules.command("pause", examples=("squire schedules pause s0m1e2x3a4m5p6l",))
 @_ids_argument
-@with_context
+@with_home
 def pause(context: CliContext, schedule_ids: tuple[str, ...]) -> None:
     """Let schedules make no tasks until they are resumed. Tasks that are there already go on."""
     _change(context, schedule_ids, ScheduleState.PAUSED, "paused")
@@ -116,7 +117,7 @@ def pause(context: CliContext, schedule_ids: tuple[str, ...]) -> None:
 
 @schedules.command("resume", examples=("squire schedules resume s0m1e2x3a4m5p6l",))
 @_ids_argument
-@with_context
+@with_home
 def resume(context: CliContext, schedule_ids: tuple[str, ...]) -> None:
     """Let paused schedules go on from now: no time that came meanwhile is made up for."""
     _change(context, schedule_ids, ScheduleState.ACTIVE, "goes on")
@@ -124,7 +125,7 @@ def resume(context: CliContext, schedule_ids: tuple[str, ...]) -> None:
 
 @schedules.command("remove", examples=("squire schedules remove s0m1e2x3a4m5p6l",))
 @_ids_argument
-@with_context
+@with_home
 def remove(context: CliContext, schedule_ids: tuple[str, ...]) -> None:
     """Remove schedules for good. Tasks that are there already go on."""
     _change(context, schedule_ids, ScheduleState.REMOVED, "removed")

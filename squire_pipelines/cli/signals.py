@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from squire_pipelines.cli import queries
-from squire_pipelines.cli.context import CliContext, Columns, json_option, limit_option, page_options, with_context
+from squire_pipelines.cli.context import CliContext, Columns, json_option, limit_option, page_options, with_home_to_read
 from squire_pipelines.cli.lazy import Lazy, LazyGroup
 from squire_pipelines.cli.parameters import MOMENT, repository_option
 from squire_pipelines.cli.text import age
@@ -74,7 +74,7 @@ def _is_held(row: Mapping[str, Any]) -> bool:
 @repository_option
 @limit_option(200)
 @json_option
-@with_context
+@with_home_to_read
 def list_collections(context: CliContext, repository: str | None, limit: int, *, as_json: bool) -> None:
     """List the newest reading of each source of each repository.
 

@@ -2,7 +2,7 @@
 
 import click
 
-from squire_pipelines.cli.context import CliContext, emit_json, json_option, with_context
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, with_home
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import repository_option
 from squire_pipelines.cli.person import actor
@@ -73,7 +73,7 @@ def _decide(
 )
 @_reason_option
 @json_option
-@with_context
+@with_home
 def release(
     context: CliContext, signal: str, repository: str | None, text_version: str | None, reason: str, *, as_json: bool
 ) -> None:
@@ -91,7 +91,7 @@ def release(
 @repository_option
 @_reason_option
 @json_option
-@with_context
+@with_home
 def hold(context: CliContext, signal: str, repository: str | None, reason: str, *, as_json: bool) -> None:
     """Let a signal start no work, whoever wrote it: the opposite of `squire signals release`.
 

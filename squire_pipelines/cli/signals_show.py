@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import click
 
-from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_option, with_context, write_fields
+from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_option, with_home_to_read, write_fields
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import repository_option
 from squire_pipelines.cli.text import age, instant
@@ -47,7 +47,7 @@ ref_argument = click.argument("signal", metavar="REF|ID")
 @ref_argument
 @repository_option
 @json_option
-@with_context
+@with_home_to_read
 def show(context: CliContext, signal: str, repository: str | None, *, as_json: bool) -> None:
     """Show a signal: who wrote it, what it says, when, and whether it may start work.
 

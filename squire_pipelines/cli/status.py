@@ -71,9 +71,9 @@ def status(
         return
     if watch and as_json:
         raise click.UsageError("--watch and --json do not go together")
-    from squire_pipelines.cli.status_facts import gather, settings_of  # noqa: PLC0415 - the help starts sooner
+    from squire_pipelines.cli.status_facts import gather  # noqa: PLC0415 - the help starts sooner
 
-    settings, refusal = settings_of(context)
+    settings, refusal = context.settings_or_last_good()
     looks = _looks_of(context, settings) if asks else None
     facts = gather(settings, refusal=refusal, looks=looks)
     if as_json:

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from squire_pipelines.cli.context import CliContext
 from squire_pipelines.cli.task_rows import TaskRow, read_page, with_waits
 from squire_pipelines.domain.alert_rules import OF_FACTS
 from squire_pipelines.domain.alert_steps import UNKNOWN_FOR, AlertState
@@ -102,20 +101,6 @@ class StatusFacts:
         """What nobody has ever looked at."""
         known = {condition.name for condition in self.conditions}
         return tuple(name for name in ASKED if name not in known)
-
-
-def settings_of(context: CliContext) -> "tuple[Settings, str]":
-    """Return the settings, or while the file is refused the last good ones with the reason. Raises ConfigError."""
-    try:
-        return context.settings, ""
-    except ConfigError as error:
-        from squire_pipelines.reloading.last_good import LastGood  # noqa: PLC0415 - only when they are refused
-        from squire_pipelines.settings.model import settings_of as settings_of_file  # noqa: PLC0415 - likewise
-
-        copy = LastGood(context.config_path, context.home).read()
-        if copy is None:
-            raise
-        return settings_of_file(copy.file), f"{error.message} ({error.hint})" if error.hint else error.message
 
 
 def gather(

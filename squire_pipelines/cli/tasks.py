@@ -13,7 +13,7 @@ from squire_pipelines.cli.context import (
     limit_option,
     show_next_page,
     table_of,
-    with_context,
+    with_home_to_read,
 )
 from squire_pipelines.cli.lazy import Lazy, LazyGroup, command
 from squire_pipelines.cli.parameters import TASK_ID
@@ -116,7 +116,7 @@ def page_table(page: TaskPage, width: int) -> "Table":
 @click.option("--after", type=TASK_ID, metavar="PLACE", help="Go on after this task or place: the next page.")
 @limit_option(PAGE, most=MAX_PAGE)
 @json_option
-@with_context
+@with_home_to_read
 def list_tasks(context: CliContext, /, limit: int, order: str, *, as_json: bool, **filters: Any) -> None:
     """List tasks, newest first unless another order is asked for.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from squire_pipelines.cli.context import CliContext, Decorator, with_context
+from squire_pipelines.cli.context import CliContext, Decorator, with_context, with_home
 from squire_pipelines.cli.failures import fail
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import TASK_ID
@@ -109,7 +109,7 @@ def _new_state(status: TaskStatus, change: bulk.Change) -> str:
 
 @command("approve", examples=("squire tasks approve t0m1e2x3a4m5p6l", "squire tasks approve --all --kind fix_ci"))
 @_selection_options
-@with_context
+@with_home
 def approve(context: CliContext, /, **selection: Any) -> None:
     """Approve proposed tasks: they become ready and are dispatched as soon as there is a slot."""
     _change(context, bulk.approve(), **selection)
@@ -118,7 +118,7 @@ def approve(context: CliContext, /, **selection: Any) -> None:
 @command("reject", examples=('squire tasks reject t0m1e2x3a4m5p6l --reason "not worth it"',))
 @_selection_options
 @click.option("--reason", default="rejected", show_default=True, help="Keep this reason in the task's history.")
-@with_context
+@with_home
 def reject(context: CliContext, /, reason: str, **selection: Any) -> None:
     """Reject proposed tasks: they end as cancelled."""
     _change(context, bulk.reject(reason), **selection)
@@ -153,7 +153,7 @@ def start(context: CliContext, task_ids: tuple[str, ...], *, yes: bool) -> None:
 )
 @_selection_options
 @click.option("--reason", default="cancelled", show_default=True, help="Keep this reason in the task's history.")
-@with_context
+@with_home
 def cancel(context: CliContext, /, reason: str, **selection: Any) -> None:
     """Cancel tasks. A running task is asked to stop, and the run that supervises its container removes it."""
     _change(context, bulk.cancel(reason), **selection)
@@ -165,7 +165,7 @@ def cancel(context: CliContext, /, reason: str, **selection: Any) -> None:
 )
 @_selection_options
 @click.argument("level", metavar="|".join(_LEVELS), type=click.Choice(_LEVELS))
-@with_context
+@with_home
 def priority(context: CliContext, /, level: str, **selection: Any) -> None:
     """Give tasks another priority than the one they were planned with.
 
@@ -177,7 +177,7 @@ def priority(context: CliContext, /, level: str, **selection: Any) -> None:
 
 @command("retry", examples=("squire tasks retry t0m1e2x3a4m5p6l", "squire tasks retry --all --cause provider_error"))
 @_selection_options
-@with_context
+@with_home
 def retry(context: CliContext, /, **selection: Any) -> None:
     """Let failed or cancelled tasks run again, with as many new attempts as the settings allow.
 

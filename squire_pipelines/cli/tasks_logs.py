@@ -4,7 +4,7 @@ import time
 
 import click
 
-from squire_pipelines.cli.context import CliContext, seconds_option, with_context
+from squire_pipelines.cli.context import CliContext, seconds_option, with_home_to_read
 from squire_pipelines.cli.failures import note
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import TASK_ID
@@ -55,7 +55,7 @@ def choose_attempt(context: CliContext, task_id: str, number: int | None) -> Att
     help="Show this many last lines.",
 )
 @seconds_option("--idle-timeout", 600, "Stop following when nothing was added for this time.", least=0, most=86400)
-@with_context
+@with_home_to_read
 def logs(
     context: CliContext, task_id: str, number: int | None, lines: int, idle_timeout: float, *, following: bool
 ) -> None:

@@ -11,7 +11,7 @@ from squire_pipelines.cli.context import (
     Columns,
     emit_json,
     json_option,
-    with_context,
+    with_home_to_read,
     write_fields,
 )
 from squire_pipelines.cli.cost_text import cost_text
@@ -120,7 +120,7 @@ _BASE: Columns = {
 @command("show", examples=("squire tasks show t0m1e2x3a4m5p6l", "squire tasks show t0m1e2x3a4m5p6l --json"))
 @click.argument("task_id", metavar="ID", type=TASK_ID)
 @json_option
-@with_context
+@with_home_to_read
 def show(context: CliContext, task_id: str, *, as_json: bool) -> None:
     """Show a task with its specification, attempts, history and outcome.
 

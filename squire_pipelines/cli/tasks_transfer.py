@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 import click
 
 from squire_pipelines.cli.audited import record_command, record_export
-from squire_pipelines.cli.context import CliContext, emit_json, json_option, table_of, with_context
+from squire_pipelines.cli.context import (
+    CliContext,
+    emit_json,
+    json_option,
+    table_of,
+    with_context,
+    with_home,
+    with_home_to_read,
+)
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import SPAN
 from squire_pipelines.cli.task_filters import filter_options
@@ -35,7 +43,7 @@ _PROGRESS = 10_000
 )
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @filter_options("status", "repository")
-@with_context
+@with_home_to_read
 def export(context: CliContext, file: Path | None, statuses: tuple[str, ...], repository: str | None) -> None:
     """Write tasks with all their facts as lines of JSON, oldest first, to FILE or standard output.
 
@@ -133,7 +141,7 @@ def _show_report(context: CliContext, report: importing.ImportReport) -> None:
     help="Archive only tasks in this state; may be repeated.",
 )
 @json_option
-@with_context
+@with_home
 def clean_tasks(
     context: CliContext, older_than: timedelta | None, statuses: tuple[str, ...], *, dry_run: bool, as_json: bool
 ) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import click
 
-from squire_pipelines.cli.context import CliContext, limit_option, seconds_option, with_context
+from squire_pipelines.cli.context import CliContext, limit_option, seconds_option, with_home_to_read
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import repository_option
 from squire_pipelines.cli.task_rows import TaskPage, TaskRow
@@ -53,7 +53,7 @@ def changes(before: dict[str, TaskRow], page: TaskPage) -> Iterator[str]:
 @click.option("--once", is_flag=True, help="Show the table once and end.")
 @seconds_option("--timeout", 86400, "End after this time in any case.", most=7 * 86400)
 @limit_option(30, most=200)
-@with_context
+@with_home_to_read
 def watch(
     context: CliContext, repository: str | None, interval: float, timeout: float, limit: int, *, once: bool
 ) -> None:

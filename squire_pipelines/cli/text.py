@@ -23,8 +23,8 @@ def age(moment: datetime | None, now: datetime) -> str:
 
 
 def instant(moment: datetime | None) -> str:
-    """Return a moment in UTC to the second."""
-    return "" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+    """Return a moment in UTC to the second: `2026-03-01 12:00:00Z`."""
+    return "" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
 
 
 def between(start: datetime | None, end: datetime | None) -> str:

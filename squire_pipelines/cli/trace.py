@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from squire_pipelines.cli.context import CliContext, emit_json, json_option, with_context
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, with_home_to_read
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.terminal.output import write_line
 
@@ -32,7 +32,7 @@ MAX_WIDTH = 160
     "--all", "shows_all", is_flag=True, help="Of a task, show what else the same delivery or tick caused, too."
 )
 @json_option
-@with_context
+@with_home_to_read
 def trace(context: CliContext, name: str, *, shows_all: bool, as_json: bool) -> None:
     """Show what happened in a trace, as a tree: when it began, how long it took, and how it ended.
 

@@ -50,7 +50,7 @@ def _head(spans: Sequence[Span], repositories: Sequence[str], began: datetime, s
     yield f"trace {spans[0].trace_id}"
     names = ", ".join(repositories[:3]) + (f" and {len(repositories) - 3} more" if len(repositories) > 3 else "")  # noqa: PLR2004 - as many as a line takes
     calls = [span for span in spans if span.kind == "model_call"]
-    parts = [names, f"{instant(began)} UTC", f"{_short(seconds)} in all"]
+    parts = [names, f"{instant(began)}", f"{_short(seconds)} in all"]
     if calls:
         cost = sum(span.cost_usd or 0 for span in calls)
         parts.append(f"{counted(len(calls), 'model call')}, ${cost:.2f}")

@@ -1,6 +1,6 @@
 """`squire webhooks senders`: the senders beside GitHub, how each signs, and what keeps one from being received."""
 
-from squire_pipelines.cli.context import CliContext, Columns, json_option, with_context
+from squire_pipelines.cli.context import CliContext, Columns, json_option, with_home_to_read
 from squire_pipelines.cli.lazy import command
 
 COLUMNS: Columns = {
@@ -16,7 +16,7 @@ COLUMNS: Columns = {
 
 @command("senders", examples=("squire webhooks senders", "squire webhooks senders --json"))
 @json_option
-@with_context
+@with_home_to_read
 def senders(context: CliContext, *, as_json: bool) -> None:
     """List the senders of [hooks]: how each signs, what came of it, and what keeps it from being received."""
     from squire_pipelines.webhooks.sender_status import sender_statuses  # noqa: PLC0415 - the help starts sooner

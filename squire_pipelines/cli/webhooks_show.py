@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_option, with_context, write_fields
+from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_option, with_home_to_read, write_fields
 from squire_pipelines.cli.delivery_lookup import find_delivery
 from squire_pipelines.cli.delivery_options import event_of
 from squire_pipelines.cli.lazy import command
@@ -31,7 +31,7 @@ from squire_pipelines.webhooks.verification import SignatureVerdict
 @click.argument("name", metavar="ID")
 @click.option("--body", "with_body", is_flag=True, help="Show what was delivered, too.")
 @json_option
-@with_context
+@with_home_to_read
 def show(context: CliContext, name: str, *, with_body: bool, as_json: bool) -> None:
     """Show a delivery: the headers that are kept, its state, what it did, its trace, and whether its signature holds.
 

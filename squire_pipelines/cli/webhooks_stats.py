@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from squire_pipelines.cli.context import CliContext, emit_json, json_option, table, with_context
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, table, with_home_to_read
 from squire_pipelines.cli.delivery_stats import DeliveryStats, read_stats
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import MOMENT
@@ -22,7 +22,7 @@ _BAR = 40
 )
 @click.option("--top", type=click.IntRange(1, 1000), default=10, show_default=True, help="Name so many of each kind.")
 @json_option
-@with_context
+@with_home_to_read
 def stats(context: CliContext, since: datetime | None, top: int, *, as_json: bool) -> None:
     """Show figures of the deliveries in the ledger: per hour, event, repository and sender, and how soon they acted.
 
@@ -36,7 +36,7 @@ def stats(context: CliContext, since: datetime | None, top: int, *, as_json: boo
     if as_json:
         emit_json(figures)
         return
-    write_line(f"{figures.received} deliveries since {instant(figures.since)} UTC: {_states(figures)}")
+    write_line(f"{figures.received} deliveries since {instant(figures.since)}: {_states(figures)}")
     effects = figures.effects
     if effects.p50_s is not None and effects.p95_s is not None:
         write_line(
@@ -85,7 +85,7 @@ def _write_checks(figures: DeliveryStats) -> None:
 def _check(check: Mapping[str, object]) -> str:
     """Return what a comparison with GitHub's list showed, as a sentence."""
     at = check["at"]
-    head = f"compared with GitHub's list of {check['hook']} {instant(at) if isinstance(at, datetime) else ''} UTC: "
+    head = f"compared with GitHub's list of {check['hook']} {instant(at) if isinstance(at, datetime) else ''}: "
     if check["error"]:
         return f"{head}it could not be asked: {check['error']}"
     return (

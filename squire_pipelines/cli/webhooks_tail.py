@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from squire_pipelines.cli.context import CliContext, emit_json_line, seconds_option, with_context
+from squire_pipelines.cli.context import CliContext, emit_json_line, seconds_option, with_home_to_read
 from squire_pipelines.cli.delivery_options import delivery_options, event_of
 from squire_pipelines.cli.delivery_queries import DeliveryFilter, delivery_page, newer_deliveries, newest_id
 from squire_pipelines.cli.lazy import command
@@ -65,7 +65,7 @@ def line_of(row: dict[str, Any]) -> str:
 @seconds_option("--interval", 1, "Look this often.", least=0.2, most=3600)
 @seconds_option("--timeout", 86400, "End after this time in any case.", most=7 * 86400)
 @click.option("--json", "as_json", is_flag=True, help="Write each delivery as an object of JSON, on one line.")
-@with_context
+@with_home_to_read
 def tail(context: CliContext, /, lines: int, interval: float, timeout: float, *, as_json: bool, **names: Any) -> None:
     """Follow deliveries as they come, until Ctrl-C.
 

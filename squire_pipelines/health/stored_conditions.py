@@ -1,6 +1,6 @@
 """The file of a home that has its conditions, so that each process knows them without asking anything."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -39,6 +39,18 @@ def current_conditions(home: Home) -> tuple[Condition, ...]:
     except (OSError, ValidationError):
         return ()  # there is none, or it is another version's: the next look writes it anew
     return in_order(stored.conditions)
+
+
+def last_look(conditions: Iterable[Condition], now: datetime) -> tuple[datetime | None, bool]:
+    """Return when somebody looked last, None for never, and whether somebody looks now, as an operator's endpoint does.
+
+    Args:
+        conditions: Of one home.
+        now: When.
+    """
+    seen = list(conditions)
+    newest = max((condition.checked_at for condition in seen), default=None)
+    return newest, any(not condition.is_stale(now) for condition in seen)
 
 
 def in_order(conditions: tuple[Condition, ...]) -> tuple[Condition, ...]:

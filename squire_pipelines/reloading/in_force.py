@@ -16,7 +16,7 @@ from squire_pipelines.errors import ConfigError, SettingError
 from squire_pipelines.home import Home, named_config, no_file_hint
 from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.reloading.file_state import FileMark, is_settled, mark_of
-from squire_pipelines.reloading.last_good import LastGood, version_of
+from squire_pipelines.reloading.last_good import LastGood, refusal_text, version_of
 from squire_pipelines.settings.file import SettingsFile, read_settings_file
 from squire_pipelines.settings.model import Settings, settings_of
 
@@ -171,14 +171,11 @@ class SettingsInForce:
         return InForce(settings, version_of(file), now, asked=look.asked)
 
     def _from_last_good(self, error: ConfigError, version: str, asked: str) -> InForce:
-        copy = self.last_good.read()
-        if copy is None:
+        known = self.last_good.read_settings()
+        if known is None:
             raise error
-        try:
-            settings = settings_of(copy.file)
-        except ConfigError:
-            raise error from None  # the copy is of an older Squire, or a variable is what is wrong
-        refusal = Refusal(version, _text(error), datetime.now(UTC))
+        settings, copy = known
+        refusal = Refusal(version, refusal_text(error), datetime.now(UTC))
         _log.error("settings refused, the last good ones hold", reason=refusal.reason, copy=str(self.last_good.path))
         return InForce(settings, copy.version, copy.taken_at, refusal, asked)
 
@@ -223,7 +220,7 @@ class SettingsInForce:
             self._on_taken(settings)
 
     def _refuse(self, error: ConfigError, version: str) -> None:
-        reason, known = _text(error), self._state.refusal
+        reason, known = refusal_text(error), self._state.refusal
         if known is None or (known.version, known.reason) != (version, reason):
             known = Refusal(version, reason, datetime.now(UTC))
             _log.error("settings refused, the old ones hold", reason=reason, version=self._state.version)
@@ -276,10 +273,6 @@ class SettingsInForce:
                 return None
             clock.sleep(_PAUSE_S)
         return None
-
-
-def _text(error: ConfigError) -> str:
-    return f"{error.message} ({error.hint})" if error.hint else error.message
 
 
 def read_asked(home: Home) -> str:

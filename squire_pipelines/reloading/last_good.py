@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from squire_pipelines.errors import SettingError
+from squire_pipelines.errors import ConfigError, SettingError
 from squire_pipelines.files import lock, write_atomically
 from squire_pipelines.home import Home, make_folder
 from squire_pipelines.settings.file import SettingsFile, read_settings_file
+from squire_pipelines.settings.model import Settings, settings_of
 
 NO_FILE = "none"
 """The version of settings that come from no file."""
@@ -22,6 +23,11 @@ _LOCK_TIMEOUT_S = 5.0
 def version_of(file: SettingsFile) -> str:
     """Return the version of a settings' file: the beginning of its text's digest, the same in each process."""
     return hashlib.sha256(file.text.encode()).hexdigest()[:_DIGITS] if file.exists else NO_FILE
+
+
+def refusal_text(error: ConfigError) -> str:
+    """Return why a settings' file is refused, with what to do."""
+    return f"{error.message} ({error.hint})" if error.hint else error.message
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,17 @@ class LastGood:
     def read(self) -> SettingsCopy | None:
         """Return the last valid copy, None where there is none that can be read."""
         return self._read(self.path)
+
+    def read_settings(self) -> tuple[Settings, SettingsCopy] | None:
+        """Return the settings that the last valid copy makes now; None where it is of no use.
+
+        A copy of an older Squire is of none, nor any copy while a variable of the environment is what is wrong.
+        """
+        copy = self.read()
+        try:
+            return None if copy is None else (settings_of(copy.file), copy)
+        except ConfigError:
+            return None
 
     def read_previous(self) -> SettingsCopy | None:
         """Return the copy before the last valid one, None where there is none that can be read."""

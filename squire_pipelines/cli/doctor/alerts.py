@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 from squire_pipelines.cli.context import CliContext
 from squire_pipelines.cli.diagnosis import Diagnosis
-from squire_pipelines.health.stored_conditions import current_conditions
+from squire_pipelines.health.stored_conditions import current_conditions, last_look
 from squire_pipelines.ledger import alerts as alert_rows
 
 _GUIDE = "docs/guide/alerts.md"
@@ -26,19 +26,14 @@ def check_alerts(context: CliContext) -> Iterator[Diagnosis]:
     failing = _failing(context)
     for target, error in failing.items():
         yield Diagnosis("alerts", "warn", f"messages to {target} wait: {error}", f"`squire alerts test {target}`")
-    if not _is_watched(context):
+    _, is_watched = last_look(current_conditions(settings.home), datetime.now(UTC))
+    if not is_watched:
         dev = "" if settings.observability.enabled else " with observability.enabled = true"
         step = f"run `squire dev`{dev}, or `squire metrics serve`"
         message = "no operator's endpoint runs for this home, so that nobody watches and tells"
         yield Diagnosis("alerts", "warn", message, step)
     elif not failing:
         yield Diagnosis("alerts", "ok", f"go to {', '.join(names)}; `squire alerts test` tries it")
-
-
-def _is_watched(context: CliContext) -> bool:
-    """Return whether somebody looks at the conditions, as the endpoint does."""
-    now = datetime.now(UTC)
-    return any(not condition.is_stale(now) for condition in current_conditions(context.settings.home))
 
 
 def _failing(context: CliContext) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -35,7 +36,7 @@ def add_alert(tx: Transaction, **notified: Any) -> None:
 
 
 def test_what_is_wrong_is_listed_with_its_silence_and_its_messages(squire: Squire, samples: SampleData) -> None:
-    assert "Nothing is wrong.\nNobody is told" in squire.ok("alerts", "list")
+    assert "Nobody has ever looked at this home" in squire.ok("alerts", "list")
     with samples.ledger.write() as tx:
         add_alert(tx)
     shown = squire.ok("alerts", "list")
@@ -74,6 +75,24 @@ def test_an_alert_counts_as_sent_once_a_target_has_its_message(squire: Squire, s
     assert "waits" not in shown
 
 
+def test_the_list_says_whether_anybody_looks_and_since_when_nobody_does(squire: Squire, samples: SampleData) -> None:
+    now = datetime.now(UTC)
+    for age_s, expected in ((0, "Nothing is wrong."), (7200, f"since {now - timedelta(hours=2):%Y-%m-%d %H:%M:%SZ}")):
+        seen = now - timedelta(seconds=age_s)
+        condition = Condition("disk", HealthLevel.OK, "there is room", "", seen, seen, 60.0)
+        change_conditions(Home.from_environment(), partial(_put, condition))
+        shown = squire.ok("alerts", "list")
+        assert expected in shown
+        assert ("Nothing is wrong." in shown) is (age_s == 0)
+        assert squire.json("alerts", "list")["watched"] is (age_s == 0)
+    with samples.ledger.write() as tx:
+        add_alert(tx)
+        (state,) = alerts.open_alerts(tx)
+        alerts.record_step(tx, AlertStep((replace(state, ended_at=tx.now),)), None, (), QueueBounds())
+        ended = f"{tx.now:%Y-%m-%d}"
+    assert ended in squire.ok("alerts", "list", "--ended")
+
+
 def test_an_alert_about_the_work_is_on_the_status_screen_while_somebody_looks(
     squire: Squire, samples: SampleData
 ) -> None:
@@ -93,7 +112,7 @@ def test_an_alert_about_the_work_is_on_the_status_screen_while_somebody_looks(
     [
         (("engine_gone", "--for", "2h"), "there is no rule 'engine_gone'"),
         (("*",), "a silence has an end"),
-        (("*", "--for", "2h", "--until", "2030-01-01T00:00:00Z"), "a silence has an end"),
+        (("*", "--for", "2h", "--until", "2030-01-01T00:00:00Z"), "only one of --for and --until"),
         (("*", "--for", "soon"), "not a time span"),
         (("*", "--for", "999d"), "within a year"),
         (("*", "--until", "2020-01-01T00:00:00Z"), "in the future"),

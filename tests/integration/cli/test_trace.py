@@ -59,7 +59,7 @@ def test_a_trace_is_drawn_as_a_tree_that_fits_the_terminal(
     lines = squire.ok("trace", story.task_id).splitlines()
     assert max(map(len, lines)) <= 80
     assert lines[0] == f"trace {story.trace_id}"
-    assert "acme/shop; 2026-03-01 12:00:00 UTC; 2m28s in all; 2 model calls, $0.01" in lines
+    assert "acme/shop; 2026-03-01 12:00:00Z; 2m28s in all; 2 model calls, $0.01" in lines
     (agent,) = (line for line in lines if re.search(r" agent ", line))
     assert agent.split()[:3] == ["15.0s", "10.0s", "agent"]
     (call,) = (line for line in lines if "$0.0048 1200+80" in line and line.startswith("  23.5s"))

@@ -37,8 +37,8 @@ def test_a_life_is_told_within_eighty_columns() -> None:
     lines = list(life_lines(LIFE, TRACE, width=80))
     assert all(len(line) <= 80 for line in lines)
     text = "\n".join(lines)
-    assert lines[0] == "  2026-11-01 12:00:00          open: pull request #7 opened (by execution)"
-    assert "  2026-11-01 12:01:00     10m  fixing: tests / unit (3.11)" in text
+    assert lines[0] == "  2026-11-01 12:00:00Z          open: pull request #7 opened (by execution)"
+    assert "  2026-11-01 12:01:00Z     10m  fixing: tests / unit (3.11)" in text
     assert "      9m  task t0m1e2x3a4m5p6l mends its checks of" in text
     assert "merged_unchanged: merged by ann" in text
     assert TRACE not in text, "it stands above the life"
@@ -63,7 +63,7 @@ def test_a_history_is_told_within_eighty_columns() -> None:
     )
     lines = list(history_lines(events, TRACE, width=80))
     assert all(len(line) <= 80 for line in lines)
-    assert lines[0] == "  2026-11-01 12:00:00  task        ready: asked for (by github:mira)"
-    assert lines[1].startswith("  2026-11-01 12:01:00  attempt 12  queued → running: tests / unit")
+    assert lines[0] == "  2026-11-01 12:00:00Z  task        ready: asked for (by github:mira)"
+    assert lines[1].startswith("  2026-11-01 12:01:00Z  attempt 12  queued → running: tests / unit")
     assert lines[-1].endswith(f"{OTHER})")
     assert list(history_lines((), TRACE, width=80)) == []

@@ -15,7 +15,7 @@ def test_durations_are_in_their_largest_unit(seconds: float, shown: str) -> None
 
 def test_times_are_utc_and_empty_when_there_are_none() -> None:
     moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    assert instant(moment) == "2026-01-02 03:04:05"
+    assert instant(moment) == "2026-01-02 03:04:05Z"
     assert age(moment, moment + timedelta(minutes=5)) == "5m"
     assert between(moment, moment + timedelta(seconds=1.25)) == "1.2s"
     assert (instant(None), age(None, moment), between(moment, None), between(None, moment)) == ("", "", "", "")
