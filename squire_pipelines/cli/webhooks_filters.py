@@ -15,7 +15,6 @@ from squire_pipelines.cli.delivery_queries import DeliveryFilter
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import MOMENT
 from squire_pipelines.cli.stored_deliveries import body_of, newest_deliveries
-from squire_pipelines.domain.deliveries import DeliverySource
 from squire_pipelines.domain.delivery_filters import OWN_RULE, DeliveryRule
 from squire_pipelines.domain.terminal_text import one_line
 from squire_pipelines.errors import DeliveryError
@@ -53,9 +52,9 @@ def filters(
 ) -> None:
     """List the rules of the settings in their order, and how many of the stored deliveries each filtered.
 
-    With --dry-run, the stored deliveries of GitHub's are judged again, the newest first, by these rules or by those of
-    a file: how many each rule is the first to match, how many of these did something when they came, and examples.
-    Nothing is changed.
+    With --dry-run, the stored deliveries are judged again, the newest first, by these rules or by those of a file: how
+    many each rule is the first to match, how many of these did something when they came, and examples. Nothing is
+    changed.
     """
     if not dry_run:
         if file is not None or since is not None:
@@ -109,7 +108,7 @@ def _own_words(judge: DeliveryJudge) -> str:
 
 def _words(rule: DeliveryRule) -> str:
     """Return what a rule matches, as people read it."""
-    lists = ("repositories", "senders", "events", "actions", "branches", "paths", "labels")
+    lists = ("sources", "repositories", "senders", "events", "actions", "branches", "paths", "labels")
     words = [f"{name}: {', '.join(getattr(rule, name))}" for name in lists if getattr(rule, name)]
     if rule.bots is not None:
         words.append("bots alone" if rule.bots else "no bots")
@@ -117,12 +116,12 @@ def _words(rule: DeliveryRule) -> str:
 
 
 def _stored(ledger: Ledger, since: datetime | None, most: int) -> Iterator[StoredDelivery]:
-    for row in newest_deliveries(ledger, DeliveryFilter(source=DeliverySource.GITHUB, since=since), most=most):
+    for row in newest_deliveries(ledger, DeliveryFilter(sent=True, since=since), most=most):
         try:
             body = body_of(row)
         except DeliveryError:
             body = b""  # which no delivery has, so that it is counted among those that cannot be read
-        names = ("id", "event", "action", "repository", "sender", "filtered_by", "effects")
+        names = ("id", "source", "event", "action", "repository", "sender", "filtered_by", "effects")
         yield StoredDelivery(**{name: row[name] for name in names}, body=body)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from squire_pipelines.domain.branches import is_own_branch
+from squire_pipelines.domain.deliveries import DeliverySource
 from squire_pipelines.domain.globs import matches
 
 OWN_RULE = "squire:own"
@@ -39,6 +40,7 @@ class DeliveryFacts:
         paths: All that a push changed, or the file that a remark is about.
         is_marked: Whether it is about a comment or review that begins with our mark and gives no command.
         app: The App that a check is of, by its name in addresses.
+        source: Who sent it: `github`, or another sender, of which nothing but the event is known here.
     """
 
     event: str
@@ -51,6 +53,7 @@ class DeliveryFacts:
     paths: tuple[str, ...] | None = None
     is_marked: bool = False
     app: str | None = None
+    source: str = DeliverySource.GITHUB
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ class DeliveryRule:
         branches: One of the delivery's branches matches.
         paths: All paths match, so that a push which also changes others is let through; of a rule that keeps, one.
         labels: One of the delivery's labels matches.
+        sources: Whose deliveries it is about; GitHub's alone where none is named.
     """
 
     name: str
@@ -80,6 +84,7 @@ class DeliveryRule:
     branches: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
 
     def matches(self, facts: DeliveryFacts) -> bool:
         """Return whether a delivery is all that the rule names."""
@@ -92,6 +97,7 @@ class DeliveryRule:
             (self.actions, _known(facts.action)),
             (self.branches, facts.branches),
             (self.labels, facts.labels or ()),
+            (self.sources or (DeliverySource.GITHUB,), (facts.source,)),
         )
         return all(not patterns or _any(values, patterns) for patterns, values in lists) and self._fits_paths(facts)
 
@@ -137,6 +143,8 @@ def is_own_writing(facts: DeliveryFacts, own: OwnAccount) -> bool:
     Those are our comments and checks, and changes of our pull requests' words and labels. Where the token is a
     person's, comments are known by their mark, which anybody can write: so one that gives a command is none of ours.
     """
+    if facts.source != DeliverySource.GITHUB:
+        return False
     if facts.event in _COMMENTS:
         return facts.is_marked if own.login is None else own.wrote(facts)
     if facts.event in _CHECKS:

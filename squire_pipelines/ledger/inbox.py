@@ -87,7 +87,9 @@ class IncomingDelivery:
     @property
     def asks_for_reading(self) -> bool:
         """Whether a collection is to be made for it."""
-        return self.reads_body or (self.applies and self.collects and bool(self.repository))
+        if self.reads_body:
+            return self.filtered_by is None
+        return self.applies and self.collects and bool(self.repository)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import contextlib
 import os
 import secrets
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
@@ -42,6 +42,7 @@ class ProcessStatus(BaseModel):
         refused_since: When it was refused first.
         restart: The keys that have changed since it was started, and that only a restart takes.
         problem: What else it could not take, such as a webhook secret that is gone; empty for nothing.
+        started_at: When it was started; None where it is of an earlier version of Squire.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -56,6 +57,7 @@ class ProcessStatus(BaseModel):
     refused_since: datetime | None = None
     restart: tuple[str, ...] = ()
     problem: str = ""
+    started_at: datetime | None = None
 
 
 def status_of(in_force: SettingsInForce, part: Part, *, problem: str = "") -> ProcessStatus:
@@ -92,9 +94,11 @@ class StatusFile:
         self._descriptor: int | None = None
         self._written: ProcessStatus | None = None
         self._is_failing = False
+        self._started_at = datetime.now(UTC)
 
     def write(self, status: ProcessStatus) -> None:
-        """Write what has changed since the last call."""
+        """Write what has changed since the last call, with the time at which this was made."""
+        status = status.model_copy(update={"started_at": self._started_at})
         if status == self._written:
             return
         try:

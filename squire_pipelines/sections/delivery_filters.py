@@ -38,12 +38,21 @@ class DeliveryFilterSettings(SettingsSection):
     branches: Patterns = Field(default=(), description="one that was pushed, or head or base of the pull request")
     paths: Patterns = Field(default=(), description="all that a push changed; with keep, one of them")
     labels: Patterns = Field(default=(), description="one that the issue or pull request has")
+    sources: Patterns = Field(default=(), description="github or names of [hooks], with events at most; else github")
 
     @model_validator(mode="after")
     def _names_something(self) -> Self:
         if self.bots is None and not any(getattr(self, name) for name in _LISTS):
             raise ValueError(f"the rule {self.name!r} names nothing to match: set one of bots, {', '.join(_LISTS)}")
+        if self.sources and (more := [name for name in ("bots", *_LISTS[:-2]) if self._says(name)]):
+            raise ValueError(
+                f"the rule {self.name!r} names sources, and {more[0]}: what another sender's delivery is about is not "
+                "known when it comes, but for its event. Make two rules of it, or remove one of the keys"
+            )
         return self
+
+    def _says(self, name: str) -> bool:
+        return getattr(self, name) not in {None, ()}
 
     @property
     def rule(self) -> DeliveryRule:
@@ -51,7 +60,7 @@ class DeliveryFilterSettings(SettingsSection):
         return DeliveryRule(**self.model_dump())
 
 
-_LISTS = ("repositories", "senders", "events", "actions", "branches", "paths", "labels")
+_LISTS = ("repositories", "senders", "actions", "branches", "paths", "labels", "events", "sources")
 
 
 def _check_rules(value: object) -> object:

@@ -1,6 +1,6 @@
 """The sensor `delivery_repair`: has deliveries compared with GitHub at the times of the settings and at each start."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import dagster as dg
@@ -8,12 +8,13 @@ import dagster as dg
 from squire_pipelines import tags
 from squire_pipelines.domain.cron_times import CronTimes
 from squire_pipelines.domain.identity import new_trace_id
-from squire_pipelines.health.process_records import process_facts
 from squire_pipelines.jobs.delivery_repair import repair_deliveries
+from squire_pipelines.reloading.process_status import read_statuses
 from squire_pipelines.resources.parameters import SettingsParam
 from squire_pipelines.sensors import intervals
 from squire_pipelines.sensors.activity import reason_to_wait
 from squire_pipelines.sensors.ticks import counted_ticks
+from squire_pipelines.settings.restarts import Part
 
 
 def reason_to_repair(last: datetime | None, started: datetime | None, cron: str, *, now: datetime) -> str:
@@ -46,8 +47,8 @@ def delivery_repair(context: dg.SensorEvaluationContext, settings: SettingsParam
     from squire_pipelines.execution.delivery_repair import reason_to_do_nothing
 
     now = datetime.now(UTC)
-    receiver = process_facts(settings.home.run / "receiver.pid")
-    started = now - timedelta(seconds=receiver.age_s) if receiver.is_alive else None
+    receivers = (status for status in read_statuses(settings.home) if status.process is Part.RECEIVER)
+    started = max((one.started_at for one in receivers if one.started_at is not None), default=None)
     last = datetime.fromisoformat(context.cursor) if context.cursor else None
     reason = reason_to_repair(last, started, settings.webhooks.repair_schedule, now=now)
     if not reason:

@@ -1,15 +1,34 @@
 """The rules on `[hooks]` that need more than one table: readers that are there, repositories of the settings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from squire_pipelines.domain.deliveries import UNKNOWN_SENDER, DeliverySource
+from squire_pipelines.domain.globs import matches
 from squire_pipelines.domain.signals import HOOKS_SOURCE, MANUAL_SOURCE, Source
+from squire_pipelines.sections.delivery_filters import DeliveryFilterSettings
 from squire_pipelines.sections.hooks import HookSettings
 from squire_pipelines.settings.keys import SettingValueError
 from squire_pipelines.source_names import hook_readers
 
 _TAKEN = frozenset({*DeliverySource, *Source, MANUAL_SOURCE, HOOKS_SOURCE, UNKNOWN_SENDER})
 """Names of what else deliveries and signals come from."""
+
+
+def check_filtered_sources(rules: Sequence[DeliveryFilterSettings], hooks: Collection[str]) -> None:
+    """Raise SettingValueError for a rule on deliveries that names a sender which the settings do not have.
+
+    A file with rules alone, which are to be tried, names no senders.
+    """
+    if not hooks:
+        return
+    known = (DeliverySource.GITHUB.value, *hooks)
+    for rule in rules:
+        for pattern in rule.sources:
+            if not any(matches(name, [pattern], beneath=False) for name in known):
+                raise SettingValueError(
+                    f"the rule {rule.name!r} names the source {pattern!r}, which is none of {', '.join(known)}",
+                    key=("webhooks", "filters"),
+                )
 
 
 def check_hooks(hooks: Mapping[str, HookSettings], repositories: Sequence[str]) -> None:

@@ -37,7 +37,7 @@ from squire_pipelines.sections.types import LedgerUrl, RepositoryName, SourceNam
 from squire_pipelines.sections.webhooks import WebhookSettings
 from squire_pipelines.settings.errors import config_error, table_name
 from squire_pipelines.settings.goal_paths import check_groups
-from squire_pipelines.settings.hook_rules import check_hooks
+from squire_pipelines.settings.hook_rules import check_filtered_sources, check_hooks
 from squire_pipelines.settings.keys import SettingValueError
 from squire_pipelines.settings.port_rules import check_ports_differ
 from squire_pipelines.settings.providers import Providers
@@ -105,6 +105,7 @@ class OverridableSections(BaseSettings):
         refuse_two_spellings(self.repository, "the tables [repository]")
         check_groups(self.planner.group, self.repositories)
         check_hooks(self.hooks, self.repositories)
+        check_filtered_sources(self.webhooks.filters, self.hooks)
         check_signing_secrets(self.webhooks, self.hooks, self.providers, self.alerts)
         for name in self.repository:
             if (spelling := self.spelling_of(name)) != name:

@@ -4,7 +4,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from squire_pipelines.domain.delivery_filters import OWN_RULE, first_match, is_own_writing
+from squire_pipelines.domain.deliveries import DeliverySource
+from squire_pipelines.domain.delivery_filters import OWN_RULE, DeliveryFacts, first_match, is_own_writing
 from squire_pipelines.errors import DeliveryError
 from squire_pipelines.github.events import ParsedDelivery, parse_delivery
 from squire_pipelines.webhooks.filtering import DeliveryJudge
@@ -19,6 +20,7 @@ class StoredDelivery:
     """A delivery as rules judge it, and how many effects are recorded with it."""
 
     id: int
+    source: str
     event: str
     action: str | None
     repository: str | None
@@ -69,7 +71,7 @@ class FilterTrial:
 
 
 def try_rules(judge: DeliveryJudge, stored: Iterable[StoredDelivery], *, watched: Collection[str]) -> FilterTrial:
-    """Return what the judge's rules would do with deliveries of GitHub's.
+    """Return what the judge's rules would do with deliveries, of other senders by what is known when they come.
 
     Args:
         judge: Whose rules.
@@ -81,18 +83,20 @@ def try_rules(judge: DeliveryJudge, stored: Iterable[StoredDelivery], *, watched
     trial = FilterTrial([own, *(RuleTrial(rule.name, rule.keep) for rule in judge.rules)])
     by_name = {rule.name: rule for rule in trial.rules}
     for delivery in stored:
-        try:
-            parsed = parse_delivery(delivery.event, delivery.body, known_as=delivery.repository)
-        except DeliveryError:
-            trial.unread += 1
-            continue
-        is_watched = parsed.of_account or (parsed.repository or "").casefold() in names
-        if not parsed.relevant or not is_watched:
-            trial.asking_nothing += 1
-            continue
+        facts = DeliveryFacts(event=delivery.event, source=delivery.source)
+        if delivery.source == DeliverySource.GITHUB:
+            try:
+                parsed = parse_delivery(delivery.event, delivery.body, known_as=delivery.repository)
+            except DeliveryError:
+                trial.unread += 1
+                continue
+            if not _asks_for_something(parsed, names):
+                trial.asking_nothing += 1
+                continue
+            facts = parsed.facts
         trial.judged += 1
         trial.were_filtered += delivery.filtered_by is not None
-        rule = _first_rule(judge, parsed, by_name)
+        rule = _first_rule(judge, facts, by_name)
         if rule is None:
             continue
         trial.filtered += not rule.keep
@@ -103,8 +107,12 @@ def try_rules(judge: DeliveryJudge, stored: Iterable[StoredDelivery], *, watched
     return trial
 
 
-def _first_rule(judge: DeliveryJudge, parsed: ParsedDelivery, by_name: Mapping[str, RuleTrial]) -> RuleTrial | None:
-    if is_own_writing(parsed.facts, judge.own):
+def _asks_for_something(parsed: ParsedDelivery, names: Collection[str]) -> bool:
+    return parsed.relevant and (parsed.of_account or (parsed.repository or "").casefold() in names)
+
+
+def _first_rule(judge: DeliveryJudge, facts: DeliveryFacts, by_name: Mapping[str, RuleTrial]) -> RuleTrial | None:
+    if is_own_writing(facts, judge.own):
         return by_name[OWN_RULE]
-    rule = first_match(parsed.facts, judge.rules)
+    rule = first_match(facts, judge.rules)
     return None if rule is None else by_name[rule.name]

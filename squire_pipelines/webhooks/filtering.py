@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from squire_pipelines.domain.branches import OWN_BRANCHES
-from squire_pipelines.domain.delivery_filters import DeliveryRule, OwnAccount, asks_for_reading, rule_for
+from squire_pipelines.domain.delivery_filters import DeliveryFacts, DeliveryRule, OwnAccount, asks_for_reading, rule_for
 from squire_pipelines.github.events import ParsedDelivery
 from squire_pipelines.settings.model import Settings
 
@@ -22,6 +22,10 @@ class DeliveryJudge:
     def rule_of(self, parsed: ParsedDelivery) -> str | None:
         """Return the name of the rule by which a delivery asks for nothing; None where none does."""
         return rule_for(parsed.facts, self.rules, self.own)
+
+    def rule_of_sender(self, source: str, event: str) -> str | None:
+        """Return the name of the rule that filters a delivery of another sender than GitHub; None where none does."""
+        return rule_for(DeliveryFacts(event=event, source=source), self.rules, self.own)
 
     def asks_for_reading(self, parsed: ParsedDelivery) -> bool:
         """Return whether its repository is to be read for a delivery."""

@@ -17,7 +17,7 @@ from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.webhooks.endpoints import ReceiverParts
 from squire_pipelines.webhooks.filtering import DeliveryJudge
 from squire_pipelines.webhooks.limits import RequestRefusedError
-from squire_pipelines.webhooks.signing_secrets import SigningSecrets
+from squire_pipelines.webhooks.signing_secrets import Signer, SigningSecrets
 
 # The headers are not signed, so that anybody who replays a delivery may put into them what he likes.
 _DELIVERY_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}")
@@ -66,13 +66,13 @@ class GitHubDeliveries:
         """Return the delivery that a request is. Raises RequestRefusedError, DeliveryError."""
         limits, secrets = self._parts.limits, self._secrets()
         if len(body) <= limits.inline_body:
-            headers, parsed = verify_and_parse(request.headers, body, secrets)
+            signer, headers, parsed = verify_and_parse(request.headers, body, secrets)
         else:  # the others are answered meanwhile
             call = self._parts.threads.call
-            headers, parsed = await call(
+            signer, headers, parsed = await call(
                 lambda: verify_and_parse(request.headers, body, secrets), limits.ledger_timeout_s
             )
-        watched = self._watched(parsed.repository) or await self._watched_by_id(parsed.repository_id)
+        watched = await self._subject(parsed, signer)
         relevant = parsed.relevant and (watched is not None or parsed.of_account)
         judge, hook_id = self._judge(), request.headers.get("x-github-hook-id", "")
         return IncomingDelivery(
@@ -89,6 +89,21 @@ class GitHubDeliveries:
             signature=None if secrets.verifies_nothing else request.headers["x-hub-signature-256"].strip(),
             filtered_by=judge.rule_of(parsed) if relevant else None,
         )
+
+    async def _subject(self, parsed: ParsedDelivery, signer: Signer) -> str | None:
+        """Return the settings' name of what a delivery is about, None where it is none of theirs.
+
+        A secret of one repository is still that one's when GitHub calls the repository otherwise: then the id counts,
+        and nothing is known of it by the name that the delivery has. Raises RequestRefusedError.
+        """
+        if signer.may_tell_of(parsed.repository):
+            return self._watched(parsed.repository) or await self._watched_by_id(parsed.repository_id)
+        watched = await self._watched_by_id(parsed.repository_id)
+        if not signer.may_tell_of(watched):
+            message = "it is signed with another repository's secret"
+            hint = "see webhooks.secrets: each is for deliveries of its repository alone"
+            raise RequestRefusedError(401, message, hint)
+        return watched
 
     def _watched(self, repository: str | None) -> str | None:
         """Return the repository's name as the settings spell it, None when it is not in them; GitHub ignores case."""
@@ -111,8 +126,8 @@ class GitHubDeliveries:
 
 def verify_and_parse(
     headers: Mapping[str, str], body: bytes, secrets: SigningSecrets
-) -> tuple[DeliveryHeaders, ParsedDelivery]:
-    """Return what a request with a raw body says, once its signature is verified.
+) -> tuple[Signer, DeliveryHeaders, ParsedDelivery]:
+    """Return whose secret signed a request with a raw body, and what it says, once its signature is verified.
 
     Args:
         headers: Of the request; their names in any case.
@@ -133,11 +148,7 @@ def verify_and_parse(
     named = parse_delivery_headers(headers)
     if not _DELIVERY_ID.fullmatch(named.delivery_id) or not _EVENT.fullmatch(named.event):
         raise RequestRefusedError(400, "X-GitHub-Delivery or X-GitHub-Event is not what GitHub sends")
-    parsed = parse_delivery(named.event, body)
-    if not signer.may_tell_of(parsed.repository):
-        message = "it is signed with another repository's secret"
-        raise RequestRefusedError(401, message, "see webhooks.secrets: each is for deliveries of its repository alone")
-    return named, parsed
+    return signer, named, parse_delivery(named.event, body)
 
 
 def _unsigned(headers: Mapping[str, str]) -> RequestRefusedError:

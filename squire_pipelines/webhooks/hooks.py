@@ -15,6 +15,7 @@ from squire_pipelines.domain.hook_schemes import HookRefusal, HookRefusalReason,
 from squire_pipelines.ledger.inbox import IncomingDelivery
 from squire_pipelines.ledger.store import utc_now
 from squire_pipelines.webhooks.endpoints import DeliveryEndpoint, ReceiverParts
+from squire_pipelines.webhooks.filtering import DeliveryJudge
 from squire_pipelines.webhooks.limits import RequestRefusedError, busy
 from squire_pipelines.webhooks.live_hooks import LiveHook
 
@@ -30,6 +31,7 @@ class OtherSenders:
     Args:
         parts: The receiver's.
         hooks: Gives the senders by name; asked at each request.
+        judge: Gives who says which deliveries ask for nothing: of others than GitHub's by sender and event alone.
         clock: Gives our time.
     """
 
@@ -38,10 +40,12 @@ class OtherSenders:
         parts: ReceiverParts,
         hooks: Callable[[], Mapping[str, LiveHook]],
         *,
+        judge: Callable[[], DeliveryJudge],
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._parts = parts
         self._hooks = hooks
+        self._judge = judge
         self._clock = clock
         self._unknown = DeliveryEndpoint(
             UNKNOWN_SENDER, parts, accept=_accept_nothing, may_be_signed=lambda _: False, check=_refuse_unknown
@@ -78,6 +82,7 @@ class OtherSenders:
             body=body,
             reads_body=True,
             signature=verdict.signature,
+            filtered_by=self._judge().rule_of_sender(name, verdict.event),
         )
 
 

@@ -129,7 +129,7 @@ def create_app(
     )
     routes = [
         *(Route(path, github.receive, methods=["POST"]) for path in GITHUB_PATHS),
-        Route(HOOK_PATH, OtherSenders(parts, hooks).receive, methods=["POST"]),
+        Route(HOOK_PATH, OtherSenders(parts, hooks, judge=judge).receive, methods=["POST"]),
         Route("/healthz", receiver.healthz, methods=["GET"]),
         Route("/readyz", receiver.readyz, methods=["GET"]),
     ]

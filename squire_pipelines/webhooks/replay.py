@@ -91,7 +91,7 @@ def plan_replay(
         unverified: Whether one whose signature does not hold is replayed all the same.
     """
     if row["source"] not in set(DeliverySource):
-        return _plan_of_sender(row, effects, signature=signature, unverified=unverified)
+        return _plan_of_sender(row, effects, signature=signature, judge=judge, unverified=unverified)
     parsed, outcome = _read(row, body, watched)
     reads: str | None = None
     spelled: str | None = None
@@ -113,7 +113,12 @@ def plan_replay(
 
 
 def _plan_of_sender(
-    row: Mapping[str, Any], effects: Sequence[RecordedEffect], *, signature: SignatureVerdict, unverified: bool
+    row: Mapping[str, Any],
+    effects: Sequence[RecordedEffect],
+    *,
+    signature: SignatureVerdict,
+    judge: DeliveryJudge,
+    unverified: bool,
 ) -> ReplayPlan:
     """Return what replaying another sender's delivery would do, of which the collection reads all that it says."""
     reads = None
@@ -121,6 +126,8 @@ def _plan_of_sender(
         verdict, reason = _WAITS
     elif row["state"] == DeliveryState.DONE:
         verdict, reason = _DONE
+    elif (rule := judge.rule_of_sender(row["source"], row["event"])) is not None:
+        verdict, reason = ReplayVerdict.FILTERED, f"the rule {rule} filters it"
     elif signature.state is not SignatureState.VALID and not unverified:
         verdict, reason = ReplayVerdict.REFUSED, f"its signature is {signature.state}: {signature.reason}"
     else:

@@ -246,22 +246,24 @@ def test_rules_are_tried_over_what_is_stored_and_listed_with_what_they_did(
         record_effect(tx, failed, Effect.OUTCOME, f"{REPOSITORY}#7", trace_id=TRACE)
     deliver("star", event="star", action="created", body=b'{"repository": {"full_name": "acme/shop"}}')
     deliver("junk", body=b"no JSON")
+    deliver("alert", source="sentry", event="metric_alert", repository=None, body=b"of a form that nobody here knows")
     rules = squire.home / "rules.toml"
     rules.write_text(
+        '[[webhooks.filters]]\nname = "alerts"\nsources = ["sentry"]\nevents = ["metric_*"]\n'
         '[[webhooks.filters]]\nname = "wip"\nkeep = true\nlabels = ["later"]\n'
         '[[webhooks.filters]]\nname = "no-bots"\nbots = true\nrepositories = ["acme/*"]\n'
     )
     trial = squire.json("webhooks", "filters", "--dry-run", "--file", str(rules))
     assert {name: trial[name] for name in ("judged", "filtered", "were_filtered", "asking_nothing", "unread")} == {
-        "judged": 1,
-        "filtered": 1,
+        "judged": 2,
+        "filtered": 2,
         "were_filtered": 0,
         "asking_nothing": 1,
         "unread": 1,
     }
     matched = {rule["name"]: (rule["matched"], rule["had_effects"]) for rule in trial["rules"]}
-    assert matched == {"squire:own": (0, 0), "wip": (0, 0), "no-bots": (1, 1)}
-    (example,) = trial["rules"][2]["examples"]
+    assert matched == {"squire:own": (0, 0), "alerts": (1, 0), "wip": (0, 0), "no-bots": (1, 1)}
+    (example,) = trial["rules"][3]["examples"]
     assert (example["id"], example["sender"]) == (failed, None)
     assert "Nothing was changed." in squire.ok("webhooks", "filters", "--dry-run", "--file", str(rules))
     assert squire.json("webhooks", "filters", "--dry-run")["filtered"] == 0
@@ -271,6 +273,7 @@ def test_rules_are_tried_over_what_is_stored_and_listed_with_what_they_did(
     listed = {rule["name"]: (rule["does"], rule["filtered"]) for rule in squire.json("webhooks", "filters")}
     assert listed == {
         "squire:own": ("filters", 0),
+        "alerts": ("filters", 0),
         "wip": ("keeps", 0),
         "no-bots": ("filters", 1),
         "old": ("gone", 1),
@@ -284,6 +287,11 @@ def test_rules_are_tried_over_what_is_stored_and_listed_with_what_they_did(
         ('name = "x"', "names nothing to match"),
         ('name = "x"\nbots = true\n[[webhooks.filters]]\nname = "x"\nbots = false', "two rules are called x"),
         ('name = "squire:own"\nbots = true', "a rule's name has up to 40 small letters"),
+        ('name = "x"\nsources = ["sentry"]\nbots = true', "names sources, and bots"),
+        (
+            'name = "x"\nsources = ["sentri"]\n[hooks.sentry]',
+            "names the source 'sentri', which is none of",
+        ),
         ('name = "x"\nevents = "push"', 'events is a list: events = ["push"]'),
     ],
 )

@@ -108,9 +108,15 @@ def test_a_run_starts_the_daemon_asks_and_stops_it_when_it_is_told_to_end(pipeli
     assert (asked.repository, asked.event) == (QUIET, "collect")
 
 
-def test_dev_serves_until_it_is_told_to_end_and_leaves_nothing(quiet_pipeline: Pipeline) -> None:
+def test_dev_serves_until_it_is_told_to_end_and_leaves_nothing(
+    quiet_pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ui, metrics = free_port(), free_port()
-    quiet_pipeline.configure(f"[webhooks]\nport = {free_port()}\n\n[observability]\nport = {metrics}\n")
+    # The secret of one repository's webhook is enough.
+    monkeypatch.delenv("SQUIRE_WEBHOOK_SECRET")
+    monkeypatch.setenv("SQUIRE_ACME_HOOK_KEY", "s" * 40)
+    secrets = f'[webhooks.secrets]\n"{QUIET}" = ["acme-hook-key"]\n'
+    quiet_pipeline.configure(f"[webhooks]\nport = {free_port()}\n{secrets}\n[observability]\nport = {metrics}\n")
     run = quiet_pipeline.settings.home.run
     with end_when(lambda: dev_says_what_it_serves(quiet_pipeline)):
         result = squire("dev", "--port", str(ui))

@@ -9,11 +9,13 @@ import pytest
 from sqlalchemy import select
 from starlette.testclient import TestClient
 
+from squire_pipelines.domain.delivery_filters import DeliveryRule
 from squire_pipelines.domain.hook_schemes import HmacScheme, StandardScheme, TokenScheme
 from squire_pipelines.domain.standard_webhooks import sign_message
 from squire_pipelines.ledger.delivery_bodies import unpack
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import deliveries, delivery_refusals
+from squire_pipelines.webhooks.filtering import NO_RULES, DeliveryJudge
 from squire_pipelines.webhooks.limits import Limits
 from squire_pipelines.webhooks.live_hooks import LiveHook
 from squire_pipelines.webhooks.receiver import create_app
@@ -38,12 +40,19 @@ def hooks() -> dict[str, LiveHook]:
 
 
 @pytest.fixture
-def client(ledger: Ledger, hooks: Mapping[str, LiveHook]) -> Iterator[TestClient]:
+def rules() -> list[DeliveryRule]:
+    """The rules of the settings that hold."""
+    return []
+
+
+@pytest.fixture
+def client(ledger: Ledger, hooks: Mapping[str, LiveHook], rules: list[DeliveryRule]) -> Iterator[TestClient]:
     app = create_app(
         ledger=ledger,
         secrets=lambda: SigningSecrets((SECRET,)),
         repositories=lambda: ("acme/shop",),
         hooks=lambda: hooks,
+        judge=lambda: DeliveryJudge(tuple(rules), NO_RULES.own),
         limits=Limits(),
     )
     with TestClient(app) as client:
@@ -85,6 +94,18 @@ def test_a_delivery_is_stored_as_it_came_for_a_collection_that_reads_it(
     assert answer.status_code == 202, answer.text
     signature = sentry()["Sentry-Hook-Signature"]
     assert rows() == [("sentry", "r-1", "issue", signature, BODY, True, False)]
+
+
+def test_a_rule_of_the_settings_filters_what_a_sender_delivers(
+    client: TestClient, rules: list[DeliveryRule], rows: Callable[[], list[tuple[object, ...]]]
+) -> None:
+    rules.append(DeliveryRule("no-issues", sources=("sentry",), events=("issue",)))
+    filtered = client.post("/hooks/sentry", content=BODY, headers=sentry())
+    kept = client.post("/hooks/deploys", content=BODY, headers=standard())
+    assert (filtered.json()["filtered_by"], kept.json()["filtered_by"]) == ("no-issues", None)
+    assert [(source, is_read) for source, _, _, _, _, is_read, _ in rows()] == [("sentry", False), ("deploys", True)]
+    rules.clear()
+    assert client.post("/hooks/sentry", content=BODY, headers=sentry()).status_code == 200, "what was filtered is done"
 
 
 def test_a_repetition_is_answered_and_does_nothing(

@@ -340,6 +340,27 @@ def test_a_renamed_repository_is_known_by_its_id(
     assert answer.json()["relevant"] is False  # the settings do not name it any more
 
 
+def test_a_repository_that_is_renamed_keeps_the_secret_of_its_own(
+    make_client: MakeClient, ledger: Ledger, stored: Stored
+) -> None:
+    names = ("acme/shop", "acme/api")
+    client = make_client(repositories=names, secrets=SigningSecrets(by_repository={"acme/shop": (SECRET,)}))
+    with ledger.write() as tx:
+        repositories.record(tx, [KnownRepository("acme/shop", 42), KnownRepository("acme/api", 43)])
+
+    def deliver(number: int, github_id: int, name: str) -> int:
+        content = {"action": "renamed", "repository": {"id": github_id, "full_name": name}}
+        body = json.dumps(content).encode()
+        sent = headers(body, event="repository", delivery=f"d-{number}")
+        return client.post(HOOK, content=body, headers=sent).status_code
+
+    assert deliver(1, 42, "acme/store") == 202
+    # By its name it would be another's, of whose secret nothing is known here.
+    assert deliver(2, 42, "acme/api") == 202
+    assert {row[2] for row in stored()} == {"acme/shop"}
+    assert [deliver(3, 43, "acme/other"), deliver(4, 43, "acme/api"), deliver(5, 44, "acme/new")] == [401] * 3
+
+
 def test_accepted_deliveries_and_counts_of_refusals_are_in_the_audit_trail(
     make_client: MakeClient, ledger: Ledger
 ) -> None:

@@ -195,7 +195,7 @@ def test_every_example_that_github_publishes_is_accepted(ledger: Ledger) -> None
             for payload in group["examples"]:
                 body = json.dumps(payload).encode()
                 sent = headers(body, delivery=f"e-{len(examples)}", event=group["name"])
-                named, parsed = verify_and_parse(Headers(sent), body, secrets)
+                _, named, parsed = verify_and_parse(Headers(sent), body, secrets)
                 delivery = IncomingDelivery(
                     "github", named.delivery_id, named.event, parsed.action, parsed.repository, body
                 )

@@ -154,3 +154,30 @@ def test_nothing_is_read_for_what_we_did_to_our_own_branches(
     facts: DeliveryFacts, own: OwnAccount, *, asks: bool
 ) -> None:
     assert asks_for_reading(facts, own) is asks
+
+
+SENTRY = DeliveryFacts("metric_alert", source="sentry")
+
+
+@pytest.mark.parametrize(
+    ("rule", "facts", "is_filtered"),
+    [
+        ({"sources": ("sentry",)}, SENTRY, True),
+        ({"sources": ("sen*",), "events": ("metric_*",)}, SENTRY, True),
+        ({"sources": ("sentry",), "events": ("issue",)}, SENTRY, False),
+        ({"sources": ("deploys",)}, SENTRY, False),
+        ({"events": ("metric_alert",)}, SENTRY, False),
+        ({"sources": ("sentry",)}, PUSH, False),
+        ({"sources": ("github", "sentry"), "events": ("push",)}, PUSH, True),
+    ],
+)
+def test_a_rule_is_about_github_unless_it_names_other_senders(
+    rule: dict[str, tuple[str, ...]], facts: DeliveryFacts, *, is_filtered: bool
+) -> None:
+    assert (rule_for(facts, [DeliveryRule("r", **rule)], TOKEN) == "r") is is_filtered  # type: ignore[arg-type]  # of many types
+
+
+def test_what_another_sender_calls_as_github_does_is_never_taken_for_our_own() -> None:
+    facts = DeliveryFacts("issue_comment", source="deploys", sender="acme-squire[bot]", is_marked=True)
+    assert rule_for(facts, [], APP) is None
+    assert rule_for(facts, [], TOKEN) is None

@@ -135,6 +135,14 @@ def test_what_another_sender_delivered_is_read_again_where_it_failed(
     assert (plan.verdict, plan.reads, plan.applies) == (verdict, reads, ())
 
 
+def test_what_a_rule_filtered_of_another_sender_is_read_when_the_rule_is_gone() -> None:
+    values = row(source="sentry", event="issue", repository=None, state="filtered", collected_at=AT, applied_at=AT)
+    assert planned(values).verdict is ReplayVerdict.REPLAY
+    judge = DeliveryJudge((DeliveryRule("no-issues", sources=("sentry",)),), JUDGE.own)
+    plan = planned(values, judge=judge)
+    assert (plan.verdict, plan.reason) == (ReplayVerdict.FILTERED, "the rule no-issues filters it")
+
+
 @pytest.mark.parametrize("source", ["cli", "repair", "installation"])
 def test_a_request_to_read_a_repository_is_not_replayed(source: str) -> None:
     plan = planned(row(source=source, state="failed"))
