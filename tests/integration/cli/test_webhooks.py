@@ -121,7 +121,7 @@ def test_what_retention_has_taken_is_told_with_when_and_where(
     assert result.rows == {"deliveries": 1}
     for name in (str(number), "old-one"):
         message = squire.fails(1, "webhooks", "show", name)
-        assert f"delivery {number} (issues.opened about {REPOSITORY}, received {old:%Y-%m-%d %H:%M:%S} UTC)" in message
+        assert f"delivery {number} (issues.opened about {REPOSITORY}, received {old:%Y-%m-%d %H:%M:%S}Z)" in message
         assert f"retention moved it on {datetime.now(old.tzinfo):%Y-%m-%d}" in message
         assert str(archive / result.files[0]) in message
     assert "there is no delivery 'never'" in squire.fails(1, "webhooks", "show", "never")
