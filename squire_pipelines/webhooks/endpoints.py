@@ -3,6 +3,7 @@
 What a request has to be, and what it says, is its sender's: `github_deliveries`, and those of other senders.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from squire_pipelines.ledger.inbox import IncomingDelivery
 from squire_pipelines.observability.logging import Component, bound_context, get_logger
 from squire_pipelines.server_connections import caller_of
 from squire_pipelines.webhooks.inbox import DeliveryInbox
-from squire_pipelines.webhooks.ledger_threads import LedgerThreads
+from squire_pipelines.webhooks.ledger_threads import LedgerThreads, ledger_slow
 from squire_pipelines.webhooks.limits import Limits, RequestRefusedError, too_many_refusals
 from squire_pipelines.webhooks.refusal_rates import RefusalRates
 from squire_pipelines.webhooks.refusals import RefusalCounts
@@ -74,9 +75,12 @@ class DeliveryEndpoint:
                 if (wait_s := parts.rates.wait_s(address)) and not self._may_be_signed(request):
                     raise too_many_refusals(wait_s)
                 self._check(request)
-                with parts.bodies.share() as share:
-                    body = await parts.bodies.read(request, share)
-                    return await self._store(await self._accept(request, body))
+                async with asyncio.timeout(parts.limits.answer_timeout_s):
+                    with parts.bodies.share() as share:
+                        body = await parts.bodies.read(request, share)
+                        return await self._store(await self._accept(request, body))
+            except TimeoutError:
+                raise ledger_slow(parts.limits.answer_timeout_s) from None
             except DeliveryError as error:
                 raise RequestRefusedError(400, error.message, error.hint, reason=NOT_WHAT_IS_SENT) from error
         except RequestRefusedError as refused:

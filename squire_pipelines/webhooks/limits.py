@@ -17,9 +17,10 @@ class Limits:
     """What the receiver spends on its callers.
 
     GitHub waits ten seconds for an answer (https://docs.github.com/webhooks/using-webhooks/best-practices-for-using-webhooks),
-    so body and ledger together have less. `buffered` is what all unfinished bodies together may take. Refusals are
-    counted, and recorded every `refusals_every_s`: a flood of them must not become a flood of rows. Bodies above
-    `inline_body` are verified and read by a thread, so that others do not wait for them.
+    so all steps together have less (`answer_timeout_s`), and each has a bound of its own. `buffered` is what all
+    unfinished bodies together may take. Refusals are counted, and recorded every `refusals_every_s`: a flood of them
+    must not become a flood of rows. Bodies above `inline_body` are verified and read by a thread, so that others do not
+    wait for them.
     """
 
     body: int = 25 * 2**20
@@ -27,6 +28,7 @@ class Limits:
     inline_body: int = 2**18
     body_timeout_s: float = 4.0
     ledger_timeout_s: float = 3.0
+    answer_timeout_s: float = 8.0
     ready_timeout_s: float = 2.0
     refusals_every_s: float = 60.0
     threads: int = 2

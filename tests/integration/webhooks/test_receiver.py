@@ -223,14 +223,17 @@ def test_row_that_the_ledger_refuses_is_never_acknowledged(client: TestClient, l
     assert client.post(HOOK, content=body, headers=headers(body)).status_code == 503
 
 
+@pytest.mark.parametrize("bound", ["ledger_timeout_s", "answer_timeout_s"])
 def test_ledger_that_is_slow_is_never_acknowledged_and_nothing_is_stored_twice(
-    make_client: MakeClient, ledger_path: Path, stored: Stored
+    make_client: MakeClient, ledger_path: Path, stored: Stored, bound: str
 ) -> None:
-    client = make_client(ledger_timeout_s=0.2)
+    client = make_client(**{bound: 0.2})
     body = push()
     with closing(sqlite3.connect(ledger_path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        assert client.post(HOOK, content=body, headers=headers(body)).status_code == 503
+        answer = client.post(HOOK, content=body, headers=headers(body))
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        assert answer.json()["error"] == "the ledger did not answer within 0.2 s"
         other.execute("ROLLBACK")
     # Whether the call that we gave up is committed by now or not: the redelivery ends in one row.
     statuses = {client.post(HOOK, content=body, headers=headers(body)).status_code for _ in range(3)}
