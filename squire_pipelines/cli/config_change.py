@@ -16,12 +16,14 @@ from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.run import hand_on_config
 from squire_pipelines.errors import ConfigError, SettingError
 from squire_pipelines.ledger.settings_changes import flatten
+from squire_pipelines.reloading.process_status import read_statuses
 from squire_pipelines.sections.annotations import forms_of
 from squire_pipelines.settings.edits import read_if_there, replace_settings, settings_locked, with_value, without_value
 from squire_pipelines.settings.errors import variable_at
 from squire_pipelines.settings.file import KeyPath, key_text, parse_settings, read_settings_file, toml_text
 from squire_pipelines.settings.keys import annotation_at, parse_key
 from squire_pipelines.settings.model import Settings
+from squire_pipelines.settings.restarts import RESTART_KEYS, Part
 from squire_pipelines.terminal.output import ask, write_line
 
 MAX_MEMBERS = 1000
@@ -63,7 +65,19 @@ def set_value(context: CliContext, key: str, values: tuple[str, ...], *, unset: 
     write_line(f"unset {setting}" if unset else f"set {setting} = {toml_text(shown(path, changed))}")
     if (variable := variable_at(path)) is not None:
         note(f"the variable {variable} is set, and takes precedence over the file")
+    _tell_restarts(context, ".".join(map(str, path)))
     _tell_what_is_missing(context.config_path, text)
+
+
+def _tell_restarts(context: CliContext, changed: str) -> None:
+    """Name the running processes that were started with the key, and do not take its new value."""
+    keys = [key for key in RESTART_KEYS if f"{changed}.".startswith(f"{key}.") or key.startswith(f"{changed}.")]
+    parts = frozenset({Part.DEV}.union(*(RESTART_KEYS[key] for key in keys))) if keys else frozenset()
+    running = {status.process for status in read_statuses(context.home)} & parts
+    if running:
+        # It starts the others, so that its restart is theirs.
+        names = "`squire dev`" if Part.DEV in running else ", ".join(sorted(running))
+        note(f"start {names} again: what runs was started with another value of {', '.join(keys)}")
 
 
 def _tell_what_is_missing(path: Path, text: str) -> None:

@@ -22,6 +22,7 @@ _LEAST_WIDTH = 20
 _HANGING = f"{'':<11}"
 _MAX_PROBLEM = 600
 _MOST_ALERTS = 10
+_MOST_LINES = 9
 _STYLES = {HealthLevel.OK: "green", HealthLevel.DEGRADED: "yellow", HealthLevel.DOWN: "red"}
 
 
@@ -56,15 +57,33 @@ def screen_lines(facts: StatusFacts, *, width: int = 80, height: int = MIN_HEIGH
     As many as fit into `height`, which counts as at least 24; more only where more things are wrong than fit.
     """
     head = list(_head(facts))
-    problems = list(_problems(facts, width))
     foot = list(_foot(facts, width))
     sections = [] if facts.work is None else list(_sections(facts))
-    room = max(height, MIN_HEIGHT) - 1 - len(head) - len(problems) - len(foot) - len(sections)
+    free = max(height, MIN_HEIGHT) - 1 - len(head) - len(foot) - len(sections)
+    problems, room = _fitting_problems(facts, width, free, sum(min(len(one.rows), _LEAST_ROWS) for one in sections))
     lines = head
     for section, rows in zip(sections, _shares([len(section.rows) for section in sections], room), strict=True):
         lines += _section_lines(section, rows)
     lines += [*problems, *foot]
     return tuple(line.cut(width) for line in lines)
+
+
+def _fitting_problems(facts: StatusFacts, width: int, free: int, needed: int) -> tuple[list[ScreenLine], int]:
+    """Return the lines of what is wrong, with as much of each as fits, and how many lines are left for the work.
+
+    Args:
+        facts: What is shown.
+        width: Of the screen.
+        free: Lines for what is wrong and for the work.
+        needed: Lines of them that the work has at least.
+    """
+    least = 2 if len(facts.wrong) + len(facts.alerts) <= _IN_FULL else 1
+    for most in range(_MOST_LINES, least, -1):
+        problems = list(_problems(facts, width, most))
+        if free - len(problems) >= needed:
+            return problems, free - len(problems)
+    problems = list(_problems(facts, width, least))
+    return problems, free - len(problems)
 
 
 def _shares(wanted_rows: Sequence[int], room: int) -> list[int]:
@@ -136,14 +155,13 @@ def _pull_line(pull: ListedPullRequest, now: datetime) -> ScreenLine:
     return ScreenLine(text, "yellow" if pull.needs_a_person else None, indent=f"{age(pull.since, now):>8} ")
 
 
-def _problems(facts: StatusFacts, width: int) -> Iterator[ScreenLine]:
+def _problems(facts: StatusFacts, width: int, most: int) -> Iterator[ScreenLine]:
     wrong = sorted(facts.wrong, key=lambda condition: -condition.level.severity)
     alerts = sorted(facts.alerts, key=lambda alert: alert.severity is not Severity.CRITICAL)
     count = len(wrong) + len(alerts)
     if not count:
         return
     yield ScreenLine(f"Wrong: {count}", is_bold=True)
-    most = 2 if count <= _IN_FULL else 1
     for condition in wrong:
         text = f"{condition.name.replace('_', ' ')}, {age(condition.since, facts.now)}: {condition.reason}"
         yield from _problem(condition.level, text, condition.hint, _STYLES[condition.level], width=width, most=most)

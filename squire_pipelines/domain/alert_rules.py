@@ -384,13 +384,9 @@ def _plans(facts: WorkFacts, threshold: int) -> Iterable[FiringAlert]:
 
 def _missed_targets(targets: Collection[MissedTarget]) -> Iterable[FiringAlert]:
     for missed in targets:
-        reason = (
-            f"{missed.bad} of {missed.events} in {missed.window.name} missed {missed.target} of {missed.repository}: "
-            f"{missed.burn_rate:.1f} times as many as the target allows"
-        )
-        hint = '`squire history sql "FROM target_burn_rates"` has the windows, [targets] in the settings the targets'
         severity = Severity.CRITICAL if missed.window.is_critical else Severity.WARNING
-        yield FiringAlert(AlertRule.TARGET_MISSED, f"{missed.target} of {missed.repository}", severity, reason, hint)
+        subject = f"{missed.target} of {missed.repository}"
+        yield FiringAlert(AlertRule.TARGET_MISSED, subject, severity, missed.text, missed.hint)
 
 
 def policies_of(changes: Mapping[AlertRule, Mapping[str, Any]]) -> Mapping[AlertRule, RulePolicy]:

@@ -222,16 +222,22 @@ class BackupFacts:
         folder: That has them.
         age_s: Of the newest; None where there is none.
         interval_s: From one time of the schedule to the next.
+        first_due_s: In how many seconds the first is due since the settings have changed, below 0 where that was; None
+            where that is not known.
     """
 
     folder: str
     age_s: float | None
     interval_s: float
+    first_due_s: float | None = None
 
 
 def backup_state(facts: BackupFacts) -> ConditionState:
     """Return whether scheduled backups are made: one may be missed, and a second one not."""
     hint = "`squire backup` makes one now; the runs of `back_up` in Dagster's UI say why none was made"
+    if facts.age_s is None and facts.first_due_s is not None and facts.first_due_s > -LATE_BACKUP_S:
+        due = max(0.0, facts.first_due_s) / 3600
+        return ConditionState.ok(f"there is none in {facts.folder} yet, and the first is due in {due:.0f} hours")
     if facts.age_s is None:
         return ConditionState.degraded(f"there is no backup in {facts.folder} yet", hint)
     hours = facts.age_s / 3600

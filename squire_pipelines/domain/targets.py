@@ -59,12 +59,14 @@ class Targets:
 
 @dataclass(frozen=True, slots=True)
 class TargetEvent:
-    """One task or container that counts for a target: when, and whether it was bad."""
+    """One task or container that counts for a target: when, whether it was bad, and how many seconds a time took."""
 
     repository: str
     target: TargetName
     at: datetime
     is_bad: bool
+    task_id: str = ""
+    taken_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,18 @@ LONGEST = max(window.long for window in WINDOWS)
 
 @dataclass(frozen=True, slots=True)
 class MissedTarget:
-    """A target that is missed: by which window, and how many of how many were bad there."""
+    """A target that is missed: by which window, how many of how many were bad there, and the worst of these.
+
+    Args:
+        repository: Whose.
+        target: Which.
+        window: That shows it.
+        bad: How many were bad.
+        events: Of how many.
+        allowed: The share that may be bad, 0 to 1.
+        seconds: The target, where it is a time.
+        worst: The bad one that took longest, or the newest one.
+    """
 
     repository: str
     target: TargetName
@@ -96,6 +109,24 @@ class MissedTarget:
     bad: int
     events: int
     allowed: float
+    seconds: float | None = None
+    worst: TargetEvent | None = None
+
+    @property
+    def text(self) -> str:
+        """What was missed, with the target and what was measured."""
+        rate = f"{self.burn_rate:.1f} times as many as the {self.allowed:.0%} that the target allows"
+        text = f"{self.bad} of {self.events} in {self.window.name} missed {self.target} of {self.repository}: {rate}"
+        if self.seconds is not None and self.worst is not None and self.worst.taken_s is not None:
+            text += f"; within {self.seconds:.0f} s is the target, and the worst took {self.worst.taken_s:.0f} s"
+        return text
+
+    @property
+    def hint(self) -> str:
+        """What to look at: a task that missed it, or all of them."""
+        if self.worst is not None and self.worst.task_id:
+            return f"`squire tasks show {self.worst.task_id}` says what it waited for, or why it failed"
+        return "`squire tasks list --status failed` names what failed; `[targets]` in the settings has the targets"
 
     @property
     def burn_rate(self) -> float:
@@ -124,22 +155,22 @@ def missed_targets(
     for event in events:
         if event.repository in targets:
             by_target.setdefault((event.repository, event.target), []).append(event)
-    missed = (
-        _missed(name, target, listed, targets[name].allowed(target), now)
-        for (name, target), listed in by_target.items()
-    )
+    missed = (_missed(name, target, listed, targets[name], now) for (name, target), listed in by_target.items())
     return tuple(one for one in missed if one is not None)
 
 
 def _missed(
-    repository: str, target: TargetName, events: Collection[TargetEvent], allowed: float, now: datetime
+    repository: str, target: TargetName, events: Collection[TargetEvent], targets: Targets, now: datetime
 ) -> MissedTarget | None:
+    allowed = targets.allowed(target)
     for window in WINDOWS:
         bad, count = _count(events, now - window.long)
         recent_bad, recent = _count(events, now - window.short)
         is_fast = burn_rate(bad, count, allowed) >= window.rate
         if is_fast and bad >= MIN_BAD and burn_rate(recent_bad, recent, allowed) >= window.rate:
-            return MissedTarget(repository, target, window, bad, count, allowed)
+            missed = [event for event in events if event.is_bad and event.at > now - window.long]
+            worst = max(missed, key=lambda event: (event.taken_s or 0.0, event.at))
+            return MissedTarget(repository, target, window, bad, count, allowed, targets.seconds(target), worst)
     return None
 
 

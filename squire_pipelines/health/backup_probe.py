@@ -8,6 +8,7 @@ from squire_pipelines.domain.condition_rules import BackupFacts, backup_state
 from squire_pipelines.domain.conditions import ConditionState
 from squire_pipelines.domain.cron_times import CronTimes
 from squire_pipelines.health.probe import Probe
+from squire_pipelines.home import named_config
 from squire_pipelines.settings.model import Settings
 
 _EVERY_S = 60.0
@@ -38,4 +39,14 @@ def look_at_backups(settings: Settings, schedule: str, *, now: datetime | None =
     age_s = None if newest is None else max(0.0, (now - newest.made_at).total_seconds())
     first = times.after(now)
     interval_s = (times.after(first) - first).total_seconds()
-    return backup_state(BackupFacts(str(folder), age_s, interval_s))
+    since = _changed_at(settings)
+    first_due_s = None if since is None else (times.after(since) - now).total_seconds()
+    return backup_state(BackupFacts(str(folder), age_s, interval_s, first_due_s))
+
+
+def _changed_at(settings: Settings) -> datetime | None:
+    """Return when the settings' file was changed last: no backup was due by a schedule that was set after it."""
+    try:
+        return datetime.fromtimestamp((named_config() or settings.home.config_file).stat().st_mtime, UTC)
+    except OSError:
+        return None

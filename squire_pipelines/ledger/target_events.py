@@ -5,7 +5,6 @@ count from `attempts.startable_at`, which dispatch records.
 """
 
 from collections.abc import Callable
-from datetime import timedelta
 
 from sqlalchemy import and_, select
 
@@ -26,10 +25,12 @@ def read_target_events(tx: Transaction, targets_of: Callable[[str], Targets]) ->
 
 def _tasks(tx: Transaction) -> list[TargetEvent]:
     row = tasks.c
-    query = select(row.repository, row.status, row.ended_at).where(row.ended_at > tx.now - LONGEST)
+    query = select(row.id, row.repository, row.status, row.ended_at).where(row.ended_at > tx.now - LONGEST)
     newest = tx.execute(query.order_by(row.ended_at.desc(), row.id.desc()).limit(_MOST))
     return [
-        TargetEvent(task.repository, TargetName.TASK_FAILURE, task.ended_at, is_bad=task.status == TaskStatus.FAILED)
+        TargetEvent(
+            task.repository, TargetName.TASK_FAILURE, task.ended_at, task.status == TaskStatus.FAILED, task_id=task.id
+        )
         for task in newest
         if task.status != TaskStatus.CANCELLED
     ]
@@ -38,7 +39,7 @@ def _tasks(tx: Transaction) -> list[TargetEvent]:
 def _attempts(tx: Transaction, targets_of: Callable[[str], Targets]) -> list[TargetEvent]:
     row = attempts.c
     query = (
-        select(row.repository, row.startable_at, row.agent_started_at, row.ended_at, row.cause)
+        select(row.task_id, row.repository, row.startable_at, row.agent_started_at, row.ended_at, row.cause)
         .where(row.queued_at > tx.now - LONGEST, row.agent_started_at.is_not(None))
         .order_by(row.queued_at.desc(), row.id.desc())
         .limit(_MOST)
@@ -49,19 +50,22 @@ def _attempts(tx: Transaction, targets_of: Callable[[str], Targets]) -> list[Tar
         if attempt.ended_at is not None and attempt.cause != Cause.CANCELLED:
             is_crash = attempt.cause in CONTAINER_FAILURES
             events.append(
-                TargetEvent(attempt.repository, TargetName.CONTAINER_CRASH, attempt.ended_at, is_bad=is_crash)
+                TargetEvent(
+                    attempt.repository, TargetName.CONTAINER_CRASH, attempt.ended_at, is_crash, task_id=attempt.task_id
+                )
             )
         if attempt.startable_at is not None:
-            limit = timedelta(seconds=targets_of(attempt.repository).ready_to_agent_s)
-            is_late = started - attempt.startable_at > limit
-            events.append(TargetEvent(attempt.repository, TargetName.READY_TO_AGENT, started, is_bad=is_late))
+            took = (started - attempt.startable_at).total_seconds()
+            is_late = took > targets_of(attempt.repository).ready_to_agent_s
+            target = TargetName.READY_TO_AGENT
+            events.append(TargetEvent(attempt.repository, target, started, is_late, attempt.task_id, took))
     return events
 
 
 def _pull_requests(tx: Transaction, targets_of: Callable[[str], Targets]) -> list[TargetEvent]:
     row, first = outcomes.c, attempts.c
     query = (
-        select(row.repository, row.opened_at, first.startable_at)
+        select(row.task_id, row.repository, row.opened_at, first.startable_at)
         .join(attempts, and_(first.task_id == row.task_id, first.number == 1))
         # The index is that of `updated_at`, which is never before a pull request was opened.
         .where(row.updated_at > tx.now - LONGEST, row.opened_at > tx.now - LONGEST, first.startable_at.is_not(None))
@@ -69,13 +73,9 @@ def _pull_requests(tx: Transaction, targets_of: Callable[[str], Targets]) -> lis
         .limit(_MOST)
     )
     target = TargetName.READY_TO_PULL_REQUEST
-    return [
-        TargetEvent(
-            pull.repository,
-            target,
-            pull.opened_at,
-            is_bad=(pull.opened_at - pull.startable_at).total_seconds()
-            > targets_of(pull.repository).ready_to_pull_request_s,
-        )
-        for pull in tx.execute(query)
-    ]
+    events: list[TargetEvent] = []
+    for pull in tx.execute(query):
+        took = (pull.opened_at - pull.startable_at).total_seconds()
+        is_late = took > targets_of(pull.repository).ready_to_pull_request_s
+        events.append(TargetEvent(pull.repository, target, pull.opened_at, is_late, pull.task_id, took))
+    return events

@@ -328,7 +328,8 @@ def test_the_folder_keeps_the_newest_and_nothing_half_made(
     folder = tmp_path / "backups"
     folder.mkdir()
     settings = Settings.model_validate({"backup": {"folder": folder, "keep": 2, "schedule": "17 3 * * *"}})
-    assert look_at_backups(settings, "17 3 * * *").reason == f"there is no backup in {folder} yet"
+    later = datetime.now(UTC) + timedelta(days=2)  # the first was due meanwhile
+    assert look_at_backups(settings, "17 3 * * *", now=later).reason == f"there is no backup in {folder} yet"
     moment = datetime(2026, 3, 1, tzinfo=UTC)
     for days in (0, 1):
         (folder / backup_name(moment + timedelta(days=days))).write_text("older")

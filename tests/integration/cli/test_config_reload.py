@@ -58,6 +58,12 @@ def test_a_reload_says_what_changed_and_who_has_taken_it_and_what_waits_for_a_re
     assert "start receiver" in running.squire("config", "show").stderr
 
 
+def test_a_changed_key_names_who_has_to_be_started_again_for_it(running: Running) -> None:
+    assert "start receiver again" in running.squire("config", "set", "webhooks.port", "9001").stderr
+    assert "again" not in running.squire("config", "set", "dispatch.max_concurrent", "3").stderr
+    assert "again" not in running.squire("config", "set", "backup.schedule", "17 4 * * *").stderr  # no part of it runs
+
+
 def test_a_process_that_does_not_answer_is_told_after_the_wait(running: Running) -> None:
     write_settled(running.home.config_file, "[dispatch]\nmax_concurrent = 3\n")
     result = running.squire("config", "reload", "--wait", "0")

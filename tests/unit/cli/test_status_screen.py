@@ -72,6 +72,13 @@ def test_everything_that_is_wrong_is_shown_with_what_to_do_however_much_that_is(
     assert shown.count("next: do something") == len(names)
 
 
+def test_a_long_cause_is_shown_whole_where_there_is_room() -> None:
+    cause = "word " * 40 + "the end"
+    wrong = condition("settings", HealthLevel.DEGRADED, text=cause)
+    assert " ".join(" ".join(texts(facts(0, conditions=[wrong]))).split()).count("the end") == 2  # reason and hint
+    assert len(texts(facts(2, conditions=[wrong]))) <= 24
+
+
 def alert(subject: str, severity: Severity = Severity.WARNING) -> AlertState:
     hint = f"do something about {subject}"
     began = NOW - timedelta(hours=2)

@@ -7,13 +7,16 @@ from hypothesis import strategies as st
 from squire_pipelines.domain.condition_rules import (
     CLOCK_FAIL_S,
     CLOCK_WARN_S,
+    LATE_BACKUP_S,
     LATE_WAREHOUSE_S,
+    BackupFacts,
     ClockFacts,
     DiskFacts,
     LedgerFacts,
     StuckFacts,
     UpkeepFacts,
     WarehouseFacts,
+    backup_state,
     clock_state,
     disk_state,
     ledger_state,
@@ -143,3 +146,11 @@ def test_upkeep(facts: UpkeepFacts, level: HealthLevel, says: str) -> None:
     state = upkeep_state(facts)
     assert (state.level, state.hint == "") == (level, level is OK)
     assert says in state.reason
+
+
+@pytest.mark.parametrize(
+    ("first_due_s", "level"),
+    [(3600.0, "ok"), (-LATE_BACKUP_S + 1, "ok"), (-LATE_BACKUP_S, "degraded"), (None, "degraded")],
+)
+def test_that_there_is_no_backup_is_wrong_once_the_first_was_due(first_due_s: float | None, level: str) -> None:
+    assert backup_state(BackupFacts("/srv/backups", None, 86_400.0, first_due_s)).level == level

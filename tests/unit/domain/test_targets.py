@@ -11,6 +11,16 @@ SHOP = "acme/shop"
 FAILURE = TargetName.TASK_FAILURE
 
 
+def test_a_missed_time_names_the_target_the_worst_one_and_its_task() -> None:
+    late = [
+        TargetEvent(SHOP, TargetName.READY_TO_AGENT, NOW, is_bad=True, task_id=f"t{s}", taken_s=s) for s in (40, 90, 50)
+    ]
+    (missed,) = missed_targets(late, {SHOP: Targets()}, now=NOW)
+    assert missed.text.startswith("3 of 3 in 1 h missed ready_to_agent of ")
+    assert missed.text.endswith("; within 30 s is the target, and the worst took 90 s")
+    assert "`squire tasks show t90`" in missed.hint
+
+
 def events(bad: int, good: int, *, ago_s: float) -> list[TargetEvent]:
     at = NOW - timedelta(seconds=ago_s)
     return [TargetEvent(SHOP, FAILURE, at, is_bad=index < bad) for index in range(bad + good)]
