@@ -103,6 +103,9 @@ def recovery(
     wait = reason_to_wait(context.instance, recover.name, retry_after_s=settings.pipeline.redelivery_s)
     if wait is not None:
         return dg.SkipReason(f"{summary}; {wait}")
-    context.log.warning(f"{summary}: {', '.join(lost[:5])}")
+    if lost or leftovers:
+        context.log.warning(": ".join(filter(None, (summary, ", ".join(lost[:5])))))
+    else:
+        context.log.info("it is time to remove old folders and reservations")
     context.update_cursor(f"{now:.0f}")
     return dg.RunRequest(job_name=recover.name, tags={tags.TRACE: new_trace_id()})
