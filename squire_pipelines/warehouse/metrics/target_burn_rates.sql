@@ -46,12 +46,13 @@ SELECT
     repository_targets.repository,
     repository_targets.target,
     spans.span,
-    repository_targets.allowed,
+    round(repository_targets.allowed, 4) AS allowed,
     count(counted.counted_at) AS events,
     count(*) FILTER (counted.missed) AS missed,
-    count(*) FILTER (counted.missed) / nullif(count(counted.counted_at), 0)::DOUBLE AS share,
-    count(*) FILTER (counted.missed) / nullif(count(counted.counted_at), 0)::DOUBLE / repository_targets.allowed
-        AS burn_rate
+    round(count(*) FILTER (counted.missed) / nullif(count(counted.counted_at), 0)::DOUBLE, 4) AS share,
+    round(
+        count(*) FILTER (counted.missed) / nullif(count(counted.counted_at), 0)::DOUBLE / repository_targets.allowed, 2
+    ) AS burn_rate
 FROM repository_targets
 CROSS JOIN spans
 LEFT JOIN counted
@@ -59,7 +60,8 @@ LEFT JOIN counted
         counted.repository = repository_targets.repository
         AND counted.target = repository_targets.target
         AND counted.counted_at > (SELECT published_at FROM _publication) - to_hours(spans.hours)
-GROUP BY repository_targets.repository, repository_targets.target, repository_targets.allowed, spans.span, spans.hours;
+GROUP BY repository_targets.repository, repository_targets.target, repository_targets.allowed, spans.span, spans.hours
+ORDER BY repository_targets.repository, repository_targets.target, spans.hours;
 COMMENT ON VIEW target_burn_rates IS 'How fast each repository''s targets are missed in the hours before the publication: 1 is what the target allows.';
 COMMENT ON COLUMN target_burn_rates.repository IS 'owner/name.';
 COMMENT ON COLUMN target_burn_rates.target IS 'task_failure, container_crash, ready_to_agent or ready_to_pull_request.';

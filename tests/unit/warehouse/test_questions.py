@@ -312,6 +312,10 @@ def test_targets_are_met_or_missed_and_what_is_late_is_missed_already(ask: Ask) 
 
 
 def test_a_targets_burn_rate_counts_what_the_hours_before_the_publication_have(ask: Ask) -> None:
+    rows = ask("SELECT repository, target, span, allowed, burn_rate FROM target_burn_rates")
+    spans = ("1 h", "6 h", "3 d")
+    assert rows == sorted(rows, key=lambda row: (row[0], row[1], spans.index(row[2])))
+    assert all(row[3:] == tuple(None if v is None else round(v, 4) for v in row[3:]) for row in rows)
     rows = ask("SELECT target, span, events, missed, round(burn_rate, 3) FROM target_burn_rates ORDER BY ALL")
     assert [row[:2] for row in rows] == [
         (target, span) for target in ("ready_to_agent", "task_failure") for span in ("1 h", "3 d", "6 h")
