@@ -12,6 +12,9 @@ import click
 from click.shell_completion import CompletionItem
 
 CONTEXT_SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+_MAX_SHORT_HELP = 250
+"""Characters of a command's line in its group's help, which is wrapped: a first sentence is never cut."""
+
 _OTHER_WORDS = {"check": "validate", "ls": "list", "rm": "clean", "create": "new", "add": "new", "view": "show"}
 """Commands by the words that people know from elsewhere, where the spelling does not suggest them."""
 
@@ -92,7 +95,7 @@ class LazyGroup(click.Group):
         for name in super().list_commands(ctx):
             command = super().get_command(ctx, name)
             if command is not None and not command.hidden:
-                yield name, command.get_short_help_str(limit=90)
+                yield name, command.get_short_help_str(limit=_MAX_SHORT_HELP)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands with their short help, importing none."""

@@ -197,3 +197,9 @@ def test_errors_are_logged_whatever_is_asked_for(
 def test_debugging_one_command_shows_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(LEVEL_VARIABLE, "info")
     assert "Traceback" in _run(_raiser(ValueError("oh")), "--debug").stderr
+
+
+@pytest.mark.parametrize("group", ["alerts", "backup", "debug", "tasks", "webhooks"])
+def test_no_line_of_a_groups_help_is_cut(group: str) -> None:
+    shown = CliRunner().invoke(cli, [group, "--help"], prog_name="squire").stdout
+    assert "..." not in shown.partition("Commands:")[2]
