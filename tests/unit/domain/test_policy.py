@@ -1,6 +1,7 @@
 import base64
 import re
 import string
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -70,10 +71,24 @@ def test_an_ordinary_change_is_allowed() -> None:
         ("a+c", "a+c", True),
         ("aac", "a+c", False),
         ("new\nline/CODEOWNERS", "**/CODEOWNERS", True),
+        ("a/b/dist/c/d/x.js", "**/dist/**/*.js", True),
+        ("dist/x.css", "**/dist/**/*.js", False),
+        ("a*b", "a*b", True),
+        ("ab/c", "a**c", True),
+        ("ab/c", "a*c", False),
+        ("?/x", "?", True),
+        ("/x", "?", False),
     ],
 )
 def test_globs(path: str, pattern: str, *, expected: bool) -> None:
     assert (matches(path, [pattern]) is not None) is expected
+
+
+@pytest.mark.parametrize("pattern", ["*a*a*a*a*a*a*b", "**/" * 40 + "x", "**a" * 20 + "b", "?*" * 30 + "b"])
+def test_no_path_is_hard_to_match(pattern: str) -> None:
+    began = time.process_time()
+    assert not any(matches(path, [pattern]) for path in ("a" * 4000, "a/" * 2000 + "y"))
+    assert time.process_time() - began < 2  # a regular expression would not end
 
 
 HELD, REFUSED = Decision.NEEDS_APPROVAL, Decision.REJECT
