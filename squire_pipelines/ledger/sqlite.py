@@ -9,10 +9,12 @@ import random
 import sqlite3
 import time
 from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import DisconnectionError
 
 from squire_pipelines.home import why_not_writable
 from squire_pipelines.metrics import counting as metrics
@@ -51,6 +53,7 @@ def prepare(engine: Engine, *, busy_timeout_s: float, may_be_ours: Callable[[Col
         if record.info["file"] not in {None, _identity(path)}:  # the open file is the one that was replaced
             connection.close()
             raise sqlite3.OperationalError("database is locked: a backup was put in its place just now")
+        record.info["file"] = _identity(path)
 
     def begins(connection: Connection) -> None:
         options = connection.get_execution_options()
@@ -64,6 +67,7 @@ def prepare(engine: Engine, *, busy_timeout_s: float, may_be_ours: Callable[[Col
 
     event.listen(engine, "do_connect", connecting)
     event.listen(engine, "connect", connected)
+    event.listen(engine, "checkout", partial(_check_file, path))
     event.listen(engine, "begin", begins)
 
 
@@ -86,6 +90,15 @@ def _identity(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
+
+
+def _check_file(path: str, _connection: object, record: Any, _proxy: object) -> None:
+    """Have the pool open the file that is there now, where the connection's was removed or another took its place.
+
+    What is written to such a file is lost, though it was committed.
+    """
+    if record.info["file"] != _identity(path):
+        raise DisconnectionError
 
 
 def _begin_in_turn(driver: sqlite3.Connection, busy_timeout_s: float) -> None:

@@ -21,7 +21,7 @@ from squire_pipelines.ledger.audit import record_audit
 from squire_pipelines.ledger.store import Ledger, open_ledger
 from squire_pipelines.ledger.tables import metadata
 from tests.support.ledger_schema import differences, downgrade, tables_of
-from tests.support.ledgers import PostgresServer, as_nobody
+from tests.support.ledgers import PostgresServer, add_task, as_nobody
 
 Open = Callable[..., Ledger]
 
@@ -318,3 +318,21 @@ def test_a_file_that_another_took_the_place_of_while_it_was_opened_is_not_used(t
         pass
     assert "try again" in caught.value.hint
     assert ledger.revision() == HEAD_REVISION
+
+
+def test_nothing_is_written_to_a_file_that_was_removed_or_that_another_took_the_place_of(
+    tmp_path: Path, open_at: Open
+) -> None:
+    path = tmp_path / "ledger.sqlite"
+    ledger, other = open_at(f"sqlite:///{path}"), open_at(f"sqlite:///{tmp_path / 'other.sqlite'}")
+    for one in (ledger, other):
+        one.ensure_schema()
+    other.close()
+    for name in ("ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm"):
+        (tmp_path / name).unlink(missing_ok=True)
+    with pytest.raises(LedgerError, match="lacks something"):
+        add_task(ledger)
+    (tmp_path / "other.sqlite").replace(path)
+    task_id = add_task(ledger)
+    with open_at(f"sqlite:///{path}").read() as tx:
+        assert tx.execute(text("SELECT id FROM tasks")).scalars().all() == [task_id]
