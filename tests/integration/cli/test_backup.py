@@ -1,5 +1,7 @@
 import json
+import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -79,6 +81,8 @@ def test_the_doctor_names_an_unfinished_restore_late_backups_and_a_file_that_is_
     squire.config('repositories = ["acme/shop"]\n')
     assert lines("backup") == [("ok", "none is scheduled: `backup.schedule` is not set")]
     squire.config('repositories = ["acme/shop"]\n[backup]\nschedule = "@daily"\n')
+    long_ago = time.time() - 3 * 86400
+    os.utime(squire.home / "config.toml", (long_ago, long_ago))  # since then the first backup was due
     (squire.home / "squire.toml").write_text("x = 1")
     ((status, message),) = lines("backup")
     assert (status, "no backup in" in message) == ("warn", True)

@@ -87,7 +87,7 @@ def test_an_issue_that_was_changed_after_its_approval_shows_the_difference(squir
     details = OpenIssue(number=7, author="sly", labels=("squire",), body="one\ntwo\nthree", unapproved=present)
     record(samples, Source.OPEN_ISSUES, "7", details, author=SLY, provenance=history)
     shown = squire.ok("signals", "show", "open_issue:7")
-    assert "label squire set 2026-03-01 13:00:00 by @mara: a person, permission write\n" in shown
+    assert "label squire set 2026-03-01 13:00:00Z by @mara: a person, permission write\n" in shown
     assert "held: @sly may not write here" in shown
     assert "  -two\n  +steal\n" in shown
     assert "-two" in squire.json("signals", "show", "open_issue:7")["difference"]

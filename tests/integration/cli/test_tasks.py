@@ -1,5 +1,6 @@
 import json
 import re
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +22,7 @@ from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.task_query import TaskQuery
 from squire_pipelines.ledger.tasks import Task
 from tests.support.cli import REPOSITORY, SampleData, Squire, spec
-from tests.support.ledgers import list_tasks
+from tests.support.ledgers import list_tasks, new_sqlite_ledger
 
 WAITS = ("waiting", "waiting_for", "waiting_until")
 
@@ -175,8 +176,9 @@ def test_an_address_that_the_quick_way_does_not_know_is_read_the_slow_way(
     squire: Squire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SQUIRE_LEDGER_URL", f"sqlite:///{tmp_path / 'a%20b.sqlite'}")
-    assert squire.json("tasks", "list") == []
-    assert list(tmp_path.glob("a*b.sqlite"))
+    with closing(new_sqlite_ledger(tmp_path / "a%20b.sqlite")) as ledger:
+        SampleData(ledger).task()
+    assert len(squire.json("tasks", "list")) == 1
 
 
 def test_a_file_that_is_no_ledger_is_an_error(squire: Squire) -> None:

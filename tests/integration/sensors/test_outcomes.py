@@ -182,7 +182,7 @@ def test_a_delivery_that_cannot_be_applied_holds_up_no_other(
         PullRequestState.OPEN,
         PullRequestState.MERGED,
     )
-    assert row(quiet_pipeline, bad).error == "cannot be applied: too large"
+    assert row(quiet_pipeline, bad).error == "cannot be applied: OverflowError: too large"
     assert look(quiet_pipeline) == {}
 
 
