@@ -48,7 +48,7 @@ def prepare(engine: Engine, *, busy_timeout_s: float, may_be_ours: Callable[[Col
         if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
             names = [row[0] for row in cursor.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
             if may_be_ours(names):
-                cursor.execute("PRAGMA journal_mode=WAL")
+                _write_ahead(cursor, busy_timeout_s)
         cursor.close()
         if record.info["file"] not in {None, _identity(path)}:  # the open file is the one that was replaced
             connection.close()
@@ -99,6 +99,23 @@ def _check_file(path: str, _connection: object, record: Any, _proxy: object) -> 
     """
     if record.info["file"] != _identity(path):
         raise DisconnectionError
+
+
+def _write_ahead(cursor: sqlite3.Cursor, busy_timeout_s: float) -> None:
+    """Put a new file into WAL mode. Raises sqlite3.OperationalError, also when it is not free for that in time.
+
+    Of several processes that begin with it, SQLite refuses some at once, whatever its busy timeout.
+    """
+    give_up = time.monotonic() + busy_timeout_s
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                raise
+        else:
+            return
+        time.sleep(random.uniform(*_PAUSE_S))  # noqa: S311 - a pause, no secret
 
 
 def _begin_in_turn(driver: sqlite3.Connection, busy_timeout_s: float) -> None:
