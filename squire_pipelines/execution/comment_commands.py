@@ -110,7 +110,7 @@ async def _obey_or_record(client: GitHubClient, ledger: Ledger, settings: Settin
     except GitHubError as error:
         _log.warning("comment.not_judged", delivery=delivery.id, repository=order.repository, cause=str(error))
         return False
-    except Exception as error:
+    except Exception as error:  # of whatever kind: recorded with this comment, unless it is the machine's or ours
         if not is_data(error):
             raise
         return _record_failure(ledger, settings, delivery, error)

@@ -107,31 +107,27 @@ def _write_ahead(cursor: sqlite3.Cursor, busy_timeout_s: float) -> None:
     Of several processes that begin with it, SQLite refuses some at once, whatever its busy timeout.
     """
     give_up = time.monotonic() + busy_timeout_s
-    while True:
-        try:
-            cursor.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
-                raise
-        else:
-            return
+    while not _is_done(cursor, "PRAGMA journal_mode=WAL", give_up):
         time.sleep(random.uniform(*_PAUSE_S))  # noqa: S311 - a pause, no secret
+
+
+def _is_done(on: sqlite3.Connection | sqlite3.Cursor, statement: str, give_up: float) -> bool:
+    """Run a statement; return False where others keep the lock. Raises sqlite3.OperationalError after `give_up`."""
+    try:
+        on.execute(statement)
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+            raise
+        return False
+    return True
 
 
 def _begin_in_turn(driver: sqlite3.Connection, busy_timeout_s: float) -> None:
     """Begin a transaction that writes. Raises sqlite3.OperationalError, also when the lock is not free in time."""
     began, has_waited = time.monotonic(), False
-    give_up = began + busy_timeout_s
     driver.execute("PRAGMA busy_timeout=0")
     try:
-        while True:
-            try:
-                driver.execute("BEGIN IMMEDIATE")
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
-                    raise
-            else:
-                return
+        while not _is_done(driver, "BEGIN IMMEDIATE", began + busy_timeout_s):
             has_waited = True
             time.sleep(random.uniform(*_PAUSE_S))  # noqa: S311 - a pause, no secret
     finally:

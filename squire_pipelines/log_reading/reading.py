@@ -24,7 +24,7 @@ _OUT_OF_ORDER_S = 10.0
 
 _CHECKED_BYTES = 32 * 2**20
 _SAMPLE_BYTES = 4096
-"""Before the place that halving found, so much is looked through at this step for times that are not in order."""
+"""Before the place that halving leads to, so much is looked through at this step for times that are not in order."""
 
 _MAX_TIMES_BYTES = 8 * 2**20
 

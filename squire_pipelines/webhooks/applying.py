@@ -139,7 +139,7 @@ def _read_page(tx: Transaction, settings: Settings, place: InboxPlace) -> Iterat
 def _parse(delivery: PendingDelivery) -> ParsedDelivery | Exception:
     try:
         return parse_delivery(delivery.event, delivery.body, known_as=delivery.repository)
-    except Exception as error:
+    except Exception as error:  # returned to be recorded with this delivery, unless it is the machine's or ours
         if not is_data(error):
             raise
         return error
@@ -216,7 +216,7 @@ def _apply_one(
         try:
             with tx.connection.begin_nested():  # applied whole or not at all
                 touched = apply_delivery(tx, parsed, delivery, names=settings.repositories)
-        except Exception as failure:
+        except Exception as failure:  # recorded with this delivery, unless it is the machine's or ours
             if not is_data(failure):
                 raise
             # What was stored cannot be used: it must not hold up the deliveries behind it for ever.
