@@ -30,6 +30,7 @@ from tests.support.ledgers import (
     empty_tables,
     folder_in_memory,
     sqlite_ledger_file,
+    start_ids_high,
 )
 
 NO_SKIP = os.environ.get("SQUIRE_TEST_NO_SKIP") == "1"
@@ -217,6 +218,7 @@ def open_at(request: pytest.FixtureRequest) -> Callable[..., Ledger]:
 def _sqlite_ledger(_standing_clock: Clock) -> Iterator[Ledger]:
     with folder_in_memory() as folder:
         standing = Ledger(f"sqlite:///{sqlite_ledger_file(Path(folder) / 'ledger.sqlite')}", clock=_standing_clock)
+        start_ids_high(standing)
         yield standing
         standing.close()
 
@@ -224,6 +226,7 @@ def _sqlite_ledger(_standing_clock: Clock) -> Iterator[Ledger]:
 @pytest.fixture(scope="session")
 def _postgres_ledger(_standing_clock: Clock, postgres: PostgresServer) -> Iterator[Ledger]:
     standing = Ledger(postgres.empty_ledger(), clock=_standing_clock)
+    start_ids_high(standing)
     yield standing
     standing.close()
 

@@ -17,7 +17,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert, select, text
 
 from squire_pipelines.domain.authority import StartVerdict
 from squire_pipelines.domain.endings import Cause, Ending
@@ -270,6 +270,24 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def start_ids_high(ledger: Ledger) -> None:
+    """Let all tables of an empty ledger number their rows from a thousand: a test that means row 1 fails always.
+
+    The tables of a shared ledger keep on counting when they are emptied, so it would pass alone and fail after others.
+    """
+    with ledger.write() as tx:
+        is_sqlite = tx.connection.dialect.name == "sqlite"
+        for table in metadata.sorted_tables:
+            column = table.autoincrement_column
+            if column is None:
+                continue
+            names = {"table": table.name, "column": column.name}
+            if not is_sqlite:
+                tx.execute(text("SELECT setval(pg_get_serial_sequence(:table, :column), 999)"), names)
+            elif table.dialect_options["sqlite"]["autoincrement"]:
+                tx.execute(text("INSERT INTO sqlite_sequence (name, seq) VALUES (:table, 999)"), {"table": table.name})
 
 
 def empty_tables(ledger: Ledger) -> None:

@@ -66,7 +66,7 @@ def test_a_group_counts_and_a_repository_that_the_settings_do_not_have_does_not(
 
 
 def test_readings_from_which_no_run_makes_a_plan_are_a_failure_after_an_hour(ledger: Ledger, clock: Clock) -> None:
-    collect(ledger, issue(1))
+    reading = collect(ledger, issue(1))
     clock.now = START + timedelta(minutes=59)
     assert failures(ledger) == []
     clock.forward(60)
@@ -74,5 +74,5 @@ def test_readings_from_which_no_run_makes_a_plan_are_a_failure_after_an_hour(led
     assert (failure.since, failure.plan_id, failure.is_told(2, now=clock.now)) == (START, "", True)
     assert failures(ledger, REPOSITORY) == []
     with ledger.write() as tx:
-        collections.mark_planned(tx, REPOSITORY, 99)
+        collections.mark_planned(tx, REPOSITORY, reading.id)
     assert failures(ledger) == []
