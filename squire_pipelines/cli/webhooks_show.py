@@ -11,7 +11,7 @@ from squire_pipelines.cli.delivery_options import event_of
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.stored_deliveries import body_of
 from squire_pipelines.cli.stored_signatures import open_verifier
-from squire_pipelines.cli.text import instant, size
+from squire_pipelines.cli.text import counted, instant, size
 from squire_pipelines.domain.terminal_text import one_line
 from squire_pipelines.errors import DeliveryError
 from squire_pipelines.github.events import delivered_object
@@ -50,7 +50,7 @@ def show(context: CliContext, name: str, *, with_body: bool, as_json: bool) -> N
         return
     write_fields(row | {"verdict": verdict}, _FIELDS)
     for effect in effects:
-        write_line(f"  {one_line(_effect(effect))}")
+        write_line(f"  effect:        {one_line(_effect(effect))}")
     if not effects:
         write_line("  effects:       none are recorded")
     if with_body:
@@ -84,12 +84,12 @@ _FIELDS: Columns = {
 
 def _times(last: Any, count: int) -> str | None:
     """Return how often something was done, and when last."""
-    return f"{count} times, last {instant(last)}" if count else None
+    return f"{counted(count, 'time')}, last {instant(last)}" if count else None
 
 
 def _effect(effect: RecordedEffect) -> str:
     detail = f": {effect.detail}" if effect.detail else ""
-    return f"effect:        {instant(effect.at)} {effect.effect} {effect.subject}{detail}, trace {effect.trace_id}"
+    return f"{instant(effect.at)} {effect.effect} {effect.subject}{detail}, trace {effect.trace_id}"
 
 
 def _readable(body: bytes) -> str:

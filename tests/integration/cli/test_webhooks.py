@@ -94,7 +94,8 @@ def test_a_delivery_is_shown_with_its_effects_and_its_signature_verified_again(
     monkeypatch.setenv("SQUIRE_WEBHOOK_SECRET", SECRET)
     shown = squire.ok("webhooks", "show", "abc", "--body")
     assert "signature:     valid" in shown
-    assert f"collected {REPOSITORY}: 2 signals are new, trace {TRACE}" in shown
+    (effect,) = [line for line in shown.splitlines() if line.startswith("  effect:        ")]
+    assert effect.endswith(f" collected {REPOSITORY}: 2 signals are new, trace {TRACE}")
     assert '"title": "It is ' in shown
     assert "\x1b" not in shown
     document = squire.json("webhooks", "show", str(number), "--body")
@@ -189,6 +190,7 @@ def test_a_replay_is_shown_first_and_then_opens_the_delivery_again_once(
     assert "1 read again with Squire's next look" in squire.ok("webhooks", "replay", "--failed", "--since", "1h")
     shown = squire.json("webhooks", "show", "failed")
     assert (shown["state"], shown["error"], shown["replays"]) == ("waiting", None, 1)
+    assert "replayed:      1 time, last " in squire.ok("webhooks", "show", "failed")
     assert "1 delivery: 1 waiting already. Nothing was changed." in squire.ok("webhooks", "replay", "failed")
     (audited,) = squire.json("audit", "list", "--action", "delivery.replayed")
     assert (audited["subject"], audited["detail"]["reads"]) == ("failed", REPOSITORY)

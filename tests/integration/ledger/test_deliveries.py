@@ -189,6 +189,8 @@ def test_a_delivery_whose_requests_are_spent_is_closed_with_an_error(ledger: Led
     assert take(ledger) == ()
     assert error_of(ledger, row) == "not collected after 5 requests"
     with ledger.read() as tx:
+        # So that it is failed, whether or not what it says was applied.
+        assert tx.execute(select(table.c.set_aside_at)).scalar_one() == clock.now
         assert deliveries.still_open(tx, [row]) == ()
 
 

@@ -90,7 +90,8 @@ def rows(ledger: Ledger) -> Callable[[], list[tuple[str, str, str, str | None, b
 def test_a_delivery_is_stored_as_it_came_for_a_collection_that_reads_it(
     client: TestClient, rows: Callable[[], list[tuple[object, ...]]]
 ) -> None:
-    answer = client.post("/hooks/sentry", content=BODY, headers=sentry())
+    sent = sentry() | {"Content-Type": "application/cloudevents+json; charset=utf-8"}
+    answer = client.post("/hooks/sentry", content=BODY, headers=sent)
     assert answer.status_code == 202, answer.text
     signature = sentry()["Sentry-Hook-Signature"]
     assert rows() == [("sentry", "r-1", "issue", signature, BODY, True, False)]

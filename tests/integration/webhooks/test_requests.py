@@ -104,6 +104,13 @@ def test_an_address_that_floods_gets_429_and_what_it_signs_rightly_is_taken(
     assert counts == {401: 2, 429: 2}
 
 
+def test_what_the_receiver_cannot_take_is_not_counted_against_its_sender(make_client: MakeClient) -> None:
+    client = make_client(refusals_per_minute=1, waiting=0)
+    body = push()
+    statuses = [client.post(HOOK, content=body, headers=headers(body)).status_code for _ in range(3)]
+    assert statuses == [503, 503, 503]
+
+
 def test_what_is_kept_of_a_delivery_is_who_sent_it_by_which_hook_and_its_signature(
     client: TestClient, ledger: Ledger
 ) -> None:
@@ -161,6 +168,23 @@ def test_a_redelivery_of_what_failed_is_read_again_and_of_what_is_done_is_not(
         entries = audit_page(tx, action="delivery.accepted")
     assert (row.collected_at, row.applied_at, row.error, row.tries, row.replays) == (None, None, None, 0, 1)
     assert [entry.detail.get("again", False) for entry in entries] == [True, False]
+
+
+def test_a_redelivery_of_what_failed_stays_closed_where_it_asks_for_nothing_any_more(
+    make_client: MakeClient, ledger: Ledger
+) -> None:
+    body = push()
+    make_client().post(HOOK, content=body, headers=headers(body))
+    marks = {"collected_at": deliveries.c.received_at, "applied_at": deliveries.c.received_at, "error": "it failed"}
+    with ledger.write() as tx:
+        tx.execute(update(deliveries).values(marks))
+    filtering = make_client(judge=replace(NO_RULES, rules=(DeliveryRule("no-pushes", events=("push",)),)))
+    for client in (filtering, make_client(repositories=("acme/web",))):
+        again = client.post(HOOK, content=body, headers=headers(body))
+        assert (again.status_code, again.json()["again"]) == (200, False)
+    with ledger.read() as tx:
+        row = tx.execute(select(deliveries)).one()
+    assert (row.error, row.replays) == ("it failed", 0)
 
 
 def test_a_full_inbox_sends_new_ones_away_until_there_is_room(make_client: MakeClient, ledger: Ledger) -> None:

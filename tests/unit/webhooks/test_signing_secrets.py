@@ -34,6 +34,11 @@ def test_what_none_of_them_signed_has_no_signer(signature: str | None) -> None:
     assert SECRETS.signer_of(BODY, signature) is None
 
 
+def test_a_secret_that_is_also_a_repositorys_counts_for_every_repository() -> None:
+    signer = SigningSecrets((b"one",), {"acme/shop": (b"one",)}).signer_of(BODY, sign(BODY, b"one"))
+    assert signer == Signer()
+
+
 def test_without_any_secret_nothing_can_be_verified() -> None:
     assert not SigningSecrets().can_verify
     assert not SigningSecrets((b"",)).can_verify
