@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import BigInteger, ColumnElement, and_, case, func, literal, or_, select
 
 from squire_pipelines.cli.queries import Rows, page_of
 from squire_pipelines.domain.deliveries import REQUEST_SOURCES, DeliveryMarks, DeliveryState
@@ -121,15 +121,19 @@ def newest_id(tx: Transaction) -> int:
 def find_rows(tx: Transaction, name: str) -> Rows:
     """Return the deliveries that `name` means, newest first: a row's number, or the id that the sender gave.
 
-    The same id may have come with several bodies, since it is not signed.
+    The same id may have come with several bodies, since it is not signed. A sender may number its deliveries too: the
+    row of that number is the first.
     """
     row = deliveries.c
     # By the sender's id there is no index of its own: that begins with the source.
     sources = select(row.source).distinct().scalar_subquery()
     condition = and_(row.source.in_(sources), row.delivery_id == name)
+    order: list[ColumnElement[Any]] = [row.id.desc()]
     if name.isascii() and name.isdecimal() and len(name) <= _ROW_DIGITS:
-        condition = or_(condition, row.id == int(name))
-    query = select(*row[SHOWN]).where(condition).order_by(row.id.desc()).limit(10)
+        # Postgres refuses a number that is none of the column's type, rather than not to find it.
+        is_number = row.id == literal(int(name), BigInteger)
+        condition, order = or_(condition, is_number), [case((is_number, 0), else_=1), *order]
+    query = select(*row[SHOWN]).where(condition).order_by(*order).limit(10)
     return [with_state(dict(values)) for values in tx.execute(query).mappings()]
 
 

@@ -96,7 +96,7 @@ def _readable(body: bytes) -> str:
     """Return a body as indented JSON where it is JSON or a form with it, else as the text that it is."""
     try:
         return json_text(delivered_object(body), indent=2)
-    except DeliveryError:
+    except (DeliveryError, RecursionError):  # it may be nested more deeply than can be indented
         return body.decode("utf-8", errors="replace")
 
 
@@ -107,7 +107,17 @@ def _document(
     document = {**row, "signature": signature, "effects": effects}
     if body is not None:
         try:
-            document["body"] = json.loads(body)
+            document["body"] = _repeatable(body)
         except (ValueError, RecursionError):
             document["body"] = body.decode("utf-8", errors="replace")
     return document
+
+
+def _repeatable(body: bytes) -> Any:
+    """Return what a body says as JSON. Raises ValueError, RecursionError where that cannot be written as JSON again.
+
+    Python reads `NaN` and numbers beyond all bounds, which are no JSON, and nests more deeply than it can write.
+    """
+    content = json.loads(body)
+    json.dumps([[[[content]]]], indent=2, allow_nan=False)
+    return content

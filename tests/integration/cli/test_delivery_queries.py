@@ -90,3 +90,12 @@ def test_what_somebody_changed_since_it_was_planned_is_not_opened_again(ledger: 
     assert (opened.collected_at, opened.applied_at, opened.error, opened.filtered_by) == (None, START, None, None)
     assert (opened.replays, opened.replayed_at, opened.repository) == (1, START, "Acme/Shop")
     assert (left.replays, left.error) == (0, "x")
+
+
+def test_a_number_means_the_row_of_that_number_though_a_sender_has_a_delivery_of_that_name(ledger: Ledger) -> None:
+    row = deliver(ledger, "abc")
+    newer = deliver(ledger, str(row))
+    named_only = deliver(ledger, name := "9" * 18)
+    with ledger.read() as tx:
+        assert [delivery["id"] for delivery in find_rows(tx, str(row))] == [row, newer]
+        assert [delivery["id"] for delivery in find_rows(tx, name)] == [named_only]

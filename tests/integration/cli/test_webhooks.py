@@ -346,3 +346,9 @@ def test_stats_count_what_came_what_it_did_and_what_was_refused(
     assert "p50 4.0 s, p95 7.6 s (3 deliveries)" in shown
     assert "9 listed, 1 not here, 1 of them failed, 1 asked for again" in shown
     assert squire.json("webhooks", "stats", "--since", "7d")["received"] == 5
+
+
+@pytest.mark.parametrize("body", [b'{"a": NaN}', b'{"a": 1e999}'])
+def test_a_body_that_is_no_json_to_others_is_shown_as_text(squire: Squire, deliver: Deliver, body: bytes) -> None:
+    number = deliver(body=body)
+    assert squire.json("webhooks", "show", str(number), "--body")["body"] == body.decode()
