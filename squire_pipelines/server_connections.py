@@ -5,6 +5,7 @@ import ipaddress
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import ClassVar
 
 import h11
@@ -89,6 +90,7 @@ class ServersConnections:
             )
 
 
+@lru_cache(maxsize=1024)
 def caller_of(address: str) -> str:
     """Return by what an address's connections are counted: itself, or its network of 64 bits for IPv6.
 

@@ -35,10 +35,13 @@ _COLUMNS = (
 _VALUES = {name: bindparam(name, type_=deliveries.c[name].type) for name in _COLUMNS}
 # Two receivers may store the same delivery at the same time: the second finds the row of the first.
 _INSERT = {
-    "sqlite": PreparedWrite(sqlite.insert(deliveries).values(_VALUES).on_conflict_do_nothing(index_elements=_KEY)),
-    "postgresql": PreparedWrite(
-        postgresql.insert(deliveries).values(_VALUES).on_conflict_do_nothing(index_elements=_KEY)
-    ),
+    name: PreparedWrite(
+        dialect.insert(deliveries)
+        .values(_VALUES)
+        .on_conflict_do_nothing(index_elements=_KEY)
+        .returning(deliveries.c.trace_id, deliveries.c.id)
+    )
+    for name, dialect in (("sqlite", sqlite), ("postgresql", postgresql))
 }
 
 
@@ -132,10 +135,7 @@ def store(ledger: Ledger, packed: Sequence[PackedDelivery]) -> tuple[RecordedDel
     """
     with ledger.write() as tx:
         rows = [_row(tx, one) for one in packed]
-        _INSERT[tx.connection.dialect.name].run_all(tx.connection, rows)
-        traces = [one.incoming.trace_id for one in packed]
-        stored = select(deliveries.c.trace_id, deliveries.c.id).where(deliveries.c.trace_id.in_(traces))
-        new: dict[str, int] = {row.trace_id: row.id for row in tx.execute(stored)}
+        new: dict[str, int] = dict(_INSERT[tx.connection.dialect.name].run_all(tx.connection, rows))
         record_audits(tx, [_accepted(one.incoming) for one in packed if one.incoming.trace_id in new])
         return tuple(
             RecordedDelivery(new[one.incoming.trace_id], is_new=True, trace_id=one.incoming.trace_id)

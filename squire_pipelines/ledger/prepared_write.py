@@ -14,7 +14,7 @@ _ROW = re.compile(r"VALUES (\((?:\?, )*\?\))")
 
 
 class PreparedWrite:
-    """A statement that writes, with named parameters, and returns nothing but the number of rows.
+    """A statement that writes, with named parameters.
 
     On SQLite it goes straight to the driver, whose errors `Ledger` explains like all others.
     """
@@ -35,23 +35,25 @@ class PreparedWrite:
         driver: Any = connection.connection.dbapi_connection
         return int(driver.execute(self._sql, row).rowcount)
 
-    def run_all(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Run an insert for many rows, by one statement for each `MAX_ROWS` of them.
+    def run_all(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
+        """Run an insert for many rows, by one statement for each `MAX_ROWS` of them, and return what it returns.
 
         On SQLite one statement is one call of the driver, and each call of the driver lets other threads go first.
         """
         if not rows:
-            return
+            return []
         if connection.dialect.name != "sqlite":
-            connection.execute(self.statement, list(rows))
-            return
+            result = connection.execute(self.statement, list(rows))
+            return [tuple(row) for row in result] if result.returns_rows else []
         if not self._sql:
             self._compile(connection)
         driver: Any = connection.connection.dbapi_connection
+        returned: list[tuple[Any, ...]] = []
         for start in range(0, len(rows), MAX_ROWS):
             part = rows[start : start + MAX_ROWS]
             values = [row[name] if to is None else to(row[name]) for row in part for name, to in self._parameters]
-            driver.execute(self._sql_of_rows(len(part)), values)
+            returned += driver.execute(self._sql_of_rows(len(part)), values).fetchall()
+        return returned
 
     def _sql_of_rows(self, count: int) -> str:
         if count not in self._sql_by_rows:

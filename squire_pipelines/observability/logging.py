@@ -54,8 +54,14 @@ class Logger:
 
     def _write(self, level: int, event: str, values: Mapping[str, Any], *, exc_info: bool = False) -> None:
         if self._logger.isEnabledFor(level):
-            values = {"component": self._component.value, **values}
-            self._logger.log(level, event, exc_info=exc_info, extra={"squire_values": values})
+            self._handle(level, event, values, exc_info=exc_info)
+
+    def _handle(self, level: int, event: str, values: Mapping[str, Any], *, exc_info: bool = False) -> None:
+        # Not `Logger.log`, which looks through the stack for a place in the source that no line of ours shows.
+        extra = {"squire_values": {"component": self._component.value, **values}}
+        raised = sys.exc_info() if exc_info else None
+        name = self._logger.name
+        self._logger.handle(self._logger.makeRecord(name, level, "", 0, event, (), raised, extra=extra))
 
     def debug(self, event: str, **values: Any) -> None:
         """Log what helps to find a fault in Squire itself; also where the level is above, while that is debugged."""
@@ -64,9 +70,7 @@ class Logger:
             return
         repository = str(values.get("repository") or _context.get().get("repository", ""))
         if _is_debugged is not None and _is_debugged(repository):
-            extra = {"squire_values": {"component": self._component.value, **values}}
-            name = self._logger.name
-            self._logger.handle(self._logger.makeRecord(name, logging.DEBUG, "", 0, event, (), None, extra=extra))
+            self._handle(logging.DEBUG, event, values)
 
     def info(self, event: str, **values: Any) -> None:
         """Log that something happened as it should."""

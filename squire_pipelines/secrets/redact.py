@@ -5,7 +5,7 @@ It is a net under the rule that secrets reach no text at all, not a replacement 
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 from squire_pipelines.domain.credentials import MIN_KNOWN_LENGTH, PATTERNS, forms, known_pieces
@@ -60,8 +60,32 @@ class Redactor:
 
 def process_redactor() -> Redactor:
     """Return what hides the secrets that this process has met: in its environment, and every `Secret` made in it."""
-    in_environment = (os.environ.get(variable, "").strip() for variable in os.environ if is_secret_variable(variable))
-    return _redactor_of((*known_secrets(), *filter(None, in_environment)))
+    return _redactor_of((*known_secrets(), *_variables.values()))
+
+
+class SecretVariables:
+    """The secrets in this process's environment, of which every log line asks.
+
+    Args:
+        is_secret: Whether a variable of this name holds one; asked again only when other variables are set.
+    """
+
+    def __init__(self, is_secret: Callable[[str], bool] = is_secret_variable) -> None:
+        self._is_secret = is_secret
+        self._seen: tuple[str, ...] = ()
+        self._secret: tuple[str, ...] = ()
+
+    def values(self) -> tuple[str, ...]:
+        """Return their values of now."""
+        present = tuple(os.environ)
+        if present != self._seen:
+            # In this order: another thread that takes the old names meanwhile looks again itself.
+            self._secret = tuple(filter(self._is_secret, present))
+            self._seen = present
+        return tuple(filter(None, (os.environ.get(variable, "").strip() for variable in self._secret)))
+
+
+_variables = SecretVariables()
 
 
 @lru_cache(maxsize=1)

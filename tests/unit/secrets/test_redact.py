@@ -1,5 +1,6 @@
 import base64
 import json
+import os
 import string
 from urllib.parse import quote, quote_plus
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from squire_pipelines.domain.credentials import forms
 from squire_pipelines.domain.terminal_text import without_sequences
 from squire_pipelines.secrets import Redactor, Secret
-from squire_pipelines.secrets.redact import MASK, process_redactor
+from squire_pipelines.secrets.redact import MASK, SecretVariables, process_redactor
 from squire_pipelines.secrets.secret import known_secrets
 
 # Letters that no mask and no filler text has, so that a part that survives can only come from the secret.
@@ -134,6 +135,33 @@ def test_the_keys_of_providers_in_the_environment_are_hidden_whatever_their_name
     monkeypatch.setenv("SQUIRE_CLAUDE_KEY_FILE", "/run/secrets/claude")
     text = "key-of-one-provider token-of-another /run/secrets/claude"
     assert process_redactor().redact(text) == f"{MASK} {MASK} /run/secrets/claude"
+
+
+def test_a_secret_variable_is_hidden_by_its_value_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "value-before value-after value-of-late"
+    monkeypatch.setenv("SQUIRE_CLAUDE_KEY", "value-before")
+    assert process_redactor().redact(text) == f"{MASK} value-after value-of-late"
+    monkeypatch.setenv("SQUIRE_CLAUDE_KEY", "value-after")
+    assert process_redactor().redact(text) == f"value-before {MASK} value-of-late"
+    monkeypatch.setenv("SQUIRE_WORK_TOKEN", "value-of-late")
+    assert process_redactor().redact(text) == f"value-before {MASK} {MASK}"
+    monkeypatch.delenv("SQUIRE_CLAUDE_KEY")
+    assert process_redactor().redact(text) == f"value-before value-after {MASK}"
+
+
+def test_names_of_variables_are_looked_at_once_while_they_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+
+    def is_secret(name: str) -> bool:
+        looked.append(name)
+        return name.endswith("_KEY")
+
+    variables = SecretVariables(is_secret)
+    monkeypatch.setenv("SQUIRE_CLAUDE_KEY", "value-before")
+    variables.values()
+    monkeypatch.setenv("SQUIRE_CLAUDE_KEY", "value-after")
+    assert "value-after" in variables.values()
+    assert looked == list(os.environ)
 
 
 def test_the_process_remembers_no_more_than_the_last_secrets() -> None:
