@@ -96,13 +96,15 @@ class GitHubDeliveries:
         A secret of one repository is still that one's when GitHub calls the repository otherwise: then the id counts,
         and nothing is known of it by the name that the delivery has. Raises RequestRefusedError.
         """
-        if signer.may_tell_of(parsed.repository):
-            return self._watched(parsed.repository) or await self._watched_by_id(parsed.repository_id)
-        watched = await self._watched_by_id(parsed.repository_id)
-        if not signer.may_tell_of(watched):
-            message = "it is signed with another repository's secret"
+        # The event's name is not signed, and an installation is that of all of its owner's repositories.
+        if parsed.installation is not None and signer.repositories is not None:
+            message = "it is about the GitHub App and signed with the secret of a repository"
+            raise RequestRefusedError(401, message, "give the App's webhook the secret webhook-secret")
+        named = self._watched(parsed.repository) if signer.may_tell_of(parsed.repository) else None
+        watched = named or await self._watched_by_id(parsed.repository_id)
+        if not signer.may_tell_of(watched or parsed.repository):
             hint = "see webhooks.secrets: each is for deliveries of its repository alone"
-            raise RequestRefusedError(401, message, hint)
+            raise RequestRefusedError(401, "it is signed with another repository's secret", hint)
         return watched
 
     def _watched(self, repository: str | None) -> str | None:

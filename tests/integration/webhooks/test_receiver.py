@@ -4,7 +4,7 @@ import asyncio
 import io
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -362,6 +362,27 @@ def test_a_repository_that_is_renamed_keeps_the_secret_of_its_own(
     assert deliver(2, 42, "acme/api") == 202
     assert {row[2] for row in stored()} == {"acme/shop"}
     assert [deliver(3, 43, "acme/other"), deliver(4, 43, "acme/api"), deliver(5, 44, "acme/new")] == [401] * 3
+
+
+def test_the_secret_of_a_repository_signs_nothing_about_the_app_or_by_the_id_of_another(
+    make_client: MakeClient, ledger: Ledger, stored: Stored
+) -> None:
+    # The settings have left acme/old out, of which there is a secret still.
+    secrets = SigningSecrets((b"of all",), {"acme/shop": (SECRET,), "acme/old": (SECRET,)})
+    client = make_client(repositories=("acme/shop", "acme/api"), secrets=secrets)
+    with ledger.write() as tx:
+        repositories.record(tx, [KnownRepository("acme/shop", 42), KnownRepository("acme/api", 43)])
+    shop, old = {"full_name": "acme/shop", "id": 42}, {"full_name": "acme/old", "id": 43}
+    removed = {"action": "deleted", "installation": {"account": {"login": "acme"}}, "repository": shop}
+
+    def answer(event: str, content: Mapping[str, object], secret: bytes = SECRET) -> int:
+        body = json.dumps(content).encode()
+        return client.post(HOOK, content=body, headers=headers(body, event=event, secret=secret)).status_code
+
+    assert answer("installation", removed) == 401
+    assert answer("push", {"repository": old, "ref": "refs/heads/main"}) == 401
+    assert stored() == []
+    assert answer("installation", removed, b"of all") == 202
 
 
 def test_accepted_deliveries_and_counts_of_refusals_are_in_the_audit_trail(
