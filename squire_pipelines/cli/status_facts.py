@@ -153,6 +153,10 @@ def _is_down(condition: Condition) -> bool:
     return condition.level is HealthLevel.DOWN
 
 
+def _runs_not(condition: Condition) -> bool:
+    return condition.is_starting or not condition.is_ok
+
+
 def _with_work(facts: StatusFacts, settings: "Settings") -> StatusFacts:
     from squire_pipelines.execution.repository_settings import repository_settings  # noqa: PLC0415 - seldom without
 
@@ -220,7 +224,7 @@ class _StartWaits:
             yield f"a free slot in {repository}: {running_there} of {settings.dispatch.max_per_repository} are taken"
         for name, text in _NEEDED:
             condition = self._conditions.get(name)
-            if condition is not None and (_is_down(condition) or (name == "daemon" and not condition.is_ok)):
+            if condition is not None and (_is_down(condition) or (name == "daemon" and _runs_not(condition))):
                 yield f"{text}: {condition.reason}"
         if len(self._texts) < _MAX_ASKED_REPOSITORIES and (shortage := self._day_shortage(repository, settings)):
             yield shortage

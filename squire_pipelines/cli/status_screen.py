@@ -11,7 +11,7 @@ from textwrap import TextWrapper
 from squire_pipelines.cli.status_facts import StatusFacts, WaitGroup
 from squire_pipelines.cli.text import age, counted, duration
 from squire_pipelines.domain.alert_rules import Severity
-from squire_pipelines.domain.conditions import HealthLevel
+from squire_pipelines.domain.conditions import Condition, HealthLevel
 from squire_pipelines.domain.terminal_text import one_line
 from squire_pipelines.ledger.overview import ListedPullRequest, OpenAttempt
 
@@ -163,7 +163,7 @@ def _problems(facts: StatusFacts, width: int, most: int) -> Iterator[ScreenLine]
         return
     yield ScreenLine(f"Wrong: {count}", is_bold=True)
     for condition in wrong:
-        text = f"{condition.name.replace('_', ' ')}, {age(condition.since, facts.now)}: {condition.reason}"
+        text = f"{_words(condition)}, {age(condition.since, facts.now)}: {condition.reason}"
         yield from _problem(condition.level, text, condition.hint, _STYLES[condition.level], width=width, most=most)
     for alert in alerts[:_MOST_ALERTS]:
         color = _STYLES[HealthLevel.DOWN if alert.severity is Severity.CRITICAL else HealthLevel.DEGRADED]
@@ -189,6 +189,10 @@ def _wrapped(
         yield ScreenLine(line, color, indent=hanging if place else first)
 
 
+def _words(condition: Condition) -> str:
+    return condition.name.replace("_", " ")
+
+
 def _foot(facts: StatusFacts, width: int) -> Iterator[ScreenLine]:
     for window in facts.debugging[:_IN_FULL]:
         name, until = window.repository or "all repositories", f"{window.until:%Y-%m-%d %H:%M} UTC"
@@ -196,12 +200,15 @@ def _foot(facts: StatusFacts, width: int) -> Iterator[ScreenLine]:
     if len(facts.debugging) > _IN_FULL:
         yield ScreenLine(f"and {len(facts.debugging) - _IN_FULL} more: `squire debug status`", "yellow")
     asked = [condition for condition in facts.conditions if condition not in facts.stale]
-    well = ", ".join(condition.name.replace("_", " ") for condition in asked if condition.is_ok)
+    starting = [condition for condition in asked if condition.is_starting]
+    for condition in starting:
+        yield ScreenLine(f"Starting: {condition.reason}", "yellow")
+    well = ", ".join(_words(condition) for condition in asked if condition.is_ok and condition not in starting)
     if well:
         yield from _wrapped(f"Well: {well}", "", width, _IN_FULL, "green", hanging="      ")
     if facts.stale:
         ages = max(condition.age_s(facts.now) for condition in facts.stale)
-        names = ", ".join(condition.name.replace("_", " ") for condition in facts.stale)
+        names = ", ".join(_words(condition) for condition in facts.stale)
         text = f"Not looked at for up to {duration(ages)}: {names}; `squire status --now` asks"
         yield ScreenLine(text, "yellow")
     if facts.unknown:

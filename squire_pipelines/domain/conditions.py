@@ -66,17 +66,24 @@ class ConditionState:
         hint: What to do; empty where nothing is to be done.
         is_doubtful: Whether the next look may well show another: a time limit that ran out, a connection that broke.
             One such look alone makes nothing `down`.
+        is_starting: Whether it was started moments ago and is not expected to answer yet.
     """
 
     level: HealthLevel
     reason: str
     hint: str = ""
     is_doubtful: bool = False
+    is_starting: bool = False
 
     @classmethod
     def ok(cls, reason: str) -> "ConditionState":
         """Return the state of what is well."""
         return cls(HealthLevel.OK, reason)
+
+    @classmethod
+    def starting(cls, reason: str) -> "ConditionState":
+        """Return the state of what was started moments ago: nothing is wrong with it yet."""
+        return cls(HealthLevel.OK, reason, is_starting=True)
 
     @classmethod
     def degraded(cls, reason: str, hint: str) -> "ConditionState":
@@ -101,6 +108,7 @@ class Condition:
         since: Since when it has had this level.
         checked_at: When it was looked at.
         fresh_for_s: After so many seconds without another look nobody looks any more.
+        is_starting: Whether it was started moments ago, as it was seen last.
     """
 
     name: str
@@ -110,6 +118,7 @@ class Condition:
     since: datetime
     checked_at: datetime
     fresh_for_s: float
+    is_starting: bool = False
 
     @property
     def is_ok(self) -> bool:
@@ -143,7 +152,8 @@ def next_condition(
         level = HealthLevel.DEGRADED
     # A clock that was set back must not make it begin in the future.
     since = min(previous.since, now) if previous is not None and previous.level is level else now
-    return Condition(name, level, state.reason[:MAX_TEXT], state.hint[:MAX_TEXT], since, now, fresh_for_s)
+    reason, hint = state.reason[:MAX_TEXT], state.hint[:MAX_TEXT]
+    return Condition(name, level, reason, hint, since, now, fresh_for_s, is_starting=state.is_starting)
 
 
 def worst_level(conditions: Iterable[Condition], *, now: datetime) -> HealthLevel:

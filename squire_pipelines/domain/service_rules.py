@@ -26,6 +26,9 @@ LATE_HEARTBEAT_S = 120.0
 LATE_PART_S = 300.0
 """One of its parts writes none while it is busy, such as with ending many runs."""
 
+STARTS_WITHIN_S = 120.0
+"""So long a process may take until it answers: the code server loads its definitions, on a busy machine for long."""
+
 _DEATHS_IN_A_ROW = 3
 _SURE_DEATHS = 2
 _UNPROVEN_S = 120.0
@@ -185,6 +188,11 @@ class ProcessFacts:
     deaths: int = 0
 
     @property
+    def is_starting(self) -> bool:
+        """Whether it was started moments ago; one that has died before is not waited for."""
+        return self.is_alive and not self.is_suspended and not self.deaths and self.age_s < STARTS_WITHIN_S
+
+    @property
     def dies_again(self) -> bool:
         """Whether it runs only because it was started again, and is likely to die as it did before."""
         return self.is_alive and self.deaths >= _DEATHS_IN_A_ROW and self.age_s < _UNPROVEN_S
@@ -196,6 +204,7 @@ class DaemonFacts:
 
     Args:
         process: Its process.
+        starter: The process that is about to start it, which waits for the code server first.
         heartbeat_age_s: Of the newest heartbeat of any of its parts; None where there is none or nobody looked.
         tick_age_s: Of the newest tick of any sensor; likewise.
         errors: What its parts reported with their heartbeats.
@@ -207,6 +216,7 @@ class DaemonFacts:
     tick_age_s: float | None = None
     errors: tuple[str, ...] = ()
     late_parts: tuple[str, ...] = ()
+    starter: ProcessFacts = ProcessFacts()
 
 
 def daemon_state(facts: DaemonFacts) -> ConditionState:
@@ -216,6 +226,8 @@ def daemon_state(facts: DaemonFacts) -> ConditionState:
 
 def _process_state(facts: DaemonFacts) -> ConditionState | None:
     process = facts.process
+    if not process.is_alive and facts.starter.is_starting:
+        return ConditionState.starting(f"the daemon is starting, for {facts.starter.age_s:.0f} s by now")
     if process.is_recorded and not process.is_alive:
         reason = f"the daemon has died{_in_a_row(process)}"
         return ConditionState.down(reason, f"`squire dev` starts it again; {_DAEMON_LOG}")
@@ -339,6 +351,8 @@ def server_state(name: str, process: ProcessFacts, problem: str, *, is_vital: bo
         problem, hint = "its process is suspended", _resume_step(process)
     if not problem:
         return ConditionState.ok("answers")
+    if process.is_starting:
+        return ConditionState.starting(f"the {name} is starting, for {process.age_s:.0f} s by now")
     reason = f"the {name} does not answer: {problem}"
     if is_vital:
         return ConditionState.down(reason, hint, is_doubtful=process.deaths < _SURE_DEATHS)

@@ -19,6 +19,7 @@ def condition_documents(conditions: Iterable[Condition], *, now: datetime) -> li
             "checked_at": _moment(condition.checked_at),
             "age_s": round(condition.age_s(now), 1),
             "stale": condition.is_stale(now),
+            "starting": condition.is_starting,
         }
         for condition in conditions
     ]

@@ -31,6 +31,16 @@ def process_start_time(pid: int) -> str | None:
     return ps.stdout.strip() or None
 
 
+def process_record(pid: int, *, deaths: int = 0) -> str:
+    """Return what the record of a process has, with how often in a row the one of its name has died."""
+    return json.dumps({"pid": pid, "birth": process_start_time(pid), "deaths": deaths})
+
+
+def starting_record(run: Path, name: str) -> Path:
+    """Return where the process that is about to start another one records that, in the folder `run` of a home."""
+    return run / f"{name}.starting"
+
+
 def recorded_process(record: Path) -> int | None:
     """Return the process that a record of `runtime.processes` names, None when it has ended or none is named."""
     return _read(record)[0]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import takewhile
+from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -16,7 +17,6 @@ from squire_pipelines.domain.cron_times import CronTimes
 from squire_pipelines.domain.service_rules import (
     LATE_PART_S,
     DaemonFacts,
-    ProcessFacts,
     ScheduleFacts,
     SensorFacts,
     daemon_state,
@@ -24,7 +24,7 @@ from squire_pipelines.domain.service_rules import (
     sensors_state,
 )
 from squire_pipelines.health.probe import Probe, States
-from squire_pipelines.health.process_records import process_facts
+from squire_pipelines.health.process_records import process_facts, starting_record
 from squire_pipelines.settings.model import Settings
 
 if TYPE_CHECKING:
@@ -47,8 +47,12 @@ def daemon_probe(settings: Settings) -> Probe:
 
 def daemon_process_probe(settings: Settings) -> Probe:
     """Return the probe of the daemon's process alone, which takes no time."""
-    facts = DaemonFacts(process_facts(settings.home.run / "daemon.pid"))
+    facts = _process_facts(settings.home.run)
     return Probe("daemon", ("daemon",), _EVERY_S, _TIMEOUT_S, lambda: {"daemon": daemon_state(facts)})
+
+
+def _process_facts(run: Path) -> DaemonFacts:
+    return DaemonFacts(process_facts(run / "daemon.pid"), starter=process_facts(starting_record(run, "daemon")))
 
 
 def look_at_daemon(settings: Settings, *, now: Callable[[], float] = time.time) -> States:
@@ -59,24 +63,24 @@ def look_at_daemon(settings: Settings, *, now: Callable[[], float] = time.time) 
         now: The clock that Dagster writes, in seconds since 1970.
     """
     home = settings.home
-    process = process_facts(home.run / "daemon.pid")
+    process_alone = _process_facts(home.run)
     # Storage that is being made just now must not be opened, see `Services.start_code_server`.
     if not (home.dagster / "storage-made").exists() and "DAGSTER_HOME" not in os.environ:
-        return {"daemon": daemon_state(DaemonFacts(process))}
+        return {"daemon": daemon_state(process_alone)}
     import dagster as dg  # noqa: PLC0415 - over a second, which only this needs
 
     folder = str(home.dagster)
     try:
         with dg.DagsterInstance.from_config(folder) if home.dagster.exists() else dg.DagsterInstance.get() as instance:
-            return _states(instance, process, now(), settings.collection.zone)
+            return _states(instance, process_alone, now(), settings.collection.zone)
     except (SQLAlchemyError, OSError) as error:  # a full disk, or a server that is away
         reason = f"Dagster's storage does not answer: {_first_line(str(error))}"
-        process_alone = daemon_state(DaemonFacts(process))
         storage = ConditionState.degraded(reason, "look at the disk, or at the server that `dagster.yaml` names")
-        return {"daemon": worst_state((process_alone, storage)) or storage}
+        return {"daemon": worst_state((daemon_state(process_alone), storage)) or storage}
 
 
-def _states(instance: "dg.DagsterInstance", process: ProcessFacts, now: float, readings_zone: ZoneInfo) -> States:
+def _states(instance: "dg.DagsterInstance", known: DaemonFacts, now: float, readings_zone: ZoneInfo) -> States:
+    process = known.process
     by_part = instance.get_daemon_heartbeats()
     beats = by_part.values()
     newest = max((beat.timestamp for beat in beats), default=None)
@@ -90,7 +94,8 @@ def _states(instance: "dg.DagsterInstance", process: ProcessFacts, now: float, r
     late_parts = (
         () if is_young else tuple(_late_parts(instance, {part: now - by_part[part].timestamp for part in by_part}))
     )
-    states = {"daemon": daemon_state(DaemonFacts(process, heartbeat_age_s, tick_age_s, errors, late_parts))}
+    facts = replace(known, heartbeat_age_s=heartbeat_age_s, tick_age_s=tick_age_s, errors=errors, late_parts=late_parts)
+    states = {"daemon": daemon_state(facts)}
     if process.is_alive and sensors:
         states["sensors"] = sensors_state(sensors)
         began = now - process.age_s

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from squire_pipelines.errors import NotReachableError
-from squire_pipelines.health.process_records import process_start_time
+from squire_pipelines.health.process_records import process_record, process_start_time
 from squire_pipelines.home import make_folder
 from squire_pipelines.observability.log_files import VARIABLE, FileKey, ProcessLog, file_key, rotate_if_full
 from squire_pipelines.sections.operation import LoggingSettings
@@ -164,9 +164,8 @@ class Child:
                     hint="install Squire again: in a checkout with `make setup`",
                 ) from error
         record = run / f"{name}.pid"
-        known = {"pid": process.pid, "birth": process_start_time(process.pid), "deaths": deaths}
         try:
-            record.write_text(json.dumps(known), encoding="utf-8")
+            record.write_text(process_record(process.pid, deaths=deaths), encoding="utf-8")
         except OSError as error:  # nobody would find it again
             stop_group(process.pid, grace_s=0, reap=process.poll)
             raise NotReachableError(

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 
 from squire_pipelines.cli.context import CliContext
 from squire_pipelines.cli.diagnosis import Diagnosis
+from squire_pipelines.health.process_records import process_facts
 from squire_pipelines.health.stored_conditions import current_conditions, last_look
 from squire_pipelines.ledger import alerts as alert_rows
 
@@ -27,7 +28,9 @@ def check_alerts(context: CliContext) -> Iterator[Diagnosis]:
     for target, error in failing.items():
         yield Diagnosis("alerts", "warn", f"messages to {target} wait: {error}", f"`squire alerts test {target}`")
     _, is_watched = last_look(current_conditions(settings.home), datetime.now(UTC))
-    if not is_watched:
+    if not is_watched and process_facts(settings.home.run / "endpoint.pid").is_starting:
+        yield Diagnosis("alerts", "ok", "the operator's endpoint is starting, which watches and tells")
+    elif not is_watched:
         dev = "" if settings.observability.enabled else " with observability.enabled = true"
         step = f"run `squire dev`{dev}, or `squire metrics serve`"
         message = "no operator's endpoint runs for this home, so that nobody watches and tells"

@@ -16,7 +16,7 @@ from squire_pipelines.domain.conditions import HealthLevel
 from squire_pipelines.health.engine_probe import agents_of, look_at_engine
 from squire_pipelines.health.ledger_probe import look_at_ledger
 from squire_pipelines.health.machine_probes import look_at_clock, look_at_disks
-from squire_pipelines.health.process_records import process_facts, process_start_time
+from squire_pipelines.health.process_records import process_facts, process_record, starting_record
 from squire_pipelines.health.service_probes import look_at_code_server, look_at_receiver
 from squire_pipelines.health.settings_probe import look_at_settings
 from squire_pipelines.ledger.store import Ledger
@@ -184,9 +184,11 @@ def sleeper() -> Iterator["subprocess.Popen[bytes]"]:
         process.kill()
 
 
-def record(folder: Path, name: str, pid: int) -> None:
+def record(folder: Path, name: str, pid: int, *, age_s: float = 3600) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.pid").write_text(json.dumps({"pid": pid, "birth": process_start_time(pid)}))
+    path = folder / f"{name}.pid"
+    path.write_text(process_record(pid))
+    os.utime(path, (time.time() - age_s,) * 2)
 
 
 def test_a_daemon_is_known_by_its_process_where_dagster_has_nothing_of_it(
@@ -196,6 +198,11 @@ def test_a_daemon_is_known_by_its_process_where_dagster_has_nothing_of_it(
     settings = configure("")
     home = settings.home
     assert look_at_daemon(settings)["daemon"].level is DEGRADED  # none was started
+    home.run.mkdir(parents=True)
+    starting = starting_record(home.run, "daemon")
+    starting.write_text(process_record(sleeper.pid))
+    assert look_at_daemon(settings)["daemon"].is_starting
+    starting.unlink()
     record(home.run, "daemon", sleeper.pid)
     assert look_at_daemon(settings)["daemon"].level is OK
     sleeper.send_signal(signal.SIGSTOP)
@@ -239,6 +246,8 @@ def test_a_code_server_is_asked_at_the_socket_that_its_file_names(
     document = {"load_from": [{"grpc_server": {"socket": str(path)}}]}
     (home.run / "workspace.yaml").write_text(json.dumps(document))
     assert look_at_code_server(home)["code_server"].level is DOWN
+    record(home.run, "code-server", sleeper.pid, age_s=5)
+    assert look_at_code_server(home)["code_server"].is_starting
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen()

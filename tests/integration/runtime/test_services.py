@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from squire_pipelines.errors import ConfigError, ExitCode, NotReachableError
-from squire_pipelines.health.process_records import process_facts
+from squire_pipelines.health.process_records import process_facts, starting_record
 from squire_pipelines.home import make_folder
 from squire_pipelines.observability.log_files import VARIABLE, ProcessLog
 from squire_pipelines.runtime import services as services_module
@@ -242,6 +242,7 @@ def test_dagsters_programs_share_one_code_server_and_serve_on_loopback(
     with Services(settings, say=print) as services:
         services.start_receiver()
         services.start_daemon()
+        assert not starting_record(run, "daemon").exists()
         services.start_webserver(4321)
         assert list(services.children) == ["receiver", "code-server", "daemon", "webserver"]
         wait_until(lambda: all(services.log_of(name) for name in services.children))
@@ -261,8 +262,9 @@ def test_dagsters_programs_share_one_code_server_and_serve_on_loopback(
 def test_definitions_that_cannot_be_loaded_are_named_with_the_cause_and_the_next_step(
     settings: Settings, programs: Path
 ) -> None:
+    record = starting_record(settings.home.run, "daemon")
     (programs / "python").write_text(
-        "#!/bin/sh\necho 'Traceback (most recent call last):'\necho 'BadError: why'\nexit 1"
+        f"#!/bin/sh\ncp {record} {record}.seen\necho 'Traceback (most recent call last):'\necho 'BadError: why'\nexit 1"
     )
     with Services(settings, say=print) as services:
         with pytest.raises(ConfigError, match=r"could not load Squire's definitions: BadError: why") as caught:
@@ -270,6 +272,9 @@ def test_definitions_that_cannot_be_loaded_are_named_with_the_cause_and_the_next
         assert caught.value.exit_code is ExitCode.CONFIGURATION
         assert str(settings.home.run / "code-server.log") in caught.value.hint
         assert list(services.children) == ["code-server"]
+        # While the code server was loading, the daemon was known as starting, by a process that lived.
+        seen = process_facts(record.with_name("daemon.starting.seen"))
+        assert (seen.is_starting, seen.pid, record.exists()) == (True, os.getpid(), False)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The screen of `squire status`: it fits, hides nothing that is wrong, and cleans what strangers wrote."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -138,6 +139,14 @@ def test_what_nobody_looks_at_any_more_is_told_apart_from_what_is_well() -> None
     assert "Not looked at for up to 2h00m: engine, clock" in shown
     assert "Well: ledger\n" in shown
     assert "engine, 1h00m" in shown
+
+
+def test_what_is_starting_is_neither_wrong_nor_well() -> None:
+    starting = replace(condition("daemon", text="the daemon is starting, for 8 s by now"), is_starting=True)
+    lines = texts(facts(0, conditions=[condition("disk"), starting]))
+    assert "Starting: the daemon is starting, for 8 s by now" in lines
+    assert "Well: disk" in lines
+    assert not any(line.startswith("Wrong") for line in lines)
 
 
 def test_a_title_of_a_stranger_is_one_clean_line() -> None:

@@ -28,7 +28,8 @@ from squire_pipelines.domain.service_rules import (
 
 OK, DEGRADED, DOWN = HealthLevel.OK, HealthLevel.DEGRADED, HealthLevel.DOWN
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-RUNS = ProcessFacts(is_recorded=True, is_alive=True, pid=7)
+RUNS = ProcessFacts(is_recorded=True, is_alive=True, pid=7, age_s=3600)
+STARTED = replace(RUNS, age_s=15)
 
 
 def answer(status: int | None, **values: object) -> GitHubFacts:
@@ -155,6 +156,9 @@ def test_a_planner_that_fails_is_told_from_the_third_time_on() -> None:
         (DaemonFacts(RUNS, 10, 100), DEGRADED, "no sensor was evaluated for 100 s"),
         (DaemonFacts(RUNS, 10, 200), DOWN, "no sensor was evaluated for 200 s"),
         (DaemonFacts(RUNS, 10, 5, ("no code location",)), DEGRADED, "no code location"),
+        (DaemonFacts(ProcessFacts(), 90, 90, starter=STARTED), OK, "is starting, for 15 s by now"),
+        (DaemonFacts(ProcessFacts(), starter=replace(STARTED, age_s=121)), DEGRADED, "no daemon runs"),
+        (DaemonFacts(ProcessFacts(), starter=replace(STARTED, is_alive=False)), DEGRADED, "no daemon runs"),
     ],
 )
 def test_a_daemon(facts: DaemonFacts, level: HealthLevel, says: str) -> None:
@@ -162,6 +166,7 @@ def test_a_daemon(facts: DaemonFacts, level: HealthLevel, says: str) -> None:
     assert state.level is level
     assert says in state.reason
     assert (state.hint == "") == (level is OK)
+    assert state.is_starting == ("is starting" in says)
 
 
 def test_a_sensor_that_fails_again_or_is_late_is_named() -> None:
@@ -187,6 +192,23 @@ def test_a_server_that_has_died_or_is_suspended_or_silent(level: HealthLevel, *,
         assert state.level is level
         assert says in state.reason
     assert server_state("code server", RUNS, "", is_vital=is_vital).level is OK
+
+
+@pytest.mark.parametrize(
+    ("process", "is_starting"),
+    [
+        (STARTED, True),
+        (replace(STARTED, age_s=121), False),
+        (replace(STARTED, deaths=1), False),
+        (replace(STARTED, is_suspended=True), False),
+    ],
+)
+def test_a_server_that_was_started_moments_ago_is_waited_for_until_it_answers(
+    process: ProcessFacts, *, is_starting: bool
+) -> None:
+    state = server_state("code server", process, "no such file", is_vital=True)
+    assert (state.is_starting, state.level is OK) == (is_starting, is_starting)
+    assert not server_state("code server", STARTED, "", is_vital=True).is_starting
 
 
 def test_a_server_that_dies_again_and_again_is_no_hiccup() -> None:

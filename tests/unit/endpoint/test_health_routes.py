@@ -51,6 +51,7 @@ def test_only_what_is_down_is_not_ready(level: HealthLevel, status: int) -> None
             "checked_at": "2026-03-01T11:59:55Z",
             "age_s": 5.0,
             "stale": False,
+            "starting": False,
         }
     ]
 
