@@ -1,7 +1,7 @@
 """`squire webhooks rotate`: another secret for the webhooks, here and at GitHub, with no delivery refused."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -80,9 +80,9 @@ def rotate(
             if finish:
                 document = _finish(call, keep_old, is_dry_run=dry_run)
             elif dry_run:
-                document = _preview(call, _shared(settings, names))
+                document = _preview(call, names)
             else:
-                document = _rotate(call, _shared(settings, names), keep_old or _KEEP_OLD)
+                document = _rotate(call, names, keep_old or _KEEP_OLD)
     except TimeoutError:
         raise RefusedError("another rotation is under way", hint="wait until that command has ended") from None
     if as_json:
@@ -109,6 +109,32 @@ def _shared(settings: Settings, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in names if name.casefold() not in own)
 
 
+def _left_out(call: _RotateCall, names: Sequence[str], survey: HookSurvey) -> dict[str, str]:
+    """Return the repositories whose webhooks get no new secret, each with the reason, beside those that hide theirs."""
+    settings = call.settings
+    reasons = {unseen.name: unseen.reason for unseen in survey.unseen if unseen.is_absent}
+    own = "its webhook has a secret of its own ([webhooks.secrets])"
+    reasons |= dict.fromkeys(sorted(settings.webhooks.secrets), own)
+    if settings.github.app_id:  # the one webhook of which is that of all repositories
+        return reasons
+    covered = {name.casefold() for name in (*names, *reasons)}
+    for name in settings.repositories:
+        if name.casefold() not in covered:
+            reasons[name] = "--repository names others"
+    known = (*names, *settings.repositories, *reasons)
+    for name in secret_rotation.signed_elsewhere(call.context.ledger, settings.secret_sources, known):
+        reasons[name] = (
+            "it signs with the same secret and the settings do not name it: "
+            f"`squire webhooks rotate --repository {name}` sets the new one there too"
+        )
+    return reasons
+
+
+def _say_left_out(call: _RotateCall, reasons: Mapping[str, str]) -> None:
+    for name, reason in reasons.items():
+        call.say(f"{_title(name)}: left out; {reason}.")
+
+
 async def _survey(settings: Settings, github: GitHub, names: tuple[str, ...]) -> HookSurvey:
     async with hook_client(github) as client:
         return await survey_hooks(settings, client, names)
@@ -123,17 +149,21 @@ def _preview(call: _RotateCall, names: tuple[str, ...]) -> dict[str, Any]:
         say("A rotation is under way: it would go on with the secret that it has made.")
     else:
         say("A new one would be made, and the present one kept as webhook-secret-old.")
-    survey = asyncio.run(_survey(settings, github, names))
+    survey = asyncio.run(_survey(settings, github, _shared(settings, names)))
     for hook in survey.hooks:
         say(f"GitHub would get it for the webhook of {_title(hook.name)}.")
     for unseen in survey.unseen:
-        say(f"{_title(unseen.name)}: {unseen.reason}.")
+        if not unseen.is_absent:
+            say(f"{_title(unseen.name)}: {unseen.reason}.")
+    left_out = _left_out(call, names, survey)
+    _say_left_out(call, left_out)
     return {
         "is_dry_run": True,
         "kept_in": state.where,
         "goes_on": state.is_made,
         "hooks": [{"hook": hook.name} for hook in survey.hooks],
         "not_seen": [{"hook": unseen.name, "reason": unseen.reason} for unseen in survey.unseen],
+        "left_out": left_out,
     }
 
 
@@ -169,22 +199,21 @@ def _rotate(call: _RotateCall, names: tuple[str, ...], keep_old: timedelta) -> d
     say("The running receiver takes both." if receivers else "No receiver runs here: its next start reads both.")
     has_receiver = bool(receivers)
 
-    async def change() -> tuple[HookChange, ...]:
+    async def change() -> tuple[HookSurvey, tuple[HookChange, ...]]:
         github = GitHub(settings, context.ledger)
         async with hook_client(github) as client:
-            survey = await survey_hooks(settings, client, names)
-            return await secret_rotation.set_at_github(
+            survey = await survey_hooks(settings, client, _shared(settings, names))
+            return survey, await secret_rotation.set_at_github(
                 context.ledger, sources, client, survey, has_receiver=has_receiver, actor=who, trace_id=trace_id
             )
 
-    changes = asyncio.run(change())
+    survey, changes = asyncio.run(change())
     for one in changes:
         _tell(settings, one, say, has_receiver=has_receiver)
+    left_out = _left_out(call, names, survey)
+    _say_left_out(call, left_out)
     if not changes:
-        say("GitHub has no webhook that leads to Squire: there is nothing to set there.")
-    own = sorted(settings.webhooks.secrets)
-    if own:
-        say(f"Not touched, since [webhooks.secrets] names secrets of their own: {', '.join(own)}.")
+        say("GitHub has no webhook to set it at.")
     until = datetime.now(UTC) + keep_old
     say(f"The old one may go after {until:%Y-%m-%d %H:%M} UTC: `squire webhooks rotate --finish`.")
     return {
@@ -193,7 +222,7 @@ def _rotate(call: _RotateCall, names: tuple[str, ...], keep_old: timedelta) -> d
         "goes_on": state.is_made,
         "receivers": receivers,
         "hooks": [_hook(settings, one) for one in changes],
-        "not_touched": own,
+        "left_out": left_out,
         "keep_old_until": until,
     }
 
@@ -216,6 +245,8 @@ def _tell(settings: Settings, change: HookChange, say: Callable[[str], None], *,
         write_line(f"  enter what {_REVEAL} shows on {_page(settings, change.hook)}", err=True)
     elif change.is_seen:
         say(f"{title}: GitHub has the new secret, and a ping signed with it has arrived.")
+    elif change.problem:
+        say(f"{title}: GitHub has the new secret; {change.problem}.")
     elif change.hook == APP_HOOK_NAME:
         say(f"{title}: GitHub has the new secret; its next delivery is signed with it.")
     elif has_receiver:

@@ -10,7 +10,7 @@ import hmac
 import secrets as random_secrets
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from squire_pipelines.domain.delivery_gaps import APP_HOOK_NAME
@@ -34,6 +34,7 @@ from squire_pipelines.secrets.lookup import (
     require_secret,
     store_secret,
 )
+from squire_pipelines.secrets.redact import process_redactor
 from squire_pipelines.secrets.secret import Secret
 from squire_pipelines.secrets.sources import SecretSources
 from squire_pipelines.settings.restarts import Part
@@ -44,6 +45,7 @@ PING_WAIT_S = 12.0
 RELOAD_WAIT_S = 15.0
 _BEGUN, _SET, _FINISHED = "webhooks.rotation_begun", "webhooks.secret_set", "webhooks.rotation_finished"
 _UNCERTAIN = "which of its webhooks leads to this receiver is not certain: set webhooks.public_url"
+_OFF = "the webhook is switched off, so that it was not pinged"
 _BYTES = 32
 _POLL_S = 0.2
 _BY_HAND = (
@@ -64,7 +66,10 @@ class RotationState:
 
 @dataclass(frozen=True, slots=True)
 class HookChange:
-    """What became of one webhook: whether GitHub has the new secret, whether a ping showed it; else why not."""
+    """What became of one webhook: whether GitHub has the new secret, whether a ping showed it; else why not.
+
+    A problem has no secret in it.
+    """
 
     hook: str
     is_set: bool
@@ -158,7 +163,7 @@ async def set_at_github(
         if problem or (problem := await _set(client, hook, secret)):
             changes[hook.name] = HookChange(hook.name, is_set=False, problem=problem)
             continue
-        changes[hook.name] = HookChange(hook.name, is_set=True)
+        changes[hook.name] = HookChange(hook.name, is_set=True, problem="" if hook.is_active else _OFF)
         with ledger.write() as tx:
             _audit(tx, _SET, hook.name, actor=actor, trace_id=trace_id)
     pinged = [
@@ -171,7 +176,9 @@ async def set_at_github(
     for unseen in survey.unseen:
         if not unseen.is_absent:
             changes[unseen.name] = HookChange(unseen.name, is_set=False, problem=unseen.reason)
-    return tuple(changes.values())
+    # An answer of GitHub's may repeat what it was sent in an earlier rotation.
+    redact = process_redactor().redact
+    return tuple(replace(change, problem=redact(change.problem)) for change in changes.values())
 
 
 async def _set(client: GitHubClient, hook: OwnHook, secret: Secret) -> str:
@@ -247,6 +254,25 @@ def reason_to_keep_old(
                     f"GitHub still signs with it: the newest delivery about {name}, of {when}, has no other signature"
                 )
     return ""
+
+
+def signed_elsewhere(ledger: Ledger, sources: SecretSources, names: Collection[str]) -> tuple[str, ...]:
+    """Return the repositories beside `names` whose newest delivery is signed with the secret that a rotation replaces.
+
+    Raises:
+        SecretMissingError: There is none.
+    """
+    secret = find_secret(SecretName.WEBHOOK_SECRET_OLD, sources) or require_secret(SecretName.WEBHOOK_SECRET, sources)
+    seen = {name.casefold() for name in names}
+    others: list[str] = []
+    with ledger.read() as tx:
+        for one in newest_signed(tx):
+            if one.repository is None or one.repository.casefold() in seen:
+                continue
+            seen.add(one.repository.casefold())
+            if _is_by(one.body, one.signature, secret):
+                others.append(one.repository)
+    return tuple(sorted(others))
 
 
 def remove_old(ledger: Ledger, sources: SecretSources, *, actor: str, trace_id: str) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 import httpx
 import stamina
@@ -206,17 +206,17 @@ class GitHubClient:
 
     async def get_page(self, path: str, params: Mapping[str, str | int]) -> tuple[Any, str | None]:
         """GET a page of a list; return it and the cursor of the next page, None after the last. Raises GitHubError."""
-        read = protocol.read_page
-        page: tuple[Any, str | None] = await self._rest("GET", path, params=params, repeatable=True, read=read)
-        return page
+        answer = await self._rest("GET", path, params=params, repeatable=True, read=protocol.read_page)
+        return cast("tuple[Any, str | None]", answer)
 
     async def post(self, path: str, content: Mapping[str, object], *, repeatable: bool = False) -> Any:
         """POST. Tried again after a lost answer only when `repeatable`: its repetition must do no harm."""
         return await self._rest("POST", path, content=content, repeatable=repeatable)
 
-    async def patch(self, path: str, content: Mapping[str, object]) -> Any:
-        """PATCH, which may be repeated."""
-        return await self._rest("PATCH", path, content=content, repeatable=True)
+    async def patch(self, path: str, content: Mapping[str, object], *, is_secret: bool = False) -> Any:
+        """PATCH, which may be repeated. No error has GitHub's words where the content is secret: they may repeat it."""
+        read = protocol.read_unquoted if is_secret else protocol.read_answer
+        return await self._rest("PATCH", path, content=content, repeatable=True, read=read)
 
     async def put(self, path: str, content: Mapping[str, object], *, repeatable: bool = False) -> Any:
         """PUT; tried again after a lost answer only when `repeatable`: its repetition must do no harm."""

@@ -106,4 +106,4 @@ async def ping_hook(client: GitHubClient, hook: HookAddress) -> None:
 
 async def set_secret(client: GitHubClient, hook: HookAddress, secret: Secret) -> None:
     """Have GitHub sign what it delivers from now on with a secret. Raises GitHubError, which never shows it."""
-    await client.patch(f"{hook.path}/config", {"secret": secret.reveal()})
+    await client.patch(f"{hook.path}/config", {"secret": secret.reveal()}, is_secret=True)

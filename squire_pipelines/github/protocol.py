@@ -125,7 +125,9 @@ def retry_after_s(headers: Mapping[str, str], *, now: datetime) -> float | None:
     return None
 
 
-def read_answer(status: int, headers: Mapping[str, str], body: bytes, *, request: str, now: datetime) -> Any:
+def read_answer(
+    status: int, headers: Mapping[str, str], body: bytes, *, request: str, now: datetime, quotes: bool = True
+) -> Any:
     """Return the decoded JSON of a REST answer. Raises the GitHubError that a bad answer means.
 
     Args:
@@ -134,13 +136,19 @@ def read_answer(status: int, headers: Mapping[str, str], body: bytes, *, request
         body: Raw.
         request: The request as a reader of the error should see it, such as `GET /repos/o/r`.
         now: See `retry_after_s`.
+        quotes: Whether errors have GitHub's own words, which may repeat what was sent.
     """
     if not 200 <= status < 300:  # noqa: PLR2004 - the class of good statuses
-        raise error_of(status, headers, body, request=request, now=now)
+        raise error_of(status, headers, body, request=request, now=now, quotes=quotes)
     try:
         return sansio.decipher_response(200, _media_type(headers), body)[0]
     except (ValueError, LookupError, RecursionError) as error:
         raise unreadable_answer(request, status=status) from error
+
+
+def read_unquoted(status: int, headers: Mapping[str, str], body: bytes, *, request: str, now: datetime) -> Any:
+    """Return what `read_answer` does; no error has GitHub's words, which may repeat a secret that was sent."""
+    return read_answer(status, headers, body, request=request, now=now, quotes=False)
 
 
 def read_page(
@@ -206,7 +214,8 @@ def read_graphql(status: int, headers: Mapping[str, str], body: bytes, *, reques
     errors = [FieldError(_path(entry), _graphql_error(entry, headers, request=request, now=now)) for entry in entries]
     content = data.get("data")
     if content is None and not errors and _says_limit(str(data.get("message") or "")):
-        raise _limited(f"GitHub answered {request} with: {data['message']}", headers, {"request": request}, now)
+        message = str(data["message"])
+        raise _limited(f"GitHub answered {request} with: {message}", headers, {"request": request}, now, message)
     for failed in errors:
         if failed.error.retryable or not failed.path or not isinstance(content, dict):
             raise failed.error
@@ -215,18 +224,20 @@ def read_graphql(status: int, headers: Mapping[str, str], body: bytes, *, reques
     return GraphQLAnswer(content, tuple(errors))
 
 
-def error_of(status: int, headers: Mapping[str, str], body: bytes, *, request: str, now: datetime) -> GitHubError:
+def error_of(
+    status: int, headers: Mapping[str, str], body: bytes, *, request: str, now: datetime, quotes: bool = True
+) -> GitHubError:
     """Return the error that a bad status means.
 
     https://docs.github.com/rest/using-the-rest-api/troubleshooting-the-rest-api
     """
     message = _message(body)
-    context: dict[str, object] = {"status": status, "request": request, "message": message}
+    context: dict[str, object] = {"status": status, "request": request, "message": message if quotes else ""}
     if request_id := headers.get("x-github-request-id"):
         context["request_id"] = request_id
-    text = f"GitHub answered {request} with {status}" + (f": {message}" if message else "")
+    text = f"GitHub answered {request} with {status}" + (f": {message}" if message and quotes else "")
     if status == _TOO_MANY or (status == _FORBIDDEN and _is_limit(headers, message)) or _TOO_QUICK in message:
-        return _limited(text, headers, context, now)
+        return _limited(text, headers, context, now, message)
     if status == _FORBIDDEN:
         return GitHubPermissionError(text, hint=_permission_hint(headers), context=context)
     kind, hint = _kind_of(status)
@@ -256,7 +267,7 @@ def _graphql_error(entry: Mapping[str, Any], headers: Mapping[str, str], *, requ
     text = f"GitHub answered {request} with {kind or 'an error'}{f' at {path}' if path else ''}: {message}"
     lower = message.lower()
     if kind.upper() in _LIMIT_TYPES or _codes(entry) & _LIMIT_CODES or _says_limit(message):
-        return _limited(text, headers, context, now)
+        return _limited(text, headers, context, now, message)
     if kind == "NOT_FOUND":
         return GitHubNotFoundError(text, hint=_NOT_FOUND_HINT, context=context)
     if kind in {"FORBIDDEN", "INSUFFICIENT_SCOPES"}:
@@ -267,11 +278,11 @@ def _graphql_error(entry: Mapping[str, Any], headers: Mapping[str, str], *, requ
 
 
 def _limited(
-    text: str, headers: Mapping[str, str], context: Mapping[str, object], now: datetime
+    text: str, headers: Mapping[str, str], context: Mapping[str, object], now: datetime, message: str
 ) -> GitHubRateLimitError:
     stated = retry_after_s(headers, now=now)
     wait = FIRST_WAIT_S if stated is None else stated
-    lower = text.lower()
+    lower = message.lower()
     is_secondary = any(part in lower for part in _SECONDARY_MESSAGES) or (
         "retry-after" in headers and headers.get("x-ratelimit-remaining") != "0"
     )

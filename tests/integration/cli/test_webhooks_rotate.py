@@ -135,8 +135,17 @@ def test_where_the_token_may_not_the_page_is_named_and_the_old_secret_stays_whil
     refused = squire.fails(5, "webhooks", "rotate", "--finish", "--keep-old", "0s")
     assert f"GitHub still signs with it: the newest delivery about {OTHER}" in refused
 
-    assert squire.ok("webhooks", "rotate", "--repository", OTHER, "--show").rstrip().endswith(new)
+    shown = squire.ok("webhooks", "rotate", "--repository", OTHER, "--show")
+    assert shown.rstrip().endswith(new)
+    assert f"{REPOSITORY}: left out; --repository names others." in shown
     assert "is finished" in squire.ok("webhooks", "rotate", "--finish", "--keep-old", "0s")
+
+    api.patch(f"/repos/{REPOSITORY}/hooks/1", json={"active": False}).raise_for_status()
+    api.delete(f"/repos/{OTHER}/hooks/1").raise_for_status()
+    assert squire.json("webhooks", "rotate", "--dry-run")["left_out"] == {OTHER: "no webhook leads to Squire"}
+    shown = squire.ok("webhooks", "rotate")
+    assert f"{OTHER}: left out; no webhook leads to Squire." in shown
+    assert f"{REPOSITORY}: GitHub has the new secret; the webhook is switched off" in " ".join(shown.split())
     monkeypatch.setenv("SQUIRE_WEBHOOK_SECRET", "of-the-environment")
     by_hand = squire.fails(3, "webhooks", "rotate")
     assert "environment variable SQUIRE_WEBHOOK_SECRET" in by_hand

@@ -14,12 +14,14 @@ from squire_pipelines.execution import secret_rotation
 from squire_pipelines.execution.delivery_hooks import HookSurvey, OwnHook
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.hook_deliveries import repository_hook
+from squire_pipelines.github.protocol import sign
 from squire_pipelines.home import Home
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.secret_names import SecretName
 from squire_pipelines.secrets.lookup import find_secret, store_secret
 from squire_pipelines.secrets.sources import SecretSources
 from squire_pipelines.sections.services import GitHubSettings
+from tests.support.deliveries import push, record_delivery
 from tests.support.ledgers import sqlite_ledger_file
 from tests.support.secret_store_faults import cheap_store, passphrase
 
@@ -132,6 +134,37 @@ def test_a_rotation_that_was_killed_goes_on_with_the_secret_that_it_has_made(rot
         assert new == present, "no third secret is made"
     assert set(rotation.at_github.values()) == {new}
     assert rotation.secret(SecretName.WEBHOOK_SECRET_OLD) is None
+
+
+def test_repositories_beside_those_of_the_settings_are_known_by_the_secret_that_is_replaced(rotation: Rotation) -> None:
+    def deliver(repository: str, secret: str) -> None:
+        body = push(repository)
+        record_delivery(
+            rotation.ledger,
+            source="github",
+            delivery_id=f"{repository} {secret}",
+            event="push",
+            action=None,
+            repository=repository,
+            body=body,
+            signature=sign(body, secret.encode()),
+        )
+
+    def others() -> tuple[str, ...]:
+        return secret_rotation.signed_elsewhere(rotation.ledger, rotation.sources, ("acme/API",))
+
+    for repository, secret in (
+        ("acme/api", FIRST),
+        ("else/two", FIRST),
+        ("Else/One", FIRST),
+        ("else/three", "its own"),
+    ):
+        deliver(repository, secret)
+    assert others() == ("Else/One", "else/two")
+    with pytest.raises(Killed):
+        rotation.run(Death(3))
+    deliver("else/two", rotation.secret(SecretName.WEBHOOK_SECRET) or "")
+    assert others() == ("Else/One",)
 
 
 def test_the_moments_are_all_that_there_are(rotation: Rotation) -> None:

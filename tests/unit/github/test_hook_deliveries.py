@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from squire_pipelines.errors import GitHubError
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.hook_deliveries import (
     APP_HOOK,
@@ -71,6 +72,17 @@ async def test_what_is_asked_of_a_webhook_is_what_github_publishes(client_of: Cl
         await ping_hook(client, hook)
     assert json.loads(fake.requests[1].content) == {"secret": "s" * 64}
     assert [problem for request in fake.requests for problem in request_problems(request)] == []
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 422, 429, 500])
+async def test_the_secret_is_in_no_error_though_github_repeats_it(client_of: ClientOf, status: int) -> None:
+    value = "s" * 64
+    answer = httpx.Response(status, json={"message": f"{value} is bad", "errors": [f"secret: {value}", value[::-1]]})
+    client = client_of(FakeGitHub(rest={f"PATCH {APP_HOOK.path}/config": answer}), attempts=1)
+    with pytest.raises(GitHubError) as raised:
+        await set_secret(client, APP_HOOK, Secret(value, name="webhook-secret"))
+    assert str(status) in raised.value.message
+    assert "sss" not in f"{raised.value.message} {raised.value.hint} {raised.value.context}"
 
 
 def test_what_is_no_delivery_is_passed_over() -> None:
