@@ -11,7 +11,7 @@ import click
 
 from squire_pipelines.agent_names import WITH_IMAGE, names
 from squire_pipelines.cli.agents_history import ASSIGNED_COLUMNS, USE_COLUMNS, assigned_agents, read_history
-from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_option, table, table_of, with_context
+from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_option, with_context
 from squire_pipelines.cli.failures import fail, note
 from squire_pipelines.cli.lazy import Lazy, LazyGroup
 from squire_pipelines.cli.text import size
@@ -141,13 +141,13 @@ def list_agents(context: CliContext, *, as_json: bool) -> None:
         ("problem", place.problem),
         ("next step", place.hint),
     ]
-    context.console.print(table(("", "what"), [row for row in rows if row[1]]))
-    context.console.print(table_of(kinds, _KINDS))
+    context.write_table(("", "what"), [row for row in rows if row[1]], wrap=("what",))
+    context.write_rows(kinds, _KINDS, wrap=tuple(_KINDS)[1:])
     write_line("Tasks get:")
-    context.console.print(table_of(assigned, ASSIGNED_COLUMNS))
+    context.write_rows(assigned, ASSIGNED_COLUMNS, wrap=("by",))
     if uses:
         write_line("By our own history:")
-        context.console.print(table_of(uses, USE_COLUMNS))
+        context.write_rows(uses, USE_COLUMNS, spare=("a merged one", "median time"))
     elif why_none:
         write_line(f"No history: {why_none}")
     write_line("`squire agents show NAME` has how one is started and what it may do.")
@@ -211,7 +211,7 @@ def probe(context: CliContext, *, failed: bool, as_json: bool) -> None:
     if as_json:
         emit_json([trial.document() for trial in shown])
     else:
-        context.console.print(table_of(shown, _TRIALS))
+        context.write_rows(shown, _TRIALS, wrap=tuple(_TRIALS))
         write_line(f"{len(trials)} tried, {len(wrong)} wrong")
     if wrong:
         fail(f"{len(wrong)} of {len(trials)} did not end as they must", "docs/security.md says what each is for")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_option, table_of, with_context
+from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_option, with_context
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.text import size
 from squire_pipelines.errors import EngineError
@@ -116,6 +116,6 @@ def _list(context: CliContext, known: "tuple[Program, ...]", *, as_json: bool) -
     if as_json:
         emit_json({"programs": rows, "problem": problem.message if problem else None})
         return
-    context.console.print(table_of(rows, _COLUMNS))
+    context.write_rows(rows, _COLUMNS, spare=("from", "licence"), wrap=("",))
     if problem is not None:
         write_line(f"what is built is not known: {problem.message}", err=True)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
-from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_option, table_of, with_context
+from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_option, with_context
 from squire_pipelines.cli.doctor.providers import ask_providers
 from squire_pipelines.cli.failures import fail
 from squire_pipelines.cli.lazy import command
@@ -47,7 +47,7 @@ def check(context: CliContext, *, as_json: bool) -> None:
     if as_json:
         emit_json(rows)
     else:
-        context.console.print(table_of(rows, _COLUMNS))
+        context.write_rows(rows, _COLUMNS, wrap=("answer", "next step"))
     wrong = [row for row in rows if not row.ok]
     if wrong:
         fail(f"{len(wrong)} of {len(rows)} checks found something wrong", "the table has the next step of each")

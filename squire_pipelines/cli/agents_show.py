@@ -25,7 +25,6 @@ from squire_pipelines.cli.context import (
     Columns,
     emit_json,
     json_option,
-    table_of,
     with_context,
     with_home_to_read,
 )
@@ -76,7 +75,7 @@ def show(context: CliContext, name: str | None, *, as_json: bool) -> None:
             f"  tasks of {one.repository or 'any repository'} get it: by {one.by}, model {one.model or 'not set'}"
         )
     write_line("")
-    context.console.print(table_of(agent.permissions, _COLUMNS))
+    context.write_rows(agent.permissions, _COLUMNS, wrap=("which", "why"))
     write_line("\nThe last line that matches counts. The container never allows more than docs/security.md says.")
 
 

@@ -11,7 +11,6 @@ from squire_pipelines.cli.context import (
     Columns,
     emit_json,
     json_option,
-    table_of,
     with_home,
     with_home_to_read,
 )
@@ -113,7 +112,7 @@ def _write_alerts(context: CliContext, states: tuple[AlertState, ...], listing: 
         "reason": "reason",
         "what to do": "hint",
     }
-    context.console.print(table_of(states, columns))
+    context.write_rows(states, columns, spare=("ended", "for"), wrap=("state", "reason", "what to do"))
 
 
 def _document(state: AlertState, silences: tuple[Silence, ...], now: datetime) -> dict[str, Any]:

@@ -55,8 +55,9 @@ def list_audit(context: CliContext, /, limit: int, *, as_json: bool, **filters: 
     """List the audit trail, newest first."""
     with context.ledger.read() as tx:
         entries = audit_page(tx, limit=limit, **filters)
+    empty, older = "Nothing was done yet.", "--before"
     context.write_list(
-        entries, _COLUMNS, as_json=as_json, empty="Nothing was done yet.", limit=limit, next_option="--before"
+        entries, _COLUMNS, as_json=as_json, empty=empty, limit=limit, next_option=older, wrap=("reason",)
     )
 
 

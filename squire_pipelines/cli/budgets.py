@@ -10,7 +10,6 @@ from squire_pipelines.cli.context import (
     emit_json,
     json_option,
     limit_option,
-    table_of,
     with_home_to_read,
 )
 from squire_pipelines.cli.cost_text import stated_text
@@ -98,7 +97,7 @@ def show(context: CliContext, *, as_json: bool) -> None:
             "": lambda level: "used up" if level.is_used_up else "",
             "full again": lambda level: f"{renewed_at(level.scope, now):%Y-%m-%d}",
         }
-        context.console.print(table_of(levels, columns))
+        context.write_rows(levels, columns, spare=("full again", "share"))
     else:
         write_line("No day, month or repository has a limit: docs/guide/budgets.md says how to set one.")
     for name, (used, usd) in providers.items():
@@ -134,4 +133,4 @@ def list_reservations(context: CliContext, limit: int, *, open_only: bool, as_js
         "calls": "spent_requests",
         "age": lambda row: age(row.opened_at, now),
     }
-    context.write_list(rows, columns, as_json=as_json, empty="Nothing was reserved yet.")
+    context.write_list(rows, columns, as_json=as_json, empty="Nothing was reserved yet.", spare=("calls", "repository"))

@@ -14,7 +14,7 @@ from squire_pipelines.cli.config_values import (
     shown,
     value_text,
 )
-from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_option, table_of, with_context
+from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_option, with_context
 from squire_pipelines.cli.failures import note
 from squire_pipelines.cli.lazy import Lazy, LazyGroup
 from squire_pipelines.cli.parameters import REPOSITORY
@@ -75,7 +75,7 @@ def show(context: CliContext, *, repository: str | None, defaults: bool, origin:
         "value": lambda row: value_text(row.value),
         "from": lambda row: f"{row.origin}, line {row.line}" if origin and row.line is not None else row.origin,
     }
-    context.console.print(table_of(rows, columns, keep=("value",)))
+    context.write_rows(rows, columns, keep=("value",), wrap=("value",))
     if note:
         write_line(note, err=True)
     if not defaults:
@@ -168,7 +168,8 @@ def diff(context: CliContext, other: Path | None, *, as_json: bool) -> None:
         names[1]: lambda row: value_text(row[names[1]]),
         names[0]: lambda row: value_text(row[names[0]]),
     }
-    context.write_list(rows, columns, as_json=as_json, empty=f"{context.config_path} sets nothing otherwise")
+    empty = f"{context.config_path} sets nothing otherwise"
+    context.write_list(rows, columns, as_json=as_json, empty=empty, wrap=names)
 
 
 @config.command(

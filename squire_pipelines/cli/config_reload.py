@@ -131,7 +131,7 @@ def _show(
         "reason": lambda row: row["reason"] or row["problem"],
     }
     empty = "no process of this home is running; the next start reads the file"
-    context.write_list(rows, columns, as_json=False, empty=empty)
+    context.write_list(rows, columns, as_json=False, empty=empty, wrap=("restart", "reason"))
 
 
 def remarks(statuses: Sequence[ProcessStatus], version: str | None) -> Iterator[tuple[str, str]]:

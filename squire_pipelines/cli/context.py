@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from squire_pipelines.domain.terminal_text import one_line
-from squire_pipelines.terminal.output import json_text, write_json, write_labelled, write_line
+from squire_pipelines.terminal.cells import cell_text
+from squire_pipelines.terminal.output import json_text, write_hanging, write_json, write_labelled, write_line
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import RenderableType
 
     from squire_pipelines.cli.task_rows import TaskPage
     from squire_pipelines.home import Home
@@ -205,6 +205,8 @@ class CliContext:
         limit: int | None = None,
         next_option: str = "--after",
         keep: Iterable[str] = (),
+        spare: Sequence[str] = (),
+        wrap: Iterable[str] = (),
     ) -> None:
         """Write `rows` as JSON or as a table, or the sentence `empty`; with `limit`, how to go on after a full page."""
         if as_json:
@@ -212,9 +214,26 @@ class CliContext:
         elif not rows:
             write_line(empty)
         else:
-            self.console.print(table_of(rows, columns, keep=keep))
+            self.write_rows(rows, columns, keep=keep, spare=spare, wrap=wrap)
         if len(rows) == limit:
             show_next_page(next_option, _cell(rows[-1], "id"))
+
+    def write_rows(self, rows: Iterable[Any], columns: Columns, **layout: Iterable[str]) -> None:
+        """Write a table of `rows`, which are mappings or objects; for the layout see `terminal.tables.table`."""
+        self.console.print(self.table_of(rows, columns, **layout))
+
+    def write_table(self, headings: Sequence[str], rows: Iterable[Sequence[object]], **layout: Iterable[str]) -> None:
+        """Write a table of rows of cells; for the layout see `terminal.tables.table`."""
+        from squire_pipelines.terminal.tables import table  # noqa: PLC0415 - JSON output needs no rich
+
+        self.console.print(table(headings, rows, room=self.console.room, **layout))
+
+    def table_of(self, rows: Iterable[Any], columns: Columns, **layout: Iterable[str]) -> "RenderableType":
+        """Return what `write_rows` writes."""
+        from squire_pipelines.terminal.tables import table  # noqa: PLC0415 - JSON output needs no rich
+
+        cells = ([_cell(row, cell) for cell in columns.values()] for row in rows)
+        return table(list(columns), cells, room=self.console.room, **layout)
 
 
 with_context = click.make_pass_decorator(CliContext)
@@ -341,39 +360,12 @@ def emit_json_line(value: Any) -> None:
     write_line(json_text(value, default=_to_json))
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, keep: Iterable[str] = ()) -> "Table":
-    """Make a plain table of cleaned cells, without the columns that are empty in all rows and not named in `keep`."""
-    from rich import box  # noqa: PLC0415 - JSON output needs no rich
-    from rich.table import Table  # noqa: PLC0415 - likewise
-    from rich.text import Text  # noqa: PLC0415 - likewise
-
-    cells = [[_text(cell) for cell in row] for row in rows]
-    kept = set(keep)
-    shown = [i for i, name in enumerate(columns) if name in kept or any(row[i] for row in cells)]
-    result = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for i in shown:
-        result.add_column(columns[i], no_wrap=columns[i] in _NEVER_CUT, overflow="fold")
-    for row in cells:
-        result.add_row(*(Text(row[i], style=_STYLES.get(row[i], "")) for i in shown))
-    return result
-
-
-def table_of(rows: Iterable[Any], columns: Columns, *, keep: Iterable[str] = ()) -> "Table":
-    """Make the table of `rows`, which are mappings or objects."""
-    return table(list(columns), ([_cell(row, cell) for cell in columns.values()] for row in rows), keep=keep)
-
-
 def write_fields(row: Any, columns: Columns) -> None:
     """Write the fields of one row that are not empty, each on its own line."""
     for name, cell in columns.items():
-        if text := _text(_cell(row, cell), limit=2000):
-            write_line(f"  {name + ':':<14} {text}")
-
-
-def _text(cell: object, *, limit: int = 500) -> str:
-    from squire_pipelines.cli.text import instant  # noqa: PLC0415 - JSON output needs no text
-
-    return instant(cell) if isinstance(cell, datetime) else one_line("" if cell is None else str(cell), limit=limit)
+        if text := cell_text(_cell(row, cell), limit=2000):
+            head = f"  {name + ':':<14} "
+            write_hanging(head, text, indent=len(head))
 
 
 def _cell(row: Any, cell: str | Callable[[Any], object]) -> object:
@@ -381,18 +373,3 @@ def _cell(row: Any, cell: str | Callable[[Any], object]) -> object:
         return cell(row)
     value: object = row[cell] if isinstance(row, Mapping) else getattr(row, cell)
     return value
-
-
-_NEVER_CUT = frozenset({"id", "status", "age"})
-_STYLES = {
-    "succeeded": "green",
-    "merged": "green",
-    "ok": "green",
-    "failed": "red",
-    "fail": "red",
-    "cancelled": "dim",
-    "running": "cyan",
-    "proposed": "yellow",
-    "stale": "yellow",
-    "warn": "yellow",
-}

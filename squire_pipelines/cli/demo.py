@@ -101,7 +101,7 @@ def _show(
     from squire_pipelines.secrets.key_file import KEY_VARIABLE, key_file  # noqa: PLC0415 - likewise
 
     console.print()
-    console.print(cycle_table(result.rows))
+    console.print(cycle_table(result.rows, console.room))
     for line in (*failures(result.rows), *remarks(result.rows)):
         console.print(line)
     if diffs:

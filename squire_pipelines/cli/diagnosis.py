@@ -8,9 +8,8 @@ import click
 
 from squire_pipelines.cli.context import emit_json
 from squire_pipelines.domain.conditions import ConditionState, HealthLevel
-from squire_pipelines.domain.terminal_text import one_line
 from squire_pipelines.errors import SquireError
-from squire_pipelines.terminal.output import write_line
+from squire_pipelines.terminal.output import write_hanging
 
 Status = Literal["ok", "warn", "fail"]
 _STATUSES: dict[HealthLevel, Status] = {
@@ -43,9 +42,10 @@ class Diagnosis:
     def show(self) -> None:
         """Write the line of the report, and the next step below it."""
         status = click.style(f"{self.status:<5}", fg=_COLORS[self.status])
-        write_line(f"{status}{self.name:<15} {one_line(self.message)}")
+        indent = len(f"{self.status:<5}{self.name:<15} ")
+        write_hanging(f"{status}{self.name:<15} ", self.message, indent=indent)
         if self.next_step and self.status != "ok":
-            write_line(f"{'':<21}next: {one_line(self.next_step)}")
+            write_hanging(" " * indent, f"next: {self.next_step}", indent=indent)
 
 
 def show_all(results: Iterable[Diagnosis], *, as_json: bool) -> bool:

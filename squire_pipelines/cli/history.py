@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from squire_pipelines.cli.context import CliContext, emit_json, json_option, table, with_context, with_home
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, with_context, with_home
 from squire_pipelines.cli.failures import note
 from squire_pipelines.cli.freshness import has_more, note_what_is_missing
 from squire_pipelines.cli.lazy import Lazy, LazyGroup
@@ -177,7 +177,7 @@ def _show_report(context: CliContext, numbers: "ReportNumbers") -> None:
 
     write_line(f"{numbers.since:%Y-%m-%d %H:%M} to {numbers.until:%Y-%m-%d %H:%M} UTC")
     write_line()
-    context.console.print(table(["", "", " "], headline(numbers)))
+    context.write_table(["", "", " "], headline(numbers))
     for section in sections(numbers):
         write_line(f"\n{section.title}")
         if not section.rows:
@@ -185,6 +185,6 @@ def _show_report(context: CliContext, numbers: "ReportNumbers") -> None:
             continue
         write_line(f"  {section.text}")
         most = _COLUMNS.get(section.key, len(section.header))
-        context.console.print(table(section.header[:most], [row[:most] for row in section.rows[:_ROWS]]))
+        context.write_table(section.header[:most], [row[:most] for row in section.rows[:_ROWS]])
         if len(section.rows) > _ROWS:
             write_line(f"  and {len(section.rows) - _ROWS} more: --json has them all")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from squire_pipelines.cli.context import CliContext, json_option, seconds_option, table, with_context
+from squire_pipelines.cli.context import CliContext, json_option, seconds_option, with_context
 from squire_pipelines.cli.failures import note
 from squire_pipelines.cli.freshness import note_what_is_missing
 from squire_pipelines.cli.lazy import command
@@ -69,6 +69,10 @@ def _cell(value: Any) -> Any:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
 
 
+def _table_value(value: Any) -> Any:
+    return value if isinstance(value, datetime) else _json_value(value)
+
+
 def write_answer(context: CliContext, answer: "Answer", form: str, limit: int | None) -> tuple[int, bool]:
     """Write the first `limit` rows of `answer`, or all, as one of `FORMS`.
 
@@ -84,8 +88,8 @@ def write_answer(context: CliContext, answer: "Answer", form: str, limit: int | 
 
 def write_table(context: CliContext, columns: Sequence[str], batches: Rows) -> int:
     """Write a table for people and return the number of rows."""
-    rows = [[_cell(value) for value in row] for batch in batches for row in batch]
-    context.console.print(table(columns, rows, keep=columns))
+    rows = [[_table_value(value) for value in row] for batch in batches for row in batch]
+    context.write_table(columns, rows, keep=columns)
     return len(rows)
 
 

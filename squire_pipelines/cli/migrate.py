@@ -8,7 +8,7 @@ import click
 
 from squire_pipelines.cli.audited import record_settings
 from squire_pipelines.cli.config_check import what_is_missing
-from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_option, table_of, with_context
+from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_option, with_context
 from squire_pipelines.cli.init import config_text, write_schema
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.run import hand_on_config
@@ -127,7 +127,7 @@ class _Migration:
                 "to": "target",
                 "what is done, or why not": "note",
             }
-            self.context.console.print(table_of(plan.rows, columns, keep=columns))
+            self.context.write_rows(plan.rows, columns, keep=columns, wrap=tuple(columns)[1:])
             if plan.is_empty:
                 write_line("Nothing is left to be taken over.")
 

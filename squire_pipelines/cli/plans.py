@@ -11,7 +11,6 @@ from squire_pipelines.cli.context import (
     emit_json,
     json_option,
     page_options,
-    table_of,
     with_home_to_read,
 )
 from squire_pipelines.cli.lazy import Lazy, LazyGroup
@@ -58,7 +57,7 @@ def list_plans(context: CliContext, repository: str | None, limit: int, after: s
         "made at": "created_at",
     }
     empty = "There are no plans yet: the first follows the first collection."
-    context.write_list(rows, columns, as_json=as_json, empty=empty, limit=limit)
+    context.write_list(rows, columns, as_json=as_json, empty=empty, limit=limit, spare=("provisional", "planner"))
 
 
 @plans.command("show", examples=("squire plans show p0m1e2x3a4m5p6l", "squire plans show p0m1e2x3a4m5p6l --answers"))
@@ -125,7 +124,7 @@ def _write_tasks(context: CliContext, plan: Plan) -> None:
         "depends on": lambda task: ", ".join(task.depends_on),
         "answers": lambda task: ", ".join(task.signals),
     }
-    context.console.print(table_of(plan.tasks, columns))
+    context.write_rows(plan.tasks, columns, spare=("size", "confidence", "kind", "answers"))
     for task in plan.tasks:
         for factor in task.confidence_factors:
             write_line(f"{one_line(task.key)}: confidence {one_line(factor)}")

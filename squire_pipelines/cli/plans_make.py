@@ -12,7 +12,6 @@ from squire_pipelines.cli.context import (
     emit_json,
     json_option,
     seconds_option,
-    table_of,
     with_context,
 )
 from squire_pipelines.cli.failures import fail, note
@@ -227,7 +226,7 @@ def _write_tasks(context: CliContext, preview: "PlanPreview") -> None:
         "confidence": lambda task: f"{task.spec.confidence:.2f}",
         "starts": lambda task: "at once" if task.starts else "when approved",
     }
-    context.console.print(table_of(preview.tasks, columns))
+    context.write_rows(preview.tasks, columns, spare=("confidence", "kind", "risk"))
     for task in preview.tasks:
         key = one_line(task.spec.key)
         write_line(f"{key}: why: {one_line(task.why)}")

@@ -8,7 +8,6 @@ from squire_pipelines.cli.context import (
     emit_json,
     json_option,
     page_options,
-    table_of,
     with_home,
     with_home_to_read,
     write_fields,
@@ -54,7 +53,7 @@ def list_schedules(
     }
     rows = [schedule_as_json(schedule) for schedule in page] if as_json else page
     empty = 'There are no schedules: `squire tasks new OWNER/NAME TEXT --every "0 3 * * 1"` makes one.'
-    context.write_list(rows, columns, as_json=as_json, empty=empty, limit=limit)
+    context.write_list(rows, columns, as_json=as_json, empty=empty, limit=limit, spare=("by", "next task"))
 
 
 @schedules.command("show", examples=("squire schedules show s0m1e2x3a4m5p6l",))
@@ -101,7 +100,7 @@ def show(context: CliContext, schedule_id: str, *, as_json: bool) -> None:
         "skipped because": "skipped",
         "looked at": lambda run: instant(run.at),
     }
-    context.console.print(table_of(runs, times))
+    context.write_rows(runs, times, spare=("looked at", "until"), wrap=("skipped because",))
 
 
 _ids_argument = click.argument("schedule_ids", metavar="ID...", nargs=-1, required=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
-from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_option, table_of, with_context
+from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_option, with_context
 from squire_pipelines.cli.lazy import LazyGroup
 from squire_pipelines.cli.parameters import ParsedType
 from squire_pipelines.cli.secret_places import OWN_NAMES, all_names, secret_places
@@ -113,7 +113,7 @@ def list_(context: CliContext, *, as_json: bool) -> None:
             "where": "where",
             "problem": "problem",
         }
-        context.console.print(table_of(statuses, columns))
+        context.write_rows(statuses, columns, wrap=("where", "problem"))
     if any(row.is_broken for row in statuses):
         raise SystemExit(ConfigError.exit_code)
 

@@ -12,6 +12,7 @@ from squire_pipelines.cli.parameters import MOMENT, repository_option
 from squire_pipelines.cli.text import age
 from squire_pipelines.domain.signals import SignalKind
 from squire_pipelines.domain.terminal_text import one_line
+from squire_pipelines.terminal.cells import Link
 from squire_pipelines.terminal.output import write_line
 
 _CLI = "squire_pipelines.cli"
@@ -57,12 +58,12 @@ def list_signals(
         "kind": "kind",
         "key": "key",
         "title": "title",
-        "link": "url",
+        "link": lambda row: Link("page", row["url"]),
         "held": lambda row: "held" if _is_held(row) else None,
         "seen": lambda row: age(row["last_seen_at"], now),
         "gone": lambda row: age(row["gone_at"], now),
     }
-    context.write_list(rows, columns, as_json=as_json, empty="There are no signals.", limit=limit)
+    context.write_list(rows, columns, as_json=as_json, empty="There are no signals.", limit=limit, spare=("id",))
 
 
 def _is_held(row: Mapping[str, Any]) -> bool:
@@ -93,7 +94,7 @@ def list_collections(context: CliContext, repository: str | None, limit: int, *,
         "error": "error",
     }
     empty = "No source was read yet: `squire run` reads all sources of all repositories."
-    context.write_list(rows, columns, as_json=as_json, empty=empty)
+    context.write_list(rows, columns, as_json=as_json, empty=empty, spare=("changed", "read at"), wrap=("error",))
     if not as_json:
         for message in dict.fromkeys(row["repository_message"] for row in rows if row["repository_message"]):
             write_line(one_line(message, limit=500))

@@ -12,7 +12,6 @@ from squire_pipelines.cli.context import (
     json_option,
     limit_option,
     show_next_page,
-    table_of,
     with_home_to_read,
 )
 from squire_pipelines.cli.lazy import Lazy, LazyGroup, command
@@ -20,9 +19,10 @@ from squire_pipelines.cli.parameters import TASK_ID
 from squire_pipelines.cli.task_filters import filter_options
 from squire_pipelines.cli.task_rows import TaskPage, TaskRow
 from squire_pipelines.ledger.task_query import MAX_PAGE, PAGE, SortOrder, TaskQuery
+from squire_pipelines.terminal.cells import pull_link
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import RenderableType
 
 _CLI = "squire_pipelines.cli"
 
@@ -50,8 +50,7 @@ tasks = LazyGroup(
 )
 
 KEPT_COLUMNS = ("title", "status")
-_WIDE = 140
-"""Columns of a terminal from which on a table has room for links and for what is seldom asked."""
+SPARE_COLUMNS = ("attempts", "age", "cause", "outcome", "waits for", "pull request")
 
 
 def columns_at(now: datetime) -> Columns:
@@ -66,40 +65,19 @@ def columns_at(now: datetime) -> Columns:
         "waits for": "waiting",
         "cause": "cause",
         "attempts": lambda row: f"{row.attempts}/{row.max_attempts}",
-        "pull request": "pr_url",
+        "pull request": lambda row: pull_link(row.pr_number, row.pr_url),
         "outcome": "outcome",
         "age": lambda row: age(row.created_at, now),
     }
-
-
-def columns_within(width: int, now: datetime) -> Columns:
-    """Return the columns of the list that are readable in a terminal of `width` characters, with ages as of `now`.
-
-    A narrow one gets the pull request's number and outcome in place of the link, and the cause only of what failed.
-    """
-    columns = columns_at(now)
-    if width >= _WIDE:
-        return columns
-    narrow: Columns = {"cause": _cause_of_failure, "pull request": _pull_request}
-    left_out = {"attempts", "outcome"}
-    return {name: narrow.get(name, cell) for name, cell in columns.items() if name not in left_out}
-
-
-def _cause_of_failure(row: TaskRow) -> str | None:
-    return None if row.status == "succeeded" else row.cause
-
-
-def _pull_request(row: TaskRow) -> str | None:
-    return None if row.pr_number is None else f"#{row.pr_number} {row.outcome or ''}".rstrip()
 
 
 def _status(row: TaskRow) -> str:
     return "running (cancelling)" if row.cancel_requested and row.status == "running" else row.status
 
 
-def page_table(page: TaskPage, width: int) -> "Table":
-    """Make the table of a page for a terminal of `width` characters."""
-    return table_of(page.rows, columns_within(width, page.now), keep=KEPT_COLUMNS)
+def page_table(context: CliContext, page: TaskPage) -> "RenderableType":
+    """Return the table of a page, which fits the terminal."""
+    return context.table_of(page.rows, columns_at(page.now), keep=KEPT_COLUMNS, spare=SPARE_COLUMNS)
 
 
 @command(
@@ -127,7 +105,7 @@ def list_tasks(context: CliContext, /, limit: int, order: str, *, as_json: bool,
     query = TaskQuery(order=SortOrder(order), limit=limit, **filters)
     page = context.read_tasks(query)
     empty = "No task matches." if query.is_filtered else "There are no tasks yet: `squire run` looks for work."
-    columns = columns_at(page.now) if as_json else columns_within(context.console.width, page.now)
-    context.write_list(page.rows, columns, as_json=as_json, empty=empty, keep=KEPT_COLUMNS)
+    columns = columns_at(page.now)
+    context.write_list(page.rows, columns, as_json=as_json, empty=empty, keep=KEPT_COLUMNS, spare=SPARE_COLUMNS)
     if page.next_after:
         show_next_page("--after", page.next_after)

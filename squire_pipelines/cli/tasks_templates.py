@@ -37,6 +37,9 @@ _repository = click.option(
 )
 
 
+_WRAPPED = ("parameters", "description")
+
+
 @templates.command("list", examples=("squire tasks templates list", "squire tasks templates list --repository o/r"))
 @_repository
 @json_option
@@ -51,7 +54,7 @@ def list_templates(context: CliContext, repository: str | None, *, as_json: bool
         "description": lambda row: row["description"] or f"cannot be used: {row['problem']}",
         "shadowed by": "shadowed_by",
     }
-    context.write_list(rows, columns, as_json=as_json, empty="There are no templates.", keep=("name",))
+    context.write_list(rows, columns, as_json=as_json, empty="There are no templates.", keep=("name",), wrap=_WRAPPED)
 
 
 @templates.command(

@@ -14,7 +14,6 @@ from squire_pipelines.cli.context import (
     CliContext,
     emit_json,
     json_option,
-    table_of,
     with_context,
     with_home,
     with_home_to_read,
@@ -118,7 +117,7 @@ def _show_report(context: CliContext, report: importing.ImportReport) -> None:
         write_line(f"note: {count} {note}")
     if report.skipped:
         write_line(f"{report.skipped} skipped:", err=True)
-        context.console.print(table_of(report.reasons, {"file": "file", "where": "where", "why": "reason"}))
+        context.write_rows(report.reasons, {"file": "file", "where": "where", "why": "reason"}, wrap=("why",))
     if report.skipped > len(report.reasons):
         write_line(f"… and {report.skipped - len(report.reasons)} more")
 

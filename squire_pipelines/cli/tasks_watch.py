@@ -67,7 +67,7 @@ def watch(
     shown = pages(context.read_tasks, query, wait=lambda: time.sleep(interval), rounds=rounds)
     if once:
         last = next(shown)
-        context.console.print(page_table(last, context.console.width))
+        context.console.print(page_table(context, last))
     elif sys.stdout.isatty():
         last = show_live(context, shown)
     else:
@@ -80,9 +80,9 @@ def show_live(context: CliContext, shown: Iterator[TaskPage]) -> TaskPage:
     from rich.live import Live  # noqa: PLC0415 - only on a terminal
 
     last = next(shown)
-    with Live(page_table(last, context.console.width), console=context.console, auto_refresh=False) as live:
+    with Live(page_table(context, last), console=context.console, auto_refresh=False) as live:
         for last in shown:
-            live.update(page_table(last, context.console.width), refresh=True)
+            live.update(page_table(context, last), refresh=True)
     return last
 
 

@@ -60,4 +60,5 @@ def list_deliveries(
     filters = DeliveryFilter(pending=pending, state=DeliveryState(state) if state else None, **names)
     with context.ledger.read() as tx:
         rows = delivery_page(tx, filters, limit=limit, after=after)
-    context.write_list(rows, COLUMNS, as_json=as_json, empty="There are no deliveries.", limit=limit)
+    empty, spare = "There are no deliveries.", ("source", "tries", "sender", "filtered by")
+    context.write_list(rows, COLUMNS, as_json=as_json, empty=empty, limit=limit, spare=spare)

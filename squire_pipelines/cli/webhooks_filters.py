@@ -98,7 +98,7 @@ def _list(context: CliContext, *, as_json: bool) -> None:
         "filtered": lambda row: "" if row["does"] == "keeps" else row["filtered"],
         "last": "last_at",
     }
-    context.write_list(rows, columns, as_json=as_json, empty="")
+    context.write_list(rows, columns, as_json=as_json, empty="", wrap=("matches",))
 
 
 def _own_words(judge: DeliveryJudge) -> str:
@@ -133,7 +133,7 @@ def _write_trial(context: CliContext, trial: FilterTrial) -> None:
         "had effects": "had_effects",
         "examples": lambda rule: "; ".join(map(_example, rule.examples)),
     }
-    context.write_list(trial.rules, columns, as_json=False, empty="")
+    context.write_list(trial.rules, columns, as_json=False, empty="", wrap=("examples",))
     write_line(
         f"{trial.judged} deliveries that ask for something were judged: {trial.filtered} would be filtered, and "
         f"{trial.were_filtered} were when they came. Others that ask for nothing anyhow: "

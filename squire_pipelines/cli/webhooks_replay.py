@@ -163,7 +163,9 @@ def _show(context: CliContext, planned: list[PlannedReplay], *, dry_run: bool, a
         return
     shown = planned if len(planned) <= ASK_ABOVE else [one for one in planned if one.plan.verdict not in _QUIET]
     if shown:
-        context.write_list(shown[:_SHOWN], _COLUMNS, as_json=False, empty="")
+        context.write_list(
+            shown[:_SHOWN], _COLUMNS, as_json=False, empty="", spare=("is recorded", "state"), wrap=("why",)
+        )
     if len(shown) > _SHOWN:
         write_line(f"… and {len(shown) - _SHOWN} more; --json has all")
     write_line(_summary(planned, dry_run=dry_run))

@@ -22,4 +22,5 @@ def senders(context: CliContext, *, as_json: bool) -> None:
     from squire_pipelines.webhooks.sender_status import sender_statuses  # noqa: PLC0415 - the help starts sooner
 
     rows = list(sender_statuses(context.settings, context.ledger if context.has_ledger else None))
-    context.write_list(rows, COLUMNS, as_json=as_json, empty="The settings name no sender beside GitHub.")
+    empty, spare = "The settings name no sender beside GitHub.", ("newest delivery", "open facts", "signs by")
+    context.write_list(rows, COLUMNS, as_json=as_json, empty=empty, spare=spare, wrap=("state",))

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from squire_pipelines.cli.context import CliContext, emit_json, json_option, table, with_home_to_read
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, with_home_to_read
 from squire_pipelines.cli.delivery_stats import DeliveryStats, read_stats
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import MOMENT
@@ -60,7 +60,7 @@ def stats(context: CliContext, since: datetime | None, top: int, *, as_json: boo
         cells = [
             (row["refused"], row["status"], row["source"], row["reason"], row["last_at"]) for row in figures.refused
         ]
-        context.console.print(table(("refused", "status", "source", "reason", "last"), cells))
+        context.write_table(("refused", "status", "source", "reason", "last"), cells)
     _write_checks(figures)
 
 
@@ -71,7 +71,7 @@ def _states(figures: DeliveryStats) -> str:
 def _write(context: CliContext, heading: str, rows: list[tuple[str, int, str]]) -> None:
     if rows:
         write_line()
-        context.console.print(table((heading, "deliveries", ""), rows))
+        context.write_table((heading, "deliveries", ""), rows)
 
 
 def _write_checks(figures: DeliveryStats) -> None:

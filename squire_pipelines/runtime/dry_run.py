@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from rich.table import Table
 from rich.text import Text
 
 from squire_pipelines.domain.identity import new_trace_id
@@ -27,6 +26,7 @@ from squire_pipelines.sections.goals import PlanGroup
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.terminal.console import CleanConsole
 from squire_pipelines.terminal.output import write_json, write_labelled
+from squire_pipelines.terminal.tables import table
 
 
 @dataclass(slots=True)
@@ -142,18 +142,17 @@ def preview(
     if as_json:
         write_json([plan.model_dump(mode="json") for plan, _ in done])
         return code
-    table = Table(box=None, pad_edge=False, header_style="bold", title="Would be done (dry run: nothing was changed)")
-    for column in ("repository", "task", "kind", "priority", "base", "answers"):
-        table.add_column(column, overflow="fold")
+    cells: list[tuple[object, ...]] = []
     for plan, readings in done:
         _tell_plan(plan, readings, console)
         for task in plan.tasks:
             kinds = Counter(signal.partition(":")[0] for signal in task.signals)
             answers = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
             name = task.repository or plan.repository
-            cells = (name, task.title, task.kind, task.priority.name.lower(), task.base_branch, answers)
-            table.add_row(*(Text(str(cell)) for cell in cells))
-    console.print(table)
+            cells.append((name, task.title, task.kind, task.priority.name.lower(), task.base_branch, answers))
+    headings = ("repository", "task", "kind", "priority", "base", "answers")
+    console.print(Text("Would be done (dry run: nothing was changed)", style="bold"))
+    console.print(table(headings, cells, room=console.room, keep=headings, spare=("base", "kind")))
     return code
 
 

@@ -189,7 +189,7 @@ def _report(state: CycleState, console: CleanConsole, *, as_json: bool, time_is_
         content = {"settled": state.settled, "tasks": [asdict(row) for row in state.rows]}
         write_json(content, default=str)
     else:
-        console.print(cycle_table(state.rows))
+        console.print(cycle_table(state.rows, console.room))
         for line in (*failures(state.rows), *remarks(state.rows)):
             console.print(line)
         for reading in silent:

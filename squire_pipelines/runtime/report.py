@@ -2,42 +2,35 @@
 
 from collections.abc import Sequence
 
-from rich.table import Table
+from rich.console import RenderableType
 from rich.text import Text
 
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.runtime.cycle import CycleTask
+from squire_pipelines.terminal.cells import pull_link
+from squire_pipelines.terminal.tables import table
 
-_GOOD = {"merged", "succeeded", "completed", "open"}
-_BAD = {"failed", "closed", "cancelled"}
-
-
-def _word(value: object) -> Text:
-    text = str(value) if value is not None else "-"
-    style = "green" if text in _GOOD else "red" if text in _BAD else ""
-    return Text(text, style=style)
+_HEADINGS = ("repository", "task", "what", "cause", "start", "pull request", "outcome")
 
 
-def cycle_table(rows: Sequence[CycleTask]) -> Table:
-    """Return a table of tasks: their ends, seconds from ready to the agent's start, pull requests and outcomes."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("repository", "task", "what", "cause"):
-        table.add_column(name, overflow="fold")
-    table.add_column("start", justify="right")
-    table.add_column("pull request", overflow="fold")
-    table.add_column("outcome")
-    for row in rows:
-        cause = row.cause or (f"waits: {row.waiting}" if row.waiting else row.status.value)
-        table.add_row(
-            Text(row.repository),
-            Text(row.task_id),
-            Text(row.title),
-            _word(cause),
-            Text(f"{row.start_s:.1f} s" if row.start_s is not None else "-"),
-            Text(row.pr_url or "-"),
-            _word(row.outcome),
+def cycle_table(rows: Sequence[CycleTask], room: int | None) -> RenderableType:
+    """Return a table of tasks: their ends, seconds from ready to the agent's start, pull requests and outcomes.
+
+    `room` is the terminal's width, None for a pipe.
+    """
+    cells = (
+        (
+            row.repository,
+            row.task_id,
+            row.title,
+            row.cause or (f"waits: {row.waiting}" if row.waiting else row.status.value),
+            f"{row.start_s:.1f} s" if row.start_s is not None else "",
+            pull_link(row.pr_number, row.pr_url),
+            row.outcome,
         )
-    return table
+        for row in rows
+    )
+    return table(_HEADINGS, cells, room=room, spare=("start", "outcome"))
 
 
 def remarks(rows: Sequence[CycleTask]) -> list[Text]:

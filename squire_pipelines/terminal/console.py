@@ -9,8 +9,8 @@ from rich.segment import Segment
 
 from squire_pipelines.domain.terminal_text import plain
 
-PIPE_WIDTH = 200
-"""Columns of a table that is not written to a terminal, so that ids and links are not cut."""
+PIPE_WIDTH = 100_000
+"""Columns of what is not written to a terminal: no line is cut or folded, so that each can be searched and counted."""
 
 
 class CleanConsole(Console):
@@ -20,6 +20,11 @@ class CleanConsole(Console):
         """Yield the segments of `renderable`. Rich's own control codes and colors pass; text has none of its own."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(plain(segment.text), segment.style)
+
+    @property
+    def room(self) -> int | None:
+        """The width in which a table has to fit; None where it is not written to a terminal."""
+        return self.width if self.width < PIPE_WIDTH else None
 
 
 def open_console(file: IO[str] | None = None) -> CleanConsole:

@@ -3,7 +3,9 @@
 import json
 import os
 import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -14,12 +16,34 @@ from squire_pipelines.domain.terminal_text import one_line, plain
 # What a spreadsheet takes for a formula at the beginning of a cell, and the mark that tells it that a cell is text.
 _FORMULA = re.compile(r"[=+\-@\t\n\uff1d\uff0b\uff0d\uff20']")
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
+MAX_HANGING = 2000
+"""Characters of a text that goes on in several lines."""
+_LEAST_HANGING = 20
 _DELETE = "\x7f"
 
 
 def write_line(text: object = "", *, err: bool = False, end: str = "\n") -> None:
     """Write text that is cleaned as `plain` does, and `end`, to standard output or with `err` to standard error."""
     click.echo(plain(str(text)) + end, err=err, nl=False)
+
+
+def write_hanging(head: str, text: str, *, indent: int) -> None:
+    """Write `head` and a text on one line; in a terminal, what does not fit goes on below, `indent` characters in.
+
+    Args:
+        head: `indent` characters that may be coloured.
+        text: Cleaned as `one_line` does.
+        indent: Characters.
+    """
+    line = one_line(text, limit=MAX_HANGING)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    if width - indent < _LEAST_HANGING:
+        click.echo(head + line)
+        return
+    first, *others = textwrap.wrap(line, width - indent, break_on_hyphens=False) or [""]
+    click.echo(head + first)
+    for other in others:
+        click.echo(" " * indent + other)
 
 
 def write_exactly(text: str) -> None:

@@ -276,7 +276,7 @@ def test_the_table_and_the_failures_show_text_from_outside_as_text(ledger: Ledge
     settle(ledger, attempt, Cause.AGENT_ERROR, "[bold]exit 3[/bold]")
     waiting = add_task(ledger, title="Ask first", approval=NONE_APPROVED)
     rows = look(ledger, [REPOSITORY], (), clock.now).rows
-    table = shown(cycle_table(rows))
+    table = shown(cycle_table(rows, None))
     assert "[red]Mend[/red] it" in table
     assert "agent_error" in table
     assert "waits: approval" in table
@@ -296,4 +296,4 @@ def test_a_cycle_does_not_wait_for_room_for_another_pull_request(ledger: Ledger,
     state = see_by_rules()
     assert [row.task_id for row in state.under_way] == [running]
     assert {row.task_id: row.waiting_for for row in state.rows} == {running: None, waiting: WaitKind.CAP}
-    assert "1 under way, at most 1" in shown(cycle_table(state.rows)).replace("\n", " ")
+    assert "1 under way, at most 1" in shown(cycle_table(state.rows, None)).replace("\n", " ")

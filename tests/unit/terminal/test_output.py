@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import sys
 
 import click
 import pytest
@@ -23,6 +24,28 @@ def _without_color(monkeypatch: pytest.MonkeyPatch) -> None:
 def written(capsys: pytest.CaptureFixture[str]) -> str:
     """Return what was written to both streams."""
     return "".join(capsys.readouterr())
+
+
+def test_a_long_text_goes_on_below_its_beginning_in_a_terminal_and_is_one_line_in_a_pipe(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = "the engine does not answer at its\nsocket /var/run/docker.sock, start it"
+    output.write_hanging("ok:  ", words, indent=5)
+    assert written(capsys) == f"ok:  {' '.join(words.split())}\n"
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr(sys, "stdout", terminal := _Terminal())
+    output.write_hanging("ok:  ", words, indent=5)
+    lines = terminal.getvalue().splitlines()
+    assert lines[1].startswith("     /var") or lines[1].startswith("     socket")
+    assert max(map(len, lines)) <= 40
+    monkeypatch.setenv("COLUMNS", "10")
+    output.write_hanging("ok:  ", words, indent=5)
+    assert terminal.getvalue().splitlines()[-1] == f"ok:  {' '.join(words.split())}"
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
 
 def test_lines_on_both_streams_are_cleaned(capsys: pytest.CaptureFixture[str]) -> None:
