@@ -16,7 +16,7 @@ from squire_pipelines.domain.deliveries import Effect
 from squire_pipelines.domain.requests import github_actor
 from squire_pipelines.domain.signals import SignalKind
 from squire_pipelines.domain.tasks import TaskStatus
-from squire_pipelines.errors import DeliveryError, GitHubError
+from squire_pipelines.errors import GitHubError
 from squire_pipelines.execution.comment_commands import obey_comments
 from squire_pipelines.execution.people import judged_author
 from squire_pipelines.github.client import GitHubClient
@@ -29,8 +29,10 @@ from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tables import task_signals, tasks
 from squire_pipelines.observability.logging import Component, bound_context, get_logger
 from squire_pipelines.settings.model import Settings
+from squire_pipelines.webhooks.applying import cause_of, is_data
 
 _PER_REPOSITORY = 100
+_MAX_LOGGED = 500
 
 _log = get_logger(Component.PIPELINE)
 
@@ -94,6 +96,11 @@ async def obey_labels(
                     await _obey(client, ledger, settings, repository, decision, trace_id=trace_id, delivery=named_by)
             except GitHubError as error:
                 _log.warning("label.not_judged", repository=repository, task=decision.task_id, cause=str(error))
+            except Exception as error:  # of whatever kind: this label's, unless it is the machine's or ours
+                if not is_data(error):
+                    raise
+                cause = cause_of(error)[:_MAX_LOGGED]
+                _log.exception("label.not_obeyed", repository=repository, task=decision.task_id, cause=cause)
 
 
 async def _obey(
@@ -134,8 +141,10 @@ def _label_deliveries(ledger: Ledger, ids: Sequence[int]) -> dict[tuple[str, int
     for delivery in labelled:
         try:
             parsed = parse_delivery(delivery.event, delivery.body, known_as=delivery.repository)
-        except DeliveryError:
-            continue  # whoever applies it says so
+        except Exception as error:
+            if not is_data(error):
+                raise
+            continue  # whoever applies it says so, and sets it aside
         if parsed.label is not None and delivery.repository is not None:
             labels[delivery.repository, parsed.label.number, parsed.label.name.casefold()] = delivery
     return labels

@@ -1,5 +1,6 @@
 """Labels on an issue approve and reject what is proposed for it, and reactions show that a comment was obeyed."""
 
+import asyncio
 import json
 from datetime import timedelta
 
@@ -8,14 +9,20 @@ import pytest
 from sqlalchemy import select, update
 
 from squire_forge.process import ForgeProcess
+from squire_pipelines.domain.authority import ActorKind, Approval, Author, Provenance
 from squire_pipelines.domain.tasks import TaskStatus
+from squire_pipelines.execution.issue_labels import obey_labels
+from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.ledger import deliveries, tasks
 from squire_pipelines.ledger.audit import audit_page
 from squire_pipelines.ledger.delivery_effects import effects_of
+from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import delivery_effects, task_events
 from squire_pipelines.ledger.tables import tasks as task_table
+from squire_pipelines.settings.model import Settings
 from tests.integration.execution.test_comment_commands import MAY, MAY_NOT, comment, deliver
 from tests.support.deliveries import record_delivery
+from tests.support.ledgers import NONE_APPROVED, REPOSITORY, START, TRACE, add_tasks, collect, issue, spec
 from tests.support.pipeline import HANDBOOK, Pipeline
 
 
@@ -118,6 +125,34 @@ def test_of_both_labels_the_last_one_counts_and_their_names_are_settings(
         TaskStatus.READY,
         TaskStatus.CANCELLED,
     }  # both within one second: the no counts
+
+
+def test_a_label_that_cannot_be_judged_leaves_the_others_alone(ledger: Ledger) -> None:
+    persons = [Author(login=login, kind=ActorKind.PERSON) for login in ("odd", "mara")]
+    approvals = [Approval(label="squire:approve", by=by, at=START + timedelta(days=1)) for by in persons]
+    facts = [
+        issue(number).model_copy(update={"provenance": Provenance(approvals=(approval,))})
+        for number, approval in enumerate(approvals, start=1)
+    ]
+    collect(ledger, *facts)
+    drafts = [spec(fact.key, signals=(fact.ref,)) for fact in facts]
+    odd, good = add_tasks(ledger, *drafts, approval=NONE_APPROVED)
+
+    def github(request: httpx.Request) -> httpx.Response:
+        if "odd" in request.url.path:
+            raise RuntimeError("a fault of ours with this login")
+        return httpx.Response(200, json={"permission": "write", "role_name": "write"})
+
+    settings = Settings(repositories=(REPOSITORY,))
+
+    async def obey() -> None:
+        http = httpx.AsyncClient(transport=httpx.MockTransport(github))
+        async with GitHubClient(settings.github, "token", http=http) as client:
+            await obey_labels(client, ledger, lambda _: settings, [REPOSITORY], trace_id=TRACE)
+
+    asyncio.run(obey())
+    with ledger.read() as tx:
+        assert [tasks.get(tx, one).status for one in (odd, good)] == [TaskStatus.PROPOSED, TaskStatus.READY]
 
 
 def _reactions(forge: ForgeProcess, comment_id: int) -> list[str]:
