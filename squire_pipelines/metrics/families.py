@@ -258,7 +258,7 @@ DELIVERIES_REFUSED = Family(
     _C,
     _P,
     "Deliveries that the receiver refused, by the answer's code.",
-    (Label("code", ("400", "401", "404", "408", "413", "415", "429", "503")),),
+    (Label("code", ("400", "401", "404", "405", "408", "413", "415", "429", "503")),),
 )
 DELIVERIES_WAITING = Family("squire_deliveries_waiting", _G, _L, "Deliveries whose reading was not made yet.")
 DELIVERY_OLDEST = Family("squire_delivery_oldest_wait_seconds", _G, _L, "How long the oldest of these has waited.")

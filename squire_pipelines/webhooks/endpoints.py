@@ -15,7 +15,7 @@ from squire_pipelines.ledger.inbox import IncomingDelivery
 from squire_pipelines.observability.logging import Component, bound_context, get_logger
 from squire_pipelines.server_connections import caller_of
 from squire_pipelines.webhooks.inbox import DeliveryInbox
-from squire_pipelines.webhooks.ledger_threads import LedgerThreads, ledger_slow
+from squire_pipelines.webhooks.ledger_threads import LedgerThreads, answer_slow
 from squire_pipelines.webhooks.limits import Limits, RequestRefusedError, too_many_refusals
 from squire_pipelines.webhooks.refusal_rates import RefusalRates
 from squire_pipelines.webhooks.refusals import RefusalCounts
@@ -80,7 +80,7 @@ class DeliveryEndpoint:
                         body = await parts.bodies.read(request, share)
                         return await self._store(await self._accept(request, body))
             except TimeoutError:
-                raise ledger_slow(parts.limits.answer_timeout_s) from None
+                raise answer_slow(parts.limits.answer_timeout_s) from None
             except DeliveryError as error:
                 raise RequestRefusedError(400, error.message, error.hint, reason=NOT_WHAT_IS_SENT) from error
         except RequestRefusedError as refused:

@@ -16,6 +16,7 @@ from squire_pipelines.ledger.inbox import IncomingDelivery
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.webhooks.endpoints import ReceiverParts
 from squire_pipelines.webhooks.filtering import DeliveryJudge
+from squire_pipelines.webhooks.ledger_threads import reading_slow
 from squire_pipelines.webhooks.limits import RequestRefusedError
 from squire_pipelines.webhooks.signing_secrets import Signer, SigningSecrets
 
@@ -68,9 +69,10 @@ class GitHubDeliveries:
         if len(body) <= limits.inline_body:
             signer, headers, parsed = verify_and_parse(request.headers, body, secrets)
         else:  # the others are answered meanwhile
-            call = self._parts.threads.call
-            signer, headers, parsed = await call(
-                lambda: verify_and_parse(request.headers, body, secrets), limits.ledger_timeout_s
+            signer, headers, parsed = await self._parts.threads.call(
+                lambda: verify_and_parse(request.headers, body, secrets),
+                limits.ledger_timeout_s,
+                too_slow=reading_slow,
             )
         watched = await self._subject(parsed, signer)
         relevant = parsed.relevant and (watched is not None or parsed.of_account)

@@ -9,7 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from squire_pipelines.errors import LedgerError
 from squire_pipelines.observability.logging import Component, get_logger
-from squire_pipelines.webhooks.limits import Limits, RequestRefusedError, busy
+from squire_pipelines.webhooks.limits import COME_AGAIN, Limits, RequestRefusedError, busy
 
 THREAD_PREFIX = "receiver-ledger"
 """How the names of the threads begin that are in the ledger for a request."""
@@ -26,8 +26,17 @@ class LedgerThreads:
         self._most_waiting = limits.waiting
         self._waiting = 0
 
-    async def call(self, call: Callable[[], _ResultT], timeout_s: float) -> _ResultT:
-        """Run a blocking call. Raises RequestRefusedError: whatever goes wrong, the caller is told to come again."""
+    async def call(
+        self,
+        call: Callable[[], _ResultT],
+        timeout_s: float,
+        *,
+        too_slow: Callable[[float], RequestRefusedError] | None = None,
+    ) -> _ResultT:
+        """Run a blocking call. Raises RequestRefusedError: whatever goes wrong, the caller is told to come again.
+
+        `too_slow` makes the refusal of a call that does not end in time; by default the ledger is what is slow.
+        """
         if self._waiting >= self._most_waiting:
             raise busy("too many deliveries at once", retry_after_s=1)
         self._waiting += 1
@@ -37,7 +46,7 @@ class LedgerThreads:
         except (LedgerError, SQLAlchemyError) as error:
             raise ledger_failed(error) from error
         except TimeoutError:
-            raise ledger_slow(timeout_s) from None
+            raise (too_slow or ledger_slow)(timeout_s) from None
         finally:
             self._waiting -= 1
 
@@ -57,3 +66,16 @@ def ledger_slow(timeout_s: float) -> RequestRefusedError:
     # The call may still commit: then a redelivery is found to be a duplicate, and nothing is lost.
     _log.error("the ledger is slow", timeout_s=timeout_s)
     return busy(f"the ledger did not answer within {timeout_s:g} s")
+
+
+def reading_slow(timeout_s: float) -> RequestRefusedError:
+    """Log that a body took too long to verify and to read, and return what its caller gets."""
+    _log.error("a body is slow to read", timeout_s=timeout_s)
+    message = f"the body could not be verified and read within {timeout_s:g} s"
+    return RequestRefusedError(503, message, f"{COME_AGAIN}; see webhooks.max_body", retry_after_s=5)
+
+
+def answer_slow(timeout_s: float) -> RequestRefusedError:
+    """Log that a request was not done with in time, and return what its caller gets."""
+    _log.error("a request is slow", timeout_s=timeout_s)
+    return busy(f"the delivery was not read and stored within {timeout_s:g} s")

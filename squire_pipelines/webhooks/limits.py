@@ -9,7 +9,7 @@ from squire_pipelines.ledger.inbox import MAX_BATCH
 
 COME_AGAIN = "deliver it again later"
 
-_NOT_WHOLE, _TOO_MANY, _NO_ANSWER = 408, 429, 503
+_TOO_MANY, _NO_ANSWER = 429, 503
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +46,18 @@ class RequestRefusedError(Exception):
         hint: What to do about it.
         reason: By which refusals are counted, in words of ours; by default the message.
         retry_after_s: After what time the same request may be made again; None where it would be refused again.
+        closes: Whether the connection ends with the answer: what comes later would be taken for the next request.
     """
 
     def __init__(
-        self, status: int, message: str, hint: str = "", *, reason: str = "", retry_after_s: float | None = None
+        self,
+        status: int,
+        message: str,
+        hint: str = "",
+        *,
+        reason: str = "",
+        retry_after_s: float | None = None,
+        closes: bool = False,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -57,12 +65,13 @@ class RequestRefusedError(Exception):
         self.hint = hint
         self.reason = reason or message
         self.retry_after_s = retry_after_s
+        self.closes = closes
 
     def response(self) -> JSONResponse:
         """Return the answer."""
         headers = {} if self.retry_after_s is None else {"Retry-After": str(max(1, math.ceil(self.retry_after_s)))}
-        if self.status == _NOT_WHOLE:
-            headers["Connection"] = "close"  # what comes later would be taken for the next request
+        if self.closes:
+            headers["Connection"] = "close"
         return JSONResponse({"error": self.message, "hint": self.hint}, status_code=self.status, headers=headers)
 
 

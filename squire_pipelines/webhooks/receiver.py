@@ -28,6 +28,7 @@ from squire_pipelines.webhooks.refusal_rates import RefusalRates
 from squire_pipelines.webhooks.refusals import RefusalCounts
 from squire_pipelines.webhooks.request_bodies import RequestBodies
 from squire_pipelines.webhooks.signing_secrets import SigningSecrets
+from squire_pipelines.webhooks.wrong_paths import WrongPaths
 
 GITHUB_PATHS = ("/webhooks/github", "/webhook")
 """Where GitHub's deliveries are taken; the second is the old product's."""
@@ -93,8 +94,8 @@ def create_app(
     """Return the receiver: `POST` to /webhooks/github, /webhook and /hooks/{source}, `GET` of /healthz and /readyz.
 
     A delivery is answered with 202 once it is committed, or read again since it had failed, with 200 when it was there
-    already. Everything else stored nothing that we answer for: 400 not what GitHub sends, 401 signature, 408 and 413
-    body, 415 content type, 429 too many refusals, 503 ledger or too busy.
+    already. Everything else stored nothing that we answer for: 400 not what GitHub sends, 401 signature, 404 path, 405
+    method, 408 and 413 body, 415 content type, 429 too many refusals, 503 ledger or too busy.
 
     Args:
         ledger: Open, with its schema in place; the caller closes it.
@@ -133,6 +134,9 @@ def create_app(
         Route("/healthz", receiver.healthz, methods=["GET"]),
         Route("/readyz", receiver.readyz, methods=["GET"]),
     ]
-    app = Starlette(routes=routes, lifespan=receiver.lifespan)
+    wrong = WrongPaths(parts.refusals, github_path=GITHUB_PATHS[0], hook_path=HOOK_PATH)
+    app = Starlette(
+        routes=routes, lifespan=receiver.lifespan, exception_handlers={404: wrong.answer, 405: wrong.answer}
+    )
     app.router.redirect_slashes = False  # GitHub follows no redirection
     return app

@@ -10,7 +10,7 @@ CREATE TABLE delivery_refusals (
 COMMENT ON TABLE delivery_refusals IS 'How many requests the receiver refused in each minute, by status and reason.';
 COMMENT ON COLUMN delivery_refusals.id IS 'Grows with time.';
 COMMENT ON COLUMN delivery_refusals.minute IS 'The minute''s beginning.';
-COMMENT ON COLUMN delivery_refusals.source IS 'github, or the sender''s name in the path.';
+COMMENT ON COLUMN delivery_refusals.source IS 'github, the sender''s name in the path, or unknown: there is no such sender or path.';
 COMMENT ON COLUMN delivery_refusals.status IS 'Of the answer.';
 COMMENT ON COLUMN delivery_refusals.reason IS 'Why, in the receiver''s words, which are few.';
 COMMENT ON COLUMN delivery_refusals.count IS 'How many.';

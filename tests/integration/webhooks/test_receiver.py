@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 from starlette.testclient import TestClient
 
 from squire_pipelines.domain.looks import KnownRepository
@@ -19,6 +20,7 @@ from squire_pipelines.errors import SecretMissingError
 from squire_pipelines.ledger import repositories
 from squire_pipelines.ledger.audit import audit_page
 from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.ledger.tables import delivery_refusals
 from squire_pipelines.webhooks.limits import Limits
 from squire_pipelines.webhooks.receiver import create_app
 from squire_pipelines.webhooks.signing_secrets import SigningSecrets
@@ -233,7 +235,8 @@ def test_ledger_that_is_slow_is_never_acknowledged_and_nothing_is_stored_twice(
         other.execute("BEGIN IMMEDIATE")
         answer = client.post(HOOK, content=body, headers=headers(body))
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
-        assert answer.json()["error"] == "the ledger did not answer within 0.2 s"
+        step = "the ledger did not answer" if bound == "ledger_timeout_s" else "the delivery was not read and stored"
+        assert answer.json()["error"] == f"{step} within 0.2 s"
         other.execute("ROLLBACK")
     # Whether the call that we gave up is committed by now or not: the redelivery ends in one row.
     statuses = {client.post(HOOK, content=body, headers=headers(body)).status_code for _ in range(3)}
@@ -289,10 +292,43 @@ def test_caller_that_hangs_up_leaves_nothing(ledger: Ledger, stored: Stored) -> 
     assert stored() == []
 
 
-def test_other_methods_and_paths_are_no_doors(client: TestClient) -> None:
-    assert client.get(HOOK).status_code == 405
-    assert client.post("/webhooks/other").status_code == 404
-    assert client.post(f"{HOOK}/").status_code == 404, "GitHub follows no redirection"
+def test_a_body_that_takes_too_long_to_read_is_not_laid_at_the_ledgers_door(make_client: MakeClient) -> None:
+    body = push()
+    answer = make_client(inline_body=0, ledger_timeout_s=0).post(HOOK, content=body, headers=headers(body))
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert answer.json()["error"] == "the body could not be verified and read within 0 s"
+
+
+def test_a_body_of_two_lengths_is_refused_and_ends_the_connection(client: TestClient, stored: Stored) -> None:
+    body = push()
+    lengths = {"Content-Length": str(len(body)), "Transfer-Encoding": "chunked"}
+    answer = client.post(HOOK, content=body, headers=headers(body) | lengths)
+    assert (answer.status_code, answer.headers["connection"]) == (400, "close")
+    assert stored() == []
+
+
+def test_a_wrong_path_or_method_is_answered_with_the_right_one_counted_and_logged_now_and_then(
+    make_client: MakeClient, ledger: Ledger, stream: io.StringIO
+) -> None:
+    client = make_client()
+    body = push()
+    # GitHub follows no redirection, so that none is given.
+    paths = ("/", "/webhooks", f"{HOOK}/", "/hooks", "/webhooks/other")
+    answers = [client.post(path, content=body, headers=headers(body)) for path in paths]
+    answers += [client.get(HOOK), client.get("/favicon.ico")]
+    assert [answer.status_code for answer in answers] == [404] * 5 + [405, 404]
+    assert {answer.json()["error"] for answer in answers[:5]} == {"there is nothing at this path"}
+    assert all("POST at /webhooks/github," in answer.json()["hint"] for answer in answers)
+    assert answers[5].headers["allow"] == "POST"
+    client.__exit__()
+    logged = [(line["method"], line["path"]) for line in lines(stream) if line["event"] == "request refused"]
+    assert logged == [("POST", "/"), ("POST", "/webhooks"), ("POST", "/hooks"), ("GET", HOOK), ("GET", "/favicon.ico")]
+    with ledger.read() as tx:
+        columns = delivery_refusals.c["source", "status", "count"]
+        counted = Counter[tuple[str, int]]()
+        for source, status, count in tx.execute(select(*columns)):
+            counted[source, status] += count
+    assert counted == {("unknown", 404): 6, ("unknown", 405): 1}
 
 
 def test_process_is_healthy_and_ready_when_the_ledger_answers(client: TestClient) -> None:
