@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from squire_pipelines.domain.alert_rules import LONG_UNREAD, Assessment, assess_conditions, assess_work
+from squire_pipelines.domain.alert_rules import Assessment, assess_conditions
 from squire_pipelines.domain.alert_steps import AlertState, AlertStep, Silence, next_step
 from squire_pipelines.domain.alert_texts import AlertMessage, message_of
 from squire_pipelines.domain.clock_jumps import ClockLook, next_look
 from squire_pipelines.domain.conditions import Condition
 from squire_pipelines.domain.identity import new_id
+from squire_pipelines.domain.work_alerts import LONG_UNREAD, assess_work
 from squire_pipelines.errors import LedgerError
 from squire_pipelines.execution.repository_settings import repository_settings
 from squire_pipelines.ledger import HEAD_REVISION, alert_facts

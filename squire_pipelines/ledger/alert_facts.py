@@ -7,14 +7,6 @@ from types import MappingProxyType
 
 from sqlalchemy import func, select
 
-from squire_pipelines.domain.alert_rules import (
-    CRASHES_WITHIN,
-    LONG_UNREAD,
-    BudgetFacts,
-    FailureRun,
-    TrippedFacts,
-    WorkFacts,
-)
 from squire_pipelines.domain.budgets import BudgetLimits, Purpose, day_of, renewed_at
 from squire_pipelines.domain.conditions import MAX_TEXT
 from squire_pipelines.domain.delivery_gaps import APP_HOOK_NAME, UnrepairedHook
@@ -22,6 +14,14 @@ from squire_pipelines.domain.endings import CONTAINER_FAILURES
 from squire_pipelines.domain.queue_rules import QueueRules
 from squire_pipelines.domain.targets import Targets, missed_targets
 from squire_pipelines.domain.tasks import TaskStatus
+from squire_pipelines.domain.work_alerts import (
+    CRASHES_WITHIN,
+    LONG_UNREAD,
+    BudgetFacts,
+    FailureRun,
+    TrippedFacts,
+    WorkFacts,
+)
 from squire_pipelines.ledger.breakers import held_tasks
 from squire_pipelines.ledger.budgets import LimitsOf, levels
 from squire_pipelines.ledger.deliveries import NOT_COLLECTED
@@ -31,7 +31,7 @@ from squire_pipelines.ledger.provider_budgets import provider_levels
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import attempts, deliveries, tasks
 from squire_pipelines.ledger.target_events import read_target_events
-from squire_pipelines.ledger.unread_repositories import unread_repositories
+from squire_pipelines.ledger.unread_repositories import failing_sources, unread_repositories
 
 _NEWEST_TASKS = 500
 
@@ -69,6 +69,7 @@ def read_work(
         breakers=_breakers(tx, rules_of),
         lost_deliveries=_lost_deliveries(tx),
         unread=unread_repositories(tx, repositories, unread_after),
+        sources=failing_sources(tx, repositories, unread_after),
         plans=failed_plans(tx, repositories, stopped=stopped),
         at=tx.now,
         unrepaired=_unrepaired(tx, repositories),

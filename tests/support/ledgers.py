@@ -23,6 +23,7 @@ from squire_pipelines.domain.authority import StartVerdict
 from squire_pipelines.domain.endings import Cause, Ending
 from squire_pipelines.domain.plans import AdmissionRule, ApprovalRule
 from squire_pipelines.domain.signals import (
+    AnySource,
     Collection,
     CollectionStatus,
     ManualTask,
@@ -352,7 +353,7 @@ def reading(
     *signals: Signal,
     status: CollectionStatus = CollectionStatus.FRESH,
     repository: str = REPOSITORY,
-    source: Source = Source.OPEN_ISSUES,
+    source: AnySource = Source.OPEN_ISSUES,
     truncated: bool = False,
 ) -> Collection:
     """One reading of a source."""

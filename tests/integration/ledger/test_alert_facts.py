@@ -1,17 +1,20 @@
 """What alerts follow from beside conditions, as the ledger has it."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from sqlalchemy import update
 
-from squire_pipelines.domain.alert_rules import DEFAULT_POLICIES, FailureRun, WorkFacts, assess_work
+from squire_pipelines.domain.alert_rules import DEFAULT_POLICIES
 from squire_pipelines.domain.breakers import Breaker
 from squire_pipelines.domain.budgets import BudgetLimits, Limit, Purpose
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.queue_rules import QueueRules
-from squire_pipelines.domain.signals import CollectionStatus, Source
+from squire_pipelines.domain.signals import AnySource, CollectionStatus, FurtherSource, Source
 from squire_pipelines.domain.targets import TargetName, Targets
+from squire_pipelines.domain.work_alerts import FailureRun, SourceFailure, WorkFacts, assess_work
 from squire_pipelines.ledger import budgets, collections, deliveries, outcomes
 from squire_pipelines.ledger.alert_facts import read_work
 from squire_pipelines.ledger.model_calls import ModelCallRow, record_model_call
@@ -21,6 +24,7 @@ from squire_pipelines.ledger.target_events import read_target_events
 from tests.support.deliveries import record_delivery
 from tests.support.ledgers import REPOSITORY, TRACE, Clock, add_task, reading, settle, start_attempt
 
+ReadSource = Callable[..., None]
 LIMITS = BudgetLimits(day=Limit(usd=10))
 
 
@@ -114,14 +118,42 @@ def test_deliveries_after_which_nothing_was_read_count_for_an_hour(ledger: Ledge
     assert read(ledger).lost_deliveries == 0
 
 
-def test_a_repository_that_nobody_could_read_for_an_hour_is_named_with_the_reason(ledger: Ledger, clock: Clock) -> None:
-    def read_source(status: CollectionStatus, source: Source = Source.OPEN_ISSUES) -> None:
+@pytest.fixture
+def read_source(ledger: Ledger, clock: Clock) -> ReadSource:
+    """Return what records a reading of a source of the repository."""
+
+    def record(status: CollectionStatus, source: AnySource = Source.OPEN_ISSUES) -> None:
         failed = not status.source_answered
         values = {"started_at": clock.now, "ended_at": clock.now, "error": "Not Found" if failed else None}
         with ledger.write() as tx:
             one = reading(status=status, source=source).model_copy(update=values)
             collections.record(tx, one, trace_id=TRACE, run_id=None)
 
+    return record
+
+
+def test_a_source_that_does_not_answer_while_another_does_is_named_until_it_answers(
+    ledger: Ledger, clock: Clock, read_source: ReadSource
+) -> None:
+    former = FurtherSource("former")
+    read_source(CollectionStatus.FRESH, Source.OPEN_PRS)
+    read_source(CollectionStatus.FAILED, former)
+    clock.forward(7200)
+    began = clock.now
+    for count in (1, 2, 3):
+        read_source(CollectionStatus.FAILED)
+        assert [one.readings for one in read(ledger).sources] == ([count] if count > 1 else [])
+        clock.forward(600)
+        read_source(CollectionStatus.FRESH, Source.OPEN_PRS)
+    # Of the source that nobody reads any more nothing is said.
+    assert read(ledger).sources == (SourceFailure(REPOSITORY, "open_issues", began, 3, "Not Found"),)
+    read_source(CollectionStatus.FRESH)
+    assert read(ledger).sources == ()
+
+
+def test_a_repository_that_nobody_could_read_for_an_hour_is_named_with_the_reason(
+    ledger: Ledger, clock: Clock, read_source: ReadSource
+) -> None:
     read_source(CollectionStatus.FRESH)
     for minutes in (10, 20, 30):
         clock.forward(60 * minutes)
