@@ -19,7 +19,7 @@ from squire_pipelines.domain.reading_times import is_due
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.home import Home
 from squire_pipelines.jobs.agent_run import agent_run
-from squire_pipelines.jobs.backups import back_up, backup_schedules
+from squire_pipelines.jobs.backups import back_up
 from squire_pipelines.jobs.delivery_repair import repair_deliveries
 from squire_pipelines.jobs.executors import choose_executor
 from squire_pipelines.jobs.follow import follow
@@ -33,6 +33,7 @@ from squire_pipelines.resources.github import GitHubResource
 from squire_pipelines.resources.parameters import SettingsParam
 from squire_pipelines.resources.stores import LedgerResource, SettingsResource, followed_settings
 from squire_pipelines.sensors.audit import seal_audit
+from squire_pipelines.sensors.backups import backups
 from squire_pipelines.sensors.deliveries import report_deliveries
 from squire_pipelines.sensors.delivery_repair import delivery_repair
 from squire_pipelines.sensors.dispatch import dispatch
@@ -163,7 +164,6 @@ def build_defs(
         schedules=[
             _collect_schedule(settings),
             clean_schedule(settings),
-            *backup_schedules(settings),
             dg.ScheduleDefinition(
                 name="publish_history_regularly",
                 job=_PUBLISH_HISTORY,
@@ -187,6 +187,7 @@ def build_defs(
             webhooks,
             report_deliveries,
             delivery_repair,
+            backups,
             plan_follows_signals,
             task_schedules,
             dispatch,

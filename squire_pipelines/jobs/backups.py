@@ -1,12 +1,9 @@
-"""The job `back_up`, which makes a backup of the home, and its schedule where the settings have one."""
+"""The job `back_up`, which makes a backup of the home; the sensor `backups` requests it."""
 
 import dagster as dg
 
-from squire_pipelines import tags
-from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.home import named_config
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
-from squire_pipelines.settings.model import Settings
 from squire_pipelines.traces import run_trace
 
 
@@ -44,19 +41,3 @@ def write_backup(context: dg.OpExecutionContext, settings: SettingsParam, ledger
 def back_up() -> None:
     """Run one op."""
     write_backup()
-
-
-def backup_schedules(settings: Settings) -> tuple[dg.ScheduleDefinition, ...]:
-    """Return the schedule of the job; none where `backup.schedule` is not set."""
-    if settings.backup.schedule is None:
-        return ()
-    schedule = dg.ScheduleDefinition(
-        name="back_up_regularly",
-        job=back_up,
-        cron_schedule=settings.backup.schedule,
-        execution_timezone="UTC",
-        default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Backs up the whole home.",
-        tags_fn=lambda _context: {tags.TRACE: new_trace_id()},
-    )
-    return (schedule,)

@@ -24,8 +24,8 @@ PARTS = (
 until that had started, `claim` until it had claimed the attempt. `publish` is from the agent's end to the attempt's."""
 
 SENSORS = (
-    "delivery_repair", "dispatch", "history_follows_events", "outcomes", "plan_follows_signals", "reaper", "recovery",
-    "report_deliveries", "seal_audit", "settings", "task_schedules", "warm_pool", "webhooks",
+    "backups", "delivery_repair", "dispatch", "history_follows_events", "outcomes", "plan_follows_signals", "reaper",
+    "recovery", "report_deliveries", "seal_audit", "settings", "task_schedules", "warm_pool", "webhooks",
 )  # fmt: skip
 """All of Dagster's sensors that are ours; a test compares them with the definitions."""
 

@@ -34,7 +34,6 @@ RESTART_KEYS: Mapping[str, frozenset[Part]] = MappingProxyType(
         "collection.interval_s": _SENSORS,
         "collection.time_zone": _SENSORS,
         "retention.schedule": _SENSORS,
-        "backup.schedule": _SENSORS,
         "pipeline.executor": _SENSORS,
         "pipeline.image": _SENSORS,
         "pipeline.network": _SENSORS,

@@ -10,6 +10,7 @@ import pytest
 from squire_pipelines import definitions, tags
 from squire_pipelines.ledger.tables import metadata
 from squire_pipelines.sensors.audit import seal_audit
+from squire_pipelines.sensors.backups import backups
 from squire_pipelines.sensors.deliveries import report_deliveries
 from squire_pipelines.sensors.delivery_repair import delivery_repair
 from squire_pipelines.sensors.dispatch import dispatch
@@ -89,8 +90,12 @@ WRITERS = (
 )
 """Those that write what they have seen or do; previewing them is a tick like any other."""
 
-REPORTERS = (Case(report_deliveries, have_delivery), Case(delivery_repair, have_delivery))
-"""Those that request nothing here: they show in the UI what was done, or know of no webhook to ask GitHub about."""
+REPORTERS = (
+    Case(report_deliveries, have_delivery),
+    Case(delivery_repair, have_delivery),
+    Case(backups, have_task),
+)
+"""Those that request nothing here: they show in the UI what was done, or know of no webhook and no schedule."""
 
 
 @pytest.fixture
