@@ -22,10 +22,10 @@ from squire_pipelines.terminal.output import json_text, write_hanging, write_jso
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from squire_pipelines.cli.task_rows import TaskPage
     from squire_pipelines.home import Home
     from squire_pipelines.ledger.store import Ledger
     from squire_pipelines.ledger.task_query import TaskQuery
+    from squire_pipelines.ledger.task_rows import TaskPage
     from squire_pipelines.settings.model import Settings
     from squire_pipelines.terminal.console import CleanConsole
 
@@ -144,7 +144,7 @@ class CliContext:
     def read_tasks(self, query: "TaskQuery") -> "TaskPage":
         """Read a page of the list of tasks, the fast way if possible. Raises NotFoundError, ConfigError."""
         from squire_pipelines.cli import fast_list  # noqa: PLC0415 - not every command needs it
-        from squire_pipelines.cli.task_rows import read_page  # noqa: PLC0415 - likewise
+        from squire_pipelines.ledger.task_rows import read_page  # noqa: PLC0415 - likewise
 
         path = fast_list.ledger_path(self.config, self.home)
         if path is None:
@@ -167,7 +167,7 @@ class CliContext:
     def _with_settings(self, page: "TaskPage") -> "TaskPage":
         if not any(row.waits_for_start for row in page.rows):
             return page
-        from squire_pipelines.cli.settings_waits import with_waits_by_settings  # noqa: PLC0415 - slow, and seldom needed
+        from squire_pipelines.execution.settings_waits import with_waits_by_settings  # noqa: PLC0415 - slow, and seldom needed
 
         return with_waits_by_settings(page, self.ledger, self.settings)
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, and_, case, func, literal, or_, select
 
-from squire_pipelines.cli.queries import Rows, page_of
 from squire_pipelines.domain.deliveries import REQUEST_SOURCES, DeliveryMarks, DeliveryState
+from squire_pipelines.ledger.list_pages import Rows, page_of
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import deliveries
 

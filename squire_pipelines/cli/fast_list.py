@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from squire_pipelines import __version__
-from squire_pipelines.cli.task_rows import TaskPage, read_page, read_rows
 from squire_pipelines.domain.queue_rules import PullRequestCaps, cap_reached
 from squire_pipelines.errors import SquireError
 from squire_pipelines.home import Home, make_folder, named_config
@@ -23,6 +22,7 @@ from squire_pipelines.ledger import HEAD_REVISION
 from squire_pipelines.ledger.list_sql import read_ids_like
 from squire_pipelines.ledger.pull_request_use import read_use
 from squire_pipelines.ledger.task_query import QueryRunner, TaskQuery
+from squire_pipelines.ledger.task_rows import TaskPage, read_page, read_rows
 
 BUSY_TIMEOUT_S = 5.0
 _STAMP = "settings-checked"

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import click
 
-from squire_pipelines.cli import queries
 from squire_pipelines.cli.context import (
     CliContext,
     Columns,
@@ -21,7 +20,7 @@ from squire_pipelines.domain.plan_making import RefusedAnswer
 from squire_pipelines.domain.plans import unasked
 from squire_pipelines.domain.tasks import Plan, TaskSpec
 from squire_pipelines.domain.terminal_text import one_line, plain
-from squire_pipelines.ledger import plan_answers
+from squire_pipelines.ledger import list_pages, plan_answers
 from squire_pipelines.ledger import plans as plan_rows
 from squire_pipelines.ledger.plans import SavedPlan
 from squire_pipelines.terminal.output import write_line
@@ -45,7 +44,7 @@ plans = LazyGroup(
 def list_plans(context: CliContext, repository: str | None, limit: int, after: str | None, *, as_json: bool) -> None:
     """List plans, newest first."""
     with context.ledger.read() as tx:
-        rows = queries.plan_page(tx, repository=repository, limit=limit, after=after)
+        rows = list_pages.plan_page(tx, repository=repository, limit=limit, after=after)
     columns: Columns = {
         "id": "id",
         "repository": "repository",

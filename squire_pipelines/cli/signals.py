@@ -5,13 +5,13 @@ from typing import Any
 
 import click
 
-from squire_pipelines.cli import queries
 from squire_pipelines.cli.context import CliContext, Columns, json_option, limit_option, page_options, with_home_to_read
 from squire_pipelines.cli.lazy import Lazy, LazyGroup
 from squire_pipelines.cli.parameters import MOMENT, repository_option
 from squire_pipelines.cli.text import age
 from squire_pipelines.domain.signals import SignalKind
 from squire_pipelines.domain.terminal_text import one_line
+from squire_pipelines.ledger import list_pages
 from squire_pipelines.terminal.cells import Link
 from squire_pipelines.terminal.output import write_line
 
@@ -49,8 +49,8 @@ def list_signals(
 ) -> None:
     """List signals, the last seen first."""
     with context.ledger.read() as tx:
-        selected = queries.SignalFilter(**filters)
-        rows = queries.signal_page(tx, selected, repository=repository, limit=limit, after=after)
+        selected = list_pages.SignalFilter(**filters)
+        rows = list_pages.signal_page(tx, selected, repository=repository, limit=limit, after=after)
         now = tx.now
     columns: Columns = {
         "id": "id",
@@ -83,7 +83,7 @@ def list_collections(context: CliContext, repository: str | None, limit: int, *,
     when it was never read. A repository that was renamed, archived, replaced or is not shown says what to do.
     """
     with context.ledger.read() as tx:
-        rows = queries.newest_collections(tx, repository=repository, limit=limit)
+        rows = list_pages.newest_collections(tx, repository=repository, limit=limit)
     columns: Columns = {
         "repository": "repository",
         "source": "source",

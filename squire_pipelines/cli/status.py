@@ -18,8 +18,8 @@ from squire_pipelines.terminal.output import write_line
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from squire_pipelines.cli.status_facts import StatusFacts
     from squire_pipelines.cli.status_screen import ScreenLine
+    from squire_pipelines.runtime.status_facts import StatusFacts
     from squire_pipelines.settings.model import Settings
 
 JSON_VERSION = 1
@@ -71,7 +71,7 @@ def status(
         return
     if watch and as_json:
         raise click.UsageError("--watch and --json do not go together")
-    from squire_pipelines.cli.status_facts import gather  # noqa: PLC0415 - the help starts sooner
+    from squire_pipelines.runtime.status_facts import gather  # noqa: PLC0415 - the help starts sooner
 
     settings, refusal = context.settings_or_last_good()
     looks = _looks_of(context, settings) if asks else None

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from textwrap import TextWrapper
 
-from squire_pipelines.cli.status_facts import StatusFacts, WaitGroup
 from squire_pipelines.cli.text import age, counted, duration
 from squire_pipelines.domain.alert_rules import Severity
 from squire_pipelines.domain.conditions import Condition, HealthLevel
 from squire_pipelines.domain.terminal_text import one_line
 from squire_pipelines.ledger.overview import ListedPullRequest, OpenAttempt
+from squire_pipelines.runtime.status_facts import StatusFacts, WaitGroup
 
 MIN_HEIGHT = 24
 _LEAST_ROWS = 2

@@ -17,8 +17,8 @@ from squire_pipelines.cli.context import (
 from squire_pipelines.cli.lazy import Lazy, LazyGroup, command
 from squire_pipelines.cli.parameters import TASK_ID
 from squire_pipelines.cli.task_filters import filter_options
-from squire_pipelines.cli.task_rows import TaskPage, TaskRow
 from squire_pipelines.ledger.task_query import MAX_PAGE, PAGE, SortOrder, TaskQuery
+from squire_pipelines.ledger.task_rows import TaskPage, TaskRow
 from squire_pipelines.terminal.cells import pull_link
 
 if TYPE_CHECKING:

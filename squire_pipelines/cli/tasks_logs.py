@@ -8,13 +8,13 @@ from squire_pipelines.cli.context import CliContext, seconds_option, with_home_t
 from squire_pipelines.cli.failures import note
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import TASK_ID
-from squire_pipelines.cli.tail import MAX_TAIL_BYTES, follow, read_tail
 from squire_pipelines.cli.text import size
 from squire_pipelines.domain.tasks import AttemptStatus
 from squire_pipelines.errors import NotFoundError
 from squire_pipelines.ledger import attempts as attempt_rows
 from squire_pipelines.ledger import tasks as task_rows
 from squire_pipelines.ledger.attempts import Attempt
+from squire_pipelines.log_reading.tail import MAX_TAIL_BYTES, follow, read_tail
 from squire_pipelines.terminal.output import write_line
 
 POLL_S = 0.5

@@ -9,10 +9,10 @@ import click
 from squire_pipelines.cli.context import CliContext, limit_option, seconds_option, with_home_to_read
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import repository_option
-from squire_pipelines.cli.task_rows import TaskPage, TaskRow
 from squire_pipelines.cli.tasks import page_table
 from squire_pipelines.domain.terminal_text import one_line
 from squire_pipelines.ledger.task_query import TaskQuery
+from squire_pipelines.ledger.task_rows import TaskPage, TaskRow
 from squire_pipelines.terminal.output import write_line
 
 _UNDER_WAY = ("ready", "running")

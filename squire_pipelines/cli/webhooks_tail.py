@@ -10,10 +10,10 @@ from squire_pipelines.cli.context import CliContext, emit_json_line, seconds_opt
 from squire_pipelines.cli.delivery_options import delivery_options, event_of
 from squire_pipelines.cli.delivery_queries import DeliveryFilter, delivery_page, newer_deliveries, newest_id
 from squire_pipelines.cli.lazy import command
-from squire_pipelines.cli.queries import Rows
 from squire_pipelines.cli.text import instant
 from squire_pipelines.domain.deliveries import DeliverySource
 from squire_pipelines.domain.terminal_text import one_line
+from squire_pipelines.ledger.list_pages import Rows
 from squire_pipelines.terminal.output import write_line
 
 MAX_PER_LOOK = 500

@@ -16,9 +16,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from squire_pipelines.cli.task_rows import TaskPage, read_page
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.task_query import SortOrder, TaskQuery
+from squire_pipelines.ledger.task_rows import TaskPage, read_page
 from squire_pipelines.ledger.words import words_of
 from tests.support.figures import ROOT, Figure, percentile
 from tests.support.ledgers import PostgresServer, sqlite_ledger_file

@@ -12,7 +12,6 @@ from sqlalchemy import update
 from squire_pipelines.cli import fast_list
 from squire_pipelines.cli.main import cli
 from squire_pipelines.cli.parameters import TASK_ID
-from squire_pipelines.cli.task_rows import TaskPage, read_page
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.tasks import Priority, TaskKind, TaskStatus
 from squire_pipelines.home import Home
@@ -20,6 +19,7 @@ from squire_pipelines.ledger import outcomes, store, tables, task_dispatch, task
 from squire_pipelines.ledger import tasks as task_rows
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.task_query import TaskQuery
+from squire_pipelines.ledger.task_rows import TaskPage, read_page
 from squire_pipelines.ledger.tasks import Task
 from tests.support.cli import REPOSITORY, SampleData, Squire, spec
 from tests.support.ledgers import list_tasks, new_sqlite_ledger

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from squire_pipelines.cli.status_facts import StatusFacts, WaitGroup, group_waits
 from squire_pipelines.cli.status_screen import screen_lines
-from squire_pipelines.cli.task_rows import TaskRow
 from squire_pipelines.domain.alert_rules import Severity
 from squire_pipelines.domain.alert_steps import AlertState
 from squire_pipelines.domain.conditions import ORDER, Condition, HealthLevel
 from squire_pipelines.ledger.overview import ListedPullRequest, OpenAttempt, WorkOverview
+from squire_pipelines.ledger.task_rows import TaskRow
 from squire_pipelines.ledger.waiting import WaitKind
+from squire_pipelines.runtime.status_facts import StatusFacts, WaitGroup, group_waits
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 OK, DEGRADED, DOWN = HealthLevel.OK, HealthLevel.DEGRADED, HealthLevel.DOWN

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 import pytest
 
 from squire_pipelines.cli.context import CliContext
-from squire_pipelines.cli.task_rows import TaskPage, TaskRow
 from squire_pipelines.cli.tasks_watch import changes, pages, show_live
 from squire_pipelines.ledger.task_query import TaskQuery
+from squire_pipelines.ledger.task_rows import TaskPage, TaskRow
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 ROW = TaskRow(

@@ -1,7 +1,7 @@
 from typing import Any
 
-from squire_pipelines.cli.queries import Rows
 from squire_pipelines.cli.webhooks_tail import MAX_PER_LOOK, rows_as_they_come
+from squire_pipelines.ledger.list_pages import Rows
 
 
 def inbox() -> tuple[list[int], list[int], Any]:

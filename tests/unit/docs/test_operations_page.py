@@ -10,7 +10,6 @@ import pytest
 
 from squire_pipelines.cli.context import emit_json
 from squire_pipelines.cli.status import json_document
-from squire_pipelines.cli.status_facts import StatusFacts, WaitGroup
 from squire_pipelines.domain import condition_rules, service_rules
 from squire_pipelines.domain.alert_rules import DEFAULT_POLICIES, AlertRule, Severity
 from squire_pipelines.domain.alert_steps import AlertState
@@ -19,6 +18,7 @@ from squire_pipelines.domain.debugging import DebugWindow
 from squire_pipelines.ledger.overview import ListedPullRequest, OpenAttempt, WorkOverview
 from squire_pipelines.ledger.stuck_work import SETTLED_WITHIN, STARTED_WITHIN
 from squire_pipelines.runtime.health import all_probes
+from squire_pipelines.runtime.status_facts import StatusFacts, WaitGroup
 from squire_pipelines.settings.model import Settings
 from tests.support.house import ROOT
 

@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from squire_pipelines.cli.task_rows import TaskPage, with_waits
 from squire_pipelines.execution.repository_settings import repository_settings
 from squire_pipelines.ledger.queue_waits import read_waits
 from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.ledger.task_rows import TaskPage, with_waits
 from squire_pipelines.settings.model import Settings
 
 

@@ -1,11 +1,10 @@
-"""What `squire status` shows, gathered within a second: the conditions, the work, and what waits for what."""
+"""What `squire status` and the board show, gathered within a second: conditions, the work, and what waits for what."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from squire_pipelines.cli.task_rows import TaskRow, read_page, with_waits
 from squire_pipelines.domain.alert_rules import OF_FACTS
 from squire_pipelines.domain.alert_steps import UNKNOWN_FOR, AlertState
 from squire_pipelines.domain.conditions import Condition, HealthLevel, next_condition, worst_level
@@ -19,6 +18,7 @@ from squire_pipelines.ledger.overview import WorkOverview, read_overview
 from squire_pipelines.ledger.queue_waits import read_waits
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.task_query import SortOrder, TaskQuery
+from squire_pipelines.ledger.task_rows import TaskRow, read_page, with_waits
 from squire_pipelines.ledger.waiting import FOR_ITS_START, WaitKind
 from squire_pipelines.observability.debugging import read_windows
 from squire_pipelines.runtime.daemon_probe import daemon_process_probe

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from squire_pipelines.cli.tail import MAX_PIECE_BYTES, follow, read_tail
+from squire_pipelines.log_reading.tail import MAX_PIECE_BYTES, follow, read_tail
 
 
 def test_the_tail_is_the_last_lines(tmp_path: Path) -> None:

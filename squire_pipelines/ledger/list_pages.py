@@ -1,4 +1,4 @@
-"""Questions about signals, readings and plans that only people ask, so that the ledger has none of them.
+"""Pages of signals, readings and plans for people: the commands and the board list them.
 
 Each answer is a page: newest first, bounded by `limit`; the next begins after the row `after`. Read only.
 """
