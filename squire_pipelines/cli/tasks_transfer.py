@@ -1,6 +1,7 @@
 """`squire tasks export|import|clean`: tasks as lines of JSON, tasks of the old product, and the archive."""
 
 import io
+import os
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import timedelta
@@ -128,6 +129,7 @@ def _show_report(context: CliContext, report: importing.ImportReport) -> None:
         "squire tasks clean --dry-run",
         "squire tasks clean",
         "squire tasks clean --older-than 30d --status failed --status cancelled",
+        "squire tasks clean --home       # all that the daily job `clean` does, now",
     ),
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be archived, and change nothing.")
@@ -139,17 +141,29 @@ def _show_report(context: CliContext, report: importing.ImportReport) -> None:
     multiple=True,
     help="Archive only tasks in this state; may be repeated.",
 )
+@click.option("--home", "whole_home", is_flag=True, help="Delete old runs of Dagster and unused mirrors, too.")
 @json_option
 @with_home
 def clean_tasks(
-    context: CliContext, older_than: timedelta | None, statuses: tuple[str, ...], *, dry_run: bool, as_json: bool
+    context: CliContext,
+    older_than: timedelta | None,
+    statuses: tuple[str, ...],
+    *,
+    whole_home: bool,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Archive and delete tasks that ended long ago, with all that belongs to them, and other old rows.
 
     The rows are written to Parquet files beside the warehouse, which still has them; the ledger keeps one line for each
     task. Tasks with an open pull request stay, and so do those that others wait for. With `--older-than` or
-    `--status`, only tasks are archived.
+    `--status`, only tasks are archived. With `--home` it is the whole job `clean` of the daemon, at once.
     """
+    if whole_home:
+        if older_than is not None or statuses:
+            raise click.UsageError("--home does not go together with --older-than and --status")
+        _clean_home(context, dry_run=dry_run, as_json=as_json)
+        return
     from squire_pipelines.upkeep.row_retention import retention_from  # noqa: PLC0415 - likewise
     from squire_pipelines.warehouse.archive import archive_old_rows  # noqa: PLC0415 - DuckDB
 
@@ -176,6 +190,26 @@ def clean_tasks(
         emit_json(content)
     else:
         _show_cleaned(result)
+
+
+def _clean_home(context: CliContext, *, dry_run: bool, as_json: bool) -> None:
+    from squire_pipelines.cli.run import hand_on_config  # noqa: PLC0415 - Dagster
+    from squire_pipelines.runtime.home_cleaning import clean_home, due_in_home, open_instance  # noqa: PLC0415 - likewise
+
+    hand_on_config(context)
+    with open_instance(context.settings) as instance:
+        if dry_run:
+            parts = due_in_home(context.settings, context.ledger, instance)
+        else:
+            parts = clean_home(instance, config_file=os.environ.get("SQUIRE_CONFIG"))
+    if as_json:
+        emit_json({"dry_run": dry_run, "parts": parts})
+        return
+    for part, counts in parts.items():
+        shown = ", ".join(f"{name} {value}" for name, value in counts.items() if value)
+        write_line(f"{part}: {shown or 'nothing is old enough'}")
+    if dry_run:
+        write_line("Nothing was changed: these are what would be archived and deleted now.")
 
 
 def _show_cleaned(result: "ArchivingResult") -> None:

@@ -206,7 +206,9 @@ def upkeep_state(facts: UpkeepFacts) -> ConditionState:
     """Return whether what grows is kept small: one run of `clean` may be missed, and a second one not."""
     if facts.clean_age_s is not None and facts.clean_age_s > 2 * facts.interval_s + LATE_CLEAN_S:
         reason = f"the job `clean` has not succeeded for {facts.clean_age_s / 86_400:.1f} days"
-        return ConditionState.degraded(reason, "its last runs in Dagster's UI say why; it can be started there at once")
+        return ConditionState.degraded(
+            reason, "its last runs in Dagster's UI say why; `squire tasks clean --home` runs it at once"
+        )
     if facts.beyond:
         size, remedy = facts.beyond[0]
         others = f" (and {len(facts.beyond) - 1} more, see `squire doctor`)" if len(facts.beyond) > 1 else ""

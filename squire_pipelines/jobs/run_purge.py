@@ -6,7 +6,7 @@ removed by `upkeep.dagster_files`. A purge that was killed is completed by the n
 
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -21,7 +21,7 @@ _PAGE = 500
 
 @dataclass(frozen=True, slots=True)
 class PurgedRuns:
-    """What a purge of runs did: which are deleted, and `more` when its bounds ended it."""
+    """Which runs a purge has deleted, or would delete, and `more` when its bounds ended it."""
 
     deleted: tuple[str, ...] = ()
     kept_for_assets: int = 0
@@ -63,12 +63,20 @@ def purge_runs(
         monotonic: Seconds.
     """
     deadline = monotonic() + seconds
+    due = due_runs(instance, retention, now=now, in_use=in_use, most=most)
+    for number, run_id in enumerate(due.deleted):
+        if monotonic() >= deadline:
+            return replace(due, deleted=due.deleted[:number], more=True)
+        delete_run(instance, run_id)
+    return due
+
+
+def due_runs(
+    instance: dg.DagsterInstance, retention: RunRetention, *, now: datetime, in_use: Collection[str], most: int
+) -> PurgedRuns:
+    """Return the runs that `purge_runs` would delete, the oldest first."""
     newest = runs_of_newest_assets(instance)
     due, kept, more = _due_runs(instance, retention, now=now, in_use=in_use, newest=newest, most=most)
-    for number, run_id in enumerate(due):
-        if monotonic() >= deadline:
-            return PurgedRuns(tuple(due[:number]), kept, more=True)
-        delete_run(instance, run_id)
     return PurgedRuns(tuple(due), kept, more)
 
 

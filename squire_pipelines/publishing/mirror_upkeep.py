@@ -62,6 +62,11 @@ def tend_mirrors(
     return TendedMirrors(removed, maintained)
 
 
+def unused_mirrors(home: Home, *, keep: timedelta, now: datetime) -> tuple[Path, ...]:
+    """Return the mirrors that were not fetched for `keep`."""
+    return tuple(path for path in sorted(home.mirrors.glob("*.git")) if _last_used(path) < (now - keep).timestamp())
+
+
 def _last_used(path: Path) -> float:
     try:
         return (path / LAST_USED).stat().st_mtime

@@ -43,6 +43,13 @@ def test_a_task_with_an_open_pull_request_is_said_to_stay(squire: Squire, sample
     assert "tasks: 1 stay: open pull request" in squire.ok("tasks", "clean")
 
 
+def test_a_home_in_which_dagster_never_ran_has_nothing_more_to_clean(squire: Squire, samples: SampleData) -> None:
+    age(samples, samples.ended(Cause.AGENT_ERROR), 8)
+    assert "Dagster has never run in" in squire.fails(1, "tasks", "clean", "--home")
+    assert "--older-than" in squire.fails(2, "tasks", "clean", "--home", "--older-than", "7d")
+    assert "tasks: 1 would be archived" in squire.ok("tasks", "clean", "--dry-run")
+
+
 def test_an_import_reports_and_its_exit_code_says_partial(squire: Squire, tmp_path: Path) -> None:
     good = {"id": "a", "repo": "a/b", "prompt": "Do it", "status": "pending", "createdAt": "2026-01-01T00:00:00Z"}
     folder = tmp_path / "old"

@@ -1,5 +1,10 @@
 """The job `clean` does all of its parts, and one that fails keeps no other from it."""
 
+import dagster as dg
+import pytest
+
+from squire_pipelines.errors import SquireError, StateConflictError
+from squire_pipelines.runtime.home_cleaning import clean_home, due_in_home
 from tests.support.pipeline import Pipeline, output_metadata
 
 
@@ -14,3 +19,24 @@ def test_what_cannot_be_archived_does_not_stop_the_purge(quiet_pipeline: Pipelin
     quiet_pipeline.settings.home.archive.write_text("no folder")
     done = quiet_pipeline.run("clean", fails=True)
     assert "runs_deleted" in output_metadata(done)
+
+
+def test_a_command_says_what_would_go_and_does_what_the_job_does(quiet_pipeline: Pipeline) -> None:
+    settings, instance = quiet_pipeline.settings, quiet_pipeline.instance
+    (settings.home.mirrors / "old.git").mkdir(parents=True)
+    due = due_in_home(settings, quiet_pipeline.ledger, instance)
+    assert due["tend_mirrors"] == {"mirrors_removed": 1}
+    assert due["purge_dagster"] == {"runs_deleted": 0, "runs_kept_for_assets": 0}
+    assert (settings.home.mirrors / "old.git").exists()
+    done = clean_home(instance, config_file=None)
+    assert set(done) == set(due)
+    assert done["tend_mirrors"]["mirrors_removed"] == 1
+    (run,) = instance.get_runs()
+    assert (run.job_name, run.status) == ("clean", dg.DagsterRunStatus.SUCCESS)
+    settings.home.archive.rename(settings.home.state / "moved")
+    settings.home.archive.write_text("no folder")
+    with pytest.raises(SquireError, match="archive_and_delete: "):
+        clean_home(instance, config_file=None)
+    quiet_pipeline.past_run("clean", dg.DagsterRunStatus.STARTED)
+    with pytest.raises(StateConflictError, match="under way"):
+        clean_home(instance, config_file=None)
