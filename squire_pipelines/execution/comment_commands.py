@@ -70,9 +70,7 @@ async def obey_comments(
     again: set[int] = set()
     left: set[str] = set()
     failed: set[str] = set()
-    with ledger.read() as tx:
-        pending = deliveries.among(tx, ids, event=EVENT, action=CREATED)
-    for delivery in pending:
+    for delivery in deliveries.among(ledger, ids, event=EVENT, action=CREATED):
         order = _read(delivery)
         if order is None:
             continue

@@ -136,9 +136,7 @@ async def _obey(
 def _label_deliveries(ledger: Ledger, ids: Sequence[int]) -> dict[tuple[str, int, str], PendingDelivery]:
     """Return the deliveries that tell of a label on an issue: by repository, issue and label, the newest of each."""
     labels: dict[tuple[str, int, str], PendingDelivery] = {}
-    with ledger.read() as tx:
-        labelled = deliveries.among(tx, ids, event="issues", action="labeled")
-    for delivery in labelled:
+    for delivery in deliveries.among(ledger, ids, event="issues", action="labeled"):
         try:
             parsed = parse_delivery(delivery.event, delivery.body, known_as=delivery.repository)
         except Exception as error:
@@ -146,7 +144,8 @@ def _label_deliveries(ledger: Ledger, ids: Sequence[int]) -> dict[tuple[str, int
                 raise
             continue  # whoever applies it says so, and sets it aside
         if parsed.label is not None and delivery.repository is not None:
-            labels[delivery.repository, parsed.label.number, parsed.label.name.casefold()] = delivery
+            key = delivery.repository, parsed.label.number, parsed.label.name.casefold()
+            labels[key] = delivery.without_body()
     return labels
 
 

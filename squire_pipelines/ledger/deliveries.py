@@ -6,13 +6,13 @@ A delivery is read twice: for the collection that it asks for (`collected_at`), 
 
 import hashlib
 import zlib
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, case, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, case, func, insert, literal, or_, select, true, update
 
 from squire_pipelines.domain.deliveries import REQUEST_SOURCES, DeliverySource
 from squire_pipelines.domain.identity import new_id
@@ -21,7 +21,7 @@ from squire_pipelines.errors import DeliveryError
 from squire_pipelines.ledger.columns import UtcDateTime
 from squire_pipelines.ledger.delivery_bodies import unpack
 from squire_pipelines.ledger.delivery_effects import record_collected
-from squire_pipelines.ledger.store import Transaction
+from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tables import deliveries
 
 FRESH = "collect_fresh"
@@ -33,6 +33,23 @@ NOT_COLLECTED = "not collected after"
 _NO_TRACES: Mapping[str, str] = MappingProxyType({})
 _UNREAD = "no source of the repository could be read"
 _MAX_OPEN = 500
+_AT_ONCE = 200
+
+PORTION_BYTES = 32 * 2**20
+"""Of bodies, as they are stored, that are in memory at once; one that is larger comes alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class DueDelivery:
+    """A delivery whose repository is to be read now. Its body, which may be large, is not needed for that."""
+
+    id: int
+    source: str
+    event: str
+    repository: str | None
+    trace_id: str
+    tries: int
+    replays: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +76,10 @@ class PendingDelivery:
             return unpack(self.stored_body, self.body_encoding)
         except (ValueError, zlib.error) as error:
             raise DeliveryError(f"its stored body cannot be unpacked: {error}") from error
+
+    def without_body(self) -> "PendingDelivery":
+        """Return the delivery for who needs no body any more: many of them may be kept at once."""
+        return replace(self, stored_body=b"", body_encoding=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,24 +122,38 @@ def request_collection(
     return tuple(ids)
 
 
-def _due(tx: Transaction, *, retry_after_s: float, max_tries: int) -> ColumnElement[bool]:
+@dataclass(frozen=True, slots=True)
+class RequestRule:
+    """When a collection is requested for a delivery.
+
+    Args:
+        retry_after_s: After what time it is requested again where it was not made, twice that at each further time.
+        max_tries: How often in all.
+        names_unknown: Whether the settings name no repository: then what another sender delivered, which names none,
+            waits until they do, and no request is spent on it.
+    """
+
+    retry_after_s: float
+    max_tries: int
+    names_unknown: bool = False
+
+
+def _due(tx: Transaction, rule: RequestRule) -> ColumnElement[bool]:
     """Return the condition of the rows that need a collection now."""
     column = deliveries.c
-    waits = {tries: retry_after_s * 2 ** (tries - 1) for tries in range(1, max_tries + 1)}
+    waits = {tries: rule.retry_after_s * 2 ** (tries - 1) for tries in range(1, rule.max_tries + 1)}
     before = {tries: literal(tx.now - timedelta(seconds=wait), UtcDateTime) for tries, wait in waits.items()}
     is_again = column.requested_at < case(before, value=column.tries, else_=literal(tx.now, UtcDateTime))
-    return and_(column.collected_at.is_(None), or_(column.requested_at.is_(None), is_again))
+    can_be_read = column.repository.is_not(None) if rule.names_unknown else true()
+    return and_(column.collected_at.is_(None), or_(column.requested_at.is_(None), is_again), can_be_read)
 
 
-def has_due(tx: Transaction, *, retry_after_s: float, max_tries: int = 5) -> bool:
+def has_due(tx: Transaction, rule: RequestRule) -> bool:
     """Return whether `take_for_collection` would return a delivery, or set one aside."""
-    query = select(deliveries.c.id).where(_due(tx, retry_after_s=retry_after_s, max_tries=max_tries))
-    return tx.execute(query.limit(1)).first() is not None
+    return tx.execute(select(deliveries.c.id).where(_due(tx, rule)).limit(1)).first() is not None
 
 
-def take_for_collection(
-    tx: Transaction, *, retry_after_s: float, max_tries: int = 5, limit: int = 1000
-) -> tuple[PendingDelivery, ...]:
+def take_for_collection(tx: Transaction, rule: RequestRule, *, limit: int = 1000) -> tuple[DueDelivery, ...]:
     """Return the deliveries that need a collection now, and mark it as requested.
 
     When a collection was requested `retry_after_s` ago and not made (its run was killed, or GitHub did not answer), its
@@ -126,8 +161,8 @@ def take_for_collection(
     with an error: the schedule collects anyway.
     """
     due = (
-        select(deliveries)
-        .where(_due(tx, retry_after_s=retry_after_s, max_tries=max_tries))
+        select(*deliveries.c[DueDelivery.__slots__])
+        .where(_due(tx, rule))
         .order_by(deliveries.c.id)
         .limit(limit)
         # Rows that another process has locked are skipped: none is taken twice. SQLite has one writer at a time.
@@ -136,7 +171,7 @@ def take_for_collection(
     taken: list[Row[*tuple[Any, ...]]] = []
     spent: list[Row[*tuple[Any, ...]]] = []
     for row in tx.execute(due):
-        (taken if row.tries < max_tries else spent).append(row)
+        (taken if row.tries < rule.max_tries else spent).append(row)
     if spent:
         tx.execute(
             update(deliveries)
@@ -144,7 +179,7 @@ def take_for_collection(
             .values(
                 collected_at=tx.now,
                 set_aside_at=tx.now,
-                error=f"{NOT_COLLECTED} {max_tries} requests",
+                error=f"{NOT_COLLECTED} {rule.max_tries} requests",
                 updated_at=tx.now,
             )
         )
@@ -154,23 +189,34 @@ def take_for_collection(
             .where(deliveries.c.id.in_([row.id for row in taken]))
             .values(requested_at=tx.now, tries=deliveries.c.tries + 1, updated_at=tx.now)
         )
-    return tuple(_pending(row) for row in taken)
+    return tuple(DueDelivery(*row) for row in taken)
 
 
-def among(tx: Transaction, ids: Sequence[int], *, event: str, action: str) -> tuple[PendingDelivery, ...]:
-    """Return those of `ids` that are of one event and action and whose collection was not made, as they arrived."""
-    rows = tx.execute(
-        select(deliveries)
-        .where(
-            deliveries.c.id.in_(ids),
-            deliveries.c.event == event,
-            deliveries.c.action == action,
-            deliveries.c.source != DeliverySource.COMMAND,
-            deliveries.c.collected_at.is_(None),
-        )
-        .order_by(deliveries.c.id)
-    )
-    return tuple(_pending(row) for row in rows)
+def among(
+    ledger: Ledger, ids: Sequence[int], *, event: str, action: str, most_bytes: int = PORTION_BYTES
+) -> Iterator[PendingDelivery]:
+    """Yield those of `ids` that are of one event and action and whose collection was not made, as they arrived.
+
+    Bodies are read a portion of `most_bytes` at a time, each in a transaction of its own.
+    """
+    row, after = deliveries.c, 0
+    while True:
+        with ledger.read() as tx:
+            portion = _portion(
+                tx,
+                row.id.in_(ids),
+                row.id > after,
+                row.event == event,
+                row.action == action,
+                row.source != DeliverySource.COMMAND,
+                row.collected_at.is_(None),
+                limit=_AT_ONCE,
+                most_bytes=most_bytes,
+            )
+        if not portion:
+            return
+        yield from portion
+        after = portion[-1].id
 
 
 def open_rows(tx: Transaction, repositories: Collection[str], *, event: str, action: str) -> tuple[int, ...]:
@@ -242,10 +288,30 @@ def reasons(tx: Transaction, ids: Sequence[int]) -> dict[str, ReadReason]:
     return by_name
 
 
-def unapplied(tx: Transaction, *, after: int = 0, limit: int = 500) -> tuple[PendingDelivery, ...]:
-    """Return the deliveries behind the row `after` that were not read for an outcome yet, in the order of arrival."""
-    waiting = deliveries.c.applied_at.is_(None), deliveries.c.id > after
-    rows = tx.execute(select(deliveries).where(*waiting).order_by(deliveries.c.id).limit(limit))
+def unapplied(
+    tx: Transaction, *, after: int = 0, limit: int = _AT_ONCE, most_bytes: int = PORTION_BYTES
+) -> tuple[PendingDelivery, ...]:
+    """Return the deliveries behind the row `after` that were not read for an outcome yet, in the order of arrival.
+
+    There are fewer than `limit` where their bodies, as stored, have `most_bytes` together: the next call has the rest.
+    """
+    is_next = deliveries.c.applied_at.is_(None), deliveries.c.id > after
+    return _portion(tx, *is_next, limit=limit, most_bytes=most_bytes)
+
+
+def _portion(
+    tx: Transaction, *conditions: ColumnElement[bool], limit: int, most_bytes: int
+) -> tuple[PendingDelivery, ...]:
+    """Return the first rows of a condition whose bodies together have no more than so many bytes, one at the least."""
+    sizes = select(deliveries.c.id, func.length(deliveries.c.body)).where(*conditions).order_by(deliveries.c.id)
+    ids: list[int] = []
+    size = 0
+    for row_id, length in tx.execute(sizes.limit(limit)):
+        size += length
+        if ids and size > most_bytes:
+            break
+        ids.append(row_id)
+    rows = tx.execute(select(deliveries).where(deliveries.c.id.in_(ids)).order_by(deliveries.c.id)) if ids else ()
     return tuple(_pending(row) for row in rows)
 
 

@@ -16,7 +16,7 @@ from squire_pipelines.sensors.activity import active_runs
 from squire_pipelines.sensors.ticks import counted_ticks
 
 if TYPE_CHECKING:
-    from squire_pipelines.ledger.deliveries import PendingDelivery
+    from squire_pipelines.ledger.deliveries import DueDelivery, RequestRule
     from squire_pipelines.ledger.store import Ledger
     from squire_pipelines.settings.model import Settings
 
@@ -73,9 +73,18 @@ def webhooks(
 def _has_due(settings: "Settings", ledger: "Ledger") -> bool:
     from squire_pipelines.ledger import deliveries
 
-    retry_after_s, max_tries = settings.pipeline.redelivery_s, settings.webhooks.max_tries
     with ledger.read() as tx:
-        return deliveries.has_due(tx, retry_after_s=retry_after_s, max_tries=max_tries)
+        return deliveries.has_due(tx, _rule(settings))
+
+
+def _rule(settings: "Settings") -> "RequestRule":
+    from squire_pipelines.ledger.deliveries import RequestRule
+
+    return RequestRule(
+        retry_after_s=settings.pipeline.redelivery_s,
+        max_tries=settings.webhooks.max_tries,
+        names_unknown=not settings.repositories,
+    )
 
 
 def take_inbox(
@@ -88,9 +97,7 @@ def take_inbox(
     from squire_pipelines.ledger import deliveries
 
     with ledger.write() as tx:
-        due = deliveries.take_for_collection(
-            tx, retry_after_s=settings.pipeline.redelivery_s, max_tries=settings.webhooks.max_tries
-        )
+        due = deliveries.take_for_collection(tx, _rule(settings))
     if not due:
         return None
     ids = [delivery.id for delivery in due]
@@ -99,8 +106,6 @@ def take_inbox(
     key = hashlib.sha256(f"{ids}:{turns}".encode()).hexdigest()[:16]
     # Deliveries that came together are read together: the first one's trace id stands for all of them.
     names = _names(due)
-    if not names and not settings.repositories:
-        return None
     request = collection_run(
         instance,
         names,
@@ -112,5 +117,5 @@ def take_inbox(
     return request, names
 
 
-def _names(members: Sequence["PendingDelivery"]) -> list[str]:
+def _names(members: Sequence["DueDelivery"]) -> list[str]:
     return sorted({member.repository for member in members if member.repository})

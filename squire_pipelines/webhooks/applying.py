@@ -27,6 +27,7 @@ from squire_pipelines.webhooks.effects import Touched, apply_delivery, is_about_
 # A delivery can overtake our own record of the pull request that it is about.
 _PATIENCE = timedelta(minutes=10)
 _PAGE = 200
+_PAGE_BYTES = 64 * 2**20
 _MAX_PAGES = 50
 # Deliveries that are about none of our pull requests are ticked off together.
 _MAX_UNREAD = 100
@@ -127,22 +128,31 @@ _Read = ParsedDelivery | Exception | None
 
 
 def _read_page(tx: Transaction, settings: Settings, place: InboxPlace) -> Iterator[tuple[PendingDelivery, _Read]]:
-    """Yield the next rows that wait, with what they say, or why they cannot be read; None for one that has to wait."""
+    """Yield the next rows that wait, with what they say, or why they cannot be read; None for one that has to wait.
+
+    They are as many as a page has, or as can be in memory at once: what a body says may be as large as the body.
+    """
+    size = 0
     for delivery in deliveries.unapplied(tx, after=place.after, limit=_PAGE):
-        parsed = _parse(delivery)
+        parsed, length = _parse(delivery)
         if isinstance(parsed, ParsedDelivery) and _has_to_wait(tx, settings, delivery, parsed, place):
             yield delivery, None
         else:
             yield delivery, parsed
+        size += length
+        if size > _PAGE_BYTES:
+            return
 
 
-def _parse(delivery: PendingDelivery) -> ParsedDelivery | Exception:
+def _parse(delivery: PendingDelivery) -> tuple[ParsedDelivery | Exception, int]:
+    """Return what a delivery says, or why it cannot be read, and the length of its body in bytes."""
     try:
-        return parse_delivery(delivery.event, delivery.body, known_as=delivery.repository)
+        body = delivery.body
+        return parse_delivery(delivery.event, body, known_as=delivery.repository), len(body)
     except Exception as error:  # returned to be recorded with this delivery, unless it is the machine's or ours
         if not is_data(error):
             raise
-        return error
+        return error, len(delivery.stored_body)
 
 
 def _has_to_wait(
@@ -227,7 +237,7 @@ def _apply_one(
             return
         waiting = outcomes.awaiting_approval(tx, set(touched.reported))
         if not asks and (touched.checked or touched.moved or waiting):
-            applied.left.append(delivery)
+            applied.left.append(delivery.without_body())
         else:
             deliveries.mark_applied(tx, [delivery.id])
             applied.count += 1

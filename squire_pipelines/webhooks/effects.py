@@ -147,7 +147,7 @@ def _report(work: _Work) -> None:
     task_id = outcomes.task_of_number(work.tx, report.repository, report.number)
     if task_id is None:
         return
-    work.touched.reported.setdefault(task_id, []).append(work.delivery)
+    work.touched.reported.setdefault(task_id, []).append(work.delivery.without_body())
     if not work.is_new(Effect.OUTCOME, subject):
         return
     before = outcomes.get(work.tx, task_id)

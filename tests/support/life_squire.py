@@ -189,7 +189,7 @@ class LifeSquire:
     def due_deliveries(self) -> tuple[int, ...]:
         """Take the deliveries that ask for a collection."""
         with self.ledger.write() as tx:
-            due = deliveries.take_for_collection(tx, retry_after_s=self.settings.pipeline.redelivery_s)
+            due = deliveries.take_for_collection(tx, deliveries.RequestRule(self.settings.pipeline.redelivery_s, 5))
         return tuple(delivery.id for delivery in due)
 
     def _collect_what_is_due(self) -> bool:

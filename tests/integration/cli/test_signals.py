@@ -185,7 +185,7 @@ def test_a_release_lets_it_start_work_asks_for_a_collection_and_is_audited(squir
     assert document["reason"].startswith("yes: released by cli:")
     assert document["reason"].endswith(": it is right")
     with samples.ledger.write() as tx:
-        (asked,) = deliveries.take_for_collection(tx, retry_after_s=1000)
+        (asked,) = deliveries.take_for_collection(tx, deliveries.RequestRule(1000, 5))
     assert (asked.repository, asked.event) == (REPOSITORY, deliveries.FRESH)
     entry = squire.json("audit", "list")[0]
     assert (entry["action"], entry["subject"]) == ("signal.released", f"{REPOSITORY} review_finding:T1")

@@ -111,7 +111,7 @@ def test_deliveries_after_which_nothing_was_read_count_for_an_hour(ledger: Ledge
     )
     for _ in range(2):
         with ledger.write() as tx:
-            deliveries.take_for_collection(tx, retry_after_s=1, max_tries=1)
+            deliveries.take_for_collection(tx, deliveries.RequestRule(1, 1))
         clock.forward(2)
     assert read(ledger).lost_deliveries == 1
     clock.forward(3601)

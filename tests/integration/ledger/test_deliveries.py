@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from squire_pipelines.domain.deliveries import DeliverySource
 from squire_pipelines.errors import DeliveryError
 from squire_pipelines.ledger import deliveries
-from squire_pipelines.ledger.deliveries import PendingDelivery
+from squire_pipelines.ledger.deliveries import DueDelivery, RequestRule
 from squire_pipelines.ledger.delivery_effects import effects_of
 from squire_pipelines.ledger.delivery_failures import mark_failed, set_aside
 from squire_pipelines.ledger.inbox import RecordedDelivery
@@ -40,9 +40,9 @@ def store(
     )
 
 
-def take(ledger: Ledger, *, retry_after_s: float = 60, limit: int = 1000) -> tuple[PendingDelivery, ...]:
+def take(ledger: Ledger, *, retry_after_s: float = 60, limit: int = 1000) -> tuple[DueDelivery, ...]:
     with ledger.write() as tx:
-        return deliveries.take_for_collection(tx, retry_after_s=retry_after_s, limit=limit)
+        return deliveries.take_for_collection(tx, RequestRule(retry_after_s, 5), limit=limit)
 
 
 def error_of(ledger: Ledger, row: int) -> str | None:
@@ -100,10 +100,9 @@ def test_long_names_from_outside_are_kept_whole(ledger: Ledger) -> None:
 def test_a_delivery_is_taken_once_and_comes_again_when_its_collection_did_not_happen(
     ledger: Ledger, clock: Clock
 ) -> None:
-    row = store(ledger, body=b'{"a": 1}').id
+    row = store(ledger).id
     (taken,) = take(ledger)
-    assert (taken.id, taken.repository, taken.body, taken.tries) == (row, REPOSITORY, b'{"a": 1}', 0)
-    assert taken.received_at == clock.now
+    assert (taken.id, taken.repository, taken.tries, taken.replays) == (row, REPOSITORY, 0, 0)
     assert take(ledger) == ()
     clock.forward(59)
     assert take(ledger) == ()
@@ -198,6 +197,32 @@ def test_deliveries_are_taken_in_the_order_of_arrival_and_not_all_at_once(ledger
     rows = [store(ledger, f"d-{number}").id for number in range(5)]
     assert [delivery.id for delivery in take(ledger, limit=3)] == rows[:3]
     assert [delivery.id for delivery in take(ledger, limit=3)] == rows[3:]
+
+
+def test_bodies_are_read_a_portion_at_a_time_and_a_larger_one_alone(ledger: Ledger) -> None:
+    bodies = [b"1" * 60, b"2" * 60, b"3" * 190, b"4" * 10]
+    rows = [store(ledger, f"d-{number}", body=body).id for number, body in enumerate(bodies)]
+    with ledger.read() as tx:
+        after, portions = 0, []
+        while portion := deliveries.unapplied(tx, after=after, most_bytes=150):
+            portions.append([one.body for one in portion])
+            after = portion[-1].id
+    assert portions == [bodies[:2], [bodies[2]], [bodies[3]]]
+    read = deliveries.among(ledger, rows[1:], event="issues", action="opened", most_bytes=150)
+    assert [one.body for one in read] == bodies[1:]
+
+
+def test_what_names_no_repository_waits_and_spends_no_request_while_none_is_known(ledger: Ledger) -> None:
+    with ledger.write() as tx:
+        (named,) = deliveries.request_collection(tx, [REPOSITORY], source="cli", trace_id=TRACE)
+    hook = record_delivery(
+        ledger, source="x", delivery_id="x-1", event="up", action=None, repository=None, body=b"{}", reads_body=True
+    ).id
+    rule = RequestRule(60, 5, names_unknown=True)
+    with ledger.write() as tx:
+        assert [one.id for one in deliveries.take_for_collection(tx, rule)] == [named]
+        assert not deliveries.has_due(tx, rule)
+    assert [(one.id, one.tries) for one in take(ledger)] == [(hook, 0)]
 
 
 def test_an_irrelevant_delivery_asks_for_nothing(ledger: Ledger) -> None:

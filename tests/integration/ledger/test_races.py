@@ -191,8 +191,8 @@ def test_two_takers_at_once_take_a_delivery_once(ledger: Ledger) -> None:
     with ledger.write() as tx:
         deliveries.request_collection(tx, [REPOSITORY], source="cli", trace_id=TRACE)
 
-    def take(tx: Transaction) -> tuple[deliveries.PendingDelivery, ...]:
-        return deliveries.take_for_collection(tx, retry_after_s=60)
+    def take(tx: Transaction) -> tuple[deliveries.DueDelivery, ...]:
+        return deliveries.take_for_collection(tx, deliveries.RequestRule(60, 5))
 
     assert while_open(ledger, take, take) == [()]
 
@@ -203,8 +203,8 @@ def test_a_taker_does_not_wait_for_what_another_holds(ledger: Ledger) -> None:
     with ledger.write() as tx:
         deliveries.request_collection(tx, ["acme/one", "acme/two"], source="cli", trace_id=TRACE)
     with ledger.write() as first, ledger.write() as second:
-        (delivery,) = deliveries.take_for_collection(first, retry_after_s=60, limit=1)
-        (other,) = deliveries.take_for_collection(second, retry_after_s=60)
+        (delivery,) = deliveries.take_for_collection(first, deliveries.RequestRule(60, 5), limit=1)
+        (other,) = deliveries.take_for_collection(second, deliveries.RequestRule(60, 5))
         assert delivery.id != other.id
 
 

@@ -104,7 +104,7 @@ def test_a_run_starts_the_daemon_asks_and_stops_it_when_it_is_told_to_end(pipeli
     assert "starting Dagster's daemon" in result.output
     assert list(run.glob("*.pid")) == []
     with pipeline.ledger.write() as tx:
-        (asked,) = deliveries.take_for_collection(tx, retry_after_s=0)
+        (asked,) = deliveries.take_for_collection(tx, deliveries.RequestRule(0, 5))
     assert (asked.repository, asked.event) == (QUIET, "collect")
 
 
@@ -269,7 +269,7 @@ def somebody_who_plans(pipeline: Pipeline) -> Iterator[None]:
     def work() -> None:
         while not over.wait(0.05):
             with pipeline.ledger.write() as tx:
-                asked = deliveries.take_for_collection(tx, retry_after_s=1000)
+                asked = deliveries.take_for_collection(tx, deliveries.RequestRule(1000, 5))
             if asked:
                 names = [delivery.repository for delivery in asked if delivery.repository]
                 pipeline.collect(*names, deliveries=[delivery.id for delivery in asked])

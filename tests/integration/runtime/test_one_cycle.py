@@ -111,7 +111,7 @@ def test_github_that_does_not_answer_is_said_and_nothing_is_asked_for(quiet_pipe
     with pytest.raises(GitHubUnavailableError, match="nothing answers there"):
         one_cycle.run(quiet_pipeline.settings, quiet_pipeline.ledger, [QUIET], console, timeout_s=1, as_json=False)
     with quiet_pipeline.ledger.write() as tx:
-        assert deliveries.take_for_collection(tx, retry_after_s=0) == ()
+        assert deliveries.take_for_collection(tx, deliveries.RequestRule(0, 5)) == ()
 
 
 @contextmanager
@@ -125,7 +125,7 @@ def somebody_who_works(pipeline: Pipeline) -> Iterator[None]:
             taken.set()
             while not over.wait(0.05):
                 with pipeline.ledger.write() as tx:
-                    asked = deliveries.take_for_collection(tx, retry_after_s=1000)
+                    asked = deliveries.take_for_collection(tx, deliveries.RequestRule(1000, 5))
                 if asked:
                     names = [delivery.repository for delivery in asked if delivery.repository]
                     pipeline.collect(*names, deliveries=[delivery.id for delivery in asked])

@@ -182,7 +182,7 @@ def test_what_was_not_read_in_time_stays_in_the_inbox(pipeline: Pipeline) -> Non
     assert result.exit_code == 1
     assert "stays in the inbox" in result.output
     with pipeline.ledger.write() as tx:
-        assert [due.repository for due in deliveries.take_for_collection(tx, retry_after_s=0)] == [QUIET]
+        assert [due.repository for due in deliveries.take_for_collection(tx, deliveries.RequestRule(0, 5))] == [QUIET]
 
 
 @pytest.mark.slow

@@ -201,6 +201,15 @@ def test_a_delivery_that_github_has_to_be_asked_for_stays_open_for_the_one_who_a
     assert [effect for effect, _, _ in inbox.effects(*rows)] == ["checks", "outcome"]
 
 
+def test_no_more_bodies_are_read_at_once_than_fit_into_memory(inbox: Inbox) -> None:
+    for _ in range(3):
+        inbox.deliver("issues", action="opened", padding="x" * (33 * 2**20))
+    inbox.clock.forward(3600)
+    with inbox.ledger.read() as tx:
+        assert reason_to_look(tx, inbox.settings) == "2 deliveries were not looked at"
+    assert inbox.apply().count == 3
+
+
 def test_one_that_cannot_be_applied_waits_longer_and_longer_is_set_aside_and_holds_up_no_other(inbox: Inbox) -> None:
     poisoned, other = inbox.opened(7), inbox.opened(8)
     inbox.refuse_changes_of(7)
@@ -363,7 +372,7 @@ def test_repositories_that_the_app_loses_are_shown_as_such_and_read_when_it_has_
         ("installation", "Acme", f"added: read {OTHER}"),
     ]
     with inbox.ledger.write() as tx:
-        asked = deliveries.take_for_collection(tx, retry_after_s=60)
+        asked = deliveries.take_for_collection(tx, deliveries.RequestRule(60, 5))
     assert [(one.repository, one.trace_id) for one in asked] == [(OTHER, inbox.row(added).trace_id)]
 
 
