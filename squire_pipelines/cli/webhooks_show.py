@@ -17,7 +17,7 @@ from squire_pipelines.errors import DeliveryError
 from squire_pipelines.github.events import delivered_object
 from squire_pipelines.ledger.delivery_effects import RecordedEffect, effects_of
 from squire_pipelines.terminal.output import json_text, write_line
-from squire_pipelines.webhooks.verification import SignatureVerdict
+from squire_pipelines.webhooks.verification import SignatureState, SignatureVerdict
 
 
 @command(
@@ -41,9 +41,14 @@ def show(context: CliContext, name: str, *, with_body: bool, as_json: bool) -> N
     with context.ledger.read() as tx:
         row = find_delivery(context, tx, name)
         effects = effects_of(tx, [row["id"]])
-    body = body_of(row)
+    try:
+        body = body_of(row)
+        verdict = open_verifier(context)(row, body)
+    except DeliveryError as error:
+        if with_body:
+            raise
+        body, verdict = b"", SignatureVerdict(SignatureState.UNKNOWN, error.message)
     del row["body"], row["body_encoding"]
-    verdict = open_verifier(context)(row, body)
     row["body_bytes"] = len(body)
     if as_json:
         emit_json(_document(row, verdict, effects, body if with_body else None))

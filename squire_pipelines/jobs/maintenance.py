@@ -24,6 +24,7 @@ def archive_and_delete(context: dg.OpExecutionContext, settings: SettingsParam, 
         announcements,
         base_merges,
         dashboards,
+        delivery_body_bound,
         head_reports,
         heard_remarks,
         plan_answers,
@@ -51,6 +52,7 @@ def archive_and_delete(context: dg.OpExecutionContext, settings: SettingsParam, 
             most=settings.retention.max_rows_per_run,
             progress=lambda table, count: context.log.info("%s: %d archived", table, count),
         )
+        forgotten["delivery_bodies"] = delivery_body_bound.remove_oldest(ledger, settings.retention.max_delivery_bodies)
     context.add_output_metadata(
         {
             **{f"archived/{table}": count for table, count in result.rows.items()},

@@ -44,8 +44,9 @@ deliveries = Table(
 )
 """A row for each delivery, and for each request to read a repository.
 
-`body` is as it was signed, in the `body_encoding` (None for as it came, `zlib`); `signature` is the header that came
-with it, so that it can be verified again. A delivery that a rule filtered, or that is about nothing, is closed at once.
+`body` is as it was signed, in the `body_encoding` (None for as it came, `zlib`, `removed`); `signature` is the header
+that came with it, so that it can be verified again. A delivery that a rule filtered, or that is about nothing, is
+closed at once.
 """
 
 delivery_effects = Table(

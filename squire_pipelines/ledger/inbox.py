@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import JsonValue
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from squire_pipelines.domain.deliveries import DeliveryMarks, DeliveryState
@@ -181,6 +181,8 @@ def _redelivered(tx: Transaction, packed: PackedDelivery) -> RecordedDelivery:
     again = marks.state is DeliveryState.FAILED and (incoming.applies or incoming.asks_for_reading)
     if again:
         inbox_rows.reopen(tx, [row.id], collects=incoming.asks_for_reading, applies=incoming.applies)
+        body = {"body": packed.stored, "body_encoding": packed.encoding}  # it may have been removed
+        tx.execute(update(deliveries).where(deliveries.c.id == row.id).values(**body))
         record_audits(tx, [_accepted(incoming, trace_id=row.trace_id, again=True)])
     return RecordedDelivery(row.id, is_new=False, trace_id=row.trace_id, again=again)
 

@@ -52,6 +52,9 @@ class RetentionSettings(SettingsSection):
     schedule: Cron = "17 3 * * *"
     tasks_days: float = Field(default=7, gt=0, le=3650, description="after the end, with all that belongs to them")
     deliveries_days: float = Field(default=7, ge=4, le=3650)
+    max_delivery_bodies: Bytes = Field(
+        default=2**30, description="of deliveries that are done with, compressed; the oldest lose their bodies first"
+    )
     collections_days: float = Field(default=7, gt=0, le=3650, description="but for the newest of each source")
     signals_days: float = Field(default=30, gt=0, le=3650, description="after they were gone")
     plans_days: float = Field(default=30, gt=0, le=3650, description="when no task of theirs is left")

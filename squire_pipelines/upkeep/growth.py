@@ -15,6 +15,7 @@ from pathlib import Path
 from sqlalchemy import func, select
 
 from squire_pipelines.backups.kept import backup_folder, kept_backups
+from squire_pipelines.ledger import delivery_body_bound
 from squire_pipelines.ledger import retention as retention_rules
 from squire_pipelines.ledger.alerts import target_queues
 from squire_pipelines.ledger.retention import Retention
@@ -34,6 +35,7 @@ MAX_ASKING = 1_000
 """So many questions may be under way, or have failed, beside the answers that are kept."""
 
 _DAY_S = 86_400.0
+_MIB = 2**20
 _BY_CLEAN = "while the daemon runs, the job `clean` does it at `retention.schedule`: see its last run in Dagster's UI"
 _BY_RECOVER = "while the daemon runs, the job `recover` does it every 10 minutes: see its last run in Dagster's UI"
 
@@ -116,6 +118,10 @@ def _rows(tx: Transaction, settings: Settings) -> Iterator[Growth]:
         old = select(func.count()).where(source.c[column] < tx.now - timedelta(days=days) - grace)
         due = int(tx.execute(old).scalar_one())
         yield Growth(f"{source.name.replace('_', ' ')} to delete", due, None, due, _BY_CLEAN)
+    bodies = delivery_body_bound.kept_bytes(tx)
+    # Twice the bound, since they grow from one run of `clean` to the next.
+    most = 2 * retention.max_delivery_bodies // _MIB
+    yield Growth("MiB of bodies of deliveries", bodies // _MIB, most, 0, _BY_CLEAN)
     for queue in target_queues(tx):
         # With the message about those that were dropped, which is not dropped itself.
         most = settings.alerts.max_queued + 1

@@ -24,11 +24,13 @@ class RefusalCounts:
     Args:
         ledger: Where they are recorded.
         clock: Gives the time.
+        most: How many are counted by minute until they are recorded.
     """
 
-    def __init__(self, ledger: Ledger, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(self, ledger: Ledger, clock: Callable[[], datetime] = utc_now, *, most: int = MAX_COUNTS) -> None:
         self._ledger = ledger
         self._clock = clock
+        self._most = most
         self._lock = threading.Lock()
         self._counts: Counter[CountedRefusal] = Counter()
         self._minute = datetime.min.replace(tzinfo=UTC)
@@ -37,7 +39,7 @@ class RefusalCounts:
         """Count one refusal."""
         metrics.count(families.DELIVERIES_REFUSED, str(status))
         with self._lock:
-            if len(self._counts) < MAX_COUNTS:
+            if len(self._counts) < self._most:
                 self._minute = self._clock().replace(second=0, microsecond=0)
             self._counts[CountedRefusal(self._minute, source, status, reason)] += 1
 

@@ -106,6 +106,10 @@ def test_a_delivery_is_shown_with_its_effects_and_its_signature_verified_again(
     assert "body" not in squire.json("webhooks", "show", str(number))
     monkeypatch.setenv("SQUIRE_WEBHOOK_SECRET", "the-one-after-a-rotation")
     assert "signature:     invalid" in squire.ok("webhooks", "show", "abc")
+    deliver("gone", body_encoding="removed")
+    shown = squire.ok("webhooks", "show", "gone")
+    assert "signature:     unknown: the stored body of delivery " in shown
+    assert "retention.max_delivery_bodies" in squire.fails(1, "webhooks", "show", "gone", "--body")
     with samples.ledger.write() as tx:
         (asked,) = deliveries.request_collection(tx, [REPOSITORY], source="cli", trace_id=TRACE)
     assert "unknown: a request to read a repository is not signed" in squire.ok("webhooks", "show", str(asked))

@@ -12,6 +12,7 @@ def test_clean_archives_purges_and_tends(quiet_pipeline: Pipeline) -> None:
     done = quiet_pipeline.run("clean")
     metadata = output_metadata(done)
     assert (metadata["runs_deleted"], metadata["mirrors_removed"], metadata["files"]) == (0, 0, 0)
+    assert metadata["forgotten/delivery_bodies"] == 0
 
 
 def test_what_cannot_be_archived_does_not_stop_the_purge(quiet_pipeline: Pipeline) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 
 from squire_pipelines.domain.deliveries import DeliverySource
 from squire_pipelines.errors import DeliveryError
-from squire_pipelines.ledger import deliveries
+from squire_pipelines.ledger import deliveries, delivery_body_bound
 from squire_pipelines.ledger.deliveries import DueDelivery, RequestRule
 from squire_pipelines.ledger.delivery_effects import effects_of
 from squire_pipelines.ledger.delivery_failures import mark_failed, set_aside
@@ -210,6 +210,31 @@ def test_bodies_are_read_a_portion_at_a_time_and_a_larger_one_alone(ledger: Ledg
     assert portions == [bodies[:2], [bodies[2]], [bodies[3]]]
     read = deliveries.among(ledger, rows[1:], event="issues", action="opened", most_bytes=150)
     assert [one.body for one in read] == bodies[1:]
+
+
+def test_bodies_beyond_their_bound_are_removed_the_oldest_first_of_what_is_done_with(ledger: Ledger) -> None:
+    rows = [store(ledger, f"d-{number}", body=b"%d" % number * 100).id for number in range(5)]
+    with ledger.write() as tx:
+        for done in rows[:4]:
+            set_aside(tx, done, "it cannot be used")
+            deliveries.mark_collected(tx, [done])
+        assert delivery_body_bound.kept_bytes(tx) == 400
+    assert delivery_body_bound.remove_oldest(ledger, 400) == 0
+    assert delivery_body_bound.remove_oldest(ledger, 250) == 2
+    with ledger.read() as tx:
+        lengths = {
+            row.id: row.length for row in tx.execute(select(table.c.id, func.length(table.c.body).label("length")))
+        }
+        assert delivery_body_bound.kept_bytes(tx) == 200
+    assert [lengths[row] for row in rows] == [0, 0, 100, 100, 100]
+    # It is known still, and is tried again with the body that comes.
+    again = store(ledger, "d-0", body=b"0" * 100)
+    assert (again.id, again.is_new, again.again) == (rows[0], False, True)
+    with ledger.write() as tx:
+        assert deliveries.unapplied(tx)[0].body == b"0" * 100
+        deliveries.reopen(tx, [rows[1]], collects=False, applies=True)
+        with pytest.raises(DeliveryError, match=r"removed, since .* retention\.max_delivery_bodies"):
+            _ = deliveries.unapplied(tx)[1].body
 
 
 def test_what_names_no_repository_waits_and_spends_no_request_while_none_is_known(ledger: Ledger) -> None:

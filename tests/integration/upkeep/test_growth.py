@@ -17,6 +17,7 @@ from squire_pipelines.ledger.retention import OF_THEMSELVES
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.upkeep.growth import Growth, measure_growth
+from tests.support.deliveries import record_delivery
 from tests.support.ledgers import Clock
 from tests.support.years import fill
 
@@ -96,7 +97,10 @@ def test_what_is_bounded_by_number_or_age_in_the_ledger_is_counted(settings: Set
             alerts.record_step(tx, AlertStep(), AlertMessage("title", "body"), ("ops",), QueueBounds())
         alerts.add_silence(tx, "budget", until=clock.now, reason="", actor="ann", trace_id=None)
     make(settings.home.backups / "squire-20260301T000000Z.tar.gz")
+    asks_nothing = {"source": "github", "event": "star", "action": None, "repository": None, "relevant": False}
+    record_delivery(ledger, delivery_id="d-1", body=os.urandom(2**20), **asks_nothing)
     sizes = by_name(settings, ledger)
+    assert str(sizes["MiB of bodies of deliveries"]) == "1 of 2048 MiB of bodies of deliveries"
     assert str(sizes["alerts that wait for ops"]) == "2 of 101 alerts that wait for ops"
     assert str(sizes["backups"]) == "1 of 7 backups"
     assert not [name for name, size in sizes.items() if size.is_beyond]

@@ -201,6 +201,21 @@ def test_a_delivery_that_github_has_to_be_asked_for_stays_open_for_the_one_who_a
     assert [effect for effect, _, _ in inbox.effects(*rows)] == ["checks", "outcome"]
 
 
+def test_one_that_cannot_be_applied_leaves_nothing_of_itself_but_its_error(inbox: Inbox) -> None:
+    reverted, reverting = inbox.opened(7), inbox.opened(8)
+    inbox.merged()
+    inbox.apply()
+    inbox.refuse_changes_of(7)
+    bad = inbox.merged(number=8, body=f"Reverts {SHOP}#7")
+    inbox.apply()
+    assert (inbox.row(bad).apply_tries, inbox.effects(bad)) == (1, [])
+    assert [inbox.state(task) for task in (reverted, reverting)] == [PullRequestState.MERGED, PullRequestState.OPEN]
+    inbox.accept_all_changes()
+    inbox.clock.forward(10)
+    inbox.apply()
+    assert [effect for effect, _, _ in inbox.effects(bad)] == ["outcome", "revert"]
+
+
 def test_no_more_bodies_are_read_at_once_than_fit_into_memory(inbox: Inbox) -> None:
     for _ in range(3):
         inbox.deliver("issues", action="opened", padding="x" * (33 * 2**20))

@@ -4,11 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from squire_pipelines.errors import LedgerError
 from squire_pipelines.ledger.audit import audit_page
 from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.ledger.tables import delivery_refusals
 from squire_pipelines.webhooks.refusals import RefusalCounts
+from tests.support.ledgers import Clock
 
 
 def test_counts_that_a_ledger_does_not_take_are_recorded_the_next_time(
@@ -26,3 +29,17 @@ def test_counts_that_a_ledger_does_not_take_are_recorded_the_next_time(
     with ledger.read() as tx:
         (entry,) = audit_page(tx)
     assert (entry.action, entry.detail["count"]) == ("delivery.refused", 2)
+
+
+def test_while_a_ledger_takes_no_counts_they_stay_few_and_none_is_lost(ledger: Ledger) -> None:
+    clock = Clock()
+    counts = RefusalCounts(ledger, clock, most=2)
+    for _ in range(4):
+        counts.count(401, "signature", source="github")
+        clock.forward(60)
+    counts.record()
+    with ledger.read() as tx:
+        assert tx.execute(select(delivery_refusals.c.count).order_by(delivery_refusals.c.minute)).scalars().all() == [
+            1,
+            3,
+        ]

@@ -26,6 +26,11 @@ def test_one_of_several_signatures_is_enough(header: str) -> None:
     assert is_signed([b"another", KEY], ID, TIME, BODY, header)
 
 
+def test_no_more_than_twenty_signatures_of_a_message_are_compared() -> None:
+    assert is_signed([KEY], ID, TIME, BODY, "v1,AAAA " * 19 + SIGNATURE)
+    assert not is_signed([KEY], ID, TIME, BODY, "v1,AAAA " * 20 + SIGNATURE)
+
+
 @pytest.mark.parametrize("header", ["", "v1,", SIGNATURE.removeprefix("v1,"), SIGNATURE.replace("v1,", "v1a,"), "v1,é"])
 def test_what_is_no_signature_verifies_nothing(header: str) -> None:
     assert not is_signed([KEY], ID, TIME, BODY, header)

@@ -1,12 +1,15 @@
-"""Whose fault it is when a delivery cannot be applied."""
+"""Whose fault it is when a delivery cannot be applied, and which deliveries keep their order."""
 
+import json
 import sqlite3
+from typing import Any
 
 import pytest
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 
 from squire_pipelines.errors import ConfigError, LedgerError, NotFoundError, StateConflictError
-from squire_pipelines.webhooks.applying import is_data
+from squire_pipelines.github.events import parse_delivery
+from squire_pipelines.webhooks.applying import is_data, subjects_of
 
 
 def guarded(error: Exception) -> LedgerError:
@@ -54,3 +57,34 @@ def test_what_a_delivery_raises_is_its_own(error: Exception) -> None:
 )
 def test_a_ledger_or_a_machine_that_fails_is_no_deliverys_fault(error: Exception) -> None:
     assert not is_data(error)
+
+
+PULL = {
+    "number": 8,
+    "html_url": "https://github.test/acme/shop/pull/8",
+    "state": "closed",
+    "updated_at": "2026-03-01T12:00:00Z",
+    "merged_at": "2026-03-01T12:00:00Z",
+    "body": "Reverts acme/shop#7",
+    "head": {"ref": "revert-7", "sha": "c" * 40},
+    "base": {"ref": "main"},
+}
+CHECK = {"head_sha": "a" * 40, "conclusion": "failure", "pull_requests": [{"number": 7}]}
+
+
+@pytest.mark.parametrize(
+    ("event", "content", "subjects"),
+    [
+        ("pull_request", {"action": "closed", "pull_request": PULL}, {"acme/shop#8", "acme/shop#7"}),
+        ("check_run", {"action": "completed", "check_run": CHECK}, {f"acme/shop@{'a' * 40}", "acme/shop#7"}),
+        ("push", {"ref": "refs/heads/main"}, {"acme/shop:main"}),
+        ("repository", {"action": "archived"}, {"repository acme/shop"}),
+        ("installation", {"action": "deleted", "installation": {"account": {"login": "acme"}}}, {"installation acme"}),
+        ("issues", {"action": "opened"}, set()),
+    ],
+)
+def test_deliveries_about_the_same_are_applied_in_their_order(
+    event: str, content: dict[str, Any], subjects: set[str]
+) -> None:
+    body = json.dumps({"repository": {"id": 1, "full_name": "acme/shop"}, **content}).encode()
+    assert subjects_of(parse_delivery(event, body)) == subjects
