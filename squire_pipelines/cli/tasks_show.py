@@ -22,8 +22,9 @@ from squire_pipelines.cli.text import between, duration, instant
 from squire_pipelines.deadline import Deadline
 from squire_pipelines.domain.agent_choice import AgentChoice
 from squire_pipelines.domain.branches import base_name
-from squire_pipelines.domain.endings import Evidence
+from squire_pipelines.domain.endings import Cause, Evidence
 from squire_pipelines.domain.pull_life import OF_THE_PULL_REQUEST, life_of
+from squire_pipelines.domain.remedies import remedy_text
 from squire_pipelines.domain.tasks import Priority
 from squire_pipelines.domain.terminal_text import one_line, plain
 from squire_pipelines.domain.timings import Timings
@@ -41,7 +42,7 @@ from squire_pipelines.ledger.model_calls import CallCosts, costs_of_attempts
 from squire_pipelines.ledger.pull_steps import steps_on_branch
 from squire_pipelines.ledger.tasks import Task
 from squire_pipelines.ledger.waiting import FOR_ITS_AGENT, FOR_ITS_START, Wait, WaitKind
-from squire_pipelines.terminal.output import write_line
+from squire_pipelines.terminal.output import write_hanging, write_line
 
 _LOG_LINES = 10
 _ENGINE_S = 5.0
@@ -274,6 +275,8 @@ def _write_attempt(attempt: Attempt, costs: CallCosts | None) -> None:
     write_fields(attempt, {**_ATTEMPT, "cost": lambda _attempt: cost_text(costs) if costs is not None else ""})
     for finding in attempt.verdict.findings if attempt.verdict else ():
         write_line(f"  policy: {one_line(str(finding))}")
+    if attempt.cause and not (cause := Cause(attempt.cause)).is_success:
+        write_hanging("  what to do:    ", remedy_text(cause), indent=17)
     if tail := _evidence(attempt).log_tail:
         write_line("  last lines of the log:")
         for line in tail[-_LOG_LINES:]:

@@ -231,6 +231,7 @@ def test_show_tells_the_whole_story(squire: Squire, samples: SampleData) -> None
         "the agent gave up",
         "Attempt 1: ended, agent_error",
         "exit code:     7",
+        "what to do:    `squire tasks logs ID` has its last words.",
         "last line",
         "agent 1m",
         "Do it well.",
