@@ -134,7 +134,7 @@ REMEDIES: Mapping[str, str] = {
     "budget": "Raise `budgets.plan` or a limit of the day, or wait until it is full again: `squire budgets show`.",
     "build_failed": "The end of the build's output says why. Correct it, then run `squire agents build NAME` again.",
     "bundle": "The agent's commits cannot be taken: `squire tasks show ID` names the problem; retry the task.",
-    "config": "Correct what the message names; `squire config show` has each value and its place.",
+    "config": "Correct what the message names; `squire config validate` checks the whole file.",
     "configuration": "Change what the provider refuses (key, model, quota, address); `squire doctor --model` tries it.",
     "credential_source": (
         "See that what gives the cloud's credentials answers: `aws sso login`, the metadata server, a login again."
