@@ -202,7 +202,7 @@ REMEDIES: Mapping[str, str] = {
 }
 """What to do, by the `code` of the error."""
 
-_PAGE_LINK = re.compile(r"\[([^\]]+)\]\([^)]+\)")
+_PAGE_LINK = re.compile(r"\[([^\[\]]{1,80})\]\([^()]{1,200}\)")
 
 
 def remedy_text(cause: Cause) -> str:
