@@ -26,19 +26,6 @@ timeout --kill-after=30 75m "$bin/python" -m pytest -n "${SQUIRE_TEST_WORKERS:-4
 if [ "$status" -eq 124 ]; then echo "squire: error: the tests did not end within 75 minutes" >&2; fi
 if [ "$status" -ne 0 ] || [ "$#" -gt 0 ]; then exit "$status"; fi
 
-floor() { # NAME FLOOR PATTERNS
-    local total
-    total="$("$bin/coverage" report --include "$3" --format total --precision 1)"
-    printf 'coverage of %-10s %5s %% (floor %s)\n' "$1" "$total" "$2"
-    "$bin/coverage" report --include "$3" --fail-under "$2" --format total >/dev/null || {
-        "$bin/coverage" report --include "$3" --show-missing || true
-        echo "squire: error: coverage of $1 is below $2 %" >&2
-        return 1
-    }
-}
-floor all 90 "squire_pipelines/*,forge/squire_forge/*"
-for package in agents gateway publishing webhooks ledger secrets; do
-    floor "$package" 95 "squire_pipelines/$package/*"
-done
+"$bin/python" scripts/coverage_floors.py
 # The closing line once more, so that it is the last thing to be read.
 tail -n 1 "$data/pytest.txt"
