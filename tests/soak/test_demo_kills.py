@@ -1,8 +1,8 @@
 """The demo killed at one moment, and at moments that nobody chose, again and again, on one home: `make soak`.
 
 Each round kills one process with what it started, or everything, at a random moment; the last start must end well.
-`SQUIRE_SOAK_ROUNDS` sets the rounds (5), `SQUIRE_SOAK_SEED` repeats a sequence. The demo's own tests kill at both of
-the chosen moments in one demo.
+`SQUIRE_SOAK_ROUNDS` sets the rounds (5), `SQUIRE_SOAK_SEED` repeats a sequence. `make test` kills a demo of one task
+once, while its agent runs.
 """
 
 import os

@@ -71,7 +71,7 @@ class RunningDemo:
 
     def secrets(self) -> tuple[str, ...]:
         """Return the secrets of its forge and the key of its encrypted file, which are in memory as long as it runs."""
-        key_file = Path(environment_of(self.pid_of("daemon"))[KEY_VARIABLE])
+        key_file = Path(environment_of(self.pid_of("receiver"))[KEY_VARIABLE])
         files = (key_file, key_file.with_name("token"), key_file.with_name("webhook-secret"))
         return tuple(file.read_text(encoding="utf-8").split()[-1] for file in files)
 
@@ -122,12 +122,15 @@ StartDemo = Callable[..., RunningDemo]
 
 @pytest.fixture
 def start_demo(tmp_path: Path) -> Iterator[StartDemo]:
-    """Return a function that starts the demo with the words that it is given, each time in the same home."""
+    """Return a function that starts the demo with the words that it is given, each time in the same home.
+
+    `program` is the module that is `squire`, or takes its place.
+    """
     home, log = tmp_path / "demo", tmp_path / "demo.log"
     started: list[RunningDemo] = []
 
-    def start(*words: str) -> RunningDemo:
-        command = [sys.executable, "-m", "squire_pipelines.cli", "demo", "--home", str(home), "--runner", "local"]
+    def start(*words: str, program: str = "squire_pipelines.cli") -> RunningDemo:
+        command = [sys.executable, "-m", program, "demo", "--home", str(home), "--runner", "local"]
         with log.open("ab") as output:
             process = subprocess.Popen(
                 [*command, "--timeout", str(DEMO_TIMEOUT_S), *words],
