@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -182,11 +182,16 @@ class Soak:
         assert [row.id for row in rows if row.status != AttemptStatus.ENDED or row.cause is None] == []
 
 
-def run_soak(folder: Path, count: int, seed: int, *, each_once: bool = False) -> Counter[str]:
-    """Run `count` attempts; how often which fault ended how. With `each_once` every fault comes up first."""
+def faults_at_random(count: int, seed: int) -> list[str]:
+    """Return the names of faults, some of which come up more often than others."""
     chance = random.Random(seed)  # noqa: S311 - a sequence that can be repeated
-    names = list(FAULTS) if each_once else []
-    names += chance.choices(list(FAULTS), [fault.weight for fault in FAULTS.values()], k=count - len(names))
+    return chance.choices(list(FAULTS), [fault.weight for fault in FAULTS.values()], k=count)
+
+
+def run_soak(folder: Path, names: Sequence[str], seed: int) -> Counter[str]:
+    """Run an attempt with each of the faults, one after the other; return how often which fault ended how."""
+    chance = random.Random(seed)  # noqa: S311 - a sequence that can be repeated
+    count = len(names)
     origin = make_origin(folder)
     ledger = Ledger(f"sqlite:///{sqlite_ledger_file(folder / 'ledger.sqlite')}")
     try:

@@ -46,6 +46,7 @@ class OwnEngine:
                 ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(self.data)], check=True, capture_output=True
             )
         self._process: subprocess.Popen[bytes] | None = None
+        self._options: tuple[str, ...] = ()
 
     @property
     def host(self) -> str:
@@ -86,6 +87,7 @@ class OwnEngine:
         raise AssertionError((self.folder / "log").read_text("utf-8")[-2000:])
 
     def _start(self, options: tuple[str, ...]) -> bool:
+        self._options = options
         (self.folder / "pid").unlink(missing_ok=True)
         self._forget_containerd()
         with (self.folder / "log").open("ab") as log:
@@ -142,6 +144,11 @@ class OwnEngine:
     def restart(self, *options: str, number: int = signal.SIGTERM) -> None:
         self.stop(number)
         self.start(*options)
+
+    def run_with(self, *options: str) -> None:
+        """Restart it with these options of dockerd's, unless it runs with them."""
+        if self._process is None or self._process.poll() is not None or self._options != options:
+            self.restart(*options)
 
     def load(self, image: str) -> None:
         """Copy an image from the machine's engine."""
