@@ -17,6 +17,7 @@ from squire_pipelines.errors import ExitCode
 from squire_pipelines.execution.delivery_repair import HookRepair, RepairOptions, RepairResult, repair_deliveries
 from squire_pipelines.github.connection import GitHub
 from squire_pipelines.observability.logging import bound_context
+from squire_pipelines.runtime.one_cycle import repositories_of_cycle
 from squire_pipelines.terminal.output import write_labelled, write_line
 
 _SHOWN = 20
@@ -51,11 +52,11 @@ def repair(
 
     `squire dev` does so by itself, at its start and by webhooks.repair_schedule. The repositories of what is missing
     are read at once. A delivery that comes twice has one effect. The exit code is 1 where something is still missing,
-    or a webhook cannot be asked about.
+    or a webhook cannot be asked about; with --dry-run, where something is missing.
     """
     settings = context.settings
     unlock_store(context, settings.secret_sources)
-    only = tuple(settings.spelling_of(name) or name for name in repositories)
+    only = repositories_of_cycle(settings, repositories) if repositories else ()
     options = RepairOptions(only=only, since=since, is_dry_run=dry_run, is_patient=False)
     trace_id = new_trace_id()
     with bound_context(trace_id=trace_id):
@@ -65,7 +66,7 @@ def repair(
         emit_json(_document(result))
     else:
         _show(context, result, is_dry_run=dry_run)
-    if result.unseen or any(hook.error for hook in result.hooks):
+    if result.unseen or any(hook.error or len(hook.gaps) > hook.arrived for hook in result.hooks):
         raise SystemExit(ExitCode.FAILED)
 
 
@@ -80,6 +81,7 @@ def _document(result: RepairResult) -> dict[str, Any]:
                 "missing": len(hook.gaps),
                 "failed": hook.failed,
                 "asked_again": hook.asked,
+                "refused": hook.refused,
                 "arrived": hook.arrived,
                 "collections": list(hook.collected),
                 "error": hook.error or None,

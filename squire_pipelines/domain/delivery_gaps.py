@@ -152,9 +152,13 @@ def find_gaps(attempts: Iterable[DeliveryAttempt], known: Collection[str], now: 
     return tuple(sorted(settled, key=lambda gap: (gap.first_at, gap.guid)))
 
 
-def choose_probe(gaps: Sequence[DeliveryGap]) -> DeliveryGap | None:
-    """Return the gap to ask for first where it is not sure that anything arrives: the one asked for least."""
-    return min(gaps, key=lambda gap: len(gap.attempts), default=None)
+def choose_probe(gaps: Sequence[DeliveryGap]) -> DeliveryGap:
+    """Return the gap to ask for first where it is not sure that anything arrives: the one asked for least.
+
+    Raises:
+        ValueError: There are no gaps.
+    """
+    return min(gaps, key=lambda gap: len(gap.attempts))
 
 
 def cause_of(status: int) -> tuple[str, str]:

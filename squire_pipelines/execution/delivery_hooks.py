@@ -7,13 +7,12 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from squire_pipelines.errors import GitHubError, GitHubNotFoundError, GitHubPermissionError
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.connection import GitHub
 from squire_pipelines.github.hook_deliveries import APP_HOOK, HookAddress, app_hook_url, repository_hook
-from squire_pipelines.github.webhook_state import PATH, Webhook, our_webhooks
+from squire_pipelines.github.webhook_state import PATH, Webhook, host_of, leads_to_receiver, our_webhooks
 from squire_pipelines.settings.model import Settings
 
 AT_ONCE = 4
@@ -63,6 +62,20 @@ class UnseenHook:
 
 
 @dataclass(frozen=True, slots=True)
+class RepositoryWebhooks:
+    """The webhooks of a repository whose addresses end as the receiver's does, or why GitHub does not show them."""
+
+    repository: str
+    webhooks: tuple[Webhook, ...] = ()
+    error: GitHubError | None = None
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether the token may not see them, or the repository."""
+        return isinstance(self.error, GitHubNotFoundError | GitHubPermissionError)
+
+
+@dataclass(frozen=True, slots=True)
 class HookSurvey:
     """What was seen of webhooks."""
 
@@ -77,18 +90,30 @@ def hook_client(github: GitHub) -> AbstractAsyncContextManager[GitHubClient]:
 
 async def survey_hooks(settings: Settings, client: GitHubClient, repositories: Sequence[str]) -> HookSurvey:
     """Return the webhooks that lead here: the App's, or those of `repositories`. What one hides keeps no other back."""
+    public_url = settings.webhooks.public_url
     if settings.github.app_id:
         answers = [await _app_hook(client)]
     else:
-        turns = asyncio.Semaphore(AT_ONCE)
-
-        async def ask(repository: str) -> OwnHook | UnseenHook:
-            async with turns:
-                return await _hook_of(client, settings, repository)
-
-        answers = list(await asyncio.gather(*map(ask, repositories)))
+        read = await read_repositories(client, repositories, public_url=public_url)
+        answers = [_hook_of(one, public_url) for one in read]
     hooks = (answer for answer in answers if isinstance(answer, OwnHook))
     return HookSurvey(tuple(hooks), tuple(answer for answer in answers if isinstance(answer, UnseenHook)))
+
+
+async def read_repositories(
+    client: GitHubClient, repositories: Sequence[str], *, public_url: str | None
+) -> tuple[RepositoryWebhooks, ...]:
+    """Return the webhooks of repositories. What GitHub answers about one keeps no other back."""
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def read(repository: str) -> RepositoryWebhooks:
+        async with turns:
+            try:
+                return RepositoryWebhooks(repository, await our_webhooks(client, repository, public_url=public_url))
+            except GitHubError as error:
+                return RepositoryWebhooks(repository, error=error)
+
+    return tuple(await asyncio.gather(*map(read, repositories)))
 
 
 async def _app_hook(client: GitHubClient) -> OwnHook | UnseenHook:
@@ -98,24 +123,23 @@ async def _app_hook(client: GitHubClient) -> OwnHook | UnseenHook:
         url = ""
     except GitHubError as error:
         return UnseenHook(APP_HOOK.name, error.message, error.hint, is_lasting=False)
-    if not urlsplit(url).path.rstrip("/").endswith(PATH):
+    if not leads_to_receiver(url):
         return UnseenHook(
             APP_HOOK.name, "the App has no webhook that leads to Squire", _NO_APP_HOOK_HINT, is_absent=True
         )
     return OwnHook(APP_HOOK)
 
 
-async def _hook_of(client: GitHubClient, settings: Settings, repository: str) -> OwnHook | UnseenHook:
-    try:
-        webhooks = await our_webhooks(client, repository, public_url=settings.webhooks.public_url)
-    except (GitHubNotFoundError, GitHubPermissionError):
+def _hook_of(read: RepositoryWebhooks, public_url: str | None) -> OwnHook | UnseenHook:
+    repository, webhooks = read.repository, read.webhooks
+    if read.is_hidden:
         return UnseenHook(repository, "GitHub does not show its webhooks to the token", _HIDDEN_HINT)
-    except GitHubError as error:
-        return UnseenHook(repository, error.message, error.hint, is_lasting=False)
+    if read.error is not None:
+        return UnseenHook(repository, read.error.message, read.error.hint, is_lasting=False)
     if not webhooks:
         return UnseenHook(repository, "no webhook leads to Squire", _NO_HOOK_HINT, is_absent=True)
-    webhook, host = choose_webhook(webhooks, settings.webhooks.public_url), settings.webhooks.public_url
-    is_certain = _host_of(webhook.url) == _host_of(host) if host else len(webhooks) == 1
+    webhook = choose_webhook(webhooks, public_url)
+    is_certain = host_of(webhook.url) == host_of(public_url) if public_url else len(webhooks) == 1
     return OwnHook(repository_hook(repository, webhook.id), webhook.is_active, is_certain)
 
 
@@ -124,9 +148,5 @@ def choose_webhook(webhooks: Sequence[Webhook], public_url: str | None) -> Webho
 
     Others may lead to an earlier address, or to another Squire.
     """
-    host = _host_of(public_url or "")
-    return max(webhooks, key=lambda one: (_host_of(one.url) == host, one.is_active, one.id))
-
-
-def _host_of(url: str) -> str:
-    return urlsplit(url).netloc
+    host = host_of(public_url or "")
+    return max(webhooks, key=lambda one: (host_of(one.url) == host, one.is_active, one.id))

@@ -20,6 +20,7 @@ from squire_pipelines.domain.delivery_gaps import (
     compare_since,
     find_gaps,
 )
+from squire_pipelines.domain.terminal_text import one_line
 from squire_pipelines.errors import (
     GitHubError,
     GitHubNotFoundError,
@@ -45,6 +46,11 @@ WAIT_S = 12.0
 _POLL_S = 0.25
 _log = get_logger(Component.WEBHOOKS)
 _OFF = ("the webhook is switched off at GitHub", "switch it on in the repository's settings, Webhooks")
+_NOT_KEPT = (
+    "GitHub does not send them again (422), as it does what is too old",
+    "there is nothing to do: their repositories are read as they are now",
+)
+_UNREADABLE_HINT = "check `github.api_url`, and whether a proxy answers in GitHub's place"
 _MAY_NOT = (
     "GitHub does not let the token ask for deliveries again",
     "give it the permission Webhooks (read and write) for the repository",
@@ -79,7 +85,8 @@ class HookRepair:
         since: From when on deliveries were compared.
         listed: How many GitHub listed.
         gaps: Those that were not here.
-        asked: How many GitHub was asked to deliver again.
+        asked: How many GitHub was asked to deliver again, and takes that.
+        refused: How many it does not deliver again, since it does not keep them any more.
         arrived: How many of the gaps were here at the end.
         collected: The repositories whose reading was requested.
         error: What is left, and why; empty where nothing is.
@@ -91,6 +98,7 @@ class HookRepair:
     listed: int = 0
     gaps: tuple[DeliveryGap, ...] = ()
     asked: int = 0
+    refused: int = 0
     arrived: int = 0
     collected: tuple[str, ...] = ()
     error: str = ""
@@ -149,6 +157,23 @@ async def repair_deliveries(
         return RepairResult(idle="another repair is under way")
 
 
+def log_repair(result: RepairResult) -> None:
+    """Write to the log what was compared, and what could not be. The command shows it in its own way."""
+    for one in result.hooks:
+        _log.info(
+            "deliveries compared",
+            hook=one.hook,
+            listed=one.listed,
+            missing=len(one.gaps),
+            asked_again=one.asked,
+            refused=one.refused,
+            arrived=one.arrived,
+            left=one.error,
+        )
+    for hook in result.unseen:
+        _log.info("deliveries not compared", hook=hook.name, reason=hook.reason)
+
+
 @dataclass(frozen=True, slots=True)
 class _Repair:
     """One repair, with what it needs."""
@@ -170,8 +195,6 @@ class _Repair:
         answers = await asyncio.gather(*map(repair, survey.hooks))
         unseen = (*survey.unseen, *(answer for answer in answers if isinstance(answer, UnseenHook)))
         self._record_lost_hooks(unseen)
-        for hook in unseen:
-            _log.info("deliveries not compared", hook=hook.name, reason=hook.reason)
         return RepairResult(tuple(answer for answer in answers if isinstance(answer, HookRepair)), unseen)
 
     def _record_lost_hooks(self, unseen: Iterable[UnseenHook]) -> None:
@@ -191,11 +214,12 @@ class _Repair:
         usual = compare_since(last, now)
         since = self.options.since or usual
         try:
-            listing = await list_deliveries(self.client, hook.address, since=since)
+            listing = await list_deliveries(self.client, hook.address, since=since, now=now)
         except (GitHubNotFoundError, GitHubPermissionError) as error:
             return UnseenHook(hook.name, "GitHub does not list its deliveries to the token", error.hint)
         except GitHubError as error:
             return UnseenHook(hook.name, error.message, error.hint, is_lasting=False)
+        is_full = since <= usual
         if not listing.is_whole and listing.attempts:
             since = listing.attempts[-1].at
         gaps, names = self._compare(hook, listing, now)
@@ -208,17 +232,12 @@ class _Repair:
         elif gaps:
             result = await self._ask(hook, listing, result, now)
         if not listing.is_whole and not result.error:
-            result = replace(result, error=f"deliveries before {since:%Y-%m-%d %H:%M} UTC are too many to compare")
-        _log.info(
-            "deliveries compared",
-            hook=hook.name,
-            listed=result.listed,
-            missing=len(gaps),
-            asked_again=result.asked,
-            arrived=result.arrived,
-            left=result.error,
-        )
-        if not (self.options.only and hook.address == APP_HOOK) and since <= usual:
+            left = f"deliveries before {since:%Y-%m-%d %H:%M} UTC are too many to compare"
+            result = replace(result, error=left, hint="the next repair goes on from there")
+        if listing.unreadable and not result.error:
+            left = f"{listing.unreadable} of the entries of GitHub's list cannot be read"
+            result = replace(result, error=left, hint=_UNREADABLE_HINT)
+        if not (self.options.only and hook.address == APP_HOOK) and is_full:
             self._record(result)
         return result
 
@@ -261,32 +280,39 @@ class _Repair:
         due = [gap for gap in result.gaps if not self.options.is_patient or gap.is_due(now)]
         due = due[: self.settings.webhooks.repair_most]
         cause = cause_of(result.gaps[0].newest.status)
-        asked = 0
+        asked: list[DeliveryGap] = []
+        refused = 0
+        is_uncertain = bool(listing.attempts) and not listing.attempts[0].is_good
         try:
-            if listing.attempts and not listing.attempts[0].is_good and (probe := choose_probe(due)) is not None:
-                await ask_again(self.client, hook.address, probe.newest.id)
-                asked += 1
-                due.remove(probe)
-                if not await self._have_arrived([probe]):
-                    cause, due = cause_of(await self._newest_status(hook, probe)), []
-            for gap in due:
-                asked += await self._ask_for(hook, gap)
-            await self._have_arrived(due)
+            while due:
+                gap = choose_probe(due) if is_uncertain else due[0]
+                due.remove(gap)
+                if not await self._ask_for(hook, gap):
+                    refused += 1
+                    continue
+                asked.append(gap)
+                if is_uncertain and not await self._have_arrived([gap]):
+                    cause = cause_of(await self._newest_status(hook, gap, now))
+                    break
+                is_uncertain = False
+            else:
+                await self._have_arrived(asked)
         except (GitHubNotFoundError, GitHubPermissionError):
             cause = _MAY_NOT
         except GitHubError as error:
             cause = error.message, error.hint
         arrived = len(self._arrived(result.gaps))
         if left := len(result.gaps) - arrived:
-            result = replace(result, error=f"{left} deliveries are not here: {cause[0]}", hint=cause[1])
-        return replace(result, asked=asked, arrived=arrived)
+            cause = _NOT_KEPT if refused >= left else cause
+            noun = "delivery is" if left == 1 else "deliveries are"
+            result = replace(result, error=f"{left} {noun} not here: {cause[0]}", hint=cause[1])
+        return replace(result, asked=len(asked), refused=refused, arrived=arrived)
 
     async def _ask_for(self, hook: OwnHook, gap: DeliveryGap) -> bool:
         """Ask for one delivery; return whether GitHub takes that. Raises GitHubError."""
         try:
             await ask_again(self.client, hook.address, gap.newest.id)
-        except GitHubValidationError as error:  # it does not keep this one any more
-            _log.info("not delivered again", hook=hook.name, delivery_id=gap.guid, reason=error.message)
+        except GitHubValidationError:  # it does not keep this one any more
             return False
         return True
 
@@ -303,13 +329,14 @@ class _Repair:
         with self.ledger.read() as tx:
             return delivery_checks.known_deliveries(tx, DeliverySource.GITHUB, {gap.guid for gap in gaps})
 
-    async def _newest_status(self, hook: OwnHook, gap: DeliveryGap) -> int:
+    async def _newest_status(self, hook: OwnHook, gap: DeliveryGap, now: datetime) -> int:
         """Return how the newest attempt of a delivery was answered that has ended."""
-        listing = await list_deliveries(self.client, hook.address, since=gap.first_at, most_pages=1)
+        listing = await list_deliveries(self.client, hook.address, since=gap.first_at, now=now, most_pages=1)
         return next((one.status for one in listing.attempts if one.guid == gap.guid and not one.is_under_way), 0)
 
     def _record(self, result: HookRepair) -> None:
-        error = f"{result.error} ({result.hint})" if result.hint else result.error
+        # GitHub's words are cleaned of what no database takes.
+        error = one_line(f"{result.error} ({result.hint})" if result.hint else result.error)
         check = NewCheck(
             result.hook, result.since, result.listed, len(result.gaps), result.failed, result.asked, error or None
         )

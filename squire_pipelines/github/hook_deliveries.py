@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from squire_pipelines.domain.delivery_gaps import APP_HOOK_NAME, DeliveryAttempt
+from squire_pipelines.github import protocol
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.secrets import Secret
 
@@ -19,7 +20,8 @@ MAX_PAGES = 40
 
 _PER_PAGE = 100
 _UNDER_WAY = (None, "", "pending")
-_MAX_GUID, _MAX_EVENT = 100, 100
+_MAX_GUID, _MAX_EVENT, _MAX_STATUS = 100, 100, 999
+_MAX_NUMBER = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,49 +42,74 @@ def repository_hook(repository: str, webhook_id: int) -> HookAddress:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryListing:
-    """What GitHub lists, the newest first; `is_whole` is False where there was more than one comparison reads."""
+    """What GitHub lists, the newest first.
+
+    Args:
+        attempts: Each once.
+        is_whole: False where there was more than one comparison reads, or the list comes round to where it was.
+        unreadable: How many entries are none of GitHub's form.
+    """
 
     attempts: tuple[DeliveryAttempt, ...]
     is_whole: bool = True
+    unreadable: int = 0
 
 
 async def list_deliveries(
-    client: GitHubClient, hook: HookAddress, *, since: datetime, most_pages: int = MAX_PAGES
+    client: GitHubClient, hook: HookAddress, *, since: datetime, now: datetime, most_pages: int = MAX_PAGES
 ) -> DeliveryListing:
     """Return the attempts to deliver since a moment, the newest first. Raises GitHubError."""
-    attempts: list[DeliveryAttempt] = []
+    attempts: dict[int, DeliveryAttempt] = {}
     params: dict[str, str | int] = {"per_page": _PER_PAGE}
+    cursors: set[str] = set()
+    unreadable, is_whole = 0, False
     for _ in range(most_pages):
         page, cursor = await client.get_page(f"{hook.path}/deliveries", params)
-        listed = tuple(read_attempts(page))
-        attempts += (attempt for attempt in listed if attempt.at >= since)
-        if cursor is None or any(attempt.at < since for attempt in listed):
-            return DeliveryListing(tuple(attempts))
+        if not isinstance(page, list):
+            raise protocol.unreadable_answer(f"GET {hook.path}/deliveries", "it is no list")
+        listed = tuple(read_attempts(page[:_PER_PAGE], now=now))
+        unreadable += len(page) - len(listed)
+        attempts.update((attempt.id, attempt) for attempt in listed if attempt.at >= since)
+        is_whole = cursor is None or any(attempt.at < since for attempt in listed)
+        if cursor is None or is_whole or cursor in cursors:
+            break
+        cursors.add(cursor)
         params["cursor"] = cursor
-    return DeliveryListing(tuple(attempts), is_whole=False)
+    ordered = sorted(attempts.values(), key=lambda attempt: (attempt.at, attempt.id), reverse=True)
+    return DeliveryListing(tuple(ordered), is_whole=is_whole, unreadable=unreadable)
 
 
-def read_attempts(answer: Any) -> Iterator[DeliveryAttempt]:
-    """Yield the attempts of GitHub's answer; what is none is passed over."""
-    for entry in answer if isinstance(answer, list) else ():
-        if not isinstance(entry, dict) or type(entry.get("id")) is not int or not isinstance(entry.get("guid"), str):
+def read_attempts(entries: list[Any], *, now: datetime) -> Iterator[DeliveryAttempt]:
+    """Yield the attempts of GitHub's answer; what is none is passed over. One of a later time than now is of now."""
+    for entry in entries:
+        guid = entry.get("guid") if isinstance(entry, dict) else None
+        if not isinstance(guid, str) or not 0 < len(guid) <= _MAX_GUID or not (guid.isascii() and guid.isprintable()):
             continue
+        number = _number(entry.get("id"))
         try:
             at = datetime.fromisoformat(str(entry.get("delivered_at")))
-        except ValueError:
+            at = at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+        except (ValueError, OverflowError):
             continue
-        status, about, action = entry.get("status_code"), entry.get("repository_id"), entry.get("action")
+        if number is None:
+            continue
+        status, action = _number(entry.get("status_code"), most=_MAX_STATUS) or 0, entry.get("action")
         yield DeliveryAttempt(
-            id=entry["id"],
-            guid=entry["guid"][:_MAX_GUID],
-            at=at if at.tzinfo else at.replace(tzinfo=UTC),
-            status=status if isinstance(status, int) else 0,
+            id=number,
+            guid=guid,
+            at=min(at, now),
+            status=status,
             event=str(entry.get("event") or "")[:_MAX_EVENT],
             action=str(action)[:_MAX_EVENT] if action else None,
-            repository_id=about if isinstance(about, int) else None,
+            repository_id=_number(entry.get("repository_id")),
             is_redelivery=entry.get("redelivery") is True,
             is_under_way=not status and entry.get("status") in _UNDER_WAY,
         )
+
+
+def _number(value: Any, *, most: int = _MAX_NUMBER) -> int | None:
+    """Return a number of GitHub's, which a database can have; None for what is none."""
+    return value if type(value) is int and 0 <= value <= most else None
 
 
 async def ask_again(client: GitHubClient, hook: HookAddress, attempt_id: int) -> None:

@@ -7,8 +7,9 @@ https://docs.github.com/rest/repos/webhooks and https://docs.github.com/rest/app
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
+from squire_pipelines.github import protocol
 from squire_pipelines.github.client import GitHubClient
 
 PATH = "/webhooks/github"
@@ -43,18 +44,20 @@ async def our_webhooks(client: GitHubClient, repository: str, *, public_url: str
     The token needs the permission Webhooks (read). `public_url` is where GitHub reaches the receiver.
     """
     answer = await client.get(f"/repos/{repository}/hooks", {"per_page": _PER_PAGE})
-    return tuple(read_webhooks(answer, public_url=public_url))
+    if not isinstance(answer, list):
+        raise protocol.unreadable_answer(f"GET /repos/{repository}/hooks", "it is no list")
+    return tuple(read_webhooks(answer[:_PER_PAGE], public_url=public_url))
 
 
-def read_webhooks(answer: Any, *, public_url: str | None = None) -> Iterator[Webhook]:
+def read_webhooks(answer: list[Any], *, public_url: str | None = None) -> Iterator[Webhook]:
     """Yield the webhooks of GitHub's answer that are for a receiver of Squire's."""
-    host = urlsplit(public_url or "").netloc
-    for entry in answer if isinstance(answer, list) else ():
+    host = host_of(public_url or "")
+    for entry in answer:
         config = entry.get("config") if isinstance(entry, dict) else None
-        if not isinstance(config, dict) or not isinstance(entry.get("id"), int):
+        if not isinstance(config, dict) or type(entry.get("id")) is not int:
             continue
-        parts = urlsplit(str(config.get("url") or ""))
-        path, is_our_host = parts.path.rstrip("/"), bool(host) and parts.netloc.rpartition("@")[2] == host
+        parts = _split(str(config.get("url") or ""))
+        path, is_our_host = parts.path.rstrip("/"), bool(host) and _host(parts) == host
         if not path.endswith(PATH) and not (is_our_host and path.endswith(OLD_PATH)):
             continue
         last = entry.get("last_response")
@@ -62,11 +65,33 @@ def read_webhooks(answer: Any, *, public_url: str | None = None) -> Iterator[Web
         code = last.get("code")
         yield Webhook(
             entry["id"],
-            f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}",
+            f"{parts.scheme}://{_host(parts)}{parts.path}",
             entry.get("active") is not False,
-            code if isinstance(code, int) and code else None,
+            code if type(code) is int and code else None,
             str(last.get("message") or "")[:200],
         )
+
+
+def host_of(url: str) -> str:
+    """Return the host and port of an address, without a user; an empty text where it has none or is malformed."""
+    return _host(_split(url))
+
+
+def leads_to_receiver(url: str) -> bool:
+    """Return whether an address ends as the receiver's does."""
+    return _split(url).path.rstrip("/").endswith(PATH)
+
+
+def _host(parts: SplitResult) -> str:
+    return parts.netloc.rpartition("@")[2]
+
+
+def _split(url: str) -> SplitResult:
+    """Return the parts of an address that somebody entered at GitHub; empty ones where it is malformed."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return SplitResult("", "", "", "", "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,11 @@ async def compare_deliveries(
     context: dg.OpExecutionContext, settings: SettingsParam, ledger: LedgerParam, github: GitHubParam
 ) -> None:
     """Repeating it is harmless: a delivery that comes twice has one effect."""
-    from squire_pipelines.execution.delivery_repair import RepairOptions, repair_deliveries
+    from squire_pipelines.execution.delivery_repair import RepairOptions, log_repair, repair_deliveries
 
     with run_trace(context) as trace_id:
         result = await repair_deliveries(ledger, settings, github, RepairOptions(), trace_id=trace_id)
+        log_repair(result)
     for hook in result.hooks:
         if hook.error:
             context.log.warning("%s: %s; %s", hook.hook, hook.error, hook.hint)

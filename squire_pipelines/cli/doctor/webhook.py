@@ -12,6 +12,7 @@ from squire_pipelines.cli.doctor.ports import find_facts
 from squire_pipelines.cli.text import duration
 from squire_pipelines.domain.deliveries import DeliverySource
 from squire_pipelines.errors import GitHubError, GitHubNotFoundError, GitHubPermissionError
+from squire_pipelines.execution.delivery_hooks import read_repositories
 from squire_pipelines.execution.delivery_repair import reason_to_do_nothing
 from squire_pipelines.github.access import Access, AppAccess
 from squire_pipelines.github.client import GitHubClient
@@ -32,7 +33,6 @@ PING_TIMEOUT_S = 12.0
 _TIMEOUT_S = 10
 _POLL_S = 0.2
 _ASKED_REPOSITORIES = 20
-_AT_ONCE = 4
 _FIRST_ERROR = 300
 _OLD = timedelta(days=7)
 _ADD = f"add a webhook in the repository's settings (docs/guide/github-access.md), whose address ends with {PATH}"
@@ -106,21 +106,13 @@ async def _ask_repositories(
 ) -> list[Diagnosis]:
     github = settings.github.model_copy(update={"timeout_s": min(settings.github.timeout_s, _TIMEOUT_S)})
     async with GitHubClient(github, access, attempts=1) as client:
-        turns = asyncio.Semaphore(_AT_ONCE)
-
-        async def ask(repository: str) -> HookFacts | None:
-            async with turns:
-                try:
-                    return HookFacts(
-                        repository, await our_webhooks(client, repository, public_url=settings.webhooks.public_url)
-                    )
-                except (GitHubNotFoundError, GitHubPermissionError):
-                    return HookFacts(repository, None)
-                except GitHubError:
-                    return None  # the check of GitHub has told
-
-        answers = await asyncio.gather(*map(ask, settings.repositories[:_ASKED_REPOSITORIES]))
-        facts = [answer for answer in answers if answer is not None]
+        names, public_url = settings.repositories[:_ASKED_REPOSITORIES], settings.webhooks.public_url
+        answers = await read_repositories(client, names, public_url=public_url)
+        facts = [  # of other errors the check of GitHub has told
+            HookFacts(one.repository, None if one.is_hidden else one.webhooks)
+            for one in answers
+            if one.error is None or one.is_hidden
+        ]
         rows = list(judge_hooks(facts))
         usable = next(((one.repository, hook) for one in facts for hook in one.webhooks or () if hook.is_active), None)
         if usable is None:

@@ -163,12 +163,14 @@ def test_what_keeps_deliveries_away_is_named_and_keeps_no_other_webhook_from_its
     open_issue(api, QUIET)
     forge.settle()
     forge.add_fault(f"^POST /api/v3/repos/{HANDBOOK}/hooks/1/deliveries/.*/attempts$", status=403)
+    assert "answered 401" in Squire(home.home)("webhooks", "repair", "--dry-run", "--repository", QUIET).stdout
     first = errors(repair())
     assert "does not let the token ask for deliveries again" in first[HANDBOOK]
     assert "2 deliveries are not here" in first[QUIET], "of which one is asked for, to see whether anything arrives"
     forge.settle()
     assert "another secret" in errors(repair())[QUIET]
     assert "gets no answer" in errors(repair(only=(HANDBOOK,)))[HANDBOOK]
+    Squire(home.home).fails(1, "webhooks", "repair", "--dry-run", "--repository", HANDBOOK)
     with home.ledger.read() as tx:
         facts = read_work(
             tx, BudgetLimits(), lambda _: BudgetLimits(), lambda _: QueueRules(), dict.fromkeys(BOTH, Targets())
@@ -184,6 +186,7 @@ def test_what_keeps_deliveries_away_is_named_and_keeps_no_other_webhook_from_its
     squire = Squire(home.home)
     shown = squire.fails(1, "webhooks", "repair")
     assert f"{HANDBOOK}: the webhook is switched off at GitHub" in shown
+    assert "evil/x: not among the repositories" in squire.fails(3, "webhooks", "repair", "--repository", "evil/x")
     assert f"{QUIET}: no webhook leads to Squire" in shown
     forge.add_fault("^GET /api/v3/repos/.*/hooks$", status=404, times=2)
     hidden = repair().unseen

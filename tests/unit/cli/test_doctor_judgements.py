@@ -29,7 +29,13 @@ from squire_pipelines.github.branch_rules import (
     obstacles,
     read_rules,
 )
-from squire_pipelines.github.webhook_state import AppDelivery, Webhook, read_app_deliveries, read_webhooks
+from squire_pipelines.github.webhook_state import (
+    AppDelivery,
+    Webhook,
+    leads_to_receiver,
+    read_app_deliveries,
+    read_webhooks,
+)
 from squire_pipelines.health.clock_offset import measure_offset
 from squire_pipelines.health.machine_steps import clock_step, engine_step, install_step
 from squire_pipelines.ledger.deliveries import ReceivedDelivery
@@ -315,7 +321,16 @@ def test_webhooks_are_read_without_user_and_query_and_only_those_that_lead_to_a_
     ]
     (hook,) = read_webhooks(answer)
     assert hook.url == "https://squire.test/webhooks/github"
-    assert list(read_webhooks({"message": "Not Found"})) == []
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[::1/webhooks/github", "https://a\u2100b.test/webhooks/github", "", 3, {"a": 1}]
+)
+def test_a_malformed_address_of_one_webhook_hides_no_other(url: object) -> None:
+    good = {"id": 2, "config": {"url": "https://squire.test/webhooks/github"}, "last_response": {"code": True}}
+    (hook,) = read_webhooks([{"id": 1, "config": {"url": url}}, good, {"id": True, "config": good["config"]}])
+    assert (hook.id, hook.status) == (2, None)
+    assert not leads_to_receiver(str(url))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from squire_pipelines.errors import GitHubError
+from squire_pipelines.errors import GitHubError, GitHubUnavailableError
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.hook_deliveries import (
     APP_HOOK,
@@ -21,6 +21,7 @@ from squire_pipelines.github.hook_deliveries import (
     repository_hook,
     set_secret,
 )
+from squire_pipelines.github.webhook_state import our_webhooks
 from squire_pipelines.secrets import Secret
 from tests.support.github_json import API_URL, FakeGitHub
 from tests.support.github_schemas import request_problems
@@ -47,9 +48,9 @@ def pages(request: httpx.Request) -> httpx.Response:
 @pytest.mark.parametrize("hook", HOOKS)
 async def test_pages_are_read_until_deliveries_are_too_old(client_of: ClientOf, hook: HookAddress) -> None:
     fake = FakeGitHub(rest={f"GET {hook.path}/deliveries": pages})
-    listing = await list_deliveries(client_of(fake), hook, since=START - timedelta(minutes=4))
+    listing = await list_deliveries(client_of(fake), hook, since=START - timedelta(minutes=4), now=START)
     assert ([attempt.id for attempt in listing.attempts], listing.is_whole) == ([0, 1, 2, 3, 4], True)
-    short = await list_deliveries(client_of(fake), hook, since=START - timedelta(days=1), most_pages=2)
+    short = await list_deliveries(client_of(fake), hook, since=START - timedelta(days=1), now=START, most_pages=2)
     assert (len(short.attempts), short.is_whole) == (4, False)
     assert [problem for request in fake.requests for problem in request_problems(request)] == []
 
@@ -85,8 +86,46 @@ async def test_the_secret_is_in_no_error_though_github_repeats_it(client_of: Cli
     assert "sss" not in f"{raised.value.message} {raised.value.hint} {raised.value.context}"
 
 
+STRANGE: list[Any] = [
+    None,
+    3,
+    {},
+    entry(1, guid=None),
+    entry(2, guid=""),
+    entry(3, guid="g" * 101),
+    entry(4, guid="\ud800"),
+    entry(5, delivered_at="soon"),
+    entry(6, delivered_at="0001-01-01T00:00:00+23:59"),
+    entry(7, id=True),
+    entry(8, id="8"),
+    entry(9, id=2**63),
+]
+
+
 def test_what_is_no_delivery_is_passed_over() -> None:
-    strange: list[Any] = [None, 3, {}, entry(1, guid=None), entry(2, delivered_at="soon"), entry(3, id=True)]
-    (only,) = read_attempts([*strange, entry(4, status_code=None, action="opened", redelivery=True)])
-    assert (only.id, only.status, only.action, only.is_redelivery) == (4, 0, "opened", True)
-    assert list(read_attempts({"message": API_URL})) == []
+    good = entry(10, status_code=None, action="opened", redelivery=True, repository_id=2**63)
+    (only,) = read_attempts([*STRANGE, good], now=START)
+    assert (only.id, only.status, only.action, only.is_redelivery, only.repository_id) == (10, 0, "opened", True, None)
+
+
+async def test_a_list_that_is_none_of_githubs_comes_to_an_end_and_says_what_it_lacks(client_of: ClientOf) -> None:
+    """Here entries are none, have another zone or a time that has not come, come twice, and the pages go round."""
+    strange = [*STRANGE, entry(20, delivered_at="9999-12-31T23:59:59-05:00"), entry(-100)]
+    strange += [entry(0, delivered_at="9999-12-31T23:59:59Z"), entry(1), entry(1)]
+    link = f'<{API_URL}/app/hook/deliveries?cursor=again>; rel="next"'
+    answer = httpx.Response(200, text=json.dumps(strange), headers={"link": link, "content-type": "application/json"})
+    fake = FakeGitHub(rest={"GET /app/hook/deliveries": answer})
+    listing = await list_deliveries(client_of(fake), APP_HOOK, since=START - timedelta(days=1), now=START)
+    assert [(attempt.id, attempt.at) for attempt in listing.attempts] == [(0, START), (1, START - timedelta(minutes=1))]
+    assert (listing.is_whole, listing.unreadable, len(fake.requests)) == (False, 28, 2)
+
+
+@pytest.mark.parametrize("answer", [{"message": "x"}, None, "x", 3])
+async def test_an_answer_that_is_no_list_is_not_taken_for_an_empty_one(client_of: ClientOf, answer: object) -> None:
+    paths = ("/app/hook/deliveries", "/repos/o/r/hooks")
+    fake = FakeGitHub(rest={f"GET {path}": httpx.Response(200, json=answer) for path in paths})
+    client = client_of(fake, attempts=1)
+    with pytest.raises(GitHubUnavailableError, match="no list"):
+        await list_deliveries(client, APP_HOOK, since=START, now=START)
+    with pytest.raises(GitHubUnavailableError, match="no list"):
+        await our_webhooks(client, "o/r")
