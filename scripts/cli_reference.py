@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from squire_pipelines.cli.aliases import OLD_NAMES
 from squire_pipelines.cli.lazy import CommandWithExamples, LazyGroup
 from squire_pipelines.cli.main import cli
+from squire_pipelines.cli.old_names import OLD_COMMANDS
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "cli.md"
 _HEAD = """\
@@ -24,6 +24,12 @@ policy or budget, 130 interrupted.
 Completion: `eval "$(_SQUIRE_COMPLETE=bash_source squire)"` in bash, `eval "$(_SQUIRE_COMPLETE=zsh_source squire)"` in
 zsh, `_SQUIRE_COMPLETE=fish_source squire | source` in fish. Ids of tasks and names of
 repositories and templates are completed as well.
+"""
+_OLD_NAMES = """\
+## Old names
+
+These names work, and show the new command line on standard error. Their options are in
+[Coming from the old Squire](../guide/coming-from-the-old-squire.md#the-commands).
 """
 
 
@@ -65,11 +71,13 @@ def page() -> str:
             parts.append("\n".join(["| option | is |", "|---|---|", *options]) + "\n")
         if isinstance(command, CommandWithExamples):
             parts.append("\n".join(["```sh", *command.examples, "```"]) + "\n")
-    rows = [f"| `squire {old}` | `squire {' '.join(new)}` |" for old, new in OLD_NAMES.items()]
+    rows = [
+        f"| `squire {old}` | `squire {' '.join(command.new)}` |" for old, command in OLD_COMMANDS.items() if command.new
+    ]
     parts.append(
         "\n".join(
             [
-                "## Old names\n\nThese names work, and show the new name on standard error.\n",
+                _OLD_NAMES,
                 "| old | new |",
                 "|---|---|",
                 *rows,

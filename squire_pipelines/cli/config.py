@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from squire_pipelines.cli.aliases import run_new
 from squire_pipelines.cli.config_check import check_usable, read_alone, refuse_hidden
 from squire_pipelines.cli.config_values import (
     SettingRow,
@@ -17,6 +18,7 @@ from squire_pipelines.cli.config_values import (
 from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_option, with_context
 from squire_pipelines.cli.failures import note
 from squire_pipelines.cli.lazy import Lazy, LazyGroup
+from squire_pipelines.cli.old_names import new_config_line
 from squire_pipelines.cli.parameters import REPOSITORY
 from squire_pipelines.cli.run import hand_on_config
 from squire_pipelines.errors import ConfigError
@@ -25,7 +27,19 @@ from squire_pipelines.settings.keys import parse_key
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.terminal.output import write_line
 
-config = LazyGroup(
+
+class _ConfigGroup(LazyGroup):
+    """The group, which also takes what the old product's command took: KEY [VALUE], --list, --path and nothing."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the words; those of an old line are run as the new one. Raises UsageError."""
+        line = None if ctx.resilient_parsing else new_config_line(args)
+        if line is not None:
+            run_new("config", line)
+        return super().parse_args(ctx, args)
+
+
+config = _ConfigGroup(
     name="config",
     help="Show, check and change the settings.",
     lazy={

@@ -105,6 +105,7 @@ class _Question:
     metavar="N",
     help="Show the newest N of them.",
 )
+@click.option("--tail", type=click.IntRange(1, MAX_LINES), hidden=True, help="The old name of --limit.")
 @click.option("--json", "as_json", is_flag=True, help="Write each line as an object of JSON.")
 @with_home_to_read
 def logs(context: CliContext, /, **values: Any) -> None:
@@ -113,6 +114,10 @@ def logs(context: CliContext, /, **values: Any) -> None:
     With a task it is its whole story: what the ledger says of it, its attempts, their agents' own lines and calls of
     models, and what its trace names. Nothing that a terminal would act upon is shown, and no secret.
     """
+    tail: int | None = values.pop("tail")
+    if tail is not None:
+        note(f"`squire logs --tail {tail}` is now `squire logs --limit {tail}`")
+        values["limit"] = tail
     options = LogOptions(**values)
     if options.follow and options.until is not None:
         raise click.UsageError("--follow and --until do not go together")

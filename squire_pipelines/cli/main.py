@@ -54,10 +54,11 @@ COMMANDS = {
     ),
 }
 # The old product's commands: they work, show their new names, and are not in the help.
-_OLD = ("new", "start", "stop", "list", "retry", "ps", "watch", "clean", "followup", "steward")
+_OLD = ("new", "start", "stop", "list", "retry", "ps", "watch", "clean", "followup", "webhook", "help", "steward")
+_ATTRIBUTES = {"list": "list_", "help": "help_", "ls": "list_", "fu": "followup"}
 ALIASES = {
-    name: Lazy(f"{_CLI}.aliases:{'list_' if name == 'list' else name}", "Run a command by its old name.", hidden=True)
-    for name in _OLD
+    name: Lazy(f"{_CLI}.aliases:{_ATTRIBUTES.get(name, name)}", "Run a command by its old name.", hidden=True)
+    for name in (*_OLD, "ls", "fu")
 }
 
 
@@ -123,7 +124,7 @@ class Root(LazyGroup):
     type=click.Choice(["debug", "info", "warning", "error"]),
     help="Log messages of this level and above, also in processes that are started; else logging.level.",
 )
-@click.version_option(__version__, "--version", prog_name="squire", message="%(prog)s %(version)s")
+@click.version_option(__version__, "-V", "--version", prog_name="squire", message="%(prog)s %(version)s")
 @click.pass_context
 def cli(
     ctx: click.Context, config: Path | None, log_level: Level | None, *, verbose: bool, quiet: bool, debug: bool
@@ -150,6 +151,14 @@ def main() -> None:
     """Run the command: the entry point of the `squire` script."""
     set_up_process(Component.CLI)
     cli.main(prog_name="squire")
+
+
+def steward() -> None:
+    """Run the old product's second program: the entry point of the `steward` script."""
+    set_up_process(Component.CLI)
+    # Its own --verbose, --help and --version are those of `squire`, and its commands are in the old product's group.
+    words = sys.argv[1:]
+    cli.main(words if words[:1] in (["-V"], ["--version"]) else ["steward", *words], prog_name="squire")
 
 
 if __name__ == "__main__":
