@@ -33,6 +33,7 @@ from squire_pipelines.ledger.audit import record_audit, was_recorded
 from squire_pipelines.ledger.deliveries import PendingDelivery
 from squire_pipelines.ledger.delivery_effects import has_effect, record_effect
 from squire_pipelines.ledger.delivery_failures import Reader, mark_failed
+from squire_pipelines.ledger.delivery_repetitions import close_repeated
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.task_creation import RequestedTask
 from squire_pipelines.observability.logging import Component, bound_context, get_logger
@@ -72,7 +73,7 @@ async def obey_comments(
     failed: set[str] = set()
     for delivery in deliveries.among(ledger, ids, event=EVENT, action=CREATED):
         order = _read(delivery)
-        if order is None:
+        if order is None or _is_repeated(ledger, delivery):
             continue
         if order.about in left or not order.names.issubset(only):
             left.add(order.about)
@@ -84,6 +85,15 @@ async def obey_comments(
             again.add(delivery.id)
             failed.add(order.about)
     return frozenset(again)
+
+
+def _is_repeated(ledger: Ledger, delivery: PendingDelivery) -> bool:
+    """Return whether somebody sent an earlier comment's delivery once more, and close it then."""
+    with ledger.write() as tx:
+        is_repeated = close_repeated(tx, delivery.id)
+    if is_repeated:
+        _log.warning("comment.repeated", delivery=delivery.id, repository=delivery.repository)
+    return is_repeated
 
 
 def _read(delivery: PendingDelivery) -> "_Order | None":

@@ -19,6 +19,7 @@ from squire_pipelines.github.events import ParsedDelivery, parse_delivery
 from squire_pipelines.ledger import deliveries, outcomes
 from squire_pipelines.ledger.deliveries import PendingDelivery
 from squire_pipelines.ledger.delivery_failures import mark_failed, set_aside
+from squire_pipelines.ledger.delivery_repetitions import close_repeated
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.observability.run_log import RunLog
 from squire_pipelines.settings.model import Settings
@@ -223,6 +224,10 @@ def _apply_one(
         if not place.waiting.isdisjoint(subjects_of(parsed)):  # by one before it in this page
             place.waiting |= subjects_of(parsed)
             return
+        if _gives_orders(delivery, parsed) and close_repeated(tx, delivery.id):
+            log.warning("delivery %s repeats another one under another id: it has no effect", delivery.id)
+            applied.count += 1
+            return
         try:
             with tx.connection.begin_nested():  # applied whole or not at all
                 touched = apply_delivery(tx, parsed, delivery, names=settings.repositories)
@@ -242,5 +247,17 @@ def _apply_one(
             deliveries.mark_applied(tx, [delivery.id])
             applied.count += 1
     applied.touched.add(touched)
-    if parsed.event == comments.EVENT and delivery.repository is not None and _COMMAND_MARK in delivery.body:
+    if _is_command(delivery, parsed) and delivery.repository is not None:
         applied.commented.add(delivery.repository)
+
+
+def _gives_orders(delivery: PendingDelivery, parsed: ParsedDelivery) -> bool:
+    """Return whether what a delivery does depends on when it comes, so that it must not be repeated later.
+
+    Of a pull request and of checks GitHub is asked, or the newest report counts.
+    """
+    return parsed.change is not None or parsed.installation is not None or _is_command(delivery, parsed)
+
+
+def _is_command(delivery: PendingDelivery, parsed: ParsedDelivery) -> bool:
+    return parsed.event == comments.EVENT and _COMMAND_MARK in delivery.body

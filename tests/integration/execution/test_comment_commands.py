@@ -111,8 +111,11 @@ def forge_people(forge: ForgeProcess) -> ForgeProcess:
 def test_an_order_of_somebody_who_may_is_one_task_word_for_word(pipeline: Pipeline) -> None:
     order = "thanks!\n\n/squire do Say it in README.md:\n\n    pip install handbook\n"
     deliver(pipeline, comment(order))
-    deliver(pipeline, comment(order), delivery_id="sent again")
+    again = deliver(pipeline, comment(order), delivery_id="sent again")
     (task,) = made(pipeline)
+    with pipeline.ledger.read() as tx:
+        rule = tx.execute(select(delivery_table.c.filtered_by).where(delivery_table.c.id == again)).scalar_one()
+    assert rule == "squire:repeated"
     assert task.spec.prompt == "Say it in README.md:\n\n    pip install handbook"
     assert (task.title, task.status) == ("Say it in README.md:", TaskStatus.READY)
     assert (task.base_branch, task.plan_id, task.repository) == ("HEAD", None, HANDBOOK)

@@ -14,6 +14,7 @@ from squire_pipelines.domain.looks import KnownRepository, RepositoryState
 from squire_pipelines.domain.outcomes import PullRequestState, ReviewState
 from squire_pipelines.ledger import dashboards, deliveries, outcomes, repositories, tables
 from squire_pipelines.ledger.delivery_effects import effects_of
+from squire_pipelines.ledger.delivery_failures import set_aside
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.webhooks.applying import Applied, InboxPlace, apply_waiting, reason_to_look
@@ -214,6 +215,30 @@ def test_one_that_cannot_be_applied_leaves_nothing_of_itself_but_its_error(inbox
     inbox.clock.forward(10)
     inbox.apply()
     assert [effect for effect, _, _ in inbox.effects(bad)] == ["outcome", "revert"]
+
+
+def test_the_same_body_under_another_id_changes_nothing_once_more(inbox: Inbox) -> None:
+    def deliver(delivery_id: str, action: str) -> int:
+        content = {"action": action, "repository": {"id": 1, "full_name": SHOP, "archived": action == "archived"}}
+        body = json.dumps(content).encode()
+        sent = {"source": "github", "delivery_id": delivery_id, "event": "repository", "action": action}
+        return record_delivery(inbox.ledger, repository=SHOP, body=body, **sent).id
+
+    with inbox.ledger.write() as tx:
+        repositories.record(tx, [KnownRepository(SHOP, 1)])
+    rows = [deliver("d-1", "archived"), deliver("d-2", "unarchived"), deliver("captured", "archived")]
+    assert inbox.apply().count == 3
+    assert inbox.known(SHOP).state is RepositoryState.PRESENT
+    assert [effect for effect, _, _ in inbox.effects(*rows)] == ["repository", "repository"]
+    repeated = inbox.row(rows[2])
+    assert repeated.filtered_by == "squire:repeated"
+    assert repeated.collected_at == repeated.applied_at == inbox.clock.now
+    with inbox.ledger.write() as tx:
+        set_aside(tx, rows[0], "it was given up")
+        set_aside(tx, rows[1], "likewise")
+    again = deliver("d-4", "unarchived")
+    inbox.apply()
+    assert inbox.row(again).filtered_by is None  # what did nothing is repeated by nothing
 
 
 def test_no_more_bodies_are_read_at_once_than_fit_into_memory(inbox: Inbox) -> None:
