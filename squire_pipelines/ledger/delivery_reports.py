@@ -2,9 +2,9 @@
 
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import and_, case, exists, func, select
+from sqlalchemy import and_, case, exists, func, select, text
 
 from squire_pipelines.domain.deliveries import REQUEST_SOURCES
 from squire_pipelines.ledger.delivery_effects import RecordedEffect, effects_of
@@ -17,6 +17,12 @@ _COLUMNS = (
 )
 _SETTLED_FOR = timedelta(seconds=2)
 """A transaction that began before another may end after it: what is as young as this is reported a little later."""
+
+_LONGEST_WRITE = timedelta(minutes=10)
+_OLDEST_WRITE = text(
+    "SELECT min(xact_start) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND backend_xid IS NOT NULL AND pid <> pg_backend_pid()"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,19 @@ class ReportedDelivery:
         return tuple(dict.fromkeys(effect.subject for effect in self.effects))
 
 
+def _settled_until(tx: Transaction) -> datetime:
+    """Return the time before which no transaction writes any more, so that nothing appears behind a place passed.
+
+    SQLite has one writer at a time. On Postgres one may write for long, and what it did bears the time of its
+    beginning; one that has written for ten minutes is not waited for any more.
+    """
+    until = tx.now - _SETTLED_FOR
+    if tx.connection.dialect.name != "postgresql":
+        return until
+    oldest: datetime | None = tx.execute(_OLDEST_WRITE).scalar_one()
+    return until if oldest is None else min(until, max(oldest.astimezone(UTC), tx.now - _LONGEST_WRITE))
+
+
 def settled_since(tx: Transaction, after: tuple[datetime, int] | None, *, limit: int) -> tuple[ReportedDelivery, ...]:
     """Return deliveries that had an effect and have been done with since, the longest ago first.
 
@@ -63,7 +82,7 @@ def settled_since(tx: Transaction, after: tuple[datetime, int] | None, *, limit:
         column.source.not_in(REQUEST_SOURCES),
         column.applied_at.is_not(None),
         column.collected_at.is_not(None),
-        column.updated_at <= tx.now - _SETTLED_FOR,
+        column.updated_at <= _settled_until(tx),
         has_effect,
     )
     if after is not None:
