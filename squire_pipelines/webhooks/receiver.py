@@ -134,7 +134,7 @@ def create_app(
         Route("/healthz", receiver.healthz, methods=["GET"]),
         Route("/readyz", receiver.readyz, methods=["GET"]),
     ]
-    wrong = WrongPaths(parts.refusals, github_path=GITHUB_PATHS[0], hook_path=HOOK_PATH)
+    wrong = WrongPaths(parts.refusals, github_path=GITHUB_PATHS[0], hook_path=HOOK_PATH.format(source="NAME"))
     app = Starlette(
         routes=routes, lifespan=receiver.lifespan, exception_handlers={404: wrong.answer, 405: wrong.answer}
     )

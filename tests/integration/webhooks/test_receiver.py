@@ -318,7 +318,7 @@ def test_a_wrong_path_or_method_is_answered_with_the_right_one_counted_and_logge
     answers += [client.get(HOOK), client.get("/favicon.ico")]
     assert [answer.status_code for answer in answers] == [404] * 5 + [405, 404]
     assert {answer.json()["error"] for answer in answers[:5]} == {"there is nothing at this path"}
-    assert all("POST at /webhooks/github," in answer.json()["hint"] for answer in answers)
+    assert all("at /webhooks/github, those of other senders at /hooks/NAME:" in one.json()["hint"] for one in answers)
     assert answers[5].headers["allow"] == "POST"
     client.__exit__()
     logged = [(line["method"], line["path"]) for line in lines(stream) if line["event"] == "request refused"]
