@@ -13,7 +13,8 @@ from starlette.applications import Starlette
 
 from squire_pipelines.errors import ConfigError, PortInUseError, SquireError
 from squire_pipelines.observability.logging import Component
-from squire_pipelines.server_connections import ConnectionLimits, limited_protocol
+from squire_pipelines.quick_connections import quick_protocol
+from squire_pipelines.server_connections import ConnectionLimits
 from squire_pipelines.terminal.output import json_text, write_line
 
 FINISH_WITHIN_S = 3
@@ -92,7 +93,7 @@ class AnnouncingServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http=limited_protocol(limits or ConnectionLimits(), component),
+                http=quick_protocol(limits or ConnectionLimits(), component),
                 ws="none",
                 log_config=None,
                 access_log=False,

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -16,6 +16,9 @@ from squire_pipelines.observability.logging import Component, get_logger, librar
 # A body may come in that many pieces, and in one more for each so many of its bytes: each costs what 1 kB costs.
 _FREE_PIECES = 1000
 _BYTES_FOR_A_PIECE = 512
+MAX_HEAD = 2**16
+"""Bytes of a request's line and headers."""
+
 # uvicorn warns of each wrong request, which anybody may send without end; its errors are exceptions of ours.
 _uvicorn_errors = library_logger("uvicorn.error.connections", "error")
 
@@ -58,7 +61,7 @@ class ServersConnections:
     component: Component
     on_wrong_request: Callable[[], None] = lambda: None
     open_by_address: Counter[str] = field(default_factory=Counter)
-    idle_since: dict["LimitedProtocol", float] = field(default_factory=dict)
+    idle_since: dict["BoundedConnection", float] = field(default_factory=dict)
     _events: Counter[str] = field(default_factory=Counter)
 
     def has_place(self, address: str, now: float) -> bool:
@@ -105,32 +108,33 @@ def caller_of(address: str) -> str:
     return address
 
 
-class BoundedParser(h11.Connection):
-    """Reads requests whose bodies do not come in more pieces than their length accounts for."""
+@dataclass(slots=True)
+class BodyPieces:
+    """How finely the body of one request is cut."""
 
-    _pieces = 0
-    _size = 0
+    count: int = 0
+    size: int = 0
 
-    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
-        """Return the next part of a request. Raises RemoteProtocolError, also for a body that is cut too finely."""
-        event = super().next_event()
-        if isinstance(event, h11.Request):
-            self._pieces = self._size = 0
-        elif isinstance(event, h11.Data):
-            self._pieces += 1
-            self._size += len(event.data)
-            if self._pieces > _FREE_PIECES + self._size // _BYTES_FOR_A_PIECE:
-                raise h11.RemoteProtocolError("the body comes in too many pieces")
-        return event
+    def add(self, size: int) -> bool:
+        """Count a piece of `size` bytes, and return whether there are more than a body of that length may come in."""
+        self.count += 1
+        self.size += size
+        return self.count > _FREE_PIECES + self.size // _BYTES_FOR_A_PIECE
 
 
-class LimitedProtocol(H11Protocol):
-    """One connection. The callbacks are asyncio's, all in the loop's one thread."""
+class BoundedConnection(asyncio.Protocol):
+    """One connection with its bounds, for a protocol of uvicorn's, whichever parser it reads requests with.
+
+    The callbacks are asyncio's, all in the loop's one thread.
+    """
 
     server_connections: ClassVar[ServersConnections]
     address: str | None = None
     """By which it is counted; None for one that is not, or not any more."""
 
+    loop: asyncio.AbstractEventLoop
+    transport: asyncio.Transport
+    cycle: Any  # uvicorn's, of the newest request
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
@@ -145,7 +149,6 @@ class LimitedProtocol(H11Protocol):
         self.address = address
         group.idle_since[self] = self.loop.time()
         self.logger = _uvicorn_errors
-        self.conn = BoundedParser(h11.SERVER, max_incomplete_event_size=2**16)
         super().connection_made(transport)
         self._start_timer()
 
@@ -182,21 +185,17 @@ class LimitedProtocol(H11Protocol):
         if self._leave_idle_ones() and self.server_connections.limits.until_request:
             self._stop_timer()
 
-    def send_400_response(self, msg: str) -> None:
-        """Count a request that is none, and answer it, unless another answer is under way."""
+    def count_wrong_request(self) -> None:
+        """Count a request that is none."""
         self.server_connections.on_wrong_request()
         self.server_connections.log("wrong request", self.address or "")
-        try:
-            super().send_400_response(msg)
-        except h11.LocalProtocolError:
-            self.transport.abort()
 
     def on_response_complete(self) -> None:
         """Give the next request the same time."""
         if self.address is not None:
             self.server_connections.idle_since[self] = self.loop.time()
         self._start_timer()
-        super().on_response_complete()
+        super().on_response_complete()  # type: ignore[misc]  # it is uvicorn's
         self._leave_idle_ones()  # the next request may have come already
 
     def _leave_idle_ones(self) -> bool:
@@ -219,9 +218,41 @@ class LimitedProtocol(H11Protocol):
         self.end("connection ended without an answer")
 
 
+class BoundedParser(h11.Connection):
+    """Reads requests whose bodies do not come in more pieces than their length accounts for."""
+
+    _pieces = BodyPieces()
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        """Return the next part of a request. Raises RemoteProtocolError, also for a body that is cut too finely."""
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            self._pieces = BodyPieces()
+        elif isinstance(event, h11.Data) and self._pieces.add(len(event.data)):
+            raise h11.RemoteProtocolError("the body comes in too many pieces")
+        return event
+
+
+class LimitedProtocol(BoundedConnection, H11Protocol):
+    """A connection whose requests h11 reads: slower, and `CONNECT` comes to the application like all others."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """Bound what is read from a connection."""
+        self.conn = BoundedParser(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
+        super().connection_made(transport)
+
+    def send_400_response(self, msg: str) -> None:
+        """Count a request that is none, and answer it, unless another answer is under way."""
+        self.count_wrong_request()
+        try:
+            super().send_400_response(msg)
+        except h11.LocalProtocolError:
+            self.transport.abort()
+
+
 def limited_protocol(
     limits: ConnectionLimits, component: Component, on_wrong_request: Callable[[], None] = lambda: None
 ) -> type[LimitedProtocol]:
-    """Return uvicorn's protocol for one server, with `limits` on its connections; see ServersConnections."""
+    """Return the protocol for one server whose requests h11 reads; see ServersConnections."""
     connections = ServersConnections(limits, component, on_wrong_request)
     return type("ServersProtocol", (LimitedProtocol,), {"server_connections": connections})

@@ -37,10 +37,6 @@ class RequestBodies:
 
     async def read(self, request: Request, share: BufferShare) -> bytes:
         """Return a request's raw body. Raises RequestRefusedError for one beyond the bounds."""
-        if "transfer-encoding" in request.headers and "content-length" in request.headers:
-            # A proxy may count the other one: https://www.rfc-editor.org/rfc/rfc9112#section-6.3-2.3
-            message = "Content-Length and Transfer-Encoding are both there"
-            raise RequestRefusedError(400, message, "have the proxy send one of the two", closes=True)
         declared = request.headers.get("content-length", "")
         if declared.isascii() and declared.isdigit() and len(declared) < _MAX_DIGITS:
             self._check_size(int(declared))

@@ -21,6 +21,7 @@ from squire_pipelines.webhooks.signing_secrets import SigningSecrets
 from tests.support.deliveries import SECRET, headers, push
 
 Serve = Callable[..., str]
+HEALTH = b"GET /healthz HTTP/1.1\r\nhost: x\r\n"
 HANG_S = 60
 """After this time a test fails; none waits for it."""
 
@@ -79,6 +80,15 @@ def is_ended(connection: socket.socket, wait_s: float) -> bool:
         return True
 
 
+def is_healthy(connection: socket.socket, *, ends: bool = False) -> bool:
+    """Ask on an open connection whether the receiver is up, and read the whole answer, in whatever pieces it comes."""
+    connection.sendall(HEALTH + (b"connection: close\r\n" if ends else b"") + b"\r\n")
+    answer = b""
+    while b"true" not in answer and (part := connection.recv(65536)):
+        answer += part
+    return answer.startswith(b"HTTP/1.1 200")
+
+
 def deliver(url: str) -> int:
     """Make one whole delivery and return its status."""
     body = push()
@@ -110,18 +120,17 @@ def test_one_that_drips_is_ended_although_bytes_come(serve: Serve, beginning: by
 
 def test_one_that_asks_again_and_again_and_never_reads_is_ended(serve: Serve) -> None:
     with connect(serve(answer_within_s=0.3)) as deaf, pytest.raises(ConnectionError):
-        deaf.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n" * 1_000_000)
+        deaf.sendall((HEALTH + b"\r\n") * 1_000_000)
 
 
 def test_an_address_holds_only_so_many_and_gets_a_place_back(serve: Serve) -> None:
     url = serve(per_address=2, answer_within_s=HANG_S, yields_after_s=HANG_S)
     with connect(url) as first, connect(url) as second:
         for holder in (first, second):
-            holder.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
-            assert holder.recv(65536).startswith(b"HTTP/1.1 200")
+            assert is_healthy(holder)
         with connect(url) as third:
             assert is_ended(third, HANG_S)
-        first.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        assert is_healthy(first, ends=True)
         while first.recv(65536):
             pass
         assert deliver(url) == 202
@@ -133,12 +142,10 @@ def test_connections_that_ask_for_nothing_keep_no_other_of_their_address_out(
 ) -> None:
     url = serve(**limits, answer_within_s=HANG_S, yields_after_s=0)
     with connect(url) as oldest, connect(url) as answered:
-        answered.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
-        assert answered.recv(65536).startswith(b"HTTP/1.1 200")
+        assert is_healthy(answered)
         assert httpx.get(f"{url}/healthz", timeout=HANG_S).status_code == 200
         assert is_ended(oldest, HANG_S)
-        answered.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
-        assert answered.recv(65536).startswith(b"HTTP/1.1 200")
+        assert is_healthy(answered)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have one loopback address")
@@ -147,8 +154,7 @@ def test_all_addresses_together_hold_only_so_many(serve: Serve) -> None:
     with contextlib.ExitStack() as stack:
         holders = [stack.enter_context(connect(url, f"127.0.0.{number}")) for number in (2, 3)]
         for holder in holders:
-            holder.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
-            assert holder.recv(65536).startswith(b"HTTP/1.1 200")
+            assert is_healthy(holder)
         with connect(url, "127.0.0.4") as third:
             assert is_ended(third, HANG_S)
 

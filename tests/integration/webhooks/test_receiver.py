@@ -299,14 +299,6 @@ def test_a_body_that_takes_too_long_to_read_is_not_laid_at_the_ledgers_door(make
     assert answer.json()["error"] == "the body could not be verified and read within 0 s"
 
 
-def test_a_body_of_two_lengths_is_refused_and_ends_the_connection(client: TestClient, stored: Stored) -> None:
-    body = push()
-    lengths = {"Content-Length": str(len(body)), "Transfer-Encoding": "chunked"}
-    answer = client.post(HOOK, content=body, headers=headers(body) | lengths)
-    assert (answer.status_code, answer.headers["connection"]) == (400, "close")
-    assert stored() == []
-
-
 def test_a_wrong_path_or_method_is_answered_with_the_right_one_counted_and_logged_now_and_then(
     make_client: MakeClient, ledger: Ledger, stream: io.StringIO
 ) -> None:
