@@ -4,11 +4,12 @@ Every line is a record of Python's `logging`, so that what libraries log is clea
 structlog takes 0.1 s to import, so it is imported when the first line is written.
 """
 
+import json
 import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar, copy_context
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -131,6 +132,22 @@ def bound_context(
         _context.reset(token)
 
 
+@contextmanager
+def lines_together() -> Iterator[None]:
+    """Write the lines of a short block at its end and at once: each write lets other threads go first.
+
+    What other threads log meanwhile is written with them.
+    """
+    handlers = [handler for handler in logging.getLogger().handlers if isinstance(handler, _Handler)]
+    for handler in handlers:
+        handler.begin_block()
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.end_block()
+
+
 def with_context(function: Callable[[], None]) -> Callable[[], None]:
     """Return a function for a thread of its own, whose lines have the caller's bound context."""
     return partial(copy_context().run, function)
@@ -221,6 +238,8 @@ def _redact() -> Callable[[str], str]:
 
 
 def _clean(value: Any, redact: Callable[[str], str], depth: int = 0) -> Any:
+    if type(value) is str:  # most are
+        return redact(value)
     if value is None or isinstance(value, bool | int | float):
         return value
     if depth < _MAX_DEPTH:
@@ -238,6 +257,8 @@ class _Handler(logging.Handler):
         super().__init__()
         self._component = component
         self._stream = stream
+        self._blocks = 0
+        self._waiting: list[str] = []
         self.line_format = "auto"
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -252,23 +273,44 @@ class _Handler(logging.Handler):
             line = renderer(None, record.levelname.lower(), self._event(record))
         except Exception as error:  # noqa: BLE001 - a line that cannot be written ends nothing; Python would show its values
             line = f"a log line could not be written: {type(error).__name__}"
+        self._waiting.append(line)
+        if not self._blocks:
+            self._write()
+
+    def _write(self) -> None:
+        """Write the lines that wait. The caller has the handler's lock."""
+        text = "".join(f"{line}\n" for line in self._waiting)
+        self._waiting.clear()
+        stream = self._stream or sys.stderr
         with suppress(OSError, ValueError):  # nobody reads it any more: a broken pipe, a closed stream
-            stream.write(f"{line}\n")
+            stream.write(text)
             stream.flush()
+
+    def begin_block(self) -> None:
+        """Let lines wait from now on."""
+        with self.lock or nullcontext():
+            self._blocks += 1
+
+    def end_block(self) -> None:
+        """Write the lines that wait, unless another block goes on."""
+        with self.lock or nullcontext():
+            self._blocks -= 1
+            if not self._blocks:
+                self._write()
 
     def _event(self, record: logging.LogRecord) -> dict[str, Any]:
         values = getattr(record, "squire_values", None) or {"component": self._component.value, "logger": record.name}
-        event = {
-            **(record.msg if isinstance(record.msg, Mapping) else {"event": record.msg}),
+        redact = _redact()
+        event: dict[str, Any] = {
+            **_clean(record.msg if isinstance(record.msg, Mapping) else {"event": record.msg}, redact),
             "level": record.levelname.lower(),
             "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z"),
-            **_context.get(),
-            **values,
+            **_clean(_context.get(), redact),
+            **_clean(values, redact),
         }
         if record.exc_text:
-            event["exception"] = record.exc_text
-        cleaned: dict[str, Any] = _clean(event, _redact())
-        return cleaned
+            event["exception"] = redact(record.exc_text)
+        return event
 
 
 def _has_own_handler(name: str) -> bool:
@@ -288,7 +330,8 @@ def _renderer(*, for_people: bool, colors: bool) -> Callable[[Any, str, dict[str
     _configure_structlog()
     if for_people:
         return structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)
-    return structlog.processors.JSONRenderer(sort_keys=False)
+    encode = json.JSONEncoder().encode  # `json.dumps` makes one for each line
+    return lambda _logger, _method, event: encode(event)
 
 
 def _configure_structlog() -> None:

@@ -72,15 +72,16 @@ class SecretVariables:
 
     def __init__(self, is_secret: Callable[[str], bool] = is_secret_variable) -> None:
         self._is_secret = is_secret
-        self._seen: tuple[str, ...] = ()
+        self._seen: tuple[str | bytes, ...] = ()
         self._secret: tuple[str, ...] = ()
 
     def values(self) -> tuple[str, ...]:
         """Return their values of now."""
-        present = tuple(os.environ)
+        # The mapping itself decodes each name, which takes longer than the rest of a line.
+        present = tuple(getattr(os.environ, "_data", os.environ))
         if present != self._seen:
             # In this order: another thread that takes the old names meanwhile looks again itself.
-            self._secret = tuple(filter(self._is_secret, present))
+            self._secret = tuple(filter(self._is_secret, os.environ))
             self._seen = present
         return tuple(filter(None, (os.environ.get(variable, "").strip() for variable in self._secret)))
 

@@ -101,14 +101,6 @@ class DeliveryEndpoint:
     async def _store(self, incoming: IncomingDelivery) -> JSONResponse:
         with bound_context(delivery_id=incoming.delivery_id):
             recorded = await self._parts.inbox.store(incoming)
-            _log.info(
-                "delivery stored" if recorded.is_new else "delivery known already",
-                trace_id=recorded.trace_id,
-                source=incoming.source,
-                webhook_event=incoming.event,
-                repository=incoming.repository,
-                relevant=incoming.relevant,
-            )
         answer = {
             "id": recorded.id,
             "trace_id": recorded.trace_id,

@@ -1,5 +1,6 @@
 """The receiver's process: settings, secret, socket, uvicorn, and a clean end. What a request does is `receiver`'s."""
 
+import gc
 import ipaddress
 import os
 import signal
@@ -32,6 +33,7 @@ _STUCK_AFTER_S = 0.5
 # The thread that writes gives way at each call of SQLite, and gets its turn back after this time at the latest: with
 # Python's own 5 ms, a commit would wait longer for the requests that are being read than for the disk.
 _SWITCH_INTERVAL_S = 0.0005
+_COLLECT_AFTER = 20_000
 _log = get_logger(Component.WEBHOOKS)
 
 
@@ -97,10 +99,22 @@ def serve(in_force: SettingsInForce, options: ServeOptions, *, announce: Callabl
                 listen(host, port, section="webhooks") as listener,
                 SettingsWatch(in_force, after_look=live.follow),
             ):
+                collect_less_often()
                 server = AnnouncingServer(app, listener, announce=announce, component=Component.WEBHOOKS, limits=bounds)
                 server.serve_until_stopped()
         finally:
             ledger.close()
+
+
+def collect_less_often() -> None:
+    """Have Python look for unreachable cycles less often, and never again among what there is by now.
+
+    It looks after 700 new objects, which is one delivery's JSON, and took a sixth of the time of each. What a delivery
+    makes has no cycles and goes when it is answered.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER, 20, 20)
 
 
 def _check_loopback(host: str) -> None:

@@ -1,12 +1,14 @@
 """One thread writes all that waits, and each is told what became of its own."""
 
 import asyncio
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import select, text
 
 from squire_pipelines.ledger import inbox as ledger_inbox
+from squire_pipelines.ledger.delivery_bodies import unpack
 from squire_pipelines.ledger.inbox import CountedRefusal, IncomingDelivery, RecordedDelivery
 from squire_pipelines.ledger.store import Ledger, utc_now
 from squire_pipelines.ledger.tables import deliveries, delivery_refusals
@@ -44,6 +46,15 @@ def test_all_that_wait_are_stored_and_a_delivery_twice_among_them_once(ledger: L
     with ledger.read() as tx:
         stored = {row.trace_id: row.delivery_id for row in tx.execute(select(deliveries))}
     assert {row.trace_id: name for row, name in zip(rows, names, strict=True)} == stored
+
+
+def test_a_large_one_is_packed_by_the_thread_and_stored_the_same(ledger: Ledger) -> None:
+    (recorded,) = store_together(ledger, incoming("a"), inline_body=0)
+    assert isinstance(recorded, RecordedDelivery)
+    with ledger.read() as tx:
+        row = tx.execute(select(deliveries).where(deliveries.c.id == recorded.id)).one()
+    assert unpack(row.body, row.body_encoding) == incoming("a").body
+    assert row.body_sha256 == hashlib.sha256(incoming("a").body).hexdigest()
 
 
 def test_one_that_the_ledger_refuses_takes_no_others_with_it(ledger: Ledger) -> None:

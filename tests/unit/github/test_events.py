@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from squire_pipelines.domain.outcomes import ChecksState, PullRequestState
 from squire_pipelines.domain.repository_changes import InstallationChange, NamedRepository, RepositoryChange
 from squire_pipelines.errors import DeliveryError
-from squire_pipelines.github.events import parse_delivery
+from squire_pipelines.github.events import delivered_object, parse_delivery
 from tests.support.github_schemas import schema_file
 
 SHA = "c" * 40
@@ -298,3 +298,25 @@ def test_a_delivery_under_a_new_name_is_about_the_repository_as_we_know_it() -> 
 def test_what_becomes_of_a_repository_asks_for_a_look(action: str) -> None:
     body = json.dumps({"action": action, "repository": {"id": 42, "full_name": "o/r"}}).encode()
     assert parse_delivery("repository", body).relevant
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"half of a pair": "\\ud800"}',
+        '{"deep": ' + "[" * 300 + "]" * 300 + "}",
+        '{"twice": 1, "twice": {"b": NaN}}',
+        ' {"long": %s, "beyond": 1e999, "text": "\\u0000é\x7f"} ' % ("9" * 4000),
+    ],
+)
+def test_a_body_is_the_same_by_whichever_parser_it_is_read(text: str) -> None:
+    assert repr(delivered_object(text.encode())) == repr(json.loads(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}x", '{"a": 1,}', '{"a": 01}', '{"a": "\t"}', "\ufeff{}", '{"a": %s}' % ("9" * 5000), "[" * 60_000],
+)
+def test_what_is_no_object_of_json_is_refused_by_both_parsers(text: str) -> None:
+    with pytest.raises(DeliveryError):
+        delivered_object(text.encode())

@@ -6,6 +6,7 @@ import logging
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from squire_pipelines.observability.logging import (
     bound_context,
     configure_logging,
     get_logger,
+    lines_together,
     set_format,
     set_level,
     with_context,
@@ -206,6 +208,29 @@ def test_lower_levels_are_left_out(stream: io.StringIO, level: Any, ours: list[s
         for name in ("debug", "info", "warning", "error"):
             getattr(logger, name)(name)
     assert [line["event"] for line in lines(stream)] == ours + libraries
+
+
+class CountingStream(io.StringIO):
+    writes = 0
+
+    def write(self, text: str) -> int:
+        self.writes += 1
+        return super().write(text)
+
+
+def test_the_lines_of_a_block_are_written_at_once_also_when_it_fails() -> None:
+    written = CountingStream()
+    configure_logging(Component.CLI, stream=written)
+    log = get_logger(Component.CLI)
+    with suppress(KeyError), lines_together():
+        log.info("first")
+        with lines_together():
+            log.info("second")
+        assert written.writes == 0
+        raise KeyError
+    log.info("third")
+    assert [line["event"] for line in lines(written)] == ["first", "second", "third"]
+    assert written.writes == 2
 
 
 def test_the_environment_sets_the_level(monkeypatch: pytest.MonkeyPatch, stream: io.StringIO) -> None:
