@@ -1,9 +1,14 @@
 """Which of a repository's webhooks leads to this receiver."""
 
+import asyncio
+
+import httpx
 import pytest
 
-from squire_pipelines.execution.delivery_hooks import choose_webhook
+from squire_pipelines.execution.delivery_hooks import HookSurvey, choose_webhook, survey_hooks
+from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.webhook_state import Webhook
+from squire_pipelines.settings.model import Settings
 
 HOOKS = (
     Webhook(1, "https://squire.test/webhooks/github", is_active=False),
@@ -15,3 +20,30 @@ HOOKS = (
 @pytest.mark.parametrize(("public_url", "number"), [("https://squire.test", 1), ("https://else.test", 2), (None, 2)])
 def test_the_receivers_own_host_comes_first_and_then_an_active_one(public_url: str | None, number: int) -> None:
     assert choose_webhook(HOOKS, public_url).id == number
+
+
+@pytest.mark.parametrize(
+    ("public_url", "hosts", "is_certain"),
+    [
+        ("https://squire.test", ["old.test", "squire.test"], True),
+        ("https://squire.test", ["old.test"], False),
+        (None, ["old.test"], True),
+        (None, ["old.test", "squire.test"], False),
+    ],
+)
+def test_a_webhook_is_certainly_ours_by_its_host_or_as_the_only_one(
+    public_url: str | None, hosts: list[str], *, is_certain: bool
+) -> None:
+    answer = [
+        {"id": number, "active": True, "config": {"url": f"https://{host}/webhooks/github"}}
+        for number, host in enumerate(hosts, start=1)
+    ]
+    settings = Settings.model_validate({"webhooks": {"public_url": public_url}})
+
+    async def survey() -> HookSurvey:
+        http = httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(200, json=answer)))
+        async with GitHubClient(settings.github, "token", http=http) as client:
+            return await survey_hooks(settings, client, ["acme/shop"])
+
+    (hook,) = asyncio.run(survey()).hooks
+    assert hook.is_certain is is_certain

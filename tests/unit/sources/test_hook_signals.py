@@ -71,6 +71,13 @@ def test_a_known_version_keeps_the_text_that_somebody_may_have_released_and_last
     assert (signal.version, signal.updated_at) == (known[0].version, NOW - timedelta(days=1))
 
 
+def test_the_same_text_without_a_version_lasts_on_as_it_was() -> None:
+    known = signals(arrived(fact(author="Ann"), days_ago=10))
+    (signal,) = signals(arrived(fact(author="Bob"), days_ago=1), known=known)
+    assert isinstance(signal.details, PluginFact)
+    assert (signal.details.author, signal.updated_at) == ("Ann", NOW - timedelta(days=1))
+
+
 @pytest.mark.parametrize("changes", [{"version": "2"}, {"body": "Always."}, {"title": "It broke"}, {"severity": "low"}])
 def test_another_version_or_without_one_another_text_is_another_text_to_release(changes: dict[str, str]) -> None:
     known = signals(arrived(fact()))
