@@ -61,13 +61,15 @@ class IncrementalRules:
     """When the previous file may be added to: one of this version that has not grown too much.
 
     It may have `max_growth` times the bytes per row that it had after the last full publication, and `free_growth`
-    bytes more. `copy_file` copies it, and returns False when another program has written to it.
+    bytes more. `copy_file` copies it, and returns False when another program has written to it. One publication in
+    `merge_every` puts the rows that were added together with those before them, which means to write those again.
     """
 
     schema_version: int = schema.SCHEMA_VERSION
     max_growth: float = 1.5
     free_growth: int = 32 * 2**20
     copy_file: Callable[[Path, Path], bool] = files.copy_sealed
+    merge_every: int = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ class _PreviousFile:
     full_at: datetime
     full_rows: int
     full_bytes: int
+    additions: int
 
 
 class _NotIncremental(Exception):  # noqa: N818 - no error: it says why everything is read again
@@ -194,6 +197,9 @@ class _Publisher:
             previous = self._check_previous(connection, tx, size)
             # A single checkpoint, at the end: a second one would overwrite blocks of the old file, see `pad_to_size`.
             connection.execute("SET checkpoint_threshold = '1TB'")
+            # Otherwise it would write up to 2048 rows of a table again for one that is new: all the plans of a year.
+            if (previous.additions + 1) % self.incremental.merge_every:
+                connection.execute("SET max_vacuum_tasks = 0")
             before = _HEADERS + _size(connection)
             overlap = timedelta(seconds=self.settings.overlap_s)
             window = changes.ChangeWindow(previous.published_at, previous.published_at - overlap)
@@ -235,7 +241,7 @@ class _Publisher:
             previous = _PreviousFile(
                 *connection.execute(
                     "SELECT watermark, published_at, schema_version, ledger, tables_digest, full_at, full_rows, "
-                    "full_bytes FROM _publication"
+                    "full_bytes, additions FROM _publication"
                 ).fetchall()[0]
             )
         except (duckdb.Error, IndexError) as error:
@@ -276,7 +282,7 @@ class _Publisher:
         rows = _count_rows(connection)
         connection.execute("DELETE FROM _publication")
         connection.execute(
-            "INSERT INTO _publication VALUES (?, ?::TIMESTAMPTZ, ?, ?, ?, ?, ?, ?::TIMESTAMPTZ, ?, ?)",
+            "INSERT INTO _publication VALUES (?, ?::TIMESTAMPTZ, ?, ?, ?, ?, ?, ?::TIMESTAMPTZ, ?, ?, ?)",
             [
                 watermark,
                 tx.now,
@@ -288,6 +294,7 @@ class _Publisher:
                 previous.full_at if previous else tx.now,
                 previous.full_rows if previous else sum(rows.values()),
                 previous.full_bytes if previous else 0,
+                previous.additions + 1 if previous else 0,
             ],
         )
         connection.commit()

@@ -8,7 +8,8 @@ CREATE TABLE _publication (
     tables_digest VARCHAR NOT NULL,
     full_at TIMESTAMPTZ NOT NULL,
     full_rows BIGINT NOT NULL,
-    full_bytes BIGINT NOT NULL
+    full_bytes BIGINT NOT NULL,
+    additions BIGINT NOT NULL
 );
 COMMENT ON TABLE _publication IS 'One row: what this file is.';
 COMMENT ON COLUMN _publication.watermark IS 'The newest task_events.id when the ledger was read.';
@@ -21,3 +22,4 @@ COMMENT ON COLUMN _publication.tables_digest IS 'A digest of the definitions of 
 COMMENT ON COLUMN _publication.full_at IS 'When everything was read the last time.';
 COMMENT ON COLUMN _publication.full_rows IS 'How many rows there were then.';
 COMMENT ON COLUMN _publication.full_bytes IS 'How large the file was then, in bytes.';
+COMMENT ON COLUMN _publication.additions IS 'How many publications have added to the file since then.';

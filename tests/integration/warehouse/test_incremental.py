@@ -232,6 +232,24 @@ def test_file_that_has_grown_for_nothing_is_built_anew(
 
 
 @pytest.mark.slow
+def test_rows_that_were_added_are_put_together_with_others_now_and_then_only(
+    world: ChangingLedger, publish: Publish, ledger: Ledger, warehouse: Path
+) -> None:
+    world.plan(1)
+    world.wait(1000)
+    publish()
+    groups = []
+    for _ in range(3):
+        world.plan(1)
+        world.wait(1000)
+        publish_warehouse(ledger, warehouse, incremental=IncrementalRules(merge_every=3))
+        counted = run_query(warehouse, "SELECT max(row_group_id) + 1 FROM pragma_storage_info('plans')").rows
+        groups.append(counted[0][0])
+    assert groups == [2, 3, 1]
+    assert run_query(warehouse, "SELECT additions FROM _publication").rows == ((3,),)
+
+
+@pytest.mark.slow
 def test_what_left_the_ledger_stays(world: ChangingLedger, publish: Publish, warehouse: Path, ledger: Ledger) -> None:
     world.plan(1)
     world.dispatch(0)
