@@ -43,6 +43,14 @@ class ChangeWindow:
     from_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class StagedRows:
+    """Rows of the ledger that may have changed, in a temporary table; `staged_in` is None where there are none."""
+
+    copy: TableCopy
+    staged_in: str | None
+
+
 def create_touched_tables(connection: duckdb.DuckDBPyConnection, *, everything: bool = False) -> None:
     """Create the tables of what must be derived again: everything, or what `add_changes` and `add_archive` will add."""
     if everything:
@@ -64,30 +72,44 @@ def copy_table(tx: Transaction, connection: duckdb.DuckDBPyConnection, table: st
     return count
 
 
-def add_changes(tx: Transaction, connection: duckdb.DuckDBPyConnection, table: str, window: ChangeWindow) -> int:
-    """Add what changed in one table of the ledger, in the current transaction, and return how many rows changed."""
-    copy = schema.table_copy(connection, table)
-    _create_staged(connection, table)
-    if not copy_rows(tx, connection, copy, _changed_rows(tx, connection, copy, window), "staged"):
+def stage_changes(
+    tx: Transaction, connection: duckdb.DuckDBPyConnection, table: str, window: ChangeWindow
+) -> StagedRows:
+    """Read what may have changed in one table of the ledger since the current database was published."""
+    copy, staged = schema.table_copy(connection, table), f"staged_{table}"
+    _create_staged(connection, staged, table)
+    found = copy_rows(tx, connection, copy, _changed_rows(tx, connection, copy, window), staged)
+    return StagedRows(copy, staged if found else None)
+
+
+def add_staged(connection: duckdb.DuckDBPyConnection, rows: StagedRows, window: ChangeWindow) -> int:
+    """Add what `stage_changes` read, in the current transaction, and return how many rows changed."""
+    if rows.staged_in is None:
         return 0
     # A row of the moment of the last publication, or later, may have changed again with the same version.
-    return _merge(connection, copy, older="FALSE", same=f"staged.{copy.version} < ?", parameters=[window.published_at])
+    same = f"staged.{rows.copy.version} < ?"
+    return _merge(connection, rows.copy, rows.staged_in, older="FALSE", same=same, parameters=[window.published_at])
 
 
-def add_archive(connection: duckdb.DuckDBPyConnection, archive: Path, table: str) -> int:
-    """Add the rows of the archive files that are not in this file yet, and return how many rows changed.
+def archives_added(connection: duckdb.DuckDBPyConnection) -> frozenset[tuple[str, str]]:
+    """Return the archive files whose rows are in this file, each as its table and its name."""
+    return frozenset(connection.execute("SELECT table_name, name FROM _archives").fetchall())
+
+
+def add_archive(
+    connection: duckdb.DuckDBPyConnection, archive: Path, table: str, added: frozenset[tuple[str, str]]
+) -> int:
+    """Add the rows of the archive files of a table that were not `added` yet, and return how many rows changed.
 
     Raises:
         WarehouseError: A file of the archive cannot be read.
     """
-    known = {
-        row[0] for row in connection.execute("SELECT name FROM _archives WHERE table_name = ?", [table]).fetchall()
-    }
+    known = {name for of_table, name in added if of_table == table}
     names = {path.name for path in (archive / table).glob("*.parquet") if not path.name.startswith(".")}
     if not names - known:
         return 0
     copy = schema.table_copy(connection, table)
-    _create_staged(connection, table)
+    _create_staged(connection, "staged", table)
     for name in sorted(names - known):
         _read_archive(connection, archive / table / name, copy)
         connection.execute("INSERT INTO _archives VALUES (?, ?)", [table, name])
@@ -99,7 +121,7 @@ def add_archive(connection: duckdb.DuckDBPyConnection, archive: Path, table: str
     )
     # The archive has a row's last state. It has the version of the state before it where both are of one moment.
     older = f"staged.{copy.version} < {table}.{copy.version}" if copy.version else "TRUE"
-    return _merge(connection, copy, older=older, same=f"staged IS NOT DISTINCT FROM {table}", parameters=[])
+    return _merge(connection, copy, "staged", older=older, same=f"staged IS NOT DISTINCT FROM {table}", parameters=[])
 
 
 def derive(connection: duckdb.DuckDBPyConnection) -> None:
@@ -128,8 +150,8 @@ def _touch_weeks(connection: duckdb.DuckDBPyConnection) -> None:
         )
 
 
-def _create_staged(connection: duckdb.DuckDBPyConnection, table: str) -> None:
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE staged AS FROM {table} LIMIT 0")
+def _create_staged(connection: duckdb.DuckDBPyConnection, name: str, table: str) -> None:
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS FROM {table} LIMIT 0")
 
 
 def copy_rows(
@@ -171,9 +193,15 @@ def _changed_rows(
 
 
 def _merge(
-    connection: duckdb.DuckDBPyConnection, copy: TableCopy, *, older: str, same: str, parameters: Sequence[object]
+    connection: duckdb.DuckDBPyConnection,
+    copy: TableCopy,
+    source: str,
+    *,
+    older: str,
+    same: str,
+    parameters: Sequence[object],
 ) -> int:
-    """Replace rows by the staged ones with the same key, and return how many rows are new or different.
+    """Replace rows by those staged in `source` with the same key, and return how many rows are new or different.
 
     A staged row is skipped where the condition `older` holds of it and the existing row, and where both have the same
     version while `same` holds: writing a row that has not changed would only make the file grow.
@@ -181,12 +209,12 @@ def _merge(
     table, keys = copy.table, " AND ".join(f"{copy.table}.{name} = staged.{name}" for name in copy.key)
     # The bounds exclude most of the file: rows of one time have keys that lie together.
     first = copy.key[0]
-    low, high = connection.execute(f"SELECT min({first}), max({first}) FROM staged").fetchall()[0]  # noqa: S608 - names of our own
+    low, high = connection.execute(f"SELECT min({first}), max({first}) FROM {source}").fetchall()[0]  # noqa: S608 - names of our own
     within = f"{table}.{first} BETWEEN ? AND ?"
     version = copy.version
     skipped = f"({older}) OR (staged.{version} = {table}.{version} AND ({same}))" if version else "TRUE"
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE fresh AS FROM staged WHERE NOT EXISTS ("  # noqa: S608 - names of our own
+        f"CREATE OR REPLACE TEMP TABLE fresh AS FROM {source} AS staged WHERE NOT EXISTS ("  # noqa: S608 - names of our own
         f"SELECT 1 FROM {table} WHERE {keys} AND {within} AND ({skipped}))",
         [low, high, *(parameters if version else ())],
     )

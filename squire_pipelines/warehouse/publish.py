@@ -9,6 +9,8 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,6 +36,8 @@ SPILL_FACTOR = 16
 
 _HEADERS = 3 * 4096
 _THREADS = 2
+_OTHER_VERSION = "the previous file is of another version"
+_WRITTEN_TO = "another program has written to the file"
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 Mode = Literal["incremental", "full"]
 
@@ -182,33 +186,48 @@ class _Publisher:
         """Copy the previous file and add what changed. Raises _NotIncremental."""
         if not self.path.exists():
             raise _NotIncremental("there was no previous file")
-        if not self.incremental.copy_file(self.path, building):
-            raise _NotIncremental("another program has written to the file")
-        try:
-            return self._add_to_copy(building)
-        except duckdb.Error as error:
-            if isinstance(error, duckdb.OutOfMemoryException) or _is_disk_full(error):
-                raise
-            raise _NotIncremental("the previous file cannot be added to: " + engine.reason(error)) from error
+        # The larger the file, the longer the copy takes; what changed is read from the ledger meanwhile.
+        with ThreadPoolExecutor(max_workers=1) as copier:
+            copying = copier.submit(self.incremental.copy_file, self.path, building)
+            try:
+                return self._add_to_copy(building, copying)
+            except duckdb.Error as error:
+                if isinstance(error, duckdb.OutOfMemoryException) or _is_disk_full(error):
+                    raise
+                reason = engine.reason(error)
+                raise _NotIncremental(f"the previous file cannot be added to: {reason}") from error
 
-    def _add_to_copy(self, building: Path) -> Publication:
-        size = building.stat().st_size
-        with self._connect(building) as connection, self.ledger.read() as tx:
+    def _add_to_copy(self, building: Path, copying: Future[bool]) -> Publication:
+        with self._connect(building, opened=False) as connection, self.ledger.read() as tx:
+            self._attach_previous(connection, building, copying)
+            read = self._read_previous(connection)
+            window = changes.ChangeWindow(
+                read.published_at, read.published_at - timedelta(seconds=self.settings.overlap_s)
+            )
+            staged = [changes.stage_changes(tx, connection, table, window) for table in schema.TABLES]
+            connection.execute("USE memory")
+            connection.execute("DETACH previous")
+            _wait_for_copy(copying)
+            building.chmod(0o600)
+            size = building.stat().st_size
+            connection.execute(f"ATTACH {engine.literal(building)} AS warehouse")
+            connection.execute("USE warehouse")
             previous = self._check_previous(connection, tx, size)
+            if previous != read:
+                raise _NotIncremental(_WRITTEN_TO)
             # A single checkpoint, at the end: a second one would overwrite blocks of the old file, see `pad_to_size`.
             connection.execute("SET checkpoint_threshold = '1TB'")
             # Otherwise it would write up to 2048 rows of a table again for one that is new: all the plans of a year.
             if (previous.additions + 1) % self.incremental.merge_every:
                 connection.execute("SET max_vacuum_tasks = 0")
             before = _HEADERS + _size(connection)
-            overlap = timedelta(seconds=self.settings.overlap_s)
-            window = changes.ChangeWindow(previous.published_at, previous.published_at - overlap)
             connection.begin()
             changes.create_touched_tables(connection)
+            added = changes.archives_added(connection)
             changed = {
-                table: changes.add_changes(tx, connection, table, window)
-                + changes.add_archive(connection, self.archive, table)
-                for table in schema.TABLES
+                rows.copy.table: changes.add_staged(connection, rows, window)
+                + changes.add_archive(connection, self.archive, rows.copy.table, added)
+                for rows in staged
             }
             # New events with old times mean a clock that was set back, or a transaction later than the overlap.
             if connection.execute(
@@ -219,6 +238,20 @@ class _Publisher:
             publication = self._finish(connection, tx, changed, previous=previous, reason="")
         files.pad_to_size(self.path, building, up_to=before)
         return publication
+
+    def _attach_previous(self, connection: duckdb.DuckDBPyConnection, building: Path, copying: Future[bool]) -> None:
+        """Open the file to compare the ledger with: the previous one while it is copied, or else the copy."""
+        # Under a name of its own, beside which there is no log of somebody's who writes to it.
+        link = building.with_name(f"{building.name}.previous")
+        # Whatever is wrong with it is met again in the copy; the file system may know no links.
+        with suppress(OSError, duckdb.Error):
+            link.hardlink_to(self.path)
+            connection.execute(f"ATTACH {engine.literal(link)} AS previous (READ_ONLY)")
+            connection.execute("USE previous")
+            return
+        _wait_for_copy(copying)
+        connection.execute(f"ATTACH {engine.literal(building)} AS previous (READ_ONLY)")
+        connection.execute("USE previous")
 
     def _build(self, building: Path, reason: str) -> Publication:
         """Read everything."""
@@ -231,12 +264,12 @@ class _Publisher:
             connection.begin()
             changes.create_touched_tables(connection)
             for table in schema.TABLES:
-                changed[table] += changes.add_archive(connection, self.archive, table)
+                changed[table] += changes.add_archive(connection, self.archive, table, frozenset())
             changes.create_touched_tables(connection, everything=True)
             return self._finish(connection, tx, changed, previous=None, reason=reason)
 
-    def _check_previous(self, connection: duckdb.DuckDBPyConnection, tx: Transaction, size: int) -> _PreviousFile:
-        """Return what the previous file says about itself. Raises _NotIncremental when it cannot be added to."""
+    def _read_previous(self, connection: duckdb.DuckDBPyConnection) -> _PreviousFile:
+        """Return what the previous file says about itself. Raises _NotIncremental when it is of another version."""
         try:
             previous = _PreviousFile(
                 *connection.execute(
@@ -245,12 +278,18 @@ class _Publisher:
                 ).fetchall()[0]
             )
         except (duckdb.Error, IndexError) as error:
-            raise _NotIncremental("the previous file is of another version") from error
+            raise _NotIncremental(_OTHER_VERSION) from error
+        known = (self.incremental.schema_version, schema.tables_digest())
+        if (previous.schema_version, previous.tables_digest) != known:
+            raise _NotIncremental(_OTHER_VERSION)
+        return previous
+
+    def _check_previous(self, connection: duckdb.DuckDBPyConnection, tx: Transaction, size: int) -> _PreviousFile:
+        """Return what the previous file says about itself. Raises _NotIncremental when it cannot be added to."""
+        previous = self._read_previous(connection)
         rows = sum(_count_rows(connection).values())
         growth = self.incremental.max_growth * max(1.0, rows / max(1, previous.full_rows))
         obstacles = {
-            "the previous file is of another version": (previous.schema_version, previous.tables_digest)
-            != (self.incremental.schema_version, schema.tables_digest()),
             "the previous file is another ledger's": previous.ledger != _identity(self.ledger),
             "the ledger's clock is behind the last publication": tx.now < previous.published_at,
             "the ledger is older than what was published, or another one": not _is_continued(connection, tx, previous),
@@ -304,16 +343,20 @@ class _Publisher:
             connection.execute("CHECKPOINT")
         return Publication(MappingProxyType(rows), 0, 0.0, watermark, tx.now, mode, reason, MappingProxyType(changed))
 
-    def _connect(self, building: Path) -> duckdb.DuckDBPyConnection:
-        if building.exists():
-            building.chmod(0o600)
+    def _connect(self, building: Path, *, opened: bool = True) -> duckdb.DuckDBPyConnection:
+        """Open the new file, or nothing yet, with what does not fit into memory beside it."""
         return engine.connect(
-            building,
+            building if opened else None,
             memory_limit=self.settings.memory_limit,
             spill=building.with_name(f"{building.name}.spill"),
             spill_limit=self.settings.memory_limit * SPILL_FACTOR,
             threads=_THREADS,
         )
+
+
+def _wait_for_copy(copying: Future[bool]) -> None:
+    if not copying.result():
+        raise _NotIncremental(_WRITTEN_TO)
 
 
 def _is_continued(connection: duckdb.DuckDBPyConnection, tx: Transaction, previous: _PreviousFile) -> bool:
@@ -342,7 +385,8 @@ def _count_rows(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
 
 
 def _size(connection: duckdb.DuckDBPyConnection) -> int:
-    return int(connection.execute("SELECT block_size * total_blocks FROM pragma_database_size()").fetchall()[0][0])
+    query = "SELECT block_size * total_blocks FROM pragma_database_size() WHERE database_name = current_database()"
+    return int(connection.execute(query).fetchall()[0][0])
 
 
 def _is_disk_full(error: Exception) -> bool:

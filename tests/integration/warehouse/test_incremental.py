@@ -1,23 +1,26 @@
 """Publication of what changed only: the same tables as reading everything, and when everything is read all the same."""
 
+import errno
 import random
 import shutil
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import delete
+from sqlalchemy import delete, event
 
 from squire_pipelines.errors import WarehouseError
 from squire_pipelines.ledger.retention import Retention
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import metadata
 from squire_pipelines.sections.operation import WarehouseSettings
-from squire_pipelines.warehouse import schema
+from squire_pipelines.warehouse import files, schema
 from squire_pipelines.warehouse.archive import archive_old_rows
 from squire_pipelines.warehouse.publish import IncrementalRules, Publication, publish_warehouse
 from squire_pipelines.warehouse.query import run_query
@@ -247,6 +250,59 @@ def test_rows_that_were_added_are_put_together_with_others_now_and_then_only(
         groups.append(counted[0][0])
     assert groups == [2, 3, 1]
     assert run_query(warehouse, "SELECT additions FROM _publication").rows == ((3,),)
+
+
+@pytest.mark.slow
+def test_changes_are_read_from_the_ledger_while_the_file_is_copied(
+    world: ChangingLedger, publish: Publish, ledger: Ledger, warehouse: Path
+) -> None:
+    world.plan(1)
+    publish()
+    world.dispatch(0)
+    last_table_read = threading.Event()
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "FROM audit" in statement:
+            last_table_read.set()
+
+    def copy_late(path: Path, building: Path) -> bool:
+        return last_table_read.wait(30) and files.copy_sealed(path, building)
+
+    event.listen(ledger.engine, "before_cursor_execute", note)
+    done = publish_warehouse(ledger, warehouse, incremental=IncrementalRules(copy_file=copy_late))
+    assert (done.mode, done.changed["attempts"]) == ("incremental", 1)
+
+
+@pytest.mark.slow
+def test_changes_are_read_after_the_copy_where_a_file_can_have_no_second_name(
+    world: ChangingLedger, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_self: Path, _target: Path) -> None:
+        raise OSError(errno.EPERM, "the file system knows no links")
+
+    world.plan(1)
+    publish()
+    world.dispatch(0)
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    done = publish()
+    assert (done.mode, done.changed["attempts"]) == ("incremental", 1)
+
+
+@pytest.mark.slow
+def test_copy_of_another_file_than_the_changes_were_read_for_is_not_added_to(
+    world: ChangingLedger, publish: Publish, ledger: Ledger, warehouse: Path
+) -> None:
+    world.plan(1)
+    publish()
+    older = warehouse.read_bytes()
+    world.wait(1)
+    publish()
+
+    def copy_older(_path: Path, building: Path) -> bool:
+        return building.write_bytes(older) > 0
+
+    done = publish_warehouse(ledger, warehouse, incremental=IncrementalRules(copy_file=copy_older))
+    assert (done.mode, done.reason) == ("full", "another program has written to the file")
 
 
 @pytest.mark.slow
