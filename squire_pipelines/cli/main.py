@@ -6,7 +6,9 @@ This module imports none of the commands, which are imported on use.
 import errno
 import os
 import sys
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,9 @@ import click
 from squire_pipelines import __version__
 from squire_pipelines.cli.context import CliContext
 from squire_pipelines.cli.lazy import CONTEXT_SETTINGS, Lazy, LazyGroup
+from squire_pipelines.errors import SquireError
 from squire_pipelines.observability.debugging import debug_this_command
-from squire_pipelines.observability.logging import LEVEL_VARIABLE, Component, Level, set_level
+from squire_pipelines.observability.logging import LEVEL_VARIABLE, Component, Level, get_logger, set_level
 from squire_pipelines.process_setup import set_up_process
 
 _CLI = "squire_pipelines.cli"
@@ -144,7 +147,22 @@ def cli(
     if log_level is not None:
         os.environ[LEVEL_VARIABLE] = log_level  # wins over the file, also in child processes
         set_level(log_level)
+    if log_level == "debug":
+        _log_command(ctx)
     ctx.call_on_close(context.close)
+
+
+def _log_command(ctx: click.Context) -> None:
+    """Log what runs, where and for how long; never its words, which may be secret."""
+    from squire_pipelines.home import Home  # noqa: PLC0415 - seldom needed
+
+    log, began = get_logger(Component.CLI), time.monotonic()
+    with suppress(SquireError):  # the command says what is wrong with the home
+        home = str(Home.from_environment().state)
+        log.debug("command starts", command=ctx.invoked_subcommand, version=__version__, home=home)
+    ctx.call_on_close(
+        lambda: log.debug("command ends", command=ctx.invoked_subcommand, seconds=round(time.monotonic() - began, 3))
+    )
 
 
 def main() -> None:

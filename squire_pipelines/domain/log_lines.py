@@ -44,6 +44,12 @@ _DAGSTER = re.compile(
     r"(?:(?P<job>\w{1,100}) - (?P<run>[0-9a-f-]{36}) - (?:\d{1,10} - )?)?"
 )
 _OF_TRACEBACKS = (b"Traceback (most recent call last):", b"The above exception was", b"During handling of")
+_EXCEPTION = re.compile(
+    rb"(?:[A-Za-z_]\w{0,80}\.){1,10}[A-Z]\w{0,80}: |[A-Z]\w{0,80}(?:Error|Exception|Exit|Failure): "
+)
+_DAGSTER_ERROR = re.compile(rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4} - dagster - ERROR - ")
+_RAISED_ON_PURPOSE = "dagster._core.definitions.events.Failure: "
+_STACK = "\n\nStack Trace:\n"
 _NAMED = re.compile(r"\b(component|trace_id|task_id|attempt_id|delivery_id|repository)=([^\s'\"]{1,200})")
 
 
@@ -126,6 +132,8 @@ def continues(raw: bytes, before: bytes) -> bool:
     """
     if raw[:1] in {b" ", b"\t", b"\n", b"\r"} or raw.startswith(_OF_TRACEBACKS):
         return True
+    if _DAGSTER_ERROR.match(before) and (raw.startswith(b"Stack Trace:") or _EXCEPTION.match(raw)):
+        return True
     last = before.rstrip().rpartition(b"\n")[2]
     return b"Traceback (most recent call last):" in before and last[:1] in {b" ", b"\t"}
 
@@ -197,6 +205,9 @@ def _level_name(name: str) -> str:
 
 
 def _shown(text: str) -> str:
+    if _RAISED_ON_PURPOSE in text:
+        # An op has ended so by itself, and says why: where in Dagster's own code it was called tells nobody anything.
+        text = text.partition(_STACK)[0]
     text = plain(text)
     return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]} … ({len(text) - MAX_TEXT} characters more)"
 

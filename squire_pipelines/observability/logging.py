@@ -184,6 +184,7 @@ def set_level(level: Level | None) -> None:
     """
     number = _LEVELS.get(level or os.environ.get(LEVEL_VARIABLE, ""), logging.INFO)
     logging.getLogger(_OURS).setLevel(number)
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # its information is about its plugins, not about ledgers
     logging.getLogger().setLevel(logging.INFO if number == logging.DEBUG else max(number, logging.WARNING))
 
 

@@ -27,6 +27,7 @@ TICK_WAIT_S = 1.5
 
 _PAUSE_S = 0.1
 _RETRY_S = 10.0
+_LOG_AGAIN_S = 3600.0
 _PREFIX = "SQUIRE_"
 _MAX_FILES = 8
 _log = get_logger(Component.PIPELINE)
@@ -128,6 +129,7 @@ class SettingsInForce:
         self._last_look: _FileLook | None = None
         self._tried = self._clock.monotonic()
         self._hang_ups = 0
+        self._logged = float("-inf")
         self._state = self._start()
         self.at_start = self._state.settings
         """What the process was started with, which holds to its end where a key says so (`settings.restarts`)."""
@@ -176,6 +178,7 @@ class SettingsInForce:
             raise error
         settings, copy = known
         refusal = Refusal(version, refusal_text(error), datetime.now(UTC))
+        self._logged = self._clock.monotonic()
         _log.error("settings refused, the last good ones hold", reason=refusal.reason, copy=str(self.last_good.path))
         return InForce(settings, copy.version, copy.taken_at, refusal, asked)
 
@@ -220,9 +223,12 @@ class SettingsInForce:
             self._on_taken(settings)
 
     def _refuse(self, error: ConfigError, version: str) -> None:
-        reason, known = refusal_text(error), self._state.refusal
-        if known is None or (known.version, known.reason) != (version, reason):
+        reason, known, now = refusal_text(error), self._state.refusal, self._clock.monotonic()
+        is_new = known is None or (known.version, known.reason) != (version, reason)
+        if known is None or is_new:
             known = Refusal(version, reason, datetime.now(UTC))
+        if is_new or now - self._logged >= _LOG_AGAIN_S:
+            self._logged = now
             _log.error("settings refused, the old ones hold", reason=reason, version=self._state.version)
         self._state = replace(self._state, refusal=known)
 

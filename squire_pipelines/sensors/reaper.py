@@ -4,7 +4,7 @@ Both only look. What can be adopted is the reaper's; all else, and what belongs 
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -69,6 +69,20 @@ def _adopting_run(attempt: "Attempt") -> dg.RunRequest:
     )
 
 
+def text_of_loss(lost: Sequence[str], leftovers: int) -> str:
+    """Return what is lost and left over, in words; empty for nothing, of which nobody is warned.
+
+    Args:
+        lost: The ids of attempts.
+        leftovers: How many containers belong to none.
+    """
+    parts = (
+        f"lost attempts: {len(lost)} ({', '.join(lost[:5])})" if lost else "",
+        f"containers that are left over: {leftovers}" if leftovers else "",
+    )
+    return ", ".join(filter(None, parts))
+
+
 @dg.sensor(
     name="recovery",
     job_name="recover",
@@ -97,14 +111,14 @@ def recovery(
     is_sweep_due = now - float(context.cursor or now) >= _SWEEP_EVERY_S
     if not context.cursor:
         context.update_cursor(f"{now:.0f}")
-    summary = f"{len(lost)} attempts are lost, {leftovers} containers are left over"
-    if not (lost or leftovers or is_sweep_due):
-        return dg.SkipReason(summary)
+    loss = text_of_loss(lost, leftovers)
+    if not (loss or is_sweep_due):
+        return dg.SkipReason("no attempt is lost, and no container is left over")
     wait = reason_to_wait(context.instance, recover.name, retry_after_s=settings.pipeline.redelivery_s)
     if wait is not None:
-        return dg.SkipReason(f"{summary}; {wait}")
-    if lost or leftovers:
-        context.log.warning(": ".join(filter(None, (summary, ", ".join(lost[:5])))))
+        return dg.SkipReason("; ".join(filter(None, (loss, wait))))
+    if loss:
+        context.log.warning(loss)
     else:
         context.log.info("it is time to remove old folders and reservations")
     context.update_cursor(f"{now:.0f}")

@@ -39,8 +39,8 @@ def follow_settings(context: dg.SensorEvaluationContext, settings: SettingsParam
     state = in_force.state
     reason = "the settings are in force"
     if (refusal := state.refusal) is not None:
+        # Who follows the file has logged it, once and then each hour; a tick comes each five seconds.
         reason = f"the settings' file is refused, and the version {state.version} holds: {refusal.reason}"
-        context.log.error(reason)
     if not partitions:
         return dg.SkipReason(reason)
     return dg.SensorResult(skip_reason=reason, dynamic_partitions_requests=partitions)

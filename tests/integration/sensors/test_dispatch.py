@@ -25,7 +25,7 @@ from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.observability.processor_load import usable_processors
 from squire_pipelines.sensors import intervals
 from squire_pipelines.sensors.dispatch import dispatch
-from squire_pipelines.sensors.reaper import reaper, recovery
+from squire_pipelines.sensors.reaper import reaper, recovery, text_of_loss
 from squire_pipelines.settings.model import load_settings
 from tests.support.ledgers import TRACE, Clock, add_task, claim, start_attempt
 from tests.support.ledgers import dispatch as start
@@ -326,3 +326,16 @@ def test_a_run_that_has_ended_already_stays_as_it_ended(quiet_pipeline: Pipeline
     after = quiet_pipeline.instance.get_run_by_id(run_id)
     assert after is not None
     assert after.status is dg.DagsterRunStatus.CANCELED
+
+
+@pytest.mark.parametrize(
+    ("lost", "leftovers", "text"),
+    [
+        ((), 0, ""),
+        (("a1", "a2"), 0, "lost attempts: 2 (a1, a2)"),
+        ((), 3, "containers that are left over: 3"),
+        (("a1",), 1, "lost attempts: 1 (a1), containers that are left over: 1"),
+    ],
+)
+def test_recovery_warns_of_what_is_lost_and_of_nothing_else(lost: tuple[str, ...], leftovers: int, text: str) -> None:
+    assert text_of_loss(lost, leftovers) == text

@@ -194,6 +194,16 @@ def test_errors_are_logged_whatever_is_asked_for(
     assert _run(act, "--quiet", "--debug").exit_code == 2
 
 
+def test_debugging_one_command_says_what_runs_where_and_how_long_it_took(stream: io.StringIO) -> None:
+    _run(lambda: None)
+    assert lines(stream) == []
+    _run(lambda: None, "--debug")
+    starts, ends = lines(stream)
+    assert (starts["event"], ends["event"]) == ("command starts", "command ends")
+    assert {"home", "version"} <= starts.keys()
+    assert ends["seconds"] >= 0
+
+
 def test_debugging_one_command_shows_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(LEVEL_VARIABLE, "info")
     assert "Traceback" in _run(_raiser(ValueError("oh")), "--debug").stderr

@@ -131,6 +131,24 @@ def test_a_traceback_belongs_to_the_line_before_it_and_other_lines_do_not() -> N
     assert parse_line(before, NOON, OURS).level == "error"
 
 
+def test_an_op_that_ends_its_run_on_purpose_says_why_and_not_where_dagster_called_it() -> None:
+    head = f"2026-03-01 12:00:00 +0000 - dagster - ERROR - agent_run - {RUN} - 9 - settle - STEP_FAILURE - It failed.\n"
+    frames = b'\nStack Trace:\n  File "execute_plan.py", line 243\n    yield from events\n'
+    failure = b"dagster._core.definitions.events.Failure: timeout: it took too long\n"
+    before = head.encode()
+    for raw in (b"\n", failure, *frames.splitlines(keepends=True)):
+        assert continues(raw, before)
+        before += raw
+    assert not continues(b"what an agent writes\n", before)
+    line = parse_line(before, NOON, OURS)
+    assert (line.level, line.run_id) == ("error", RUN)
+    assert line.text == f"settle - STEP_FAILURE - It failed.\n\n{failure.decode().strip()}"
+    # What nobody has raised on purpose keeps its frames.
+    error = before.replace(failure, b"KeyError: 'x'\n")
+    assert "execute_plan.py" in parse_line(error, NOON, OURS).text
+    assert "execute_plan.py" not in parse_line(json.dumps({"event": before.decode()}).encode(), NOON, OURS).text
+
+
 def line(at: float = NOON, text: str = "x", **values: object) -> LogLine:
     return LogLine(at, text, **values)  # type: ignore[arg-type]  # a line's own fields
 

@@ -56,6 +56,27 @@ def test_a_wrong_file_is_refused_with_its_reason_and_the_old_one_holds(lab: Sett
     assert len(lab.taken) == 1
 
 
+def test_a_refusal_is_logged_once_until_it_changes_and_again_each_hour(
+    lab: SettingsLab, caplog: pytest.LogCaptureFixture
+) -> None:
+    def logged_after(*, looks: int, seconds: float) -> int:
+        caplog.clear()
+        for _ in range(looks):
+            lab.now += seconds
+            in_force.check()
+        return sum("settings refused" in record.getMessage() for record in caplog.records)
+
+    lab.write(VALID.format(3))
+    in_force = lab.start()
+    lab.write(WRONG)
+    assert logged_after(looks=100, seconds=20) == 1
+    assert logged_after(looks=1, seconds=3600) == 1
+    lab.write(WRONG.replace("0", "-1"))
+    assert logged_after(looks=2, seconds=20) == 1
+    in_force = lab.start()  # another process, which says so for itself
+    assert logged_after(looks=2, seconds=20) == 0
+
+
 def test_a_copy_names_files_of_goals_from_the_folder_of_the_original(lab: SettingsLab) -> None:
     lab.write('[planner]\ngoals = ["./goals.md"]\n')
     lab.start()
