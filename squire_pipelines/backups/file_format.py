@@ -117,7 +117,8 @@ class BackupReader:
             self.manifest = BackupManifest.model_validate_json(content)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
-            reason = one_line(f"{'.'.join(map(str, first['loc'])) or 'it'}: {first['msg']}")
+            text = first["msg"].removeprefix("Value error, ")
+            reason = one_line(f"{'.'.join(map(str, first['loc'])) or 'it'}: {text}")
             raise BackupFormatError(f"the manifest cannot be used: {reason}", hint=_NOT_OURS) from error
 
     def members(self) -> Iterator[MemberContent]:

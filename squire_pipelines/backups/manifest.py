@@ -66,7 +66,7 @@ class BackupManifest(FrozenModel):
     @classmethod
     def _can_be_shown(cls, moment: datetime) -> datetime:
         if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
-            raise ValueError("the backup was made in another age")
+            raise ValueError(f"not a year from {_FIRST_YEAR} to {_LAST_YEAR}")
         return moment
 
     @model_validator(mode="after")

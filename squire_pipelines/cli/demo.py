@@ -120,7 +120,7 @@ def _show(
     squire = own_command(Path(sys.executable), Path.cwd())
     for further in (
         f"export SQUIRE_HOME={home}",
-        f"export {KEY_VARIABLE}={key}" if stay and key is not None else "",
+        f"export {KEY_VARIABLE}={key}   # which is gone when the demo ends" if stay and key is not None else "",
         f"{squire} signals list --held",
         f"{squire} history sql 'FROM task_overview'",
         f'{squire} history sql "FROM attempts SELECT repository, cause, count(*) GROUP BY ALL"',

@@ -36,6 +36,14 @@ def dev(context: CliContext, port: int | None, *, webhooks: bool) -> None:
     A changed settings' file is taken while they run, when it is valid. One that is not changes nothing: what was valid
     last holds, also at the next start. SIGHUP has it read again; `squire config reload` says who has taken what.
     """
+    from squire_pipelines.health.process_records import starting  # noqa: PLC0415 - other commands start no servers
+
+    hand_on_config(context)
+    with starting(context.home.run, "daemon"):  # it takes a while until there is one
+        _serve(context, _follow_settings(context), port, webhooks=webhooks)
+
+
+def _serve(context: CliContext, in_force: "SettingsInForce", port: int | None, *, webhooks: bool) -> None:
     from squire_pipelines.cli.unlock import unlock_store  # noqa: PLC0415 - other commands start no servers
     from squire_pipelines.reloading.process_status import StatusFile, status_of  # noqa: PLC0415 - likewise
     from squire_pipelines.runtime.ports import check_free  # noqa: PLC0415 - likewise
@@ -44,8 +52,6 @@ def dev(context: CliContext, port: int | None, *, webhooks: bool) -> None:
     from squire_pipelines.settings.restarts import Part  # noqa: PLC0415 - likewise
     from squire_pipelines.webhooks.signing_secrets import read_signing_secrets  # noqa: PLC0415 - likewise
 
-    hand_on_config(context)
-    in_force = _follow_settings(context)
     settings = in_force.settings
     unlock_store(context, settings.secret_sources)
     ui = port or settings.pipeline.webserver_port

@@ -19,7 +19,7 @@ MAX_LISTED = 20
 _MAX_LINE = 400
 # What chats take for mentions, links behind other words, code and bold. Each becomes a sign that looks alike and does
 # nothing.
-_INERT = str.maketrans({"@": "\uff20", "<": "\u2039", ">": "\u203a", "`": "'", "*": "\u2217", "|": "\u2502"})
+_INERT = str.maketrans({"@": "\uff20", "<": "\u2039", ">": "\u203a", "`": "\u02cb", "*": "\u2217", "|": "\u2502"})
 _WORDS = {
     NoticeKind.NEW: "",
     NoticeKind.WORSE: " (worse than before)",

@@ -28,6 +28,8 @@ class Probe:
         every_s: How often it is run, in seconds.
         timeout_s: How long it may take. It should need less by its own limits.
         run: Looks. May raise SquireError.
+        warm_up_s: So long its first look may go on, such as one that imports Dagster: meanwhile nothing is known, and
+            nothing follows.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Probe:
     every_s: float
     timeout_s: float
     run: Callable[[], States]
+    warm_up_s: float = 0.0
 
     @property
     def fresh_for_s(self) -> float:
@@ -54,15 +57,17 @@ class ProbeRunner:
         self._lock = threading.Lock()
         self._running: set[str] = set()
         self._failing: set[str] = set()
+        self._first_looks: dict[str, float] = {}
+        self._answered: set[str] = set()
 
     def run(self, probes: Sequence[Probe]) -> Iterator[tuple[Probe, States]]:
-        """Yield what each probe has seen, as soon as it is there."""
+        """Yield what each probe has seen, as soon as it is there; nothing of one that warms up."""
         results: queue.SimpleQueue[tuple[str, States]] = queue.SimpleQueue()
         waiting: dict[str, tuple[Probe, float]] = {}
         for probe in probes:
             if self._start(probe, results):
                 waiting[probe.name] = probe, self._monotonic() + probe.timeout_s
-            else:
+            elif not self._warms_up(probe):
                 yield probe, _unanswered(probe)
         while waiting:
             first, until = min(waiting.values(), key=lambda item: item[1])
@@ -70,7 +75,8 @@ class ProbeRunner:
                 name, states = results.get(timeout=max(0.0, until - self._monotonic()))
             except queue.Empty:
                 del waiting[first.name]
-                yield first, _unanswered(first)
+                if not self._warms_up(first):
+                    yield first, _unanswered(first)
                 continue
             if name in waiting:
                 yield waiting.pop(name)[0], states
@@ -80,6 +86,7 @@ class ProbeRunner:
             if probe.name in self._running:
                 return False
             self._running.add(probe.name)
+            self._first_looks.setdefault(probe.name, self._monotonic())
 
         def run() -> None:
             try:
@@ -87,10 +94,16 @@ class ProbeRunner:
             finally:
                 with self._lock:
                     self._running.discard(probe.name)
+                    self._answered.add(probe.name)
             results.put((probe.name, states))
 
         threading.Thread(target=run, name=f"probe-{probe.name}", daemon=True).start()
         return True
+
+    def _warms_up(self, probe: Probe) -> bool:
+        with self._lock:
+            is_first = probe.name not in self._answered
+            return is_first and self._monotonic() - self._first_looks[probe.name] < probe.warm_up_s
 
     def _states_of(self, probe: Probe) -> States:
         try:

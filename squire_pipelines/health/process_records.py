@@ -4,11 +4,15 @@
 """
 
 import json
+import os
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from squire_pipelines.domain.service_rules import ProcessFacts
+from squire_pipelines.home import make_folder
 
 _PS_TIMEOUT_S = 5.0
 _PROC = Path("/proc")
@@ -39,6 +43,20 @@ def process_record(pid: int, *, deaths: int = 0) -> str:
 def starting_record(run: Path, name: str) -> Path:
     """Return where the process that is about to start another one records that, in the folder `run` of a home."""
     return run / f"{name}.starting"
+
+
+@contextmanager
+def starting(run: Path, name: str) -> Iterator[None]:
+    """Record in the block that this process is about to start another: whoever looks meanwhile does not miss it."""
+    record = starting_record(run, name)
+    with suppress(OSError):  # a full disk: it is only shown, and the start itself says what is wrong
+        make_folder(run)
+        record.write_text(process_record(os.getpid()), encoding="utf-8")
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            record.unlink(missing_ok=True)
 
 
 def recorded_process(record: Path) -> int | None:

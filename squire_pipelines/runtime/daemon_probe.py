@@ -16,6 +16,7 @@ from squire_pipelines.domain.conditions import ConditionState, worst_state
 from squire_pipelines.domain.cron_times import CronTimes
 from squire_pipelines.domain.service_rules import (
     LATE_PART_S,
+    STARTS_WITHIN_S,
     DaemonFacts,
     ScheduleFacts,
     SensorFacts,
@@ -42,7 +43,8 @@ READINGS = "collect_regularly"
 
 def daemon_probe(settings: Settings) -> Probe:
     """Return the probe of the daemon that serves the home, with what Dagster's storage has of it."""
-    return Probe("daemon", ("daemon", "sensors", "schedules"), _EVERY_S, _TIMEOUT_S, lambda: look_at_daemon(settings))
+    conditions = ("daemon", "sensors", "schedules")
+    return Probe("daemon", conditions, _EVERY_S, _TIMEOUT_S, lambda: look_at_daemon(settings), STARTS_WITHIN_S)
 
 
 def daemon_process_probe(settings: Settings) -> Probe:

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Self
@@ -24,7 +24,7 @@ from squire_pipelines.agents import engine, step_containers
 from squire_pipelines.errors import ConfigError, EngineError, NotReachableError, SquireError
 from squire_pipelines.execution import step_executor
 from squire_pipelines.files import lock
-from squire_pipelines.health.process_records import process_record, starting_record
+from squire_pipelines.health.process_records import starting
 from squire_pipelines.home import make_folder
 from squire_pipelines.runtime.processes import Child, stop_orphans
 from squire_pipelines.runtime.restarts import count_deaths, restart_wait_s
@@ -249,20 +249,8 @@ class Services:
 
     def start_daemon(self) -> None:
         """Start Dagster's daemon: schedules, sensors and the queue. Raises what `start_code_server` raises."""
-        with self._starting("daemon"):
+        with starting(self._run, "daemon"):
             self.start("daemon", self._dagster("dagster-daemon", "run", *self._workspace()))
-
-    @contextmanager
-    def _starting(self, name: str) -> Iterator[None]:
-        """Record that a process is about to be started: whoever looks meanwhile does not miss it."""
-        record = starting_record(self._run, name)
-        with suppress(OSError):  # a full disk: it is only shown, and the start itself says what is wrong
-            record.write_text(process_record(os.getpid()), encoding="utf-8")
-        try:
-            yield
-        finally:
-            with suppress(OSError):
-                record.unlink(missing_ok=True)
 
     def start_webserver(self, port: int) -> None:
         """Start Dagster's UI on loopback. Raises what `start_code_server` raises."""

@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from squire_pipelines.domain.condition_rules import UpkeepFacts, upkeep_state
 from squire_pipelines.domain.cron_times import CronTimes
+from squire_pipelines.domain.service_rules import STARTS_WITHIN_S
 from squire_pipelines.errors import LedgerError
 from squire_pipelines.health.probe import Probe, States
 from squire_pipelines.health.process_records import process_facts
@@ -25,7 +26,7 @@ _BUSY_TIMEOUT_S = 3.0
 
 def upkeep_probe(settings: Settings) -> Probe:
     """Return the probe, which is seldom run, since it counts files."""
-    return Probe("upkeep", ("upkeep",), _EVERY_S, _TIMEOUT_S, lambda: look_at_upkeep(settings))
+    return Probe("upkeep", ("upkeep",), _EVERY_S, _TIMEOUT_S, lambda: look_at_upkeep(settings), STARTS_WITHIN_S)
 
 
 def look_at_upkeep(settings: Settings, *, now: Callable[[], float] = time.time) -> States:

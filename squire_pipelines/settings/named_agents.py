@@ -70,9 +70,10 @@ def unknown_agent(name: str, tables: Mapping[str, NamedAgentSettings]) -> Config
 def check_command(table: str, agent: AgentSettings) -> None:
     """Check that an agent which is a command has one. Raises ConfigError with the table's name."""
     if agent.kind == "command" and not agent.command:
+        key = table.strip("[]").replace('"', "")
         raise ConfigError(
             f'{table}: kind = "command" needs a command, and none is set',
-            hint='for example command = ["ruff", "check", "--fix", "."]',
+            hint=f"""set one first, as with `squire config set {key}.command '["ruff", "check", "--fix", "."]'`""",
             context=setting_context(table, "kind"),
         )
 

@@ -42,7 +42,7 @@ class CommandAgent:
         if not config.command:
             raise ConfigError(
                 'agent.kind is "command", but agent.command is empty',
-                hint='for example command = ["ruff", "check", "--fix", "."]',
+                hint="""set one, as with `squire config set agent.command '["ruff", "check", "--fix", "."]'`""",
             )
 
     def title(self, config: AgentConfig) -> str:

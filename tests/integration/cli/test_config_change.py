@@ -67,7 +67,7 @@ def test_a_wrong_value_is_refused_though_a_variable_hides_it(squire: Squire, mon
         (("agent.provider", "none"), 3, "names no table [providers.none]"),
         (("repository.acme/shop.agent.kind", "codx"), 3, "there is no agent of that name"),
         (("repository.acme/other.agent.kind", "codex"), 3, "is not among repositories"),
-        (("agent.kind", "command"), 3, 'kind = "command" needs a command'),
+        (("agent.kind", "command"), 3, "set one first, as with `squire config set repository.acme/shop.agent.command"),
         (("dispatch.max_concurrent",), 2, "name a VALUE, or say --unset"),
         (("dispatch.lease_s", "--unset"), 3, "dispatch.lease_s is not set"),
     ],

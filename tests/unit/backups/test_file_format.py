@@ -47,6 +47,7 @@ def test_what_is_written_is_read_and_tar_unpacks_it(tmp_path: Path) -> None:
         ([TarEntry("other")], "does not begin with a manifest"),
         ([TarEntry(MANIFEST, b"{}")], "manifest cannot be used"),
         ([TarEntry(MANIFEST, b"[" * 100_000)], "manifest cannot be used"),
+        ([TarEntry(MANIFEST, GOOD.replace(b"2026", b"0026"))], "used: made_at: not a year from 2000 to 9000"),
         ([TarEntry(MANIFEST, GOOD)], "header that is none"),
         ([TarEntry(MANIFEST, GOOD), TarEntry("../x", FILES[LEDGER])], "the file has ../x"),
         ([TarEntry(MANIFEST, GOOD), TarEntry("/etc/x", FILES[LEDGER])], "the file has /etc/x"),

@@ -61,6 +61,7 @@ def test_what_others_wrote_notifies_nobody_hides_no_link_and_moves_no_cursor() -
     for part in (message.title, message.body):
         assert not set("@<>`*|\x1b\u202e") & set(part)
         assert "](" not in part
+    assert inert_line("see `squire status`") == "see \u02cbsquire status\u02cb"  # no quotes, which a shell would take
     assert "https://evil.example/x" in inert_line("see https://evil.example/x")  # as it is, for all to read
     assert len(message.body.splitlines()) == 2
     assert "\x1b" not in str(message.alerts)

@@ -38,6 +38,22 @@ def test_a_probe_that_hangs_keeps_no_other_waiting_and_is_not_started_twice() ->
     assert len(starts) == 1
 
 
+def test_a_first_look_that_takes_long_says_nothing_until_its_time_to_warm_up_is_over() -> None:
+    released, now = threading.Event(), [0.0]
+
+    def load() -> States:
+        released.wait(20)
+        return WELL
+
+    probe = Probe("disk", ("disk",), 1, 0.0, load, warm_up_s=120)
+    runner = ProbeRunner(monotonic=lambda: now[0])
+    assert [list(runner.run([probe])) for _ in range(2)] == [[], []]
+    now[0] = 121
+    ((_, states),) = runner.run([probe])
+    assert "no answer" in states["disk"].reason
+    released.set()
+
+
 def test_an_error_of_ours_is_the_conditions_reason_and_a_fault_of_ours_says_so() -> None:
     def fail() -> States:
         raise EngineError("no engine answers", hint="start it")
