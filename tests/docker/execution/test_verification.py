@@ -4,11 +4,13 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
 
 from squire_forge.process import ForgeProcess
+from tests.support.counted import counted_in
 from tests.support.pipeline import LEDGERLIB, Pipeline
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
@@ -51,13 +53,15 @@ def use(pipeline: Pipeline, rules: str, more: str = "") -> None:
     )
 
 
-def test_checks_run_confined_on_the_committed_tree(pipeline: Pipeline, forge: ForgeProcess) -> None:
+def test_checks_run_confined_on_the_committed_tree(pipeline: Pipeline, forge: ForgeProcess, tmp_path: Path) -> None:
     alone = 'test -z "$(ls /sys/class/net | grep -v lo)"'
     confined = f"test $(id -u) -ne 0 && grep -q 'Seccomp:.2' /proc/self/status && {alone}"
     tests, lint = f"tail -n 1 NOTES.md | grep -q more && {confined}", f'python3 -c "{NO_WAY}"'
     use(pipeline, f"tests = {json.dumps(tests)}\nlint = {json.dumps(lint)}")
     attempt = pipeline.attempt(LEDGERLIB, verification={"run_tests": True, "run_lint": True})
-    pipeline.agent_run(attempt)
+    with counted_in(tmp_path / "counters") as counts:
+        pipeline.agent_run(attempt)
+        assert counts("squire_containers_started_total") == {"agent": 1, "checks": 1}
     row = pipeline.read_attempt(attempt.id)
     assert row.verification is not None
     checks = {check.name: check for check in row.verification.checks}

@@ -28,6 +28,7 @@ from squire_pipelines.ledger.audit import audit_page
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import model_calls
 from squire_pipelines.sensors.reaper import reaper, recovery
+from tests.support.counted import counted_in
 from tests.support.inspections import Inspections
 from tests.support.model_server import Call, ModelServer, Turn
 from tests.support.pipeline import LEDGERLIB, Pipeline
@@ -117,13 +118,23 @@ def calls(ledger: Ledger, attempt_id: str) -> Sequence[Any]:
 
 
 def test_an_agent_is_answered_and_nothing_shows_the_key_or_is_left(
-    pipeline: Pipeline, client: docker.DockerClient, attempt: Callable[..., Attempt], forge: ForgeProcess
+    pipeline: Pipeline,
+    client: docker.DockerClient,
+    attempt: Callable[..., Attempt],
+    forge: ForgeProcess,
+    tmp_path: Path,
 ) -> None:
     turns = [Turn(calls=(EDIT,), prompt_tokens=50, completion_tokens=7), Turn(text="Done.")]
     with ModelServer(turns) as model:
         made = attempt(model)
-        with Inspections() as inspections, Watcher(client, made.id) as watcher:
+        with (
+            Inspections() as inspections,
+            Watcher(client, made.id) as watcher,
+            counted_in(tmp_path / "counters") as counts,
+        ):
             pipeline.agent_run(made)
+            assert counts("squire_containers_started_total") == {"agent": 1, "gateway": 1}
+            assert counts("squire_model_first_token_seconds") == {"agent": len(model.requests)}
     assert {profile.container_name(made.id), gateway_name(made.id)} <= inspections.containers.keys()
     assert inspections.with_secret([KEY, forge.token]) == []
     ended = pipeline.read_attempt(made.id)

@@ -90,7 +90,8 @@ def test_a_run_that_is_told_to_stop_cancels_its_attempt_and_the_task_is_tried_ag
     with at_work(pipeline, attempt) as worker:
         worker.send_signal(signal.SIGTERM)
         assert seconds_until_gone(client, attempt) <= GRACE_S + 2
-        worker.wait(60)
+        assert worker.wait(60) == 1
+    assert (pipeline.home / "child.log").read_text("utf-8").splitlines()[-1] == "FAILURE"
     ended = pipeline.read_attempt(attempt.id)
     assert (ended.status, ended.cause) == (AttemptStatus.ENDED, Cause.CANCELLED)
     assert ended.evidence is not None

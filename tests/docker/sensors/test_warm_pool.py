@@ -1,6 +1,7 @@
 """The warm pool's sensor with a real engine: as many wait as the settings want, and an attempt goes first."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from secrets import token_hex
 
 import docker
@@ -10,6 +11,7 @@ from docker.models.containers import Container
 from squire_pipelines.agents import warm
 from squire_pipelines.ledger.audit import audit_page
 from squire_pipelines.sensors.warm_pool import warm_pool
+from tests.support.counted import counted_in
 from tests.support.inspections import Inspections
 from tests.support.pipeline import Pipeline
 
@@ -55,7 +57,7 @@ def test_without_a_pool_nothing_is_asked_of_the_engine(quiet_pipeline: Pipeline)
 
 
 def test_it_is_filled_to_its_size_without_a_secret_and_emptied_when_it_is_not_wanted(
-    quiet_pipeline: Pipeline, client: docker.DockerClient, monkeypatch: pytest.MonkeyPatch
+    quiet_pipeline: Pipeline, client: docker.DockerClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     canary = f"canary-{token_hex(20)}"
     for variable in ("SQUIRE_GITHUB_TOKEN", "SQUIRE_MODEL_KEY", "SQUIRE_WEBHOOK_SECRET"):
@@ -63,9 +65,10 @@ def test_it_is_filled_to_its_size_without_a_secret_and_emptied_when_it_is_not_wa
     configure(quiet_pipeline, 3)
     assert len(quiet_pipeline.sensor(warm_pool).run_requests) == 1
     assert pool_of(client, quiet_pipeline) == []  # the sensor decides, and makes none by itself
-    with Inspections() as inspections:
+    with Inspections() as inspections, counted_in(tmp_path / "counters") as counts:
         assert tend(quiet_pipeline) == {"waiting": 2, "target": 3, "made": 2, "removed": 0}
         assert tend(quiet_pipeline) == {"waiting": 3, "target": 3, "made": 1, "removed": 0}
+        assert counts("squire_containers_started_total") == {"warm": 3}
     assert {str(container.name) for container in pool_of(client, quiet_pipeline)} <= inspections.containers.keys()
     assert inspections.with_secret([canary]) == []
     assert tend(quiet_pipeline) == {}
