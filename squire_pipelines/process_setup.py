@@ -4,6 +4,7 @@ It may be done twice. Called by programs, never by libraries: the umask and the 
 process.
 """
 
+import getpass
 import os
 import resource
 import signal
@@ -45,3 +46,11 @@ def outlive_hang_ups() -> None:
     is_default = signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
     if is_default and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGHUP, lambda _signal, _frame: None)
+
+
+def user_name() -> str:
+    """Return the name of the user that this process runs as, for the records."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return "unknown"

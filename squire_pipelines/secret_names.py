@@ -23,6 +23,9 @@ class SecretName(StrEnum):
 ALERT_WEBHOOK_KEY = "alert-webhook-key"
 """What messages to alerts.webhook_url are signed with; without it they are not signed."""
 
+BOARD_TOKEN = "board-token"  # noqa: S105 - the name, not the value
+"""What people give to use the board, where board.login is "token"."""
+
 AI_GATEWAY = "ai-gateway"
 """The provider whose key the old product read from AI_GATEWAY_API_KEY, as its other clients do."""
 _FURTHER_VARIABLES = {
@@ -58,7 +61,7 @@ def check_webhook_key(name: str) -> str:
     Raises:
         ValueError: It is a secret of another use, or cannot be a name.
     """
-    if name in {*SecretName, ALERT_WEBHOOK_KEY}:
+    if name in {*SecretName, ALERT_WEBHOOK_KEY, BOARD_TOKEN}:
         raise ValueError(f"{name} has another use: name a secret of its own, like acme-hook-key")
     if not _PROVIDER_SECRET.fullmatch(name) or "--" in name:
         # The text is not repeated: whoever takes the name for the secret itself has written that here.

@@ -1,4 +1,4 @@
-"""`squire dev`: Dagster's UI and daemon, receiver and operator's endpoint in one command, which one Ctrl-C stops."""
+"""`squire dev`: Dagster's UI and daemon, receiver, endpoint and board in one command, which one Ctrl-C stops."""
 
 import time
 from typing import TYPE_CHECKING
@@ -14,7 +14,9 @@ from squire_pipelines.terminal.output import write_labelled, write_line
 if TYPE_CHECKING:
     from squire_pipelines.reloading.in_force import SettingsInForce
     from squire_pipelines.reloading.process_status import ProcessStatus
+    from squire_pipelines.runtime.services import Services
     from squire_pipelines.sections.observability import ObservabilitySettings
+    from squire_pipelines.settings.model import Settings
 
 
 @command(
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 @click.option("--webhooks/--no-webhooks", default=True, help="Receive webhook deliveries, or do not.")
 @with_context
 def dev(context: CliContext, port: int | None, *, webhooks: bool) -> None:
-    """Run Dagster's UI and daemon, the webhook receiver and the endpoint of metrics, until Ctrl-C.
+    """Run Dagster's UI and daemon, the webhook receiver, the board and the endpoint of metrics, until Ctrl-C.
 
     A changed settings' file is taken while they run, when it is valid. One that is not changes nothing: what was valid
     last holds, also at the next start. SIGHUP has it read again; `squire config reload` says who has taken what.
@@ -46,23 +48,14 @@ def dev(context: CliContext, port: int | None, *, webhooks: bool) -> None:
 def _serve(context: CliContext, in_force: "SettingsInForce", port: int | None, *, webhooks: bool) -> None:
     from squire_pipelines.cli.unlock import unlock_store  # noqa: PLC0415 - other commands start no servers
     from squire_pipelines.reloading.process_status import StatusFile, status_of  # noqa: PLC0415 - likewise
-    from squire_pipelines.runtime.ports import check_free  # noqa: PLC0415 - likewise
     from squire_pipelines.runtime.processes import interruptible  # noqa: PLC0415 - likewise
     from squire_pipelines.runtime.services import Services  # noqa: PLC0415 - likewise
     from squire_pipelines.settings.restarts import Part  # noqa: PLC0415 - likewise
-    from squire_pipelines.webhooks.signing_secrets import read_signing_secrets  # noqa: PLC0415 - likewise
 
     settings = in_force.settings
     unlock_store(context, settings.secret_sources)
     ui = port or settings.pipeline.webserver_port
-    check_free("127.0.0.1", ui, setting="pipeline.webserver_port")
-    if webhooks:
-        if settings.webhooks.port == ui:
-            raise click.UsageError(f"--port {ui} is webhooks.port: choose another, or use --no-webhooks")
-        read_signing_secrets(settings.webhooks, settings.secret_sources)
-        check_free(settings.webhooks.host, settings.webhooks.port, setting="webhooks.port")
-    if settings.observability.enabled:
-        _check_endpoint(settings.observability)
+    _check_servers(settings, ui, webhooks=webhooks)
     context.ledger.ensure_schema()
     with (
         interruptible(reload=in_force.ask) as check_interrupt,
@@ -70,20 +63,7 @@ def _serve(context: CliContext, in_force: "SettingsInForce", port: int | None, *
         StatusFile(in_force.home, Part.DEV) as status,
     ):
         try:
-            if webhooks:
-                services.start_receiver()
-            if settings.observability.enabled:
-                services.start_endpoint()
-            write_line("starting Dagster")
-            services.start_daemon()
-            services.start_webserver(ui)
-            write_line(f"UI:        http://127.0.0.1:{ui}")
-            if webhooks:
-                write_line(f"webhooks:  http://{settings.webhooks.host}:{settings.webhooks.port}/webhooks/github")
-            if settings.observability.enabled:
-                write_line(f"metrics:   http://{settings.observability.host}:{settings.observability.port}/metrics")
-            write_line(f"logs:      {settings.home.run}")
-            write_line("Ctrl-C stops everything.")
+            _start_servers(services, settings, ui, webhooks=webhooks)
             before = status_of(in_force, Part.DEV)
             while True:
                 status.write(before)
@@ -96,6 +76,49 @@ def _serve(context: CliContext, in_force: "SettingsInForce", port: int | None, *
                 before = now
         except KeyboardInterrupt:
             write_line("stopping …")
+
+
+def _check_servers(settings: "Settings", ui: int, *, webhooks: bool) -> None:
+    """Check that each server can have its port and its secret. Raises UsageError, PortInUseError, ConfigError."""
+    from squire_pipelines.board.board_server import login_token  # noqa: PLC0415 - other commands start no servers
+    from squire_pipelines.runtime.ports import check_free  # noqa: PLC0415 - likewise
+    from squire_pipelines.webhooks.signing_secrets import read_signing_secrets  # noqa: PLC0415 - likewise
+
+    check_free("127.0.0.1", ui, setting="pipeline.webserver_port")
+    if webhooks:
+        if settings.webhooks.port == ui:
+            raise click.UsageError(f"--port {ui} is webhooks.port: choose another, or use --no-webhooks")
+        read_signing_secrets(settings.webhooks, settings.secret_sources)
+        check_free(settings.webhooks.host, settings.webhooks.port, setting="webhooks.port")
+    if settings.observability.enabled:
+        _check_endpoint(settings.observability)
+    if settings.board.enabled:
+        login_token(settings)
+        check_free(settings.board.host, settings.board.port, setting="board.port")
+
+
+def _start_servers(services: "Services", settings: "Settings", ui: int, *, webhooks: bool) -> None:
+    """Start everything, and say where it is."""
+    from squire_pipelines.sections.board import board_address  # noqa: PLC0415 - other commands start no servers
+
+    if webhooks:
+        services.start_receiver()
+    if settings.observability.enabled:
+        services.start_endpoint()
+    if settings.board.enabled:
+        services.start_board()
+    write_line("starting Dagster")
+    services.start_daemon()
+    services.start_webserver(ui)
+    write_line(f"UI:        http://127.0.0.1:{ui}")
+    if settings.board.enabled:
+        write_line(f"board:     {board_address(settings.board)}")
+    if webhooks:
+        write_line(f"webhooks:  http://{settings.webhooks.host}:{settings.webhooks.port}/webhooks/github")
+    if settings.observability.enabled:
+        write_line(f"metrics:   http://{settings.observability.host}:{settings.observability.port}/metrics")
+    write_line(f"logs:      {settings.home.run}")
+    write_line("Ctrl-C stops everything.")
 
 
 def _follow_settings(context: CliContext) -> "SettingsInForce":

@@ -29,9 +29,8 @@ COMMANDS = {
     "migrate": Lazy(f"{_CLI}.migrate:migrate", "Take over the old product's settings, secrets and tasks."),
     "run": Lazy(f"{_CLI}.run:run", "Run one cycle: collect, plan, dispatch, wait, report."),
     "demo": Lazy(f"{_CLI}.demo:demo", "Run the whole pipeline on this machine; nothing leaves it."),
-    "dev": Lazy(
-        f"{_CLI}.dev:dev", "Run Dagster's UI and daemon, the receiver and the endpoint of metrics, until Ctrl-C."
-    ),
+    "dev": Lazy(f"{_CLI}.dev:dev", "Run Dagster's UI and daemon, the receiver, the board and metrics, until Ctrl-C."),
+    "board": Lazy(f"{_CLI}.board:board", "Serve the board: web pages of what runs, waits and is wrong."),
     "doctor": Lazy(f"{_CLI}.doctor.command:doctor", "Check what Squire needs, and show the next step for each."),
     "status": Lazy(f"{_CLI}.status:status", "Show what runs, what waits for what, and what is wrong."),
     "logs": Lazy(f"{_CLI}.logs:logs", "Show the lines of all logs in the order of time, or those of one task."),

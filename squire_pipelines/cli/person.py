@@ -1,19 +1,15 @@
 """The person at the command line: the name that the records have for them, and questions to them."""
 
-import getpass
 import sys
 
 from squire_pipelines.errors import RefusedError
+from squire_pipelines.process_setup import user_name
 from squire_pipelines.terminal import output
 
 
 def actor() -> str:
     """Return who gives the command, for the records."""
-    try:
-        name = getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        name = "unknown"
-    return f"cli:{name}"[:60]
+    return f"cli:{user_name()}"[:60]
 
 
 def confirm(question: str, *, hint: str) -> None:

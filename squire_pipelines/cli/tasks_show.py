@@ -19,29 +19,22 @@ from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import TASK_ID
 from squire_pipelines.cli.pull_life_text import history_lines, life_lines
 from squire_pipelines.cli.text import between, duration, instant
-from squire_pipelines.deadline import Deadline
 from squire_pipelines.domain.agent_choice import AgentChoice
 from squire_pipelines.domain.branches import base_name
 from squire_pipelines.domain.endings import Cause, Evidence
-from squire_pipelines.domain.pull_life import OF_THE_PULL_REQUEST, life_of
+from squire_pipelines.domain.pull_life import OF_THE_PULL_REQUEST
 from squire_pipelines.domain.remedies import remedy_text
 from squire_pipelines.domain.tasks import Priority
 from squire_pipelines.domain.terminal_text import one_line, plain
 from squire_pipelines.domain.timings import Timings
-from squire_pipelines.execution.repository_settings import settings_in
-from squire_pipelines.ledger import announcements, base_watches, head_reports, merges
-from squire_pipelines.ledger import attempts as attempt_rows
-from squire_pipelines.ledger import outcomes as outcome_rows
-from squire_pipelines.ledger import tasks as task_rows
+from squire_pipelines.execution.task_facts import ask_about_agent, read_task_facts
 from squire_pipelines.ledger.archived_tasks import ArchivedTask, archived_task
 from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.ledger.base_watches import WatchedBase
-from squire_pipelines.ledger.dependencies import Dependency, dependencies_of
+from squire_pipelines.ledger.dependencies import Dependency
 from squire_pipelines.ledger.merges import RecordedMerge
-from squire_pipelines.ledger.model_calls import CallCosts, costs_of_attempts
-from squire_pipelines.ledger.pull_steps import steps_on_branch
+from squire_pipelines.ledger.model_calls import CallCosts
 from squire_pipelines.ledger.tasks import Task
-from squire_pipelines.ledger.waiting import FOR_ITS_AGENT, FOR_ITS_START, Wait, WaitKind
 from squire_pipelines.terminal.output import write_hanging, write_line
 
 _LOG_LINES = 10
@@ -131,22 +124,11 @@ def show(context: CliContext, task_id: str, *, as_json: bool) -> None:
         if (archived := archived_task(tx, task_id)) is not None:
             _show_archived(archived, as_json=as_json)
             return
-        task = task_rows.get(tx, task_id)
-    settings = settings_in(context.ledger, context.settings, task.repository)
-    with context.ledger.read() as tx:
-        limits, rules = settings.budgets_for(task.repository), settings.dispatch.queue_rules
-        wait = task_rows.waiting_reason(tx, task, limits, rules)
-        attempts = attempt_rows.of_task(tx, task_id)
-        events = task_rows.events(tx, task_id)
-        outcome = outcome_rows.get(tx, task_id)
-        life = life_of(events, steps_on_branch(tx, task.repository, task.branch)) if outcome is not None else ()
-        needed = dependencies_of(tx, [task_id]).get(task_id, ())
-        not_announced = announcements.last_error(tx, task_id)
-        not_reported = head_reports.last_error(tx, task_id)
-        merge, base = merges.get(tx, task_id), base_watches.get(tx, task_id)
-        costs = costs_of_attempts(tx, [attempt.id for attempt in attempts])
-    if wait == FOR_ITS_START:
-        wait = _ask_about_agent(context, task)
+    facts = read_task_facts(context.ledger, context.settings, task_id)
+    facts = ask_about_agent(context.ledger, context.settings, facts, within_s=_ENGINE_S)
+    task, wait, needed, attempts = facts.task, facts.wait, facts.needed, facts.attempts
+    events, outcome, life, costs = facts.events, facts.outcome, facts.life, facts.costs
+    not_announced, not_reported, merge, base = facts.not_announced, facts.not_reported, facts.merge, facts.base
     if as_json:
         waiting = {
             "waiting": wait and wait.text,
@@ -187,14 +169,6 @@ def _write_merge(merge: RecordedMerge | None, base: WatchedBase | None) -> None:
         write_fields(merge, _MERGE)
     if base is not None:
         write_fields(base, _BASE)
-
-
-def _ask_about_agent(context: CliContext, task: Task) -> Wait:
-    """Return what a task waits for when nothing in the ledger stands in its way: the engine knows more."""
-    from squire_pipelines.execution.assignment import why_agent_cannot_start  # noqa: PLC0415 - Docker's client
-
-    problem = why_agent_cannot_start(context.ledger, context.settings, task, Deadline.after(_ENGINE_S))
-    return FOR_ITS_START if problem is None else Wait(WaitKind.AGENT, f"{FOR_ITS_AGENT}: {problem}")
 
 
 def _show_archived(task: ArchivedTask, *, as_json: bool) -> None:

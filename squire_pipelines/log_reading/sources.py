@@ -15,7 +15,7 @@ MAX_SOURCES = 100_000
 """Files that are looked at; a home with its bounds has far fewer."""
 
 _PROCESS_LOG = re.compile(r"([a-z0-9-]{1,40})\.log(?:\.\d{1,3})?")
-_COMPONENTS = {"receiver": "webhooks", "code-server": "pipeline", "endpoint": "endpoint"}
+_COMPONENTS = {"receiver": "webhooks", "code-server": "pipeline", "endpoint": "endpoint", "board": "board"}
 _ATTEMPT = re.compile(r"([0-9a-z]{1,40})-\d{1,9}")
 _CALLS = re.compile(r"calls-[0-9a-f]{8}\.jsonl")
 GATEWAY_LOG = "gateway.log"

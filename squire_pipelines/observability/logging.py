@@ -35,6 +35,7 @@ class Component(StrEnum):
     """Which part of Squire writes a line."""
 
     AGENT = "agent"
+    BOARD = "board"
     CLI = "cli"
     ENDPOINT = "endpoint"
     GATEWAY = "gateway"

@@ -1,4 +1,4 @@
-"""The processes of one home: Dagster's code server, daemon and webserver, the webhook receiver, the metrics' endpoint.
+"""The processes of one home: Dagster's code server, daemon and webserver, receiver, metrics' endpoint and board.
 
 `squire dev`, `squire run` and `squire demo` start them here; a deployment may start the same commands by other means.
 """
@@ -265,6 +265,10 @@ class Services:
         """Start the operator's endpoint, which waits while its port is in use."""
         self._make_storage()  # which it looks at
         self.start("endpoint", [sys.executable, "-m", "squire_pipelines.endpoint"])
+
+    def start_board(self) -> None:
+        """Start the board."""
+        self.start("board", [sys.executable, "-m", "squire_pipelines.board"])
 
     def start(self, name: str, argv: list[str]) -> None:
         """Start a process of this home, which `keep_up` starts again. Raises NotReachableError."""

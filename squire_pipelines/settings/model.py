@@ -132,8 +132,8 @@ class Settings(OverridableSections):
 
     @property
     def named_secrets(self) -> tuple[str, ...]:
-        """The names of all secrets that the settings name: of providers, alerts, webhooks, and other senders."""
-        others = (*self.alerts.secret_names, *self.webhooks.secret_names, *self.hook_secrets)
+        """The names of all secrets that the settings name: of providers, alerts, webhooks, board, other senders."""
+        others = (*self.alerts.secret_names, *self.webhooks.secret_names, *self.board.secret_names, *self.hook_secrets)
         return (*self.provider_secrets, *others)
 
     @property

@@ -10,6 +10,7 @@ from squire_pipelines.domain.authority import TrustRules
 from squire_pipelines.domain.budgets import BudgetLimits
 from squire_pipelines.sections.agents import AgentSettings, NamedAgents
 from squire_pipelines.sections.alerts import AlertSettings
+from squire_pipelines.sections.board import BoardSettings
 from squire_pipelines.sections.following import FollowSettings
 from squire_pipelines.sections.gateway import GatewaySettings
 from squire_pipelines.sections.hooks import Hooks
@@ -80,6 +81,7 @@ class OverridableSections(BaseSettings):
     secrets: SecretSettings = SecretSettings()
     logging: LoggingSettings = LoggingSettings()
     observability: ObservabilitySettings = ObservabilitySettings()
+    board: BoardSettings = BoardSettings()
     tracing: TracingSettings = TracingSettings()
     filters: FilterSettings = FilterSettings()
     sources: dict[SourceName, SourceSettings] = Field(default_factory=dict, description="by name, of packages")
@@ -115,7 +117,7 @@ class OverridableSections(BaseSettings):
 
     @model_validator(mode="after")
     def _ports_differ(self) -> Self:
-        check_ports_differ(self.webhooks, self.pipeline, self.observability)
+        check_ports_differ(self.webhooks, self.pipeline, self.observability, self.board)
         return self
 
     def filters_for(self, repository: str) -> FilterSettings:

@@ -15,6 +15,7 @@ class Part(StrEnum):
     SENSORS = "sensors"
     DEV = "dev"
     ENDPOINT = "endpoint"
+    BOARD = "board"
 
 
 _ALL = frozenset(Part)
@@ -22,6 +23,7 @@ _RECEIVER = frozenset({Part.RECEIVER})
 _SENSORS = frozenset({Part.SENSORS})
 _DEV = frozenset({Part.DEV})
 _ENDPOINT = frozenset({Part.ENDPOINT})
+_BOARD = frozenset({Part.BOARD})
 
 RESTART_KEYS: Mapping[str, frozenset[Part]] = MappingProxyType(
     {
@@ -45,6 +47,10 @@ RESTART_KEYS: Mapping[str, frozenset[Part]] = MappingProxyType(
         "observability.enabled": _DEV,
         "observability.host": _ENDPOINT,
         "observability.port": _ENDPOINT,
+        "board.enabled": _DEV,
+        "board.host": _BOARD,
+        "board.port": _BOARD,
+        "board.login": _BOARD,  # whoever is signed in has been so by the other way
     }
 )
 """The keys, with the processes that have to be started again; a table stands for all its keys."""

@@ -110,6 +110,7 @@ class Pipeline:
         )
         # Any free port: tests beside this one run `squire dev` too.
         port = "" if "[observability]" in more else "[observability]\nport = 0\n"
+        port += "" if "[board]" in more else "[board]\nenabled = false\n"
         file.write_text(
             f"""repositories = [{names}]
 [github]

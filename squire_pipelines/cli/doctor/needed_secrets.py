@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from squire_pipelines.cli.context import CliContext
 from squire_pipelines.cli.diagnosis import Diagnosis
-from squire_pipelines.secret_names import ALERT_WEBHOOK_KEY, SecretName, variables_of
+from squire_pipelines.secret_names import ALERT_WEBHOOK_KEY, BOARD_TOKEN, SecretName, variables_of
 
 if TYPE_CHECKING:
     from squire_pipelines.settings.model import Settings
@@ -56,5 +56,6 @@ _NEEDED_FOR = {
     "github-token": "reading from GitHub and pushing to it need it, the demo does not",
     "github-app-key": "the GitHub App that the settings name needs it",
     ALERT_WEBHOOK_KEY: "without it messages to alerts.webhook_url are not signed",
+    BOARD_TOKEN: "board.login wants it, and without it the board does not start",
     "webhook-secret": "without it no delivery is accepted, and only the schedule makes Squire read the repositories",
 }

@@ -13,6 +13,7 @@ from squire_pipelines.cli.diagnosis import Diagnosis
 from squire_pipelines.errors import PortInUseError
 from squire_pipelines.health.process_records import recorded_process
 from squire_pipelines.runtime.ports import check_free, free_port
+from squire_pipelines.sections.board import BoardSettings
 from squire_pipelines.sections.observability import ObservabilitySettings
 
 _PROC = Path("/proc")
@@ -25,6 +26,7 @@ _OWN_ANSWERS = {
     "webhooks.port": ("/healthz", "ok", "a webhook receiver of Squire's"),
     "pipeline.webserver_port": ("/server_info", "dagster_webserver_version", "Dagster's UI"),
     "observability.port": ("/", "squire", "an endpoint of Squire's"),
+    "board.port": ("/healthz", "board", "a board of Squire's"),
 }
 
 
@@ -56,21 +58,23 @@ class PortFacts:
 
 
 def check_ports(context: CliContext) -> Iterator[Diagnosis]:
-    """Check the ports of the webhook receiver, of Dagster's UI and of the operator's endpoint."""
+    """Check the ports of the webhook receiver, of Dagster's UI, of the operator's endpoint and of the board."""
     settings, run = context.settings, context.home.run
     places = (
         ("port webhooks", "webhooks.port", settings.webhooks.host, settings.webhooks.port, "receiver"),
         ("port UI", "pipeline.webserver_port", "127.0.0.1", settings.pipeline.webserver_port, "webserver"),
-        *_endpoint_place(settings.observability),
+        *_enabled_places(settings.observability, settings.board),
     )
     for name, setting, host, port, process in places:
         facts = find_facts(name, setting, host, port, record=run / f"{process}.pid")
         yield judge_port(replace(facts, answers=_ask(facts)) if facts.other and not facts.is_ours else facts)
 
 
-def _endpoint_place(settings: ObservabilitySettings) -> Iterator[tuple[str, str, str, int, str]]:
-    if settings.enabled:
-        yield "port metrics", "observability.port", settings.host, settings.port, "endpoint"
+def _enabled_places(endpoint: ObservabilitySettings, board: BoardSettings) -> Iterator[tuple[str, str, str, int, str]]:
+    if endpoint.enabled:
+        yield "port metrics", "observability.port", endpoint.host, endpoint.port, "endpoint"
+    if board.enabled:
+        yield "port board", "board.port", board.host, board.port, "board"
 
 
 def find_facts(name: str, setting: str, host: str, port: int, *, record: Path) -> PortFacts:

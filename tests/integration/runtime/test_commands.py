@@ -111,22 +111,25 @@ def test_a_run_starts_the_daemon_asks_and_stops_it_when_it_is_told_to_end(pipeli
 def test_dev_serves_until_it_is_told_to_end_and_leaves_nothing(
     quiet_pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ui, metrics = free_port(), free_port()
+    ui, metrics, board = free_port(), free_port(), free_port()
     # The secret of one repository's webhook is enough.
     monkeypatch.delenv("SQUIRE_WEBHOOK_SECRET")
     monkeypatch.setenv("SQUIRE_ACME_HOOK_KEY", "s" * 40)
     secrets = f'[webhooks.secrets]\n"{QUIET}" = ["acme-hook-key"]\n'
-    quiet_pipeline.configure(f"[webhooks]\nport = {free_port()}\n{secrets}\n[observability]\nport = {metrics}\n")
+    servers = f"[observability]\nport = {metrics}\n[board]\nport = {board}\n"
+    quiet_pipeline.configure(f"[webhooks]\nport = {free_port()}\n{secrets}\n{servers}")
     run = quiet_pipeline.settings.home.run
     with end_when(lambda: dev_says_what_it_serves(quiet_pipeline)):
         result = squire("dev", "--port", str(ui))
     assert result.exit_code == 0, result.output
     assert f"metrics:   http://127.0.0.1:{metrics}/metrics" in result.output
     assert f"UI:        http://127.0.0.1:{ui}" in result.output
+    assert f"board:     http://127.0.0.1:{board}" in result.output
     assert "/webhooks/github" in result.output
     assert result.output.endswith("stopping …\n")
     assert list(run.glob("*.pid")) == []
-    assert {path.stem for path in run.glob("*.log")} == {"code-server", "daemon", "endpoint", "receiver", "webserver"}
+    servers_logs = {"board", "code-server", "daemon", "endpoint", "receiver", "webserver"}
+    assert {path.stem for path in run.glob("*.log")} == servers_logs
 
 
 @pytest.mark.parametrize("command", [("dev", "--no-webhooks"), ("run", QUIET)])

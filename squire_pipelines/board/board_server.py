@@ -1,0 +1,105 @@
+"""The board's process: its settings, its token, its socket, and a clean end. What it answers is `app`'s."""
+
+import signal
+from collections.abc import Callable
+from types import FrameType
+
+from squire_pipelines.board.app import create_board
+from squire_pipelines.board.readings import BoardReadings
+from squire_pipelines.errors import ConfigError, ExitCode, SquireError
+from squire_pipelines.http_server import AnnouncingServer, listen, print_ready
+from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.observability.logging import Component
+from squire_pipelines.observability.secret_uses import record_secret_uses
+from squire_pipelines.process_setup import user_name
+from squire_pipelines.reloading.in_force import InForce, SettingsInForce, settings_in_force
+from squire_pipelines.reloading.process_status import StatusFile, status_of
+from squire_pipelines.reloading.watch import SettingsWatch
+from squire_pipelines.secret_names import BOARD_TOKEN
+from squire_pipelines.secrets.lookup import require_secret
+from squire_pipelines.secrets.secret import Secret
+from squire_pipelines.server_connections import ConnectionLimits
+from squire_pipelines.settings.model import Settings
+from squire_pipelines.settings.restarts import Part
+from squire_pipelines.terminal.output import write_line
+
+MIN_TOKEN_CHARS = 16
+"""A shorter token could be guessed."""
+
+_LIMITS = ConnectionLimits(per_address=128, total=256, until_request=True)
+_BUSY_TIMEOUT_S = 5.0
+
+
+def login_token(settings: Settings) -> Secret | None:
+    """Return the token that people give to log in; None where they log in by other means.
+
+    Raises:
+        SecretMissingError: The settings want a token, and there is none.
+        ConfigError: It is so short that it could be guessed.
+    """
+    if settings.board.login != "token":
+        return None
+    token = require_secret(BOARD_TOKEN, settings.secret_sources)
+    if len(token.reveal()) < MIN_TOKEN_CHARS:
+        raise ConfigError(
+            f"the secret {BOARD_TOKEN} has fewer than {MIN_TOKEN_CHARS} characters and could be guessed",
+            hint=f"`squire secrets set {BOARD_TOKEN}` with a longer one, for example of `openssl rand -hex 32`",
+        )
+    return token
+
+
+def serve(in_force: SettingsInForce, *, port: int | None = None, announce: Callable[[str], None] = print_ready) -> None:
+    """Serve the board until SIGTERM or SIGINT.
+
+    Args:
+        in_force: The settings, followed while it serves; `settings.restarts` names those that it is started with.
+        port: Where to listen; None for `board.port`.
+        announce: Called with the URL when requests are answered.
+
+    Raises:
+        SecretMissingError: The settings want a token, and there is none.
+        PortInUseError: The port is taken.
+        ConfigError: The address cannot be used.
+        LedgerError: The ledger cannot be used.
+    """
+    settings = in_force.settings
+    token = login_token(settings)
+    ledger = Ledger(settings.resolved_ledger_url, busy_timeout_s=_BUSY_TIMEOUT_S)
+    with StatusFile(in_force.home, Part.BOARD) as status:
+
+        def follow(_state: InForce) -> None:
+            status.write(status_of(in_force, Part.BOARD))
+
+        try:
+            ledger.ensure_schema()
+            record_secret_uses(ledger, actor="board")
+            listener = listen(settings.board.host, settings.board.port if port is None else port, section="board")
+            follow(in_force.state)
+            with listener, SettingsWatch(in_force, after_look=follow):
+                app = create_board(BoardReadings(in_force, ledger), token=token, local_user=user_name())
+                server = AnnouncingServer(app, listener, announce=announce, component=Component.BOARD, limits=_LIMITS)
+                server.serve_until_stopped()
+        finally:
+            ledger.close()
+
+
+def _leave(_signal: int, _frame: FrameType | None) -> None:
+    raise SystemExit(ExitCode.DONE)
+
+
+def main(*, port: int | None = None, announce: Callable[[str], None] = print_ready) -> int:
+    """Serve the board of the home that the environment names. Returns the exit code."""
+    # uvicorn puts these back and raises the signal again when it has finished: a clean end, not death by signal.
+    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGINT, _leave)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it asks for what the start does anyway
+    try:
+        in_force = settings_in_force(on_taken=lambda settings: settings.logging.apply())
+        signal.signal(signal.SIGHUP, lambda _signal, _frame: in_force.ask())
+        serve(in_force, port=port, announce=announce)
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else int(ExitCode.FAILED)
+    except SquireError as error:
+        write_line(f"error: {error.message}" + (f"\nhint: {error.hint}" if error.hint else ""), err=True)
+        return int(error.exit_code)
+    return int(ExitCode.DONE)

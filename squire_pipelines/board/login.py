@@ -1,0 +1,91 @@
+"""The pages by which people log in with the board's token, and log out."""
+
+import hmac
+from collections.abc import Callable, Sequence
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from squire_pipelines.board.access import local_path, person_name
+from squire_pipelines.board.forms import FormRefusedError, read_form
+from squire_pipelines.board.guard import cookie, session_of, session_token
+from squire_pipelines.board.rendering import PageWriter
+from squire_pipelines.board.sessions import SessionStore
+from squire_pipelines.observability.logging import Component, get_logger
+from squire_pipelines.secrets.secret import Secret
+from squire_pipelines.sections.board import BoardSettings
+from squire_pipelines.server_connections import caller_of
+from squire_pipelines.webhooks.refusal_rates import RefusalRates
+
+WRONG_PER_MINUTE = 6
+"""So many wrong tokens of one address are heard in a minute."""
+
+_log = get_logger(Component.BOARD)
+
+
+class LoginPages:
+    """Begins and ends sessions.
+
+    Args:
+        sessions: All sessions.
+        writer: Writes the pages.
+        token: What people have to give; None where they log in by other means.
+        settings: Gives the board's settings.
+    """
+
+    def __init__(
+        self,
+        sessions: SessionStore,
+        writer: PageWriter,
+        *,
+        token: Secret | None,
+        settings: Callable[[], BoardSettings],
+    ) -> None:
+        self._sessions = sessions
+        self._writer = writer
+        self._token = token
+        self._settings = settings
+        self._wrong = RefusalRates(lambda: WRONG_PER_MINUTE)
+
+    def routes(self) -> Sequence[Route]:
+        """Return the routes of these pages."""
+        return (
+            Route("/login", self.show, methods=["GET"]),
+            Route("/login", self.log_in, methods=["POST"]),
+            Route("/logout", self.log_out, methods=["POST"]),
+        )
+
+    async def show(self, request: Request) -> Response:
+        """Show the form, or go on where nobody has to fill it in."""
+        target = local_path(request.query_params.get("next", "/"))
+        if self._token is None or session_of(request) is not None:
+            return RedirectResponse(target, status_code=303)
+        return self._form(request, target)
+
+    def _form(self, request: Request, target: str, problem: str = "", *, status: int = 200) -> Response:
+        return self._writer.write(request, "login.html", {"target": target, "problem": problem}, status=status)
+
+    async def log_in(self, request: Request) -> Response:
+        """Begin a session for who gives the token. Raises FormRefusedError."""
+        if self._token is None:
+            raise FormRefusedError(404, "Nobody logs in here.")
+        address = caller_of(request.client.host if request.client else "")
+        if wait_s := self._wrong.wait_s(address):
+            raise FormRefusedError(429, "These were too many wrong tokens.", f"Wait {wait_s:.0f} seconds.")
+        form = await read_form(request, needs_session=False)
+        target, person = local_path(form.get("next", "/")), person_name(form.get("person", ""))
+        if not hmac.compare_digest(form.get("token", "").strip().encode(), self._token.reveal().encode()):
+            self._wrong.note(address)
+            _log.warning("a wrong token was given to the board", address=address)
+            return self._form(request, target, "This is not the token.", status=403)
+        if not person:
+            return self._form(request, target, "Say who you are: the records have your name.", status=422)
+        token, _ = self._sessions.begin(person)
+        return RedirectResponse(target, status_code=303, headers={"Set-Cookie": cookie(token, self._settings())})
+
+    async def log_out(self, request: Request) -> Response:
+        """End a session. Raises FormRefusedError."""
+        await read_form(request)
+        self._sessions.end(session_token(request.headers))
+        return RedirectResponse("/login", status_code=303, headers={"Set-Cookie": cookie("", self._settings())})

@@ -1,0 +1,137 @@
+"""What the pages show, read from the ledger and the home. Each reading is bounded; nothing is written."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from squire_pipelines.domain.alert_steps import AlertState, Silence
+from squire_pipelines.domain.budgets import month_of
+from squire_pipelines.execution.repository_settings import repository_settings
+from squire_pipelines.execution.settings_waits import with_waits_by_settings
+from squire_pipelines.execution.task_facts import TaskFacts, read_task_facts
+from squire_pipelines.ledger import alerts as alert_rows
+from squire_pipelines.ledger import budgets as budget_rows
+from squire_pipelines.ledger import plans as plan_rows
+from squire_pipelines.ledger.budgets import BudgetLevel, Reservation
+from squire_pipelines.ledger.list_pages import Rows, SignalFilter, plan_page, signal_page
+from squire_pipelines.ledger.model_calls import CallCosts, costs_by_provider
+from squire_pipelines.ledger.plans import SavedPlan
+from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.ledger.task_query import TaskQuery
+from squire_pipelines.ledger.task_rows import TaskPage, read_page
+from squire_pipelines.reloading.in_force import SettingsInForce
+from squire_pipelines.runtime.status_facts import StatusFacts, gather
+from squire_pipelines.sections.board import is_loopback
+from squire_pipelines.settings.model import Settings
+
+ROWS = 50
+"""Rows of a page of signals, plans or reservations."""
+
+_FACTS_LAST_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class SpendingFacts:
+    """What budgets are used, what is reserved, and what calls to each provider cost this month."""
+
+    levels: tuple[BudgetLevel, ...]
+    blocked: dict[str, str]
+    reservations: tuple[Reservation, ...]
+    providers: dict[str, CallCosts]
+
+
+@dataclass(frozen=True, slots=True)
+class AlertFacts:
+    """The alerts that fire, those that are over, and what is silenced."""
+
+    firing: tuple[AlertState, ...]
+    ended: tuple[AlertState, ...]
+    silences: tuple[Silence, ...]
+
+
+class BoardReadings:
+    """Reads what the pages show.
+
+    Args:
+        in_force: The settings, as they are at each reading.
+        ledger: The ledger.
+        clock: Gives the time in seconds, by which facts are used again for a moment.
+    """
+
+    def __init__(self, in_force: SettingsInForce, ledger: Ledger, clock: Callable[[], float] = time.monotonic) -> None:
+        self._in_force = in_force
+        self.ledger = ledger
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._status: tuple[float, StatusFacts] | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self._in_force.settings
+
+    @property
+    def dagster_url(self) -> str:
+        """Where people reach Dagster's UI; empty where nobody has said so."""
+        board = self.settings.board
+        if board.dagster_url is not None:
+            return board.dagster_url.rstrip("/")
+        is_here = is_loopback(board.host) and board.public_url is None
+        return f"http://127.0.0.1:{self.settings.pipeline.webserver_port}" if is_here else ""
+
+    def status(self) -> StatusFacts:
+        """Return what `squire status` shows. Whoever asks within two seconds gets the same."""
+        with self._lock:
+            now = self._clock()
+            if self._status is None or now - self._status[0] > _FACTS_LAST_S:
+                refusal = self._in_force.state.refusal
+                facts = gather(self.settings, refusal=refusal.reason if refusal is not None else "")
+                self._status = (self._clock(), facts)
+            return self._status[1]
+
+    def tasks(self, query: TaskQuery) -> TaskPage:
+        """Return a page of the list of tasks. Raises NotFoundError."""
+        with self.ledger.read() as tx:
+            page = read_page(tx.query_runner(), query, now=tx.now)
+        if any(row.waits_for_start for row in page.rows):
+            return with_waits_by_settings(page, self.ledger, self.settings)
+        return page
+
+    def task(self, task_id: str) -> TaskFacts:
+        """Return all about one task. Raises NotFoundError."""
+        return read_task_facts(self.ledger, self.settings, task_id)
+
+    def signals(self, *, only_held: bool, repository: str | None, after: int | None) -> Rows:
+        """Return a page of signals. Raises NotFoundError."""
+        with self.ledger.read() as tx:
+            return signal_page(tx, SignalFilter(only_held=only_held), repository=repository, limit=ROWS, after=after)
+
+    def plans(self, *, repository: str | None, after: str | None) -> Rows:
+        """Return a page of plans. Raises NotFoundError."""
+        with self.ledger.read() as tx:
+            return plan_page(tx, repository=repository, limit=ROWS, after=after)
+
+    def plan(self, plan_id: str) -> SavedPlan:
+        """Return one plan. Raises NotFoundError."""
+        with self.ledger.read() as tx:
+            return plan_rows.get(tx, plan_id)
+
+    def spending(self) -> SpendingFacts:
+        """Return what work costs, and what it may cost."""
+        own = repository_settings(self.ledger, self.settings).of_all
+        with self.ledger.read() as tx:
+            blocks = budget_rows.blocked_by_budget(tx, own.budgets_for)
+            return SpendingFacts(
+                budget_rows.levels(tx, self.settings.budgets, own.budgets_for, self.settings.repositories),
+                {name: str(shortage) for name, shortage in (*blocks.repositories.items(), *blocks.tasks.items())},
+                budget_rows.reservations(tx, limit=ROWS),
+                costs_by_provider(tx, month_of(tx.now)),
+            )
+
+    def alerts(self) -> AlertFacts:
+        """Return what is wrong, and what was."""
+        with self.ledger.read() as tx:
+            return AlertFacts(
+                alert_rows.open_alerts(tx), alert_rows.ended_alerts(tx, limit=ROWS), alert_rows.silences(tx)
+            )
