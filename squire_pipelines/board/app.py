@@ -12,6 +12,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from squire_pipelines import __version__
+from squire_pipelines.board.actions import BoardActions
 from squire_pipelines.board.forms import FormRefusedError
 from squire_pipelines.board.guard import BoardGuard, RefusedVisit
 from squire_pipelines.board.login import LoginPages
@@ -53,6 +54,7 @@ def create_board(readings: BoardReadings, *, token: Secret | None, local_user: s
     errors = _ErrorPages(writer)
     routes = [
         *pages.routes(),
+        *BoardActions(readings).routes(),
         *login.routes(),
         Route("/healthz", _healthz, methods=["GET"]),
         Mount("/static", StaticFiles(directory=STATIC)),

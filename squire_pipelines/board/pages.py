@@ -7,11 +7,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from squire_pipelines.board.actions import offered_actions
 from squire_pipelines.board.readings import ROWS, BoardReadings
 from squire_pipelines.board.rendering import PageWriter
+from squire_pipelines.domain.evidence import parts_of
 from squire_pipelines.domain.pull_life import OF_THE_PULL_REQUEST
-from squire_pipelines.domain.tasks import Priority, TaskStatus
+from squire_pipelines.domain.signal_text import changes_since_approval, signal_text
+from squire_pipelines.domain.tasks import Priority
 from squire_pipelines.errors import NotFoundError
+from squire_pipelines.execution.signal_decisions import verdict_of
 from squire_pipelines.ledger.store import utc_now
 from squire_pipelines.ledger.task_query import KINDS, PRIORITY_NAMES, STATUSES, SortOrder, TaskQuery
 
@@ -38,8 +42,10 @@ class BoardPages:
         return (
             Route("/", self.home, methods=["GET"]),
             Route("/tasks", self.tasks, methods=["GET"]),
+            Route("/new", self.new, methods=["GET"]),
             Route("/tasks/{task_id}", self.task, methods=["GET"]),
             Route("/signals", self.signals, methods=["GET"]),
+            Route("/signals/{signal_id:int}", self.signal, methods=["GET"]),
             Route("/plans", self.plans, methods=["GET"]),
             Route("/plans/{plan_id}", self.plan, methods=["GET"]),
             Route("/spending", self.spending, methods=["GET"]),
@@ -89,8 +95,22 @@ class BoardPages:
             history=history,
             priority=Priority(facts.task.priority).name.lower(),
             priorities=PRIORITY_NAMES,
-            statuses=TaskStatus,
+            actions=offered_actions(facts.task.status, facts.task.cause),
         )
+
+    def new(self, request: Request) -> Response:
+        """Show the form of a request."""
+        repositories = self._readings.settings.repositories
+        return self._write(request, "new.html", repositories=repositories, priorities=PRIORITY_NAMES)
+
+    def signal(self, request: Request) -> Response:
+        """Show one signal with its text. Raises NotFoundError."""
+        stored = self._readings.signal(request.path_params["signal_id"])
+        signal = stored.signal
+        evidence = tuple(parts_of(signal.evidence)) if signal.evidence is not None else ()
+        values = {"stored": stored, "verdict": verdict_of(signal), "text": signal_text(signal), "evidence": evidence}
+        values["changes"] = "\n".join(changes_since_approval(signal))
+        return self._write(request, "signal.html", **values)
 
     def signals(self, request: Request) -> Response:
         """Show signals, those that are held unless all are asked for. Raises NotFoundError."""

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from squire_pipelines.domain.alert_steps import AlertState, Silence
 from squire_pipelines.domain.budgets import month_of
@@ -12,8 +13,10 @@ from squire_pipelines.execution.settings_waits import with_waits_by_settings
 from squire_pipelines.execution.task_facts import TaskFacts, read_task_facts
 from squire_pipelines.ledger import alerts as alert_rows
 from squire_pipelines.ledger import budgets as budget_rows
+from squire_pipelines.ledger import decisions
 from squire_pipelines.ledger import plans as plan_rows
 from squire_pipelines.ledger.budgets import BudgetLevel, Reservation
+from squire_pipelines.ledger.decisions import StoredSignal
 from squire_pipelines.ledger.list_pages import Rows, SignalFilter, plan_page, signal_page
 from squire_pipelines.ledger.model_calls import CallCosts, costs_by_provider
 from squire_pipelines.ledger.plans import SavedPlan
@@ -72,6 +75,11 @@ class BoardReadings:
         return self._in_force.settings
 
     @property
+    def config(self) -> Path:
+        """The file of the settings, which hints name."""
+        return self._in_force.home.config_file
+
+    @property
     def dagster_url(self) -> str:
         """Where people reach Dagster's UI; empty where nobody has said so."""
         board = self.settings.board
@@ -106,6 +114,11 @@ class BoardReadings:
         """Return a page of signals. Raises NotFoundError."""
         with self.ledger.read() as tx:
             return signal_page(tx, SignalFilter(only_held=only_held), repository=repository, limit=ROWS, after=after)
+
+    def signal(self, signal_id: int) -> StoredSignal:
+        """Return one signal. Raises NotFoundError."""
+        with self.ledger.read() as tx:
+            return decisions.find(tx, str(signal_id))
 
     def plans(self, *, repository: str | None, after: str | None) -> Rows:
         """Return a page of plans. Raises NotFoundError."""

@@ -14,12 +14,13 @@ from squire_pipelines.cli.context import CliContext, write_fields
 from squire_pipelines.cli.editor import named_editor, write_text
 from squire_pipelines.cli.failures import fail
 from squire_pipelines.cli.parameters import REPOSITORY
-from squire_pipelines.cli.request_options import RequestOptions, known_repository, warn_of
+from squire_pipelines.cli.request_options import RequestOptions, warn_of
 from squire_pipelines.domain.branches import DEFAULT_BRANCH
 from squire_pipelines.domain.tasks import TaskSpec
 from squire_pipelines.domain.terminal_text import plain
 from squire_pipelines.errors import ConfigError, SettingError
 from squire_pipelines.execution.repository_settings import settings_in
+from squire_pipelines.execution.request_making import known_repository
 from squire_pipelines.execution.requests import approval_rule, resembled_by
 from squire_pipelines.planning.request_spec import MAX_TEXT_CHARS
 from squire_pipelines.planning.task_templates import ParameterType, TaskTemplate, TemplateParameter
@@ -72,7 +73,7 @@ class RequestDialogue:
             except click.BadParameter as error:
                 raise ValueError(error.message) from error
             with self._context.ledger.read() as tx:
-                return known_repository(self._context, tx, name)
+                return known_repository(tx, self._context.settings, name, config=self._context.config_path)
 
         with _completion(names):
             return self._ask("repository", take, default=default)

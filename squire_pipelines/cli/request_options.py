@@ -1,13 +1,11 @@
 """What `squire tasks new` and `followup` have in common: the options of a request, and how a task is made of them."""
 
 import sys
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
-from sqlalchemy import func, select
 
 from squire_pipelines.cli.context import CliContext, Decorator
 from squire_pipelines.cli.parameters import GLOB, TASK_ID
@@ -15,16 +13,13 @@ from squire_pipelines.cli.person import actor
 from squire_pipelines.domain.agent_choice import AgentOrder
 from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.domain.tasks import Priority, TaskSpec, TaskStatus
-from squire_pipelines.domain.terminal_text import plain, without_sequences
-from squire_pipelines.errors import ConfigError
 from squire_pipelines.execution.repository_settings import settings_in
-from squire_pipelines.execution.requests import create_request, resembled_by
+from squire_pipelines.execution.request_making import make_request
 from squire_pipelines.ledger import tasks
-from squire_pipelines.ledger.store import Transaction
-from squire_pipelines.ledger.tables import collections
 from squire_pipelines.ledger.task_creation import RequestedTask
 from squire_pipelines.observability.logging import bound_context
-from squire_pipelines.planning.request_spec import MAX_TEXT_CHARS, MAX_TITLE_CHARS, request_spec, title_from
+from squire_pipelines.planning.request_spec import MAX_TEXT_CHARS, request_spec
+from squire_pipelines.planning.request_text import NO_UTF8, request_text, request_title
 from squire_pipelines.planning.task_templates import FilledTemplate
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.terminal.output import write_labelled
@@ -32,26 +27,6 @@ from squire_pipelines.terminal.output import write_labelled
 if TYPE_CHECKING:
     from squire_pipelines.domain.duplicates import KnownWork
     from squire_pipelines.ledger.tasks import Task
-
-_NO_UTF8 = "the text is no UTF-8: write it as UTF-8, or convert it with `iconv`"
-
-
-def _checked(text: str, noun: str, option: str, most: int) -> str:
-    if not text:
-        raise click.BadParameter(f"the {noun} is empty", param_hint=option)
-    if len(text) > most:
-        raise click.BadParameter(f"the {noun} has more than {most} characters", param_hint=option)
-    return text
-
-
-def _as_written(text: str) -> str:
-    """Return the text without what is no writing: a terminal's control sequences, and empty lines around it."""
-    text = without_sequences(text.replace("\r\n", "\n"))
-    no_writing = {char for char in set(text) if unicodedata.category(char) == "Cc" and char not in "\n\t"}
-    lines = text.translate(dict.fromkeys(map(ord, no_writing))).split("\n")
-    while lines and not lines[0].strip():
-        del lines[0]
-    return "\n".join(lines).rstrip()
 
 
 def read_text(text: str | None, prompt: str | None) -> str:
@@ -68,41 +43,25 @@ def read_text(text: str | None, prompt: str | None) -> str:
         if words == "-":
             words = sys.stdin.read(MAX_TEXT_CHARS + 1)  # one more than allowed is enough to see that it is too long
     except UnicodeError:
-        raise click.BadParameter(_NO_UTF8) from None
+        raise click.BadParameter(NO_UTF8) from None
     return as_request(words)
 
 
 def as_request(words: str) -> str:
     """Return a request's text without what is no writing. Raises BadParameter as `read_text` does."""
     try:
-        words.encode()
-    except UnicodeError:
-        raise click.BadParameter(_NO_UTF8) from None
-    text = _as_written(words)
-    return _checked(text if plain(text).strip() else "", "text", "TEXT or --prompt", MAX_TEXT_CHARS)
+        return request_text(words)
+    except ValueError as error:
+        hint = None if str(error) == NO_UTF8 else "TEXT or --prompt"
+        raise click.BadParameter(str(error), param_hint=hint) from error
 
 
 def title_of(title: str | None, text: str) -> str:
     """Return the title, or else the text's first line, cut. Raises BadParameter."""
-    if title is not None:
-        return _checked(" ".join(plain(title).split()), "title", "--title", MAX_TITLE_CHARS)
-    return title_from(text)
-
-
-def known_repository(context: CliContext, tx: Transaction, repository: str) -> str:
-    """Return the repository's name as Squire writes it, since GitHub takes any case. Raises ConfigError."""
-    for known in context.settings.repositories:
-        if known.lower() == repository.lower():
-            return known
-    seen = tx.execute(
-        select(collections.c.repository).where(func.lower(collections.c.repository) == repository.lower()).limit(1)
-    ).scalar_one_or_none()
-    if seen is None:
-        raise ConfigError(
-            f"{repository} is not one of Squire's repositories",
-            hint=f"add it to `repositories` in {context.config_path}",
-        )
-    return str(seen)
+    try:
+        return request_title(title, text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--title") from error
 
 
 def request_options(callback: Callable[..., object]) -> Callable[..., object]:
@@ -251,12 +210,8 @@ class RequestOptions:
         request = RequestedTask(
             repository, spec, actor(), branch=branch, depends_on=self._depends_on, template=self._template
         )
-        settings = settings_in(context.ledger, context.settings, repository)
-        trace_id = new_trace_id()
-        with bound_context(trace_id=trace_id), context.ledger.write() as tx:
-            resembles = resembled_by(tx, settings, repository, spec) if compare else ()
-            created = create_request(tx, settings, request, trace_id=trace_id, hold=self._hold)
-            return MadeTask(tasks.get(tx, created.id), resembles)
+        made = make_request(context.ledger, context.settings, request, hold=self._hold, compare=compare)
+        return MadeTask(made.task, made.resembles)
 
     def create_proposed(self, repository: str, specs: Sequence[TaskSpec], *, base_branch: str) -> tuple[MadeTask, ...]:
         """Create tasks in the request's place, all or none. Raises as `create` does."""

@@ -6,12 +6,9 @@ from squire_pipelines.cli.context import CliContext, emit_json, json_option, wit
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import repository_option
 from squire_pipelines.cli.person import actor
-from squire_pipelines.cli.signals_show import ref_argument, verdict_of
-from squire_pipelines.domain.deliveries import DeliverySource
-from squire_pipelines.domain.identity import new_trace_id
+from squire_pipelines.cli.signals_show import ref_argument
 from squire_pipelines.domain.terminal_text import one_line
-from squire_pipelines.ledger import decisions, deliveries
-from squire_pipelines.observability.logging import bound_context
+from squire_pipelines.execution.signal_decisions import decide_signal, verdict_of
 from squire_pipelines.terminal.output import write_line
 
 _reason_option = click.option("--reason", default="", help="Keep this reason with the decision.")
@@ -27,34 +24,28 @@ def _decide(
     as_json: bool,
     text_version: str | None = None,
 ) -> None:
-    trace_id = new_trace_id()
-    with bound_context(trace_id=trace_id), context.ledger.write() as tx:
-        stored = decisions.find(tx, name, repository=repository)
-        decided = decisions.decide(
-            tx,
-            stored,
-            release=release,
-            actor=actor(),
-            reason=reason,
-            trace_id=trace_id,
-            text_version=text_version,
-        )
-        # What it may start is planned anew, from the text as it is then.
-        deliveries.request_collection(
-            tx, [stored.signal.repository], source=DeliverySource.COMMAND, trace_id=trace_id, fresh=True
-        )
+    decided = decide_signal(
+        context.ledger,
+        name,
+        repository=repository,
+        release=release,
+        actor=actor(),
+        reason=reason,
+        text_version=text_version,
+    )
+    signal = decided.signal
     if as_json:
         emit_json(
             {
-                "repository": stored.signal.repository,
-                "ref": stored.signal.ref,
+                "repository": signal.repository,
+                "ref": signal.ref,
                 "may_start": release,
-                "reason": verdict_of(decided),
-                "trace_id": trace_id,
+                "reason": verdict_of(signal),
+                "trace_id": decided.trace_id,
             }
         )
         return
-    write_line(one_line(f"{stored.signal.repository} {stored.signal.ref}: {verdict_of(decided)}", limit=500))
+    write_line(one_line(f"{signal.repository} {signal.ref}: {verdict_of(signal)}", limit=500))
     if not release:
         write_line("Tasks that were made of it before go on: `squire tasks cancel` ends them.")
 

@@ -1,6 +1,5 @@
 """`squire signals show`: one signal with who stands behind it, what it says, and whether it may start work."""
 
-import difflib
 from collections.abc import Iterator
 
 import click
@@ -11,10 +10,10 @@ from squire_pipelines.cli.parameters import repository_option
 from squire_pipelines.cli.text import age, instant
 from squire_pipelines.domain.authority import ActorKind, Author
 from squire_pipelines.domain.evidence import parts_of
+from squire_pipelines.domain.signal_text import changes_since_approval, signal_text
 from squire_pipelines.domain.signals import (
     FailedCheck,
     ManualTask,
-    OpenIssue,
     OpenPullRequest,
     PluginFact,
     ReviewFinding,
@@ -23,6 +22,7 @@ from squire_pipelines.domain.signals import (
 )
 from squire_pipelines.domain.terminal_text import plain
 from squire_pipelines.execution.repository_settings import repository_settings
+from squire_pipelines.execution.signal_decisions import verdict_of
 from squire_pipelines.ledger import collections, decisions, episodes, task_signals
 from squire_pipelines.ledger.covered_facts import covered_facts
 from squire_pipelines.ledger.decisions import StoredSignal
@@ -30,7 +30,7 @@ from squire_pipelines.ledger.episodes import EpisodeEvent
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.task_signals import TaskOfSignal
 from squire_pipelines.ledger.waiting import read_stopped
-from squire_pipelines.planning.selection import BACKGROUND, PlanInputs, why_left_out
+from squire_pipelines.planning.selection import PlanInputs, why_left_out
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.terminal.output import write_line
 
@@ -85,19 +85,10 @@ def show(context: CliContext, signal: str, repository: str | None, *, as_json: b
     write_fields(stored, columns)
     for line in (*_history(stored.signal), *map(_happened, events), *map(_task, made)):
         write_line(f"  {plain(line)}")
-    _write_text("What it says", _text(stored.signal))
-    _write_text("Changed since it was approved", "\n".join(_difference(stored.signal)))
+    _write_text("What it says", signal_text(stored.signal))
+    _write_text("Changed since it was approved", "\n".join(changes_since_approval(stored.signal)))
     for heading, text in parts_of(stored.signal.evidence) if stored.signal.evidence else ():
         _write_text(f"Evidence, {heading}", text)
-
-
-def verdict_of(signal: Signal) -> str:
-    """Return whether a signal may start work, and why, as one sentence."""
-    if isinstance(signal.details, OpenPullRequest):
-        return f"no: {BACKGROUND}"
-    if signal.verdict is None:
-        return "not judged yet: the next collection judges it"
-    return f"{'yes' if signal.verdict.may_start else 'held'}: {signal.verdict.reason}"
 
 
 def _why_left_out(tx: Transaction, settings: Settings, stored: StoredSignal) -> str | None:
@@ -198,33 +189,6 @@ def _happened(event: EpisodeEvent) -> str:
     return f"episode {event.number}: {event.change} {instant(event.at)}{turn}"
 
 
-def _text(signal: Signal) -> str:
-    match signal.details:
-        case OpenIssue() | ReviewFinding() | ManualTask() | PluginFact() as details:
-            return details.body
-        case FailedCheck() as check:
-            return f"{check.conclusion} at {check.head_sha}{_cause(check)}\n{check.summary}"
-        case _:
-            return ""
-
-
-def _cause(check: FailedCheck) -> str:
-    """Return what the check failed of, where that is not the code, and what its second run brought."""
-    cause = f"\nfailed of: {check.failure.value}, since {check.failure_reason}" if check.failure_reason else ""
-    until = f", waited for until {instant(check.waits_until)}" if check.waits_until else ""
-    note = f" ({check.rerun_note})" if check.rerun_note else ""
-    return cause + (f"\nsecond run: {check.rerun}{until}{note}" if check.rerun else "")
-
-
-def _difference(signal: Signal) -> Iterator[str]:
-    if not isinstance(signal.details, OpenIssue) or signal.details.unapproved is None:
-        return iter(())
-    present = signal.details.unapproved
-    approved = f"{signal.title}\n\n{signal.details.body}".splitlines()
-    later = f"{present.title}\n\n{present.body}".splitlines()
-    return difflib.unified_diff(approved, later, "approved", "now", lineterm="")
-
-
 def _may_start(signal: Signal) -> bool:
     return not isinstance(signal.details, OpenPullRequest) and signal.verdict is not None and signal.verdict.may_start
 
@@ -250,7 +214,7 @@ def _document(stored: StoredSignal) -> dict[str, object]:
         "reason": verdict_of(signal),
         **signal.model_dump(mode="json"),
         "decision": stored.decision.model_dump(mode="json") if stored.decision else None,
-        "difference": list(_difference(signal)),
+        "difference": list(changes_since_approval(signal)),
         "first_seen_at": stored.first_seen_at,
         "last_seen_at": stored.last_seen_at,
         "gone_at": stored.gone_at,

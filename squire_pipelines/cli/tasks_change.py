@@ -3,10 +3,8 @@
 All tasks of one command are changed in one transaction; one that cannot be changed does not keep the others.
 """
 
-import asyncio
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import click
 
@@ -17,23 +15,14 @@ from squire_pipelines.cli.parameters import TASK_ID
 from squire_pipelines.cli.person import actor, confirm
 from squire_pipelines.cli.task_filters import filter_options
 from squire_pipelines.cli.text import counted
-from squire_pipelines.domain.identity import new_trace_id
-from squire_pipelines.domain.outcomes import PullRequestState
-from squire_pipelines.domain.tasks import Priority, TaskStatus
-from squire_pipelines.errors import ExitCode, SquireError
+from squire_pipelines.domain.tasks import Priority
+from squire_pipelines.errors import ExitCode
 from squire_pipelines.ledger import bulk
-from squire_pipelines.ledger.dependencies import Dependency, dependencies_of
 from squire_pipelines.ledger.task_query import TaskQuery
-from squire_pipelines.observability.logging import bound_context
 from squire_pipelines.terminal.output import write_labelled, write_line
 
-if TYPE_CHECKING:
-    from squire_pipelines.ledger.tasks import Task
-
 _SHOWN = 50
-"""How many tasks are named one by one; of more, their number is shown."""
-
-_ASK_WITHIN_S = 30.0
+"""So many tasks that were not changed are named one by one; of more, their number is shown."""
 
 _LEVELS = tuple(member.name.lower() for member in Priority)
 
@@ -69,42 +58,20 @@ def _change(
             if count:
                 action = change.name if change.priority is None else "set the priority of"
                 confirm(f"{action} {counted(count, 'task')}", hint="name the tasks, or add --yes")
-    trace_id = new_trace_id()
-    with bound_context(trace_id=trace_id), context.ledger.write() as tx:
-        report = bulk.bulk_update(tx, selection, change, actor=actor(), trace_id=trace_id)
-        needed = dependencies_of(tx, task_ids) if change.is_start else {}
-    if select_all and not report.count:
+    from squire_pipelines.execution.task_changes import change_tasks  # noqa: PLC0415 - the help starts sooner
+
+    made = change_tasks(context.ledger, selection, change, actor=actor())
+    if select_all and not made.report.count:
         write_line("No task matches.")
-    _show_report(report, change, needed)
-
-
-def _show_report(
-    report: bulk.BulkReport, change: bulk.Change, needed: Mapping[str, tuple[Dependency, ...]] = MappingProxyType({})
-) -> None:
-    for status, ids in report.changed.items():
-        state = _new_state(status, change)
-        names = ids if report.count <= _SHOWN else (f"{len(ids)} tasks",)
-        for name in names:
-            missing = [one.task_id for one in needed.get(name, ()) if one.status is not TaskStatus.SUCCEEDED]
-            write_line(f"{name}: {state}" + (f", as soon as {', '.join(missing)} succeeded" if missing else ""))
-    for unmatched in report.unmatched[:_SHOWN]:
-        fail(unmatched.reason, unmatched.hint)
-    if len(report.unmatched) > _SHOWN:
-        fail(f"{len(report.unmatched) - _SHOWN} more tasks were not changed")
-    if report.unmatched:
+    for line in made.lines():
+        write_line(line)
+    unmatched = made.report.unmatched
+    for one in unmatched[:_SHOWN]:
+        fail(one.reason, one.hint)
+    if len(unmatched) > _SHOWN:
+        fail(f"{len(unmatched) - _SHOWN} more tasks were not changed")
+    if unmatched:
         raise SystemExit(ExitCode.FAILED)
-
-
-def _new_state(status: TaskStatus, change: bulk.Change) -> str:
-    if change.priority is not None:
-        return f"{status}, {change.reason}"
-    if change.is_start:
-        return f"{status}, before all others"
-    if status is TaskStatus.RUNNING:
-        return "asked to stop"
-    if change.more_attempts:
-        return f"ready, up to {counted(change.more_attempts, 'more attempt')}"
-    return str(status)
 
 
 @command("approve", examples=("squire tasks approve t0m1e2x3a4m5p6l", "squire tasks approve --all --kind fix_ci"))
@@ -184,88 +151,18 @@ def retry(context: CliContext, /, **selection: Any) -> None:
     A named task whose pull request was closed is done again by a new task, with a pull request of its own. One whose
     pull request was left to people is followed again, from the head that it has now.
     """
+    from squire_pipelines.execution.task_changes import retry_pull_requests  # noqa: PLC0415 - the help starts sooner
+
     ids: tuple[str, ...] = selection.pop("task_ids")
-    if not selection["select_all"]:
-        _learn_heads(context, ids)
-    taken_up = () if selection["select_all"] else _take_up(context, ids)
-    closed = () if selection["select_all"] else _closed_among(context, ids)
-    for task in closed:
-        _do_again(context, task)
-    rest = tuple(task_id for task_id in ids if task_id not in {*taken_up, *(task.id for task in closed)})
-    if rest or not (closed or taken_up):
-        _change(context, bulk.retry(context.settings.dispatch.max_attempts), rest, **selection)
-
-
-def _learn_heads(context: CliContext, ids: tuple[str, ...]) -> None:
-    """Record the present heads of the tasks' pull requests that were left to people: a push may not be known yet.
-
-    Where GitHub does not say, they are taken up from the heads that are known, and the person hears so.
-    """
-    from squire_pipelines.ledger import followed_pulls, outcomes  # noqa: PLC0415 - only this command needs them
-
-    with context.ledger.read() as tx:
-        owners = dict.fromkeys(owner for one in ids for owner in (one, followed_pulls.owner_of(tx, one)) if owner)
-        left = [one for owner in owners if (one := outcomes.get(tx, owner)) is not None and one.handed_over is not None]
-    if not left:
-        return
-    from squire_pipelines.execution.present_pull import record_present_pull  # noqa: PLC0415 - likewise
-    from squire_pipelines.github.connection import GitHub  # noqa: PLC0415 - likewise
-
-    async def ask() -> None:
-        async with asyncio.timeout(_ASK_WITHIN_S), GitHub(context.settings, context.ledger).client() as client:
-            for one in left:
-                await record_present_pull(client, context.ledger, one.repository, one.pr_number)
-
-    try:
-        asyncio.run(ask())
-    except (SquireError, TimeoutError) as error:
-        write_labelled(
-            "not asked", f"GitHub does not say which head it has now: {error or 'it is too slow'}", color="yellow"
-        )
-
-
-def _take_up(context: CliContext, ids: tuple[str, ...]) -> tuple[str, ...]:
-    """Follow those of the tasks' pull requests again that were left to people; return these tasks.
-
-    A task that adds to such a pull request has it followed again, too, and is retried as any other.
-    """
-    from squire_pipelines.ledger import followed_pulls, tasks  # noqa: PLC0415 - only this command needs them
-
-    who, reason = actor(), "asked for at a terminal"
-    with context.ledger.write() as tx:
-        added_to = [owner for one in ids if (owner := followed_pulls.owner_of(tx, one)) is not None]
-        named = list(dict.fromkeys((*ids, *added_to)))
-        taken = [one for one in named if followed_pulls.take_up(tx, one, actor=who, reason=reason)]
-        # What GitHub had not taken is tried again by that already.
-        retried = [
-            one
-            for one in ids
-            if followed_pulls.owner_of(tx, one) in taken and tasks.get(tx, one).status is TaskStatus.READY
-        ]
-    for task_id in taken:
-        write_line(f"{task_id}: its pull request is followed again")
-    return (*taken, *retried)
-
-
-def _closed_among(context: CliContext, ids: tuple[str, ...]) -> tuple["Task", ...]:
-    """Return those of the tasks whose pull request was closed and not merged."""
-    from squire_pipelines.ledger import outcomes, tasks  # noqa: PLC0415 - only this command needs them
-
-    with context.ledger.read() as tx:
-        states = {task_id: outcomes.get(tx, task_id) for task_id in dict.fromkeys(ids)}
-        closed = [
-            task_id for task_id, outcome in states.items() if outcome and outcome.state == PullRequestState.CLOSED
-        ]
-        return tuple(task for task_id in closed if (task := tasks.get(tx, task_id)).status is TaskStatus.SUCCEEDED)
-
-
-def _do_again(context: CliContext, task: "Task") -> None:
-    """Make the task that does the same again, once."""
-    from squire_pipelines.execution.repository_settings import settings_in  # noqa: PLC0415 - only this command needs it
-    from squire_pipelines.execution.requests import repeat_task  # noqa: PLC0415 - likewise
-
-    settings = settings_in(context.ledger, context.settings, task.repository)
-    trace_id = new_trace_id()
-    with bound_context(trace_id=trace_id), context.ledger.write() as tx:
-        made = repeat_task(tx, settings, task.id, actor=actor(), trace_id=trace_id)
-    write_line(f"{task.id}: done again as {made.id}" + ("" if made.is_new else ", which was asked for before"))
+    has_named = bool(ids) and not selection["select_all"]
+    if has_named:
+        reason = "asked for at a terminal"
+        retried = retry_pull_requests(context.ledger, context.settings, ids, actor=actor(), reason=reason)
+        if retried.not_asked:
+            write_labelled("not asked", retried.not_asked, color="yellow")
+        for line in retried.lines:
+            write_line(line)
+        if not retried.rest:
+            return
+        ids = retried.rest
+    _change(context, bulk.retry(context.settings.dispatch.max_attempts), ids, **selection)

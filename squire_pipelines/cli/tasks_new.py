@@ -12,7 +12,6 @@ from squire_pipelines.cli.request_dialogue import RequestDialogue, may_ask
 from squire_pipelines.cli.request_options import (
     MadeTask,
     RequestOptions,
-    known_repository,
     next_step,
     request_options,
 )
@@ -21,6 +20,7 @@ from squire_pipelines.cli.schedule_options import ScheduleOptions, schedule_opti
 from squire_pipelines.cli.template_options import filled_template, template_options
 from squire_pipelines.domain.branches import DEFAULT_BRANCH, parse_own_branch
 from squire_pipelines.domain.terminal_text import one_line
+from squire_pipelines.execution.request_making import known_repository
 from squire_pipelines.planning.task_templates import FilledTemplate
 from squire_pipelines.terminal.output import write_line
 
@@ -146,7 +146,7 @@ def _repository(context: CliContext, repository: str | None, dialogue: RequestDi
             raise click.UsageError("name the repository and say what is to be done: owner/name TEXT")
         return dialogue.ask_repository()
     with context.ledger.read() as tx:
-        return known_repository(context, tx, repository)
+        return known_repository(tx, context.settings, repository, config=context.config_path)
 
 
 def _request(context: CliContext, options: Mapping[str, Any], template: FilledTemplate | None) -> RequestOptions:

@@ -1,0 +1,151 @@
+"""What people do on the board: each is what a command does, by the same function, recorded as `board:NAME`."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from squire_pipelines.board.forms import FormRefusedError, read_form
+from squire_pipelines.board.guard import session_of
+from squire_pipelines.board.readings import BoardReadings
+from squire_pipelines.domain.branches import DEFAULT_BRANCH
+from squire_pipelines.domain.endings import Cause
+from squire_pipelines.domain.tasks import Priority, TaskStatus
+from squire_pipelines.execution.request_making import known_repository, make_request
+from squire_pipelines.execution.signal_decisions import decide_signal, verdict_of
+from squire_pipelines.execution.task_changes import change_tasks, retry_pull_requests
+from squire_pipelines.ledger import bulk
+from squire_pipelines.ledger.task_creation import RequestedTask
+from squire_pipelines.planning.request_spec import request_spec
+from squire_pipelines.planning.request_text import request_text, request_title
+
+_MAX_ACTOR = 60
+_MAX_REASON = 500
+_MAX_MESSAGES = 5
+
+Form = Mapping[str, str]
+Action = Callable[[Request, Form, str], tuple[Sequence[str], str]]
+"""Does something for an actor; returns what to say of it, and where to go on."""
+
+
+class BoardActions:
+    """Does what people ask for with the forms of the pages.
+
+    Args:
+        readings: Has the ledger and the settings.
+    """
+
+    def __init__(self, readings: BoardReadings) -> None:
+        self._readings = readings
+
+    def routes(self) -> Sequence[Route]:
+        """Return the routes of the forms."""
+        return (
+            Route("/tasks", _posted(self.new_task), methods=["POST"]),
+            Route("/tasks/{task_id}/{action}", _posted(self.change_task), methods=["POST"]),
+            Route("/signals/{signal_id:int}/release", _posted(self.release_signal), methods=["POST"]),
+        )
+
+    def new_task(self, _request: Request, form: Form, actor: str) -> tuple[Sequence[str], str]:
+        """Make a task of a request, as `squire tasks new` does.
+
+        Raises:
+            FormRefusedError, ConfigError, NotFoundError, RefusedError: Nothing was made.
+        """
+        ledger, settings = self._readings.ledger, self._readings.settings
+        try:
+            text = request_text(form.get("text", ""))
+            title = request_title(form.get("title", "").strip() or None, text)
+            priority = Priority[form.get("priority", Priority.HIGH.name).upper()]
+        except KeyError:
+            raise FormRefusedError(422, "There is no such priority.") from None
+        except ValueError as error:
+            raise FormRefusedError(422, f"The request was not made: {error}.") from error
+        with ledger.read() as tx:
+            name = known_repository(tx, settings, form.get("repository", ""), config=self._readings.config)
+        spec = request_spec(title, text, base_branch=DEFAULT_BRANCH, priority=priority)
+        made = make_request(ledger, settings, RequestedTask(name, spec, actor), hold=form.get("hold") == "1")
+        similar = (f"this says nearly the same as {work}" for work in made.resembles)
+        return (f"{made.task.id}: {made.task.status}", *similar), f"/tasks/{made.task.id}"
+
+    def change_task(self, request: Request, form: Form, actor: str) -> tuple[Sequence[str], str]:
+        """Change a task, as the command of the action's name does.
+
+        Raises:
+            FormRefusedError: There is no such action.
+            NotFoundError, RefusedError, ConfigError: Nothing was done.
+        """
+        task_id: str = request.path_params["task_id"]
+        reason = form.get("reason", "").strip()[:_MAX_REASON]
+        match request.path_params["action"]:
+            case "approve":
+                lines = self._change(task_id, bulk.approve(), actor)
+            case "reject":
+                lines = self._change(task_id, bulk.reject(reason or "rejected"), actor)
+            case "start":
+                lines = self._change(task_id, bulk.start(), actor)
+            case "cancel":
+                lines = self._change(task_id, bulk.cancel(reason or "cancelled"), actor)
+            case "retry":
+                lines = self._retry(task_id, actor)
+            case "priority" if form.get("level", "").upper() in Priority.__members__:
+                lines = self._change(task_id, bulk.prioritise(Priority[form["level"].upper()]), actor)
+            case _:
+                raise FormRefusedError(404, "There is no such action.")
+        return lines, f"/tasks/{task_id}"
+
+    def _change(self, task_id: str, change: bulk.Change, actor: str) -> list[str]:
+        made = change_tasks(self._readings.ledger, (task_id,), change, actor=actor)
+        refused = (f"{one.reason}: {one.hint}" if one.hint else one.reason for one in made.report.unmatched)
+        return [*made.lines(), *refused]
+
+    def _retry(self, task_id: str, actor: str) -> list[str]:
+        ledger, settings = self._readings.ledger, self._readings.settings
+        reason = "asked for on the board"
+        retried = retry_pull_requests(ledger, settings, (task_id,), actor=actor, reason=reason)
+        lines = [*((f"not asked: {retried.not_asked}",) if retried.not_asked else ()), *retried.lines]
+        if retried.rest:
+            lines += self._change(task_id, bulk.retry(settings.dispatch.max_attempts), actor)
+        return lines
+
+    def release_signal(self, request: Request, form: Form, actor: str) -> tuple[Sequence[str], str]:
+        """Let a signal start work as its text was when the page was read, as `squire signals release` does.
+
+        Raises:
+            NotFoundError, RefusedError: Nothing was released.
+        """
+        decided = decide_signal(
+            self._readings.ledger,
+            str(request.path_params["signal_id"]),
+            repository=None,
+            release=True,
+            actor=actor,
+            reason=form.get("reason", "").strip()[:_MAX_REASON],
+            text_version=form.get("text_version", ""),
+        )
+        return (f"{decided.signal.repository} {decided.signal.ref}: {verdict_of(decided.signal)}",), "/signals"
+
+
+def offered_actions(status: TaskStatus, cause: str | None) -> tuple[str, ...]:
+    """Return the actions that a page offers for a task in a state. Whether one may be done is decided when it is."""
+    if status is TaskStatus.PROPOSED:
+        return ("approve", "start", "reject", "cancel")
+    if status is TaskStatus.READY:
+        return ("start", "cancel", *(("retry",) if cause == Cause.CONFIGURATION else ()))
+    return ("cancel",) if status is TaskStatus.RUNNING else ("retry",)
+
+
+def _posted(action: Action) -> Callable[[Request], Awaitable[Response]]:
+    """Return the endpoint of a form: it reads the form, does the action in a thread, and shows what became of it."""
+
+    async def endpoint(request: Request) -> Response:
+        form, session = await read_form(request), session_of(request)
+        if session is None:  # read_form has refused it
+            raise FormRefusedError(403, "Your session is over.")
+        lines, target = await run_in_threadpool(action, request, form, f"board:{session.person}"[:_MAX_ACTOR])
+        session.messages.extend(lines[:_MAX_MESSAGES])
+        return RedirectResponse(target, status_code=303)
+
+    return endpoint

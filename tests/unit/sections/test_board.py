@@ -1,0 +1,45 @@
+"""The settings of the board: an address that others reach needs a login."""
+
+import pytest
+from pydantic import ValidationError
+
+from squire_pipelines.board.board_server import MIN_TOKEN_CHARS, login_token
+from squire_pipelines.errors import ConfigError
+from squire_pipelines.sections.board import BoardSettings, board_address, is_loopback
+from squire_pipelines.settings.model import load_settings
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.5", "squire.example.com"])  # noqa: S104 - what is refused
+def test_another_address_than_loopback_needs_a_login(host: str) -> None:
+    with pytest.raises(ValidationError, match="needs login"):
+        BoardSettings(host=host)
+    assert BoardSettings(host=host, login="token").secret_names == ("board-token",)
+    assert BoardSettings(host=host, login="proxy", proxies=("10.0.0.0/24",)).secret_names == ()
+
+
+def test_a_proxy_is_believed_by_an_address_alone() -> None:
+    with pytest.raises(ValidationError, match="needs `proxies`"):
+        BoardSettings(login="proxy")
+    with pytest.raises(ValidationError, match="no address and no network"):
+        BoardSettings(login="proxy", proxies=("proxy.example.com",))
+
+
+def test_loopback_needs_no_login_and_people_open_its_address() -> None:
+    assert is_loopback("::1")
+    assert not is_loopback("example.com")
+    assert board_address(BoardSettings(host="::1")) == "http://[::1]:8473"
+    assert board_address(BoardSettings(public_url="https://squire.example.com")) == "https://squire.example.com"
+
+
+def test_a_token_that_could_be_guessed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SQUIRE_BOARD__LOGIN", "token")
+    with pytest.raises(ConfigError, match="board-token is missing"):
+        login_token(load_settings())
+    monkeypatch.setenv("SQUIRE_BOARD_TOKEN", "x" * (MIN_TOKEN_CHARS - 1))
+    with pytest.raises(ConfigError, match="could be guessed"):
+        login_token(load_settings())
+    monkeypatch.setenv("SQUIRE_BOARD_TOKEN", "x" * MIN_TOKEN_CHARS)
+    token = login_token(load_settings())
+    assert token is not None
+    monkeypatch.setenv("SQUIRE_BOARD__LOGIN", "none")
+    assert login_token(load_settings()) is None
