@@ -277,12 +277,8 @@ def _finish(call: _RotateCall, keep_old: timedelta | None, *, is_dry_run: bool) 
     reason = secret_rotation.reason_to_keep_old(
         context.ledger, sources, _shared(settings, settings.repositories), keep_old=keep_old
     )
-    if reason:
-        raise RefusedError(
-            f"webhook-secret-old stays: {reason}",
-            hint="`squire webhooks rotate` sets the new one where GitHub has the old one; `--finish --keep-old 0s` "
-            "does not wait for the time",
-        )
+    if reason is not None:
+        raise RefusedError(f"webhook-secret-old stays: {reason.text}", hint=reason.hint)
     if is_dry_run:
         say("webhook-secret-old would be removed: GitHub signs nothing with it any more.")
         return document

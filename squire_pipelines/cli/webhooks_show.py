@@ -12,6 +12,7 @@ from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.stored_deliveries import body_of
 from squire_pipelines.cli.stored_signatures import open_verifier
 from squire_pipelines.cli.text import counted, instant, size
+from squire_pipelines.domain.deliveries import DeliveryState
 from squire_pipelines.domain.terminal_text import one_line
 from squire_pipelines.errors import DeliveryError
 from squire_pipelines.github.events import delivered_object
@@ -57,7 +58,7 @@ def show(context: CliContext, name: str, *, with_body: bool, as_json: bool) -> N
     for effect in effects:
         write_line(f"  effect:        {one_line(_effect(effect))}")
     if not effects:
-        write_line("  effects:       none are recorded")
+        write_line(f"  effects:       {_no_effects(row)}")
     if with_body:
         write_line(f"\nBody:\n{_readable(body)}")
 
@@ -95,6 +96,13 @@ def _times(last: Any, count: int) -> str | None:
 def _effect(effect: RecordedEffect) -> str:
     detail = f": {effect.detail}" if effect.detail else ""
     return f"{instant(effect.at)} {effect.effect} {effect.subject}{detail}, trace {effect.trace_id}"
+
+
+def _no_effects(row: dict[str, Any]) -> str:
+    """Return what is said of a delivery that did nothing; one that asked for nothing was closed when it came."""
+    if row["state"] == DeliveryState.DONE and not row["tries"] and row["collected_at"] == row["applied_at"]:
+        return "none: it says nothing that Squire acts on, or the settings did not name its repository when it came"
+    return "none are recorded"
 
 
 def _readable(body: bytes) -> str:

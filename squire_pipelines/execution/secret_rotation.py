@@ -77,6 +77,14 @@ class HookChange:
     problem: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class KeepReason:
+    """Why the old secret has to stay, in words, and what to do about it."""
+
+    text: str
+    hint: str
+
+
 def rotation_state(sources: SecretSources) -> RotationState:
     """Return how far a rotation is.
 
@@ -223,8 +231,8 @@ def _is_by(body: bytes, signature: str, secret: Secret) -> bool:
 
 def reason_to_keep_old(
     ledger: Ledger, sources: SecretSources, names: Collection[str], *, keep_old: timedelta | None
-) -> str:
-    """Return why the old secret has to stay, in words; empty where it may go.
+) -> KeepReason | None:
+    """Return why the old secret has to stay; None where it may go.
 
     Args:
         ledger: Has what came, and when the rotation began.
@@ -239,7 +247,10 @@ def reason_to_keep_old(
     with ledger.read() as tx:
         until = _kept_until(tx, keep_old)
         if until is not None and until > tx.now:
-            return f"it is kept until {until:%Y-%m-%d %H:%M} UTC: what was signed with it can be verified again so long"
+            return KeepReason(
+                f"it is kept until {until:%Y-%m-%d %H:%M} UTC: what was signed with it can be verified again so long",
+                "run the command again then; `--finish --keep-old 0s` does not wait for the time",
+            )
         set_at = _set_moments(tx)
         for one in newest_signed(tx):
             name = one.repository or APP_HOOK_NAME
@@ -250,10 +261,11 @@ def reason_to_keep_old(
                 continue
             if _is_by(one.body, one.signature, old):
                 when = f"{one.received_at:%Y-%m-%d %H:%M} UTC"
-                return (
-                    f"GitHub still signs with it: the newest delivery about {name}, of {when}, has no other signature"
+                return KeepReason(
+                    f"GitHub still signs with it: the newest delivery about {name}, of {when}, has no other signature",
+                    "`squire webhooks rotate` sets the new one where GitHub has the old one",
                 )
-    return ""
+    return None
 
 
 def signed_elsewhere(ledger: Ledger, sources: SecretSources, names: Collection[str]) -> tuple[str, ...]:

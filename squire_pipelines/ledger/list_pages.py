@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, or_, select, tuple_
+from sqlalchemy import BigInteger, ColumnElement, Select, func, literal, or_, select, tuple_
 
 from squire_pipelines.errors import NotFoundError
 from squire_pipelines.ledger import repositories
@@ -26,7 +26,9 @@ def page_of(
     Raises NotFoundError when there is no such row (any more).
     """
     if after is not None:
-        place = tx.execute(select(*keys).where(keys[-1] == after)).one_or_none()
+        # Postgres refuses a number that is none of the column's type, rather than not to find it.
+        value = literal(after, BigInteger) if isinstance(after, int) else after
+        place = tx.execute(select(*keys).where(keys[-1] == value)).one_or_none()
         if place is None:
             raise NotFoundError(f"there is no row {after!r} to go on after", hint="begin at the first page again")
         query = query.where(tuple_(*keys) < tuple_(*place, types=[key.type for key in keys]))

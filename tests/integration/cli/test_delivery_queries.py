@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select, update
 
-from squire_pipelines.cli.delivery_queries import DeliveryFilter, find_rows, newer_deliveries, state_is
+from squire_pipelines.cli.delivery_queries import DeliveryFilter, delivery_page, find_rows, newer_deliveries, state_is
 from squire_pipelines.cli.delivery_stats import read_stats
 from squire_pipelines.cli.stored_deliveries import body_of, newest_deliveries
 from squire_pipelines.domain.deliveries import REQUEST_SOURCES, DeliveryMarks, DeliveryState
+from squire_pipelines.errors import NotFoundError
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import deliveries, delivery_effects
 from squire_pipelines.webhooks.replay import ReplayPlan, ReplayVerdict, replay
@@ -97,5 +98,7 @@ def test_a_number_means_the_row_of_that_number_though_a_sender_has_a_delivery_of
     newer = deliver(ledger, str(row))
     named_only = deliver(ledger, name := "9" * 18)
     with ledger.read() as tx:
+        with pytest.raises(NotFoundError):
+            delivery_page(tx, DeliveryFilter(), limit=1, after=2**63 - 1)
         assert [delivery["id"] for delivery in find_rows(tx, str(row))] == [row, newer]
         assert [delivery["id"] for delivery in find_rows(tx, name)] == [named_only]

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -98,6 +98,9 @@ def test_a_delivery_is_shown_with_its_effects_and_its_signature_verified_again(
     assert effect.endswith(f" collected {REPOSITORY}: 2 signals are new, trace {TRACE}")
     assert '"title": "It is ' in shown
     assert "\x1b" not in shown
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+    asked_nothing = deliver("nothing", collected_at=at, applied_at=at)
+    assert "effects:       none: it says nothing that" in squire.ok("webhooks", "show", str(asked_nothing))
     document = squire.json("webhooks", "show", str(number), "--body")
     assert document["body"] == json.loads(BODY)
     assert document["signature"]["state"] == "valid"

@@ -94,7 +94,9 @@ def test_a_secret_is_rotated_while_deliveries_come_and_none_is_refused(
     for name in (REPOSITORY, OTHER):
         assert f"{name}: GitHub has the new secret, and a ping signed with it has arrived." in output
     assert answers(forge) == {202}
-    assert "it is kept until" in squire.fails(5, "webhooks", "rotate", "--finish")
+    refused = squire.fails(5, "webhooks", "rotate", "--finish")
+    assert "it is kept until" in refused
+    assert "hint: run the command again then" in refused
     again = squire.json("webhooks", "rotate")
     assert again["goes_on"], "and makes no third secret"
     assert [(one["hook"], one["is_set"], one["page"]) for one in again["hooks"]] == [

@@ -7,8 +7,10 @@ import pytest
 
 from squire_pipelines.domain.deliveries import DeliveryState, Effect
 from squire_pipelines.domain.hook_schemes import HmacScheme, StandardScheme, TokenScheme
+from squire_pipelines.github.webhook_state import PATH
 from squire_pipelines.metrics import families
 from squire_pipelines.sections.delivery_filters import MAX_PATTERNS, MAX_RULES, DeliveryFilterSettings
+from squire_pipelines.sections.webhooks import WebhookSettings
 from squire_pipelines.sources.hook_protocol import MAX_FACTS_OF_DELIVERY, MAX_TITLE, HookFact, HookSource
 from squire_pipelines.sources.protocol import MAX_BODY
 from squire_pipelines.webhooks.replay import ReplayVerdict
@@ -49,6 +51,15 @@ def test_each_answer_of_the_receiver_is_explained_and_counted(page: str, also: s
     (label,) = families.DELIVERIES_REFUSED.labels
     explained = {status for row in cells(page, "| answer | means |") for status in row[0].split(", ")}
     assert explained | also == {"200", "202", *label.values}
+
+
+def test_the_proxy_of_the_guide_leads_to_the_receiver_and_takes_what_that_takes() -> None:
+    settings = WebhookSettings()
+    (proxy,) = re.findall(r"```nginx\n(.*?)```", GUIDE, re.DOTALL)
+    assert set(re.findall(r"proxy_pass http://127.0.0.1:(\d+);", proxy)) == {str(settings.port)}
+    assert f"client_max_body_size  {settings.max_body // 2**20}m;" in proxy
+    assert f"location = {PATH} " in proxy
+    assert re.findall(r"proxy_read_timeout +(\d+)s", proxy) == ["10"]
 
 
 def test_each_message_that_is_explained_is_one_of_the_code_or_shown_by_a_test() -> None:
