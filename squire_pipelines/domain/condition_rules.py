@@ -45,6 +45,7 @@ class LedgerFacts:
         lock_wait_s: How long a transaction that writes waited for its turn.
         revision: Of its schema, None where it has none.
         known_revision: The newest that this Squire knows.
+        is_starting: Whether a Squire was started moments ago, which makes or upgrades it.
     """
 
     place: str
@@ -55,6 +56,7 @@ class LedgerFacts:
     lock_wait_s: float = 0.0
     revision: str | None = None
     known_revision: str = ""
+    is_starting: bool = False
 
 
 def ledger_state(facts: LedgerFacts) -> ConditionState:
@@ -82,6 +84,8 @@ def schema_state(facts: LedgerFacts) -> ConditionState | None:
     if revision > known:
         reason = f"the ledger has schema {revision}, this Squire knows {known}"
         return ConditionState.down(reason, "install the newer Squire again")
+    if facts.is_starting:
+        return ConditionState.starting(f"the ledger is being brought from schema {revision or 'none'} to {known}")
     reason = f"the ledger has schema {revision or 'none'}, this Squire needs {known}"
     return ConditionState.down(reason, "the next start of `squire dev` or `squire run` upgrades it")
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from squire_pipelines.domain.condition_rules import (
@@ -17,6 +18,7 @@ from squire_pipelines.domain.service_rules import planner_state, quota_state
 from squire_pipelines.errors import LedgerError
 from squire_pipelines.execution.repository_settings import repository_settings
 from squire_pipelines.health.probe import Probe, States
+from squire_pipelines.health.process_records import process_facts, starting_record
 from squire_pipelines.ledger import HEAD_REVISION, github_limits, plan_retries, repositories, stuck_work
 from squire_pipelines.ledger.store import Ledger, utc_now
 from squire_pipelines.ledger.stuck_work import StartRules
@@ -54,12 +56,14 @@ def look_at_ledger(
             was_there = settings.home.warehouse.exists() or any(settings.home.archive.glob("*"))
             return {"ledger": ledger_state(LedgerFacts(ledger.describe(), exists=False, was_there=was_there))}
         facts, offset_s = _ledger_facts(ledger, monotonic)
+        starter = process_facts(starting_record(settings.home.run, "daemon"))
+        facts = replace(facts, is_starting=starter.is_starting)
         note_offset(offset_s)
         states: dict[str, ConditionState] = {"ledger": ledger_state(facts)}
         schema = schema_state(facts)
         if schema is not None:
             states["schema"] = schema
-        if schema is not None and schema.level is HealthLevel.OK:
+        if schema is not None and schema.level is HealthLevel.OK and not schema.is_starting:
             states |= _look_at_rows(ledger, settings)
         return states
     finally:

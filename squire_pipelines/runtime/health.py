@@ -68,7 +68,7 @@ class HealthWatch(RepeatingThread):
     def _record_uses(self, conditions: tuple[Condition, ...]) -> None:
         """Record in the audit trail, once an hour, which secrets the probes have read."""
         schema = next((condition for condition in conditions if condition.name == "schema"), None)
-        if schema is None or not schema.is_ok:
+        if schema is None or not schema.is_ok or schema.is_starting:
             return
         ledger = Ledger(self._settings().resolved_ledger_url, busy_timeout_s=_BUSY_TIMEOUT_S)
         try:

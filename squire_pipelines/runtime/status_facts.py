@@ -124,8 +124,8 @@ def gather(
         conditions = in_order((*(one for one in conditions if one.name != "settings"), wrong))
     debugging = tuple(window for window in read_windows(settings.home.debug_file) if window.is_open(now))
     facts = StatusFacts(now, str(settings.home.state), conditions, debugging=debugging)
-    levels = {condition.name: condition.level for condition in conditions}
-    if levels.get("schema") is not HealthLevel.OK:
+    schema = next((condition for condition in conditions if condition.name == "schema"), None)
+    if schema is None or not schema.is_ok or schema.is_starting:
         return facts  # there is no ledger yet, or its condition says what is wrong
     try:
         return _with_work(facts, settings)

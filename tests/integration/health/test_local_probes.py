@@ -16,7 +16,7 @@ from squire_pipelines.domain.conditions import HealthLevel
 from squire_pipelines.health.engine_probe import agents_of, look_at_engine
 from squire_pipelines.health.ledger_probe import look_at_ledger
 from squire_pipelines.health.machine_probes import look_at_clock, look_at_disks
-from squire_pipelines.health.process_records import process_facts, process_record, starting_record
+from squire_pipelines.health.process_records import process_facts, process_record, starting, starting_record
 from squire_pipelines.health.service_probes import look_at_code_server, look_at_receiver
 from squire_pipelines.health.settings_probe import look_at_settings
 from squire_pipelines.ledger.store import Ledger
@@ -155,6 +155,10 @@ def test_a_ledger_of_another_version_is_not_upgraded_and_nothing_else_is_read(
     states = look_at_ledger(settings)
     assert set(states) == {"ledger", "schema"}
     assert states["schema"].level is DOWN
+    with starting(settings.home.run, "daemon"):
+        states = look_at_ledger(settings)
+    assert set(states) == {"ledger", "schema"}
+    assert states["schema"].is_starting
     assert ledger.revision() == "0001"
     ledger.close()
 

@@ -102,6 +102,16 @@ def test_a_ledger_that_is_gone_is_down() -> None:
     assert (state.level, state.reason) == (DOWN, "the ledger l.sqlite is gone, although this home has worked with one")
 
 
+def test_a_schema_is_upgraded_by_a_squire_that_starts_and_not_from_a_newer_one() -> None:
+    for revision in (None, "0031"):
+        state = schema_state(LedgerFacts("ledger", revision=revision, known_revision="0032", is_starting=True))
+        assert state is not None
+        assert (state.level, state.is_starting) == (OK, True)
+    newer = schema_state(LedgerFacts("ledger", revision="0033", known_revision="0032", is_starting=True))
+    assert newer is not None
+    assert newer.level is DOWN
+
+
 @pytest.mark.parametrize(
     ("revision", "level", "step"),
     [("0032", OK, ""), ("0031", DOWN, "upgrades"), (None, DOWN, ""), ("0033", DOWN, "newer")],
