@@ -15,6 +15,7 @@ from squire_pipelines import __version__
 from squire_pipelines.board.actions import BoardActions
 from squire_pipelines.board.forms import FormRefusedError
 from squire_pipelines.board.guard import BoardGuard, RefusedVisit
+from squire_pipelines.board.live_log import LogPages
 from squire_pipelines.board.login import LoginPages
 from squire_pipelines.board.pages import BoardPages
 from squire_pipelines.board.readings import BoardReadings
@@ -56,6 +57,7 @@ def create_board(readings: BoardReadings, *, token: Secret | None, local_user: s
         *pages.routes(),
         *BoardActions(readings).routes(),
         *login.routes(),
+        *LogPages(readings, writer).routes(),
         Route("/healthz", _healthz, methods=["GET"]),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]

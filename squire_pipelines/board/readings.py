@@ -8,13 +8,17 @@ from pathlib import Path
 
 from squire_pipelines.domain.alert_steps import AlertState, Silence
 from squire_pipelines.domain.budgets import month_of
+from squire_pipelines.domain.tasks import AttemptStatus
+from squire_pipelines.errors import NotFoundError
 from squire_pipelines.execution.repository_settings import repository_settings
 from squire_pipelines.execution.settings_waits import with_waits_by_settings
 from squire_pipelines.execution.task_facts import TaskFacts, read_task_facts
 from squire_pipelines.ledger import alerts as alert_rows
+from squire_pipelines.ledger import attempts as attempt_rows
 from squire_pipelines.ledger import budgets as budget_rows
 from squire_pipelines.ledger import decisions
 from squire_pipelines.ledger import plans as plan_rows
+from squire_pipelines.ledger import tasks as task_rows
 from squire_pipelines.ledger.budgets import BudgetLevel, Reservation
 from squire_pipelines.ledger.decisions import StoredSignal
 from squire_pipelines.ledger.list_pages import Rows, SignalFilter, plan_page, signal_page
@@ -32,6 +36,7 @@ ROWS = 50
 """Rows of a page of signals, plans or reservations."""
 
 _FACTS_LAST_S = 2.0
+_FACTS_SHOWN_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,16 @@ class AlertFacts:
     firing: tuple[AlertState, ...]
     ended: tuple[AlertState, ...]
     silences: tuple[Silence, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptLog:
+    """Where the log of an attempt is, on the machine that ran it, and whether more may come."""
+
+    task_id: str
+    number: int
+    path: Path
+    is_ended: bool
 
 
 class BoardReadings:
@@ -89,14 +104,26 @@ class BoardReadings:
         return f"http://127.0.0.1:{self.settings.pipeline.webserver_port}" if is_here else ""
 
     def status(self) -> StatusFacts:
-        """Return what `squire status` shows. Whoever asks within two seconds gets the same."""
-        with self._lock:
-            now = self._clock()
-            if self._status is None or now - self._status[0] > _FACTS_LAST_S:
-                refusal = self._in_force.state.refusal
-                facts = gather(self.settings, refusal=refusal.reason if refusal is not None else "")
-                self._status = (self._clock(), facts)
-            return self._status[1]
+        """Return what `squire status` shows. Whoever asks within two seconds gets the same.
+
+        Older facts, of half a minute at most, are shown where new ones are being gathered already for somebody else.
+        """
+        kept, now = self._status, self._clock()
+        if kept is not None and now - kept[0] <= _FACTS_LAST_S:
+            return kept[1]
+        may_wait = kept is None or now - kept[0] > _FACTS_SHOWN_S
+        if not self._lock.acquire(blocking=may_wait):
+            return kept[1] if kept is not None else self.status()
+        try:
+            newest = self._status
+            if newest is not None and newest is not kept:  # gathered while this one waited
+                return newest[1]
+            refusal = self._in_force.state.refusal
+            facts = gather(self.settings, refusal=refusal.reason if refusal is not None else "")
+            self._status = (self._clock(), facts)
+            return facts
+        finally:
+            self._lock.release()
 
     def tasks(self, query: TaskQuery) -> TaskPage:
         """Return a page of the list of tasks. Raises NotFoundError."""
@@ -109,6 +136,17 @@ class BoardReadings:
     def task(self, task_id: str) -> TaskFacts:
         """Return all about one task. Raises NotFoundError."""
         return read_task_facts(self.ledger, self.settings, task_id)
+
+    def log(self, task_id: str, number: int) -> AttemptLog:
+        """Return where an attempt's log is. Raises NotFoundError."""
+        with self.ledger.read() as tx:
+            task_rows.get(tx, task_id)
+            attempts = attempt_rows.of_task(tx, task_id)
+        for attempt in attempts:
+            if attempt.number == number:
+                path = self._in_force.home.attempts / attempt.id / "agent.log"
+                return AttemptLog(task_id, number, path, is_ended=attempt.status is AttemptStatus.ENDED)
+        raise NotFoundError(f"task {task_id} has no attempt {number}", hint=f"it has had {len(attempts)}")
 
     def signals(self, *, only_held: bool, repository: str | None, after: int | None) -> Rows:
         """Return a page of signals. Raises NotFoundError."""

@@ -40,6 +40,44 @@ def read_tail(path: Path, *, lines: int, max_bytes: int = MAX_TAIL_BYTES) -> Tai
     )
 
 
+class AddedLines:
+    """Reads the lines that are added to a file, which need not exist yet.
+
+    Args:
+        path: The file.
+        offset: Where to begin, in bytes.
+    """
+
+    def __init__(self, path: Path, offset: int) -> None:
+        self._path = path
+        self._read_to = offset
+        self._rest = b""
+
+    @property
+    def offset(self) -> int:
+        """Where the first byte is that no line had yet."""
+        return self._read_to - len(self._rest)
+
+    def read(self) -> tuple[str, ...]:
+        """Return the whole lines of the next piece of the file; a line without end comes in pieces."""
+        return tuple(map(_clean, self.read_piece()[1]))
+
+    def read_piece(self) -> tuple[int, list[bytes]]:
+        """Return how many bytes the next piece has, and the lines that it completes."""
+        piece = _read(self._path, self._read_to)
+        self._read_to += len(piece)
+        *whole, self._rest = (self._rest + piece).split(b"\n")
+        if len(self._rest) > MAX_PIECE_BYTES:
+            whole.append(self._rest)
+            self._rest = b""
+        return len(piece), whole
+
+    def take_rest(self) -> str:
+        """Return what has no end of line, once."""
+        rest, self._rest = self._rest, b""
+        return _clean(rest)
+
+
 def follow(
     path: Path, *, offset: int, ended: Callable[[], bool], wait: Callable[[], None], idle_rounds: int
 ) -> Iterator[str]:
@@ -48,27 +86,22 @@ def follow(
     `offset` is where to begin, in bytes; the file need not exist yet. `ended` is asked before each reading, so that the
     writer's last lines are not missed; `wait` is called between rounds.
     """
-    rest = b""
+    added = AddedLines(path, offset)
     idle = 0
     while True:
         last = ended()
-        piece = _read(path, offset)
-        offset += len(piece)
-        *whole, rest = (rest + piece).split(b"\n")
-        if len(rest) > MAX_PIECE_BYTES:  # a line without end is shown in pieces
-            whole.append(rest)
-            rest = b""
-        for line in whole:
+        size, lines = added.read_piece()
+        for line in lines:
             yield _clean(line)
-        if piece:
+        if size:
             idle = 0
             continue
         idle += 1
         if last or idle >= idle_rounds:
             break
         wait()
-    if rest:
-        yield _clean(rest)
+    if rest := added.take_rest():
+        yield rest
 
 
 def _read(path: Path, offset: int) -> bytes:

@@ -1,0 +1,77 @@
+"""The log of an attempt on the board: its end, what is added, and the end of the stream."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from squire_pipelines.domain.endings import Cause
+from tests.support.boards import open_board
+from tests.support.cli import SampleData
+from tests.support.hostile_text import hidden_characters
+from tests.support.ledgers import new_sqlite_ledger
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> Iterator[SampleData]:
+    ledger = new_sqlite_ledger(tmp_path / "home" / "ledger.sqlite")
+    yield SampleData(ledger)
+    ledger.close()
+
+
+@pytest.fixture
+def browser(samples: SampleData) -> Iterator[TestClient]:
+    with open_board(samples.ledger) as board:
+        yield board
+
+
+def _write_log(tmp_path: Path, task_id: str, content: bytes) -> None:
+    path = tmp_path / "home" / "attempts" / f"{task_id}-1" / "agent.log"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+
+
+def _lines(stream: str) -> list[str]:
+    return [line for event in stream.split("\n") if event.startswith("data: [") for line in json.loads(event[6:])]
+
+
+def test_a_stream_gives_what_was_added_and_ends_with_the_attempt(
+    browser: TestClient, samples: SampleData, tmp_path: Path
+) -> None:
+    task_id = samples.ended(Cause.TIMEOUT)
+    _write_log(tmp_path, task_id, b"first\nsecond <b>\x1b[31m\nghp_" + b"a" * 36 + b"\nno end")
+    answer = browser.get(f"/tasks/{task_id}/attempts/1/events")
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert _lines(answer.text) == ["first", "second <b>", "[redacted]", "no end"]
+    assert answer.text.endswith("event: end\ndata: -\n\n")
+    later = browser.get(f"/tasks/{task_id}/attempts/1/events?from=6")
+    assert _lines(later.text) == ["second <b>", "[redacted]", "no end"]
+    again = browser.get(f"/tasks/{task_id}/attempts/1/events", headers={"Last-Event-ID": "6"})
+    assert _lines(again.text) == _lines(later.text)
+
+
+def test_the_page_has_the_last_lines_escaped_and_follows_while_the_attempt_runs(
+    browser: TestClient, samples: SampleData, tmp_path: Path
+) -> None:
+    running = samples.running().task_id
+    _write_log(tmp_path, running, b"<script>x</script>\x1b[2J\nhalf")
+    page = browser.get(f"/tasks/{running}/attempts/1/log").text
+    assert "&lt;script&gt;" in page
+    assert hidden_characters(page) == []
+    # A line without its end is left to the stream.
+    assert f'data-events="/tasks/{running}/attempts/1/events?from=23"' in page
+
+
+@pytest.mark.parametrize("path", ["log", "events"])
+def test_an_attempt_that_is_not_there_is_said_so(browser: TestClient, samples: SampleData, path: str) -> None:
+    task_id = samples.task()
+    assert browser.get(f"/tasks/{task_id}/attempts/1/{path}").status_code == 404
+
+
+def test_a_log_on_another_machine_is_not_shown_and_the_page_says_so(browser: TestClient, samples: SampleData) -> None:
+    task_id = samples.ended(Cause.TIMEOUT)
+    page = browser.get(f"/tasks/{task_id}/attempts/1/log").text
+    assert "There is no log on this machine." in page
+    assert "data-events" not in page
