@@ -65,6 +65,7 @@ lint: setup ## ruff, mypy strict, import contracts, declared dependencies
 	@$(BIN)/deptry .
 	@cd forge && "$(abspath $(BIN))/deptry" . --extend-exclude '.*samples/data'
 	@$(BIN)/python scripts/cli_reference.py --check
+	@$(BIN)/python scripts/completion_index.py --check
 	@$(BIN)/python scripts/warehouse_reference.py --check
 	@$(BIN)/python scripts/settings_reference.py --check
 	@$(BIN)/python scripts/doctor_reference.py --check

@@ -21,9 +21,9 @@ A command is a noun and then a verb. Every list and every `show` has `--json`. R
 and errors to standard error. Exit codes: 0 done, 1 failed, 2 usage, 3 configuration, 4 not reachable, 5 refused by
 policy or budget, 130 interrupted.
 
-Completion: `eval "$(_SQUIRE_COMPLETE=bash_source squire)"` in bash, `eval "$(_SQUIRE_COMPLETE=zsh_source squire)"` in
-zsh, `_SQUIRE_COMPLETE=fish_source squire | source` in fish. Ids of tasks and names of
-repositories and templates are completed as well.
+Completion: `eval "$(squire completion bash)"` in bash, `eval "$(squire completion zsh)"` in zsh,
+`squire completion fish | source` in fish. Ids of tasks, plans and schedules, names of repositories, agents and
+templates, and keys of settings are completed as well.
 """
 _OLD_NAMES = """\
 ## Old names

@@ -19,7 +19,7 @@ from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_op
 from squire_pipelines.cli.failures import note
 from squire_pipelines.cli.lazy import Lazy, LazyGroup
 from squire_pipelines.cli.old_names import new_config_line
-from squire_pipelines.cli.parameters import REPOSITORY
+from squire_pipelines.cli.parameters import REPOSITORY, SETTING_KEY
 from squire_pipelines.cli.run import hand_on_config
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.settings.file import SettingsFile, read_settings_file, toml_text
@@ -118,7 +118,7 @@ def _as_json(row: SettingRow, *, with_line: bool) -> dict[str, Any]:
 
 
 @config.command("get", examples=("squire config get dispatch.max_concurrent", "squire config get agent.limits --json"))
-@click.argument("key")
+@click.argument("key", type=SETTING_KEY)
 @json_option
 @with_context
 def get(context: CliContext, key: str, *, as_json: bool) -> None:

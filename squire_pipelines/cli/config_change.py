@@ -13,6 +13,7 @@ from squire_pipelines.cli.context import CliContext, with_context
 from squire_pipelines.cli.editor import forget_draft, named_editor, new_draft, run_editor
 from squire_pipelines.cli.failures import note, report
 from squire_pipelines.cli.lazy import command
+from squire_pipelines.cli.parameters import SETTING_KEY
 from squire_pipelines.cli.run import hand_on_config
 from squire_pipelines.errors import ConfigError, SettingError
 from squire_pipelines.ledger.settings_changes import flatten
@@ -38,7 +39,7 @@ MAX_MEMBERS = 1000
         "squire config set alerts.webhook_url --unset",
     ),
 )
-@click.argument("key")
+@click.argument("key", type=SETTING_KEY)
 @click.argument("values", nargs=-1, metavar="[VALUE]...")
 @click.option("--unset", is_flag=True, help="Take the key out of the file, so that its default holds.")
 @with_context

@@ -5,7 +5,6 @@ itself. The SQL is the same, so that this is about speed and never about correct
 """
 
 import hashlib
-import json
 import os
 import sqlite3
 import tomllib
@@ -16,18 +15,15 @@ from pathlib import Path
 
 from squire_pipelines import __version__
 from squire_pipelines.domain.queue_rules import PullRequestCaps, cap_reached
-from squire_pipelines.errors import SquireError
 from squire_pipelines.home import Home, make_folder, named_config
 from squire_pipelines.ledger import HEAD_REVISION
-from squire_pipelines.ledger.list_sql import read_ids_like
 from squire_pipelines.ledger.pull_request_use import read_use
 from squire_pipelines.ledger.task_query import QueryRunner, TaskQuery
-from squire_pipelines.ledger.task_rows import TaskPage, read_page, read_rows
+from squire_pipelines.ledger.task_rows import TaskPage, read_page
 
 BUSY_TIMEOUT_S = 5.0
 _STAMP = "settings-checked"
 _URL = "SQUIRE_LEDGER_URL"
-_REPOSITORIES = "SQUIRE_REPOSITORIES"
 _NO_SETTINGS = {"SQUIRE_HOME", "SQUIRE_CONFIG", _URL}
 _OF_TESTS = "SQUIRE_TEST_"
 _PREFIX = "sqlite:///"
@@ -57,6 +53,11 @@ def _variables(environment: Mapping[str, str]) -> dict[str, str]:
         and not name.startswith(_OF_TESTS)
         and ("__" in name or not any(word in name for word in secret))
     }
+
+
+def config_path(config: Path | None, home: Home) -> Path:
+    """Return the settings' file, which is there or not."""
+    return _config_path(config, home)[0]
 
 
 def _config_path(config: Path | None, home: Home) -> tuple[Path, bool]:
@@ -105,7 +106,7 @@ def named_ledger(config: Path | None, home: Home) -> Path | None:
     url = next((value for name, value in os.environ.items() if name.upper() == _URL), None)
     if url is None:
         try:
-            url = tomllib.loads(_config_path(config, home)[0].read_text(encoding="utf-8")).get("ledger_url")
+            url = tomllib.loads(config_path(config, home).read_text(encoding="utf-8")).get("ledger_url")
         except FileNotFoundError:
             url = None
         except (OSError, ValueError):
@@ -123,7 +124,7 @@ def may_wait_by_settings(config: Path | None, home: Home) -> bool:
     if any(name.upper().startswith(names) for name in os.environ):
         return True
     try:
-        text = _config_path(config, home)[0].read_text(encoding="utf-8")
+        text = config_path(config, home).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return False
     return any(word in text for word in ("budgets", *_OF_THE_QUEUE))
@@ -138,7 +139,7 @@ def may_be_capped(path: Path, page: TaskPage) -> bool:
     if not names:
         return False
     try:
-        with _query_runner(path) as runner:
+        with reading(path) as runner:
             uses = read_use(runner, names, now=page.now)
             if any(cap_reached(PullRequestCaps(), use, page.now) is not None for use in uses.values()):
                 return True
@@ -155,7 +156,7 @@ def read_tasks(path: Path, query: TaskQuery) -> TaskPage | None:
     if not path.exists():
         return read_page(QueryRunner(lambda _sql, _values: [], is_sqlite=True), query, now=now)
     try:
-        with _query_runner(path) as runner:
+        with reading(path) as runner:
             return read_page(runner, query, now=now)
     except sqlite3.Error:
         return None
@@ -171,46 +172,21 @@ def has_changed_since(path: Path, moment: datetime) -> bool | None:
         for table, column in CHANGES.items()
     )
     try:
-        with _query_runner(path) as runner:
+        with reading(path) as runner:
             return bool(runner.run(f"SELECT {looks} AS changed", {"moment": runner.moment(moment)})[0]["changed"])
     except sqlite3.Error:
         return None
 
 
 @contextmanager
-def _query_runner(path: Path) -> Iterator[QueryRunner]:
-    """Open the ledger at `path` for reading. Raises sqlite3.Error, also when its schema is another."""
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S)) as db:
+def reading(path: Path, *, wait_s: float = BUSY_TIMEOUT_S) -> Iterator[QueryRunner]:
+    """Open the ledger at `path` for reading, with this wait for its lock.
+
+    Raises sqlite3.Error, also when its schema is another.
+    """
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=wait_s)) as db:
         db.row_factory = sqlite3.Row
         db.execute("BEGIN")  # all statements see one state
         if db.execute("SELECT version_num FROM alembic_version").fetchone()["version_num"] != HEAD_REVISION:
             raise sqlite3.NotSupportedError
         yield QueryRunner(lambda sql, values: db.execute(sql, values).fetchall(), is_sqlite=True)
-
-
-def complete_repositories(config: Path | None, incomplete: str, *, limit: int = 50) -> list[str]:
-    """Return names of repositories that begin with `incomplete`, in any case; none on any difficulty.
-
-    They are those of the settings' file, or of the variable in its place.
-    """
-    try:
-        variable = next((value for name, value in os.environ.items() if name.upper() == _REPOSITORIES), None)
-        text = _config_path(config, Home.from_environment())[0].read_text(encoding="utf-8") if variable is None else ""
-        names = tomllib.loads(text).get("repositories") if variable is None else json.loads(variable)
-    except (OSError, ValueError, SquireError):
-        return []
-    listed = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
-    return [name for name in listed if name.casefold().startswith(incomplete.casefold())][:limit]
-
-
-def complete_task_ids(config: Path | None, incomplete: str, *, limit: int = 50) -> list[tuple[str, str]]:
-    """Return ids of the newest tasks that begin with `incomplete`, with their titles; none on any difficulty."""
-    try:
-        path = ledger_path(config, Home.from_environment())
-        if path is None:
-            return []
-        with _query_runner(path) as runner:
-            rows = read_rows(runner, read_ids_like(runner, incomplete, limit), now=datetime.now(UTC))
-    except (OSError, sqlite3.Error):
-        return []
-    return [(row.id, row.title) for row in rows]

@@ -15,7 +15,7 @@ from squire_pipelines.cli.context import CliContext, with_home_to_read
 from squire_pipelines.cli.failures import note
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.log_text import LineText, json_line
-from squire_pipelines.cli.parameters import MOMENT, REPOSITORY, TASK_ID
+from squire_pipelines.cli.parameters import ATTEMPTED_TASK, MOMENT, REPOSITORY, TASK_ID
 from squire_pipelines.cli.text import counted, size
 from squire_pipelines.domain.log_lines import LEVELS, LogLine, LogQuery, moment
 from squire_pipelines.observability.logging import Component
@@ -70,7 +70,7 @@ class _Question:
         "squire logs --trace 91493a443b888614f2baaf983331ef09 --json",
     ),
 )
-@click.argument("task", metavar="[TASK]", type=TASK_ID, required=False)
+@click.argument("task", metavar="[TASK]", type=ATTEMPTED_TASK, required=False)
 @click.option(
     "--task", "task_option", type=TASK_ID, metavar="ID", help="Show what concerns this task, from its origin on."
 )

@@ -50,6 +50,9 @@ COMMANDS = {
     "metrics": Lazy(f"{_CLI}.metrics:metrics", "Serve metrics and health to those who run Squire."),
     "debug": Lazy(f"{_CLI}.debug:debug", "Write and keep more for one repository or all, until a time."),
     "config": Lazy(f"{_CLI}.config:config", "Show and check the settings."),
+    "completion": Lazy(
+        f"{_CLI}.completion_script:completion", "Print the script by which bash, zsh or fish completes squire."
+    ),
     "secrets": Lazy(f"{_CLI}.secrets:secrets", "Keep secrets in the keychain or an encrypted file."),
     "agents": Lazy(
         f"{_CLI}.agents:agents", "Show agents, their transcripts, the container engine and the worker image."
@@ -165,7 +168,12 @@ def _log_command(ctx: click.Context) -> None:
 
 
 def main() -> None:
-    """Run the command: the entry point of the `squire` script."""
+    """Run the command, or complete a command line: the entry point of the `squire` script."""
+    if (instruction := os.environ.get("_SQUIRE_COMPLETE")) is not None:
+        from squire_pipelines.cli.completion import answer  # noqa: PLC0415 - only a shell needs it
+
+        if answer(instruction, cli):
+            return
     set_up_process(Component.CLI)
     cli.main(prog_name="squire")
 

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import click
-from click.shell_completion import CompletionItem
 
 from squire_pipelines.domain.branches import parse_branch
 from squire_pipelines.domain.identity import parse_repository, repository_host
@@ -60,24 +59,17 @@ class ParsedType(click.ParamType[_Value]):
         return parsed
 
 
-class TaskIdType(click.ParamType[str]):
-    """A task's id, completed from the ledger."""
+class CompletedText(click.ParamType[str]):
+    """A text that completion knows: `completes` says of what kind, and behind a colon in which states.
 
-    name = "id"
+    Args:
+        name: As the help calls it.
+        completes: As `completion` finds it, such as `task:proposed`.
+    """
 
-    def shell_complete(
-        self,
-        ctx: click.Context,
-        param: click.Parameter,  # noqa: ARG002 - the library's signature
-        incomplete: str,
-    ) -> list[CompletionItem]:
-        """Return the ids of the newest tasks."""
-        from squire_pipelines.cli.fast_list import complete_task_ids  # noqa: PLC0415 - only completion needs it
-        from squire_pipelines.domain.terminal_text import one_line  # noqa: PLC0415 - likewise
-
-        config = ctx.find_root().params.get("config")
-        tasks = complete_task_ids(config, incomplete)
-        return [CompletionItem(task_id, help=one_line(title, limit=60)) for task_id, title in tasks]
+    def __init__(self, name: str, completes: str) -> None:
+        self.name = name
+        self.completes = completes
 
 
 def _own_host(ctx: click.Context) -> str | None:
@@ -95,6 +87,8 @@ def _own_host(ctx: click.Context) -> str | None:
 class RepositoryType(ParsedType[str]):
     """A repository's name or URL, completed from the settings."""
 
+    completes = "repository"
+
     def __init__(self) -> None:
         super().__init__("owner/name", parse_repository)
 
@@ -111,19 +105,6 @@ class RepositoryType(ParsedType[str]):
             )
         return name
 
-    def shell_complete(
-        self,
-        ctx: click.Context,
-        param: click.Parameter,  # noqa: ARG002 - the library's signature
-        incomplete: str,
-    ) -> list[CompletionItem]:
-        """Return the names of the settings' repositories."""
-        from squire_pipelines.cli.fast_list import complete_repositories  # noqa: PLC0415 - only completion needs it
-
-        return [
-            CompletionItem(name) for name in complete_repositories(ctx.find_root().params.get("config"), incomplete)
-        ]
-
 
 def _parse_glob(text: str) -> str:
     from squire_pipelines.sections.types import check_glob  # noqa: PLC0415 - the settings' types, seldom needed
@@ -132,7 +113,20 @@ def _parse_glob(text: str) -> str:
 
 
 REPOSITORY = RepositoryType()
-TASK_ID = TaskIdType()
+TASK_ID = CompletedText("id", "task")
+PROPOSED_TASK = CompletedText("id", "task:proposed")
+WAITING_TASK = CompletedText("id", "task:proposed,ready")
+UNENDED_TASK = CompletedText("id", "task:proposed,ready,running")
+ENDED_TASK = CompletedText("id", "task:failed,cancelled,succeeded")
+SUCCEEDED_TASK = CompletedText("id", "task:succeeded")
+ATTEMPTED_TASK = CompletedText("id", "task:attempted")
+PLAN_ID = CompletedText("id", "plan")
+SCHEDULE_ID = CompletedText("id", "schedule")
+ACTIVE_SCHEDULE = CompletedText("id", "schedule:active")
+PAUSED_SCHEDULE = CompletedText("id", "schedule:paused")
+KEPT_SCHEDULE = CompletedText("id", "schedule:active,paused")
+SETTING_KEY = CompletedText("key", "setting")
+AGENT = CompletedText("text", "agent")
 BRANCH = ParsedType("branch", parse_branch)
 GLOB = ParsedType("glob", _parse_glob)
 MOMENT = ParsedType("time", lambda text: parse_moment(text, datetime.now(UTC)))

@@ -13,7 +13,7 @@ from squire_pipelines.cli.context import (
     with_home_to_read,
 )
 from squire_pipelines.cli.lazy import Lazy, LazyGroup
-from squire_pipelines.cli.parameters import repository_option
+from squire_pipelines.cli.parameters import PLAN_ID, repository_option
 from squire_pipelines.cli.text import instant
 from squire_pipelines.domain.plan_groups import is_group
 from squire_pipelines.domain.plan_making import RefusedAnswer
@@ -60,7 +60,7 @@ def list_plans(context: CliContext, repository: str | None, limit: int, after: s
 
 
 @plans.command("show", examples=("squire plans show p0m1e2x3a4m5p6l", "squire plans show p0m1e2x3a4m5p6l --answers"))
-@click.argument("plan_id", metavar="ID")
+@click.argument("plan_id", metavar="ID", type=PLAN_ID)
 @click.option("--answers", "with_answers", is_flag=True, help="Also show what a model answered that became no plan.")
 @json_option
 @with_home_to_read

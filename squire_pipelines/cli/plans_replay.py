@@ -7,6 +7,7 @@ import click
 
 from squire_pipelines.cli.context import CliContext, emit_json, json_option, with_context
 from squire_pipelines.cli.lazy import command
+from squire_pipelines.cli.parameters import PLAN_ID
 from squire_pipelines.cli.plan_differences import describe_use, differences_as_json, write_differences
 from squire_pipelines.cli.run import hand_on_config
 from squire_pipelines.cli.text import counted
@@ -22,7 +23,7 @@ from squire_pipelines.terminal.output import write_line
         "squire plans replay p0m1e2x3a4m5p6l --prompt ./prompts",
     ),
 )
-@click.argument("plan_id", metavar="ID")
+@click.argument("plan_id", metavar="ID", type=PLAN_ID)
 @click.option("--model", metavar="NAME", help="Ask this model, in place of the settings'.")
 @click.option(
     "--prompt",

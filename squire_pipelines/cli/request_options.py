@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from squire_pipelines.cli.context import CliContext, Decorator
-from squire_pipelines.cli.parameters import GLOB, TASK_ID
+from squire_pipelines.cli.parameters import AGENT, GLOB, TASK_ID
 from squire_pipelines.cli.person import actor
 from squire_pipelines.domain.agent_choice import AgentOrder
 from squire_pipelines.domain.identity import new_trace_id
@@ -71,7 +71,9 @@ def request_options(callback: Callable[..., object]) -> Callable[..., object]:
         click.option("--prompt", help="Say what is to be done, in place of TEXT; - reads it from standard input."),
         click.option("--title", help="Name the task in one line; by default the text's first line."),
         click.option(
-            "--agent", help="Have this agent do it, whatever the settings' rules say: a kind or a table [agents.NAME]."
+            "--agent",
+            type=AGENT,
+            help="Have this agent do it, whatever the settings' rules say: a kind or a table [agents.NAME].",
         ),
         click.option("--model", help="Have this model called; its provider's settings must allow it."),
         click.option(

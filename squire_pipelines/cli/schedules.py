@@ -5,6 +5,7 @@ import click
 from squire_pipelines.cli.context import (
     CliContext,
     Columns,
+    Decorator,
     emit_json,
     json_option,
     page_options,
@@ -13,7 +14,14 @@ from squire_pipelines.cli.context import (
     write_fields,
 )
 from squire_pipelines.cli.lazy import LazyGroup
-from squire_pipelines.cli.parameters import repository_option
+from squire_pipelines.cli.parameters import (
+    ACTIVE_SCHEDULE,
+    KEPT_SCHEDULE,
+    PAUSED_SCHEDULE,
+    SCHEDULE_ID,
+    CompletedText,
+    repository_option,
+)
 from squire_pipelines.cli.person import actor
 from squire_pipelines.cli.schedule_rows import as_json as schedule_as_json
 from squire_pipelines.cli.schedule_rows import local_time, when
@@ -57,7 +65,7 @@ def list_schedules(
 
 
 @schedules.command("show", examples=("squire schedules show s0m1e2x3a4m5p6l",))
-@click.argument("schedule_id", metavar="ID")
+@click.argument("schedule_id", metavar="ID", type=SCHEDULE_ID)
 @json_option
 @with_home_to_read
 def show(context: CliContext, schedule_id: str, *, as_json: bool) -> None:
@@ -103,11 +111,12 @@ def show(context: CliContext, schedule_id: str, *, as_json: bool) -> None:
     context.write_rows(runs, times, spare=("looked at", "until"), wrap=("skipped because",))
 
 
-_ids_argument = click.argument("schedule_ids", metavar="ID...", nargs=-1, required=True)
+def _ids_argument(kind: CompletedText) -> Decorator:
+    return click.argument("schedule_ids", metavar="ID...", type=kind, nargs=-1, required=True)
 
 
 @schedules.command("pause", examples=("squire schedules pause s0m1e2x3a4m5p6l",))
-@_ids_argument
+@_ids_argument(ACTIVE_SCHEDULE)
 @with_home
 def pause(context: CliContext, schedule_ids: tuple[str, ...]) -> None:
     """Let schedules make no tasks until they are resumed. Tasks that are there already go on."""
@@ -115,7 +124,7 @@ def pause(context: CliContext, schedule_ids: tuple[str, ...]) -> None:
 
 
 @schedules.command("resume", examples=("squire schedules resume s0m1e2x3a4m5p6l",))
-@_ids_argument
+@_ids_argument(PAUSED_SCHEDULE)
 @with_home
 def resume(context: CliContext, schedule_ids: tuple[str, ...]) -> None:
     """Let paused schedules go on from now: no time that came meanwhile is made up for."""
@@ -123,7 +132,7 @@ def resume(context: CliContext, schedule_ids: tuple[str, ...]) -> None:
 
 
 @schedules.command("remove", examples=("squire schedules remove s0m1e2x3a4m5p6l",))
-@_ids_argument
+@_ids_argument(KEPT_SCHEDULE)
 @with_home
 def remove(context: CliContext, schedule_ids: tuple[str, ...]) -> None:
     """Remove schedules for good. Tasks that are there already go on."""

@@ -9,12 +9,11 @@ from difflib import get_close_matches
 from pathlib import Path
 
 import click
-from click.shell_completion import CompletionItem
 
 from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_option, with_context
 from squire_pipelines.cli.lazy import LazyGroup
 from squire_pipelines.cli.parameters import ParsedType
-from squire_pipelines.cli.secret_places import OWN_NAMES, all_names, secret_places
+from squire_pipelines.cli.secret_places import all_names, secret_places
 from squire_pipelines.cli.unlock import ask_new_passphrase, open_or_create_store, unlock_store
 from squire_pipelines.errors import ConfigError, SecretStoreError
 from squire_pipelines.secret_names import SecretName, check_secret_name
@@ -54,9 +53,7 @@ _GENERATED_BYTES = 32
 class _SecretNameType(ParsedType[str]):
     """The name of a secret, completed with Squire's own."""
 
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002 - click's signature
-        """Return the names that begin so."""
-        return [CompletionItem(name) for name in OWN_NAMES if name.startswith(incomplete)]
+    completes = "secret"
 
 
 _name_argument = click.argument("name", type=_SecretNameType("name", check_secret_name))

@@ -11,6 +11,7 @@ import click
 
 from squire_pipelines.cli.context import CliContext, emit_json, json_option, seconds_option, with_context
 from squire_pipelines.cli.lazy import command
+from squire_pipelines.cli.parameters import TASK_ID
 from squire_pipelines.domain.conditions import Condition, HealthLevel
 from squire_pipelines.errors import ConfigError, ExitCode
 from squire_pipelines.terminal.output import write_line
@@ -35,7 +36,7 @@ _FAIL_ON = {"down": (HealthLevel.DOWN,), "degraded": (HealthLevel.DOWN, HealthLe
         "squire status --json --fail-on degraded",
     ),
 )
-@click.argument("task_ids", nargs=-1, metavar="[TASK]...", required=False)
+@click.argument("task_ids", type=TASK_ID, nargs=-1, metavar="[TASK]...", required=False)
 @click.option("--now", "asks", is_flag=True, help="Look at everything anew first; it may take some seconds.")
 @click.option("--watch", is_flag=True, help="Draw the screen again and again until Ctrl-C.")
 @seconds_option("--interval", 2, "With --watch, draw it this often.", least=0.5, most=3600)

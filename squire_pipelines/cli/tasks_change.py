@@ -11,7 +11,13 @@ import click
 from squire_pipelines.cli.context import CliContext, Decorator, with_context, with_home
 from squire_pipelines.cli.failures import fail
 from squire_pipelines.cli.lazy import command
-from squire_pipelines.cli.parameters import TASK_ID
+from squire_pipelines.cli.parameters import (
+    ENDED_TASK,
+    PROPOSED_TASK,
+    UNENDED_TASK,
+    WAITING_TASK,
+    CompletedText,
+)
 from squire_pipelines.cli.person import actor, confirm
 from squire_pipelines.cli.task_filters import filter_options
 from squire_pipelines.cli.text import counted
@@ -26,20 +32,27 @@ _SHOWN = 50
 
 _LEVELS = tuple(member.name.lower() for member in Priority)
 
-_ids_argument = click.argument("task_ids", metavar="[ID]...", type=TASK_ID, nargs=-1)
+
+def _ids_argument(kind: CompletedText) -> Decorator:
+    """Add the ids of tasks; those in a state that the command takes are completed."""
+    return click.argument("task_ids", metavar="[ID]...", type=kind, nargs=-1)
 
 
-def _selection_options(function: Callable[..., None]) -> Callable[..., None]:
+def _selection_options(kind: CompletedText) -> Decorator:
     """Add the options that select the tasks: by their ids, or all that a filter selects."""
     options: tuple[Decorator, ...] = (
-        _ids_argument,
+        _ids_argument(kind),
         click.option("--all", "select_all", is_flag=True, help="Change all tasks that the filters select."),
         filter_options("status", "repository", "kind", "cause", "text", "created-until"),
         click.option("--yes", is_flag=True, help="Do not ask before all that match are changed."),
     )
-    for option in reversed(options):
-        function = option(function)
-    return function
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
 
 
 def _change(
@@ -75,7 +88,7 @@ def _change(
 
 
 @command("approve", examples=("squire tasks approve t0m1e2x3a4m5p6l", "squire tasks approve --all --kind fix_ci"))
-@_selection_options
+@_selection_options(PROPOSED_TASK)
 @with_home
 def approve(context: CliContext, /, **selection: Any) -> None:
     """Approve proposed tasks: they become ready and are dispatched as soon as there is a slot."""
@@ -83,7 +96,7 @@ def approve(context: CliContext, /, **selection: Any) -> None:
 
 
 @command("reject", examples=('squire tasks reject t0m1e2x3a4m5p6l --reason "not worth it"',))
-@_selection_options
+@_selection_options(PROPOSED_TASK)
 @click.option("--reason", default="rejected", show_default=True, help="Keep this reason in the task's history.")
 @with_home
 def reject(context: CliContext, /, reason: str, **selection: Any) -> None:
@@ -92,7 +105,7 @@ def reject(context: CliContext, /, reason: str, **selection: Any) -> None:
 
 
 @command("start", examples=("squire tasks start t0m1e2x3a4m5p6l", "squire tasks start --yes"))
-@_ids_argument
+@_ids_argument(WAITING_TASK)
 @click.option("--yes", is_flag=True, help="Do not ask before all proposed tasks are approved.")
 @with_context
 def start(context: CliContext, task_ids: tuple[str, ...], *, yes: bool) -> None:
@@ -118,7 +131,7 @@ def start(context: CliContext, task_ids: tuple[str, ...], *, yes: bool) -> None:
         "squire tasks cancel --all --status ready --repository owner/name",
     ),
 )
-@_selection_options
+@_selection_options(UNENDED_TASK)
 @click.option("--reason", default="cancelled", show_default=True, help="Keep this reason in the task's history.")
 @with_home
 def cancel(context: CliContext, /, reason: str, **selection: Any) -> None:
@@ -130,7 +143,7 @@ def cancel(context: CliContext, /, reason: str, **selection: Any) -> None:
     "priority",
     examples=("squire tasks priority t0m1e2x3a4m5p6l high", "squire tasks priority --all --kind fix_ci critical"),
 )
-@_selection_options
+@_selection_options(UNENDED_TASK)
 @click.argument("level", metavar="|".join(_LEVELS), type=click.Choice(_LEVELS))
 @with_home
 def priority(context: CliContext, /, level: str, **selection: Any) -> None:
@@ -143,7 +156,7 @@ def priority(context: CliContext, /, level: str, **selection: Any) -> None:
 
 
 @command("retry", examples=("squire tasks retry t0m1e2x3a4m5p6l", "squire tasks retry --all --cause provider_error"))
-@_selection_options
+@_selection_options(ENDED_TASK)
 @with_home
 def retry(context: CliContext, /, **selection: Any) -> None:
     """Let failed or cancelled tasks run again, with as many new attempts as the settings allow.

@@ -4,7 +4,7 @@ import click
 
 from squire_pipelines.cli.context import CliContext, emit_json, json_option, with_context
 from squire_pipelines.cli.lazy import command
-from squire_pipelines.cli.parameters import TASK_ID
+from squire_pipelines.cli.parameters import SUCCEEDED_TASK
 from squire_pipelines.cli.request_options import RequestOptions, next_step, request_options
 from squire_pipelines.errors import RefusedError
 from squire_pipelines.ledger import outcomes, tasks
@@ -18,7 +18,7 @@ from squire_pipelines.terminal.output import write_line
         "squire tasks followup t0m1e2x3a4m5p6l - < remarks.md",
     ),
 )
-@click.argument("task_id", metavar="ID", type=TASK_ID)
+@click.argument("task_id", metavar="ID", type=SUCCEEDED_TASK)
 @request_options
 @json_option
 @with_context

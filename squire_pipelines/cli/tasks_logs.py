@@ -7,7 +7,7 @@ import click
 from squire_pipelines.cli.context import CliContext, seconds_option, with_home_to_read
 from squire_pipelines.cli.failures import note
 from squire_pipelines.cli.lazy import command
-from squire_pipelines.cli.parameters import TASK_ID
+from squire_pipelines.cli.parameters import ATTEMPTED_TASK
 from squire_pipelines.cli.text import size
 from squire_pipelines.domain.tasks import AttemptStatus
 from squire_pipelines.errors import NotFoundError
@@ -43,7 +43,7 @@ def choose_attempt(context: CliContext, task_id: str, number: int | None) -> Att
 @command(
     "logs", examples=("squire tasks logs t0m1e2x3a4m5p6l -f", "squire tasks logs t0m1e2x3a4m5p6l --attempt 1 -n 50")
 )
-@click.argument("task_id", metavar="ID", type=TASK_ID)
+@click.argument("task_id", metavar="ID", type=ATTEMPTED_TASK)
 @attempt_option
 @click.option("-f", "--follow", "following", is_flag=True, help="Show lines as they are added, until the attempt ends.")
 @click.option(

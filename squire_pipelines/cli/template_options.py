@@ -5,12 +5,11 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import CompletionItem
 
 from squire_pipelines.cli.context import CliContext
+from squire_pipelines.cli.parameters import CompletedText
 from squire_pipelines.cli.request_dialogue import RequestDialogue
 from squire_pipelines.cli.unlock import unlock_store
-from squire_pipelines.errors import ConfigError
 from squire_pipelines.planning.task_templates import FilledTemplate, TaskTemplate, fill
 from squire_pipelines.settings.model import Settings
 
@@ -19,30 +18,7 @@ if TYPE_CHECKING:
     from squire_pipelines.github.client import GitHubClient
 
 
-class _TemplateName(click.ParamType[str]):
-    """A template's name, completed from the files on this machine."""
-
-    name = "name"
-
-    def shell_complete(
-        self,
-        ctx: click.Context,  # noqa: ARG002 - the library's signature
-        param: click.Parameter,  # noqa: ARG002 - likewise
-        incomplete: str,
-    ) -> list[CompletionItem]:
-        """Return the names of this installation's templates and of Squire's."""
-        from squire_pipelines.home import Home  # noqa: PLC0415 - only completion needs it
-        from squire_pipelines.planning.template_files import folder_templates, packaged_templates  # noqa: PLC0415 - likewise
-
-        try:
-            own = folder_templates(Home.from_environment().task_templates)
-        except ConfigError:
-            own = ()
-        names = dict.fromkeys(template.name for template in (*own, *packaged_templates()))
-        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
-
-
-TEMPLATE_NAME = _TemplateName()
+TEMPLATE_NAME = CompletedText("name", "template")
 
 
 class _ParamType(click.ParamType[tuple[str, str]]):

@@ -1,6 +1,6 @@
 """Builds the SQL of a list of tasks, which SQLite and Postgres both read, and asks for a page of ids.
 
-The list of the command, changes of many tasks, exports and completion all come here. Standard library only, so that
+The list of the command, changes of many tasks and exports all come here. Standard library only, so that
 `squire tasks list` starts without SQLAlchemy; `task_query` says what can be asked. `docs/decisions` (0013) explains
 why the index is chosen here and not by the databases' planners.
 """
@@ -74,12 +74,6 @@ def read_ids(
     rows = _Page(runner, query, probed, max_sorted).rows()
     page = rows[: query.limit]
     return [row["id"] for row in page], token(query.order, page[-1]) if len(rows) > query.limit else None
-
-
-def read_ids_like(runner: QueryRunner, prefix: str, limit: int) -> list[str]:
-    """Return the youngest ids that begin with `prefix`; ids sort by their time of birth."""
-    sql = "SELECT id FROM tasks WHERE id >= :first AND id < :behind ORDER BY id DESC LIMIT :limit"
-    return [row["id"] for row in runner.run(sql, {"first": prefix, "behind": prefix + "\x7f", "limit": limit})]
 
 
 @dataclass(frozen=True, slots=True)

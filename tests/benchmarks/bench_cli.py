@@ -25,6 +25,7 @@ RUNS = 20
 TASKS = 1000
 MAX_VALIDATE_S = 0.5
 MAX_STATUS_S = 1.0
+MAX_COMPLETION_S = 0.2
 _CONFIG = """
 repositories = ["acme/api", "acme/shop"]
 [agent]
@@ -39,6 +40,7 @@ agent = { claude-code = 2, aider = 1 }
 max_files = 20
 """
 SQUIRE = str(Path(sys.executable).with_name("squire"))
+COMPLETION = ("env", "_SQUIRE_COMPLETE=bash_complete", "COMP_WORDS=squire tasks cancel t", "COMP_CWORD=3")
 _RAW_LIST = """
 import sqlite3, sys
 columns = "id, repository, status, priority, title, created_at"
@@ -87,6 +89,7 @@ def main() -> int:
             "list": [SQUIRE, "tasks", "list"],
             "validate": [SQUIRE, "config", "validate"],
             "status": [SQUIRE, "status", "--fail-on", "never"],
+            "completion": [*COMPLETION, SQUIRE],
         }
         taken = by_turns({name: program(home, command) for name, command in commands.items()}, RUNS)
     return report(
@@ -96,6 +99,12 @@ def main() -> int:
             Figure(f"squire tasks list / raw sqlite3 ({TASKS} tasks)", ratio(taken["list"], taken["raw"]), "x", 10),
             Figure("squire config validate, median", statistics.median(taken.pop("validate")), "s", MAX_VALIDATE_S),
             Figure(f"squire status ({TASKS} tasks), median", statistics.median(taken.pop("status")), "s", MAX_STATUS_S),
+            Figure(
+                f"completion of an id ({TASKS} tasks), median",
+                statistics.median(taken.pop("completion")),
+                "s",
+                MAX_COMPLETION_S,
+            ),
             *(Figure(f"{name}, median", statistics.median(values), "s") for name, values in taken.items()),
             Figure("squire --help, p95", percentile(taken["help"], 0.95), "s"),
             Figure(f"squire tasks list ({TASKS} tasks), p95", percentile(taken["list"], 0.95), "s"),

@@ -6,12 +6,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from click import Argument, Context
 from sqlalchemy import update
 
 from squire_pipelines.cli import fast_list
-from squire_pipelines.cli.main import cli
-from squire_pipelines.cli.parameters import TASK_ID
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.tasks import Priority, TaskKind, TaskStatus
 from squire_pipelines.home import Home
@@ -206,20 +203,6 @@ def test_the_same_page_comes_from_every_database(ledger: Ledger) -> None:
     assert all(row.waiting == waiting[row.id] for row in rows)
     assert all(row.created_at.tzinfo is not None for row in rows)
     assert isinstance(page, TaskPage)
-
-
-def test_completion_knows_the_ids(
-    squire: Squire, samples: SampleData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    task_id = samples.task("A \x1b[31mred\x1b[0m one")
-    assert squire.home
-    assert fast_list.complete_task_ids(None, task_id[:5])[0][0] == task_id
-    (item,) = TASK_ID.shell_complete(Context(cli), Argument(["task_id"]), task_id)
-    assert (item.value, item.help) == (task_id, "A red one")
-    assert fast_list.complete_task_ids(None, "x") == []
-    monkeypatch.setenv("SQUIRE_HOME", str(tmp_path))
-    (tmp_path / "ledger.sqlite").write_text("broken")
-    assert fast_list.complete_task_ids(None, "t") == []
 
 
 @pytest.mark.slow

@@ -102,37 +102,6 @@ def test_ctrl_c_at_a_question_is_130(squire: Squire) -> None:
     assert not (squire.home / "config.toml").exists()
 
 
-def test_completion_offers_task_ids(squire: Squire, samples: SampleData) -> None:
-    task_id = samples.task("Fix it")
-    environment = os.environ | {
-        "SQUIRE_HOME": str(squire.home),
-        "_SQUIRE_COMPLETE": "bash_complete",
-        "COMP_WORDS": "squire tasks show t",
-        "COMP_CWORD": "3",
-    }
-    script = "from squire_pipelines.cli.main import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True, timeout=60
-    )
-    assert done.stdout == f"plain,{task_id}\n"
-
-
-@pytest.mark.parametrize("words", ["squire tasks new AC", "squire signals list --repository ac"])
-def test_completion_offers_the_repositories_of_the_settings(squire: Squire, words: str) -> None:
-    squire.config('repositories = ["acme/shop", "other/one", "acme/api"]\n')
-    environment = os.environ | {
-        "SQUIRE_HOME": str(squire.home),
-        "_SQUIRE_COMPLETE": "bash_complete",
-        "COMP_WORDS": words,
-        "COMP_CWORD": str(len(words.split()) - 1),
-    }
-    script = "from squire_pipelines.cli.main import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True, timeout=60
-    )
-    assert done.stdout == "plain,acme/shop\nplain,acme/api\n"
-
-
 @pytest.mark.slow
 def test_a_stranger_moves_no_cursor_and_sets_no_title(squire: Squire, samples: SampleData) -> None:
     hostile = "Fix\x1b]0;owned\x07 \x1b[2J\x9b3;4H it\x1b]8;;https://evil.example\x1b\\"

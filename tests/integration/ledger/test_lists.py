@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, text, update
 
 from squire_pipelines.errors import LedgerError, NotFoundError
-from squire_pipelines.ledger.list_sql import read_ids, read_ids_like
+from squire_pipelines.ledger.list_sql import read_ids
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tables import tasks
 from squire_pipelines.ledger.task_query import FINAL_STATUSES, KINDS, STATUSES, PagePositionError, SortOrder, TaskQuery
@@ -194,15 +194,6 @@ def test_the_index_of_words_follows_its_tasks(ledger: Ledger, probed: int) -> No
         if ledger.is_sqlite:
             assert tx.execute(text("SELECT task_id FROM task_search")).scalars().all() == [second]
             tx.execute(text("INSERT INTO task_search (task_search) VALUES ('integrity-check')"))
-
-
-def test_ids_are_completed_youngest_first(ledger: Ledger) -> None:
-    rows = list(task_rows(5, span=SPAN))
-    insert_tasks(ledger, rows)
-    with ledger.read() as tx:
-        assert read_ids_like(tx.query_runner(), "t", 3) == [row["id"] for row in reversed(rows)][:3]
-        assert read_ids_like(tx.query_runner(), rows[1]["id"][:-1], 3) == [rows[1]["id"]]
-        assert read_ids_like(tx.query_runner(), "x", 3) == []
 
 
 def test_an_error_of_the_driver_is_told_as_the_ledgers(ledger: Ledger) -> None:

@@ -31,14 +31,23 @@ COMMANDS = {path: (command, context) for path, command, context in _walk(cli, cl
 PAGE = (ROOT / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
 
 
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("cli_reference", SCRIPT)
+def _loaded(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    return _loaded(SCRIPT)
+
+
+def test_the_index_of_completion_is_up_to_date() -> None:
+    index = _loaded(SCRIPT.with_name("completion_index.py"))
+    assert index.FILE.read_text(encoding="utf-8") == index.index(), "run scripts/completion_index.py"
 
 
 @pytest.mark.parametrize("path", sorted(COMMANDS))
