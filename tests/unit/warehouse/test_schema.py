@@ -10,7 +10,7 @@ from squire_pipelines.ledger.tables import metadata
 from squire_pipelines.warehouse import schema
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def created() -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect() as connection:
         schema.create_tables(connection)
