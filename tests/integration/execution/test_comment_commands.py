@@ -58,8 +58,8 @@ def comment(
     return json.dumps({**envelope, "issue": issue, "comment": written}).encode()
 
 
-def deliver(pipeline: Pipeline, body: bytes, *, delivery_id: str = "d1", repository: str = HANDBOOK) -> int:
-    """Put a delivery into the inbox and have its repository read."""
+def put(pipeline: Pipeline, body: bytes, *, delivery_id: str, repository: str = HANDBOOK) -> int:
+    """Put a delivery into the inbox and return its row."""
     row = record_delivery(
         pipeline.ledger,
         source="github",
@@ -69,8 +69,14 @@ def deliver(pipeline: Pipeline, body: bytes, *, delivery_id: str = "d1", reposit
         repository=repository,
         body=body,
     )
-    pipeline.collect(repository, deliveries=[row.id])
     return row.id
+
+
+def deliver(pipeline: Pipeline, body: bytes, *, delivery_id: str = "d1", repository: str = HANDBOOK) -> int:
+    """Put a delivery into the inbox and have its repository read."""
+    row_id = put(pipeline, body, delivery_id=delivery_id, repository=repository)
+    pipeline.collect(repository, deliveries=[row_id])
+    return row_id
 
 
 def made(pipeline: Pipeline) -> list[Task]:
@@ -166,19 +172,19 @@ def test_nobody_else_orders_anything_and_the_audit_trail_has_it(pipeline: Pipeli
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("forge_people")
-@pytest.mark.parametrize(
-    "body",
-    [
+def test_what_is_no_order_makes_no_task(pipeline: Pipeline) -> None:
+    bodies = [
         comment("> /squire do Delete it"),
         comment("Nothing for you"),
         comment("/squire do Delete it").replace(b'"created"', b'"edited"'),
         b'{"action": "created", "comment": {}, "issue": {}}',
         comment("/squire do Add a test", pull=True, number=1).replace(b"Add a test", b""),
-    ],
-)
-def test_what_is_no_order_makes_no_task(pipeline: Pipeline, body: bytes) -> None:
-    deliver(pipeline, body)
+    ]
+    rows = [put(pipeline, body, delivery_id=f"d{place}") for place, body in enumerate(bodies)]
+    pipeline.collect(HANDBOOK, deliveries=rows)
     assert made(pipeline) == []
+    with pipeline.ledger.read() as tx:
+        assert deliveries.still_open(tx, rows) == ()
 
 
 @pytest.mark.slow
@@ -279,24 +285,19 @@ def test_a_word_decides_about_a_task_that_waits(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("words", "changes", "reason"),
-    [
+def test_a_word_that_cannot_count_changes_nothing_and_is_audited(pipeline: Pipeline, proposed: Task) -> None:
+    cases: tuple[tuple[str, dict[str, Any], str], ...] = (
         ("/squire approve", {"created_at": "2000-01-01T00:00:00Z"}, "came after the comment"),
         ("/squire approve", {"created_at": None}, "came after the comment"),
         ("/squire approve", {"login": MAY_NOT}, "may not order work here"),
         ("/squire approve t1m8k4119aqn24e", {}, "there is no task"),
         ("/squire release", {}, "squire signals release"),
-    ],
-)
-def test_a_word_that_cannot_count_changes_nothing_and_is_audited(
-    pipeline: Pipeline, proposed: Task, words: str, changes: dict[str, Any], reason: str
-) -> None:
-    order = comment(words, comment_id=80, number=issue_number(pipeline), **changes)
-    deliver(pipeline, order, delivery_id="the word")
-    (refusal,) = refusals(pipeline)
-    assert reason in refusal
-    assert pipeline.read_task(proposed.id).status is TaskStatus.PROPOSED
+    )
+    for place, (words, changes, reason) in enumerate(cases):
+        word(pipeline, words, comment_id=80 + place, **changes)
+        newest, *earlier = refusals(pipeline)
+        assert (reason in newest, len(earlier)) == (True, place), (words, newest)
+        assert pipeline.read_task(proposed.id).status is TaskStatus.PROPOSED
 
 
 @pytest.mark.slow
@@ -318,13 +319,19 @@ def word(pipeline: Pipeline, words: str, *, comment_id: int = 80, **changes: Any
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mark", ["`{id}`", "**{id}**,", "{id}\t", "({upper})"])
-def test_a_task_that_is_named_with_marks_around_it_is_that_one(pipeline: Pipeline, proposed: Task, mark: str) -> None:
-    word(pipeline, "/squire do Another one", comment_id=78)
-    word(pipeline, f"/squire stop {mark.format(id=proposed.id, upper=proposed.id.upper())} not this one")
-    states = {task.id: task.status for task in made(pipeline)}
-    assert states.pop(proposed.id) is TaskStatus.CANCELLED
-    assert list(states.values()) == [TaskStatus.PROPOSED]
+@pytest.mark.usefixtures("proposed")
+def test_a_task_that_is_named_with_marks_around_it_is_that_one(pipeline: Pipeline) -> None:
+    for place in range(4):
+        word(pipeline, f"/squire do Another one, {place}", comment_id=70 + place)
+    waiting = {task.id for task in made(pipeline)}
+    for place, mark in enumerate(("`{id}`", "**{id}**,", "{id}\t", "({upper})")):
+        named = waiting.pop()
+        words = f"/squire stop {mark.format(id=named, upper=named.upper())} not this one"
+        word(pipeline, words, comment_id=80 + place)
+        states = {task.id: task.status for task in made(pipeline)}
+        assert states[named] is TaskStatus.CANCELLED, mark
+        assert all(states[task_id] is TaskStatus.PROPOSED for task_id in waiting), mark
+    assert len(waiting) == 1
 
 
 @pytest.mark.slow

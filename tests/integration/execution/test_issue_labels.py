@@ -174,34 +174,30 @@ def _commented(forge: ForgeProcess, number: int, text: str) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("text", "login", "expected"),
-    [
-        ("/squire do Say it", MAY, ["eyes"]),
-        ("/squire approve", MAY, ["+1"]),
-        ("/squire approve t0m1e2x3a4m5p6l", MAY, ["-1"]),
-        ("/squire do Say it", MAY_NOT, []),
-        ("thanks!", MAY, []),
-    ],
-)
-def test_a_reaction_shows_that_a_command_was_read(
-    pipeline: Pipeline, forge: ForgeProcess, text: str, login: str, expected: list[str]
-) -> None:
+def test_a_reaction_shows_that_a_command_was_read(pipeline: Pipeline, forge: ForgeProcess) -> None:
     forge.act_as(HANDBOOK, MAY, permission="write")
     _, number = proposed(pipeline)
-    comment_id = _commented(forge, number, text)
-    rows = []
-    for delivery_id in ("first", "again"):
+    cases: tuple[tuple[str, str, list[str]], ...] = (
+        ("thanks!", MAY, []),
+        ("/squire do Say it", MAY_NOT, []),
+        ("/squire approve t0m1e2x3a4m5p6l", MAY, ["-1"]),
+        ("/squire approve", MAY, ["+1"]),
+        ("/squire do Say it", MAY, ["eyes"]),
+    )
+    all_rows: list[int] = []
+    for place, (text, login, expected) in enumerate(cases):
+        comment_id = _commented(forge, number, text)
         body = comment(text, login=login, number=number, comment_id=comment_id)
-        rows.append(deliver(pipeline, body, delivery_id=delivery_id))
-    assert _reactions(forge, comment_id) == expected
-    with pipeline.ledger.read() as tx:
-        shown = [one.detail for one in effects_of(tx, rows) if one.effect == "reaction"]
-    assert shown == expected  # the same body under another id is a repetition
+        rows = [deliver(pipeline, body, delivery_id=f"{order} of {place}") for order in ("first", "again")]
+        assert _reactions(forge, comment_id) == expected, text
+        with pipeline.ledger.read() as tx:
+            shown = [one.detail for one in effects_of(tx, rows) if one.effect == "reaction"]
+        assert shown == expected, text  # the same body under another id is a repetition
+        all_rows += rows
     before = _happened(pipeline)
     with pipeline.ledger.write() as tx:
-        deliveries.reopen(tx, rows, collects=True, applies=True)
-    pipeline.collect(HANDBOOK, deliveries=rows)
+        deliveries.reopen(tx, all_rows, collects=True, applies=True)
+    pipeline.collect(HANDBOOK, deliveries=all_rows)
     assert _happened(pipeline) == before
 
 

@@ -41,7 +41,7 @@ def is_sound(ledger: Ledger) -> bool:
 
 @pytest.mark.slow
 def test_many_are_changed_and_each_has_its_event(ledger: Ledger) -> None:
-    ids = add_tasks(ledger, *(spec(f"k{number}") for number in range(1203)), approval=NONE_APPROVED)
+    ids = add_tasks(ledger, *(spec(f"k{number}") for number in range(510)), approval=NONE_APPROVED)
     report = update(ledger, ids, bulk.approve())
     assert report == bulk.BulkReport({TaskStatus.READY: ids}, ())
     with ledger.read() as tx:

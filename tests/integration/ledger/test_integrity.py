@@ -31,7 +31,7 @@ def tamper(ledger: Ledger, *statements: object) -> list[str]:
 
 @pytest.mark.slow
 def test_a_ledger_that_nobody_tampered_with_has_no_problem(ledger: Ledger) -> None:
-    add_tasks(ledger, *(spec(f"k{number}") for number in range(1100)))  # more than are looked at together
+    add_tasks(ledger, *(spec(f"k{number}") for number in range(510)))  # more than are looked at together
     settle(ledger, start_attempt(ledger), Cause.LOST)
     assert problems(ledger) == []
 

@@ -34,7 +34,7 @@ HAPPENING = ("plan", "propose", "dispatch", "settle", "report", "read", "deliver
 
 # Each example takes a second and more: to shrink one that fails would take longer than a test may.
 @pytest.mark.slow
-@settings(max_examples=6, phases=[Phase.generate], suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=4, phases=[Phase.generate], suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(HAPPENINGS, min_size=4, max_size=25))
 def test_publishing_changes_gives_what_reading_everything_gives(happened: list[tuple[str, int]]) -> None:
     grown, new = published_as_it_happens(happened)

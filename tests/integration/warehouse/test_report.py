@@ -71,7 +71,7 @@ def _checked(text: str) -> _Page:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("days", "tasks", "bucket"), [(1, 1, "hour"), (30, 60, "day"), (365, 100, "week"), (1500, 100, "month")]
+    ("days", "tasks", "bucket"), [(1, 1, "hour"), (30, 60, "day"), (365, 60, "week"), (1500, 60, "month")]
 )
 def test_histories_of_every_size_make_a_page(
     ledger: Ledger, publish: Publish, warehouse: Path, cache: Path, *, days: int, tasks: int, bucket: str

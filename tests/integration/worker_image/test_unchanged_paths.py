@@ -147,7 +147,7 @@ def put(root: Path, name: str, kind: str) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     base=st.lists(st.tuples(NAMES, KINDS), max_size=6),
     steps=st.lists(st.tuples(NAMES, KINDS, COMMITS), max_size=6),
