@@ -22,6 +22,7 @@ from sqlalchemy import select
 
 from squire_pipelines.domain.budgets import BudgetLimits
 from squire_pipelines.errors import WarehouseError
+from squire_pipelines.files import fsync
 from squire_pipelines.home import make_folder
 from squire_pipelines.ledger import tasks
 from squire_pipelines.ledger.budgets import LimitsOf
@@ -189,13 +190,15 @@ class _Publisher:
         # The larger the file, the longer the copy takes; what changed is read from the ledger meanwhile.
         with ThreadPoolExecutor(max_workers=1) as copier:
             copying = copier.submit(self.incremental.copy_file, self.path, building)
+            syncing = copier.submit(fsync, building)  # so that in the end little more than what was added is left
             try:
-                return self._add_to_copy(building, copying)
+                publication = self._add_to_copy(building, copying)
             except duckdb.Error as error:
                 if isinstance(error, duckdb.OutOfMemoryException) or _is_disk_full(error):
                     raise
-                reason = engine.reason(error)
-                raise _NotIncremental(f"the previous file cannot be added to: {reason}") from error
+                raise _NotIncremental("the previous file cannot be added to: " + engine.reason(error)) from error
+            syncing.result()
+        return publication
 
     def _add_to_copy(self, building: Path, copying: Future[bool]) -> Publication:
         with self._connect(building, opened=False) as connection, self.ledger.read() as tx:
@@ -205,8 +208,7 @@ class _Publisher:
                 read.published_at, read.published_at - timedelta(seconds=self.settings.overlap_s)
             )
             staged = [changes.stage_changes(tx, connection, table, window) for table in schema.TABLES]
-            connection.execute("USE memory")
-            connection.execute("DETACH previous")
+            connection.execute("USE memory; DETACH previous")
             _wait_for_copy(copying)
             building.chmod(0o600)
             size = building.stat().st_size
@@ -345,13 +347,15 @@ class _Publisher:
 
     def _connect(self, building: Path, *, opened: bool = True) -> duckdb.DuckDBPyConnection:
         """Open the new file, or nothing yet, with what does not fit into memory beside it."""
-        return engine.connect(
+        connection = engine.connect(
             building if opened else None,
             memory_limit=self.settings.memory_limit,
             spill=building.with_name(f"{building.name}.spill"),
             spill_limit=self.settings.memory_limit * SPILL_FACTOR,
             threads=_THREADS,
         )
+        connection.execute("SET fsync_mode = 'NONE'")  # `put_in_place` syncs the whole file, once
+        return connection
 
 
 def _wait_for_copy(copying: Future[bool]) -> None:

@@ -1,6 +1,7 @@
 """Publication of what changed only: the same tables as reading everything, and when everything is read all the same."""
 
 import errno
+import os
 import random
 import shutil
 import threading
@@ -286,6 +287,34 @@ def test_changes_are_read_after_the_copy_where_a_file_can_have_no_second_name(
     monkeypatch.setattr(Path, "hardlink_to", refuse)
     done = publish()
     assert (done.mode, done.changed["attempts"]) == ("incremental", 1)
+
+
+@pytest.mark.slow
+def test_file_is_synced_whole_before_it_is_renamed_and_no_failure_to_sync_is_passed_over(
+    world: ChangingLedger, publish: Publish, warehouse: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync, synced, failures = os.fsync, [], [OSError(errno.EIO, "the disk fails")]
+
+    def watch(descriptor: int) -> None:
+        sync(descriptor)
+        status = os.fstat(descriptor)
+        synced.append((status.st_ino, status.st_size))
+
+    def fail_once(descriptor: int) -> None:
+        if failures:  # the system reports a failure once: a later sync of the same file succeeds
+            raise failures.pop()
+        sync(descriptor)
+
+    world.plan(1)
+    monkeypatch.setattr(os, "fsync", watch)
+    for mode in ("full", "incremental"):
+        assert publish().mode == mode
+        status = warehouse.stat()
+        assert (status.st_ino, status.st_size) in synced
+    monkeypatch.setattr(os, "fsync", fail_once)
+    with pytest.raises(WarehouseError, match="the disk fails"):
+        publish()
+    assert (warehouse.stat().st_ino, failures) == (status.st_ino, [])
 
 
 @pytest.mark.slow
