@@ -13,6 +13,7 @@ from squire_pipelines.ledger.sqlite import MAX_WAL_BYTES
 from squire_pipelines.ledger.tables import metadata
 from squire_pipelines.metrics.folding import FOLD_AT, MAX_FILES
 from squire_pipelines.settings.model import Settings
+from squire_pipelines.warehouse.files import KEPT_WALS
 from tests.support.bounds_page import BoundRow, rows_of, unlisted
 
 ROWS = rows_of("Files of the home") + rows_of("Tables of the ledger")
@@ -58,6 +59,7 @@ def test_all_that_the_home_names_is_listed(tmp_path: Path) -> None:
         ("ledger.sqlite", f"its log is cut at {MAX_WAL_BYTES // 2**20} MiB"),
         ("metrics", f"from {FOLD_AT} files on"),
         ("metrics", f"a process that finds {MAX_FILES:,} does not count"),
+        ("warehouse.duckdb", f"(`.aside`), the newest {KEPT_WALS} stay"),
         ("history-shell", f"the newest {KEPT_LINES:,} lines stay"),
     ],
 )
