@@ -158,13 +158,14 @@ class CliContext:
         page = None if path is None else fast_list.read_tasks(path, query)
         if path is not None and page is not None:
             if fast_list.may_wait_by_settings(self.config, self.home) or fast_list.may_be_capped(path, page):
-                return self._with_settings(page)
+                return self.with_settings_waits(page)
             return page
         with self.ledger.read() as tx:
             page = read_page(tx.query_runner(), query, now=tx.now)
-        return self._with_settings(page)
+        return self.with_settings_waits(page)
 
-    def _with_settings(self, page: "TaskPage") -> "TaskPage":
+    def with_settings_waits(self, page: "TaskPage") -> "TaskPage":
+        """Return a page whose tasks say what they wait for by the settings, too. Raises ConfigError."""
         if not any(row.waits_for_start for row in page.rows):
             return page
         from squire_pipelines.execution.settings_waits import with_waits_by_settings  # noqa: PLC0415 - slow, and seldom needed

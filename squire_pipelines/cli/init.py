@@ -19,6 +19,7 @@ from squire_pipelines.cli.context import CliContext, with_context
 from squire_pipelines.cli.init_app import set_up_app
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import REPOSITORY, ParsedType
+from squire_pipelines.cli.person import piped_answer
 from squire_pipelines.domain.identity import parse_repository
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.files import open_atomically, write_atomically
@@ -125,6 +126,18 @@ def _ask() -> Iterator[str]:
             yield parse_repository(text)
         except ValueError as error:
             write_line(f"  {error}")
+
+
+def _piped() -> Iterator[str]:
+    """Yield the repositories that a pipe names, one a line, up to an empty line or its end. Raises BadParameter."""
+    for _ in range(MAX_ASKED):
+        text = piped_answer()
+        if text is None or not text.strip():
+            return
+        try:
+            yield parse_repository(text)
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="standard input") from error
 
 
 def _provider_of(kind: str | None, provider: str | None) -> str | None:
@@ -256,8 +269,8 @@ def init(
     if path.exists() and not force:
         raise _exists(path)
     names = repositories
-    if not names and not yes and context.is_interactive:
-        names = tuple(_ask())
+    if not names and not yes:
+        names = tuple(_ask() if context.is_interactive else _piped())
     unique = list({name.lower(): name for name in names}.values())
     if model is None and kind is not None and provider is not None:
         model = default_model(kind, provider)

@@ -19,6 +19,7 @@ from squire_pipelines.cli.parameters import (
     CompletedText,
 )
 from squire_pipelines.cli.person import actor, confirm
+from squire_pipelines.cli.task_choice import choose_proposed
 from squire_pipelines.cli.task_filters import filter_options
 from squire_pipelines.cli.text import counted
 from squire_pipelines.domain.tasks import Priority
@@ -87,12 +88,24 @@ def _change(
         raise SystemExit(ExitCode.FAILED)
 
 
+def _change_proposed(context: CliContext, change: bulk.Change, selection: dict[str, Any]) -> None:
+    """Make a change to proposed tasks; where nothing selects any, the person is asked which."""
+    if not any(selection.values()):
+        selection["task_ids"] = choose_proposed(context, change.name)
+        if not selection["task_ids"]:
+            return
+    _change(context, change, **selection)
+
+
 @command("approve", examples=("squire tasks approve t0m1e2x3a4m5p6l", "squire tasks approve --all --kind fix_ci"))
 @_selection_options(PROPOSED_TASK)
 @with_home
 def approve(context: CliContext, /, **selection: Any) -> None:
-    """Approve proposed tasks: they become ready and are dispatched as soon as there is a slot."""
-    _change(context, bulk.approve(), **selection)
+    """Approve proposed tasks: they become ready and are dispatched as soon as there is a slot.
+
+    Without ids, the proposed tasks are shown and you are asked which; a pipe may answer, too.
+    """
+    _change_proposed(context, bulk.approve(), selection)
 
 
 @command("reject", examples=('squire tasks reject t0m1e2x3a4m5p6l --reason "not worth it"',))
@@ -100,8 +113,8 @@ def approve(context: CliContext, /, **selection: Any) -> None:
 @click.option("--reason", default="rejected", show_default=True, help="Keep this reason in the task's history.")
 @with_home
 def reject(context: CliContext, /, reason: str, **selection: Any) -> None:
-    """Reject proposed tasks: they end as cancelled."""
-    _change(context, bulk.reject(reason), **selection)
+    """Reject proposed tasks: they end as cancelled. Without ids, you are asked which."""
+    _change_proposed(context, bulk.reject(reason), selection)
 
 
 @command("start", examples=("squire tasks start t0m1e2x3a4m5p6l", "squire tasks start --yes"))

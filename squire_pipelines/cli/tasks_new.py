@@ -17,6 +17,7 @@ from squire_pipelines.cli.request_options import (
 )
 from squire_pipelines.cli.request_plan import ask_for_advice, plan_options
 from squire_pipelines.cli.schedule_options import ScheduleOptions, schedule_options
+from squire_pipelines.cli.tasks_watch import watch_to_end
 from squire_pipelines.cli.template_options import filled_template, template_options
 from squire_pipelines.domain.branches import DEFAULT_BRANCH, parse_own_branch
 from squire_pipelines.domain.terminal_text import one_line
@@ -34,6 +35,7 @@ from squire_pipelines.terminal.output import write_line
         "squire tasks new   # asks where and what, on a terminal",
         'squire tasks new owner/name "Speed up the parser." --agent claude-code --model claude-opus-4-5',
         'squire tasks new owner/name "Use the new parser." --depends-on t0m1e2x3a4m5p6l --priority low --no-start',
+        'squire tasks new owner/name "Fix the typo in README.md." --wait && git pull',
         'squire tasks new owner/name "Update the dependencies." --every "0 3 * * 1" --timezone Europe/Berlin',
         'squire tasks new owner/name "Remove the old flag." --at 2027-01-15T09:00 --timezone America/New_York',
     ),
@@ -56,6 +58,7 @@ from squire_pipelines.terminal.output import write_line
     help="Name the branch that its pull request goes into; by default the default branch, as it is at the start.",
 )
 @schedule_options
+@click.option("--wait", is_flag=True, help="Follow the task to its end; the exit code is 1 unless it succeeds.")
 @json_option
 @with_context
 def new(
@@ -72,6 +75,7 @@ def new(
     every: str | None,
     at: str | None,
     timezone: str | None,
+    wait: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -89,6 +93,8 @@ def new(
     """
     schedule = ScheduleOptions.parse(every, at, timezone)
     _check_plan(plan=plan, accept=accept, is_plain=branch is None and schedule is None)
+    if wait and (schedule is not None or options["no_start"]):
+        raise click.UsageError("--wait is for a task that starts now: leave out --every, --at and --no-start")
     dialogue = RequestDialogue(context) if may_ask(context, as_json=as_json) else None
     name = _repository(context, repository, dialogue)
     base, branch = base or DEFAULT_BRANCH, _own_branch(context, branch)
@@ -99,7 +105,11 @@ def new(
     filled = filled_template(context, template, params, repository=name, dialogue=dialogue)
     request = _request(context, options, filled)
     if plan:
-        _make_planned(context, request, name, base, None if accept else dialogue, accept=accept, as_json=as_json)
+        planned = _make_planned(
+            context, request, name, base, None if accept else dialogue, accept=accept, as_json=as_json
+        )
+        if wait:
+            watch_to_end(context, [task.row.id for task in planned])
         return
     if dialogue is not None and dialogue.has_asked:
         title = options["title"] or (filled.title if filled is not None else None)
@@ -121,6 +131,8 @@ def new(
         emit_json(made.as_json())
     else:
         _write_made([made])
+    if wait:
+        watch_to_end(context, [made.row.id])
 
 
 def _check_plan(*, plan: bool, accept: bool, is_plain: bool) -> None:
@@ -163,7 +175,7 @@ def _make_planned(
     *,
     accept: bool,
     as_json: bool,
-) -> None:
+) -> Sequence[MadeTask]:
     """Make the request, or what a model proposes in its place when the person says so. Raises Abort, ConfigError."""
     spec = request.spec(repository, base_branch=base)
     if dialogue is not None:
@@ -185,6 +197,7 @@ def _make_planned(
         emit_json({**tasks[0], "tasks": tasks, "proposal": advice.as_json(), "accepted": is_accepted})
     else:
         _write_made(made)
+    return made
 
 
 def _write_made(made: Sequence[MadeTask]) -> None:

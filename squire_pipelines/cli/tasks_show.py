@@ -27,6 +27,7 @@ from squire_pipelines.domain.remedies import remedy_text
 from squire_pipelines.domain.tasks import Priority
 from squire_pipelines.domain.terminal_text import one_line, plain
 from squire_pipelines.domain.timings import Timings
+from squire_pipelines.domain.verification import VerificationReport
 from squire_pipelines.execution.task_facts import ask_about_agent, read_task_facts
 from squire_pipelines.ledger.archived_tasks import ArchivedTask, archived_task
 from squire_pipelines.ledger.attempts import Attempt
@@ -79,6 +80,7 @@ _ATTEMPT: Columns = {
     "exit code": lambda attempt: _evidence(attempt).exit_code,
     "out of memory": lambda attempt: "a process was killed" if _evidence(attempt).oom_killed else "",
     "error": lambda attempt: _evidence(attempt).error_code,
+    "verification": lambda attempt: _verification_text(attempt.verification),
     "commits": lambda attempt: " to ".join(sha[:12] for sha in (attempt.base_sha, attempt.head_sha) if sha),
     "queued": "queued_at",
     "to claim": lambda attempt: " = ".join(_to_claim(attempt)),
@@ -142,7 +144,8 @@ def show(context: CliContext, task_id: str, *, as_json: bool) -> None:
         content |= {"events": events, "outcome": outcome, "life": life, "merge": merge, "base": base}
         emit_json({**content, "attempt_rows": rows, "costs": costs})
         return
-    _write_task(task, wait.text if wait is not None else None, needed)
+    total = f"{sum(of_one.cost_usd for of_one in costs.values()):.4f} USD" if costs else None
+    _write_task(task, wait.text if wait is not None else None, needed, total=total)
     if not_announced is not None:
         write_line(f"not announced on its issue: {one_line(not_announced)}")
     if not_reported is not None:
@@ -181,7 +184,7 @@ def _show_archived(task: ArchivedTask, *, as_json: bool) -> None:
     write_line(f"\nThe rest is in the archive: squire history sql \"FROM task_events WHERE task_id = '{task.id}'\"")
 
 
-def _write_task(task: Task, waiting: str | None, needed: Sequence[Dependency]) -> None:
+def _write_task(task: Task, waiting: str | None, needed: Sequence[Dependency], *, total: str | None) -> None:
     write_line(one_line(task.title))
     columns: Columns = {
         "id": "id",
@@ -194,6 +197,7 @@ def _write_task(task: Task, waiting: str | None, needed: Sequence[Dependency]) -
         "cause": "cause",
         "message": "message",
         "attempts": lambda task: f"{task.attempts} of {task.max_attempts}",
+        "cost": lambda _task: total,
         "branch": lambda task: f"{task.branch} into {base_name(task.base_branch)}",
         "plan": "plan_id",
         "schedule": "schedule_id",
@@ -220,6 +224,17 @@ def _not_said(error: str | None, again_at: datetime | None) -> str:
     if error is None:
         return ""
     return f"{error}; " + ("given up" if again_at is None else f"tried again at {instant(again_at)}")
+
+
+def _verification_text(report: VerificationReport | None) -> str:
+    """Return which checks were run on the change and how each ended, or why there were none."""
+    if report is None:
+        return ""
+    checks = (
+        f"{check.name} {'passed' if check.passed else f'failed: {check.detail}'.removesuffix(': ')}"
+        for check in report.checks
+    )
+    return "; ".join(filter(None, ("passed" if report.passed else "failed", report.message, *checks)))
 
 
 def _choice_text(choice: AgentChoice | None) -> str:

@@ -136,6 +136,12 @@ def test_path_is_the_file_and_with_json_everything(
     assert squire.ok("--config", "mine.toml", "config", "path").strip() == "mine.toml"
 
 
+def test_init_hears_the_repositories_that_a_pipe_names(squire: Squire) -> None:
+    assert "wrote" in squire.ok("init", stdin="acme/shop\nacme/api\n\nacme/late\n")
+    assert squire.json("config", "get", "repositories") == ["acme/shop", "acme/api"]
+    assert "'nothing'" in squire.fails(2, "init", "--force", stdin="nothing\n")
+
+
 def test_init_names_agent_provider_and_model(squire: Squire) -> None:
     options = ("--agent", "claude-code", "--provider", "anthropic", "--model", "claude-haiku-4-5")
     output = squire.ok("init", "--repository", "acme/shop", *options)

@@ -11,9 +11,11 @@ from sqlalchemy import update
 from squire_pipelines.cli import fast_list
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.tasks import Priority, TaskKind, TaskStatus
+from squire_pipelines.domain.verification import ReportedCheck, VerificationReport
 from squire_pipelines.home import Home
-from squire_pipelines.ledger import outcomes, store, tables, task_dispatch, task_query
+from squire_pipelines.ledger import attempts, outcomes, store, tables, task_dispatch, task_query
 from squire_pipelines.ledger import tasks as task_rows
+from squire_pipelines.ledger.attempts import AttemptFacts
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.task_query import TaskQuery
 from squire_pipelines.ledger.task_rows import TaskPage, read_page
@@ -414,3 +416,65 @@ def test_what_a_task_depends_on_is_shown_and_said_when_somebody_starts_it(squire
     assert squire.json("tasks", "show", after)["depends_on"] == [{"task_id": before, "status": "ready"}]
     output = squire.ok("tasks", "start", after)
     assert output == f"{after}: ready, before all others, as soon as {before} succeeded\n"
+
+
+def test_watching_named_tasks_says_by_its_exit_code_whether_they_succeeded(squire: Squire, samples: SampleData) -> None:
+    done, failed = samples.ended(Cause.COMPLETED, "Good"), samples.ended(Cause.AGENT_ERROR, "Bad")
+    ready = samples.task("Ready")
+    shown = squire("tasks", "watch", done, done)
+    assert (shown.exit_code, shown.stderr) == (0, "1 succeeded\n")
+    assert f"{done} {REPOSITORY} Good: succeeded" in shown.stdout
+    assert "1 succeeded, 1 failed" in squire.fails(1, "tasks", "watch", done, failed)
+    message = squire.fails(1, "tasks", "watch", ready, "--interval", "1", "--timeout", "1")
+    assert f"{ready} did not end within 1 s" in message
+    assert f"squire tasks show {ready}" in message
+    assert "Ready" in squire.ok("tasks", "watch", ready, "--once")
+    assert "no task" in squire.fails(1, "tasks", "watch", "tnone", done)
+    squire.fails(2, "tasks", "watch", done, "--repository", REPOSITORY)
+
+
+@pytest.mark.parametrize(
+    ("answer", "chosen"), [("1\n", [1]), ("all\n", [0, 1]), ("7\nnope\n2,1\n", [0, 1]), ("\n", [])]
+)
+@pytest.mark.parametrize("action", ["approve", "reject"])
+def test_which_proposed_tasks_are_meant_is_asked_where_none_is_named(
+    squire: Squire, samples: SampleData, action: str, answer: str, chosen: list[int]
+) -> None:
+    ids = [samples.task(f"Task {number}", approved=False) for number in range(2)]
+    shown = squire.ok("tasks", action, stdin=answer)
+    assert "Task 1" in shown
+    status = {"approve": "ready", "reject": "cancelled"}[action]
+    rows = {row["id"]: row["status"] for row in squire.json("tasks", "list")}
+    assert [rows[one] for one in ids] == [status if number in chosen else "proposed" for number in range(2)]
+
+
+def test_nothing_is_asked_where_no_task_is_proposed_and_nothing_invented_where_nobody_answers(
+    squire: Squire, samples: SampleData
+) -> None:
+    samples.task("Ready")
+    assert squire.ok("tasks", "approve") == "No task waits for approval.\n"
+    samples.task("Proposed", approved=False)
+    assert "name tasks by their ids" in squire.fails(2, "tasks", "approve")
+    squire.fails(2, "tasks", "approve", stdin="x\n")
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"), [("y\n", 0), ("yes\n", 0), ("n\n", 1), ("perhaps\n", 5), ("\n", 5), (None, 5)]
+)
+def test_a_piped_answer_is_heard_and_none_invented(
+    squire: Squire, samples: SampleData, answer: str | None, code: int
+) -> None:
+    task_id = samples.task(approved=False)
+    assert squire("tasks", "start", stdin=answer).exit_code == code
+    assert samples.read(task_rows.get, task_id).status == ("ready" if code == 0 else "proposed")
+
+
+def test_a_task_says_what_verified_it(squire: Squire, samples: SampleData) -> None:
+    attempt = samples.running()
+    assert attempt.lease_token
+    checks = (ReportedCheck(name="tests", passed=True), ReportedCheck(name="lint", passed=False, detail="exit code 1"))
+    with samples.ledger.write() as tx:
+        facts = AttemptFacts(verification=VerificationReport(passed=False, checks=checks))
+        attempts.note(tx, attempt.id, attempt.lease_token, facts)
+    shown = squire.ok("tasks", "show", attempt.task_id)
+    assert "verification: failed; tests passed; lint failed: exit code 1" in re.sub(" +", " ", shown)

@@ -5,7 +5,7 @@ import click
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from squire_pipelines.cli.request_options import read_text
 from squire_pipelines.domain.agent_choice import AgentOrder
@@ -298,3 +298,22 @@ def test_an_agent_beside_the_usual_one_gets_a_provider_of_its_own(squire: Squire
     refused = squire.fails(3, "tasks", "new", REPOSITORY, "--prompt", "x", "--agent", "codex")
     assert step in " ".join(refused.split())
     assert "agent.provider" not in refused
+
+
+def test_waiting_for_a_new_task_ends_with_it(squire: Squire, samples: SampleData) -> None:
+    squire.config(SETTINGS)
+    with samples.ledger.write() as tx:  # as if it had been cancelled at once
+        tx.execute(
+            text(
+                "CREATE TRIGGER end_at_once AFTER INSERT ON tasks BEGIN UPDATE tasks SET status = 'cancelled', "
+                "ended_at = NEW.created_at WHERE id = NEW.id; END"
+            )
+        )
+    result = squire("tasks", "new", REPOSITORY, "Tidy up", "--wait")
+    assert (result.exit_code, "Tidy up: cancelled" in result.stdout) == (1, True)
+
+
+@pytest.mark.parametrize("option", [("--no-start",), ("--at", "2040-01-01T09:00"), ("--every", "0 3 * * *")])
+def test_what_does_not_start_now_is_not_waited_for(squire: Squire, option: tuple[str, ...]) -> None:
+    squire.config(SETTINGS)
+    assert "--wait" in squire.fails(2, "tasks", "new", REPOSITORY, "Tidy up", "--wait", *option)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from squire_pipelines.cli.context import CliContext
-from squire_pipelines.cli.tasks_watch import changes, pages, show_live
+from squire_pipelines.cli.tasks_watch import changes, pages, pages_to_end, show_live
 from squire_pipelines.ledger.task_query import TaskQuery
 from squire_pipelines.ledger.task_rows import TaskPage, TaskRow
 
@@ -65,6 +65,20 @@ def test_a_watch_has_a_bound() -> None:
     read, wait, left = _world(*["running"] * 9)
     assert len(list(pages(read, TaskQuery(), wait=wait, rounds=3))) == 3
     assert len(left) == 7
+
+
+@pytest.mark.parametrize(("states", "rounds"), [(["proposed", "ready", "running", "failed"], 4), (["cancelled"], 1)])
+def test_named_tasks_are_followed_to_their_end_also_while_a_person_is_waited_for(
+    states: list[str], rounds: int
+) -> None:
+    read, wait, _ = _world(*states, "never")
+    shown = pages_to_end(lambda: read(TaskQuery()), wait=wait, rounds=9)
+    assert [page.rows[0].status for page in shown] == states[:rounds]
+
+
+def test_named_tasks_are_followed_for_a_bounded_time() -> None:
+    read, wait, _ = _world(*["running"] * 9)
+    assert len(list(pages_to_end(lambda: read(TaskQuery()), wait=wait, rounds=3))) == 3
 
 
 def test_each_change_is_one_line() -> None:
