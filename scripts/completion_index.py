@@ -35,20 +35,20 @@ def _parameter(parameter: click.Parameter) -> dict[str, Any]:
     return content
 
 
-def _options(command: click.Command, context: click.Context) -> dict[str, Any]:
+def _options(command: click.Command) -> dict[str, Any]:
     options: dict[str, Any] = {}
-    for parameter in command.get_params(context):
+    for parameter in command.params:  # without the help's own, which click makes by the first context that asks
         if isinstance(parameter, click.Option) and not parameter.hidden:
             content = _parameter(parameter) | ({"is_flag": True} if parameter.is_flag or parameter.count else {})
             content |= {"is_config": True} if parameter.name == "config" and command is cli else {}
             text = (parameter.help or "").partition(". ")[0].split("; ")[0].removesuffix(".")
             content |= {"help": text[:MAX_HELP]} if text else {}
             options |= dict.fromkeys((*parameter.opts, *parameter.secondary_opts), content)
-    return options
+    return options | dict.fromkeys(("-h", "--help"), {"is_flag": True, "help": "Show this message and exit"})
 
 
 def _node(command: click.Command, context: click.Context, text: str) -> dict[str, Any]:
-    content: dict[str, Any] = {"help": text[:MAX_HELP], "options": _options(command, context)}
+    content: dict[str, Any] = {"help": text[:MAX_HELP], "options": _options(command)}
     if isinstance(command, LazyGroup):
         content["commands"] = {}
         for name in command.list_commands(context):

@@ -29,6 +29,7 @@ from squire_pipelines.ledger.audit import audit_page
 from squire_pipelines.ledger.audit_export import MAX_LINE, export_trail, verify_export
 from squire_pipelines.ledger.audit_sealing import chain_head, seal
 from squire_pipelines.ledger.audit_verification import AuditVerdict, verify_ledger
+from squire_pipelines.terminal.live_line import live_line
 from squire_pipelines.terminal.output import json_text, write_line
 
 audit = LazyGroup(name="audit", help="List who did what that matters for security; verify and export the trail.")
@@ -90,7 +91,8 @@ def verify(context: CliContext, file: Path | None, expected: str | None, *, as_j
     It finds what was done to rows after they were sealed. A whole chain that somebody computed anew is found by a
     digest that was kept elsewhere.
     """
-    verdict = _verify_ledger(context, expected) if file is None else _verify_file(file, expected)
+    with live_line("verifying the audit trail"):
+        verdict = _verify_ledger(context, expected) if file is None else _verify_file(file, expected)
     if as_json:
         emit_json({"ok": verdict.ok, **{name: getattr(verdict, name) for name in AuditVerdict.__slots__}})
         if not verdict.ok:

@@ -12,6 +12,7 @@ from squire_pipelines.cli.freshness import has_more, note_what_is_missing
 from squire_pipelines.cli.lazy import Lazy, LazyGroup
 from squire_pipelines.cli.parameters import MOMENT
 from squire_pipelines.cli.text import counted, instant, size
+from squire_pipelines.terminal.live_line import live_line
 from squire_pipelines.terminal.output import write_line
 
 if TYPE_CHECKING:
@@ -55,14 +56,15 @@ def publish(context: CliContext, *, full: bool) -> None:
 
     settings = context.settings
     limits_of = repository_settings(context.ledger, settings).of_all.budgets_for
-    done = publish_warehouse(
-        context.ledger,
-        context.home.warehouse,
-        settings.warehouse,
-        limits_of=limits_of,
-        targets=PublishedTargets.of(settings),
-        full=full,
-    )
+    with live_line("publishing the warehouse"):
+        done = publish_warehouse(
+            context.ledger,
+            context.home.warehouse,
+            settings.warehouse,
+            limits_of=limits_of,
+            targets=PublishedTargets.of(settings),
+            full=full,
+        )
     changed = f"{sum(done.changed.values())} of {sum(done.rows.values())} rows written"
     write_line(f"published {context.home.warehouse}: {changed}, {size(done.bytes)}, {done.seconds:.1f} s")
     if done.mode == "full" and not full:
@@ -155,7 +157,8 @@ def report(context: CliContext, *, html: Path | None, since: datetime, open_it: 
         raise click.UsageError("--open shows the page that --html FILE writes: add --html FILE")
     if html is not None and as_json:
         raise click.UsageError("--html and --json exclude each other: use one of them")
-    numbers = read_report(context.home.warehouse, since=since)
+    with live_line("reading the warehouse"):
+        numbers = read_report(context.home.warehouse, since=since)
     if as_json:
         emit_json({**numbers.as_json(), "changed_since": has_more(context, numbers.until.replace(tzinfo=UTC))})
         return
@@ -164,7 +167,8 @@ def report(context: CliContext, *, html: Path | None, since: datetime, open_it: 
         from squire_pipelines.warehouse.report.page import html as page  # noqa: PLC0415 - the drawing library
         from squire_pipelines.warehouse.report.page import write_page  # noqa: PLC0415 - likewise
 
-        write_page(html, page(numbers, cache=context.home.cache / "matplotlib"))
+        with live_line("drawing the report"):
+            write_page(html, page(numbers, cache=context.home.cache / "matplotlib"))
         write_line(f"wrote {html}")
         if open_it and click.launch(str(html.absolute())):
             note(f"no browser could be started; open {html.absolute()}")

@@ -16,6 +16,7 @@ from squire_pipelines.errors import ExitCode, LedgerError
 from squire_pipelines.ledger.backup import make_backup, record_backup, restore_backup, verify
 from squire_pipelines.ledger.integrity import check_integrity
 from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.terminal.live_line import live_line
 from squire_pipelines.terminal.output import write_line
 
 ledger = LazyGroup(name="ledger", help="Check, back up and restore the system of record.")
@@ -26,7 +27,8 @@ ledger = LazyGroup(name="ledger", help="Check, back up and restore the system of
 @with_home
 def check(context: CliContext, *, as_json: bool) -> None:
     """Check that the ledger is whole, and that its history agrees with its rows. Changes nothing."""
-    report = check_integrity(context.settings.resolved_ledger_url)
+    with live_line("checking the ledger"):
+        report = check_integrity(context.settings.resolved_ledger_url)
     problems = report.problems
     if as_json:
         content = {"ledger": report.place, "revision": report.revision, "ok": not problems}

@@ -13,6 +13,7 @@ from squire_pipelines.cli.run import hand_on_config
 from squire_pipelines.cli.text import counted
 from squire_pipelines.domain.tasks import Plan
 from squire_pipelines.domain.terminal_text import one_line
+from squire_pipelines.terminal.live_line import live_line
 from squire_pipelines.terminal.output import write_line
 
 
@@ -52,7 +53,8 @@ def replay(context: CliContext, plan_id: str, model: str | None, prompts: Path |
         repository = plans.get(tx, plan_id).plan.repository
     unlock_store(context, context.settings.secret_sources)
     settings = settings_in(context.ledger, context.settings, repository)
-    done = asyncio.run(replay_plan(settings, context.ledger, plan_id, model=model, prompts=prompts))
+    with live_line("asking the planner"):
+        done = asyncio.run(replay_plan(settings, context.ledger, plan_id, model=model, prompts=prompts))
     if as_json:
         emit_json(
             {

@@ -18,6 +18,7 @@ from squire_pipelines.errors import ConfigError, PlanningError
 from squire_pipelines.execution.repository_settings import settings_in
 from squire_pipelines.observability.logging import bound_context
 from squire_pipelines.secrets.lookup import find_secret
+from squire_pipelines.terminal.live_line import live_line
 from squire_pipelines.terminal.output import write_labelled, write_line
 
 if TYPE_CHECKING:
@@ -121,7 +122,8 @@ def ask_for_advice(context: CliContext, repository: str, request: TaskSpec) -> A
             trace_id=trace_id,
         )
         try:
-            proposal = asyncio.run(coroutine)
+            with live_line("asking the planner's model"):
+                proposal = asyncio.run(coroutine)
         except PlanningError as error:
             return Advice(problem=str(error))
     return Advice(proposal, proposal.specs(request))

@@ -52,13 +52,13 @@ def choose_proposed(context: CliContext, action: str) -> tuple[str, ...]:
         if answer is None:
             raise click.UsageError("name tasks by their ids, or use --all, with filters if you like")
         try:
-            return _chosen(answer, ids)
+            return _named_in(answer, ids)
         except ValueError as error:
             fail(str(error))
     raise click.Abort
 
 
-def _chosen(answer: str, ids: Sequence[str]) -> tuple[str, ...]:
+def _named_in(answer: str, ids: Sequence[str]) -> tuple[str, ...]:
     """Return the ids that an answer names. Raises ValueError with what is wrong, as a sentence."""
     words = answer.replace(",", " ").split()
     if [word.lower() for word in words] == ["all"]:

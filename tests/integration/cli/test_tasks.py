@@ -434,18 +434,18 @@ def test_watching_named_tasks_says_by_its_exit_code_whether_they_succeeded(squir
 
 
 @pytest.mark.parametrize(
-    ("answer", "chosen"), [("1\n", [1]), ("all\n", [0, 1]), ("7\nnope\n2,1\n", [0, 1]), ("\n", [])]
+    ("answer", "numbers"), [("1\n", [1]), ("all\n", [0, 1]), ("7\nnope\n2,1\n", [0, 1]), ("\n", [])]
 )
 @pytest.mark.parametrize("action", ["approve", "reject"])
 def test_which_proposed_tasks_are_meant_is_asked_where_none_is_named(
-    squire: Squire, samples: SampleData, action: str, answer: str, chosen: list[int]
+    squire: Squire, samples: SampleData, action: str, answer: str, numbers: list[int]
 ) -> None:
     ids = [samples.task(f"Task {number}", approved=False) for number in range(2)]
     shown = squire.ok("tasks", action, stdin=answer)
     assert "Task 1" in shown
     status = {"approve": "ready", "reject": "cancelled"}[action]
     rows = {row["id"]: row["status"] for row in squire.json("tasks", "list")}
-    assert [rows[one] for one in ids] == [status if number in chosen else "proposed" for number in range(2)]
+    assert [rows[one] for one in ids] == [status if number in numbers else "proposed" for number in range(2)]
 
 
 def test_nothing_is_asked_where_no_task_is_proposed_and_nothing_invented_where_nobody_answers(

@@ -8,8 +8,8 @@ from squire_pipelines.cli.person import piped_answer
 
 
 def test_each_line_of_a_pipe_is_an_answer_also_while_it_stays_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    ours, theirs = os.pipe()
-    with os.fdopen(ours) as stdin, os.fdopen(theirs, "wb", buffering=0) as writer:
+    reading, writing = os.pipe()
+    with os.fdopen(reading) as stdin, os.fdopen(writing, "wb", buffering=0) as writer:
         monkeypatch.setattr("sys.stdin", stdin)
         writer.write(b"acme/shop\r\nacme/api\n\nlast")
         assert [piped_answer() for _ in range(3)] == ["acme/shop", "acme/api", ""]
