@@ -44,7 +44,8 @@ def _options(command: click.Command) -> dict[str, Any]:
             text = (parameter.help or "").partition(". ")[0].split("; ")[0].removesuffix(".")
             content |= {"help": text[:MAX_HELP]} if text else {}
             options |= dict.fromkeys((*parameter.opts, *parameter.secondary_opts), content)
-    return options | dict.fromkeys(("-h", "--help"), {"is_flag": True, "help": "Show this message and exit"})
+    of_help = {"is_flag": True, "help": "Show this message and exit"}
+    return options | {"-h": of_help, "--help": of_help}
 
 
 def _node(command: click.Command, context: click.Context, text: str) -> dict[str, Any]:
