@@ -78,8 +78,8 @@ def stage_changes(
     """Read what may have changed in one table of the ledger since the current database was published."""
     copy, staged = schema.table_copy(connection, table), f"staged_{table}"
     _create_staged(connection, staged, table)
-    found = copy_rows(tx, connection, copy, _changed_rows(tx, connection, copy, window), staged)
-    return StagedRows(copy, staged if found else None)
+    count = copy_rows(tx, connection, copy, _changed_rows(tx, connection, copy, window), staged)
+    return StagedRows(copy, staged if count else None)
 
 
 def add_staged(connection: duckdb.DuckDBPyConnection, rows: StagedRows, window: ChangeWindow) -> int:
