@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What continuous integration needs of the system beyond the container engine: git, Python with venv, Node.js for the
-# published schemas, and a database server for the ledger's tests. Installs only what is missing.
+# published schemas, a database server for the ledger's tests, and a browser for the board's. Installs only what is missing.
 set -euo pipefail
 
 here="$(cd "$(dirname "$0")" && pwd)"
@@ -12,6 +12,7 @@ command -v git >/dev/null 2>&1 || missing+=(git)
 command -v make >/dev/null 2>&1 || missing+=(make)
 command -v ps >/dev/null 2>&1 || missing+=(procps)
 command -v npm >/dev/null 2>&1 || missing+=(npm)
+command -v chromium >/dev/null 2>&1 || missing+=(chromium)
 [ -d /usr/lib/postgresql ] || missing+=(postgresql)
 python3 -c 'import venv, ensurepip' >/dev/null 2>&1 || missing+=(python3 python3-venv)
 
