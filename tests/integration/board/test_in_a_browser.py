@@ -30,6 +30,7 @@ UNNAMED = """[
   ...[...document.querySelectorAll("[id]")].map((node) => node.id).filter(
     (id, place, all) => all.indexOf(id) !== place),
 ]"""
+FOLDED = "[...document.querySelectorAll('caption')].filter((one) => one.clientWidth < 100).length"
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -69,6 +70,7 @@ def test_every_page_fits_three_widths_and_asks_no_other_host(
             for width in (400, 900, 1600):
                 tab.open(f"{url}{page}", width=width)
                 assert tab.evaluate(OVERFLOW) == 0, (page, width)
+                assert tab.evaluate(FOLDED) == 0, (page, width)
             assert tab.evaluate(UNNAMED) == [], page
         assert tab.errors == []
         assert [asked for asked in tab.requested if not asked.startswith(url)] == []

@@ -61,6 +61,7 @@ def test_a_task_shows_what_became_of_it_and_what_it_waits_for(browser: TestClien
     assert 'href="http://127.0.0.1:3000/runs/run-1"' in page
     listed = browser.get("/tasks", params={"status": "ready", "text": "imports"}).text
     assert f'href="/tasks/{waiting}"' in listed
+    assert "<caption>1 task</caption>" in listed
     assert f'href="/tasks/{ended}"' not in listed
     assert "No task matches." in browser.get("/tasks", params={"status": "failed"}).text
 
