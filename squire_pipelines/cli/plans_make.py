@@ -80,7 +80,7 @@ def make(
         raise click.UsageError("name a repository, or a group with --group")
     from squire_pipelines.cli.unlock import unlock_store  # noqa: PLC0415 - the other commands start sooner
     from squire_pipelines.runtime.make_plans import PlanMaker  # noqa: PLC0415 - likewise
-    from squire_pipelines.runtime.one_cycle import repositories_of_cycle  # noqa: PLC0415 - likewise
+    from squire_pipelines.settings.named_repositories import repositories_of_cycle  # noqa: PLC0415 - likewise
 
     hand_on_config(context)
     settings = context.settings

@@ -63,11 +63,12 @@ def run(context: CliContext, repositories: tuple[str, ...], timeout: float, *, d
     from squire_pipelines.cli.unlock import unlock_store  # noqa: PLC0415 - the other commands start sooner
     from squire_pipelines.runtime import dry_run as dry  # noqa: PLC0415 - likewise
     from squire_pipelines.runtime import one_cycle  # noqa: PLC0415 - imports what the other commands do not need
+    from squire_pipelines.settings.named_repositories import repositories_of_cycle  # noqa: PLC0415 - likewise
 
     hand_on_config(context)
     unlock_store(context, context.settings.secret_sources)
     show_retries()
-    names = one_cycle.repositories_of_cycle(context.settings, repositories)
+    names = repositories_of_cycle(context.settings, repositories)
     if dry_run:
         raise SystemExit(dry.preview(context.settings, context.ledger, names, context.console, as_json=as_json))
     raise SystemExit(

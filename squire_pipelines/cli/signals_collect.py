@@ -49,7 +49,7 @@ def collect(
     from squire_pipelines.cli.unlock import unlock_store  # noqa: PLC0415 - the other commands start sooner
     from squire_pipelines.ledger import repositories as known_repositories  # noqa: PLC0415 - SQLAlchemy
     from squire_pipelines.runtime import reading  # noqa: PLC0415 - imports what the other commands do not need
-    from squire_pipelines.runtime.one_cycle import repositories_of_cycle  # noqa: PLC0415 - likewise
+    from squire_pipelines.settings.named_repositories import repositories_of_cycle  # noqa: PLC0415 - likewise
 
     hand_on_config(context)
     settings, ledger = context.settings, context.ledger

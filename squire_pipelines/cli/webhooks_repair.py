@@ -17,7 +17,7 @@ from squire_pipelines.errors import ExitCode
 from squire_pipelines.execution.delivery_repair import HookRepair, RepairOptions, RepairResult, repair_deliveries
 from squire_pipelines.github.connection import GitHub
 from squire_pipelines.observability.logging import bound_context
-from squire_pipelines.runtime.one_cycle import repositories_of_cycle
+from squire_pipelines.settings.named_repositories import repositories_of_cycle
 from squire_pipelines.terminal.output import write_labelled, write_line
 
 _SHOWN = 20

@@ -9,9 +9,9 @@ from dataclasses import asdict
 from rich.text import Text
 
 from squire_pipelines.domain.deliveries import DeliverySource
-from squire_pipelines.domain.identity import new_trace_id, parse_repository
+from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.domain.tasks import TaskStatus
-from squire_pipelines.errors import ConfigError, ExitCode, GitHubError
+from squire_pipelines.errors import ExitCode, GitHubError
 from squire_pipelines.execution.repository_settings import repository_settings, settings_in
 from squire_pipelines.execution.schedules import take_due_times
 from squire_pipelines.execution.startable import check_agent_of
@@ -19,7 +19,6 @@ from squire_pipelines.github.access import access_from
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.looking import look_at, replaced_error
 from squire_pipelines.github.lookup import RepositoryInfo, repository_info
-from squire_pipelines.home import Home, named_config, no_file_hint
 from squire_pipelines.ledger import deliveries, repositories
 from squire_pipelines.ledger.audit_sealing import seal
 from squire_pipelines.ledger.github_limits import LedgerLimits
@@ -37,29 +36,6 @@ from squire_pipelines.terminal.console import CleanConsole
 from squire_pipelines.terminal.output import write_json, write_labelled
 
 _POLL_S = 1.0
-
-
-def repositories_of_cycle(settings: Settings, named: Sequence[str]) -> tuple[str, ...]:
-    """Return the repositories of a cycle as the settings spell them: those named, else all. Raises ConfigError.
-
-    One that the settings do not name is refused: what is read of it would become work at the next cycle.
-    """
-    file = named_config() or Home.from_environment().config_file
-    if not settings.repositories:
-        missing, next_step = "", "name them with `squire config set repositories owner/one owner/two`"
-        if not file.is_file():
-            missing, next_step = ", which does not exist", no_file_hint(file)
-        raise ConfigError(f"the settings name no repository: {file}{missing}", hint=next_step)
-    try:
-        parsed = {name: settings.spelling_of(name) for name in map(parse_repository, named)}
-    except ValueError as error:
-        raise ConfigError(str(error), hint="for example acme/api") from error
-    if unlisted := [name for name, spelling in parsed.items() if spelling is None]:
-        raise ConfigError(
-            f"{', '.join(unlisted)}: not among the repositories of the settings",
-            hint=f"add it to `repositories` in {file}",
-        )
-    return tuple(dict.fromkeys(filter(None, parsed.values()))) or settings.repositories
 
 
 def open_client(settings: Settings, ledger: Ledger) -> GitHubClient:

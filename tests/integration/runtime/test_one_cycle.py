@@ -29,6 +29,7 @@ from squire_pipelines.sections.goals import PlanGroup
 from squire_pipelines.sections.services import PlannerSettings
 from squire_pipelines.settings.goals import goals_among
 from squire_pipelines.settings.model import Settings
+from squire_pipelines.settings.named_repositories import repositories_of_cycle
 from squire_pipelines.terminal.console import CleanConsole, open_console
 from tests.support.children import PATIENCE_S
 from tests.support.pipeline import ALL, HANDBOOK, QUIET, WEBSHOP, Pipeline
@@ -42,13 +43,13 @@ def paper() -> tuple[CleanConsole, io.StringIO]:
 @pytest.mark.slow
 def test_the_named_repositories_count_else_those_of_the_settings(quiet_pipeline: Pipeline) -> None:
     settings = quiet_pipeline.settings
-    assert one_cycle.repositories_of_cycle(settings, [WEBSHOP, WEBSHOP.upper(), QUIET]) == (WEBSHOP, QUIET)
-    assert one_cycle.repositories_of_cycle(settings, []) == ALL
+    assert repositories_of_cycle(settings, [WEBSHOP, WEBSHOP.upper(), QUIET]) == (WEBSHOP, QUIET)
+    assert repositories_of_cycle(settings, []) == ALL
 
 
 def test_a_cycle_over_nothing_says_what_to_do() -> None:
     with pytest.raises(ConfigError, match=r"name no repository: .*/config.toml, which does not exist") as caught:
-        one_cycle.repositories_of_cycle(Settings(), ["acme/api"])
+        repositories_of_cycle(Settings(), ["acme/api"])
     assert "squire init" in caught.value.hint
 
 
@@ -80,10 +81,10 @@ def test_a_cycle_begins_nothing_where_the_goals_of_a_group_that_it_touches_canno
 def test_a_repository_that_the_settings_do_not_name_is_neither_read_nor_worked_on() -> None:
     settings = Settings(repositories=("acme/api",))
     with pytest.raises(ConfigError, match="acme/two: not among the repositories of the settings") as caught:
-        one_cycle.repositories_of_cycle(settings, ["acme/api", "acme/two"])
+        repositories_of_cycle(settings, ["acme/api", "acme/two"])
     assert "config.toml" in caught.value.hint
     with pytest.raises(ConfigError) as caught:
-        one_cycle.repositories_of_cycle(settings, ["no slash"])
+        repositories_of_cycle(settings, ["no slash"])
     assert caught.value.hint == "for example acme/api"
 
 
