@@ -16,6 +16,8 @@ import keyring
 import keyring.backends.fail
 import pytest
 import stamina
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from coverage import Coverage
 from hypothesis import settings as hypothesis_settings
 from pytest_socket import socket_allow_hosts
@@ -76,6 +78,24 @@ def _an_island(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None
     take_uses()  # what an earlier test of this process did with secrets is no row of this one's ledger
     socket_allow_hosts(["127.0.0.1", "::1", "localhost"], allow_unix_socket=True, resolution_cache=_resolved)
     with stamina.set_testing(True):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _dagsters_revisions_read_once() -> Iterator[None]:
+    """Have Alembic read the revisions of Dagster's schema once: it reads ninety files for each instance in memory."""
+    read, kept = ScriptDirectory.from_config, dict[str, ScriptDirectory]()
+
+    def read_once(config: Config) -> ScriptDirectory:
+        place = config.get_main_option("script_location") or ""
+        if not place.startswith("dagster"):
+            return read(config)
+        if place not in kept:
+            kept[place] = read(config)
+        return kept[place]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScriptDirectory, "from_config", read_once)
         yield
 
 
