@@ -141,21 +141,21 @@ def own_command(python: Path, folder: Path) -> str:
 
 
 def _show_diffs(console: "CleanConsole", result: "DemoResult", forge: "ForgeProcess") -> None:
-    from rich.syntax import Syntax  # noqa: PLC0415 - only for a repository of one's own
-    from rich.text import Text  # noqa: PLC0415 - likewise
+    from rich.text import Text  # noqa: PLC0415 - only for a repository of one's own
 
     from squire_pipelines.demo.local import pull_request_diff  # noqa: PLC0415 - likewise
+    from squire_pipelines.terminal.diffs import write_patch  # noqa: PLC0415 - likewise
 
     numbers = {row.pr_number for row in result.rows}
     for repository in forge.state()["repositories"]:
         for pull in repository["pull_requests"]:
             if pull["number"] not in numbers:
                 continue
-            text, cut = pull_request_diff(forge.home / "repositories" / f"{repository['name']}.git", pull)
+            diff = pull_request_diff(forge.home / "repositories" / f"{repository['name']}.git", pull)
             console.print(Text(f"\n{forge.url}/{repository['name']}/pull/{pull['number']} changes:", style="bold"))
-            console.print(Syntax(text, "diff", background_color="default", word_wrap=True))
-            if cut:
-                console.print(Text("… and more: clone the forge's repository to see all", style="dim"))
+            console.print(Text(f"{diff.stat}\n", no_wrap=True, overflow="ignore"), crop=False)
+            if diff.patch is None or write_patch(diff.patch):
+                console.print(Text(f"… all of it: {diff.command}", no_wrap=True, overflow="ignore"), crop=False)
 
 
 def _wait_for_interrupt(console: "CleanConsole", url: str) -> None:

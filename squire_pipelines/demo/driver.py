@@ -87,6 +87,8 @@ class Demo:
         if options.repository is not None:
             self._own = inspect_repository(options.repository)
             shell_command(options.command)  # checked before anything is set up
+            if options.repository.resolve() != self._own.path:
+                self._say(f"{options.repository} is a folder of {self._own.path}, which is taken as a whole")
         check_runner(options.runner, say=self._say)
         with folder.lock_folder(home), interruptible() as check_interrupt, contextlib.ExitStack() as stack:
             if folder.stop_leftover_forge(home):

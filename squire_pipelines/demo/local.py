@@ -1,6 +1,7 @@
 """A local repository on the forge: it is checked first, copied, and never written to."""
 
 import re
+import shlex
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +10,13 @@ from pathlib import Path
 from squire_pipelines.errors import RepositoryError
 
 _GIT_TIMEOUT_S = 60.0
+MAX_PATCH_BYTES = 4 * 2**20
+_STAT_COLUMNS = 100
+# Whatever a person's git is set to, `git apply` takes what these print; and a path is not escaped for having an umlaut.
+_APPLICABLE = (
+    *("-c", "core.quotePath=false", "diff", "--no-color", "--no-ext-diff", "--no-textconv", "--no-relative"),
+    *("--src-prefix=a/", "--dst-prefix=b/", "--unified=3", "--inter-hunk-context=0", "--submodule=short"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +44,51 @@ class LocalRepository:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class PullDiff:
+    """What a pull request changes: git's `--stat`, the patch as git writes it, and the command that prints the patch.
+
+    `patch` is None where it is longer than `MAX_PATCH_BYTES`.
+    """
+
+    stat: str
+    patch: bytes | None
+    command: str
+
+
 def _git(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    done = _git_bytes(path, *arguments)
+    out, err = (text.decode("utf-8", "replace") for text in (done.stdout, done.stderr))
+    return subprocess.CompletedProcess(done.args, done.returncode, out, err)
+
+
+def _git_bytes(path: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
         # Without locks, or `status` would refresh the index, and without a program that the repository may configure.
         ["git", "--no-optional-locks", "-c", "core.fsmonitor=false", "-C", str(path), *arguments],
         capture_output=True,
-        text=True,
-        errors="replace",
         timeout=_GIT_TIMEOUT_S,
         check=False,
+    )
+
+
+def _unusable(path: Path, git_says: str) -> RepositoryError:
+    """Return the error about a path that is there and is no working tree of git's."""
+    if "dubious ownership" in git_says:
+        return RepositoryError(
+            f"git does not open {path}, which belongs to another user",
+            hint=f"if you trust it: git config --global --add safe.directory {shlex.quote(str(path.resolve()))}",
+        )
+    if path.is_dir() and _git(path, "rev-parse", "--is-inside-git-dir").stdout.strip() == "true":
+        if _git(path, "rev-parse", "--is-bare-repository").stdout.strip() == "true":
+            return RepositoryError(
+                f"{path} is a bare repository, which has no working tree",
+                hint=f"name a clone of it: git clone {shlex.quote(str(path))} my-clone",
+            )
+        return RepositoryError(f"{path} is git's own folder of a repository", hint="name the folder with the files")
+    return RepositoryError(
+        f"{path} is no git repository",
+        hint="name the folder of one, or make one: git init && git add -A && git commit -m first",
     )
 
 
@@ -52,16 +96,13 @@ def inspect_repository(path: Path) -> LocalRepository:
     """Check a local repository without changing it.
 
     Raises:
-        RepositoryError: It is no repository, has no commits, has uncommitted changes, or is on no branch.
+        RepositoryError: It is no repository or a bare one, has no commits, has uncommitted changes, or is on no branch.
     """
     if not path.exists():
         raise RepositoryError(f"{path} does not exist", hint="name the folder of a local git repository")
     top = _git(path, "rev-parse", "--show-toplevel") if path.is_dir() else None
     if top is None or top.returncode != 0:
-        raise RepositoryError(
-            f"{path} is no git repository",
-            hint="name the folder of one, or make one: git init && git add -A && git commit -m first",
-        )
+        raise _unusable(path, "" if top is None else top.stderr)
     root = Path(top.stdout.strip())
     if _git(root, "rev-parse", "--verify", "--quiet", "HEAD").returncode != 0:
         raise RepositoryError(
@@ -80,21 +121,24 @@ def inspect_repository(path: Path) -> LocalRepository:
     return LocalRepository(root, name, branch)
 
 
-def pull_request_diff(repository: Path, pull: Mapping[str, object], *, max_lines: int = 400) -> tuple[str, bool]:
-    """Return the diff of a pull request, also of a merged one, cut to `max_lines`, and whether it was cut.
+def pull_request_diff(repository: Path, pull: Mapping[str, object]) -> PullDiff:
+    """Return what a pull request changes, also a merged one.
 
     Args:
         repository: The forge's bare repository.
         pull: The pull request as in the forge's state.
-        max_lines: The most lines to return.
 
     Raises:
         RepositoryError: git fails.
     """
     merge = pull["merge_sha"]
     span = f"{merge}^1..{merge}" if merge else f"refs/heads/{pull['base']}...{pull['head_sha']}"
-    shown = _git(repository, "diff", "--no-color", "--no-ext-diff", "--no-textconv", span)
-    if shown.returncode != 0:
-        raise RepositoryError(f"the diff cannot be shown: {shown.stderr.strip()}")
-    lines = shown.stdout.splitlines()
-    return "\n".join(lines[:max_lines]), len(lines) > max_lines
+    shown = [_git_bytes(repository, *_APPLICABLE, kind, span) for kind in (f"--stat={_STAT_COLUMNS}", "--binary")]
+    for done in shown:
+        if done.returncode != 0:
+            raise RepositoryError(f"the diff cannot be shown: {done.stderr.decode('utf-8', 'replace').strip()}")
+    stat, patch = (done.stdout for done in shown)
+    command = shlex.join(["git", "-C", str(repository), "diff", "--binary", span])
+    return PullDiff(
+        stat.decode("utf-8", "replace").rstrip("\n"), patch if len(patch) <= MAX_PATCH_BYTES else None, command
+    )

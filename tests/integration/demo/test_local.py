@@ -6,6 +6,8 @@ import pytest
 
 from squire_pipelines.demo.local import inspect_repository, pull_request_diff
 from squire_pipelines.errors import ExitCode, RepositoryError
+from squire_pipelines.terminal.diffs import write_patch
+from squire_pipelines.terminal.output import write_line
 from tests.support.worker import git
 
 
@@ -78,10 +80,13 @@ def test_what_cannot_be_used_is_refused_with_the_next_step(
     assert caught.value.exit_code is ExitCode.USAGE
 
 
-def test_a_bare_repository_is_refused(own: Path, tmp_path: Path) -> None:
+def test_a_bare_repository_and_gits_own_folder_are_refused_as_such(own: Path, tmp_path: Path) -> None:
     git(tmp_path, "clone", "--quiet", "--bare", str(own), str(tmp_path / "bare.git"))
-    with pytest.raises(RepositoryError, match="is no git repository"):
+    with pytest.raises(RepositoryError, match="is a bare repository, which has no working tree") as caught:
         inspect_repository(tmp_path / "bare.git")
+    assert "git clone" in caught.value.hint
+    with pytest.raises(RepositoryError, match="is git's own folder of a repository"):
+        inspect_repository(own / ".git")
 
 
 def test_examining_changes_nothing(own: Path) -> None:
@@ -106,14 +111,43 @@ def test_what_a_pull_request_changes_is_shown_before_and_after_its_merge(own: Pa
     git(own, "commit", "--quiet", "--all", "--message=second")
     head = git(own, "rev-parse", "HEAD")
     pull = {"merge_sha": None, "base": "mainline/2.x", "head_sha": head}
-    text, cut = pull_request_diff(own, pull)
-    assert "-import os\n+import sys" in text
-    assert not cut
+    diff = pull_request_diff(own, pull)
+    assert diff.patch is not None
+    assert b"-import os\n+import sys" in diff.patch
+    assert diff.stat.startswith(" a.py | 2 +-\n")
     git(own, "checkout", "--quiet", "mainline/2.x")
     git(own, "merge", "--quiet", "--no-ff", "--message=merge", "squire/x")
     merged = pull | {"merge_sha": git(own, "rev-parse", "HEAD")}
-    assert pull_request_diff(own, merged)[0] == text
-    assert pull_request_diff(own, merged, max_lines=2) == ("\n".join(text.splitlines()[:2]), True)
+    assert pull_request_diff(own, merged).patch == diff.patch
+
+
+def test_git_apply_takes_a_patch_of_any_file_whatever_git_is_set_to(
+    own: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    (own / "dos.txt").write_bytes(b"one\r\n\ttwo\r\nthree\r\n")
+    (own / "gone.txt").write_text("gone\n")
+    git(own, "add", "--all")
+    git(own, "commit", "--quiet", "--message=before")
+    for setting in ("diff.noprefix=true", "diff.context=0", "color.diff=always", "diff.mnemonicPrefix=true"):
+        git(own, "config", *setting.split("="))
+    git(own, "checkout", "--quiet", "-b", "squire/x")
+    (own / "dos.txt").write_bytes(b"one\r\n\tTWO \x1b[2J" + b"x" * 300 + b"\r\nthree\r\n")
+    (own / "gone.txt").unlink()
+    (own / 'f\u00fcnf "neu".txt').write_text("no line's end")
+    (own / "picture.bin").write_bytes(bytes(range(256)))
+    git(own, "add", "--all")
+    git(own, "commit", "--quiet", "--message=after")
+    head = git(own, "rev-parse", "HEAD")
+    diff = pull_request_diff(own, {"merge_sha": None, "base": "mainline/2.x", "head_sha": head})
+    assert diff.patch is not None
+    git(own, "checkout", "--quiet", "mainline/2.x")
+    write_line("what the demo writes around it")
+    write_patch(diff.patch)
+    write_line("done")
+    printed = tmp_path / "printed"
+    printed.write_bytes(capfdbinary.readouterr().out)
+    git(own, "apply", "--index", str(printed))
+    assert git(own, "write-tree") == git(own, "rev-parse", f"{head}^{{tree}}")
 
 
 def test_a_difference_that_git_cannot_tell_is_an_error(own: Path) -> None:
