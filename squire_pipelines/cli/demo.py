@@ -18,6 +18,7 @@ from squire_pipelines.errors import ConfigError
 if TYPE_CHECKING:
     from squire_forge.process import ForgeProcess
     from squire_pipelines.demo.driver import DemoResult
+    from squire_pipelines.demo.options import DemoOptions
     from squire_pipelines.terminal.console import CleanConsole
 
 
@@ -79,38 +80,53 @@ def demo(  # noqa: PLR0917 - click gives options by name
         command=command or DEFAULT_COMMAND,
         runner=runner,
         executor=executor,
+        stay=stay,
         fresh=fresh,
         timeout_s=timeout,
     )
 
     def then(result: "DemoResult", forge: "ForgeProcess") -> None:
-        _show(context.console, result, options.home, forge, diffs=repo is not None, stay=stay)
-        if stay:
+        _show(context.console, result, options, forge)
+        if stay and not result.stopped:
             _wait_for_interrupt(context.console, forge.url)
 
     result = Demo(options, say=lambda line: context.console.print(f"· {line}")).run(then=then)
     raise SystemExit(0 if result.passed else 1)
 
 
-def _show(
-    console: "CleanConsole", result: "DemoResult", home: Path, forge: "ForgeProcess", *, diffs: bool, stay: bool
-) -> None:
+def _show(console: "CleanConsole", result: "DemoResult", options: "DemoOptions", forge: "ForgeProcess") -> None:
     from rich.text import Text  # noqa: PLC0415 - only when there is something to show
 
     from squire_pipelines.runtime.report import cycle_table, failures, remarks  # noqa: PLC0415 - likewise
-    from squire_pipelines.secrets.key_file import KEY_VARIABLE, key_file  # noqa: PLC0415 - likewise
 
     console.print()
-    console.print(cycle_table(result.rows, console.room))
-    for line in (*failures(result.rows), *remarks(result.rows)):
+    if result.rows or not result.stopped:
+        console.print(cycle_table(result.rows, console.room))
+    if result.stopped:
+        console.print(Text(result.stopped))
+        return
+    if options.repository is None:
+        for failure in failures(result.rows):
+            console.print(failure)
+    for line in remarks([row for row in result.rows if row.cause != "no_changes" or options.repository is None]):
         console.print(line)
-    if diffs:
+    for text in result.results:
+        console.print(Text(text))
+    if options.repository is not None:
         _show_diffs(console, result, forge)
     console.print()
     for check in result.checks:
         sign, style = ("✓", "green") if check.passed else ("✗", "red")
         detail = f" ({check.detail})" if check.detail else ""
         console.print(Text(f"{sign} {check.name}{detail}", style=style))
+    _show_further(console, result, options, forge)
+
+
+def _show_further(console: "CleanConsole", result: "DemoResult", options: "DemoOptions", forge: "ForgeProcess") -> None:
+    from rich.text import Text  # noqa: PLC0415 - likewise
+
+    from squire_pipelines.secrets.key_file import KEY_VARIABLE, key_file  # noqa: PLC0415 - likewise
+
     console.print(Text(f"\n{'done' if result.passed else 'NOT done'} in {result.seconds:.0f} s. Look further:"))
     # The one with the longest life tells the most.
     first = max(
@@ -119,17 +135,26 @@ def _show(
     key = key_file()  # as long as the demo runs
     squire = own_command(Path(sys.executable), Path.cwd())
     for further in (
-        f"export SQUIRE_HOME={home}",
-        f"export {KEY_VARIABLE}={key}   # which is gone when the demo ends" if stay and key is not None else "",
+        f"export SQUIRE_HOME={shlex.quote(str(options.home))}",
+        f"export {KEY_VARIABLE}={key}   # which is gone when the demo ends" if options.stay and key is not None else "",
         f"{squire} signals list --held",
         f"{squire} history sql 'FROM task_overview'",
         f'{squire} history sql "FROM attempts SELECT repository, cause, count(*) GROUP BY ALL"',
         f"{squire} tasks show {first.task_id}" if first else f"{squire} tasks list",
-        f"git clone {forge.home / 'repositories' / first.repository}.git" if first else "",
-        f"{squire} demo --stay   # the forge's pages, and Dagster's UI with `{squire} dev --no-webhooks`",
+        f"git clone {shlex.quote(str(forge.home / 'repositories' / first.repository) + '.git')}" if first else "",
+        "" if options.stay else f"{squire} {stay_words(options)}   # serves this demo: the forge's pages",
+        f"{squire} dev --no-webhooks   # Dagster's UI, while the forge is served",
     ):
         if further:
             console.print(Text(f"  {further}", no_wrap=True, overflow="ignore"), crop=False)
+
+
+def stay_words(options: "DemoOptions") -> str:
+    """Return the words after `squire` that serve this demo when it is finished, quoted for a shell."""
+    words = ["demo", "--stay", "--home", str(options.home), "--runner", options.runner]
+    if options.repository is not None:
+        words += ["--repo", str(options.repository.absolute()), "--issue", options.issue, "--command", options.command]
+    return shlex.join(words)
 
 
 def own_command(python: Path, folder: Path) -> str:

@@ -15,7 +15,7 @@ from squire_forge import errors as forge_errors
 from squire_forge.process import ForgeProcess
 from squire_forge.samples import build_samples
 from squire_pipelines.agents import engine
-from squire_pipelines.demo import folder, story
+from squire_pipelines.demo import ending, folder, story
 from squire_pipelines.demo.local import LocalRepository, inspect_repository
 from squire_pipelines.demo.options import DemoOptions, config_text, shell_command
 from squire_pipelines.demo.patience import Patience
@@ -27,7 +27,7 @@ from squire_pipelines.domain.states import EventSubject
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import EngineError, ImageMissingError, NotReachableError, PortInUseError, SquireError
 from squire_pipelines.execution import step_executor
-from squire_pipelines.ledger import deliveries, tasks
+from squire_pipelines.ledger import attempts, deliveries, tasks
 from squire_pipelines.ledger.store import Ledger, open_ledger
 from squire_pipelines.runtime.cycle import CycleState, CycleTask
 from squire_pipelines.runtime.cycle_watcher import CycleWatcher, Say
@@ -54,16 +54,21 @@ class DemoCheck:
 
 @dataclass(frozen=True, slots=True)
 class DemoResult:
-    """The tasks of a demo and its checks."""
+    """The tasks of a demo and its checks; `results` are lines about a command that led to no pull request.
+
+    `stopped` is a paragraph about a demo that did not come to its end, which has no checks; else it is empty.
+    """
 
     rows: tuple[CycleTask, ...]
     checks: tuple[DemoCheck, ...]
     seconds: float
+    results: tuple[str, ...] = ()
+    stopped: str = ""
 
     @property
     def passed(self) -> bool:
-        """Whether every check passed."""
-        return all(check.passed for check in self.checks)
+        """Whether the demo came to its end and every check passed."""
+        return not self.stopped and all(check.passed for check in self.checks)
 
 
 class Demo:
@@ -100,7 +105,8 @@ class Demo:
             }
             step_executor.check_executor(Settings(**asked))  # the environment may name the image
             if resumed:
-                self._say("an earlier demo was interrupted here: continuing it")
+                done = "served again" if state.finished else "was interrupted here: continuing it"
+                self._say(f"an earlier demo {'is ' if state.finished else ''}{done}")
             webhook = f"http://127.0.0.1:{state.receiver_port}/webhooks/github"
             memory = stack.enter_context(folder.secrets_in_memory(home))
             with _raise_as_ours():
@@ -160,31 +166,30 @@ class Demo:
                         watcher.wait_for(_request_collection(ledger, names)[0])
                     services.keep_up()
 
-                cycle = self._wait(watcher, services, settings, keep_up)
-            checks = tuple(self._check(cycle, forge, settings, ledger))
+                cycle, stopped = self._wait(watcher, settings, keep_up)
+            checks = () if stopped else tuple(self._check(cycle, forge, settings, ledger))
+            results = _results(ledger, cycle.rows) if self._own is not None and not stopped else ()
         finally:
             ledger.close()
-        result = DemoResult(cycle.rows, checks, time.monotonic() - began)
+        result = DemoResult(cycle.rows, checks, time.monotonic() - began, results, stopped)
         if result.passed:
             folder.save_state(home, state.model_copy(update={"finished": True}))
         return result
 
-    def _wait(
-        self, watcher: CycleWatcher, services: Services, settings: Settings, keep_up: Callable[[], None]
-    ) -> CycleState:
+    def _wait(self, watcher: CycleWatcher, settings: Settings, keep_up: Callable[[], None]) -> tuple[CycleState, str]:
+        """Return how the cycle stands at its end, or where it stopped with a paragraph about that."""
         patience = Patience(self._options.timeout_s)
         cycle = watcher.look()
         while patience.lasts(cycle):
             if _is_over(cycle) and _is_published(settings, cycle):
                 self._say("warehouse published")
-                return cycle
+                return cycle, ""
             time.sleep(_POLL_S)
             keep_up()
             cycle = watcher.look()
-        self._say(f"not done, and nothing has happened for {patience.idle_s:.0f} s; the daemon's last lines:")
-        for line in services.log_of("daemon"):
-            self._say(f"  {line}")
-        return cycle
+        log = str(settings.home.run / "daemon.log")
+        limit = self._options.timeout_s
+        return cycle, ending.stop_paragraph(cycle, idle_s=patience.idle_s, timeout_s=limit, log=log)
 
     def _check(self, cycle: CycleState, forge: ForgeProcess, settings: Settings, ledger: Ledger) -> Iterator[DemoCheck]:
         rows, readings = cycle.rows, cycle.readings
@@ -197,19 +202,22 @@ class Demo:
         )
         yield DemoCheck("in one Dagster run", largest == (len({reading.repository for reading in readings}),))
         yield DemoCheck("a plan looked at every reading", cycle.planned and bool(rows), f"{len(rows)} tasks")
-        succeeded = [row for row in rows if row.status is TaskStatus.SUCCEEDED]
-        yield DemoCheck(
-            "every task's agent ran and succeeded", _are_all(succeeded, rows), f"{len(succeeded)} of {len(rows)}"
-        )
+        if self._own is not None:  # a command that fails, or changes what it may not, is a result like another
+            ended = [row for row in rows if ending.has_result(row)]
+            yield DemoCheck("every task came to its end", _are_all(ended, rows), f"{len(ended)} of {len(rows)}")
+        else:
+            succeeded = [row for row in rows if row.status is TaskStatus.SUCCEEDED]
+            detail = f"{len(succeeded)} of {len(rows)}"
+            yield DemoCheck("every task's agent ran and succeeded", _are_all(succeeded, rows), detail)
         rows = tuple(row for row in rows if row.pr_number is not None or row.outcome is not None)
         merged = [row for row in rows if row.outcome is PullRequestState.MERGED]
         waiting = [row for row in rows if row.outcome is PullRequestState.OPEN and row.needs_approval]
         detail = f"{len(merged)} merged" + (f", {len(waiting)} wait for approval" if waiting else "")
-        if self._own is not None:
+        if self._own is not None and rows:
             # In somebody's own repository the policy may rightly leave a pull request to a person.
             opened = _are_all([*merged, *waiting], rows)
             yield DemoCheck("a pull request was opened and its outcome recorded", opened, detail)
-        else:
+        elif self._own is None:
             enough = len(merged) >= _MIN_SAMPLES_MERGED and _are_all(merged, rows)
             yield DemoCheck("every pull request was merged and its outcome recorded", enough, detail)
             yield DemoCheck(_STORY, *_life_of_story(ledger, rows))
@@ -219,7 +227,8 @@ class Demo:
             for pull in repository["pull_requests"]
         }
         traced = [row for row in rows if row.trace_id in bodies.get((row.repository, row.pr_number), "")]
-        yield DemoCheck("each pull request names its task's trace id", _are_all(traced, rows), f"{len(traced)}")
+        if rows or self._own is None:
+            yield DemoCheck("each pull request names its task's trace id", _are_all(traced, rows), f"{len(traced)}")
         yield DemoCheck("the warehouse agrees with the ledger", _is_published(settings, cycle))
 
 
@@ -262,6 +271,16 @@ def _raise_as_ours() -> Iterator[None]:
     except forge_errors.ForgeError as error:
         kind = PortInUseError if isinstance(error, forge_errors.PortInUseError) else NotReachableError
         raise kind(error.message, hint=error.hint) from error
+
+
+def _results(ledger: Ledger, rows: tuple[CycleTask, ...]) -> tuple[str, ...]:
+    lines: list[str] = []
+    with ledger.read() as tx:
+        for row in rows:
+            tried = attempts.of_task(tx, row.task_id)
+            evidence = tried[-1].evidence if tried else None
+            lines += ending.result_lines(row, evidence.log_tail if evidence else ())
+    return tuple(lines)
 
 
 def _life_of_story(ledger: Ledger, rows: tuple[CycleTask, ...]) -> tuple[bool, str]:

@@ -72,7 +72,7 @@ def stop_leftover_forge(home: Path) -> bool:
 
 
 def prepare_folder(options: DemoOptions) -> tuple[DemoState, bool]:
-    """Prepare folder and environment; return the state and whether it is that of an interrupted demo.
+    """Prepare folder and environment; return the state and whether it is an earlier demo's, which goes on.
 
     Raises:
         ConfigError: The folder holds something that no demo wrote.
@@ -85,7 +85,8 @@ def prepare_folder(options: DemoOptions) -> tuple[DemoState, bool]:
     state = load_state(home)
     if state is None and home.exists() and any(home.iterdir()):
         raise ConfigError(f"{home} is not empty and was not made by the demo", hint="choose another --home")
-    resumed = state is not None and not state.finished and state.subject == subject and not options.fresh
+    goes_on = state is not None and state.subject == subject and (options.stay or not state.finished)
+    resumed = goes_on and not options.fresh
     if state is not None and not resumed:
         with home_lock(home / "run"):  # also stops what a killed demo left running in the folder
             _empty(home)

@@ -22,6 +22,7 @@ class DemoOptions:
     command: str = DEFAULT_COMMAND  # the command agent's shell line in that repository
     runner: str = "auto"  # what agents run in: auto, docker or local
     executor: str = "in_process"  # what Squire's own steps run on: in_process or docker
+    stay: bool = False  # serve the forge afterwards; a finished demo of the same kind is served as it is
     fresh: bool = False  # start over even when an earlier demo was interrupted
     timeout_s: float = 120.0  # in which nothing happens
 

@@ -88,6 +88,14 @@ def test_an_unfinished_demo_resumed_with_its_ports(options: DemoOptions) -> None
     assert (options.home / "something").exists()
 
 
+def test_a_finished_demo_is_served_again_and_not_begun_again(options: DemoOptions) -> None:
+    first, _ = prepare_folder(options)
+    finished = first.model_copy(update={"finished": True})
+    save_state(options.home, finished)
+    assert prepare_folder(DemoOptions(home=options.home, stay=True)) == (finished, True)
+    assert prepare_folder(DemoOptions(home=options.home, stay=True, fresh=True))[1] is False
+
+
 @pytest.mark.parametrize("why", ["finished", "fresh", "another repository", "another issue"])
 def test_otherwise_it_starts_over(options: DemoOptions, why: str, tmp_path: Path) -> None:
     first, _ = prepare_folder(options)

@@ -1,10 +1,12 @@
 """How the demo's closing lines call the command, so that they work where the demo was started."""
 
+import shlex
 from pathlib import Path
 
 import pytest
 
-from squire_pipelines.cli.demo import own_command
+from squire_pipelines.cli.demo import own_command, stay_words
+from squire_pipelines.demo.options import DemoOptions
 
 
 @pytest.fixture
@@ -30,3 +32,10 @@ def test_it_is_called_by_its_name_where_a_shell_finds_it(python: Path, monkeypat
 def test_an_installation_without_the_script_has_the_name_alone(python: Path) -> None:
     python.with_name("squire").unlink()
     assert own_command(python, Path("/")) == "squire"
+
+
+def test_the_words_that_serve_a_demo_name_its_folder_and_what_was_asked_of_it() -> None:
+    options = DemoOptions(home=Path("/a b"), repository=Path("/api"), issue="It's", command="sort x", runner="local")
+    words = ["demo", "--stay", "--home", "/a b", "--runner", "local", "--repo", "/api"]
+    assert shlex.split(stay_words(options)) == [*words, "--issue", "It's", "--command", "sort x"]
+    assert stay_words(DemoOptions(home=Path("/x"))) == "demo --stay --home /x --runner auto"
