@@ -18,6 +18,7 @@ from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.domain.reading_times import is_due
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.home import Home
+from squire_pipelines.jobs import by_hand
 from squire_pipelines.jobs.agent_run import agent_run
 from squire_pipelines.jobs.backups import back_up
 from squire_pipelines.jobs.delivery_repair import repair_deliveries
@@ -160,6 +161,7 @@ def build_defs(
             clean_job,
             back_up,
             tend_warm_pool,
+            *by_hand.JOBS,
         ],
         schedules=[
             _collect_schedule(settings),

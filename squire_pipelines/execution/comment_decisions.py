@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from squire_pipelines.domain.commands import CommandName
 from squire_pipelines.domain.outcomes import PullRequestState
+from squire_pipelines.domain.requests import is_operator
 from squire_pipelines.domain.signals import SignalKind
 from squire_pipelines.domain.states import EventSubject
 from squire_pipelines.domain.tasks import TaskStatus
@@ -24,7 +25,6 @@ from squire_pipelines.settings.model import Settings
 # A word that begins as ids do and is too short for one was cut: it must not be taken for words about another task.
 _TASK_ID = re.compile(r"t(?=[a-z]*\d)[0-9a-z]{12,31}|t\d[0-9a-z]{4,}")
 _AROUND_ID = "`'\"*_.,:;()[]<>"
-_AT_TERMINAL = "cli:"
 
 
 def decide(tx: Transaction, settings: Settings, order: GivenCommand) -> str | None:
@@ -41,8 +41,8 @@ def decide(tx: Transaction, settings: Settings, order: GivenCommand) -> str | No
     if order.comment.created_at is None or task.created_at > order.comment.created_at:
         return f"the task {task.id} came after the comment"
     history = [event for event in tasks.events(tx, task.id) if event.subject == EventSubject.TASK]
-    if any(event.at > order.comment.created_at and event.actor.startswith(_AT_TERMINAL) for event in history):
-        return f"somebody decided about the task {task.id} at a terminal after the comment"
+    if any(event.at > order.comment.created_at and is_operator(event.actor) for event in history):
+        return f"somebody who runs Squire decided about the task {task.id} after the comment"
     return _change(tx, settings, order, task, words, history=history)
 
 

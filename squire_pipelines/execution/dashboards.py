@@ -12,7 +12,7 @@ from pydantic import JsonValue
 from squire_pipelines.domain.authority import is_permitted_person
 from squire_pipelines.domain.dashboards import BoxAction, Tick, find_ticks
 from squire_pipelines.domain.identity import new_trace_id
-from squire_pipelines.domain.requests import github_actor
+from squire_pipelines.domain.requests import github_actor, is_operator
 from squire_pipelines.domain.states import EventSubject
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import NotFoundError, SquireError
@@ -39,8 +39,6 @@ from squire_pipelines.publishing.dashboard_words import dashboard_text
 from squire_pipelines.secrets import Redactor
 from squire_pipelines.secrets.lookup import all_secrets
 from squire_pipelines.settings.model import Settings
-
-_AT_TERMINAL = "cli:"
 
 
 def has_dashboard_work(ledger: Ledger, settings: Settings, settings_of: SettingsOf) -> bool:
@@ -183,8 +181,8 @@ def _do(tx: Transaction, settings: Settings, board: Dashboard, tick: Tick) -> st
     if task.repository.casefold() != board.repository.casefold():  # who may write here decides about no other one
         return f"there is no task {task_id!r} of {board.repository}"
     history = [event for event in tasks.events(tx, task_id) if event.subject == EventSubject.TASK]
-    if any(event.at > tick.at and event.actor.startswith(_AT_TERMINAL) for event in history):
-        return f"somebody decided about the task {task_id} at a terminal after the tick"
+    if any(event.at > tick.at and is_operator(event.actor) for event in history):
+        return f"somebody who runs Squire decided about the task {task_id} after the tick"
     actor, reason = _actor(tick), f"ticked on the dashboard #{board.number}"
     if tick.box.action is BoxAction.RETRY and followed_pulls.take_up(tx, task_id, actor=actor, reason=reason):
         return None

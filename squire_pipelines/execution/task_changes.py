@@ -1,4 +1,4 @@
-"""A person's changes of named tasks, by a command or on the board: made in one transaction, and told in words."""
+"""A person's changes of named tasks, by a command, on the board or in Dagster's UI: made in one transaction each."""
 
 import asyncio
 from collections.abc import Collection, Iterator, Mapping
@@ -48,11 +48,24 @@ class MadeChange:
 
 
 def change_tasks(
-    ledger: Ledger, selection: Collection[str] | TaskQuery, change: bulk.Change, *, actor: str
+    ledger: Ledger,
+    selection: Collection[str] | TaskQuery,
+    change: bulk.Change,
+    *,
+    actor: str,
+    trace_id: str | None = None,
 ) -> MadeChange:
-    """Make a change to tasks by their ids, or to those that a filter finds. Raises RefusedError, see `bulk_update`."""
+    """Make a change to tasks by their ids, or to those that a filter finds. Raises RefusedError, see `bulk_update`.
+
+    Args:
+        ledger: The ledger.
+        selection: The tasks.
+        change: What is to be done.
+        actor: The person.
+        trace_id: Of what the person has asked with, where that has one.
+    """
     ids = () if isinstance(selection, TaskQuery) else tuple(selection)
-    trace_id = new_trace_id()
+    trace_id = trace_id or new_trace_id()
     with bound_context(trace_id=trace_id), ledger.write() as tx:
         report = bulk.bulk_update(tx, selection, change, actor=actor, trace_id=trace_id)
         return MadeChange(change, report, dependencies_of(tx, ids) if change.is_start else {})

@@ -77,3 +77,14 @@ def board_address(settings: BoardSettings) -> str:
     """Return where people open the board."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     return settings.public_url or f"http://{host}:{settings.port}"
+
+
+def known_address(settings: BoardSettings) -> str | None:
+    """Return the address that a link may lead to; None where there is no board, or nobody has said how to reach it.
+
+    A host other than loopback may be one of several names of the machine, and most often has a proxy before it.
+    """
+    if settings.public_url is not None:
+        return settings.public_url
+    is_here = settings.enabled and settings.port != 0 and is_loopback(settings.host)
+    return board_address(settings) if is_here else None

@@ -37,6 +37,7 @@ SENSORS = {
 }
 HOOKS, MANUAL = FurtherSource(HOOKS_SOURCE), FurtherSource(MANUAL_SOURCE)
 SCHEDULES = {"collect_regularly", "publish_history_regularly", "report_daily", "clean_regularly"}
+BY_HAND = {"approve_tasks", "reject_tasks", "cancel_tasks", "retry_tasks", "collect_now"}
 JOBS = {
     "collect",
     "plan",
@@ -50,6 +51,7 @@ JOBS = {
     "clean",
     "back_up",
     "tend_warm_pool",
+    *BY_HAND,
 }
 
 
@@ -102,6 +104,18 @@ def test_everything_says_what_it_is(defs: dg.Definitions) -> None:
     for job in defs.resolve_all_job_defs():
         assert job.name.startswith("__") or job.description, job.name
     assert all(step.definition.description for step in defs.resolve_job_def("agent_run").nodes)
+
+
+@pytest.mark.parametrize("name", sorted(BY_HAND))
+def test_a_job_of_people_describes_its_config_and_goes_before_agents(defs: dg.Definitions, name: str) -> None:
+    job = defs.resolve_job_def(name)
+    (node,) = job.nodes
+    assert isinstance(node.definition, dg.OpDefinition)
+    fields = node.definition.config_schema.config_type.fields  # type: ignore[union-attr]
+    assert fields
+    assert all(field.description for field in fields.values())
+    assert int(job.run_tags["dagster/priority"]) > 0
+    assert "command" in job.metadata
 
 
 def test_signals_lead_to_the_plan_to_tasks_to_pull_requests_to_the_history(defs: dg.Definitions) -> None:

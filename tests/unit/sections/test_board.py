@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from squire_pipelines.board.board_server import MIN_TOKEN_CHARS, login_token
 from squire_pipelines.errors import ConfigError
-from squire_pipelines.sections.board import BoardSettings, board_address, is_loopback
+from squire_pipelines.sections.board import BoardSettings, board_address, is_loopback, known_address
 from squire_pipelines.settings.model import load_settings
 
 
@@ -43,3 +43,17 @@ def test_a_token_that_could_be_guessed_is_refused(monkeypatch: pytest.MonkeyPatc
     assert token is not None
     monkeypatch.setenv("SQUIRE_BOARD__LOGIN", "none")
     assert login_token(load_settings()) is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "address"),
+    [
+        (BoardSettings(), "http://127.0.0.1:8473"),
+        (BoardSettings(enabled=False), None),
+        (BoardSettings(port=0), None),
+        (BoardSettings(host="10.0.0.5", login="token"), None),
+        (BoardSettings(enabled=False, public_url="https://squire.example.com"), "https://squire.example.com"),
+    ],
+)
+def test_a_link_leads_to_an_address_that_is_known(settings: BoardSettings, address: str | None) -> None:
+    assert known_address(settings) == address
