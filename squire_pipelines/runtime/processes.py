@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -82,6 +83,29 @@ def interruptible(*, reload: Callable[[], None] | None = None) -> Iterator[Calla
     finally:
         for number, previous in before.items():
             signal.signal(number, previous)
+
+
+@contextlib.contextmanager
+def without_interruption() -> Iterator[None]:
+    """Keep a signal that interrupts back until the block has ended, for one that stops what would otherwise go on.
+
+    Python runs handlers in the main thread whichever thread a signal is delivered to: a mask would not keep it back.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    pending: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    kept = {number: handler for number, handler in before.items() if handler not in {None, signal.SIG_IGN}}
+    for number in kept:
+        signal.signal(number, lambda number, _frame: pending.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+        if pending:
+            signal.raise_signal(pending[0])
 
 
 def _signal_group(pid: int, number: int) -> bool:

@@ -26,7 +26,7 @@ from squire_pipelines.execution import step_executor
 from squire_pipelines.files import lock
 from squire_pipelines.health.process_records import starting
 from squire_pipelines.home import make_folder
-from squire_pipelines.runtime.processes import Child, stop_orphans
+from squire_pipelines.runtime.processes import Child, stop_orphans, without_interruption
 from squire_pipelines.runtime.restarts import count_deaths, restart_wait_s
 from squire_pipelines.runtime.secret_key import handed_on_key
 from squire_pipelines.settings.model import Settings
@@ -157,7 +157,7 @@ class Services:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._stack:
+        with without_interruption(), self._stack:  # else a signal now would leave processes behind
             for child in reversed(self._children.values()):
                 child.stop(grace_s=_GRACE_S)
             self._children.clear()

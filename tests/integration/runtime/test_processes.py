@@ -14,7 +14,7 @@ import pytest
 from squire_pipelines.errors import NotReachableError, PortInUseError
 from squire_pipelines.health.process_records import process_start_time
 from squire_pipelines.runtime.ports import check_free, free_port
-from squire_pipelines.runtime.processes import Child, interruptible, stop_group, stop_orphans
+from squire_pipelines.runtime.processes import Child, interruptible, stop_group, stop_orphans, without_interruption
 from tests.support.children import PATIENCE_S, alive, start_child, wait_until
 
 STUBBORN = (
@@ -147,6 +147,16 @@ def test_a_request_to_end_is_like_an_interrupt_and_is_heard_once(number: signal.
         assert signal.getsignal(number) == signal.SIG_DFL
     finally:
         signal.signal(number, before)
+
+
+def test_a_request_to_end_that_comes_while_all_is_stopped_is_heard_after_that(tmp_path: Path) -> None:
+    child = start_child(tmp_path / "run")
+    with pytest.raises(KeyboardInterrupt), interruptible():  # noqa: PT012 - what is stopped after the signal matters
+        with without_interruption():
+            signal.raise_signal(signal.SIGTERM)
+            child.stop(grace_s=PATIENCE_S)
+        pytest.fail("the signal was lost")
+    assert not child.alive
 
 
 def test_a_request_to_end_that_comes_while_a_finalizer_runs_is_heard_at_the_next_check(
