@@ -437,7 +437,7 @@ def test_a_word_that_comes_after_a_decision_at_a_terminal_is_too_late(pipeline: 
     later = proposed.created_at + timedelta(microseconds=1)
     word(pipeline, "/squire stop", created_at=later.isoformat())
     assert pipeline.read_task(proposed.id).status is TaskStatus.READY
-    assert "after the comment" in refusals(pipeline)[0]
+    assert "somebody who runs Squire decided about the task" in refusals(pipeline)[0]
 
 
 @pytest.mark.slow
