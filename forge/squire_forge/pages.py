@@ -119,12 +119,35 @@ def _index(view: View, _: Request) -> str:
     return frame("Repositories", f"<h1>Repositories</h1>{_list(items, 'The forge hosts no repository yet.')}")
 
 
+def _pull_badge(pull: Pull) -> str:
+    """Return the state that people see: a draft is one as long as it is open."""
+    return "draft" if pull.draft and pull.state == "open" else pull_state(pull).lower()
+
+
+def _head_checks(view: View, pull: Pull) -> str:
+    """Return the checks and the newest statuses of a pull request's head."""
+    statuses = store_checks.statuses(view.con, pull.repository, pull.head_sha)
+    newest = {status.context: status for status in statuses}.values()
+    return " ".join(
+        (
+            _checks(view, store_checks.suite(view.con, pull.repository, pull.head_sha)),
+            *(
+                f"{escape(it.context)} {_badge(it.state)} <small>{escape(it.description or '')}</small>"
+                for it in newest
+            ),
+        )
+    ).strip()
+
+
 def _ticket_item(view: View, ticket: Ticket) -> str:
-    kind, state = ("pull", pull_state(ticket).lower()) if isinstance(ticket, Pull) else ("issues", ticket.state)
+    kind, state, checks = "issues", ticket.state, ""
+    if isinstance(ticket, Pull):
+        kind, state = "pull", _pull_badge(ticket)
+        checks = _head_checks(view, ticket)
     link = f"/{escape(ticket.repository.full_name)}/{kind}/{ticket.number}"
     return (
         f'{_badge(state)} <a href="{link}">{escape(ticket.title)}</a> {_labels(view, ticket)}<br>'
-        f"<small>#{ticket.number} by {escape(ticket.author.login)}, {ticket.created_at}</small>"
+        f"<small>#{ticket.number} by {escape(ticket.author.login)}, {ticket.created_at}</small> {checks}"
     )
 
 
@@ -183,21 +206,13 @@ def _pull_page(view: View, request: Request) -> str | None:
         return None
     git = view.git(repository)
     stat = git.diff_stat(pull.base_sha, pull.head_sha)
+    verb = "wants to merge" if pull.state == "open" else "wanted to merge"
+    merged = f" · merged {pull.merged_at} as <code>{escape(pull.merge_sha or '')[:12]}</code>" if pull.merged else ""
     line = (
-        f"<strong>{escape(pull.author.login)}</strong> wants to merge <code>{escape(pull.head_ref)}</code> into "
-        f"<code>{escape(pull.base_ref)}</code> · +{stat.additions} -{stat.deletions} in {stat.files} files"
+        f"<strong>{escape(pull.author.login)}</strong> {verb} <code>{escape(pull.head_ref)}</code> into "
+        f"<code>{escape(pull.base_ref)}</code> · +{stat.additions} -{stat.deletions} in {stat.files} files{merged}"
     )
-    statuses = store_checks.statuses(view.con, repository, pull.head_sha)
-    newest = {status.context: status for status in statuses}.values()
-    checks = " ".join(
-        (
-            _checks(view, store_checks.suite(view.con, repository, pull.head_sha)),
-            *(
-                f"{escape(it.context)} {_badge(it.state)} <small>{escape(it.description or '')}</small>"
-                for it in newest
-            ),
-        )
-    ).strip()
+    checks = _head_checks(view, pull)
     threads: Sequence[str] = [
         _comment_panel(
             comment,
@@ -208,7 +223,7 @@ def _pull_page(view: View, request: Request) -> str | None:
     ]
     comments = [_comment_panel(comment) for comment in store.comments(view.con, pull)]
     content = (
-        _heading(view, pull, pull_state(pull).lower(), line)
+        _heading(view, pull, _pull_badge(pull), line)
         + _panel(f"<strong>{escape(pull.author.login)}</strong> · {pull.created_at}", pull.body)
         + (f"<h2>Checks</h2><p>{checks}</p>" if checks else "")
         + (f"<h2>Review</h2>{''.join(threads)}" if threads else "")

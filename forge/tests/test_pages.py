@@ -50,6 +50,18 @@ def test_what_is_not_there_is_404(local_forge: ForgeClient, path: str) -> None:
     assert httpx.get(local_forge.url + path).status_code == 404
 
 
+def test_a_draft_is_shown_as_one_with_the_checks_of_its_head(serve_forge: Any, samples: Any) -> None:
+    forge = serve_forge()
+    shop = next(sample for sample in samples if sample.full_name == "demo/webshop").hosting()
+    forge.host_repository({**shop, "pull_requests": [{**pull, "draft": True} for pull in shop["pull_requests"]]})
+    forge.settle()
+    for path in ("/demo/webshop", "/demo/webshop/pull/1"):
+        page = httpx.get(forge.url + path).text
+        assert '<span class="badge draft">Draft</span>' in page
+        assert "/demo/webshop/runs/" in page
+    assert "wants to merge" in page
+
+
 def test_private_repositories_are_not_shown(local_forge: ForgeClient, samples: Any) -> None:
     local_forge.host_repository({**samples[3].hosting(), "name": "secret", "private": True})
     assert "secret" not in httpx.get(local_forge.url).text
