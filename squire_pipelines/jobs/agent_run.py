@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from squire_pipelines.assets.page_urls import task_links
 from squire_pipelines.assets.plans import PULL_REQUESTS
 from squire_pipelines.assets.tables import block, preview
 from squire_pipelines.domain.container_limits import AppliedLimits
@@ -284,7 +285,7 @@ def settle(context: dg.OpExecutionContext, settings: SettingsParam, ledger: Ledg
             done = ending.settle(ledger, settings, attempt_id, run_id=context.run.run_id)
     except (LeaseLostError, StateConflictError) as error:
         raise dg.Failure(f"{error}", metadata={"attempt": attempt_id}, allow_retries=False) from error
-    metadata = _settled_metadata(done)
+    metadata = {**_settled_metadata(done), **task_links(settings, done.attempt.repository, done.attempt.task_id)}
     summary = f"{done.ending.cause}: {done.ending.message}"
     if not done.ending.cause.is_success:
         raise dg.Failure(summary, metadata=metadata, allow_retries=False)

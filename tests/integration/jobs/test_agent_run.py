@@ -192,6 +192,8 @@ def test_an_agent_that_fails_makes_the_run_red_with_its_last_lines(pipeline: Pip
     assert failure is not None
     assert failure.metadata["cause"].value == "agent_error"
     assert "all is lost" in str(failure.metadata["last_lines"].value)
+    assert str(failure.metadata["github"].value).endswith(f"/{attempt.repository}")
+    assert "board" not in failure.metadata  # it is off here
 
 
 def test_in_a_steps_container_no_agent_is_a_process_of_the_step(
