@@ -12,6 +12,7 @@ import dagster as dg
 
 from squire_pipelines.assets.concurrency import gather_bounded
 from squire_pipelines.assets.group_plans import GROUPS, GROUPS_TEXT, admit_groups, groups_of_run, plan_groups
+from squire_pipelines.assets.page_urls import board_link, repository_links
 from squire_pipelines.assets.signal_sources import OWNERS, SOURCES, signal_key
 from squire_pipelines.assets.tables import preview
 from squire_pipelines.assets.task_reports import TASKS, report_tasks
@@ -210,7 +211,8 @@ def _record(
         return
     with ledger.write() as tx:
         saved = save_plan(tx, settings, basis, outcome, trace_id=trace_id, run_id=context.run.run_id)
-    metadata = _plan_metadata(saved, basis, trace_id)
+    links = repository_links(settings, basis.repository, "/plans") | board_link(settings, f"/plans/{saved.id}")
+    metadata = {**_plan_metadata(saved, basis, trace_id), **links}
     context.log_event(dg.AssetMaterialization(TASK_PLAN, partition=basis.repository, metadata=metadata))
     _report_checks(context, settings, saved)
 

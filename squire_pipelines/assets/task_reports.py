@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from squire_pipelines.assets.page_urls import repository_links
 from squire_pipelines.assets.tables import preview
 from squire_pipelines.domain.tasks import TaskStatus
 
@@ -43,6 +44,7 @@ def report_tasks(
                 "requested": sum(row.plan_id is None for row in rows),
                 **({"plan": saved.id} if saved is not None else {}),
                 "trace_id": saved.trace_id if saved is not None else trace_id,
+                **repository_links(settings, repository, "/tasks"),
                 "preview": preview(
                     ("task", "title", "status", "waits for", "branch"),
                     (

@@ -120,6 +120,7 @@ def test_a_plan_that_fails_a_check_becomes_no_task(
     assert problem in (failed.description or "")
     assert made(done, "tasks") == {}
     assert "a" in str(made(done, "task_plan")[QUIET]["preview"].records)
+    assert str(made(done, "task_plan")[QUIET]["github"].value).endswith(f"/{QUIET}")
     assert all_tasks(pipeline) == []
     with pipeline.ledger.read() as tx:
         saved = plans.latest(tx, QUIET)
@@ -183,6 +184,7 @@ def test_a_plan_that_a_crash_kept_from_becoming_tasks_is_admitted_by_the_next_ru
         plans.save(tx, plan, (), trace_id=TRACE, run_id=None)
     done = quiet_pipeline.plan(QUIET)
     assert made(done, "tasks")[QUIET]["created"].value == 1
+    assert str(made(done, "tasks")[QUIET]["github"].value).endswith(f"/{QUIET}")
     assert count_plans(quiet_pipeline, QUIET) == 1
     assert quiet_pipeline.plan(QUIET).success
     assert len(all_tasks(quiet_pipeline)) == 1
