@@ -307,8 +307,8 @@ class _Handler(logging.Handler):
             **_clean(record.msg if isinstance(record.msg, Mapping) else {"event": record.msg}, redact),
             "level": record.levelname.lower(),
             "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z"),
-            **_clean(_context.get(), redact),
-            **_clean(values, redact),
+            # Names of values are our own words, which a person's secret may be as well.
+            **{name: _clean(value, redact, 1) for name, value in {**_context.get(), **values}.items()},
         }
         if record.exc_text:
             event["exception"] = redact(record.exc_text)

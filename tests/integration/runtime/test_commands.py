@@ -231,14 +231,14 @@ def test_dev_says_which_port_is_taken_before_it_starts_anything(quiet_pipeline: 
         result = squire("dev", "--port", str(taken.getsockname()[1]))
     assert result.exit_code == 4
     assert "pipeline.webserver_port" in result.stderr
-    assert not quiet_pipeline.settings.home.run.exists()
+    assert list(quiet_pipeline.settings.home.run.glob("*")) == []
 
 
 def test_dev_serves_its_two_on_two_ports(quiet_pipeline: Pipeline) -> None:
     result = squire("dev", "--port", str(quiet_pipeline.settings.webhooks.port))
     assert result.exit_code == 2
     assert "is webhooks.port" in result.stderr
-    assert not quiet_pipeline.settings.home.run.exists()
+    assert list(quiet_pipeline.settings.home.run.glob("*")) == []
 
 
 def test_a_port_may_be_one_of_ipv6() -> None:
