@@ -234,7 +234,7 @@ def test_a_push_that_is_cut_by_the_forges_death_leaves_no_git_behind(forge: Forg
         connection.sendall(
             b"POST /demo/quiet.git/git-receive-pack HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 526\r\n"
             b"Content-Type: application/x-git-receive-pack-request\r\n"
-            b"Authorization: Basic " + login.encode() + b"\r\n\r\n0000"
+            b"Authorization: Basic " + login.encode() + b"\r\n\r\n00"  # half of a length: git waits for the rest
         )
         wait_until(lambda: _git_backends(forge_home) != [])
         os.kill(forge.pid, signal.SIGKILL)
