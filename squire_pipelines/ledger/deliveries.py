@@ -375,9 +375,10 @@ def newest(tx: Transaction, *, source: str, event: str | None = None) -> Receive
 
 
 def still_open(tx: Transaction, ids: Sequence[int]) -> tuple[int, ...]:
-    """Return those of `ids` whose collection has not been made yet."""
-    rows = tx.execute(select(deliveries.c.id).where(deliveries.c.id.in_(ids), deliveries.c.collected_at.is_(None)))
-    return tuple(rows.scalars())
+    """Return those of `ids` whose collection has not been made yet, by their numbers."""
+    row = deliveries.c
+    query = select(row.id).where(row.id.in_(ids), row.collected_at.is_(None)).order_by(row.id)
+    return tuple(tx.execute(query).scalars())
 
 
 def _pending(row: Row[*tuple[Any, ...]]) -> PendingDelivery:

@@ -63,13 +63,15 @@ def record_collected(tx: Transaction, deliveries_read: ColumnElement[bool]) -> N
         delivery_effects.c.effect == Effect.COLLECTED.value,
         delivery_effects.c.subject == row.repository,
     )
-    rows = select(
+    values = (
         row.id,
         literal(Effect.COLLECTED.value),
         row.repository,
         func.coalesce(row.collected_trace_id, row.trace_id),
         literal(tx.now, UtcDateTime),
-    ).where(deliveries_read, row.repository.is_not(None), ~known.exists())
+    )
+    is_new = deliveries_read & row.repository.is_not(None) & ~known.exists()
+    rows = select(*values).where(is_new).order_by(row.id)
     columns = ["delivery", "effect", "subject", "trace_id", "at"]
     tx.execute(insert(delivery_effects).from_select(columns, rows))
 
