@@ -139,10 +139,10 @@ def _label_deliveries(ledger: Ledger, ids: Sequence[int]) -> dict[tuple[str, int
     for delivery in deliveries.among(ledger, ids, event="issues", action="labeled"):
         try:
             parsed = parse_delivery(delivery.event, delivery.body, known_as=delivery.repository)
-        except Exception as error:
+        except Exception as error:  # no label is taken of what cannot be read; whoever applies it records why
             if not is_data(error):
                 raise
-            continue  # whoever applies it says so, and sets it aside
+            continue
         if parsed.label is not None and delivery.repository is not None:
             key = delivery.repository, parsed.label.number, parsed.label.name.casefold()
             labels[key] = delivery.without_body()
