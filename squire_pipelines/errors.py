@@ -57,6 +57,7 @@ class ExitCode(IntEnum):
     CONFIGURATION = 3
     NOT_REACHABLE = 4
     REFUSED = 5
+    PARTLY = 6  # some repositories could not be used, each with its reason; the others were served
 
 
 class SquireError(Exception):

@@ -109,7 +109,7 @@ class Root(LazyGroup):
     name="squire",
     lazy=COMMANDS | ALIASES,
     context_settings=CONTEXT_SETTINGS,
-    epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 configuration, 4 not reachable, 5 refused.",
+    epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 configuration, 4 not reachable, 5 refused, 6 partly.",
 )
 @click.option(
     "--config",

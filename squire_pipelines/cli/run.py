@@ -56,9 +56,10 @@ def run(context: CliContext, repositories: tuple[str, ...], timeout: float, *, d
 
     The command uses a running `squire dev` of the same home, or starts Dagster's daemon for as long as it needs it. It
     waits until each task has ended. Whether a pull request is merged is for people to decide. A repository that GitHub
-    does not show is left out with the reason; the others go on, and the exit code is 1. Where no agent of the tasks
-    that are left can start, the command says why and ends with that exit code (4: no engine answers, 3: no image). With
-    --dry-run a model that plans is asked all the same, and what it costs counts.
+    does not show is left out with the reason, and one that does not answer is named; the others go on, and the exit
+    code is 6. It is 1 when no repository could be read whole, a task failed or the time was up. Where no agent of the
+    tasks that are left can start, the command says why and ends with that exit code (4: no engine answers, 3: no
+    image). With --dry-run a model that plans is asked all the same, and what it costs counts.
     """
     from squire_pipelines.cli.unlock import unlock_store  # noqa: PLC0415 - the other commands start sooner
     from squire_pipelines.runtime import dry_run as dry  # noqa: PLC0415 - likewise

@@ -44,7 +44,8 @@ def collect(
     """Read repositories now, and say how many signals each source has.
 
     The command uses a running `squire dev` of the same home, or reads in a process of its own. That one plans nothing
-    and starts no agent. A source that does not answer makes the exit code 1.
+    and starts no agent. The exit code is 6 where a source of some repositories does not answer, and 1
+    where it is so in all of them.
     """
     from squire_pipelines.cli.unlock import unlock_store  # noqa: PLC0415 - the other commands start sooner
     from squire_pipelines.ledger import repositories as known_repositories  # noqa: PLC0415 - SQLAlchemy

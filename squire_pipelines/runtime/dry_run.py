@@ -11,7 +11,7 @@ from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.domain.plan_groups import group_subject
 from squire_pipelines.domain.signals import Collection, Signal
 from squire_pipelines.domain.tasks import Plan
-from squire_pipelines.errors import ExitCode, GitHubError
+from squire_pipelines.errors import ConfigError, ExitCode, SquireError
 from squire_pipelines.execution.group_planning import group_basis, plan_group
 from squire_pipelines.execution.plan_preview import PlanPreview, preview_group, preview_plan
 from squire_pipelines.execution.planning import plan_repository, unadmitted_plan
@@ -21,6 +21,7 @@ from squire_pipelines.execution.repository_settings import missing_consents, rep
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.lookup import RepositoryInfo
 from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.runtime.exit_codes import code_over_repositories
 from squire_pipelines.runtime.one_cycle import ask_about, open_client, tell_refused
 from squire_pipelines.sections.goals import PlanGroup
 from squire_pipelines.settings.model import Settings
@@ -40,7 +41,7 @@ class _DryRun:
         stopped: The repositories in which nothing would be planned, and why.
         settings_of: Those that hold in each repository that was read.
         signals: Of each.
-        refused: The groups that could not be planned, by the names of their plans, and why.
+        refused: The repositories and groups that could not be planned, by the names of their plans, and why.
     """
 
     settings: Settings
@@ -49,12 +50,26 @@ class _DryRun:
     stopped: dict[str, str]
     settings_of: dict[str, Settings] = field(default_factory=dict)
     signals: dict[str, Sequence[Signal]] = field(default_factory=dict)
-    refused: dict[str, GitHubError] = field(default_factory=dict)
+    refused: dict[str, SquireError] = field(default_factory=dict)
 
     async def plan(
         self, client: GitHubClient, name: str, info: RepositoryInfo
     ) -> tuple[Plan, tuple[Collection, ...]] | None:
-        """Return what a cycle would do in a repository, and what was read for it; None where it is stopped."""
+        """Return what a cycle would do in a repository, and what was read for it; None where it is stopped or refused.
+
+        Raises ConfigError when a file of the prompt or of goals cannot be used.
+        """
+        try:
+            return await self._plan(client, name, info)
+        except ConfigError:
+            raise
+        except SquireError as error:  # what is out of reach in one repository is no reason to leave out the others
+            self.refused[name] = error
+            return None
+
+    async def _plan(
+        self, client: GitHubClient, name: str, info: RepositoryInfo
+    ) -> tuple[Plan, tuple[Collection, ...]] | None:
         effective, problem = await settings_at_github(client, self.settings, name)
         if problem is not None:
             _tell_stopped(name, problem)
@@ -97,7 +112,9 @@ class _DryRun:
         settings, trace_id = self.settings, self.trace_id
         try:
             outcome = await plan_group(settings, client, self.ledger, basis, settings_of=settings_of, trace_id=trace_id)
-        except GitHubError as error:
+        except ConfigError:
+            raise
+        except SquireError as error:
             self.refused[subject] = error
             return None
         with self.ledger.read() as tx:
@@ -121,13 +138,14 @@ def preview(
     Where a cycle would plan nothing, nothing is: a repository is stopped, or nothing has changed since its last plan.
     Groups are planned of which the first repository is read. Only what GitHub says of its limits is kept, which every
     process obeys, and of a model that was asked for a plan what it answered and cost, with the mirror of the code that
-    it was told of. FAILED when a repository cannot be used. Raises GitHubError when none can, ConfigError.
+    it was told of. PARTLY when a repository cannot be used or is not read whole, and another is; FAILED when none is.
+    Raises ConfigError, and GitHubError and the like when no repository can be used.
     """
     unasked = missing_consents(ledger, names)
     _tell_not_started(unasked)
     dry_run = _DryRun(settings, ledger, new_trace_id(), dict(unasked))
 
-    async def plan_all() -> tuple[list[tuple[Plan, tuple[Collection, ...]]], dict[str, GitHubError]]:
+    async def plan_all() -> tuple[list[tuple[Plan, tuple[Collection, ...]]], dict[str, SquireError]]:
         async with open_client(settings, ledger) as client:
             usable, refused = await ask_about(client, ledger, names)
             plans = [await dry_run.plan(client, name, usable[name]) for name in names if name in usable]
@@ -137,8 +155,11 @@ def preview(
             return [*(plan for plan in plans if plan is not None), *together], {**refused, **dry_run.refused}
 
     done, refused = asyncio.run(plan_all())
+    if all(name in refused for name in names):
+        raise refused[names[0]]
     tell_refused(refused)
-    code = ExitCode.FAILED if refused else ExitCode.DONE
+    silent = {plan.repository for plan, readings in done if not all(one.status.source_answered for one in readings)}
+    code = code_over_repositories((*names, *refused.keys() - set(names)), silent | refused.keys())
     if as_json:
         write_json([plan.model_dump(mode="json") for plan, _ in done])
         return code

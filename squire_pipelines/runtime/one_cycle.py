@@ -11,7 +11,7 @@ from rich.text import Text
 from squire_pipelines.domain.deliveries import DeliverySource
 from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.domain.tasks import TaskStatus
-from squire_pipelines.errors import ExitCode, GitHubError
+from squire_pipelines.errors import ExitCode, GitHubError, SquireError
 from squire_pipelines.execution.repository_settings import repository_settings, settings_in
 from squire_pipelines.execution.schedules import take_due_times
 from squire_pipelines.execution.startable import check_agent_of
@@ -27,6 +27,7 @@ from squire_pipelines.planning.goal_files import read_goals
 from squire_pipelines.runtime.agent_starts import AgentStarts
 from squire_pipelines.runtime.cycle import CycleState
 from squire_pipelines.runtime.cycle_watcher import CycleWatcher
+from squire_pipelines.runtime.exit_codes import code_over_repositories
 from squire_pipelines.runtime.processes import interruptible
 from squire_pipelines.runtime.report import cycle_table, failures, remarks
 from squire_pipelines.runtime.services import AlreadyRunningError, Services
@@ -83,7 +84,7 @@ def check_access(settings: Settings, ledger: Ledger, names: Sequence[str]) -> di
     return asyncio.run(ask())
 
 
-def tell_refused(refused: Mapping[str, GitHubError]) -> None:
+def tell_refused(refused: Mapping[str, SquireError]) -> None:
     """Say which repositories are left out and why. On standard error, which no JSON is on."""
     for name, error in refused.items():
         write_labelled("left out", f"{name}: {error}", color="red")
@@ -94,13 +95,14 @@ def run(
 ) -> ExitCode:
     """Run one cycle over the repositories that can be used.
 
-    FAILED when a repository could not, a task or a source failed, or the time was up. Raises GitHubError, ConfigError,
-    and, after the report, why no agent can start when each task that is left waits for that: EngineError and the like.
+    PARTLY when a repository could not be used or was not read whole, and another was. FAILED when none was, a task
+    failed, or the time was up. Raises GitHubError, ConfigError, and, after the report, why no agent can start when each
+    task that is left waits for that: EngineError and the like.
     """
     _check_settings(settings, names)
     refused = check_access(settings, ledger, names)
     tell_refused(refused)
-    names = [name for name in names if name not in refused]
+    asked, names = names, [name for name in names if name not in refused]
 
     def say(line: str) -> None:
         if not as_json:
@@ -143,10 +145,10 @@ def run(
             state = watcher.look()
             problem = starts.look(state)
     ended_for = problem if services is not None else None
-    code = _report(state, console, as_json=as_json, time_is_up=ended_for is None)
+    silent, failed = _report(state, console, as_json=as_json, time_is_up=ended_for is None)
     if ended_for is not None:
         raise ended_for
-    return ExitCode.FAILED if refused else code
+    return code_over_repositories(asked, silent | refused.keys(), failed=failed)
 
 
 def _check_settings(settings: Settings, names: Sequence[str]) -> None:
@@ -158,7 +160,8 @@ def _check_settings(settings: Settings, names: Sequence[str]) -> None:
             read_goals(goals)  # a person is here to correct a file; a cycle by itself goes on
 
 
-def _report(state: CycleState, console: CleanConsole, *, as_json: bool, time_is_up: bool) -> ExitCode:
+def _report(state: CycleState, console: CleanConsole, *, as_json: bool, time_is_up: bool) -> tuple[set[str], bool]:
+    """Write the report; return the repositories that were not read whole, and whether work failed or is not over."""
     silent = [reading for reading in state.readings if not reading.status.source_answered]
     failed = [row for row in state.rows if row.status in {TaskStatus.FAILED, TaskStatus.CANCELLED}]
     if as_json:
@@ -172,4 +175,4 @@ def _report(state: CycleState, console: CleanConsole, *, as_json: bool, time_is_
             console.print(Text(f"{reading.repository}: {reading.source} did not answer: {reading.error}", style="red"))
         if not state.settled and time_is_up:
             console.print(Text("the time was up; what is under way goes on with the next start", style="yellow"))
-    return ExitCode.FAILED if silent or failed or not state.settled else ExitCode.DONE
+    return {reading.repository for reading in silent}, bool(failed) or not state.settled

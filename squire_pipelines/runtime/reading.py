@@ -17,6 +17,7 @@ from squire_pipelines.github.access import access_from
 from squire_pipelines.ledger import collections, deliveries, repositories
 from squire_pipelines.ledger.collections import RecordedCollection
 from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.runtime.exit_codes import code_over_repositories
 from squire_pipelines.runtime.processes import interruptible
 from squire_pipelines.runtime.services import AlreadyRunningError, Services
 from squire_pipelines.sections.signals import CollectionSettings
@@ -34,7 +35,7 @@ Say = Callable[[str], None]
 def read(
     settings: Settings, ledger: Ledger, names: Sequence[str], *, say: Say, timeout_s: float, as_json: bool, fresh: bool
 ) -> ExitCode:
-    """Read the repositories once; FAILED when a source did not answer, or the time was up.
+    """Read the repositories once; FAILED when no repository was read whole, or the time was up, PARTLY when some were.
 
     A daemon of Dagster's that serves this home reads them. Where none does, a child of ours executes the one job that
     reads, so that nothing is planned and no agent is started. `fresh` reads everything, whatever a look shows.
@@ -75,8 +76,8 @@ def read(
         write_json(document, default=str)
     elif is_open:
         say("the time was up; what was asked for stays in the inbox")
-    silent = any(not reading.status.source_answered for reading in readings)
-    return ExitCode.FAILED if silent or is_open else ExitCode.DONE
+    silent = {reading.repository for reading in readings if not reading.status.source_answered}
+    return code_over_repositories(names, silent, failed=is_open)
 
 
 def _state(known: KnownRepository) -> dict[str, str | None]:

@@ -71,4 +71,5 @@ def test_exit_codes_are_those_that_callers_rely_on() -> None:
         "CONFIGURATION": 3,
         "NOT_REACHABLE": 4,
         "REFUSED": 5,
+        "PARTLY": 6,
     }

@@ -55,15 +55,17 @@ def test_a_dry_run_as_json_is_the_plans(pipeline: Pipeline, capsys: pytest.Captu
 
 
 @pytest.mark.slow
-def test_a_dry_run_leaves_out_a_repository_that_is_missing_and_shows_the_others(
-    pipeline: Pipeline, capsys: pytest.CaptureFixture[str]
+def test_a_dry_run_leaves_out_what_is_out_of_reach_before_or_while_it_is_read_and_shows_the_others(
+    pipeline: Pipeline, forge: ForgeProcess, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    console, _ = paper()
-    code = dry_run.preview(pipeline.settings, pipeline.ledger, ["demo/none", HANDBOOK], console, as_json=True)
-    assert code is ExitCode.FAILED
+    forge.add_fault("SettingsFile", status=403, body="no", times=1)
+    names = ["demo/none", QUIET, HANDBOOK]
+    code = dry_run.preview(pipeline.settings, pipeline.ledger, names, paper()[0], as_json=True)
+    assert code is ExitCode.PARTLY
     written = capsys.readouterr()
     assert [plan["repository"] for plan in json.loads(written.out)] == [HANDBOOK]
     assert "left out: demo/none: there is no repository demo/none" in plain(written.err)
+    assert f"left out: {QUIET}: " in plain(written.err)
 
 
 def planned_by_a_dry_run(pipeline: Pipeline, capsys: pytest.CaptureFixture[str], *names: str) -> list[set[str]]:
@@ -208,7 +210,7 @@ def test_a_dry_run_leaves_out_a_repository_whose_name_another_one_has_now(
     with pipeline.ledger.write() as tx:
         repositories.record(tx, [KnownRepository(HANDBOOK, github_id=999_999_999)])
     code = dry_run.preview(pipeline.settings, pipeline.ledger, [HANDBOOK, QUIET], paper()[0], as_json=False)
-    assert code is ExitCode.FAILED
+    assert code is ExitCode.PARTLY
     assert f"left out: {HANDBOOK}: {HANDBOOK} is another repository than before" in plain(capsys.readouterr().err)
 
 
@@ -216,5 +218,6 @@ def test_a_dry_run_leaves_out_a_repository_whose_name_another_one_has_now(
 def test_a_dry_run_tells_of_a_source_that_could_not_be_read(pipeline: Pipeline, forge: ForgeProcess) -> None:
     forge.add_fault("Issues|RepositorySignals", status=502, times=1000)
     console, out = paper()
-    dry_run.preview(pipeline.settings, pipeline.ledger, [HANDBOOK], console, as_json=False)
+    code = dry_run.preview(pipeline.settings, pipeline.ledger, [HANDBOOK], console, as_json=False)
+    assert code is ExitCode.FAILED
     assert f"{HANDBOOK}: open_issues could not be read" in out.getvalue()
