@@ -13,7 +13,7 @@ from squire_forge.errors import GitError
 
 TIMEOUT_S = 30.0
 MAX_FILE_BYTES = 1_000_000
-MAX_DIFF_BYTES = 400_000
+MAX_DIFF_CHARACTERS = 400_000
 MAX_COMMITS = 250
 ZERO_SHA = "0" * 40
 _CACHED = 4096
@@ -166,9 +166,10 @@ class GitDirectory:
         command = ["git", "--git-dir", os.fspath(self.path), "cat-file", "blob", name]
         return run_git(command, cwd=self.path)[:MAX_FILE_BYTES]
 
-    def diff(self, base: str, head: str) -> str:
-        """Return the diff of what `head` adds since it left `base`, at most MAX_DIFF_BYTES."""
-        return self.run("diff", "--no-color", "--no-ext-diff", f"{base}...{head}", limit_bytes=MAX_DIFF_BYTES)
+    def diff(self, base: str, head: str) -> tuple[str, bool]:
+        """Return the diff of what `head` adds since it left `base`, and whether it is cut at MAX_DIFF_CHARACTERS."""
+        text = self.run("diff", "--no-color", "--no-ext-diff", f"{base}...{head}")
+        return text[:MAX_DIFF_CHARACTERS], len(text) > MAX_DIFF_CHARACTERS
 
     def update_ref(self, ref: str, new: str, old: str | None = None) -> None:
         """Point `ref` at `new`; with `old`, only if that is where it points now (GitError otherwise)."""

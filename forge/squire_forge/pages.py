@@ -1,4 +1,4 @@
-"""The forge's web pages. They are read-only, have no script, and escape every text."""
+"""The forge's web pages. They are read-only, have no script, and escape every text; `page_text` renders Markdown."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from html import escape
@@ -10,7 +10,9 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from squire_forge import store, store_checks
+from squire_forge.git import MAX_DIFF_CHARACTERS
 from squire_forge.graph_repositories import pull_state
+from squire_forge.page_text import rendered
 from squire_forge.records import Comment, Pull, Repository, Suite, ThreadComment, Ticket
 from squire_forge.world import View, World
 
@@ -83,13 +85,17 @@ def _list(items: Iterable[str], empty: str) -> str:
     return f'<ul class="list">{rows}</ul>' if rows else f'<p class="empty">{escape(empty)}</p>'
 
 
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def _labels(view: View, ticket: Ticket) -> str:
     return " ".join(f'<span class="label">{escape(label.name)}</span>' for label in store.labels(view.con, ticket.id))
 
 
 def _panel(heading: str, text: str) -> str:
-    shown = escape(text) if text.strip() else '<span class="empty">No description.</span>'
-    return f'<div class="panel"><p>{heading}</p><pre class="text">{shown}</pre></div>'
+    shown = rendered(text) if text.strip() else '<p class="empty">No description.</p>'
+    return f'<div class="panel"><p>{heading}</p><div class="text">{shown}</div></div>'
 
 
 def _comment_panel(comment: Comment | ThreadComment, where: str = "") -> str:
@@ -113,8 +119,8 @@ def _index(view: View, _: Request) -> str:
         items.append(
             f'<a href="/{escape(repository.full_name)}"><strong>{escape(repository.full_name)}</strong></a> '
             f"{_badge(suite.conclusion) if suite else ''}<br>"
-            f"<small>{escape(repository.description or '')} {len(opened)} open pull requests, "
-            f"{len(issues)} open issues</small>"
+            f"<small>{escape(repository.description or '')} {_counted(len(opened), 'open pull request')}, "
+            f"{_counted(len(issues), 'open issue')}</small>"
         )
     return frame("Repositories", f"<h1>Repositories</h1>{_list(items, 'The forge hosts no repository yet.')}")
 
@@ -196,7 +202,9 @@ def _diff(text: str) -> str:
             return "f"
         return {"+": "a", "-": "d", "@": "h"}.get(line[:1], "c")
 
-    return "".join(f'<span class="{kind(line)}">{escape(line) or " "}</span>' for line in text.splitlines())
+    # Lines as git has them: other separators are part of a line.
+    lines = text.removesuffix("\n").split("\n")
+    return "".join(f'<span class="{kind(line)}">{escape(line) or " "}</span>' for line in lines)
 
 
 def _pull_page(view: View, request: Request) -> str | None:
@@ -210,7 +218,8 @@ def _pull_page(view: View, request: Request) -> str | None:
     merged = f" · merged {pull.merged_at} as <code>{escape(pull.merge_sha or '')[:12]}</code>" if pull.merged else ""
     line = (
         f"<strong>{escape(pull.author.login)}</strong> {verb} <code>{escape(pull.head_ref)}</code> into "
-        f"<code>{escape(pull.base_ref)}</code> · +{stat.additions} -{stat.deletions} in {stat.files} files{merged}"
+        f"<code>{escape(pull.base_ref)}</code> · +{stat.additions} -{stat.deletions} "
+        f"in {_counted(stat.files, 'file')}{merged}"
     )
     checks = _head_checks(view, pull)
     threads: Sequence[str] = [
@@ -222,14 +231,16 @@ def _pull_page(view: View, request: Request) -> str | None:
         for comment in store.thread_comments(view.con, thread)
     ]
     comments = [_comment_panel(comment) for comment in store.comments(view.con, pull)]
+    diff, is_cut = git.diff(pull.base_sha, pull.head_sha)
+    cut = f"<p>Only the first {MAX_DIFF_CHARACTERS:,} characters are shown.</p>" if is_cut else ""
     content = (
         _heading(view, pull, _pull_badge(pull), line)
         + _panel(f"<strong>{escape(pull.author.login)}</strong> · {pull.created_at}", pull.body)
         + (f"<h2>Checks</h2><p>{checks}</p>" if checks else "")
         + (f"<h2>Review</h2>{''.join(threads)}" if threads else "")
         + (f"<h2>Comments</h2>{''.join(comments)}" if comments else "")
-        + f'<h2>Changes</h2><div class="panel"><pre class="diff">{_diff(git.diff(pull.base_sha, pull.head_sha))}'
-        + "</pre></div>"
+        + f'<h2 id="changes">Changes</h2><div class="panel">{cut}'
+        + f'<pre class="diff" tabindex="0" role="region" aria-labelledby="changes">{_diff(diff)}</pre></div>'
     )
     return frame(f"{pull.title} · {repository.full_name}#{pull.number}", content)
 

@@ -13,7 +13,7 @@ HOSTILE = '<script>alert("x")</script> & <img src=x onerror=y>'
 @pytest.mark.parametrize(
     ("path", "texts"),
     [
-        ("/", ["demo/ledgerlib", "Failure", "1 open pull requests, 2 open issues"]),
+        ("/", ["demo/ledgerlib", "Failure", "1 open pull request, 2 open issues"]),
         ("/demo/webshop", ["Discount codes in the cart", "noor/discount-codes", "git clone"]),
         ("/demo/quiet", ["None."]),
         ("/demo/webshop/pull/1", ["noor", "data/discounts.json:2", "entry.code == code", "build", "+30 -0 in 3 files"]),
@@ -105,3 +105,20 @@ def test_the_style_knows_light_and_dark(local_forge: ForgeClient) -> None:
     response = httpx.get(f"{local_forge.url}/_style.css")
     assert response.headers["content-type"].startswith("text/css")
     assert "prefers-color-scheme: dark" in response.text
+
+
+def test_a_diff_of_odd_bytes_and_separators_is_shown_by_gits_own_lines(
+    serve_forge: Any, api_of: Any, clone_of: Any, samples: Any
+) -> None:
+    forge = serve_forge()
+    forge.host_repository(samples[3].hosting())
+    clone = clone_of(forge, "demo/quiet")
+    (clone.path / "odd.txt").write_bytes("first\u2028+no line\x0b\x85-nor this\r\n".encode() + b"caf\xe9 <b>\n")
+    clone.commit("odd", {}, message="Odd")
+    clone.push("odd")
+    long = {"title": "Odd", "body": "<" * 70_000, "head": "odd", "base": "main"}
+    assert api_of(forge).rest("POST", "/repos/demo/quiet/pulls", long).status_code == 422
+    api_of(forge).rest("POST", "/repos/demo/quiet/pulls", {**long, "body": "<" * 60_000})
+    page = httpx.get(f"{forge.url}/demo/quiet/pull/1").text
+    assert page.count('<span class="a">') == 2
+    assert "caf\ufffd &lt;b&gt;" in page

@@ -48,6 +48,7 @@ def test_all_is_well_with_the_forge_and_a_ping_arrives_unless_the_secret_is_anot
         f'repositories = ["{REPOSITORY}"]\n[github]\napi_url = "{forge.api_url}"\nmin_write_interval_s = 0\n'
         f'[agent]\nkind = "command"\ncommand = ["true"]\nrunner = "local"\n[webhooks]\nport = {port}\n'
         f"[pipeline]\nwebserver_port = {free_port()}\n[observability]\nport = 0\n"
+        "[follow.merge]\nenabled = true\n"
     )
     monkeypatch.setenv("SQUIRE_GITHUB_TOKEN", forge.token)
     monkeypatch.setenv("SQUIRE_WEBHOOK_SECRET", SECRET.decode())
@@ -57,6 +58,7 @@ def test_all_is_well_with_the_forge_and_a_ping_arrives_unless_the_secret_is_anot
     assert rows[f"github {REPOSITORY}"]["status"] == "ok"
     assert rows[f"rules {REPOSITORY}"]["message"] == "no ruleset or branch protection refuses Squire's branches"
     assert rows["clock"]["status"] == "ok"
+    assert rows[f"merging {REPOSITORY}"]["message"] == "merges by squash; the token may merge"
     assert "not pinged: no receiver runs here" in rows["webhook"]["message"]
 
     receiver = ReceiverProcess.start(squire.home, SQUIRE_WEBHOOKS__PORT=str(port), SQUIRE_REPOSITORIES="[]")
