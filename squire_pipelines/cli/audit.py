@@ -56,10 +56,19 @@ def list_audit(context: CliContext, /, limit: int, *, as_json: bool, **filters: 
     """List the audit trail, newest first."""
     with context.ledger.read() as tx:
         entries = audit_page(tx, limit=limit, **filters)
-    empty, older = "Nothing was done yet.", "--before"
+    empty, older = _empty_text(**filters), "--before"
     context.write_list(
         entries, _COLUMNS, as_json=as_json, empty=empty, limit=limit, next_option=older, wrap=("reason",)
     )
+
+
+def _empty_text(*, action: str | None, **others: object) -> str:
+    """Return what the list says that has no rows: what was looked for and is not there."""
+    others = {name: value for name, value in others.items() if value is not None}
+    if action is None:
+        return "Nothing that was recorded matches the options." if others else "Nothing was done yet."
+    limits = " that the other options match" if others else ""
+    return f"No action {one_line(action)}{limits} was recorded."
 
 
 @audit.command("head", examples=("squire audit head", "squire audit head --json"))

@@ -13,7 +13,7 @@ from squire_pipelines.cli.text import instant
 from squire_pipelines.cli.unlock import unlock_store
 from squire_pipelines.domain.delivery_gaps import KEPT_FOR, DeliveryGap
 from squire_pipelines.domain.identity import new_trace_id
-from squire_pipelines.errors import ExitCode
+from squire_pipelines.errors import ConfigError, ExitCode, RefusedError
 from squire_pipelines.execution.delivery_repair import HookRepair, RepairOptions, RepairResult, repair_deliveries
 from squire_pipelines.github.connection import GitHub
 from squire_pipelines.observability.logging import bound_context
@@ -51,12 +51,14 @@ def repair(
     """Compare the deliveries that GitHub lists with those that are here, and have it send again what is missing.
 
     `squire dev` does so by itself, at its start and by webhooks.repair_schedule. The repositories of what is missing
-    are read at once. A delivery that comes twice has one effect. The exit code is 1 where something is still missing,
-    or a webhook cannot be asked about; with --dry-run, where something is missing.
+    are read at once. A delivery that comes twice has one effect. Exit codes: 1 where something is still missing, or a
+    webhook cannot be asked about; with --dry-run, where something is missing; 3 where the settings name no repository
+    or no webhook secret, 5 where another repair is under way.
     """
     settings = context.settings
     unlock_store(context, settings.secret_sources)
-    only = repositories_of_cycle(settings, repositories) if repositories else ()
+    names = repositories_of_cycle(settings, repositories)
+    only = names if repositories else ()
     options = RepairOptions(only=only, since=since, is_dry_run=dry_run, is_patient=False)
     trace_id = new_trace_id()
     with bound_context(trace_id=trace_id):
@@ -64,8 +66,13 @@ def repair(
         result = asyncio.run(repair_deliveries(context.ledger, settings, github, options, trace_id=trace_id))
     if as_json:
         emit_json(_document(result))
-    else:
+    elif not result.idle:
         _show(context, result, is_dry_run=dry_run)
+    if result.is_busy:
+        raise RefusedError(f"nothing was compared: {result.idle}", hint="run the command again when that has ended")
+    if result.idle:
+        hint = "`squire secrets set webhook-secret` keeps one, which GitHub's webhook has to have too"
+        raise ConfigError(f"nothing was compared: {result.idle}", hint=hint)
     if result.unseen or any(hook.error or len(hook.gaps) > hook.arrived for hook in result.hooks):
         raise SystemExit(ExitCode.FAILED)
 
@@ -107,9 +114,6 @@ def _gap(gap: DeliveryGap) -> dict[str, Any]:
 
 
 def _show(context: CliContext, result: RepairResult, *, is_dry_run: bool) -> None:
-    if result.idle:
-        write_line(f"Nothing is compared: {result.idle}.")
-        return
     columns: Columns = {
         "hook": "hook",
         "since": lambda hook: instant(hook.since),

@@ -1,6 +1,7 @@
 """`squire webhooks rotate`: another secret for the webhooks, here and at GitHub, with no delivery refused."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -70,7 +71,11 @@ def rotate(
     """
     if show and as_json:
         raise click.UsageError("--show writes the secret for you, and --json has none: choose one")
+    if show and (finish or dry_run):
+        raise click.UsageError("--show writes the secret that is made, and neither --finish nor --dry-run makes one")
     settings = context.settings
+    if repositories:
+        _check_named(settings, is_finish=finish)
     unlock_store(context, settings.secret_sources)
     trace_id = new_trace_id()
     call = _RotateCall(context, settings, trace_id, (lambda _: None) if as_json else write_line)
@@ -87,10 +92,21 @@ def rotate(
         raise RefusedError("another rotation is under way", hint="wait until that command has ended") from None
     if as_json:
         emit_json(document)
-    if show and not (finish or dry_run):
+    if show:
         write_exactly(require_secret(SecretName.WEBHOOK_SECRET, settings.secret_sources).reveal())
     if any(not hook["is_set"] for hook in document.get("hooks", ()) if "is_set" in hook):
         raise SystemExit(ExitCode.FAILED)
+
+
+def _check_named(settings: Settings, *, is_finish: bool) -> None:
+    """Refuse --repository where it would have no effect."""
+    if is_finish:
+        raise click.UsageError("--finish removes the old secret for all repositories: leave out --repository")
+    if settings.github.app_id:
+        raise RefusedError(
+            "the GitHub App's webhook is the one of all repositories, so that its secret is not rotated for one",
+            hint="leave out --repository; `squire webhooks rotate --dry-run` shows what would be changed",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +166,10 @@ def _preview(call: _RotateCall, names: tuple[str, ...]) -> dict[str, Any]:
     else:
         say("A new one would be made, and the present one kept as webhook-secret-old.")
     survey = asyncio.run(_survey(settings, github, _shared(settings, names)))
-    for hook in survey.hooks:
-        say(f"GitHub would get it for the webhook of {_title(hook.name)}.")
+    several = Counter(hook.name for hook in survey.every_hook)
+    for hook in survey.every_hook:
+        title = _title(hook.name, hook.address.webhook_id if several[hook.name] > 1 else None)
+        say(f"GitHub would get it for the webhook of {title}.")
     for unseen in survey.unseen:
         if not unseen.is_absent:
             say(f"{_title(unseen.name)}: {unseen.reason}.")
@@ -161,7 +179,7 @@ def _preview(call: _RotateCall, names: tuple[str, ...]) -> dict[str, Any]:
         "is_dry_run": True,
         "kept_in": state.where,
         "goes_on": state.is_made,
-        "hooks": [{"hook": hook.name} for hook in survey.hooks],
+        "hooks": [{"hook": hook.name, "webhook": hook.address.webhook_id} for hook in survey.every_hook],
         "not_seen": [{"hook": unseen.name, "reason": unseen.reason} for unseen in survey.unseen],
         "left_out": left_out,
     }
@@ -208,8 +226,10 @@ def _rotate(call: _RotateCall, names: tuple[str, ...], keep_old: timedelta) -> d
             )
 
     survey, changes = asyncio.run(change())
+    several = Counter(one.hook for one in changes)
     for one in changes:
-        _tell(settings, one, say, has_receiver=has_receiver)
+        title = _title(one.hook, one.webhook_id if several[one.hook] > 1 else None)
+        _tell(settings, one, say, title=title, has_receiver=has_receiver)
     left_out = _left_out(call, names, survey)
     _say_left_out(call, left_out)
     if not changes:
@@ -231,18 +251,20 @@ def _hook(settings: Settings, change: HookChange) -> dict[str, Any]:
     """Return what became of a webhook; `page` is where a person sets the secret that the token may not set."""
     return {
         "hook": change.hook,
+        "webhook": change.webhook_id,
         "is_set": change.is_set,
         "ping_arrived": change.is_seen,
         "problem": change.problem or None,
-        "page": None if change.is_set else _page(settings, change.hook),
+        "page": None if change.is_set else _page(settings, change),
     }
 
 
-def _tell(settings: Settings, change: HookChange, say: Callable[[str], None], *, has_receiver: bool) -> None:
-    title = _title(change.hook)
+def _tell(
+    settings: Settings, change: HookChange, say: Callable[[str], None], *, title: str, has_receiver: bool
+) -> None:
     if not change.is_set:
         write_labelled("warning", f"{title}: {change.problem}", color="yellow")
-        write_line(f"  enter what {_REVEAL} shows on {_page(settings, change.hook)}", err=True)
+        write_line(f"  enter what {_REVEAL} shows on {_page(settings, change)}", err=True)
     elif change.is_seen:
         say(f"{title}: GitHub has the new secret, and a ping signed with it has arrived.")
     elif change.problem:
@@ -256,14 +278,18 @@ def _tell(settings: Settings, change: HookChange, say: Callable[[str], None], *,
         say(f"{title}: GitHub has the new secret; it was not pinged, since no receiver runs here.")
 
 
-def _title(hook: str) -> str:
-    return "the App" if hook == APP_HOOK_NAME else hook
-
-
-def _page(settings: Settings, hook: str) -> str:
+def _title(hook: str, webhook_id: int | None = None) -> str:
+    """Return how a webhook is called; by its number where the repository has several."""
     if hook == APP_HOOK_NAME:
+        return "the App"
+    return hook if webhook_id is None else f"{hook}, webhook {webhook_id}"
+
+
+def _page(settings: Settings, change: HookChange) -> str:
+    if change.hook == APP_HOOK_NAME:
         return "the App's page at GitHub, Webhook secret"
-    return f"{web_url(settings.github.api_url)}/{hook}/settings/hooks"
+    page = f"{web_url(settings.github.api_url)}/{change.hook}/settings/hooks"
+    return page if change.webhook_id is None else f"{page}/{change.webhook_id}"
 
 
 def _finish(call: _RotateCall, keep_old: timedelta | None, *, is_dry_run: bool) -> dict[str, Any]:

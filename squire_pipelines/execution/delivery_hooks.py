@@ -28,13 +28,15 @@ class OwnHook:
     Args:
         address: Where GitHub's API has it.
         is_active: Whether it sends anything; an App does not tell of its own.
-        is_certain: Whether no other receiver can be meant: its host is that of `webhooks.public_url`, or there is one
-            such webhook alone.
+        is_certain: Whether no other receiver can be meant: its host is that of `webhooks.public_url`, or all such
+            webhooks of the repository have one host.
+        siblings: The other webhooks of the repository at the same host, which lead here too.
     """
 
     address: HookAddress
     is_active: bool = True
     is_certain: bool = True
+    siblings: tuple["OwnHook", ...] = ()
 
     @property
     def name(self) -> str:
@@ -77,10 +79,15 @@ class RepositoryWebhooks:
 
 @dataclass(frozen=True, slots=True)
 class HookSurvey:
-    """What was seen of webhooks."""
+    """What was seen of webhooks: one of each repository, or the App's."""
 
     hooks: tuple[OwnHook, ...] = ()
     unseen: tuple[UnseenHook, ...] = ()
+
+    @property
+    def every_hook(self) -> tuple[OwnHook, ...]:
+        """All webhooks that lead here, also where a repository has several."""
+        return tuple(one for hook in self.hooks for one in (hook, *hook.siblings))
 
 
 def hook_client(github: GitHub) -> AbstractAsyncContextManager[GitHubClient]:
@@ -138,9 +145,15 @@ def _hook_of(read: RepositoryWebhooks, public_url: str | None) -> OwnHook | Unse
         return UnseenHook(repository, read.error.message, read.error.hint, is_lasting=False)
     if not webhooks:
         return UnseenHook(repository, "no webhook leads to Squire", _NO_HOOK_HINT, is_absent=True)
-    webhook = choose_webhook(webhooks, public_url)
-    is_certain = host_of(webhook.url) == host_of(public_url) if public_url else len(webhooks) == 1
-    return OwnHook(repository_hook(repository, webhook.id), webhook.is_active, is_certain)
+    preferred = choose_webhook(webhooks, public_url)
+    host = host_of(preferred.url)
+    same_host = [one for one in webhooks if host_of(one.url) == host]
+    is_certain = host == host_of(public_url) if public_url else len(same_host) == len(webhooks)
+
+    def own(webhook: Webhook, siblings: tuple[OwnHook, ...] = ()) -> OwnHook:
+        return OwnHook(repository_hook(repository, webhook.id), webhook.is_active, is_certain, siblings)
+
+    return own(preferred, tuple(own(one) for one in same_host if one is not preferred))
 
 
 def choose_webhook(webhooks: Sequence[Webhook], public_url: str | None) -> Webhook:

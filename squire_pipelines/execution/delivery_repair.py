@@ -112,11 +112,15 @@ class HookRepair:
 
 @dataclass(frozen=True, slots=True)
 class RepairResult:
-    """What a repair did: of each hook; which webhooks could not be asked about; and why nothing was done, if so."""
+    """What a repair did: of each hook; which webhooks could not be asked about; and why nothing was done, if so.
+
+    `is_busy` says that nothing was done since another repair is under way.
+    """
 
     hooks: tuple[HookRepair, ...] = ()
     unseen: tuple[UnseenHook, ...] = ()
     idle: str = ""
+    is_busy: bool = False
 
     def count(self, name: str) -> int:
         """Return a figure of `HookRepair` for all hooks together."""
@@ -154,7 +158,7 @@ async def repair_deliveries(
             async with hook_client(github) as client:
                 return await _Repair(ledger, settings, client, options, trace_id).run()
     except TimeoutError:
-        return RepairResult(idle="another repair is under way")
+        return RepairResult(idle="another repair is under way", is_busy=True)
 
 
 def log_repair(result: RepairResult) -> None:

@@ -17,11 +17,11 @@ from squire_pipelines.domain.delivery_gaps import APP_HOOK_NAME
 from squire_pipelines.errors import ConfigError, GitHubError, GitHubNotFoundError, GitHubPermissionError
 from squire_pipelines.execution.delivery_hooks import HookSurvey, OwnHook
 from squire_pipelines.github.client import GitHubClient
-from squire_pipelines.github.hook_deliveries import APP_HOOK, ping_hook, set_secret
+from squire_pipelines.github.hook_deliveries import APP_HOOK, HookAddress, ping_hook, set_secret
 from squire_pipelines.github.protocol import verify_signature
 from squire_pipelines.home import Home
 from squire_pipelines.ledger.audit import audit_page, record_audit
-from squire_pipelines.ledger.signed_deliveries import newest_signed
+from squire_pipelines.ledger.signed_deliveries import SignedDelivery, newest_signed
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.reloading.process_status import ask_for_reload, read_statuses
 from squire_pipelines.secret_names import SecretName
@@ -68,13 +68,15 @@ class RotationState:
 class HookChange:
     """What became of one webhook: whether GitHub has the new secret, whether a ping showed it; else why not.
 
-    A problem has no secret in it.
+    `hook` is the repository, or `app`, and `webhook_id` the number of a repository's webhook, of which it may have
+    several. A problem has no secret in it.
     """
 
     hook: str
     is_set: bool
     is_seen: bool = False
     problem: str = ""
+    webhook_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,28 +167,33 @@ async def set_at_github(
         ConfigError: The secret cannot be read.
     """
     secret = require_secret(SecretName.WEBHOOK_SECRET, sources)
-    changes: dict[str, HookChange] = {}
-    for hook in survey.hooks:
+    changes: dict[HookAddress, HookChange] = {}
+    for hook in survey.every_hook:
+        change = HookChange(hook.name, is_set=False, webhook_id=hook.address.webhook_id)
         problem = "" if hook.is_certain else _UNCERTAIN
         if problem or (problem := await _set(client, hook, secret)):
-            changes[hook.name] = HookChange(hook.name, is_set=False, problem=problem)
+            changes[hook.address] = replace(change, problem=problem)
             continue
-        changes[hook.name] = HookChange(hook.name, is_set=True, problem="" if hook.is_active else _OFF)
+        changes[hook.address] = replace(change, is_set=True, problem="" if hook.is_active else _OFF)
         with ledger.write() as tx:
-            _audit(tx, _SET, hook.name, actor=actor, trace_id=trace_id)
+            _audit(tx, _SET, hook.name, actor=actor, trace_id=trace_id, webhook=_number(hook.address))
     pinged = [
-        hook for hook in survey.hooks if changes[hook.name].is_set and hook.is_active and hook.address != APP_HOOK
+        hook.address
+        for hook in survey.every_hook
+        if changes[hook.address].is_set and hook.is_active and hook.address != APP_HOOK
     ]
     if has_receiver:
-        seen = await _pinged(ledger, client, pinged, secret, wait_s)
-        for name in seen:
-            changes[name] = HookChange(name, is_set=True, is_seen=True)
-    for unseen in survey.unseen:
-        if not unseen.is_absent:
-            changes[unseen.name] = HookChange(unseen.name, is_set=False, problem=unseen.reason)
+        for address in await _pinged(ledger, client, pinged, secret, wait_s):
+            changes[address] = replace(changes[address], is_seen=True)
+    unseen = (HookChange(one.name, is_set=False, problem=one.reason) for one in survey.unseen if not one.is_absent)
     # An answer of GitHub's may repeat what it was sent in an earlier rotation.
     redact = process_redactor().redact
-    return tuple(replace(change, problem=redact(change.problem)) for change in changes.values())
+    return tuple(replace(change, problem=redact(change.problem)) for change in (*changes.values(), *unseen))
+
+
+def _number(address: HookAddress) -> str:
+    """Return a webhook's number as the headers of its deliveries have it; empty for an App's."""
+    return "" if address.webhook_id is None else str(address.webhook_id)
 
 
 async def _set(client: GitHubClient, hook: OwnHook, secret: Secret) -> str:
@@ -201,28 +208,33 @@ async def _set(client: GitHubClient, hook: OwnHook, secret: Secret) -> str:
 
 
 async def _pinged(
-    ledger: Ledger, client: GitHubClient, hooks: Sequence[OwnHook], secret: Secret, wait_s: float
-) -> frozenset[str]:
-    """Ping webhooks, and return those of whose repositories a ping came that is signed with the secret."""
+    ledger: Ledger, client: GitHubClient, addresses: Sequence[HookAddress], secret: Secret, wait_s: float
+) -> frozenset[HookAddress]:
+    """Ping webhooks, and return those of which a ping came that is signed with the secret."""
     with ledger.read() as tx:
         before = next((one.id for one in newest_signed(tx)), 0)
-    waiting = set()
-    for hook in hooks:
+    waiting: set[HookAddress] = set()
+    for address in addresses:
         try:
-            await ping_hook(client, hook.address)
+            await ping_hook(client, address)
         except GitHubError:
             continue  # it is set; the next delivery shows it
-        waiting.add(hook.name)
-    seen: set[str] = set()
+        waiting.add(address)
+    seen: set[HookAddress] = set()
     deadline = time.monotonic() + wait_s
     while seen < waiting and time.monotonic() < deadline:
         await asyncio.sleep(_POLL_S)
         with ledger.read() as tx:
-            pings = newest_signed(tx, event="ping", after=before)
-            seen |= {
-                one.repository for one in pings if one.repository in waiting and _is_by(one.body, one.signature, secret)
-            }
+            pings = [
+                one for one in newest_signed(tx, event="ping", after=before) if _is_by(one.body, one.signature, secret)
+            ]
+        seen |= {address for address in waiting if any(_came_by(ping, address) for ping in pings)}
     return frozenset(seen)
+
+
+def _came_by(one: SignedDelivery, address: HookAddress) -> bool:
+    """Return whether a delivery came by a webhook; a proxy may have kept the header that names it."""
+    return one.repository == address.name and one.hook_id in {None, _number(address)}
 
 
 def _is_by(body: bytes, signature: str, secret: Secret) -> bool:
@@ -254,7 +266,8 @@ def reason_to_keep_old(
         set_at = _set_moments(tx)
         for one in newest_signed(tx):
             name = one.repository or APP_HOOK_NAME
-            moment = max(filter(None, (set_at.get(name), set_at.get(APP_HOOK_NAME))), default=None)
+            webhooks = ((name, one.hook_id or ""), (name, ""), (APP_HOOK_NAME, ""))
+            moment = max(filter(None, map(set_at.get, webhooks)), default=None)
             is_before = moment is not None and one.received_at <= moment
             counts = one.repository is None or name.casefold() in folded
             if is_before or not counts or _is_by(one.body, one.signature, current):
@@ -305,12 +318,12 @@ def _kept_until(tx: Transaction, keep_old: timedelta | None) -> datetime | None:
     return datetime.fromisoformat(until) if isinstance(until, str) else None
 
 
-def _set_moments(tx: Transaction) -> dict[str, datetime]:
-    """Return when GitHub was given the present secret, by webhook."""
+def _set_moments(tx: Transaction) -> dict[tuple[str, str], datetime]:
+    """Return when GitHub was given the present secret, by repository, or `app`, and the webhook's number."""
     begun = audit_page(tx, action=_BEGUN, limit=1)
     since = begun[0].at if begun else None
     rows = audit_page(tx, action=_SET, since=since, limit=1000)
-    return {row.subject: row.at for row in reversed(rows)}
+    return {(row.subject, str(row.detail.get("webhook") or "")): row.at for row in reversed(rows)}
 
 
 def _audit(tx: Transaction, action: str, subject: str, *, actor: str, trace_id: str, **detail: str) -> None:

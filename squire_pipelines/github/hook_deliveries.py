@@ -26,10 +26,14 @@ _MAX_NUMBER = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class HookAddress:
-    """A webhook: `name` is the repository's, or `app`; `path` is where GitHub's REST API has it."""
+    """A webhook: `name` is the repository's, or `app`; `path` is where GitHub's REST API has it.
+
+    `webhook_id` is the number of a repository's; an App's has none.
+    """
 
     name: str
     path: str
+    webhook_id: int | None = None
 
 
 APP_HOOK = HookAddress(APP_HOOK_NAME, "/app/hook")
@@ -37,7 +41,7 @@ APP_HOOK = HookAddress(APP_HOOK_NAME, "/app/hook")
 
 def repository_hook(repository: str, webhook_id: int) -> HookAddress:
     """Return the address of a repository's webhook."""
-    return HookAddress(repository, f"/repos/{repository}/hooks/{webhook_id}")
+    return HookAddress(repository, f"/repos/{repository}/hooks/{webhook_id}", webhook_id)
 
 
 @dataclass(frozen=True, slots=True)

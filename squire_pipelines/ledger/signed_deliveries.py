@@ -18,10 +18,11 @@ MAX_HOOKS = 500
 
 @dataclass(frozen=True, slots=True)
 class SignedDelivery:
-    """A delivery of GitHub's, its raw body, and the signature that came with it."""
+    """A delivery of GitHub's, its raw body, by which webhook it came, and the signature that came with it."""
 
     id: int
     repository: str | None
+    hook_id: str | None
     received_at: datetime
     signature: str
     body: bytes
@@ -50,4 +51,4 @@ def newest_signed(tx: Transaction, *, event: str | None = None, after: int = 0) 
             body = unpack(one.body, one.body_encoding)
         except (ValueError, zlib.error):  # no secret signs what cannot be read; `squire webhooks show` says so
             continue
-        yield SignedDelivery(one.id, one.repository, one.received_at, one.signature, body)
+        yield SignedDelivery(one.id, one.repository, one.hook_id, one.received_at, one.signature, body)

@@ -79,6 +79,10 @@ def test_a_backup_is_taken_and_put_back(squire: Squire, samples: SampleData, tmp
 
 def test_the_audit_trail_lists_what_people_did(squire: Squire, samples: SampleData) -> None:
     assert squire.ok("audit", "list") == "Nothing was done yet.\n"
+    assert squire.ok("audit", "list", "--action", "tasks.go") == "No action tasks.go was recorded.\n"
+    narrow = squire.ok("audit", "list", "--action", "tasks.*", "--since", "1d")
+    assert narrow == "No action tasks.* that the other options match was recorded.\n"
+    assert squire.ok("audit", "list", "--actor", "ann") == "Nothing that was recorded matches the options.\n"
     one, two = samples.task("One"), samples.task("Two", approved=False)
     squire.ok("tasks", "cancel", one, "--reason", "no need")
     squire.ok("tasks", "approve", two)

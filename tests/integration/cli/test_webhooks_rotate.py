@@ -79,7 +79,8 @@ def test_a_secret_is_rotated_while_deliveries_come_and_none_is_refused(
 
     assert "A new one would be made" in squire.ok("webhooks", "rotate", "--dry-run")
     plan = squire.json("webhooks", "rotate", "--dry-run")
-    assert (plan["goes_on"], plan["hooks"]) == (False, [{"hook": REPOSITORY}, {"hook": OTHER}])
+    assert plan["goes_on"] is False
+    assert plan["hooks"] == [{"hook": name, "webhook": 1} for name in (REPOSITORY, OTHER)]
     assert present(squire) == SECRET.decode()
     sender = threading.Thread(target=stream)
     sender.start()
@@ -161,4 +162,13 @@ def test_where_no_receiver_of_the_home_runs_and_others_may_nothing_is_changed(sq
     refused = squire.fails(5, "webhooks", "rotate")
     assert "one elsewhere would refuse the new secret; nothing was changed" in " ".join(refused.split())
     assert present(squire) == SECRET.decode()
-    assert "choose one" in squire.fails(2, "webhooks", "rotate", "--show", "--json")
+    for words, reason in (
+        ("--show --json", "choose one"),
+        ("--show --finish", "neither --finish nor --dry-run makes one"),
+        ("--finish --repository demo/quiet", "leave out --repository"),
+    ):
+        assert reason in " ".join(squire.fails(2, "webhooks", "rotate", *words.split()).split())
+    squire.config(f'repositories = ["{REPOSITORY}"]\n[github]\napp_id = "7"\n')
+    refused = " ".join(squire.fails(5, "webhooks", "rotate", "--repository", REPOSITORY).split())
+    assert "the GitHub App's webhook is the one of all repositories" in refused
+    assert "hint: leave out --repository" in refused

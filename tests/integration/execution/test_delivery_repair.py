@@ -1,6 +1,7 @@
 """Deliveries that GitHub sent and that are not here: had again where that can be, and else named with the cause."""
 
 import asyncio
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from squire_pipelines.domain.budgets import BudgetLimits
 from squire_pipelines.domain.queue_rules import QueueRules
 from squire_pipelines.domain.targets import Targets
 from squire_pipelines.execution.delivery_repair import RepairOptions, RepairResult, repair_deliveries
+from squire_pipelines.files import lock
 from squire_pipelines.github.connection import GitHub
 from squire_pipelines.ledger.alert_facts import read_work
 from squire_pipelines.ledger.store import Ledger
@@ -194,10 +196,18 @@ def test_what_keeps_deliveries_away_is_named_and_keeps_no_other_webhook_from_its
     assert all("Webhooks (read and write)" in hook.hint for hook in hidden)
 
 
-def test_without_a_webhook_secret_nothing_is_compared_and_that_is_said(
-    quiet_pipeline: Pipeline,
+def test_without_a_webhook_secret_or_while_another_repair_is_under_way_nothing_is_compared_and_that_is_said(
+    quiet_pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tick = quiet_pipeline.tick(delivery_repair)
     assert "there is no webhook secret" in tick.skip_message
     assert "the next time has not come" in quiet_pipeline.tick(delivery_repair, tick.cursor).skip_message
     assert output_metadata(quiet_pipeline.run("repair_deliveries"))["idle"].startswith("there is no webhook secret")
+    squire = Squire(quiet_pipeline.home)
+    assert "nothing was compared: there is no webhook secret" in squire.fails(3, "webhooks", "repair")
+    monkeypatch.setenv("SQUIRE_WEBHOOK_SECRET", SECRET.decode())
+    monkeypatch.setenv("SQUIRE_GITHUB_TOKEN", "token")
+    with lock(quiet_pipeline.settings.home.run / "delivery-repair.lock"):
+        answer = squire("webhooks", "repair", "--dry-run", "--json")
+    assert (answer.exit_code, json.loads(answer.stdout)["idle"]) == (5, "another repair is under way")
+    assert "run the command again" in answer.stderr

@@ -12,6 +12,7 @@ import pytest
 
 from squire_pipelines.execution import secret_rotation
 from squire_pipelines.execution.delivery_hooks import HookSurvey, OwnHook
+from squire_pipelines.execution.secret_rotation import HookChange
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.hook_deliveries import repository_hook
 from squire_pipelines.github.protocol import sign
@@ -165,6 +166,55 @@ def test_repositories_beside_those_of_the_settings_are_known_by_the_secret_that_
         rotation.run(Death(3))
     deliver("else/two", rotation.secret(SecretName.WEBHOOK_SECRET) or "")
     assert others() == ("Else/One",)
+
+
+def test_each_webhook_of_a_repository_gets_the_secret_and_the_old_one_stays_for_one_that_does_not(
+    rotation: Rotation,
+) -> None:
+    ledger, sources = rotation.ledger, rotation.sources
+    hooks = [repository_hook("acme/shop", number) for number in (1, 2, 3)]
+    survey = HookSurvey((OwnHook(hooks[0], siblings=tuple(map(OwnHook, hooks[1:]))),))
+
+    def deliver(event: str, hook_id: str, secret: str) -> None:
+        body = push("acme/shop")
+        record_delivery(
+            ledger,
+            source="github",
+            delivery_id=f"{event} {hook_id}",
+            event=event,
+            action=None,
+            repository="acme/shop",
+            body=body,
+            signature=sign(body, secret.encode()),
+            hook_id=hook_id,
+        )
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        *_, number, leaf = request.url.path.split("/")
+        if leaf == "pings" and number == "1":  # that of the second is lost
+            deliver("ping", number, rotation.secret(SecretName.WEBHOOK_SECRET) or "")
+        return httpx.Response(403 if number == "3" else 200, json={})
+
+    deliver("push", "3", FIRST)
+    secret_rotation.make_secret(ledger, sources, keep_old=timedelta(0), actor=WHO, trace_id=TRACE)
+
+    async def set_all() -> tuple[HookChange, ...]:
+        settings = GitHubSettings(api_url="https://api.test", min_write_interval_s=0)
+        http = httpx.AsyncClient(transport=httpx.MockTransport(answer))
+        async with GitHubClient(settings, "ghp_" + "x" * 36, http=http) as client:
+            return await secret_rotation.set_at_github(
+                ledger, sources, client, survey, has_receiver=True, actor=WHO, trace_id=TRACE, wait_s=0.01
+            )
+
+    changes = asyncio.run(set_all())
+    assert [(one.hook, one.webhook_id, one.is_set, one.is_seen) for one in changes] == [
+        ("acme/shop", 1, True, True),
+        ("acme/shop", 2, True, False),
+        ("acme/shop", 3, False, False),
+    ]
+    reason = secret_rotation.reason_to_keep_old(ledger, sources, ["acme/shop"], keep_old=timedelta(0))
+    assert reason is not None
+    assert "GitHub still signs with it" in reason.text
 
 
 def test_the_moments_are_all_that_there_are(rotation: Rotation) -> None:

@@ -29,9 +29,11 @@ def test_the_receivers_own_host_comes_first_and_then_an_active_one(public_url: s
         ("https://squire.test", ["old.test"], False),
         (None, ["old.test"], True),
         (None, ["old.test", "squire.test"], False),
+        (None, ["squire.test", "squire.test"], True),
+        ("https://squire.test", ["old.test", "squire.test", "squire.test"], True),
     ],
 )
-def test_a_webhook_is_certainly_ours_by_its_host_or_as_the_only_one(
+def test_webhooks_are_certainly_ours_by_their_host_or_where_there_is_no_other_host(
     public_url: str | None, hosts: list[str], *, is_certain: bool
 ) -> None:
     answer = [
@@ -47,3 +49,5 @@ def test_a_webhook_is_certainly_ours_by_its_host_or_as_the_only_one(
 
     (hook,) = asyncio.run(survey()).hooks
     assert hook.is_certain is is_certain
+    ours = [number for number, host in enumerate(hosts, start=1) if host == "squire.test"] if is_certain else []
+    assert [one.address.webhook_id for one in (hook, *hook.siblings)] == sorted(ours, reverse=True) or not ours
