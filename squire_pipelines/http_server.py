@@ -79,6 +79,7 @@ class AnnouncingServer(uvicorn.Server):
         announce: Called with the URL once requests are answered.
         component: Whose log lines it makes.
         limits: Of its connections.
+        on_wrong_request: Called with each request that is none, which the application does not see.
     """
 
     def __init__(
@@ -89,11 +90,12 @@ class AnnouncingServer(uvicorn.Server):
         announce: Callable[[str], None],
         component: Component,
         limits: ConnectionLimits | None = None,
+        on_wrong_request: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                http=quick_protocol(limits or ConnectionLimits(), component),
+                http=quick_protocol(limits or ConnectionLimits(), component, on_wrong_request),
                 ws="none",
                 log_config=None,
                 access_log=False,

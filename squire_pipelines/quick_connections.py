@@ -4,6 +4,8 @@ Its parser refuses by itself what RFC 9112 has a server refuse of lines, names, 
 of connections are `server_connections`'s.
 """
 
+from collections.abc import Callable
+
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -137,7 +139,9 @@ class QuickProtocol(BoundedConnection, HttptoolsRequests):
         super().send_400_response(msg)
 
 
-def quick_protocol(limits: ConnectionLimits, component: Component) -> type[QuickProtocol]:
+def quick_protocol(
+    limits: ConnectionLimits, component: Component, on_wrong_request: Callable[[], None] = lambda: None
+) -> type[QuickProtocol]:
     """Return the protocol for one server whose requests httptools reads; see ServersConnections."""
-    connections = ServersConnections(limits, component)
+    connections = ServersConnections(limits, component, on_wrong_request)
     return type("QuickServersProtocol", (QuickProtocol,), {"server_connections": connections})

@@ -205,10 +205,16 @@ def _clean_home(context: CliContext, *, dry_run: bool, as_json: bool) -> None:
     if as_json:
         emit_json({"dry_run": dry_run, "parts": parts})
         return
-    for part, counts in parts.items():
-        shown = ", ".join(f"{name} {value}" for name, value in counts.items() if isinstance(value, int) and value)
-        write_line(f"{part}: {shown or 'nothing is old enough'}")
-    if dry_run:
+    shown = {
+        part: ", ".join(f"{name} {value}" for name, value in counts.items() if isinstance(value, int) and value)
+        for part, counts in parts.items()
+    }
+    for part, text in shown.items():
+        if text:
+            write_line(f"{part}: {text}")
+    if not any(shown.values()):
+        write_line("Nothing is old enough.")
+    elif dry_run:
         write_line("Nothing was changed: these are what would be archived and deleted now.")
 
 

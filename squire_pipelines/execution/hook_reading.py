@@ -16,9 +16,6 @@ from squire_pipelines.sources.hook_protocol import HookFact
 from squire_pipelines.sources.hook_readers import HookBody, HookReading, HookSender, read_bodies
 from squire_pipelines.sources.hook_signals import HOOKS, ArrivedFact, HookRules, signal_key, update_signals
 
-_AT_ONCE = 50
-"""How many deliveries are read and recorded together."""
-
 _UNUSABLE = "what is stored of its body cannot be used"
 
 
@@ -52,10 +49,9 @@ class HookRecorder:
         """
         left_open: set[int] = set()
         touched: set[str] = set()
-        for first in range(0, len(ids), _AT_ONCE):
-            chunk = ids[first : first + _AT_ONCE]
-            with self.ledger.read() as tx:
-                pending = hook_deliveries.pending(tx, chunk, tuple(self.settings.hooks))
+        after = 0
+        while pending := self._pending(ids, after):
+            after = pending[-1].id
             readings = list(self._readings(pending))
             left_open |= {delivery.id for delivery in pending} - {reading.delivery for reading in readings}
             touched |= self._record(pending, sorted(readings, key=lambda one: one.delivery))
@@ -66,6 +62,10 @@ class HookRecorder:
                 recorded = self._update(tx, name, (), trace_of(name))
             self._report(recorded, trace_of(name))
         return frozenset(left_open)
+
+    def _pending(self, ids: Sequence[int], after: int) -> tuple[HookDelivery, ...]:
+        with self.ledger.read() as tx:
+            return hook_deliveries.pending(tx, ids, tuple(self.settings.hooks), after=after)
 
     def _readings(self, pending: Sequence[HookDelivery]) -> Iterator[HookReading]:
         of_hook: dict[str, list[HookDelivery]] = defaultdict(list)

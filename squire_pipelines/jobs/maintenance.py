@@ -19,32 +19,11 @@ MIRRORS_S = 900.0
 @dg.op(name="archive_and_delete", description="Archive rows as Parquet, then delete them from the ledger.")
 def archive_and_delete(context: dg.OpExecutionContext, settings: SettingsParam, ledger: LedgerParam) -> None:
     """Tasks that something still holds stay."""
-    from squire_pipelines.ledger import (
-        alerts,
-        announcements,
-        base_merges,
-        dashboards,
-        delivery_body_bound,
-        head_reports,
-        heard_remarks,
-        plan_answers,
-        plan_inputs,
-        schedules,
-    )
-    from squire_pipelines.upkeep.row_retention import retention_from
+    from squire_pipelines.ledger import delivery_body_bound, forgetting
+    from squire_pipelines.upkeep.row_retention import forgetting_ages, retention_from
     from squire_pipelines.warehouse.archive import archive_old_rows
 
     with run_trace(context):
-        with ledger.write() as tx:
-            keep = timedelta(days=settings.retention.plan_answers_days)
-            forgotten = {"plan_answers": plan_answers.forget(tx, keep), "plan_inputs": plan_inputs.forget(tx, keep)}
-            forgotten["schedules"] = schedules.forget(tx, timedelta(days=settings.retention.schedules_days))
-            forgotten["announcements"] = announcements.forget(tx)
-            forgotten["dashboard_ticks"] = dashboards.forget(tx)
-            forgotten["head_reports"] = head_reports.forget(tx)
-            forgotten["heard_remarks"] = heard_remarks.forget(tx)
-            forgotten["base_merges"] = base_merges.forget(tx)
-            forgotten["alert_messages"] = alerts.forget(tx, timedelta(days=settings.retention.alerts_days))
         result = archive_old_rows(
             ledger,
             settings.home.archive,
@@ -52,6 +31,7 @@ def archive_and_delete(context: dg.OpExecutionContext, settings: SettingsParam, 
             most=settings.retention.max_rows_per_run,
             progress=lambda table, count: context.log.info("%s: %d archived", table, count),
         )
+        forgotten = forgetting.forget(ledger, forgetting_ages(settings.retention))  # also of tasks that went just now
         forgotten["delivery_bodies"] = delivery_body_bound.remove_oldest(ledger, settings.retention.max_delivery_bodies)
     context.add_output_metadata(
         {

@@ -1,4 +1,4 @@
-"""The job `recover`: settles attempts whose run died, and removes what belongs to nobody any more."""
+"""The job `recover`: settles attempts whose run died, removes what belongs to nobody, bounds deliveries' bodies."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -83,6 +83,16 @@ def recover_attempts(context: dg.OpExecutionContext, settings: SettingsParam, le
     )
 
 
+@dg.op(description="Remove the oldest bodies of deliveries where all together are larger than the settings permit.")
+def bound_delivery_bodies(context: dg.OpExecutionContext, settings: SettingsParam, ledger: LedgerParam) -> None:
+    """Do what `clean` does too, which a flood of large deliveries would not wait for."""
+    from squire_pipelines.ledger import delivery_body_bound
+
+    with run_trace(context):
+        removed = delivery_body_bound.remove_oldest(ledger, settings.retention.max_delivery_bodies)
+    context.add_output_metadata({"delivery_bodies_removed": removed})
+
+
 def _fail_runs(instance: dg.DagsterInstance, abandoned: "AbandonedAttempt") -> None:
     for run in runs_of_attempt(instance, abandoned.attempt.id):
         if not run.is_finished:
@@ -91,10 +101,11 @@ def _fail_runs(instance: dg.DagsterInstance, abandoned: "AbandonedAttempt") -> N
 
 @dg.job(
     name="recover",
-    description="Settle attempts whose run died, and remove what belongs to nobody any more.",
+    description="Settle attempts whose run died, remove what belongs to nobody, and bound the bodies of deliveries.",
     executor_def=dg.in_process_executor,
     tags={"dagster/max_runtime": "300", "squire/part": "recover"},
 )
 def recover() -> None:
-    """Run one op."""
+    """Run ops that do not depend on each other."""
     recover_attempts()
+    bound_delivery_bodies()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, func, insert, or_, select, update
 
 from squire_pipelines.domain.alert_rules import Severity
 from squire_pipelines.domain.alert_steps import AlertState, AlertStep, Silence
@@ -270,19 +270,6 @@ def _last_error(tx: Transaction, target: str) -> str | None:
     row = alert_messages.c
     query = select(row.error).where(row.target == target, row.state.in_(_OPEN_MESSAGE), row.error.is_not(None))
     return tx.execute(query.order_by(row.updated_at.desc()).limit(1)).scalar_one_or_none()
-
-
-def forget(tx: Transaction, keep: timedelta) -> int:
-    """Delete messages that were sent or dropped so long ago, and silences that ended so long ago; return how many.
-
-    So are messages about dropped ones that have waited as long for a target that is gone.
-    """
-    before, row = tx.now - keep, alert_messages.c
-    is_left = and_(row.state == "queued", row.is_drop_reported, row.created_at < before)
-    ended = delete(alert_messages).where(or_(row.ended_at < before, is_left))
-    return (
-        tx.execute(ended).rowcount + tx.execute(delete(alert_silences).where(alert_silences.c.until < before)).rowcount
-    )
 
 
 # ── Silences ─────────────────────────────────────────────────────────────────────────────────────────────────────────

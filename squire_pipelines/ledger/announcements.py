@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import and_, delete, insert, or_, select, update
+from sqlalchemy import and_, insert, or_, select, update
 
 from squire_pipelines.domain.signals import SignalKind
 from squire_pipelines.domain.tasks import TaskStatus
@@ -81,9 +81,3 @@ def last_error(tx: Transaction, task_id: str) -> str | None:
     """Return why a task could not be announced; None where it was, or nobody has tried."""
     row = announcements.c
     return tx.execute(select(row.error).where(row.task_id == task_id, row.comment_id.is_(None))).scalar_one_or_none()
-
-
-def forget(tx: Transaction) -> int:
-    """Delete what is known of tasks that are no longer in the ledger; return of how many."""
-    gone = announcements.c.task_id.not_in(select(tasks.c.id))
-    return tx.execute(delete(announcements).where(gone)).rowcount

@@ -13,7 +13,7 @@ from sqlalchemy import delete, insert, select, update
 
 from squire_pipelines.domain.base_updates import MAX_MERGE_TRIES, ForeignHead, MergeState
 from squire_pipelines.ledger.store import Transaction
-from squire_pipelines.ledger.tables import base_merges, tasks
+from squire_pipelines.ledger.tables import base_merges
 from squire_pipelines.ledger.telling_tries import next_try
 
 _NO_BASE = ""
@@ -155,12 +155,6 @@ def try_again(tx: Transaction, task_id: str) -> None:
 def set_labelled(tx: Transaction, task_id: str, *, labelled: bool) -> None:
     """Record that a pull request has the label which says that it conflicts, or has it no more."""
     tx.execute(update(base_merges).where(base_merges.c.task_id == task_id).values(labelled=labelled))
-
-
-def forget(tx: Transaction) -> int:
-    """Delete what is known of tasks that are no longer in the ledger; return of how many pairs."""
-    gone = base_merges.c.task_id.not_in(select(tasks.c.id))
-    return tx.execute(delete(base_merges).where(gone)).rowcount
 
 
 def _is(pair: HeadPair) -> tuple[Any, ...]:

@@ -151,11 +151,6 @@ def record_tick(tx: Transaction, repository: str, tick: Tick) -> bool:
     return True
 
 
-def forget(tx: Transaction) -> int:
-    """Delete the ticks about tasks that are no longer in the ledger; return how many."""
-    return tx.execute(delete(dashboard_ticks).where(dashboard_ticks.c.task_id.not_in(select(tasks.c.id)))).rowcount
-
-
 def _set(tx: Transaction, repository: str, columns: Mapping[str, Any]) -> None:
     row = update(dashboards).where(dashboards.c.repository == repository)
     tx.execute(row.values(**columns, updated_at=tx.now))

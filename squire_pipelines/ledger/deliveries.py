@@ -12,14 +12,14 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, case, func, insert, literal, or_, select, true, update
+from sqlalchemy import ColumnElement, Row, and_, case, insert, literal, or_, select, true, update
 
 from squire_pipelines.domain.deliveries import REQUEST_SOURCES, DeliverySource
 from squire_pipelines.domain.identity import new_id
 from squire_pipelines.domain.looks import ReadReason
 from squire_pipelines.errors import DeliveryError
 from squire_pipelines.ledger.columns import UtcDateTime
-from squire_pipelines.ledger.delivery_bodies import unpack
+from squire_pipelines.ledger.delivery_bodies import PORTION_BYTES, portion_ids, unpack
 from squire_pipelines.ledger.delivery_effects import record_collected
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tables import deliveries
@@ -34,9 +34,6 @@ _NO_TRACES: Mapping[str, str] = MappingProxyType({})
 _UNREAD = "no source of the repository could be read"
 _MAX_OPEN = 500
 _AT_ONCE = 200
-
-PORTION_BYTES = 32 * 2**20
-"""Of bodies, as they are stored, that are in memory at once; one that is larger comes alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,14 +300,7 @@ def _portion(
     tx: Transaction, *conditions: ColumnElement[bool], limit: int, most_bytes: int
 ) -> tuple[PendingDelivery, ...]:
     """Return the first rows of a condition whose bodies together have no more than so many bytes, one at the least."""
-    sizes = select(deliveries.c.id, func.length(deliveries.c.body)).where(*conditions).order_by(deliveries.c.id)
-    ids: list[int] = []
-    size = 0
-    for row_id, length in tx.execute(sizes.limit(limit)):
-        size += length
-        if ids and size > most_bytes:
-            break
-        ids.append(row_id)
+    ids = portion_ids(tx, *conditions, limit=limit, most_bytes=most_bytes)
     rows = tx.execute(select(deliveries).where(deliveries.c.id.in_(ids)).order_by(deliveries.c.id)) if ids else ()
     return tuple(_pending(row) for row in rows)
 

@@ -1,6 +1,14 @@
-"""How bodies of deliveries are stored: compressed where that makes them smaller, which JSON always is."""
+"""How bodies of deliveries are stored, compressed where that makes them smaller, and how many are read at once."""
 
 import zlib
+
+from sqlalchemy import ColumnElement, func, select
+
+from squire_pipelines.ledger.store import Transaction
+from squire_pipelines.ledger.tables import deliveries
+
+PORTION_BYTES = 32 * 2**20
+"""Of bodies, as they are stored, that are in memory at once; one that is larger comes alone."""
 
 ZLIB = "zlib"
 REMOVED = "removed"
@@ -18,6 +26,19 @@ def pack(body: bytes) -> tuple[bytes, str | None]:
         return body, None
     packed = zlib.compress(body, _LEVEL)
     return (packed, ZLIB) if len(packed) < len(body) else (body, None)
+
+
+def portion_ids(tx: Transaction, *conditions: ColumnElement[bool], limit: int, most_bytes: int) -> list[int]:
+    """Return the first rows of a condition whose bodies together have no more than so many bytes, one at the least."""
+    sizes = select(deliveries.c.id, func.length(deliveries.c.body)).where(*conditions).order_by(deliveries.c.id)
+    ids: list[int] = []
+    size = 0
+    for row_id, length in tx.execute(sizes.limit(limit)):
+        size += length
+        if ids and size > most_bytes:
+            break
+        ids.append(row_id)
+    return ids
 
 
 def unpack(stored: bytes, encoding: str | None) -> bytes:

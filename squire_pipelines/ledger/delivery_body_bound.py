@@ -19,6 +19,19 @@ def kept_bytes(tx: Transaction) -> int:
     return int(tx.execute(size.where(_has_body())).scalar_one())
 
 
+def count_excess(tx: Transaction, most_bytes: int) -> int:
+    """Return how many bodies `remove_oldest` would remove."""
+    excess, count = kept_bytes(tx) - most_bytes, 0
+    if excess > 0:
+        lengths = select(func.length(deliveries.c.body)).where(_has_body()).order_by(deliveries.c.id)
+        for (length,) in tx.execute(lengths):
+            if excess <= 0:
+                break
+            excess -= length
+            count += 1
+    return count
+
+
 def remove_oldest(ledger: Ledger, most_bytes: int) -> int:
     """Remove bodies, the oldest first, until the others have no more than `most_bytes`; return how many.
 

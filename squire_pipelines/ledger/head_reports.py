@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, or_, select, update
+from sqlalchemy import Row, insert, or_, select, update
 
 from squire_pipelines.domain.outcomes import PullRequestState
 from squire_pipelines.domain.own_reports import HeadReport, ReportPlace
 from squire_pipelines.ledger.store import Transaction
-from squire_pipelines.ledger.tables import head_reports, outcomes, tasks
+from squire_pipelines.ledger.tables import head_reports, outcomes
 from squire_pipelines.ledger.telling_tries import MAX_TRIES, next_try
 
 _PLACE_LASTS = timedelta(days=1)
@@ -151,12 +151,6 @@ def last_error(tx: Transaction, task_id: str) -> str | None:
     row = head_reports.c
     query = select(row.error).where(row.task_id == task_id).order_by(row.updated_at.desc()).limit(1)
     return tx.execute(query).scalar_one_or_none()
-
-
-def forget(tx: Transaction) -> int:
-    """Delete what is known of tasks that are no longer in the ledger; return of how many commits."""
-    gone = head_reports.c.task_id.not_in(select(tasks.c.id))
-    return tx.execute(delete(head_reports).where(gone)).rowcount
 
 
 def new_head(repository: str, head_sha: str, *, task_id: str, number: int) -> ReportedHead:

@@ -2,10 +2,10 @@
 
 from collections.abc import Collection
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import insert, select, update
 
 from squire_pipelines.ledger.store import Transaction
-from squire_pipelines.ledger.tables import heard_remarks, tasks
+from squire_pipelines.ledger.tables import heard_remarks
 from squire_pipelines.ledger.telling_tries import MAX_TRIES, next_try
 
 
@@ -40,9 +40,3 @@ def end(tx: Transaction, task_id: str, *, tries: int, error: str | None) -> None
     if error is None or tries >= MAX_TRIES:
         values["again_at"] = None
     tx.execute(update(heard_remarks).where(heard_remarks.c.task_id == task_id).values(**values))
-
-
-def forget(tx: Transaction) -> int:
-    """Delete the rows of tasks that are gone or ended, which nobody shows any more; return how many."""
-    under_way = select(tasks.c.id).where(tasks.c.ended_at.is_(None))
-    return tx.execute(delete(heard_remarks).where(heard_remarks.c.task_id.not_in(under_way))).rowcount

@@ -9,10 +9,13 @@ from sqlalchemy import func, select, update
 
 from squire_pipelines.domain.deliveries import DeliverySource, Effect
 from squire_pipelines.domain.signals import HOOKS_SOURCE, FurtherSource, SignalKind
-from squire_pipelines.ledger.delivery_bodies import unpack
+from squire_pipelines.ledger.delivery_bodies import PORTION_BYTES, portion_ids, unpack
 from squire_pipelines.ledger.delivery_effects import record_effect
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import deliveries, delivery_effects, signals
+
+AT_ONCE = 50
+"""How many deliveries are read and recorded together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,23 +30,32 @@ class HookDelivery:
     body: bytes | None
 
 
-def pending(tx: Transaction, ids: Sequence[int], hooks: Collection[str]) -> tuple[HookDelivery, ...]:
-    """Return those of `ids` that other senders delivered and that were not read, as they arrived.
+def pending(
+    tx: Transaction, ids: Sequence[int], hooks: Collection[str], *, after: int = 0, most_bytes: int = PORTION_BYTES
+) -> tuple[HookDelivery, ...]:
+    """Return the first of `ids` that other senders delivered and that were not read, as they arrived.
 
     Args:
         tx: Reads.
         ids: The deliveries' rows.
         hooks: The senders of the settings. What one delivered that is not there any more is returned too.
+        after: Only rows behind this one.
+        most_bytes: The most of their bodies together, as they were signed; one that is larger comes alone.
     """
     row = deliveries.c
     is_gone = row.repository.is_(None) & row.source.not_in(tuple(DeliverySource))
     columns = (row.id, row.source, row.event, row.trace_id, row.received_at, row.body, row.body_encoding)
-    query = select(*columns).where(row.id.in_(ids), row.collected_at.is_(None), row.source.in_(hooks) | is_gone)
-    rows = tx.execute(query.order_by(row.id))
-    return tuple(
-        HookDelivery(one.id, one.source, one.event, one.trace_id, one.received_at, _body(one.body, one.body_encoding))
-        for one in rows
-    )
+    is_next = row.id.in_(ids), row.id > after, row.collected_at.is_(None), row.source.in_(hooks) | is_gone
+    first = portion_ids(tx, *is_next, limit=AT_ONCE, most_bytes=most_bytes)
+    deliveries_read: list[HookDelivery] = []
+    size = 0
+    for one in tx.execute(select(*columns).where(row.id.in_(first)).order_by(row.id)):
+        body = _body(one.body, one.body_encoding)
+        size += len(body or b"")
+        if deliveries_read and size > most_bytes:
+            break
+        deliveries_read.append(HookDelivery(one.id, one.source, one.event, one.trace_id, one.received_at, body))
+    return tuple(deliveries_read)
 
 
 def _body(stored: bytes, encoding: str | None) -> bytes | None:

@@ -1,7 +1,6 @@
 """Answers of models that could not become a plan: kept for a while, so that people can see what was wrong with them."""
 
 from collections.abc import Sequence
-from datetime import timedelta
 
 from sqlalchemy import delete, insert, select
 
@@ -32,8 +31,3 @@ def of_plan(tx: Transaction, plan_id: str) -> tuple[RefusedAnswer, ...]:
     columns = [plan_answers.c[name] for name in _FIELDS]
     rows = tx.execute(select(*columns).where(plan_answers.c.plan_id == plan_id).order_by(plan_answers.c.id))
     return tuple(RefusedAnswer(**row) for row in rows.mappings())
-
-
-def forget(tx: Transaction, keep: timedelta) -> int:
-    """Delete the answers that are older; return how many."""
-    return tx.execute(delete(plan_answers).where(plan_answers.c.created_at < tx.now - keep)).rowcount

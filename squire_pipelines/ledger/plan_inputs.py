@@ -1,7 +1,5 @@
 """What plans were made from: kept for a while, so that another model or prompt can be tried on the same."""
 
-from datetime import timedelta
-
 from pydantic import ValidationError
 from sqlalchemy import delete, insert, select
 
@@ -35,8 +33,3 @@ def of_plan(tx: Transaction, plan_id: str) -> RecordedInputs:
         return RecordedInputs.model_validate_json(text)
     except ValidationError as error:
         raise NotFoundError(f"what the plan {plan_id} was made from was recorded by another version") from error
-
-
-def forget(tx: Transaction, keep: timedelta) -> int:
-    """Delete those that are older; return how many."""
-    return tx.execute(delete(plan_inputs).where(plan_inputs.c.created_at < tx.now - keep)).rowcount

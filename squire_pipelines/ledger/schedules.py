@@ -1,7 +1,7 @@
 """Schedules: their rows, what people change about them, and what came of each of their times."""
 
 from dataclasses import dataclass, fields
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from pydantic import JsonValue
@@ -223,13 +223,6 @@ def record_skipped(tx: Transaction, schedule: Schedule, due_at: datetime, *, rea
         return
     row = update(schedule_runs).where(schedule_runs.c.id == last[0].id)
     tx.execute(row.values(last_due_at=due_at, times=last[0].times + 1, missed=last[0].missed + missed, at=tx.now))
-
-
-def forget(tx: Transaction, keep: timedelta) -> int:
-    """Delete the schedules that were over for so long, with what came of their times; return how many."""
-    ended = select(schedules.c.id).where(schedules.c.ended_at < tx.now - keep)
-    tx.execute(delete(schedule_runs).where(schedule_runs.c.schedule_id.in_(ended)))
-    return tx.execute(delete(schedules).where(schedules.c.ended_at < tx.now - keep)).rowcount
 
 
 def _insert_run(tx: Transaction, schedule_id: str, due_at: datetime, **values: Any) -> None:

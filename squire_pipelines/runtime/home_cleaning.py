@@ -11,13 +11,13 @@ from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.errors import NotFoundError, SquireError, StateConflictError
 from squire_pipelines.jobs.maintenance import MAX_RUNS_PER_CLEAN, clean_job
 from squire_pipelines.jobs.run_purge import due_runs, retention_of_runs
-from squire_pipelines.ledger import adoption
+from squire_pipelines.ledger import adoption, delivery_body_bound, forgetting
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.publishing.mirror_upkeep import unused_mirrors
 from squire_pipelines.resources.stores import LedgerResource, SettingsResource
 from squire_pipelines.sensors.activity import active_runs
 from squire_pipelines.settings.model import Settings
-from squire_pipelines.upkeep.row_retention import retention_from
+from squire_pipelines.upkeep.row_retention import forgetting_ages, retention_from
 from squire_pipelines.warehouse.archive import archive_old_rows
 
 Parts = Mapping[str, Mapping[str, Any]]
@@ -43,10 +43,15 @@ def due_in_home(settings: Settings, ledger: Ledger, instance: dg.DagsterInstance
     )
     with ledger.read() as tx:
         in_use = adoption.open_ids(tx)
+        forgotten = forgetting.count_due(tx, forgetting_ages(retention))
+        forgotten["delivery_bodies"] = delivery_body_bound.count_excess(tx, retention.max_delivery_bodies)
     runs = due_runs(instance, retention_of_runs(retention), now=now, in_use=in_use, most=MAX_RUNS_PER_CLEAN)
     mirrors = unused_mirrors(settings.home, keep=timedelta(days=retention.mirrors_days), now=now)
     return {
-        "archive_and_delete": {f"archived/{table}": count for table, count in rows.rows.items()},
+        "archive_and_delete": {
+            **{f"archived/{table}": count for table, count in rows.rows.items()},
+            **{f"forgotten/{table}": count for table, count in forgotten.items()},
+        },
         "purge_dagster": {"runs_deleted": len(runs.deleted), "runs_kept_for_assets": runs.kept_for_assets},
         "tend_mirrors": {"mirrors_removed": len(mirrors)},
     }

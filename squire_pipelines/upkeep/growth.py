@@ -15,16 +15,16 @@ from pathlib import Path
 from sqlalchemy import func, select
 
 from squire_pipelines.backups.kept import backup_folder, kept_backups
-from squire_pipelines.ledger import delivery_body_bound
+from squire_pipelines.ledger import delivery_body_bound, forgetting
 from squire_pipelines.ledger import retention as retention_rules
 from squire_pipelines.ledger.alerts import target_queues
 from squire_pipelines.ledger.retention import Retention
 from squire_pipelines.ledger.store import Ledger, Transaction
-from squire_pipelines.ledger.tables import alert_messages, alert_silences, plan_answers, plan_cache, plan_inputs
+from squire_pipelines.ledger.tables import plan_cache
 from squire_pipelines.metrics.folding import MAX_FILES
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.upkeep.dagster_files import DagsterFiles
-from squire_pipelines.upkeep.row_retention import retention_from
+from squire_pipelines.upkeep.row_retention import forgetting_ages, retention_from
 
 GRACE_DAYS = 2.0
 """How long after its time a thing may still be there: `clean` runs once a day, and may have failed once."""
@@ -33,6 +33,9 @@ MAX_COUNTED = 200_000
 
 MAX_ASKING = 1_000
 """So many questions may be under way, or have failed, beside the answers that are kept."""
+
+MAX_OF_GONE_TASKS = 100_000
+"""So many rows of each table may be left of tasks that `squire tasks clean` has archived since the last `clean`."""
 
 _DAY_S = 86_400.0
 _MIB = 2**20
@@ -109,19 +112,16 @@ def _rows(tx: Transaction, settings: Settings) -> Iterator[Growth]:
     for table in rules.keep:
         due = retention_rules.count_due(tx, rules, table)
         yield Growth(f"{table.replace('_', ' ')} to archive", due, None, due, _BY_CLEAN)
-    for source, column, days in (
-        (plan_answers, "created_at", retention.plan_answers_days),
-        (plan_inputs, "created_at", retention.plan_answers_days),
-        (alert_messages, "ended_at", retention.alerts_days),
-        (alert_silences, "until", retention.alerts_days),
-    ):
-        old = select(func.count()).where(source.c[column] < tx.now - timedelta(days=days) - grace)
-        due = int(tx.execute(old).scalar_one())
-        yield Growth(f"{source.name.replace('_', ' ')} to delete", due, None, due, _BY_CLEAN)
+    for table, due in forgetting.count_due(tx, forgetting_ages(retention, grace=grace)).items():
+        name = table.replace("_", " ")
+        if table in forgetting.OF_GONE_TASKS:  # nothing says how long their task is gone
+            yield Growth(f"{name} of tasks that are gone", due, MAX_OF_GONE_TASKS, 0, _BY_CLEAN)
+        else:
+            yield Growth(f"{name} to delete", due, None, due, _BY_CLEAN)
     bodies = delivery_body_bound.kept_bytes(tx)
-    # Twice the bound, since they grow from one run of `clean` to the next.
+    # Twice the bound, since they grow from one run of `recover` to the next.
     most = 2 * retention.max_delivery_bodies // _MIB
-    yield Growth("MiB of bodies of deliveries", bodies // _MIB, most, 0, _BY_CLEAN)
+    yield Growth("MiB of bodies of deliveries", bodies // _MIB, most, 0, _BY_RECOVER)
     for queue in target_queues(tx):
         # With the message about those that were dropped, which is not dropped itself.
         most = settings.alerts.max_queued + 1

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from squire_pipelines.ledger.forgetting import ForgettingAges
 from squire_pipelines.ledger.retention import Retention
 from squire_pipelines.sections.operation import RetentionSettings
 
@@ -26,3 +27,12 @@ def retention_from(settings: RetentionSettings) -> Retention:
         "audit": settings.audit_days,
     }
     return Retention({table: timedelta(days=count) for table, count in days.items()})
+
+
+def forgetting_ages(settings: RetentionSettings, *, grace: timedelta = timedelta(0)) -> ForgettingAges:
+    """Return how long rows are kept that go to no archive, and so much longer."""
+    plans, ended_schedules, alerts = (
+        timedelta(days=days) + grace
+        for days in (settings.plan_answers_days, settings.schedules_days, settings.alerts_days)
+    )
+    return ForgettingAges(plans, ended_schedules, alerts)

@@ -20,6 +20,7 @@ from squire_pipelines.ledger.inbox import IncomingDelivery, PackedDelivery, Reco
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.observability.logging import Component, get_logger, lines_together
 from squire_pipelines.webhooks.ledger_threads import THREAD_PREFIX, ledger_failed, ledger_slow
+from squire_pipelines.webhooks.ledger_writes import LedgerWrites
 from squire_pipelines.webhooks.limits import Limits, busy
 
 _COUNT_EVERY_S = 60.0
@@ -80,12 +81,24 @@ class DeliveryInbox:
         ledger: Open, with its schema in place.
         limits: Bounds of the queue, of a batch, and of the time.
         most_bytes: Gives how much may wait in the ledger to be read.
+        writes: Is told how each commit went.
+        clock: Gives the time in seconds.
     """
 
-    def __init__(self, ledger: Ledger, limits: Limits, most_bytes: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        limits: Limits,
+        most_bytes: Callable[[], int],
+        writes: LedgerWrites,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._ledger = ledger
         self._limits = limits
-        self._room = InboxRoom(ledger, most_bytes)
+        self._writes = writes
+        self._clock = clock
+        self._room = InboxRoom(ledger, most_bytes, clock)
         self._condition = threading.Condition()
         self._queue: deque[_Waiting] = deque()
         self._is_closed = False
@@ -154,7 +167,7 @@ class DeliveryInbox:
         return batch
 
     def _outcomes(self, batch: Sequence[_Waiting]) -> list[_Outcome]:
-        deadline = time.monotonic() + self._limits.ledger_timeout_s
+        deadline = self._clock() + self._limits.ledger_timeout_s
         try:
             packed = [waiting.packed or PackedDelivery.of(waiting.incoming) for waiting in batch]
             if not self._room.has_room():
@@ -166,12 +179,15 @@ class DeliveryInbox:
                     return [error]
                 # One that the ledger refuses must not take the others with it.
                 return [self._store_alone(one, error, deadline) for one in packed]
+        except LedgerError as error:  # it does not even say how much waits
+            self._writes.note(has_failed=True)
+            return [error] * len(batch)
         except Exception as error:  # noqa: BLE001 - a fault of ours: the thread goes on, and each caller comes again
             _log.exception("deliveries could not be stored")
             return [LedgerError(f"a fault of Squire's: {type(error).__name__}")] * len(batch)
 
     def _store_alone(self, packed: PackedDelivery, error: Exception, deadline: float) -> _Outcome:
-        if time.monotonic() >= deadline:
+        if self._clock() >= deadline:
             return error
         try:
             return self._store([packed])[0]
@@ -179,7 +195,12 @@ class DeliveryInbox:
             return own_error
 
     def _store(self, packed: Sequence[PackedDelivery]) -> Sequence[RecordedDelivery]:
-        recorded = inbox.store(self._ledger, packed)
+        try:
+            recorded = inbox.store(self._ledger, packed)
+        except LedgerError:  # one delivery that it refuses by a rule is another error, and says nothing of others
+            self._writes.note(has_failed=True)
+            raise
+        self._writes.note(has_failed=False)
         for one, row in zip(packed, recorded, strict=True):
             if row.is_new:
                 self._room.add(one)

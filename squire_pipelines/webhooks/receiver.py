@@ -22,6 +22,7 @@ from squire_pipelines.webhooks.github_deliveries import GitHubDeliveries
 from squire_pipelines.webhooks.hooks import HOOK_PATH, OtherSenders
 from squire_pipelines.webhooks.inbox import DeliveryInbox
 from squire_pipelines.webhooks.ledger_threads import LedgerThreads
+from squire_pipelines.webhooks.ledger_writes import LedgerWrites
 from squire_pipelines.webhooks.limits import Limits, RequestRefusedError
 from squire_pipelines.webhooks.live_hooks import LiveHook
 from squire_pipelines.webhooks.refusal_rates import RefusalRates
@@ -40,9 +41,10 @@ REFUSALS_PER_MINUTE = 60
 class _Receiver:
     """The parts of one receiver, from the start of the application to its end."""
 
-    def __init__(self, ledger: Ledger, parts: ReceiverParts) -> None:
+    def __init__(self, ledger: Ledger, parts: ReceiverParts, writes: LedgerWrites) -> None:
         self._ledger = ledger
         self._parts = parts
+        self._writes = writes
 
     @asynccontextmanager
     async def lifespan(self, _app: Starlette) -> AsyncIterator[None]:
@@ -70,14 +72,20 @@ class _Receiver:
         return JSONResponse({"ok": True})
 
     async def readyz(self, _request: Request) -> JSONResponse:
-        """Say whether the ledger answers, with the schema that this code writes."""
+        """Say whether the ledger answers, with the schema that this code writes, and takes writes."""
         try:
-            revision = await self._parts.threads.call(self._ledger.revision, self._parts.limits.ready_timeout_s)
+            reason = await self._parts.threads.call(self._why_not_ready, self._parts.limits.ready_timeout_s)
         except RequestRefusedError as refused:
-            return JSONResponse({"ready": False, "reason": refused.message}, status_code=503)
-        if revision != HEAD_REVISION:
-            return JSONResponse({"ready": False, "reason": "the ledger has another schema"}, status_code=503)
+            reason = refused.message
+        if reason:
+            return JSONResponse({"ready": False, "reason": reason}, status_code=503)
         return JSONResponse({"ready": True})
+
+    def _why_not_ready(self) -> str:
+        """Return why no delivery can be stored, empty where one can. Raises LedgerError."""
+        if self._ledger.revision() != HEAD_REVISION:
+            return "the ledger has another schema"
+        return "" if self._writes.can_write() else "the ledger cannot be written: the log says why"
 
 
 def create_app(
@@ -89,6 +97,7 @@ def create_app(
     hooks: Callable[[], Mapping[str, LiveHook]] = dict,
     most_waiting_bytes: Callable[[], int] = lambda: MAX_INBOX_BYTES,
     refusals_per_minute: Callable[[], int] = lambda: REFUSALS_PER_MINUTE,
+    refusals: RefusalCounts | None = None,
     limits: Limits | None = None,
 ) -> Starlette:
     """Return the receiver: `POST` to /webhooks/github, /webhook and /hooks/{source}, `GET` of /healthz and /readyz.
@@ -105,6 +114,7 @@ def create_app(
         hooks: Gives the senders beside GitHub, by name.
         most_waiting_bytes: Gives how much may wait in the ledger to be read.
         refusals_per_minute: Gives how many requests of one address may be refused before it gets 429.
+        refusals: Counts them, where the server counts those that never come here.
         limits: Bounds; sizes in bytes.
 
     Raises:
@@ -114,16 +124,16 @@ def create_app(
         raise SecretMissingError(
             "the webhook secret is empty", hint="set SQUIRE_WEBHOOK_SECRET to the secret of the webhook on GitHub"
         )
-    limits = limits or Limits()
+    limits, writes = limits or Limits(), LedgerWrites(ledger)
     parts = ReceiverParts(
         limits=limits,
         threads=LedgerThreads(limits),
-        inbox=DeliveryInbox(ledger, limits, most_waiting_bytes),
+        inbox=DeliveryInbox(ledger, limits, most_waiting_bytes, writes),
         bodies=RequestBodies(limits),
-        refusals=RefusalCounts(ledger),
+        refusals=refusals or RefusalCounts(ledger),
         rates=RefusalRates(refusals_per_minute),
     )
-    receiver = _Receiver(ledger, parts)
+    receiver = _Receiver(ledger, parts, writes)
     deliveries = GitHubDeliveries(ledger, parts, secrets=secrets, repositories=repositories, judge=judge)
     github = DeliveryEndpoint(
         DeliverySource.GITHUB, parts, accept=deliveries.accept, may_be_signed=deliveries.may_be_signed

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from squire_pipelines.domain.deliveries import UNKNOWN_SENDER
 from squire_pipelines.errors import LedgerError
 from squire_pipelines.ledger import inbox
 from squire_pipelines.ledger.inbox import CountedRefusal
@@ -16,6 +17,8 @@ from squire_pipelines.metrics import families
 
 MAX_COUNTS = 5000
 """While the ledger takes none, so many are counted by minute; further ones count for the last minute."""
+
+_BAD_REQUEST, _NO_HTTP = 400, "it is no HTTP request"
 
 
 class RefusalCounts:
@@ -42,6 +45,10 @@ class RefusalCounts:
             if len(self._counts) < self._most:
                 self._minute = self._clock().replace(second=0, microsecond=0)
             self._counts[CountedRefusal(self._minute, source, status, reason)] += 1
+
+    def count_wrong_request(self) -> None:
+        """Count a request that is no HTTP, of which nobody knows for whom it was meant."""
+        self.count(_BAD_REQUEST, _NO_HTTP, source=UNKNOWN_SENDER)
 
     def record(self) -> None:
         """Record what was counted since the last time. Raises LedgerError."""

@@ -28,6 +28,7 @@ from squire_pipelines.webhooks.ledger_threads import THREAD_PREFIX
 from squire_pipelines.webhooks.limits import Limits
 from squire_pipelines.webhooks.live import LiveReceiver
 from squire_pipelines.webhooks.receiver import create_app
+from squire_pipelines.webhooks.refusals import RefusalCounts
 
 _STUCK_AFTER_S = 0.5
 # The thread that writes gives way at each call of SQLite, and gets its turn back after this time at the latest: with
@@ -82,6 +83,7 @@ def serve(in_force: SettingsInForce, options: ServeOptions, *, announce: Callabl
         ledger = Ledger(settings.resolved_ledger_url, busy_timeout_s=limits.ledger_timeout_s)
         try:
             ledger.ensure_schema()
+            refusals = RefusalCounts(ledger)
             app = create_app(
                 ledger=ledger,
                 secrets=live.secrets,
@@ -90,6 +92,7 @@ def serve(in_force: SettingsInForce, options: ServeOptions, *, announce: Callabl
                 hooks=live.hooks,
                 most_waiting_bytes=live.most_waiting_bytes,
                 refusals_per_minute=live.refusals_per_minute,
+                refusals=refusals,
                 limits=limits,
             )
             record_secret_uses(ledger, actor="webhooks")
@@ -100,7 +103,14 @@ def serve(in_force: SettingsInForce, options: ServeOptions, *, announce: Callabl
                 SettingsWatch(in_force, after_look=live.follow),
             ):
                 collect_less_often()
-                server = AnnouncingServer(app, listener, announce=announce, component=Component.WEBHOOKS, limits=bounds)
+                server = AnnouncingServer(
+                    app,
+                    listener,
+                    announce=announce,
+                    component=Component.WEBHOOKS,
+                    limits=bounds,
+                    on_wrong_request=refusals.count_wrong_request,
+                )
                 server.serve_until_stopped()
         finally:
             ledger.close()

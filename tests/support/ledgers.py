@@ -34,8 +34,19 @@ from squire_pipelines.domain.signals import (
 from squire_pipelines.domain.tasks import Plan, Risk, TaskSpec
 from squire_pipelines.errors import StateConflictError
 from squire_pipelines.home import make_file, make_folder
-from squire_pipelines.ledger import attempts, budgets, bulk, collections, episodes, plans, task_dispatch, tasks
+from squire_pipelines.ledger import (
+    attempts,
+    budgets,
+    bulk,
+    collections,
+    episodes,
+    forgetting,
+    plans,
+    task_dispatch,
+    tasks,
+)
 from squire_pipelines.ledger.attempts import Attempt, RetryRule
+from squire_pipelines.ledger.forgetting import ForgettingAges
 from squire_pipelines.ledger.list_sql import read_ids
 from squire_pipelines.ledger.store import Ledger, Transaction, open_ledger
 from squire_pipelines.ledger.tables import attempts as attempt_table
@@ -401,6 +412,12 @@ def add_task(ledger: Ledger, **values: Any) -> str:
     options = {name: values.pop(name) for name in ("repository", "approval", "max_attempts") if name in values}
     (task_id,) = add_tasks(ledger, spec(f"one-{next(_numbers)}", **values), **options)
     return task_id
+
+
+def forget(ledger: Ledger, keep_s: float = 86_400) -> dict[str, int]:
+    """Delete what goes to no archive and is older, or of a task that is gone; return how many rows of each table."""
+    keep = timedelta(seconds=keep_s)
+    return forgetting.forget(ledger, ForgettingAges(plans=keep, schedules=keep, alerts=keep))
 
 
 def decide(tx: Transaction, task_id: str, change: bulk.Change, *, actor: str = "ann") -> None:

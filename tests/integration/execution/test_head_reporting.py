@@ -26,7 +26,7 @@ from squire_pipelines.ledger.telling_tries import MAX_TRIES
 from squire_pipelines.sections.services import GitHubSettings
 from squire_pipelines.settings.model import Settings
 from tests.support.github_json import API_URL
-from tests.support.ledgers import REPOSITORY, Clock, settle, start_attempt, token_of
+from tests.support.ledgers import REPOSITORY, Clock, forget, settle, start_attempt, token_of
 
 pytestmark = pytest.mark.anyio
 HEAD, NEXT = "e" * 40, "f" * 40
@@ -227,5 +227,4 @@ async def test_what_is_turned_off_and_what_people_pushed_is_not_reported(reporti
     assert reporting.is_due
     reporting.settings = Settings.model_validate({"follow": {"check_run": False}})
     assert not reporting.is_due
-    with reporting.ledger.write() as tx:
-        assert head_reports.forget(tx) == 0
+    assert forget(reporting.ledger)["head_reports"] == 0

@@ -173,3 +173,14 @@ def test_deliveries_of_github_and_of_commands_are_not_read_here(senders: Senders
     senders.read(github, asked)
     assert senders.signals() == ()
     assert senders.row(asked).collected_at is None
+
+
+def test_bodies_are_read_a_portion_at_a_time_by_what_was_signed_and_a_larger_one_alone(senders: Senders) -> None:
+    sizes = (300, 300, 1000, 100)  # each is stored in a fifth of that, or less
+    ids = [senders.deliver(body=b"x" * size) for size in sizes]
+    portions, after = [], 0
+    with senders.ledger.read() as tx:
+        while pending := hook_deliveries.pending(tx, ids, ("deploys",), after=after, most_bytes=650):
+            portions.append([len(one.body or b"") for one in pending])
+            after = pending[-1].id
+    assert portions == [[300, 300], [1000], [100]]

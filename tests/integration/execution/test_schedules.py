@@ -26,7 +26,17 @@ from squire_pipelines.ledger.tables import schedules as schedule_table
 from squire_pipelines.ledger.tables import tasks as task_table
 from squire_pipelines.ledger.tasks import Task
 from squire_pipelines.settings.model import Settings
-from tests.support.ledgers import REPOSITORY, START, TRACE, Clock, decide, folder_in_memory, spec, sqlite_ledger_file
+from tests.support.ledgers import (
+    REPOSITORY,
+    START,
+    TRACE,
+    Clock,
+    decide,
+    folder_in_memory,
+    forget,
+    spec,
+    sqlite_ledger_file,
+)
 
 SETTINGS = Settings(repositories=(REPOSITORY,))
 HOUR = timedelta(hours=1)
@@ -214,9 +224,9 @@ def test_what_is_over_is_forgotten_with_its_times(ledger: Ledger, clock: Clock) 
     look(ledger)
     change(ledger, schedule, ScheduleState.REMOVED)
     clock.forward(60)
-    with ledger.write() as tx:
-        assert schedules.forget(tx, timedelta(seconds=61)) == 0
-        assert schedules.forget(tx, timedelta(seconds=59)) == 1
+    assert forget(ledger, 61)["schedules"] == 0
+    assert forget(ledger, 59)["schedules"] == 1
+    with ledger.read() as tx:
         with pytest.raises(NotFoundError):
             schedules.get(tx, schedule.id)
         assert schedules.runs(tx, schedule.id, limit=10) == ()

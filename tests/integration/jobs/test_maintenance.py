@@ -1,10 +1,13 @@
 """The job `clean` does all of its parts, and one that fails keeps no other from it."""
 
+import os
+
 import dagster as dg
 import pytest
 
 from squire_pipelines.errors import SquireError, StateConflictError
 from squire_pipelines.runtime.home_cleaning import clean_home, due_in_home
+from tests.support.deliveries import record_delivery
 from tests.support.pipeline import Pipeline, output_metadata
 
 
@@ -13,6 +16,22 @@ def test_clean_archives_purges_and_tends(quiet_pipeline: Pipeline) -> None:
     metadata = output_metadata(done)
     assert (metadata["runs_deleted"], metadata["mirrors_removed"], metadata["files"]) == (0, 0, 0)
     assert metadata["forgotten/delivery_bodies"] == 0
+
+
+def test_bodies_beyond_their_bound_are_counted_before_they_go_and_do_not_wait_for_the_daily_job(
+    quiet_pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asks_nothing = {"source": "github", "event": "star", "action": None, "repository": None, "relevant": False}
+    record_delivery(quiet_pipeline.ledger, delivery_id="d-1", body=os.urandom(2 * 2**20), **asks_nothing)
+    monkeypatch.setenv("SQUIRE_RETENTION__MAX_DELIVERY_BODIES", "1MiB")
+
+    def due() -> int:
+        parts = due_in_home(quiet_pipeline.settings, quiet_pipeline.ledger, quiet_pipeline.instance)
+        return int(parts["archive_and_delete"]["forgotten/delivery_bodies"])
+
+    assert due() == 1
+    assert output_metadata(quiet_pipeline.run("recover"))["delivery_bodies_removed"] == 1
+    assert due() == 0
 
 
 def test_what_cannot_be_archived_does_not_stop_the_purge(quiet_pipeline: Pipeline) -> None:

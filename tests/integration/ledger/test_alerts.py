@@ -13,7 +13,7 @@ from squire_pipelines.ledger import alerts
 from squire_pipelines.ledger.alerts import QueueBounds
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import audit
-from tests.support.ledgers import START, TRACE, Clock
+from tests.support.ledgers import START, TRACE, Clock, forget
 
 BOUNDS = QueueBounds()
 STATE = AlertState("al1", "engine_lost:e", "engine_lost", "e", Severity.CRITICAL, "gone", "start it", START, START)
@@ -135,8 +135,8 @@ def test_what_says_what_was_dropped_is_deleted_when_its_target_is_gone(ledger: L
     with ledger.write() as tx:
         alerts.drop_old(tx, BOUNDS.keep)
     clock.forward(86_401)
-    with ledger.write() as tx:
-        assert alerts.forget(tx, BOUNDS.keep) == 2
+    assert forget(ledger, BOUNDS.keep.total_seconds())["alert_messages"] == 2
+    with ledger.read() as tx:
         assert alerts.target_queues(tx) == ()
 
 
@@ -193,7 +193,7 @@ def test_messages_and_silences_that_are_over_for_long_are_deleted(ledger: Ledger
     with ledger.write() as tx:
         alerts.add_silence(tx, "*", until=clock.now, reason="", actor="ann", trace_id=TRACE)
     clock.forward(100)
-    with ledger.write() as tx:
-        assert alerts.forget(tx, timedelta(seconds=200)) == 0
-        assert alerts.forget(tx, timedelta(seconds=50)) == 2
+    for after_s, count in ((200, 0), (50, 1)):
+        forgotten = forget(ledger, after_s)
+        assert (forgotten["alert_messages"], forgotten["alert_silences"]) == (count, count)
     assert send_next(ledger) == "waiting"

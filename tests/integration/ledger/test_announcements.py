@@ -6,7 +6,7 @@ from squire_pipelines.ledger import announcements, bulk
 from squire_pipelines.ledger.announcements import Announcement
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.telling_tries import MAX_TRIES, next_try
-from tests.support.ledgers import REPOSITORY, Clock, add_task, collect, decide, issue
+from tests.support.ledgers import REPOSITORY, Clock, add_task, collect, decide, forget, issue
 
 BY_HAND = ApprovalRule(automatic=False, min_confidence=0, max_risk=Risk.HIGH)
 
@@ -32,8 +32,7 @@ def test_a_proposed_task_is_due_until_it_is_announced_or_decided_about(ledger: L
         announcements.record_comment(tx, proposed.task_id, 12)
         assert announcements.last_error(tx, proposed.task_id) is None
     assert due(ledger) == ()
-    with ledger.write() as tx:
-        assert announcements.forget(tx) == 0
+    assert forget(ledger)["announcements"] == 0
 
 
 def test_what_was_decided_about_is_announced_no_more(ledger: Ledger) -> None:

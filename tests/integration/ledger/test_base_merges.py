@@ -8,7 +8,7 @@ from squire_pipelines.ledger.base_merges import BaseMerge, HeadPair
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import base_merges as table
 from squire_pipelines.ledger.telling_tries import next_try
-from tests.support.ledgers import Clock
+from tests.support.ledgers import Clock, forget
 
 HEAD, BASE, RESULT = "a" * 40, "b" * 40, "c" * 40
 PAIR, ALONE = HeadPair("t1", HEAD, BASE), HeadPair("t1", HEAD)
@@ -72,6 +72,6 @@ def test_conflicts_are_kept_and_what_belongs_to_no_task_is_forgotten(ledger: Led
         base_merges.forget_pair(tx, HeadPair("t2", HEAD, BASE))
     (row,) = read(ledger)
     assert (row.state, row.conflicts, row.again_at) == (MergeState.CONFLICT, ("a b", "c"), None)
-    with ledger.write() as tx:
-        assert base_merges.forget(tx) == 1
+    assert forget(ledger)["base_merges"] == 1
+    with ledger.read() as tx:
         assert tx.execute(select(table)).all() == []

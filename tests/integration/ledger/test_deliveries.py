@@ -219,6 +219,7 @@ def test_bodies_beyond_their_bound_are_removed_the_oldest_first_of_what_is_done_
             set_aside(tx, done, "it cannot be used")
             deliveries.mark_collected(tx, [done])
         assert delivery_body_bound.kept_bytes(tx) == 400
+        assert [delivery_body_bound.count_excess(tx, most) for most in (400, 250, 0)] == [0, 2, 4]
     assert delivery_body_bound.remove_oldest(ledger, 400) == 0
     assert delivery_body_bound.remove_oldest(ledger, 250) == 2
     with ledger.read() as tx:

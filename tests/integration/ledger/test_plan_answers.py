@@ -1,11 +1,9 @@
 """Answers of models that became no plan."""
 
-from datetime import timedelta
-
 from squire_pipelines.domain.plan_making import RefusedAnswer
 from squire_pipelines.ledger import plan_answers, plans
 from squire_pipelines.ledger.store import Ledger
-from tests.support.ledgers import TRACE, Clock, plan
+from tests.support.ledgers import TRACE, Clock, forget, plan
 
 
 def answer(number: int = 1, text: str = "no plan") -> RefusedAnswer:
@@ -35,8 +33,7 @@ def test_they_are_forgotten_when_they_are_old(ledger: Ledger, clock: Clock) -> N
     old = save(ledger, answer())
     clock.forward(3600)
     new = save(ledger, answer())
-    with ledger.write() as tx:
-        assert plan_answers.forget(tx, timedelta(seconds=1800)) == 1
+    assert forget(ledger, 1800)["plan_answers"] == 1
     assert (len(kept(ledger, old)), len(kept(ledger, new))) == (0, 1)
 
 

@@ -1,14 +1,12 @@
 """What plans were made from, as the ledger keeps it."""
 
-from datetime import timedelta
-
 import pytest
 
 from squire_pipelines.domain.recorded_inputs import RecordedInputs
 from squire_pipelines.errors import NotFoundError
 from squire_pipelines.ledger import plan_inputs, plans
 from squire_pipelines.ledger.store import Ledger
-from tests.support.ledgers import TRACE, Clock, issue, plan
+from tests.support.ledgers import TRACE, Clock, forget, issue, plan
 
 INPUTS = RecordedInputs(
     repository="acme/shop",
@@ -37,8 +35,7 @@ def test_inputs_are_kept_with_their_plan_until_they_are_old(ledger: Ledger, cloc
     assert kept(ledger, old) == INPUTS
     clock.forward(3600)
     new = save(ledger)
-    with ledger.write() as tx:
-        assert plan_inputs.forget(tx, timedelta(seconds=1800)) == 1
+    assert forget(ledger, 1800)["plan_inputs"] == 1
     assert kept(ledger, new) == INPUTS
     with pytest.raises(NotFoundError, match=f"what the plan {old} was made from is not kept"):
         kept(ledger, old)

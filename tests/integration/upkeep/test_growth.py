@@ -11,12 +11,12 @@ import pytest
 from squire_pipelines.cli.doctor.growth import judge_sizes
 from squire_pipelines.domain.alert_steps import AlertStep
 from squire_pipelines.domain.alert_texts import AlertMessage
-from squire_pipelines.ledger import alerts
+from squire_pipelines.ledger import alerts, heard_remarks
 from squire_pipelines.ledger.alerts import QueueBounds
 from squire_pipelines.ledger.retention import OF_THEMSELVES
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.settings.model import Settings
-from squire_pipelines.upkeep.growth import Growth, measure_growth
+from squire_pipelines.upkeep.growth import MAX_OF_GONE_TASKS, Growth, measure_growth
 from tests.support.deliveries import record_delivery
 from tests.support.ledgers import Clock
 from tests.support.years import fill
@@ -103,6 +103,11 @@ def test_what_is_bounded_by_number_or_age_in_the_ledger_is_counted(settings: Set
     assert str(sizes["MiB of bodies of deliveries"]) == "1 of 2048 MiB of bodies of deliveries"
     assert str(sizes["alerts that wait for ops"]) == "2 of 101 alerts that wait for ops"
     assert str(sizes["backups"]) == "1 of 7 backups"
+    with ledger.write() as tx:
+        for number in range(2):
+            heard_remarks.begin(tx, f"gone-{number}")
+    gone = by_name(settings, ledger)["heard remarks of tasks that are gone"]
+    assert (gone.count, gone.most) == (2, MAX_OF_GONE_TASKS)
     assert not [name for name, size in sizes.items() if size.is_beyond]
     clock.forward(93 * DAY)
     assert by_name(settings, ledger)["alert silences to delete"].is_beyond

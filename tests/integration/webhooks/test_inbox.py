@@ -2,17 +2,22 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import pytest
 from sqlalchemy import select, text
 
+from squire_pipelines.errors import LedgerError
 from squire_pipelines.ledger import inbox as ledger_inbox
 from squire_pipelines.ledger.delivery_bodies import unpack
 from squire_pipelines.ledger.inbox import CountedRefusal, IncomingDelivery, RecordedDelivery
-from squire_pipelines.ledger.store import Ledger, utc_now
+from squire_pipelines.ledger.store import Ledger, Transaction, utc_now
 from squire_pipelines.ledger.tables import deliveries, delivery_refusals
 from squire_pipelines.webhooks.inbox import DeliveryInbox
+from squire_pipelines.webhooks.ledger_writes import LedgerWrites
 from squire_pipelines.webhooks.limits import Limits, RequestRefusedError
 from tests.support.ledgers import PostgresServer
 
@@ -28,7 +33,7 @@ def store_together(
     """Store what waits at once: the thread is started by the first, and the others are there before it looks."""
 
     async def store() -> list[RecordedDelivery | BaseException]:
-        inbox = DeliveryInbox(ledger, Limits(**limits), lambda: most_bytes)
+        inbox = DeliveryInbox(ledger, Limits(**limits), lambda: most_bytes, LedgerWrites(ledger))
         try:
             return await asyncio.gather(*(inbox.store(one) for one in several), return_exceptions=True)
         finally:
@@ -95,6 +100,79 @@ def test_no_more_wait_than_may(ledger: Ledger) -> None:
     assert all(isinstance(outcome, RequestRefusedError) and outcome.retry_after_s for outcome in outcomes)
 
 
+class _GatedLedger(Ledger):
+    """A ledger whose writers come in one by one, when they are let in."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.arrived, self.gate = threading.Event(), threading.Event()
+
+    @contextmanager
+    def write(self) -> Iterator[Transaction]:
+        """Say that somebody is there, and wait until he is let in."""
+        self.arrived.set()
+        assert self.gate.wait(60)
+        with super().write() as tx:
+            yield tx
+
+
+def test_of_those_who_gave_up_what_is_being_written_is_stored_and_what_waits_is_not(ledger: Ledger) -> None:
+    gated = _GatedLedger(str(ledger.url))
+
+    async def store() -> RecordedDelivery:
+        inbox = DeliveryInbox(gated, Limits(batch=1), lambda: 2**30, LedgerWrites(gated))
+        try:
+            several = [asyncio.create_task(inbox.store(incoming(name))) for name in ("written", "waits")]
+            assert await asyncio.to_thread(gated.arrived.wait, 60)
+            for one in several:
+                one.cancel()
+            await asyncio.gather(*several, return_exceptions=True)
+            gated.gate.set()
+            return await inbox.store(incoming("next"))
+        finally:
+            inbox.close()
+
+    assert asyncio.run(store()).is_new
+    gated.close()
+    with ledger.read() as tx:
+        stored = tx.execute(select(deliveries.c.delivery_id).order_by(deliveries.c.id)).scalars().all()
+    assert stored == ["written", "next"]
+
+
+class _FailingLedger(Ledger):
+    """A ledger that takes no writes, and some seconds to say so."""
+
+    def __init__(self, url: str, *, takes_s: float) -> None:
+        super().__init__(url)
+        self.takes_s, self.now, self.writes = takes_s, 0.0, 0
+
+    @contextmanager
+    def write(self) -> Iterator[Transaction]:
+        """Fail, after a while."""
+        self.writes += 1
+        self.now += self.takes_s
+        raise LedgerError("it does not answer")
+        yield
+
+
+@pytest.mark.parametrize(("takes_s", "writes"), [(0.1, 4), (3.0, 1)])
+def test_what_could_not_be_stored_together_is_tried_alone_only_while_its_callers_wait(
+    ledger: Ledger, takes_s: float, writes: int
+) -> None:
+    failing = _FailingLedger(str(ledger.url), takes_s=takes_s)
+
+    async def store() -> list[RecordedDelivery | BaseException]:
+        inbox = DeliveryInbox(failing, Limits(), lambda: 2**30, LedgerWrites(failing), clock=lambda: failing.now)
+        try:
+            return await asyncio.gather(*(inbox.store(incoming(name)) for name in "abc"), return_exceptions=True)
+        finally:
+            inbox.close()
+
+    assert [getattr(outcome, "status", None) for outcome in asyncio.run(store())] == [503] * 3
+    assert failing.writes == writes
+    failing.close()
+
+
 def test_postgres_stores_and_counts_the_same(postgres: PostgresServer, open_at: Callable[..., Ledger]) -> None:
     postgres_ledger = open_at(postgres.empty_ledger())
     outcomes = store_together(postgres_ledger, incoming("a"), incoming("b"), incoming("a"))
@@ -102,5 +180,6 @@ def test_postgres_stores_and_counts_the_same(postgres: PostgresServer, open_at: 
     refusal = CountedRefusal(utc_now().replace(second=0, microsecond=0), "github", 401, "signature")
     for count in (2, 3):
         ledger_inbox.record_refusals(postgres_ledger, {refusal: count})
+    assert LedgerWrites(postgres_ledger).can_write()
     with postgres_ledger.read() as tx:
         assert tx.execute(select(delivery_refusals.c.count)).scalars().all() == [5]

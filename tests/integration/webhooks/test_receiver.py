@@ -328,6 +328,25 @@ def test_process_is_healthy_and_ready_when_the_ledger_answers(client: TestClient
     assert client.get("/readyz").status_code == 200
 
 
+def test_process_is_not_ready_while_the_ledger_answers_and_stores_nothing(client: TestClient, ledger: Ledger) -> None:
+    body = push()
+
+    def deliver() -> int:
+        return client.post(HOOK, content=body, headers=headers(body)).status_code
+
+    def rename(before: str, after: str) -> None:
+        with ledger.write() as tx:
+            tx.execute(text(f"ALTER TABLE {before} RENAME TO {after}"))
+
+    rename("deliveries", "gone")
+    assert deliver() == 503
+    refused = client.get("/readyz")
+    assert (refused.status_code, refused.json()["reason"]) == (503, "the ledger cannot be written: the log says why")
+    rename("gone", "deliveries")
+    assert deliver() == 202
+    assert client.get("/readyz").json() == {"ready": True}
+
+
 def test_process_is_not_ready_but_healthy_when_the_ledger_does_not_answer(
     client: TestClient, ledger: Ledger, ledger_path: Path
 ) -> None:

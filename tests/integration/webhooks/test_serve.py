@@ -53,6 +53,9 @@ def test_main_serves_until_it_is_told_to_stop_and_ends_well(tmp_path: Path) -> N
         body = push()
         statuses.append(httpx.post(f"{url}/webhooks/github", content=body, headers=headers(body)).status_code)
         statuses.append(httpx.get(f"{url}/readyz").status_code)
+        with socket.create_connection(("127.0.0.1", httpx.URL(url).port or 0), timeout=HANG_S) as connection:
+            connection.sendall(b"no request\r\n\r\n")
+            statuses.append(int(connection.recv(65536).split()[1]))
         signal.raise_signal(signal.SIGTERM)
 
     visitors = []
@@ -63,8 +66,12 @@ def test_main_serves_until_it_is_told_to_stop_and_ends_well(tmp_path: Path) -> N
 
     assert main(announce=announce) == 0
     visitors[0].join()
-    assert statuses == [202, 200]
-    assert stored_ids(tmp_path / "home" / "ledger.sqlite") == {"d-1"}
+    assert statuses == [202, 200, 400]
+    path = tmp_path / "home" / "ledger.sqlite"
+    assert stored_ids(path) == {"d-1"}
+    with closing(sqlite3.connect(path)) as connection:
+        refused = connection.execute("SELECT source, status, reason, count FROM delivery_refusals").fetchall()
+    assert refused == [("unknown", 400, "it is no HTTP request", 1)]
 
 
 @pytest.mark.usefixtures("own_process")
