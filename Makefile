@@ -43,6 +43,7 @@ dev: setup ## Dagster's UI and daemon and the webhook receiver, until Ctrl-C
 test: setup ## All tests, with coverage; Docker tests where an engine answers
 	@scripts/images-if-engine.sh all
 	@scripts/github-schemas.sh || echo "github-schemas: not there; the tests that compare with them are skipped"
+	@scripts/axe.sh || echo "axe: not there; the browser tests leave its rules out"
 	@scripts/test.sh "$(BIN)" $(PYTEST_ARGS)
 
 test-fast: setup ## Unit and integration tests without engine, Postgres and what takes long: under four minutes on two cores

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What continuous integration needs of the system beyond the container engine: git, Python with venv, Node.js for the
-# published schemas, a database server for the ledger's tests, and a browser for the board's. Installs only what is missing.
+# published schemas, a database server for the ledger's tests, and a browser for those of pages. Installs only what is missing.
 set -euo pipefail
 
 here="$(cd "$(dirname "$0")" && pwd)"
