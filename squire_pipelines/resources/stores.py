@@ -1,7 +1,7 @@
 """The resources `settings` and `ledger`: vend the settings and the system of record."""
 
-import atexit
 from functools import lru_cache
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,8 @@ def opened_ledger(url: str) -> "Ledger":
     from squire_pipelines.ledger.store import open_ledger  # noqa: PLC0415 - SQLAlchemy, for the runs that need it
 
     ledger = open_ledger(url)
-    atexit.register(_record_secret_uses, ledger)
+    # A run's process is forked, and `atexit` calls nothing there.
+    Finalize(None, _record_secret_uses, args=(ledger,), exitpriority=0)
     return ledger
 
 

@@ -28,6 +28,7 @@ from squire_pipelines.health.process_records import starting
 from squire_pipelines.home import make_folder
 from squire_pipelines.runtime.processes import Child, stop_orphans, without_interruption
 from squire_pipelines.runtime.restarts import count_deaths, restart_wait_s
+from squire_pipelines.runtime.run_processes import MAX_SOCKET_PATH_BYTES
 from squire_pipelines.runtime.secret_key import handed_on_key
 from squire_pipelines.settings.model import Settings
 
@@ -38,7 +39,6 @@ _GRACE_S = 10.0
 _ENGINE_TIMEOUT_S = 10.0
 _LOAD_TIMEOUT_S = 120.0
 _POLL_S = 0.05
-_MAX_SOCKET_PATH_BYTES = 107  # sockaddr_un
 _MAX_CAUSE = 500
 _EARLIER_DAGSTER_YAML = {
     "28129324bdbb07886c841079911c9e7625310dab5cc42ac31a9c0ad0e0ea3719",
@@ -148,7 +148,7 @@ class Services:
             self._settings.home.close_to_others()
             self._environment = instance_environment(self._settings)
             self._environment |= stack.enter_context(handed_on_key(self._settings.secret_sources))
-            if len(bytes(self._socket)) > _MAX_SOCKET_PATH_BYTES:
+            if len(bytes(self._socket)) > MAX_SOCKET_PATH_BYTES:
                 folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="squire-"))  # mode 0700
                 self._socket = Path(folder) / self._socket.name
             self._stack = stack.pop_all()

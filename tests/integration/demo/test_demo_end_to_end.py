@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.bounds_page import unlisted
 from tests.support.children import PATIENCE_S, alive
-from tests.support.demos import INTERRUPTED, PROCESSES, StartDemo, check_what_it_left
+from tests.support.demos import INTERRUPTED, StartDemo, check_what_it_left
 from tests.support.leak_search import files_with, processes_with
 from tests.support.worker import git
 
@@ -64,8 +64,12 @@ def test_a_demo_that_is_killed_while_an_agent_runs_goes_on_at_the_next_start(
 @pytest.mark.timeout(2400)  # the waits within have limits of their own, and show the demo's log
 def test_a_demo_that_is_terminated_leaves_nothing(start_demo: StartDemo, work: tuple[str, ...]) -> None:
     demo = start_demo(*work)
-    demo.wait_until("its processes are up", lambda: demo.says("are starting") == 1)
-    left = [demo.forge_pid, *map(demo.pid_of, PROCESSES)]
+
+    def forks() -> int:
+        return sum("run_imports" in command for command in processes_with([str(demo.home)]).values())
+
+    demo.wait_until("a run is forked", lambda: forks() > 1)
     demo.process.terminate()
     demo.ends(INTERRUPTED, within_s=PATIENCE_S)
-    assert not any(alive(pid) for pid in left)
+    assert processes_with([str(demo.home)]) == {}
+    assert list((demo.home / "run").glob("pymp-*")) == []
