@@ -10,6 +10,7 @@ from squire_pipelines import tags
 from squire_pipelines.assets.budgets import budget_check
 from squire_pipelines.assets.deliveries import delivery_specs
 from squire_pipelines.assets.history import history_tables
+from squire_pipelines.assets.page_urls import asset_links
 from squire_pipelines.assets.plans import budgets_spec, plan_tasks, pull_requests
 from squire_pipelines.assets.report import report
 from squire_pipelines.assets.signals import collect_signals
@@ -18,7 +19,7 @@ from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.domain.reading_times import is_due
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.home import Home
-from squire_pipelines.jobs import by_hand
+from squire_pipelines.jobs import by_hand, signals_by_hand
 from squire_pipelines.jobs.agent_run import agent_run
 from squire_pipelines.jobs.backups import back_up
 from squire_pipelines.jobs.delivery_repair import repair_deliveries
@@ -137,16 +138,19 @@ def build_defs(
     settings.logging.apply()
     source = SettingsResource(config_file=os.environ.get("SQUIRE_CONFIG"))
     return dg.Definitions(
-        assets=[
-            *delivery_specs,
-            collect_signals,
-            signals_summary,
-            plan_tasks,
-            budgets_spec,
-            pull_requests,
-            history_tables,
-            report,
-        ],
+        assets=dg.map_asset_specs(
+            lambda spec: spec.merge_attributes(metadata=asset_links(settings, spec.key)),
+            [
+                *delivery_specs,
+                collect_signals,
+                signals_summary,
+                plan_tasks,
+                budgets_spec,
+                pull_requests,
+                history_tables,
+                report,
+            ],
+        ),
         asset_checks=[budget_check],
         jobs=[
             _COLLECT,
@@ -162,6 +166,7 @@ def build_defs(
             back_up,
             tend_warm_pool,
             *by_hand.JOBS,
+            *signals_by_hand.JOBS,
         ],
         schedules=[
             _collect_schedule(settings),

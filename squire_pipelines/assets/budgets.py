@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from squire_pipelines.assets.page_urls import asset_page
 from squire_pipelines.assets.plans import BUDGETS
 from squire_pipelines.assets.tables import preview
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
@@ -26,6 +27,7 @@ def budget_check(settings: SettingsParam, ledger: LedgerParam) -> dg.AssetCheckR
         severity=dg.AssetCheckSeverity.WARN,
         description="; ".join(f"{level.scope} {level.repository or ''}: {level.share:.0%}" for level in near) or None,
         metadata={
+            **asset_page(settings, BUDGETS),
             "budgets": preview(
                 ("budget", "repository", "used_usd", "used_tokens", "share", "used_up"),
                 (
@@ -39,6 +41,6 @@ def budget_check(settings: SettingsParam, ledger: LedgerParam) -> dg.AssetCheckR
                     )
                     for level in levels
                 ),
-            )
+            ),
         },
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from squire_pipelines import tags
+from squire_pipelines.assets.page_urls import board_link, repository_links, repository_url
 from squire_pipelines.assets.signal_sources import DELIVERIES, HOOK_DELIVERIES, OWNERS
 from squire_pipelines.assets.tables import cell, escape, preview
 from squire_pipelines.domain.deliveries import DeliverySource
@@ -17,6 +18,7 @@ from squire_pipelines.partitions import repositories
 
 if TYPE_CHECKING:
     from squire_pipelines.ledger.delivery_reports import ReportedDelivery
+    from squire_pipelines.settings.model import Settings
 
 _NUMBERED = re.compile(r"([A-Za-z0-9._-]{1,100}/[A-Za-z0-9._-]{1,100})#(\d{1,10})")
 _REPOSITORY = re.compile(r"[A-Za-z0-9._-]{1,100}/[A-Za-z0-9._-]{1,100}")
@@ -42,12 +44,12 @@ delivery_specs = [
 ]
 
 
-def report_delivery(delivery: "ReportedDelivery", *, web: str) -> dg.AssetMaterialization:
+def report_delivery(delivery: "ReportedDelivery", settings: "Settings") -> dg.AssetMaterialization:
     """Return the materialization that a delivery is.
 
     Args:
         delivery: With its effects.
-        web: Where people see repositories, such as `https://github.com`.
+        settings: Say where links lead.
     """
     event = f"{delivery.event}.{delivery.action}" if delivery.action else delivery.event
     metadata: dict[str, dg.MetadataValue] = {
@@ -65,8 +67,13 @@ def report_delivery(delivery: "ReportedDelivery", *, web: str) -> dg.AssetMateri
         ),
         "trace_id": dg.MetadataValue.text(delivery.trace_id),
         "trace": dg.MetadataValue.md(f"`squire trace {delivery.trace_id}`"),
+        **(
+            board_link(settings, "/signals")
+            if delivery.repository is None
+            else repository_links(settings, delivery.repository, "/signals")
+        ),
     }
-    links = [link for link in (_link(subject, web) for subject in delivery.subjects) if link is not None]
+    links = [link for link in (_link(subject, settings) for subject in delivery.subjects) if link is not None]
     if links:
         metadata["link"] = dg.MetadataValue.url(links[0][1])
         metadata["links"] = dg.MetadataValue.md(
@@ -81,11 +88,11 @@ def report_delivery(delivery: "ReportedDelivery", *, web: str) -> dg.AssetMateri
     )
 
 
-def _link(subject: str, web: str) -> tuple[str, str] | None:
+def _link(subject: str, settings: "Settings") -> tuple[str, str] | None:
     """Return the page of what a delivery had an effect on, None where it has none."""
     match = _NUMBERED.match(subject)
     if match is not None:
         # GitHub leads from an issue's address to the pull request with its number.
-        return f"{match[1]}#{match[2]}", f"{web}/{match[1]}/issues/{match[2]}"
+        return f"{match[1]}#{match[2]}", f"{repository_url(settings, match[1])}/issues/{match[2]}"
     repository, _, _fact = subject.partition(" ")
-    return (subject, f"{web}/{repository}") if _REPOSITORY.fullmatch(repository) else None
+    return (subject, repository_url(settings, repository)) if _REPOSITORY.fullmatch(repository) else None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from squire_pipelines.assets.concurrency import gather_bounded
+from squire_pipelines.assets.page_urls import board_link, repository_links
 from squire_pipelines.assets.tables import preview
 from squire_pipelines.errors import SquireError
 from squire_pipelines.sections.goals import PlanGroup
@@ -78,11 +79,11 @@ async def plan_groups(
             saved = save_group_plan(tx, settings, basis, outcome, trace_id=trace_id, run_id=context.run.run_id)
         results.setdefault(group.repositories[0], []).extend(_problems(group, outcome, saved))
         if saved is not None:
-            _observe(context, basis, saved)
+            _observe(context, settings, basis, saved)
 
     await gather_bounded(list(by_name), plan, limit=settings.collection.max_concurrent_repositories)
     for repository, problems in results.items():
-        _report(context, repository, problems)
+        _report(context, settings, repository, problems)
 
 
 def _problems(group: PlanGroup, outcome: "MadeGroupPlan | SquireError", saved: "SavedPlan | None") -> list[str]:
@@ -93,14 +94,14 @@ def _problems(group: PlanGroup, outcome: "MadeGroupPlan | SquireError", saved: "
     return [f"{group.name}: {outcome.plan.notes[0]}"] if outcome.plan.model_failed and outcome.plan.notes else []
 
 
-def _observe(context: dg.AssetExecutionContext, basis: "GroupBasis", saved: "SavedPlan") -> None:
+def _observe(context: dg.AssetExecutionContext, settings: Settings, basis: "GroupBasis", saved: "SavedPlan") -> None:
     """Report a group's plan as an observation: the materialization is that of the repository's own plan."""
-    plan = saved.plan
+    plan, first = saved.plan, basis.group.repositories[0]
     rows = ((t.key, t.repository or "", t.title, ", ".join(t.depends_on)) for t in plan.tasks)
     context.log_event(
         dg.AssetObservation(
             "task_plan",
-            partition=basis.group.repositories[0],
+            partition=first,
             metadata={
                 "group": basis.group.name,
                 "plan": saved.id,
@@ -108,13 +109,15 @@ def _observe(context: dg.AssetExecutionContext, basis: "GroupBasis", saved: "Sav
                 "tasks": len(plan.tasks),
                 "left_out": len(plan.left_out),
                 "notes": preview(("note",), ((note,) for note in plan.notes)),
+                **repository_links(settings, first, "/plans"),
+                **board_link(settings, f"/plans/{saved.id}"),
                 "preview": preview(("task", "repository", "title", "depends on"), rows),
             },
         )
     )
 
 
-def _report(context: dg.AssetExecutionContext, repository: str, problems: list[str]) -> None:
+def _report(context: dg.AssetExecutionContext, settings: Settings, repository: str, problems: list[str]) -> None:
     context.log_event(
         dg.AssetCheckEvaluation(
             asset_key=dg.AssetKey(["task_plan"]),
@@ -124,7 +127,7 @@ def _report(context: dg.AssetExecutionContext, repository: str, problems: list[s
             blocking=False,
             severity=dg.AssetCheckSeverity.ERROR,
             description="; ".join(problems) or None,
-            metadata={"problems": len(problems)},
+            metadata={"problems": len(problems), **repository_links(settings, repository, "/plans")},
         )
     )
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from squire_pipelines.assets.page_urls import asset_page
 from squire_pipelines.assets.plans import BUDGETS, PULL_REQUESTS, TASK_PLAN
 from squire_pipelines.assets.signal_sources import DELIVERIES, HOOK_DELIVERIES, OWNERS, SOURCES, signal_key
 from squire_pipelines.assets.tables import preview
@@ -91,9 +92,11 @@ def history_tables(
         )
     context.log.info(_summary(publication))
     for table in TABLES:
+        key = dg.AssetKey(["history", table])
         yield dg.MaterializeResult(
-            asset_key=dg.AssetKey(["history", table]),
+            asset_key=key,
             metadata={
+                **asset_page(settings, key),
                 "dagster/row_count": publication.rows[table],
                 "dagster/uri": str(settings.home.warehouse),
                 "dagster/column_schema": dg.TableSchema([dg.TableColumn(*column) for column in column_schema(table)]),

@@ -207,7 +207,7 @@ def _record(
             has_plan = basis.latest is not None and basis.latest.plan.signals_digest
             wait = timedelta(seconds=settings.planner.retry_base_s) if has_plan else None
             plan_retries.put_off(tx, basis.repository, wait, reason=str(outcome))
-        _report_check(context, basis.repository, PLANNED, [(None, str(outcome))])
+        _report_check(context, settings, basis.repository, PLANNED, [(None, str(outcome))])
         return
     with ledger.write() as tx:
         saved = save_plan(tx, settings, basis, outcome, trace_id=trace_id, run_id=context.run.run_id)
@@ -258,20 +258,21 @@ def _task_cells(task: TaskSpec) -> tuple[object, ...]:
 def _report_checks(context: dg.AssetExecutionContext, settings: Settings, saved: "SavedPlan") -> None:
     """Report each check; two warn: where the rules planned since a model gave no plan, and of what is not sure."""
     repository, warning = saved.plan.repository, _warning(saved)
-    _report_check(context, repository, PLANNED, [(None, warning)] if warning is not None else [], warns=True)
+    _report_check(context, settings, repository, PLANNED, [(None, warning)] if warning is not None else [], warns=True)
     for name in PLAN_CHECKS:
         problems = [(finding.task, finding.message) for finding in saved.findings if finding.check == name]
-        _report_check(context, repository, name, problems)
+        _report_check(context, settings, repository, name, problems)
     least = settings.planner.min_confidence
     unsure = [
         (task.key, f"{task.confidence:.2f} is less than {least:.2f}: {'; '.join(task.confidence_factors)}")
         for task in uncertain_tasks(saved.plan, least)
     ]
-    _report_check(context, repository, CONFIDENCE, unsure, warns=True, blocking=False)
+    _report_check(context, settings, repository, CONFIDENCE, unsure, warns=True, blocking=False)
 
 
 def _report_check(
     context: dg.AssetExecutionContext,
+    settings: Settings,
     repository: str,
     name: str,
     problems: Sequence[tuple[str | None, str]],
@@ -289,7 +290,11 @@ def _report_check(
             partition=repository,
             blocking=blocking,
             description="; ".join(message for _, message in problems) or None,
-            metadata={"findings": len(problems), "preview": preview(("task", "why"), problems)},
+            metadata={
+                "findings": len(problems),
+                "preview": preview(("task", "why"), problems),
+                **repository_links(settings, repository, "/plans"),
+            },
         )
     )
 

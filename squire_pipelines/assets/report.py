@@ -5,6 +5,7 @@ from datetime import timedelta
 import dagster as dg
 from pydantic import Field
 
+from squire_pipelines.assets.page_urls import asset_page
 from squire_pipelines.assets.signal_sources import OWNERS
 from squire_pipelines.assets.tables import escape
 from squire_pipelines.errors import WarehouseError
@@ -67,6 +68,7 @@ def report(
     values = {name: getattr(numbers.totals, name) for name in _NUMBERS}
     return dg.MaterializeResult(
         metadata={
+            **asset_page(settings, REPORT),
             # What has no value this time has no point in Dagster's plots.
             **{name: round(value, 4) for name, value in values.items() if value is not None},
             "red_hours": round(numbers.red_hours, 2),

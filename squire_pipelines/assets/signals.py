@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from squire_pipelines.assets.concurrency import Batches, gather_bounded
+from squire_pipelines.assets.page_urls import repository_links
 from squire_pipelines.assets.signal_sources import (
     DELIVERIES,
     HOOK_DELIVERIES,
@@ -173,7 +174,7 @@ async def _collect_from_github(
     def record(batch: "Sequence[RepositoryReading]") -> None:
         also = partial(mark_read, rules=rules, of_all_sources=set(sources) == set(Source))
         recorded = _record(
-            context, ledger, batch, rules=rules, trace_of=trace_of, reports_all=config.reads_all, also=also
+            context, settings, ledger, batch, rules=rules, trace_of=trace_of, reports_all=config.reads_all, also=also
         )
         for repository, entries in recorded.items():
             if entries and not any(entry.row.status.source_answered for entry in entries):
@@ -266,7 +267,7 @@ def _collect_hooks(
     if signal_key(HOOKS) not in context.selected_asset_keys:
         return frozenset()
     rules = repository_settings(ledger, settings).of_all.trust_rules_for
-    report = partial(report_reading, context)
+    report = partial(report_reading, context, settings)
     recorder = HookRecorder(settings, ledger, rules, context.run.run_id, report, reports_all=config.reads_all)
     return recorder.read(config.deliveries, names, trace_of)
 
@@ -294,7 +295,7 @@ async def _collect_further(
         left = {source: collections.repositories_with(tx, source) for source in selected}
 
     def record(batch: "Sequence[RepositoryReading]") -> None:
-        _record(context, ledger, batch, rules=own.trust_rules_for, trace_of=trace_of, reports_all=reports_all)
+        _record(context, settings, ledger, batch, rules=own.trust_rules_for, trace_of=trace_of, reports_all=reports_all)
 
     batches = Batches(record)
 
@@ -309,6 +310,7 @@ async def _collect_further(
 
 def _record(
     context: dg.AssetExecutionContext,
+    settings: Settings,
     ledger: "Ledger",
     batch: "Sequence[RepositoryReading]",
     *,
@@ -328,12 +330,14 @@ def _record(
                 also(tx, members, of_trace)
         for entry in chain.from_iterable(of_trace.values()):
             if entry.row.is_news or reports_all:
-                report_reading(context, entry, trace_id)
+                report_reading(context, settings, entry, trace_id)
         recorded |= of_trace
     return recorded
 
 
-def report_reading(context: dg.AssetExecutionContext, entry: "RecordedReading", trace_id: str) -> None:
+def report_reading(
+    context: dg.AssetExecutionContext, settings: Settings, entry: "RecordedReading", trace_id: str
+) -> None:
     """Report one source of one repository: its materialization, where it was read, and its check."""
     # Explicit events: in a run over a range, Dagster would report all partitions at the end or none.
     row, reading = entry.row, entry.reading
@@ -344,6 +348,7 @@ def report_reading(context: dg.AssetExecutionContext, entry: "RecordedReading", 
         "status": dg.MetadataValue.text(row.status.value),
         "seconds": dg.MetadataValue.float((reading.ended_at - reading.started_at).total_seconds()),
         "trace_id": dg.MetadataValue.text(trace_id),
+        **repository_links(settings, row.repository, "/signals"),
     }
     if row.status.source_answered:
         rows = ((signal.ref, signal.title, signal.url) for signal in reading.signals)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from squire_pipelines.assets.page_urls import asset_page
 from squire_pipelines.assets.signal_sources import HOOKS, OWNERS, SOURCES, signal_key
 from squire_pipelines.assets.tables import preview
 from squire_pipelines.domain.signals import AnySource
@@ -47,6 +48,7 @@ def report_summary(context: dg.AssetExecutionContext, settings: Settings, ledger
                 "signals": sum(reading.signals for reading in readings),
                 "sources_not_answering": len(silent),
                 **{f"quota_left_{kind}": left for kind, left in quota_left.items()},
+                **asset_page(settings, SUMMARY),
                 "preview": preview(
                     ("repository", *(source.value for source in SOURCES)), _rows(by_repository), limit=100
                 ),

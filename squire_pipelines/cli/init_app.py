@@ -123,7 +123,7 @@ def _make_app(context: CliContext, settings: "Settings", options: AppOptions) ->
     from squire_pipelines.github.permissions import needs_of_app  # noqa: PLC0415 - likewise
 
     github, public_url = settings.github, settings.webhooks.public_url
-    web, needs = app_manifest.web_url(github.api_url), needs_of_app(settings)
+    web, needs = github.web_url, needs_of_app(settings)
     owner = options.organization or (settings.repositories[0].partition("/")[0] if settings.repositories else "")
     name = app_manifest.app_name(options.app_name, owner or socket.gethostname())
     if public_url is not None:
@@ -190,8 +190,7 @@ def _receive(
 
 def _keep(context: CliContext, settings: "Settings", app: "NewApp", record: "AppRecord") -> dict[str, str]:
     """Keep the App's secrets; a person may repair what hinders it and try again. Raises ConfigError."""
-    from squire_pipelines.github.app_manifest import web_url  # noqa: PLC0415 - httpx, only here
-    from squire_pipelines.github.app_registration import keep_secrets  # noqa: PLC0415 - likewise
+    from squire_pipelines.github.app_registration import keep_secrets  # noqa: PLC0415 - httpx, only here
 
     for attempt in range(1, MAX_STORE_ATTEMPTS + 1):
         try:
@@ -201,7 +200,7 @@ def _keep(context: CliContext, settings: "Settings", app: "NewApp", record: "App
                 raise ConfigError(f"{context.home.state} cannot be written: {error.strerror}") from error
             return keep_secrets(app, settings.secret_sources, has_webhook=settings.webhooks.public_url is not None)
         except ConfigError as error:
-            recovery = _recovery(web_url(settings.github.api_url), record.organization, record.slug)
+            recovery = _recovery(settings.github.web_url, record.organization, record.slug)
             if attempt == MAX_STORE_ATTEMPTS or not context.is_interactive:
                 raise ConfigError(
                     f"the App {record.slug} was made, and its key is not kept: {error.message}", hint=recovery
@@ -245,7 +244,6 @@ def _resume(context: CliContext, settings: "Settings", record: "AppRecord | None
 
     from squire_pipelines.cli.unlock import unlock_store  # noqa: PLC0415 - only here
     from squire_pipelines.github.access import APP_KEY, app_access  # noqa: PLC0415 - httpx, only here
-    from squire_pipelines.github.app_manifest import web_url  # noqa: PLC0415 - likewise
     from squire_pipelines.github.app_registration import AppRecord  # noqa: PLC0415 - likewise
     from squire_pipelines.secrets.lookup import require_secret  # noqa: PLC0415 - likewise
 
@@ -259,7 +257,7 @@ def _resume(context: CliContext, settings: "Settings", record: "AppRecord | None
     except ConfigError as error:
         if record is None:
             raise
-        recovery = _recovery(web_url(settings.github.api_url), record.organization, record.slug)
+        recovery = _recovery(settings.github.web_url, record.organization, record.slug)
         raise ConfigError(f"the App {record.slug} was made, and {error.message}", hint=recovery) from error
     current = AppRecord(int(about.id), about.slug, about.page, about.organization)
     if record is not None:

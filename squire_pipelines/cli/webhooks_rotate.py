@@ -21,7 +21,6 @@ from squire_pipelines.execution import secret_rotation
 from squire_pipelines.execution.delivery_hooks import HookSurvey, hook_client, survey_hooks
 from squire_pipelines.execution.secret_rotation import HookChange
 from squire_pipelines.files import lock
-from squire_pipelines.github.app_manifest import web_url
 from squire_pipelines.github.connection import GitHub
 from squire_pipelines.observability.logging import bound_context
 from squire_pipelines.secret_names import SecretName
@@ -288,7 +287,7 @@ def _title(hook: str, webhook_id: int | None = None) -> str:
 def _page(settings: Settings, change: HookChange) -> str:
     if change.hook == APP_HOOK_NAME:
         return "the App's page at GitHub, Webhook secret"
-    page = f"{web_url(settings.github.api_url)}/{change.hook}/settings/hooks"
+    page = f"{settings.github.web_url}/{change.hook}/settings/hooks"
     return page if change.webhook_id is None else f"{page}/{change.webhook_id}"
 
 

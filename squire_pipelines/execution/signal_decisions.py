@@ -1,4 +1,7 @@
-"""A person's word on what a signal may start, by a command or on the board: recorded, and planned anew from."""
+"""A person's word on what a signal may start, by a command, on the board or in Dagster's UI.
+
+It is recorded, and planned anew from.
+"""
 
 from dataclasses import dataclass
 
@@ -28,6 +31,7 @@ def decide_signal(
     actor: str,
     reason: str,
     text_version: str | None = None,
+    trace_id: str | None = None,
 ) -> DecidedSignal:
     """Record what a person decides about a signal's text as it is now, and ask for its repository to be read.
 
@@ -39,12 +43,13 @@ def decide_signal(
         actor: The person.
         reason: The person's reason.
         text_version: The version that the person has read; None where that is not known.
+        trace_id: Of what the person has asked with, where that has one.
 
     Raises:
         NotFoundError: There is no such signal.
         RefusedError: It is gone or starts no work, or its text has changed since it was read.
     """
-    trace_id = new_trace_id()
+    trace_id = trace_id or new_trace_id()
     with bound_context(trace_id=trace_id), ledger.write() as tx:
         stored = decisions.find(tx, name, repository=repository)
         decided = decisions.decide(

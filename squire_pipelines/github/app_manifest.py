@@ -52,18 +52,6 @@ class _Conversion(BaseModel):
     webhook_secret: str | None = None
 
 
-def web_url(api_url: str) -> str:
-    """Return where people find the GitHub whose REST is at `api_url`, without a slash at the end.
-
-    `https://api.github.com` and `https://api.TENANT.ghe.com` have it on the host without `api.`, GitHub Enterprise
-    Server below `/api/v3`.
-    """
-    parts = urlsplit(api_url.rstrip("/"))
-    if parts.path.endswith("/api/v3"):
-        return f"{parts.scheme}://{parts.netloc}{parts.path.removesuffix('/api/v3')}"
-    return f"{parts.scheme}://{parts.netloc.removeprefix('api.')}"
-
-
 def new_app_url(web: str, organization: str | None, state: str) -> str:
     """Return the address to which a browser sends the manifest."""
     return f"{_settings_of(web, organization)}/apps/new?state={quote(state)}"

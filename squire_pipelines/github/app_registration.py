@@ -157,7 +157,7 @@ def exchange_code(
         GitHubNotFoundError: The code is too old, or was used.
         GitHubError: GitHub was not reached or refuses, or the answer was lost. The hint says how to go on.
     """
-    web = app_manifest.web_url(github.api_url)
+    web = github.web_url
     request = "POST /app-manifests/CODE/conversions"
     try:
         answer = _send_code(github, code, pause)

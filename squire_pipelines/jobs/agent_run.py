@@ -251,10 +251,12 @@ async def publish(
         if isinstance(result, Rejected):
             context.log.warning(f"the policy refused the change: {result.verdict.findings}")
         else:
-            context.log_event(_materialization(leased, result, decision))
+            context.log_event(_materialization(settings, leased, result, decision))
 
 
-def _materialization(leased: "LeasedAttempt", published: "Published", decision: str) -> dg.AssetMaterialization:
+def _materialization(
+    settings: Settings, leased: "LeasedAttempt", published: "Published", decision: str
+) -> dg.AssetMaterialization:
     return dg.AssetMaterialization(
         PULL_REQUESTS,
         partition=leased.task.repository,
@@ -266,6 +268,7 @@ def _materialization(leased: "LeasedAttempt", published: "Published", decision: 
             "trace_id": leased.task.trace_id,
             "created": published.created,
             "verdict": decision,
+            **task_links(settings, leased.task.repository, leased.task.id),
         },
     )
 

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from squire_pipelines.assets.page_urls import board_link
 from squire_pipelines.home import named_config
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 from squire_pipelines.traces import run_trace
@@ -28,6 +29,7 @@ def write_backup(context: dg.OpExecutionContext, settings: SettingsParam, ledger
             "files": len(made.manifest.members),
             "not_included": list(made.manifest.not_included),
             "removed": [path.name for path in removed],
+            **board_link(settings, "/alerts"),
         }
     )
 

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from squire_pipelines.assets.page_urls import board_link
 from squire_pipelines.assets.tables import preview
 from squire_pipelines.resources.parameters import GitHubParam, LedgerParam, SettingsParam
 from squire_pipelines.traces import run_trace
@@ -36,6 +37,7 @@ async def compare_deliveries(
             "arrived": result.count("arrived"),
             "collections": sum(len(hook.collected) for hook in result.hooks),
             "idle": result.idle or "no",
+            **board_link(settings, "/alerts"),
             "problems": preview(("hook", "problem", "what to do"), (*unrepaired, *unseen)),
         }
     )

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from squire_pipelines.assets.page_urls import board_link, pull_request_list
 from squire_pipelines.assets.tables import preview
 from squire_pipelines.resources.parameters import GitHubParam, LedgerParam, SettingsParam
 from squire_pipelines.traces import run_trace
@@ -65,6 +66,8 @@ async def follow_pull_requests(
             "reported": reported,
             "announced": announced,
             "dashboards": dashboards,
+            **board_link(settings, "/"),
+            **pull_request_list(settings, ((step.repository, step.number) for step in steps)),
             "steps_preview": preview(
                 ("pull request", "state", "waits for", "task"),
                 ((f"{s.repository}#{s.number}", s.step.state.value, s.step.reason, s.task_id or "") for s in steps),

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from squire_pipelines import tags
+from squire_pipelines.assets.page_urls import board_link
 from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 from squire_pipelines.settings.model import Settings
@@ -42,6 +43,7 @@ def archive_and_delete(context: dg.OpExecutionContext, settings: SettingsParam, 
             "bytes": result.bytes,
             "more_is_due": result.more,
             "archive": dg.MetadataValue.path(str(settings.home.archive)),
+            **board_link(settings, "/"),
         }
     )
 
@@ -84,6 +86,7 @@ def purge_dagster(context: dg.OpExecutionContext, settings: SettingsParam, ledge
             "tick_logs_removed": ticks,
             **{f"rows/{table}": count for table, count in rows.items()},
             "databases_rewritten": ", ".join(shrunk) or "none",
+            **board_link(settings, "/"),
         }
     )
 
@@ -97,7 +100,12 @@ def tend_mirrors(context: dg.OpExecutionContext, settings: SettingsParam) -> Non
         keep = timedelta(days=settings.retention.mirrors_days)
         tended = mirror_upkeep.tend_mirrors(settings.home, keep=keep, now=datetime.now(UTC), seconds=MIRRORS_S)
     context.add_output_metadata(
-        {"mirrors_removed": tended.removed, "mirrors_maintained": tended.maintained, "more_is_due": tended.more}
+        {
+            "mirrors_removed": tended.removed,
+            "mirrors_maintained": tended.maintained,
+            "more_is_due": tended.more,
+            **board_link(settings, "/"),
+        }
     )
 
 
@@ -135,7 +143,13 @@ def fill_warm_pool(context: dg.OpExecutionContext, settings: SettingsParam, ledg
     with run_trace(context):
         tended, size = warm_pool.tend(ledger, settings)
     context.add_output_metadata(
-        {"waiting": tended.waiting, "target": size, "made": tended.made, "removed": tended.removed}
+        {
+            "waiting": tended.waiting,
+            "target": size,
+            "made": tended.made,
+            "removed": tended.removed,
+            **board_link(settings, "/"),
+        }
     )
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from squire_pipelines import tags
+from squire_pipelines.assets.page_urls import board_link
 from squire_pipelines.domain.launching import LaunchStage, LaunchState
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 from squire_pipelines.traces import run_trace
@@ -76,6 +77,7 @@ def recover_attempts(context: dg.OpExecutionContext, settings: SettingsParam, le
     context.add_output_metadata(
         {
             "lost_attempts": settled,
+            **board_link(settings, "/tasks"),
             "containers_removed": removed,
             "reservations_released": released,
             "folders_removed": folders,

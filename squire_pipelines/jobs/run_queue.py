@@ -1,7 +1,7 @@
 """The run coordinator of `dagster.yaml`: runs wait in Dagster's queue while the machine's processors are busy.
 
 Dagster's own bounds how many runs are in progress. What costs processors is their start, so that this one bounds how
-many are starting as well.
+many are starting as well. Runs that people have launched themselves and wait for have places of their own.
 """
 
 import time
@@ -20,6 +20,12 @@ STALLED_S = 120.0
 
 FULL_EVERY_S = 60.0
 """How often the daemon's log says that the queue is full, which Dagster's would say at each look, once a second."""
+
+BY_HAND = {"squire/part": "by_hand"}
+"""The tags of runs that people launch themselves: of `by_hand`."""
+
+RESERVED = 2
+"""How many of those may be in progress beside the bounds, so that none of them waits for an agent's end."""
 
 _LOGGER = "dagster.daemon.QueuedRunCoordinatorDaemon"
 _FULL = "won't launch more"
@@ -60,7 +66,13 @@ class ProcessorBoundRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
         queue = super().get_run_queue_config()
         most = queue.max_concurrent_runs if queue.max_concurrent_runs >= 0 else _MANY
         records = self._instance.get_run_records(RunsFilter(statuses=ACTIVE_RUN_STATUSES), limit=_MANY)
-        return queue._replace(max_concurrent_runs=bound_on_runs(records, most, now=time.time()))
+
+        def count_waiting(most: int) -> int:
+            waiting = RunsFilter(statuses=[DagsterRunStatus.QUEUED], tags=BY_HAND)
+            return len(self._instance.get_run_records(waiting, limit=most))
+
+        bound = bound_with_reserved(records, most, now=time.time(), count_waiting=count_waiting)
+        return queue._replace(max_concurrent_runs=bound)
 
 
 def bound_on_runs(records: Sequence[RunRecord], most: int, *, now: float) -> int:
@@ -76,3 +88,23 @@ def bound_on_runs(records: Sequence[RunRecord], most: int, *, now: float) -> int
         for record in records
     )
     return min(most, len(records) - starting + launches_at_once(read_load(), max(1, most)))
+
+
+def bound_with_reserved(
+    records: Sequence[RunRecord], most: int, *, now: float, count_waiting: Callable[[int], int]
+) -> int:
+    """Return how many runs may be in progress: as `bound_on_runs` says, and up to `RESERVED` that people launched.
+
+    Args:
+        records: The runs in progress.
+        most: The file's own bound.
+        now: In seconds since the epoch.
+        count_waiting: Counts the runs in the queue that people launched, up to a number; asked when there is no place.
+    """
+    by_hand = [record for record in records if record.dagster_run.tags.items() >= BY_HAND.items()][:RESERVED]
+    others = [record for record in records if record not in by_hand]
+    bound = bound_on_runs(others, most, now=now) + len(by_hand)
+    if bound > len(records) or len(by_hand) == RESERVED:
+        return bound
+    # They have the highest priority of the queue, so that the places are theirs.
+    return len(records) + count_waiting(RESERVED - len(by_hand))

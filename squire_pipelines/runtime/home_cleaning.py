@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from squire_pipelines import tags
+from squire_pipelines.assets.page_urls import BOARD
 from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.errors import NotFoundError, SquireError, StateConflictError
 from squire_pipelines.jobs.maintenance import MAX_RUNS_PER_CLEAN, clean_job
@@ -85,7 +86,7 @@ def clean_home(instance: dg.DagsterInstance, *, config_file: str | None) -> Part
         texts = "; ".join(f"{event.step_key}: {_reason(event)}" for event in failures)
         raise SquireError(f"a part of the job has failed, and the others have run: {texts}", hint="see `squire logs`")
     return {
-        event.step_key: {name: entry.value for name, entry in event.step_output_data.metadata.items()}
+        event.step_key: {name: entry.value for name, entry in event.step_output_data.metadata.items() if name != BOARD}
         for event in run.all_events
         if event.is_successful_output and event.step_key is not None
     }

@@ -41,6 +41,18 @@ class GitHubSettings(SettingsSection):
         return (urlsplit(self.api_url).hostname or "").removeprefix("api.")
 
     @property
+    def web_url(self) -> str:
+        """Where people find the GitHub whose REST is at `api_url`, without a slash at the end.
+
+        `https://api.github.com` and `https://api.TENANT.ghe.com` have it on the host without `api.`, GitHub Enterprise
+        Server below `/api/v3`.
+        """
+        parts = urlsplit(self.api_url.rstrip("/"))
+        if parts.path.endswith("/api/v3"):
+            return f"{parts.scheme}://{parts.netloc}{parts.path.removesuffix('/api/v3')}"
+        return f"{parts.scheme}://{parts.netloc.removeprefix('api.')}"
+
+    @property
     def noreply_domain(self) -> str:
         """The domain of the addresses by which GitHub knows whose a commit is, without anybody's own address."""
         return f"users.noreply.{self.host}"

@@ -26,18 +26,16 @@ def report_deliveries(
     context: dg.SensorEvaluationContext, settings: SettingsParam, ledger: LedgerParam
 ) -> dg.SensorResult:
     """Report what was done with since the last tick. The cursor is the time and the row of the one reported last."""
-    from squire_pipelines.github.app_manifest import web_url
     from squire_pipelines.ledger import delivery_reports
 
     with ledger.read() as tx:
         done = delivery_reports.settled_since(tx, _place(context.cursor), limit=MAX_REPORTED)
     if not done:
         return dg.SensorResult(skip_reason="no delivery was done with that had an effect", cursor=context.cursor)
-    web = web_url(settings.github.api_url)
     names = [delivery.repository for delivery in done if delivery.repository is not None]
     return dg.SensorResult(
         skip_reason=f"{len(done)} deliveries are reported",
-        asset_events=[report_delivery(delivery, web=web) for delivery in done],
+        asset_events=[report_delivery(delivery, settings) for delivery in done],
         dynamic_partitions_requests=partition_requests(context.instance, names),
         cursor=f"{done[-1].updated_at.isoformat()}|{done[-1].id}",
     )

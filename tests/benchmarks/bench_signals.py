@@ -45,6 +45,7 @@ from squire_pipelines.ledger.store import Ledger, utc_now
 from squire_pipelines.ledger.tables import collections as collection_table
 from squire_pipelines.sections.services import GitHubSettings
 from squire_pipelines.sections.signals import CollectionSettings
+from squire_pipelines.settings.model import Settings
 from tests.support.figures import Figure, report
 from tests.support.github_json import API_URL, check_run, commit, issue, page, pull_request, repository, thread
 from tests.support.ledgers import folder_in_memory, sqlite_ledger_file
@@ -351,7 +352,7 @@ def dagsters_part(folder: Path) -> list[Figure]:
 
 def reporting_ms(folder: Path) -> float:
     """Return how long it takes to report a repository one source of which has changed, as the asset does."""
-    repositories_reported, took = 20, 0.0
+    repositories_reported, took, settings = 20, 0.0, Settings()
     entries = [_changed(f"acme/r-{number}") for number in range(repositories_reported)]
 
     @dg.op
@@ -359,7 +360,7 @@ def reporting_ms(folder: Path) -> float:
         nonlocal took
         began = time.perf_counter()
         for entry in entries:
-            report_reading(cast("dg.AssetExecutionContext", context), entry, TRACE)
+            report_reading(cast("dg.AssetExecutionContext", context), settings, entry, TRACE)
         took = time.perf_counter() - began
 
     @dg.job

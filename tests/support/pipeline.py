@@ -39,6 +39,7 @@ from tests.support.ledgers import add_task, dispatch, sqlite_ledger_file
 TRACE = "cd" * 16
 LEDGERLIB, WEBSHOP, HANDBOOK, QUIET = "demo/ledgerlib", "demo/webshop", "demo/handbook", "demo/quiet"
 ALL = (LEDGERLIB, WEBSHOP, HANDBOOK, QUIET)
+BOARD = "https://squire.example.com"
 ROOT = Path(__file__).parents[2]
 _PATIENCE_S = 90.0
 _LONG_AGO = 1_700_000_000
@@ -110,7 +111,7 @@ class Pipeline:
         )
         # Any free port: tests beside this one run `squire dev` too.
         port = "" if "[observability]" in more else "[observability]\nport = 0\n"
-        port += "" if "[board]" in more else "[board]\nenabled = false\n"
+        port += "" if "[board]" in more else f'[board]\nenabled = false\npublic_url = "{BOARD}"\n'
         file.write_text(
             f"""repositories = [{names}]
 [github]

@@ -3,7 +3,7 @@
 from squire_pipelines.cli.diagnosis import Diagnosis, Status
 from squire_pipelines.github import permissions
 from squire_pipelines.github.access import AppAccess, AppAsRegistered, Installation
-from squire_pipelines.github.app_manifest import settings_url, web_url
+from squire_pipelines.github.app_manifest import settings_url
 from squire_pipelines.github.permissions import PermissionNeeds
 from squire_pipelines.settings.model import Settings
 
@@ -19,7 +19,7 @@ async def check_app(access: AppAccess, settings: Settings) -> list[Diagnosis]:
 def compare_app(about: AppAsRegistered, settings: Settings) -> list[Diagnosis]:
     """Return what an App lacks and has too much of, with the page on which its owner changes it."""
     needs = permissions.needs_of_app(settings)
-    page = settings_url(web_url(settings.github.api_url), about.organization, about.slug, "permissions")
+    page = settings_url(settings.github.web_url, about.organization, about.slug, "permissions")
     change = f"change it at {page}; the owners of the repositories then have to accept it"
     results: list[Diagnosis] = []
 

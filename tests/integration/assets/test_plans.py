@@ -1,6 +1,7 @@
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import dagster as dg
 import pytest
@@ -82,6 +83,9 @@ def test_signals_become_tasks_once(pipeline: Pipeline) -> None:
     assert {name: admitted[name]["created"].value for name in ALL} == {LEDGERLIB: 1, WEBSHOP: 1, HANDBOOK: 1, QUIET: 0}
     assert admitted[LEDGERLIB]["ready"].value == 1
     assert admitted[LEDGERLIB]["trace_id"].value == TRACE
+    for (_, name), verdict in verdicts(done).items():
+        assert str(verdict.metadata["board"].value).endswith(f"/plans?{urlencode({'repository': name})}")
+        assert verdict.metadata["github"].value == f"{pipeline.settings.github.web_url}/{name}"
     before = all_tasks(pipeline)
     assert [repository for repository, _ in before] == [HANDBOOK, LEDGERLIB, WEBSHOP]
     pipeline.plan(again=True)

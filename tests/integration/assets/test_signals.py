@@ -1,3 +1,5 @@
+from urllib.parse import urlencode
+
 import dagster as dg
 import pytest
 from sqlalchemy import Table, select
@@ -15,7 +17,7 @@ from squire_pipelines.ledger.tables import signal_episodes, signal_events
 from squire_pipelines.ledger.tables import tasks as task_rows
 from squire_pipelines.partitions import ensure_repositories
 from tests.support.deliveries import record_delivery
-from tests.support.pipeline import ALL, HANDBOOK, LEDGERLIB, QUIET, TRACE, Pipeline, checks, materialized
+from tests.support.pipeline import ALL, BOARD, HANDBOOK, LEDGERLIB, QUIET, TRACE, Pipeline, checks, materialized
 
 
 @pytest.mark.slow
@@ -26,12 +28,20 @@ def test_one_run_reports_each_source_of_each_repository_with_its_check(pipeline:
     seen = checks(done)
     assert set(seen) == {(source.value, "source_answered", name) for source in Source for name in ALL}
     assert all(verdict.passed for verdict in seen.values())
+    web = pipeline.settings.github.web_url
+    of_repositories = {name: events for (_, name), events in reported.items() if name is not None}
+    of_repositories |= {name: verdict.metadata for (_, _, name), verdict in seen.items() if name is not None}
+    for name, metadata in of_repositories.items():
+        page = urlencode({"repository": name, "all": "1"})
+        assert metadata["board"].value == f"{BOARD}/signals?{page}"
+        assert metadata["github"].value == f"{web}/{name}"
     failing = reported["failed_ci", LEDGERLIB]
     assert failing["signals"].value == 1
     assert failing["trace_id"].value == TRACE
     assert [column.name for column in failing["preview"].schema.columns] == ["signal", "title", "link"]
     summary = reported["summary", None]
     assert summary["repositories"].value == len(ALL)
+    assert summary["board"].value == f"{BOARD}/signals?all=1"
     assert summary["sources_not_answering"].value == 0
 
 

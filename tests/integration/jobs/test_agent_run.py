@@ -113,6 +113,8 @@ def test_an_agents_change_becomes_a_pull_request(pipeline: Pipeline, forge: Forg
     metadata = event.step_materialization_data.materialization.metadata
     assert metadata["trace_id"].value == task.trace_id
     assert metadata["pull_request"].value == row.pr_url
+    assert str(metadata["board"].value).endswith(f"/tasks/{task.id}")
+    assert metadata["github"].value == f"{pipeline.settings.github.web_url}/{LEDGERLIB}"
     with pipeline.ledger.read() as tx:
         trail = audit_page(tx, subject=attempt.id)
     assert [(entry.action, entry.trace_id) for entry in reversed(trail)] == [

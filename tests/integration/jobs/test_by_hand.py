@@ -12,9 +12,7 @@ from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.ledger import tasks
 from squire_pipelines.ledger.tables import audit, deliveries, task_events
 from tests.support.cli import SampleData, Squire
-from tests.support.pipeline import HANDBOOK, LEDGERLIB, TRACE, Pipeline, output_metadata
-
-BOARD = '[board]\npublic_url = "https://squire.example.com/"\n'
+from tests.support.pipeline import BOARD, HANDBOOK, LEDGERLIB, TRACE, Pipeline, output_metadata
 
 
 def _launch(
@@ -46,9 +44,20 @@ def _audited(pipeline: Pipeline) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    ("action", "reason"), [("approve", ""), ("reject", "not now"), ("cancel", "not now"), ("cancel", ""), ("retry", "")]
+    ("action", "words", "config"),
+    [
+        ("approve", (), {}),
+        ("reject", ("--reason", "not now"), {"reason": "not now"}),
+        ("cancel", ("--reason", "not now"), {"reason": "not now"}),
+        ("cancel", (), {}),
+        ("retry", (), {}),
+        ("start", (), {}),
+        ("priority", ("high",), {"level": "HIGH"}),
+    ],
 )
-def test_a_job_leaves_the_rows_that_its_command_leaves(quiet_pipeline: Pipeline, action: str, reason: str) -> None:
+def test_a_job_leaves_the_rows_that_its_command_leaves(
+    quiet_pipeline: Pipeline, action: str, words: tuple[str, ...], config: dict[str, Any]
+) -> None:
     samples, command = SampleData(quiet_pipeline.ledger), Squire(quiet_pipeline.home)
     names = ("One", "Two")
     by_job, by_command = (
@@ -56,10 +65,10 @@ def test_a_job_leaves_the_rows_that_its_command_leaves(quiet_pipeline: Pipeline,
         if action == "retry"
         else [samples.task(name, approved=False) for name in names]
     )
-    quiet_pipeline.configure(BOARD)
-    config = {"tasks": [f" {by_job}", by_job], "person": "ada"} | ({"reason": reason} if reason else {})
-    run = _launch(quiet_pipeline, f"{action}_tasks", action, config)
-    command.ok("tasks", action, by_command, *(("--reason", reason) if reason else ()))
+    op = "prioritise" if action == "priority" else action
+    named = {"tasks": [f" {by_job}", by_job], "person": "ada"}
+    run = _launch(quiet_pipeline, f"{op}_tasks", op, named | config)
+    command.ok("tasks", action, by_command, *words)
     assert _events(quiet_pipeline, by_job) == _events(quiet_pipeline, by_command)
     assert quiet_pipeline.read_task(by_job).status is quiet_pipeline.read_task(by_command).status
     first, second = _audited(quiet_pipeline)[-2:]
@@ -68,7 +77,7 @@ def test_a_job_leaves_the_rows_that_its_command_leaves(quiet_pipeline: Pipeline,
     assert first["detail"] == {**second["detail"], "tasks": [by_job]}
     shown = output_metadata(run)
     assert (shown["changed"], shown["by"]) == (1, "dagster:ada")
-    page = f"https://squire.example.com/tasks/{by_job}"
+    page = f"{BOARD}/tasks/{by_job}"
     assert shown["board"] == page
     assert shown["done"].startswith(f"- [{by_job}]({page}): ")
     assert shown["github"] == "http://127.0.0.1:9/acme/shop"
@@ -84,7 +93,7 @@ def test_a_task_that_cannot_be_changed_fails_the_run_with_its_reason_and_the_oth
     assert f"task {over} has succeeded already: there is nothing to cancel" in reason
     assert "there is no task 't0nothere'" in reason
     assert shown["changed"].value == 1
-    assert f"{over}: task {over} has succeeded already" in shown["not_changed"].value
+    assert f"- [{over}]({BOARD}/tasks/{over}): task {over} has succeeded already" in shown["not_changed"].value
     with quiet_pipeline.ledger.read() as tx:
         assert tasks.get(tx, waiting).status is TaskStatus.CANCELLED
     assert str(_audited(quiet_pipeline)[-1]["actor"]).startswith("dagster:")
@@ -120,3 +129,26 @@ def test_repositories_are_asked_for_as_the_command_asks(quiet_pipeline: Pipeline
     assert output_metadata(run)["requests"] == 2
     refused = _launch(quiet_pipeline, "collect_now", "request_reading", {"repositories": ["other/one"]}, fails=True)
     assert "other/one: not among the repositories of the settings" in _failure(refused)[0]
+
+
+def test_a_signal_is_released_and_held_as_the_commands_do_it(quiet_pipeline: Pipeline) -> None:
+    samples, command = SampleData(quiet_pipeline.ledger), Squire(quiet_pipeline.home)
+    samples.reading()
+    named = {"signal": "open_issue:7", "person": "ada", "reason": "not  now"}
+    shown = output_metadata(_launch(quiet_pipeline, "hold_signal", "hold", named))
+    assert shown["done"].startswith("acme/shop open\\_issue:7: held: dagster:ada held it on ")
+    assert shown["done"].endswith(": not now")
+    assert shown["board"] == f"{BOARD}/signals?repository=acme%2Fshop&all=1"
+    signal = command.json("signals", "show", "open_issue:7")
+    assert signal["may_start"] is False
+    of_another_text = {"signal": "open_issue:7", "text_version": "f" * 32}
+    refused = _failure(_launch(quiet_pipeline, "release_signal", "release", of_another_text, fails=True))[0]
+    assert "the text of open_issue:7 has changed since it had the version" in refused
+    read = {"signal": "open_issue:7", "text_version": signal["text_version"], "person": "ada"}
+    run = _launch(quiet_pipeline, "release_signal", "release", read)
+    command.ok("signals", "release", "open_issue:7")
+    assert output_metadata(run)["by"] == "dagster:ada"
+    assert command.json("signals", "show", "open_issue:7")["may_start"] is True
+    trail = [(row["action"], row["subject"]) for row in _audited(quiet_pipeline)]
+    assert trail == [(f"signal.{word}", "acme/shop open_issue:7") for word in ("held", "released", "released")]
+    assert _audited(quiet_pipeline)[1]["trace_id"] == TRACE

@@ -26,7 +26,7 @@ from squire_pipelines.ledger.tables import outcomes as outcome_table
 from squire_pipelines.ledger.telling_tries import MAX_TRIES
 from tests.support.git_repository import git
 from tests.support.ledgers import dispatch, list_tasks
-from tests.support.pipeline import LEDGERLIB, Pipeline
+from tests.support.pipeline import LEDGERLIB, Pipeline, output_metadata
 
 pytestmark = pytest.mark.slow
 _SHARES = "[share + (i < total % parts) for i in range(parts)]"
@@ -55,11 +55,10 @@ def open_one(pipeline: Pipeline, forge: ForgeProcess) -> Attempt:
     return pipeline.read_attempt(attempt.id)
 
 
-def look(pipeline: Pipeline) -> None:
+def look(pipeline: Pipeline) -> dict[str, Any]:
     """Read the signals, then GitHub's word on our pull requests, and take steps; twice, since one brings another."""
     pipeline.collect(LEDGERLIB)
-    pipeline.run("follow")
-    pipeline.run("follow")
+    return output_metadata(pipeline.run("follow")) | output_metadata(pipeline.run("follow"))
 
 
 def state_of(pipeline: Pipeline, task_id: str) -> tuple[str | None, str | None]:
@@ -95,10 +94,11 @@ def test_failed_checks_are_mended_on_the_same_branch_and_pull_request(pipeline: 
     forge.settle()
     assert (second.task_id, second.pr_number) == (work, first.pr_number)
     assert our_pull(forge)["head_sha"] == second.head_sha != first.head_sha
-    look(pipeline)
+    shown = look(pipeline)
     assert state_of(pipeline, first.task_id) == (FollowState.MERGED, "")
     with pipeline.ledger.read() as tx:
         assert len(list_tasks(tx)) == 2
+    assert shown["pull_requests"] == f"- [{LEDGERLIB}\\#{first.pr_number}]({first.pr_url})"
 
 
 def test_checks_that_stay_red_are_left_to_people_with_one_comment_and_taken_up_when_asked(

@@ -8,7 +8,7 @@ import pytest
 from squire_pipelines.errors import SquireError, StateConflictError
 from squire_pipelines.runtime.home_cleaning import clean_home, due_in_home
 from tests.support.deliveries import record_delivery
-from tests.support.pipeline import Pipeline, output_metadata
+from tests.support.pipeline import BOARD, Pipeline, output_metadata
 
 
 def test_clean_archives_purges_and_tends(quiet_pipeline: Pipeline) -> None:
@@ -16,6 +16,7 @@ def test_clean_archives_purges_and_tends(quiet_pipeline: Pipeline) -> None:
     metadata = output_metadata(done)
     assert (metadata["runs_deleted"], metadata["mirrors_removed"], metadata["files"]) == (0, 0, 0)
     assert metadata["forgotten/delivery_bodies"] == 0
+    assert metadata["board"] == f"{BOARD}/"
 
 
 def test_bodies_beyond_their_bound_are_counted_before_they_go_and_do_not_wait_for_the_daily_job(
@@ -51,6 +52,7 @@ def test_a_command_says_what_would_go_and_does_what_the_job_does(quiet_pipeline:
     done = clean_home(instance, config_file=None)
     assert set(done) == set(due)
     assert done["tend_mirrors"]["mirrors_removed"] == 1
+    assert not any("board" in part for part in done.values()), "links are for the UI"
     (run,) = instance.get_runs()
     assert (run.job_name, run.status) == ("clean", dg.DagsterRunStatus.SUCCESS)
     settings.home.archive.rename(settings.home.state / "moved")

@@ -15,7 +15,7 @@ from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.sensors.deliveries import MAX_REPORTED, report_deliveries
 from tests.support.deliveries import record_delivery
 from tests.support.ledgers import Clock
-from tests.support.pipeline import QUIET, Pipeline
+from tests.support.pipeline import BOARD, QUIET, Pipeline
 
 
 class Deliveries:
@@ -68,6 +68,8 @@ def test_a_delivery_is_shown_with_its_effects_its_trace_and_the_way_to_what_it_i
     metadata: dict[str, Any] = dict(event.metadata)
     assert metadata["event"].value == "issues.labeled"
     assert metadata["link"].value == f"http://127.0.0.1:9/{QUIET}/issues/7"
+    assert metadata["board"].value.startswith(f"{BOARD}/signals?repository=")
+    assert metadata["github"].value == f"http://127.0.0.1:9/{QUIET}"
     effects = [record.data["effect"] for record in metadata["effects"].records]
     assert effects == ["label", "collected"]
     trace = metadata["trace_id"].value

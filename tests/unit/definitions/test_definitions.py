@@ -37,7 +37,10 @@ SENSORS = {
 }
 HOOKS, MANUAL = FurtherSource(HOOKS_SOURCE), FurtherSource(MANUAL_SOURCE)
 SCHEDULES = {"collect_regularly", "publish_history_regularly", "report_daily", "clean_regularly"}
-BY_HAND = {"approve_tasks", "reject_tasks", "cancel_tasks", "retry_tasks", "collect_now"}
+BY_HAND = {
+    *("approve_tasks", "reject_tasks", "start_tasks", "prioritise_tasks", "cancel_tasks", "retry_tasks"),
+    *("release_signal", "hold_signal", "collect_now"),
+}
 JOBS = {
     "collect",
     "plan",
@@ -57,7 +60,7 @@ JOBS = {
 
 @pytest.fixture(scope="module")
 def defs() -> dg.Definitions:
-    return build_defs(Settings())
+    return build_defs(Settings(repositories=("acme/api",)))
 
 
 @pytest.mark.slow
@@ -95,6 +98,7 @@ def test_everything_says_what_it_is(defs: dg.Definitions) -> None:
         assert node.description, key
         assert node.kinds, key
         assert node.owners == ["team:squire"], key
+        assert {"board", "github"} <= node.metadata.keys(), key
         assert node.group_name in {"signals", "planning", "delivery", "history"}, key
     for check in graph.asset_check_keys:
         assert graph.get_check_spec(check).description, check

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from squire_pipelines.errors import ConfigError, GitHubUnavailableError, RefusedError
 from squire_pipelines.github import app_manifest
 from squire_pipelines.github.permissions import needs_of_app
+from squire_pipelines.sections.services import GitHubSettings
 from squire_pipelines.settings.model import Settings
 
 STATE = "s" * 43
@@ -34,7 +35,7 @@ CODES = st.text(string.ascii_letters + string.digits, min_size=16, max_size=60)
 def test_the_addresses_are_those_of_the_github_of_the_settings(
     api_url: str, web: str, organization: str | None, address: str
 ) -> None:
-    assert app_manifest.web_url(api_url) == web
+    assert GitHubSettings(api_url=api_url).web_url == web
     assert app_manifest.new_app_url(web, organization, "x") == address
 
 
