@@ -190,6 +190,7 @@ class RequestDialogue:
             "agent": "" if order is None else " ".join(filter(None, (order.agent, order.model))),
             "waits for": ", ".join(request.depends_on),
             "protected": ", ".join(spec.allow_protected),
+            "left out": ", ".join(spec.verification.left_out),
             "starts": "when there is a slot" if starts else "when `squire tasks start` lets it",
             **further,
         }

@@ -12,7 +12,8 @@ from squire_pipelines.cli.parameters import AGENT, GLOB, TASK_ID
 from squire_pipelines.cli.person import actor
 from squire_pipelines.domain.agent_choice import AgentOrder
 from squire_pipelines.domain.identity import new_trace_id
-from squire_pipelines.domain.tasks import Priority, TaskSpec, TaskStatus
+from squire_pipelines.domain.tasks import Priority, TaskSpec, TaskStatus, Verification
+from squire_pipelines.domain.verification import CHECK_KINDS
 from squire_pipelines.execution.repository_settings import settings_in
 from squire_pipelines.execution.request_making import make_request
 from squire_pipelines.ledger import tasks
@@ -97,6 +98,13 @@ def request_options(callback: Callable[..., object]) -> Callable[..., object]:
             metavar="GLOB",
             help="Allow a change of this protected path, which a person still approves; may be repeated.",
         ),
+        click.option(
+            "--leave-out",
+            type=click.Choice(CHECK_KINDS),
+            multiple=True,
+            help="Do not run this check of `verification` on the change, which its pull request then says; may be "
+            "repeated.",
+        ),
         click.option("--no-start", is_flag=True, help="Hold the task until `squire tasks start` lets it run."),
     )
     for option in reversed(options):
@@ -163,6 +171,7 @@ class RequestOptions:
         depends_on: tuple[str, ...],
         priority: str,
         allow_protected: tuple[str, ...],
+        leave_out: tuple[str, ...],
         no_start: bool,
     ) -> None:
         self._context = context
@@ -175,6 +184,7 @@ class RequestOptions:
         self._depends_on = depends_on
         self._priority = Priority[priority.upper()]
         self._allow_protected = allow_protected
+        self._verification = Verification.model_validate({f"run_{kind}": False for kind in leave_out})
         self._hold = no_start
 
     @property
@@ -201,6 +211,7 @@ class RequestOptions:
             priority=self._priority,
             allow_protected=self._allow_protected,
             agent=_order(self._context.settings, repository, self._agent, self._model),
+            verification=self._verification,
         )
 
     def create(self, repository: str, *, base_branch: str, branch: str | None = None, compare: bool = True) -> MadeTask:

@@ -27,7 +27,7 @@ from squire_pipelines.domain.remedies import remedy_text
 from squire_pipelines.domain.tasks import Priority
 from squire_pipelines.domain.terminal_text import one_line, plain
 from squire_pipelines.domain.timings import Timings
-from squire_pipelines.domain.verification import VerificationReport
+from squire_pipelines.domain.verification import VerificationReport, describe_left_out
 from squire_pipelines.execution.task_facts import ask_about_agent, read_task_facts
 from squire_pipelines.ledger.archived_tasks import ArchivedTask, archived_task
 from squire_pipelines.ledger.attempts import Attempt
@@ -80,6 +80,8 @@ _ATTEMPT: Columns = {
     "exit code": lambda attempt: _evidence(attempt).exit_code,
     "out of memory": lambda attempt: "a process was killed" if _evidence(attempt).oom_killed else "",
     "error": lambda attempt: _evidence(attempt).error_code,
+    "kept": lambda attempt: _evidence(attempt).facts.get("container_kept", ""),
+    "look inside": lambda attempt: _evidence(attempt).facts.get("enter", ""),
     "verification": lambda attempt: _verification_text(attempt.verification),
     "commits": lambda attempt: " to ".join(sha[:12] for sha in (attempt.base_sha, attempt.head_sha) if sha),
     "queued": "queued_at",
@@ -234,7 +236,8 @@ def _verification_text(report: VerificationReport | None) -> str:
         f"{check.name} {'passed' if check.passed else f'failed: {check.detail}'.removesuffix(': ')}"
         for check in report.checks
     )
-    return "; ".join(filter(None, ("passed" if report.passed else "failed", report.message, *checks)))
+    word = {True: "passed", False: "failed", None: "nothing was run"}[report.passed]
+    return "; ".join(filter(None, (word, report.message, *checks, describe_left_out(report.left_out))))
 
 
 def _choice_text(choice: AgentChoice | None) -> str:

@@ -91,12 +91,18 @@ class Implementation(FrozenModel):
 
 
 class Verification(FrozenModel):
-    """How to see that it is done."""
+    """How to see that it is done. True asks for a kind of check, False leaves it out, None is as the settings say."""
 
     run_tests: bool = True
-    run_lint: bool = False
-    run_build: bool = False
+    run_lint: bool | None = None
+    run_build: bool | None = None
     custom_checks: tuple[str, ...] = ()
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """The kinds of checks that are not to be run."""
+        asked = {"tests": self.run_tests, "lint": self.run_lint, "build": self.run_build}
+        return tuple(kind for kind, is_asked in asked.items() if is_asked is False)
 
 
 class EstimatedSize(FrozenModel):

@@ -1,13 +1,15 @@
 """Verification of a change by Squire itself: which commands are run, and what their results mean. Pure.
 
-What a task asks for by kind (tests, lint, build) is a command of the repository's settings; what it spells out itself
-is run as it stands. Neither is trusted: both run in a container of their own, see `agents.check_runs`.
+The kinds of checks (tests, lint, build) are commands of the repository's settings, which run for every task unless the
+task or the settings leave one out; what a task spells out itself is run as it stands. Neither is trusted: both run in a
+container of their own, see `agents.check_runs`.
 """
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -20,6 +22,16 @@ MAX_COMMAND = 10_000
 _SHOWN_PATHS = 5
 MAX_SECONDS = 1e7
 """More than any command can take."""
+
+
+CheckKind = Literal["tests", "lint", "build"]
+CHECK_KINDS: tuple[CheckKind, ...] = ("tests", "lint", "build")
+_LEFT_OUT_BY = {
+    "task": "the task leaves it out",
+    "settings": "`verification.always` does not name it, and the task does not ask for it",
+    "off": "`verification.enabled` is false",
+    "bound": f"a task has at most {MAX_CHECKS} checks",
+}
 
 
 class CheckCommand(FrozenModel):
@@ -72,28 +84,92 @@ class ReportedCheck(FrozenModel):
     detail: str = ""
 
 
-class VerificationReport(FrozenModel):
-    """What the verification showed, as the attempt's row keeps it: its checks, or `message` why there are none."""
+class LeftOutCheck(FrozenModel):
+    """A check with a command that was not run, by whose decision: the task's, the settings' or the bound's."""
 
-    passed: bool
+    name: str
+    by: Literal["task", "settings", "off", "bound"]
+
+    @property
+    def reason(self) -> str:
+        """Why it was left out, for a reader."""
+        return _LEFT_OUT_BY[self.by]
+
+
+class VerificationReport(FrozenModel):
+    """What the verification showed, as the attempt's row keeps it: its checks, or `message` why there are none.
+
+    `passed` is None where nothing was run since all was left out.
+    """
+
+    passed: bool | None
     message: str = ""
     checks: tuple[ReportedCheck, ...] = ()
+    left_out: tuple[LeftOutCheck, ...] = ()
 
 
-def checks_for(
-    verification: Verification, commands: Mapping[str, str | None]
-) -> tuple[tuple[CheckCommand, ...], tuple[str, ...]]:
-    """Return the commands to run for a task, and the names of those that it asks for and nobody has configured.
+@dataclass(frozen=True, slots=True)
+class PlannedChecks:
+    """The checks of one task.
+
+    Args:
+        commands: Those to run.
+        missing: The kinds that the task asks for and nobody has configured.
+        left_out: Those that have a command and are not run.
+    """
+
+    commands: tuple[CheckCommand, ...] = ()
+    missing: tuple[str, ...] = ()
+    left_out: tuple[LeftOutCheck, ...] = ()
+
+
+def plan_checks(
+    verification: Verification,
+    commands: Mapping[str, str | None],
+    *,
+    always: Collection[str] = CHECK_KINDS,
+    enabled: bool = True,
+) -> PlannedChecks:
+    """Return which checks are run for a task, and which are not.
 
     Args:
         verification: The task's.
         commands: The repository's, by `tests`, `lint` and `build`.
+        always: The kinds that run for every task that does not leave them out; others run where a task asks for them.
+        enabled: Whether anything is run at all.
     """
-    asked = {"tests": verification.run_tests, "lint": verification.run_lint, "build": verification.run_build}
-    names = [name for name, is_asked in asked.items() if is_asked]
-    configured = [CheckCommand(name=name, command=command) for name in names if (command := commands.get(name))]
     own = [CheckCommand(name=text[:100], command=text) for text in verification.custom_checks if text.strip()]
-    return tuple([*configured, *own][:MAX_CHECKS]), tuple(name for name in names if not commands.get(name))
+    configured = {kind: CheckCommand(name=kind, command=text) for kind in CHECK_KINDS if (text := commands.get(kind))}
+    if not enabled:
+        return PlannedChecks(left_out=tuple(_left_out([*configured.values(), *own], "off")))
+    asked = {"tests": verification.run_tests, "lint": verification.run_lint, "build": verification.run_build}
+    planned = [*(check for kind, check in configured.items() if _is_run(asked[kind], kind in always)), *own]
+    refused = [check for kind, check in configured.items() if asked[kind] is False]
+    unasked = [check for kind, check in configured.items() if asked[kind] is None and kind not in always]
+    return PlannedChecks(
+        tuple(planned[:MAX_CHECKS]),
+        tuple(kind for kind, is_asked in asked.items() if is_asked and kind not in configured),
+        (
+            *_left_out(refused, "task"),
+            *_left_out(unasked, "settings"),
+            *_left_out(planned[MAX_CHECKS:][:MAX_CHECKS], "bound"),
+        ),
+    )
+
+
+def _is_run(asked: bool | None, by_default: bool) -> bool:  # noqa: FBT001 - two answers to one question
+    return by_default if asked is None else asked
+
+
+def _left_out(
+    checks: Iterable[CheckCommand], by: Literal["task", "settings", "off", "bound"]
+) -> Iterable[LeftOutCheck]:
+    return (LeftOutCheck(name=check.name, by=by) for check in checks)
+
+
+def describe_left_out(left_out: Iterable[LeftOutCheck]) -> str:
+    """Return one line on what was left out and why; empty where nothing was."""
+    return "; ".join(f"{check.name} was left out: {check.reason}" for check in left_out)
 
 
 def setup_key(setup: str, image: str, *, repository: str, base_sha: str, lockfiles: Iterable[tuple[str, str]]) -> str:
@@ -123,16 +199,16 @@ def setup_refusal(changed_paths: Sequence[str]) -> str:
     )
 
 
-def report(result: VerificationResult | None, planned: Iterable[CheckCommand], message: str) -> VerificationReport:
+def report(result: VerificationResult | None, planned: PlannedChecks, message: str) -> VerificationReport:
     """Return what came of the planned checks; they passed only when every one was run and passed."""
     by_name = {command.name: command for command in result.checks} if result else {}
     checks = []
     if result and result.setup and not result.setup.passed:
         checks.append(ReportedCheck(name="setup", passed=False, detail=result.setup.detail))
-    for check in planned:
+    for check in planned.commands:
         ran = by_name.get(check.name)
         checks.append(
             ReportedCheck(name=check.name, passed=bool(ran and ran.passed), detail=ran.detail if ran else "not run")
         )
     passed = bool(checks) and all(check.passed for check in checks)
-    return VerificationReport(passed=passed, message=message, checks=tuple(checks))
+    return VerificationReport(passed=passed, message=message, checks=tuple(checks), left_out=planned.left_out)

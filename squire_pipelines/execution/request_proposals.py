@@ -77,7 +77,8 @@ def create_proposed(
     created: dict[str, CreatedTask] = {}
     for spec in specs:
         depends_on = (*request.depends_on, *(created[key].id for key in spec.depends_on))
-        own = replace(request, spec=spec, depends_on=depends_on)
+        ordered = spec.model_copy(update={"verification": request.spec.verification})  # a person's word, too
+        own = replace(request, spec=ordered, depends_on=depends_on)
         created[spec.key] = create_request(tx, settings, own, trace_id=trace_id, hold=hold)
     return tuple(created.values())
 

@@ -26,9 +26,10 @@ from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.globs import matches
 from squire_pipelines.domain.verification import (
     CheckCommand,
+    PlannedChecks,
     VerificationReport,
     VerificationResult,
-    checks_for,
+    plan_checks,
     report,
     setup_key,
     setup_refusal,
@@ -159,13 +160,20 @@ class VerificationContext:
         return CheckOutcome(result, run, inputs.attempt_dir)
 
 
-def planned_checks(leased: LeasedAttempt) -> tuple[tuple[CheckCommand, ...], tuple[str, ...]]:
-    """Return the checks to run for this attempt's task, and those that it asks for and nobody has configured."""
+def planned_checks(leased: LeasedAttempt) -> PlannedChecks:
+    """Return the checks to run for this attempt's task, and those that are not run."""
     rules = leased.settings.verification_for(leased.task.repository)
-    if not rules.enabled:
-        return (), ()
     commands = {"tests": rules.tests, "lint": rules.lint, "build": rules.build}
-    return checks_for(leased.task.spec.verification, commands)
+    return plan_checks(leased.task.spec.verification, commands, always=rules.always, enabled=rules.enabled)
+
+
+def note_left_out(leased: LeasedAttempt, planned: PlannedChecks) -> None:
+    """Record that nothing is run, and what was left out; where nothing is configured there is nothing to record.
+
+    Raises LeaseLostError.
+    """
+    if planned.left_out:
+        leased.note(AttemptFacts(verification=VerificationReport(passed=None, left_out=planned.left_out)))
 
 
 def verify(leased: LeasedAttempt, inputs: AttemptInputs, runner: AgentRunner) -> VerificationReport | None:
@@ -178,7 +186,8 @@ def verify(leased: LeasedAttempt, inputs: AttemptInputs, runner: AgentRunner) ->
         BundleError: The agent's bundle is not what it must be.
         LeaseLostError: The attempt is another run's.
     """
-    checks, missing = planned_checks(leased)
+    planned = planned_checks(leased)
+    checks = planned.commands
     if not checks:
         return None
     folder = inputs.folder
@@ -213,9 +222,9 @@ def verify(leased: LeasedAttempt, inputs: AttemptInputs, runner: AgentRunner) ->
             leased.audit(tx, "container.stopped", purpose="checks", cause=check_run.run.ending.cause)
         leased.stage(check_run.run.ending)
         return None
-    if missing:
-        message = f"{message} No command is configured for {', '.join(missing)}.".strip()
-    outcome = report(check_run.result if check_run else None, checks, message)
+    if planned.missing:
+        message = f"{message} No command is configured for {', '.join(planned.missing)}.".strip()
+    outcome = report(check_run.result if check_run else None, planned, message)
     leased.note(AttemptFacts(verification=outcome), "container.stopped", purpose="checks", passed=outcome.passed)
     return outcome
 

@@ -207,7 +207,9 @@ def verify(context: dg.OpExecutionContext, settings: SettingsParam, ledger: Ledg
     with leased_attempt(context, ledger, settings) as leased:
         if leased is None or leased.attempt.verification is not None:
             return
-        if not verification.planned_checks(leased)[0]:
+        planned = verification.planned_checks(leased)
+        if not planned.commands:
+            verification.note_left_out(leased, planned)
             return
         inputs = workspace.read_inputs(leased, run_id=context.run.run_id)
         runner = _runner(settings, leased)

@@ -94,7 +94,7 @@ def _lessons(tx: Transaction, repository: str) -> Iterator[Lesson]:
         cause, message = attempt.cause, (attempt.message or "")[:_MESSAGE_CHARS]
         if cause == Cause.COMPLETED:
             report = read_json(VerificationReport, attempt.verification)
-            if report is None or report.passed or not report.checks:
+            if report is None or report.passed is not False or not report.checks:
                 continue
             cause, message = NOT_VERIFIED, _failed_checks(report)
         lesson = newest.get((cause, message)) or _lesson(cause, message, attempt.title, attempt.ended_at)

@@ -2,12 +2,13 @@
 
 from squire_pipelines.domain import terminal_text
 from squire_pipelines.domain.agent_choice import AgentOrder
-from squire_pipelines.domain.tasks import Priority, TaskKind, TaskSpec
+from squire_pipelines.domain.tasks import Priority, TaskKind, TaskSpec, Verification
 from squire_pipelines.planning.quoting import one_line
 
 MAX_TITLE_CHARS = 200
 MAX_TEXT_CHARS = 50_000
 _TITLE_FROM_TEXT = 80
+_AS_THE_SETTINGS_SAY = Verification()
 _BY_PERSON = "1.0: somebody who may give tasks wrote it"
 
 
@@ -27,6 +28,7 @@ def request_spec(
     signals: tuple[str, ...] = (),
     allow_protected: tuple[str, ...] = (),
     agent: AgentOrder | None = None,
+    verification: Verification = _AS_THE_SETTINGS_SAY,
 ) -> TaskSpec:
     """Return the task that does what a person wrote.
 
@@ -40,6 +42,7 @@ def request_spec(
         signals: Refs of the facts that it answers.
         allow_protected: The protected paths that the person named.
         agent: The agent that the person wants.
+        verification: The checks that the person asks for or leaves out.
     """
     return TaskSpec(
         key=key,
@@ -53,4 +56,5 @@ def request_spec(
         evidence=signals,
         allow_protected=allow_protected,
         agent=agent,
+        verification=verification,
     )

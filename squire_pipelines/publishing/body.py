@@ -181,8 +181,10 @@ def _verification(spec: TaskSpec, report: VerificationReport | None) -> list[str
     ]
     lines = [f"The agent was asked to run: {', '.join(asked)}."] if asked else []
     lines += _some([f"- {one_line(check)}" for check in steps.custom_checks], _MAX_ITEMS, "checks")
-    if report is None:
-        return [*lines, "", "Nothing was run by Squire itself."]
+    left_out = [f"- {code(check.name)} was left out: {check.reason}" for check in report.left_out] if report else []
+    left_out = _some(left_out, _MAX_ITEMS, "checks")
+    if report is None or report.passed is None:
+        return [*lines, "", "Nothing was run by Squire itself.", *([""] if left_out else []), *left_out]
     result = "passed" if report.passed else "**failed**"
     lines += [
         "",
@@ -193,7 +195,7 @@ def _verification(spec: TaskSpec, report: VerificationReport | None) -> list[str
         f"- {code(check.name)}: {marks[check.passed]}" + (f": {one_line(check.detail)}" if check.detail else "")
         for check in report.checks
     ]
-    return [*lines, "", *_some(shown, _MAX_ITEMS, "checks")]
+    return [*lines, "", *_some(shown, _MAX_ITEMS, "checks"), *left_out]
 
 
 def _policy(verdict: Verdict) -> list[str]:

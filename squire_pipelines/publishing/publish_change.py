@@ -170,7 +170,7 @@ def _push(request: PublishRequest, change: VerifiedChange, remote: Remote, head_
 def _is_draft(request: PublishRequest, settings: PublishingSettings) -> bool:
     if request.unfinished:
         return True
-    if request.verification is not None and not request.verification.passed:
+    if request.verification is not None and request.verification.passed is False:
         return True
     return settings.draft == "always" or (settings.draft == "untrusted" and not request.trusted)
 

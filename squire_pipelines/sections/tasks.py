@@ -10,6 +10,7 @@ from squire_pipelines.domain.change import DEFAULT_BINARY
 from squire_pipelines.domain.container_limits import Bytes
 from squire_pipelines.domain.protected import DEFAULT_PROTECTED
 from squire_pipelines.domain.queue_rules import PullRequestCaps, QueueRules
+from squire_pipelines.domain.verification import CHECK_KINDS, CheckKind
 from squire_pipelines.sections.texts import BodyTemplate, BranchPrefix, CommitTemplate, Labels, Reviewers, TitleTemplate
 from squire_pipelines.sections.types import Count, Glob, Label, Name, Seconds, SettingsSection, ShellLine
 
@@ -130,6 +131,10 @@ class VerificationSettings(SettingsSection):
     """
 
     enabled: bool = True
+    always: tuple[CheckKind, ...] = Field(
+        default=CHECK_KINDS,
+        description="kinds that run for every task that does not leave them out; others run where a task asks",
+    )
     setup: ShellLine | None = None
     tests: ShellLine | None = None
     lint: ShellLine | None = None

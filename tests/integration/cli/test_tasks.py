@@ -11,7 +11,7 @@ from sqlalchemy import update
 from squire_pipelines.cli import fast_list
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.tasks import Priority, TaskKind, TaskStatus
-from squire_pipelines.domain.verification import ReportedCheck, VerificationReport
+from squire_pipelines.domain.verification import LeftOutCheck, ReportedCheck, VerificationReport
 from squire_pipelines.home import Home
 from squire_pipelines.ledger import attempts, outcomes, store, tables, task_dispatch, task_query
 from squire_pipelines.ledger import tasks as task_rows
@@ -474,7 +474,9 @@ def test_a_task_says_what_verified_it(squire: Squire, samples: SampleData) -> No
     assert attempt.lease_token
     checks = (ReportedCheck(name="tests", passed=True), ReportedCheck(name="lint", passed=False, detail="exit code 1"))
     with samples.ledger.write() as tx:
-        facts = AttemptFacts(verification=VerificationReport(passed=False, checks=checks))
+        report = VerificationReport(passed=False, checks=checks, left_out=(LeftOutCheck(name="build", by="task"),))
+        facts = AttemptFacts(verification=report)
         attempts.note(tx, attempt.id, attempt.lease_token, facts)
     shown = squire.ok("tasks", "show", attempt.task_id)
-    assert "verification: failed; tests passed; lint failed: exit code 1" in re.sub(" +", " ", shown)
+    words = "verification: failed; tests passed; lint failed: exit code 1; build was left out: the task leaves it out"
+    assert words in re.sub(" +", " ", shown)

@@ -111,9 +111,12 @@ def test_what_a_person_says_of_the_task_is_kept(squire: Squire, samples: SampleD
     squire.config(SETTINGS)
     first = asked(squire, samples, "First")
     options = ("--branch", "my-fix", "--base", "release/1", "--depends-on", first.id, "--priority", "low")
-    task = asked(squire, samples, "Then", "--title", "A title", "--allow-protected", "uv.lock", *options)
+    task = asked(
+        squire, samples, "Then", "--title", "A title", "--allow-protected", "uv.lock", "--leave-out", "lint", *options
+    )
     assert (task.branch, task.base_branch, task.priority) == ("squire/my-fix", "release/1", Priority.LOW)
     assert (task.title, task.spec.prompt, task.spec.allow_protected) == ("A title", "Then", ("uv.lock",))
+    assert task.spec.verification.left_out == ("lint",)
     with samples.ledger.read() as tx:
         assert tx.execute(select(task_dependencies)).all() == [(task.id, first.id)]
 

@@ -13,7 +13,7 @@ from squire_forge.process import ForgeProcess
 from squire_pipelines.agents import check_runs
 from squire_pipelines.domain.change import Decision, VerdictRecord
 from squire_pipelines.domain.tasks import Verification
-from squire_pipelines.domain.verification import ReportedCheck, VerificationReport
+from squire_pipelines.domain.verification import LeftOutCheck, ReportedCheck, VerificationReport
 from squire_pipelines.execution import verification
 from squire_pipelines.execution.verification import forget_setups
 from squire_pipelines.ledger import tasks
@@ -97,10 +97,13 @@ def test_without_checks_nothing_is_verified(pipeline: Pipeline, forge: ForgeProc
 
 
 @pytest.mark.slow
-def test_verification_can_be_switched_off(pipeline: Pipeline) -> None:
+def test_verification_can_be_switched_off_which_the_pull_request_says(pipeline: Pipeline, forge: ForgeProcess) -> None:
     use(pipeline, 'enabled = false\ntests = "false"')
-    row, _ = verified(pipeline)
-    assert row.verification is None
+    _, report = verified(pipeline)
+    assert report == VerificationReport(passed=None, left_out=(LeftOutCheck(name="tests", by="off"),))
+    (pull,) = ours(forge)
+    assert not pull["draft"]
+    assert "`tests` was left out: `verification.enabled` is false" in pull["body"]
 
 
 SETUP = "mkdir -p node_modules; echo $(date +%s%N) > node_modules/made; echo made >> {log}"

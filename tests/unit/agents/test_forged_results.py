@@ -13,7 +13,7 @@ from squire_pipelines.agents.endings import SupervisionResult
 from squire_pipelines.agents.model import RunResult
 from squire_pipelines.agents.run_recorder import RunRecorder
 from squire_pipelines.domain.endings import Cause
-from squire_pipelines.domain.verification import CheckCommand, VerificationResult, report
+from squire_pipelines.domain.verification import CheckCommand, PlannedChecks, VerificationResult, report
 from tests.support.attempts import make_inputs
 
 GOOD: dict[str, Any] = {
@@ -128,5 +128,5 @@ def test_forged_verification_is_refused_or_can_be_told(forgery: dict[str, Any], 
         result: VerificationResult | None = VerificationResult.model_validate_json(text, strict=True)
     except ValueError:
         result = None
-    outcome = report(result, (CheckCommand(name="tests", command="true"),), "")
+    outcome = report(result, PlannedChecks((CheckCommand(name="tests", command="true"),)), "")
     assert "\\u0000" not in outcome.model_dump_json()

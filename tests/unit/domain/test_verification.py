@@ -1,5 +1,6 @@
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -8,9 +9,11 @@ from squire_pipelines.domain.verification import (
     MAX_CHECKS,
     CheckCommand,
     CommandResult,
+    PlannedChecks,
     ReportedCheck,
     VerificationResult,
-    checks_for,
+    describe_left_out,
+    plan_checks,
     report,
     setup_key,
     setup_refusal,
@@ -24,24 +27,54 @@ def result(name: str, exit_code: int = 0, **more: object) -> CommandResult:
     return CommandResult.model_validate({"name": name, "exit_code": exit_code, "seconds": 1.5, **more})
 
 
+def planned_named(*kinds: str) -> PlannedChecks:
+    return PlannedChecks(tuple(CheckCommand(name=name, command="x") for name in kinds))
+
+
 def test_a_tasks_wishes_become_the_repositorys_commands() -> None:
     asked_for = Verification(run_tests=True, run_lint=True, custom_checks=("python -m app --version", " "))
-    planned, missing = checks_for(asked_for, COMMANDS)
-    assert [(check.name, check.command) for check in planned] == [
+    planned = plan_checks(asked_for, COMMANDS)
+    assert [(check.name, check.command) for check in planned.commands] == [
         ("tests", "make test"),
         ("lint", "make lint"),
         ("python -m app --version", "python -m app --version"),
     ]
-    assert missing == ()
+    assert (planned.missing, planned.left_out) == ((), ())
 
 
 def test_what_nobody_configured_is_named() -> None:
-    assert checks_for(Verification(run_tests=True, run_build=True), {}) == ((), ("tests", "build"))
+    assert plan_checks(Verification(run_tests=True, run_build=True), {}) == PlannedChecks(missing=("tests", "build"))
+
+
+ALL_COMMANDS = {"tests": "make test", "lint": "make lint", "build": "make"}
+
+
+@pytest.mark.parametrize(
+    ("task", "rules", "run", "left_out"),
+    [
+        ({}, {}, ["tests", "lint", "build"], {}),
+        ({"run_lint": False}, {}, ["tests", "build"], {"lint": "task"}),
+        ({"run_tests": False, "run_lint": False, "run_build": False}, {}, [], dict.fromkeys(ALL_COMMANDS, "task")),
+        ({}, {"always": ("tests",)}, ["tests"], {"lint": "settings", "build": "settings"}),
+        ({"run_build": True}, {"always": ()}, ["tests", "build"], {"lint": "settings"}),
+        ({"run_lint": False}, {"always": ()}, ["tests"], {"lint": "task", "build": "settings"}),
+        ({"custom_checks": ("true",)}, {"enabled": False}, [], dict.fromkeys([*ALL_COMMANDS, "true"], "off")),
+    ],
+)
+def test_what_is_configured_runs_unless_the_task_or_the_settings_leave_it_out(
+    task: dict[str, Any], rules: dict[str, Any], run: list[str], left_out: dict[str, str]
+) -> None:
+    planned = plan_checks(Verification(**task), ALL_COMMANDS, **rules)
+    assert [check.name for check in planned.commands] == run
+    assert {check.name: check.by for check in planned.left_out} == left_out
+    assert all(f"{name} was left out: " in describe_left_out(planned.left_out) for name in left_out)
 
 
 def test_checks_have_a_bound() -> None:
-    planned, _ = checks_for(Verification(custom_checks=tuple(f"true {n}" for n in range(99))), {})
-    assert len(planned) == MAX_CHECKS
+    planned = plan_checks(Verification(custom_checks=tuple(f"true {n}" for n in range(99))), {})
+    assert len(planned.commands) == MAX_CHECKS
+    assert planned.left_out[0].name == f"true {MAX_CHECKS}"
+    assert {check.by for check in planned.left_out} == {"bound"}
 
 
 def test_a_passed_check_tells_its_time_and_a_failed_one_its_last_words() -> None:
@@ -60,23 +93,24 @@ def test_it_has_passed_only_when_every_planned_check_was_run_and_passed(
 ) -> None:
     codes = {name: data.draw(st.sampled_from([0, 1, None])) for name in planned}
     ran = tuple(result(name, code) for name, code in codes.items() if code is not None)
-    outcome = report(VerificationResult(checks=ran), [CheckCommand(name=name, command="x") for name in planned], "")
+    outcome = report(VerificationResult(checks=ran), planned_named(*planned), "")
     assert outcome.passed is all(code == 0 for code in codes.values())
     assert len(outcome.checks) == len(planned)
 
 
 def test_without_a_result_nothing_has_passed() -> None:
-    outcome = report(None, [CheckCommand(name="tests", command="x")], "the engine is gone")
+    outcome = report(None, planned_named("tests"), "the engine is gone")
     assert outcome.model_dump(mode="json") == {
         "passed": False,
         "message": "the engine is gone",
         "checks": [{"name": "tests", "passed": False, "detail": "not run"}],
+        "left_out": [],
     }
 
 
 def test_a_setup_that_failed_is_among_the_checks() -> None:
     broken = VerificationResult(setup=result("setup", 1, tail=("no such package",)))
-    outcome = report(broken, [CheckCommand(name="tests", command="x")], "")
+    outcome = report(broken, planned_named("tests"), "")
     assert outcome.checks[0] == ReportedCheck(name="setup", passed=False, detail="exit code 1: no such package")
 
 

@@ -14,7 +14,7 @@ from squire_pipelines.domain.change import ChangedFile, Decision, Finding, Verdi
 from squire_pipelines.domain.hidden import is_unseen
 from squire_pipelines.domain.tasks import Implementation, TaskKind, TaskSpec, Verification
 from squire_pipelines.domain.title_styles import CONVENTIONAL_TITLES
-from squire_pipelines.domain.verification import ReportedCheck, VerificationReport
+from squire_pipelines.domain.verification import LeftOutCheck, ReportedCheck, VerificationReport
 from squire_pipelines.publishing.body import (
     MAX_BODY_CHARS,
     MAX_TITLE_CHARS,
@@ -364,6 +364,14 @@ def test_the_verification_that_was_run_and_the_cost_are_told() -> None:
     assert "- `lint`: passed" in body
     assert "Cost: 0.1234 USD, 10 tokens in, 5 out, 61 s of the agent's time" in body
     assert not ACTIVE.search(body)
+
+
+@pytest.mark.parametrize(("passed", "words"), [(True, "committed tree: passed"), (None, "Nothing was run by Squire")])
+def test_what_was_left_out_of_the_verification_is_told_with_who_left_it_out(passed: bool | None, words: str) -> None:  # noqa: FBT001 - a parameter of the test
+    left_out = (LeftOutCheck(name="lint", by="task"), LeftOutCheck(name="build", by="settings"))
+    body = write(verification=VerificationReport(passed=passed, left_out=left_out)).body
+    assert words in body
+    assert "- `lint` was left out: the task leaves it out\n- `build` was left out: `verification.always` does" in body
 
 
 def test_notes_and_the_rule_of_each_finding_are_told() -> None:
