@@ -101,11 +101,19 @@ def _until(text: str) -> datetime | None:
         return None
 
 
-def beyond_bound(containers: Collection[ContainerInfo], most: int) -> frozenset[str]:
-    """Return the names of those that have ended and are kept until a moment, but for the newest `most`."""
-    kept = [container for container in containers if not container.running and container.keep_until is not None]
+def beyond_bound(containers: Collection[ContainerInfo], *, debugged: int, failed: int) -> frozenset[str]:
+    """Return the names of ended ones that are kept beyond a number; the newest stay.
+
+    Args:
+        containers: All of one home.
+        debugged: How many are kept of those that are kept until a moment, since their repository is debugged.
+        failed: How many are kept of all others whose attempts failed.
+    """
+    kept = [container for container in containers if not container.running]
     kept.sort(key=lambda container: (container.finished_at or _NEVER, container.name), reverse=True)
-    return frozenset(container.name for container in kept[most:])
+    by_debugging = [container.name for container in kept if container.keep_until is not None]
+    by_failure = [one.name for one in kept if one.keep_until is None and one.keep_s is not None]
+    return frozenset((*by_debugging[debugged:], *by_failure[failed:]))
 
 
 def remove(client: docker.DockerClient, name: str, *, attempt_id: str | None = None) -> bool:

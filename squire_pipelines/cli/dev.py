@@ -1,22 +1,27 @@
 """`squire dev`: Dagster's UI and daemon, receiver, endpoint and board in one command, which one Ctrl-C stops."""
 
+import os
 import time
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from squire_pipelines.cli.context import CliContext, with_context
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.run import hand_on_config
-from squire_pipelines.errors import PortInUseError
+from squire_pipelines.errors import PortInUseError, SecretMissingError
+from squire_pipelines.observability.logging import LEVEL_VARIABLE, set_level
 from squire_pipelines.terminal.output import write_labelled, write_line
 
 if TYPE_CHECKING:
     from squire_pipelines.reloading.in_force import SettingsInForce
     from squire_pipelines.reloading.process_status import ProcessStatus
-    from squire_pipelines.runtime.services import Services
     from squire_pipelines.sections.observability import ObservabilitySettings
     from squire_pipelines.settings.model import Settings
+
+_KEEP_VARIABLE = "SQUIRE_AGENT__KEEP_FAILED_CONTAINERS"
+_POLL_S = 0.5
 
 
 @command(
@@ -25,29 +30,60 @@ if TYPE_CHECKING:
         "squire dev                  # run everything until Ctrl-C",
         "squire dev --port 3001      # serve the UI on another port",
         "squire dev --no-webhooks    # run no receiver; the schedule reads the repositories every ten minutes",
+        "squire dev --no-logs        # show no logs here; `squire logs --follow` does, elsewhere",
     ),
 )
 @click.option(
     "--port", type=click.IntRange(1, 65535), help="Serve the UI on this port instead of pipeline.webserver_port."
 )
 @click.option("--webhooks/--no-webhooks", default=True, help="Receive webhook deliveries, or do not.")
+@click.option(
+    "--logs/--no-logs",
+    default=True,
+    help="Show the logs of all processes, at debug unless --log-level says otherwise, or do not.",
+)
+@click.option(
+    "--reload/--no-reload", default=True, help="Take changed code of Squire and of plug-ins while it runs, or do not."
+)
+@click.option(
+    "--keep-failed/--no-keep-failed",
+    default=None,
+    help="Keep the containers of failed attempts, the newest ten, or do not; by default as "
+    "agent.keep_failed_containers says, and where it says nothing they are kept.",
+)
 @with_context
-def dev(context: CliContext, port: int | None, *, webhooks: bool) -> None:
+def dev(
+    context: CliContext, port: int | None, *, webhooks: bool, logs: bool, reload: bool, keep_failed: bool | None
+) -> None:
     """Run Dagster's UI and daemon, the webhook receiver, the board and the endpoint of metrics, until Ctrl-C.
 
-    A changed settings' file is taken while they run, when it is valid. One that is not changes nothing: what was valid
-    last holds, also at the next start. SIGHUP has it read again; `squire config reload` says who has taken what.
+    What there is to open is said once it answers. A changed settings' file is taken while they run, when it is valid.
+    One that is not changes nothing: what was valid last holds, also at the next start. SIGHUP has it read again;
+    `squire config reload` says who has taken what. Changed code of Squire's, and of plug-ins that are not installed as
+    wheels, is loaded in a process of its own first: what cannot be loaded is named in one line and not taken. The
+    processes are started again with code that can, between two runs.
     """
     from squire_pipelines.health.process_records import starting  # noqa: PLC0415 - other commands start no servers
 
     hand_on_config(context)
     with starting(context.home.run, "daemon"):  # it takes a while until there is one
-        _serve(context, _follow_settings(context), port, webhooks=webhooks)
+        in_force = _follow_settings(context)
+        _keep_failed_containers(in_force, keep_failed)
+        if logs and LEVEL_VARIABLE not in os.environ:
+            os.environ[LEVEL_VARIABLE] = "debug"  # of the processes; their lines are shown here
+            set_level("warning")
+        asked = click.get_current_context().get_parameter_source("webhooks") is ParameterSource.COMMANDLINE
+        webhooks = webhooks and _has_webhook_secret(in_force.settings, is_asked=asked)
+        _serve(context, in_force, port, webhooks=webhooks, logs=logs, reload=reload)
 
 
-def _serve(context: CliContext, in_force: "SettingsInForce", port: int | None, *, webhooks: bool) -> None:
-    from squire_pipelines.cli.unlock import unlock_store  # noqa: PLC0415 - other commands start no servers
+def _serve(
+    context: CliContext, in_force: "SettingsInForce", port: int | None, *, webhooks: bool, logs: bool, reload: bool
+) -> None:
+    from squire_pipelines.cli.dev_log import DevLog  # noqa: PLC0415 - other commands start no servers
+    from squire_pipelines.cli.unlock import unlock_store  # noqa: PLC0415 - likewise
     from squire_pipelines.reloading.process_status import StatusFile, status_of  # noqa: PLC0415 - likewise
+    from squire_pipelines.runtime.dev_servers import DevServers  # noqa: PLC0415 - likewise
     from squire_pipelines.runtime.processes import interruptible  # noqa: PLC0415 - likewise
     from squire_pipelines.runtime.services import Services  # noqa: PLC0415 - likewise
     from squire_pipelines.settings.restarts import Part  # noqa: PLC0415 - likewise
@@ -57,68 +93,78 @@ def _serve(context: CliContext, in_force: "SettingsInForce", port: int | None, *
     ui = port or settings.pipeline.webserver_port
     _check_servers(settings, ui, webhooks=webhooks)
     context.ledger.ensure_schema()
+    shown = DevLog(context.home) if logs else None
     with (
         interruptible(reload=in_force.ask) as check_interrupt,
         Services(settings, say=write_line) as services,
         StatusFile(in_force.home, Part.DEV) as status,
     ):
         try:
-            _start_servers(services, settings, ui, webhooks=webhooks)
+            servers = DevServers(services, context.ledger, settings, say=write_line, follows_code=reload)
+            servers.start(ui, webhooks=webhooks)
             before = status_of(in_force, Part.DEV)
             while True:
                 status.write(before)
-                time.sleep(1.0)
+                if shown is not None:
+                    shown.look()
+                time.sleep(_POLL_S)
                 check_interrupt()
                 services.keep_up(gives_up=False)
                 in_force.check()
+                servers.look(in_force.settings)
                 now = status_of(in_force, Part.DEV)
+                now = now.model_copy(update={"restart": servers.not_taken(in_force.settings)})
                 _tell_change(before, now)
                 before = now
         except KeyboardInterrupt:
             write_line("stopping …")
 
 
+def _keep_failed_containers(in_force: "SettingsInForce", keep_failed: bool | None) -> None:  # noqa: FBT001 - an option's value
+    """Have this process and those that it starts keep them, or not, where the settings do not say it."""
+    if keep_failed is None:
+        agent = in_force.settings.agent
+        if "keep_failed_containers" in agent.model_fields_set or agent.warm_pool.size:
+            return  # a container of the pool was made without what is needed to look into it later
+        keep_failed = True
+    os.environ[_KEEP_VARIABLE] = "true" if keep_failed else "false"
+    in_force.check()
+
+
+def _has_webhook_secret(settings: "Settings", *, is_asked: bool) -> bool:
+    """Return whether deliveries can be verified; else say how to go on. Raises SecretMissingError if they are to be."""
+    from squire_pipelines.webhooks.signing_secrets import read_signing_secrets  # noqa: PLC0415 - likewise
+
+    try:
+        read_signing_secrets(settings.webhooks, settings.secret_sources)
+    except SecretMissingError as error:
+        if is_asked:
+            raise
+        write_labelled("warning", f"no webhook is received: {error.message}", color="yellow")
+        write_labelled(
+            "hint",
+            "the schedule reads the repositories meanwhile. For webhooks: `squire secrets set webhook-secret`, enter "
+            "the same secret at GitHub, and start `squire dev` again; `--no-webhooks` says nothing of it",
+            color="yellow",
+        )
+        return False
+    return True
+
+
 def _check_servers(settings: "Settings", ui: int, *, webhooks: bool) -> None:
     """Check that each server can have its port and its secret. Raises UsageError, PortInUseError, ConfigError."""
     from squire_pipelines.board.board_server import login_token  # noqa: PLC0415 - other commands start no servers
     from squire_pipelines.runtime.ports import check_free  # noqa: PLC0415 - likewise
-    from squire_pipelines.webhooks.signing_secrets import read_signing_secrets  # noqa: PLC0415 - likewise
 
     check_free("127.0.0.1", ui, setting="pipeline.webserver_port")
     if webhooks:
         if settings.webhooks.port == ui:
             raise click.UsageError(f"--port {ui} is webhooks.port: choose another, or use --no-webhooks")
-        read_signing_secrets(settings.webhooks, settings.secret_sources)
         check_free(settings.webhooks.host, settings.webhooks.port, setting="webhooks.port")
     if settings.observability.enabled:
         _check_endpoint(settings.observability)
     if settings.board.enabled:
         login_token(settings)
-        check_free(settings.board.host, settings.board.port, setting="board.port")
-
-
-def _start_servers(services: "Services", settings: "Settings", ui: int, *, webhooks: bool) -> None:
-    """Start everything, and say where it is."""
-    from squire_pipelines.sections.board import board_address  # noqa: PLC0415 - other commands start no servers
-
-    if webhooks:
-        services.start_receiver()
-    if settings.observability.enabled:
-        services.start_endpoint()
-    if settings.board.enabled:
-        services.start_board()
-    write_line("starting Dagster")
-    services.start_daemon()
-    services.start_webserver(ui)
-    write_line(f"UI:        http://127.0.0.1:{ui}")
-    if settings.board.enabled:
-        write_line(f"board:     {board_address(settings.board)}")
-    if webhooks:
-        write_line(f"webhooks:  http://{settings.webhooks.host}:{settings.webhooks.port}/webhooks/github")
-    if settings.observability.enabled:
-        write_line(f"metrics:   http://{settings.observability.host}:{settings.observability.port}/metrics")
-    write_line(f"logs:      {settings.home.run}")
-    write_line("Ctrl-C stops everything.")
 
 
 def _follow_settings(context: CliContext) -> "SettingsInForce":

@@ -248,7 +248,8 @@ def _orphans(ledger: Ledger, settings: Settings, client: docker.DockerClient) ->
         ended = attempts.ended_ids(tx, [container.attempt_id for container in agents])
     own = [container for container in agents if container.attempt_id in ended]
     # What is kept while something is debugged goes with the end of that, however it came.
-    too_many = reap.beyond_bound(own, MAX_KEPT_CONTAINERS if is_anything_debugged(settings.home, now) else 0)
+    debugged = MAX_KEPT_CONTAINERS if is_anything_debugged(settings.home, now) else 0
+    too_many = reap.beyond_bound(own, debugged=debugged, failed=MAX_KEPT_CONTAINERS)
     return [container.name for container in own if container.name in too_many or not container.is_kept(now)]
 
 

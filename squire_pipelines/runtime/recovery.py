@@ -13,6 +13,13 @@ _MAX_RUNS = 1000
 _CUT_OFF = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 
 
+def runs_under_way(dagster_home: Path) -> int:
+    """Return how many runs have a process now, at most a thousand."""
+    os.environ["DAGSTER_HOME"] = str(dagster_home)
+    with dg.DagsterInstance.get() as instance:
+        return len(instance.get_run_records(dg.RunsFilter(statuses=_CUT_OFF), limit=_MAX_RUNS))
+
+
 def fail_dead_runs(dagster_home: Path) -> tuple[str, ...]:
     """Report the runs as failed. Returns their ids. Sensors take up again what they were doing."""
     os.environ["DAGSTER_HOME"] = str(dagster_home)

@@ -12,7 +12,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -32,8 +32,9 @@ from squire_pipelines.runtime.run_processes import MAX_SOCKET_PATH_BYTES
 from squire_pipelines.runtime.secret_key import handed_on_key
 from squire_pipelines.settings.model import Settings
 
+CODE_SERVER = "code-server"
+"""The name of the process whose children the runs are."""
 _MODULE = "squire_pipelines.definitions"
-_CODE_SERVER = "code-server"
 _MAX_RESTARTS = 5
 _GRACE_S = 10.0
 _ENGINE_TIMEOUT_S = 10.0
@@ -127,6 +128,7 @@ class Services:
         self._stack = ExitStack()
         self._commands: dict[str, list[str]] = {}
         self._children: dict[str, Child] = {}
+        self._once: dict[str, Child] = {}
         self._monotonic = monotonic
         self._born: dict[str, float] = {}
         self._deaths: dict[str, int] = {}
@@ -158,9 +160,10 @@ class Services:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with without_interruption(), self._stack:  # else a signal now would leave processes behind
-            for child in reversed(self._children.values()):
+            for child in (*self._once.values(), *reversed(self._children.values())):
                 child.stop(grace_s=_GRACE_S)
             self._children.clear()
+            self._once.clear()
             if self._settings.pipeline.executor != "in_process":
                 self._remove_steps()
 
@@ -187,7 +190,7 @@ class Services:
             NotReachableError: They are not loaded after two minutes.
         """
         self._launch_code_server()
-        child = self._children[_CODE_SERVER]
+        child = self._children[CODE_SERVER]
         deadline = time.monotonic() + _LOAD_TIMEOUT_S
         while not self._accepts():
             if not child.alive:
@@ -215,7 +218,7 @@ class Services:
         self._socket.unlink(missing_ok=True)
         self._make_storage()
         pointer = ["--socket", str(self._socket), "-m", _MODULE, "--location-name", _MODULE]
-        self.start(_CODE_SERVER, self._dagster("dagster", "api", "grpc", *pointer))
+        self.start(CODE_SERVER, self._dagster("dagster", "api", "grpc", *pointer))
         self._report_dead_runs()
 
     def _dagster(self, program: str, *options: str) -> list[str]:
@@ -240,7 +243,7 @@ class Services:
 
     def _workspace(self) -> list[str]:
         """Write the file that names the code server, and return the options by which Dagster's programs read it."""
-        if _CODE_SERVER not in self._children:
+        if CODE_SERVER not in self._children:
             self.start_code_server()
         file = self._run / "workspace.yaml"
         server = {"grpc_server": {"socket": str(self._socket), "location_name": _MODULE}}
@@ -282,6 +285,26 @@ class Services:
             deaths=self._deaths.get(name, 0),
         )
         self._born[name] = self._monotonic()
+
+    def start_once(self, name: str, argv: list[str]) -> Child:
+        """Start a process that is not started again; whoever asked for it stops it. Raises NotReachableError."""
+        child = Child.start(name, argv, run=self._run, env=self._environment, logging=self._settings.logging)
+        self._once[name] = child
+        return child
+
+    def restart(self, names: Collection[str]) -> tuple[str, ...]:
+        """Stop those of these processes that there are, and start them again; return their names.
+
+        Runs under way go with the code server. Raises NotReachableError; `keep_up` then starts what is missing.
+        """
+        there = tuple(name for name in self._children if name in names)
+        for name in there:
+            self._children[name].end_processes(grace_s=_GRACE_S)
+            self._deaths.pop(name, None)
+            self._due[name] = self._monotonic()
+        for name in there:
+            self._start_again(name, gives_up=True)
+        return there
 
     @property
     def children(self) -> Mapping[str, Child]:
@@ -331,7 +354,7 @@ class Services:
 
     def _start_again(self, name: str, *, gives_up: bool) -> None:
         try:
-            if name == _CODE_SERVER:
+            if name == CODE_SERVER:
                 self._launch_code_server()  # its runs have died with it
             else:
                 self.start(name, self._commands[name])

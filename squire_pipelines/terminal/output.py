@@ -46,6 +46,13 @@ def write_hanging(head: str, text: str, *, indent: int) -> None:
         click.echo(" " * indent + other)
 
 
+def write_prefixed(prefix: str, text: str, *, color: str) -> None:
+    """Write the lines of a text whole, each with a prefix, which has a color on a terminal alone."""
+    head = plain(prefix) if os.environ.get("NO_COLOR") else click.style(plain(prefix), fg=color)
+    for line in plain(text).splitlines():
+        click.echo(f"{head} {line}")
+
+
 def write_exactly(text: str) -> None:
     """Write a person's own text as it is to standard output, and a line's end: nothing is cleaned out of it."""
     click.echo(text)

@@ -122,10 +122,8 @@ def test_dev_serves_until_it_is_told_to_end_and_leaves_nothing(
     with end_when(lambda: dev_says_what_it_serves(quiet_pipeline)):
         result = squire("dev", "--port", str(ui))
     assert result.exit_code == 0, result.output
-    assert f"metrics:   http://127.0.0.1:{metrics}/metrics" in result.output
-    assert f"UI:        http://127.0.0.1:{ui}" in result.output
-    assert f"board:     http://127.0.0.1:{board}" in result.output
-    assert "/webhooks/github" in result.output
+    assert "no webhook is received" not in result.output
+    assert "http://127.0.0.1" not in result.output  # the small program answers nowhere
     assert result.output.endswith("stopping …\n")
     assert list(run.glob("*.pid")) == []
     servers_logs = {"board", "code-server", "daemon", "endpoint", "receiver", "webserver"}
@@ -224,6 +222,25 @@ def test_dev_without_webhooks_needs_no_secret(quiet_pipeline: Pipeline, monkeypa
         result = squire("dev", "--no-webhooks", "--port", str(free_port()))
     assert result.exit_code == 0, result.output
     assert not (run / "receiver.log").exists()
+
+
+def test_dev_goes_on_without_a_webhook_secret_and_a_free_port_for_the_board_and_says_how_to_have_them(
+    quiet_pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SQUIRE_WEBHOOK_SECRET")
+    run = quiet_pipeline.settings.home.run
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        quiet_pipeline.configure(f"[board]\nport = {taken.getsockname()[1]}\n")
+        refused = squire("dev", "--webhooks", "--port", str(free_port()))
+        assert refused.exit_code == 3, refused.output
+        with end_when(lambda: dev_says_what_it_serves(quiet_pipeline)):
+            result = squire("dev", "--port", str(free_port()))
+    assert result.exit_code == 0, result.output
+    assert "`squire secrets set webhook-secret`" in result.stderr
+    assert "it is served when the port is free" in result.output
+    assert not {"receiver", "board"} & {path.stem for path in run.glob("*.log")}
+    kept = json.loads(squire("config", "show", "--json").output)["agent"]["keep_failed_containers"]
+    assert kept is True, "what fails is kept where the settings say nothing"
 
 
 def test_dev_says_which_port_is_taken_before_it_starts_anything(quiet_pipeline: Pipeline) -> None:

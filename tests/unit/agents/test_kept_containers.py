@@ -1,5 +1,6 @@
 """Containers that are kept for debugging: for how long, and how many."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -50,6 +51,13 @@ def test_a_container_that_has_ended_is_kept_until_then() -> None:
 def test_no_more_than_the_newest_are_kept() -> None:
     ended = [container(number) for number in range(4)]
     containers = [*ended, container(9, running=True), container(8, keep_until=None)]
-    assert beyond_bound(containers, 2) == {"c0", "c1"}
-    assert beyond_bound(containers, 10) == frozenset()
-    assert beyond_bound(containers, 0) == {"c0", "c1", "c2", "c3"}
+    assert beyond_bound(containers, debugged=2, failed=0) == {"c0", "c1"}
+    assert beyond_bound(containers, debugged=10, failed=0) == frozenset()
+    assert beyond_bound(containers, debugged=0, failed=10) == {"c0", "c1", "c2", "c3"}
+
+
+def test_of_failed_attempts_as_many_are_kept_beside_those_that_are_debugged() -> None:
+    failed = [replace(container(number, keep_until=None), keep_s=7200) for number in range(4)]
+    containers = [*failed, replace(container(9, running=True), keep_until=None, keep_s=7200), container(8)]
+    assert beyond_bound(containers, debugged=1, failed=3) == {"c0"}
+    assert beyond_bound(containers, debugged=1, failed=0) == {"c0", "c1", "c2", "c3"}
