@@ -70,8 +70,8 @@ def dev(
         in_force = _follow_settings(context)
         _keep_failed_containers(in_force, keep_failed)
         if logs and LEVEL_VARIABLE not in os.environ:
-            os.environ[LEVEL_VARIABLE] = "debug"  # of the processes; their lines are shown here
-            set_level("warning")
+            _hand_on(LEVEL_VARIABLE, "debug")
+            set_level("warning")  # of this process: its lines are for people
         asked = click.get_current_context().get_parameter_source("webhooks") is ParameterSource.COMMANDLINE
         webhooks = webhooks and _has_webhook_secret(in_force.settings, is_asked=asked)
         _serve(context, in_force, port, webhooks=webhooks, logs=logs, reload=reload)
@@ -120,6 +120,20 @@ def _serve(
             write_line("stopping …")
 
 
+def _hand_on(variable: str, value: str) -> None:
+    """Set a variable for the processes that the command starts, until it ends."""
+    before = os.environ.get(variable)
+    os.environ[variable] = value
+
+    def restore() -> None:
+        if before is None:
+            os.environ.pop(variable, None)
+        else:
+            os.environ[variable] = before
+
+    click.get_current_context().call_on_close(restore)
+
+
 def _keep_failed_containers(in_force: "SettingsInForce", keep_failed: bool | None) -> None:  # noqa: FBT001 - an option's value
     """Have this process and those that it starts keep them, or not, where the settings do not say it."""
     if keep_failed is None:
@@ -127,7 +141,7 @@ def _keep_failed_containers(in_force: "SettingsInForce", keep_failed: bool | Non
         if "keep_failed_containers" in agent.model_fields_set or agent.warm_pool.size:
             return  # a container of the pool was made without what is needed to look into it later
         keep_failed = True
-    os.environ[_KEEP_VARIABLE] = "true" if keep_failed else "false"
+    _hand_on(_KEEP_VARIABLE, "true" if keep_failed else "false")
     in_force.check()
 
 
