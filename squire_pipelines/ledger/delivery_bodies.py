@@ -2,6 +2,7 @@
 
 import zlib
 
+from isal import isal_zlib
 from sqlalchemy import ColumnElement, func, select
 
 from squire_pipelines.ledger.store import Transaction
@@ -14,8 +15,8 @@ ZLIB = "zlib"
 REMOVED = "removed"
 """Of a body that is not there any more: see `delivery_body_bound`."""
 
-_LEVEL = 1
-"""A body of 22 KB takes 0.2 ms and becomes a sixth; the best level takes four times as long for a tenth less."""
+_LEVEL = 0
+"""Of Intel's compressor, which writes zlib's format: as small as zlib's quickest level, in a third of its time."""
 
 _WORTH_IT = 200
 
@@ -24,7 +25,7 @@ def pack(body: bytes) -> tuple[bytes, str | None]:
     """Return a body as it is stored, and its encoding."""
     if len(body) < _WORTH_IT:
         return body, None
-    packed = zlib.compress(body, _LEVEL)
+    packed = isal_zlib.compress(body, _LEVEL)
     return (packed, ZLIB) if len(packed) < len(body) else (body, None)
 
 
