@@ -23,6 +23,7 @@ from squire_pipelines.domain.alert_steps import ALL_ALERTS, AlertState, Silence
 from squire_pipelines.domain.alert_texts import duration_text, test_message
 from squire_pipelines.domain.identity import new_id, new_trace_id
 from squire_pipelines.errors import ConfigError, ExitCode, SquireError
+from squire_pipelines.health.process_records import process_facts
 from squire_pipelines.health.stored_conditions import current_conditions, last_look
 from squire_pipelines.ledger import alerts as alert_rows
 from squire_pipelines.ledger.store import utc_now
@@ -53,7 +54,8 @@ def list_alerts(context: CliContext, *, with_ended: bool, as_json: bool) -> None
         emit_json({"alerts": documents, "silences": [asdict(one) for one in silences], "targets": queues, **looks})
         return
     if not is_watched:
-        write_line(_unwatched(looked_at))
+        is_starting = process_facts(context.home.run / "endpoint.pid").is_starting
+        write_line(_STARTING if is_starting else _unwatched(looked_at))
     if states or ended:
         _write_alerts(context, (*states, *ended), _Listing(silences, queues, now))
     elif is_watched:
@@ -90,6 +92,9 @@ class _Listing:
         if any(queue.has_got(queued_at) for queue in self.queues):
             return f"sent in {counted(state.notifications, 'message')}"
         return "waits for its target" if any(queue.waiting for queue in self.queues) else "recorded"
+
+
+_STARTING = "The operator's endpoint is starting, and has not looked yet: ask again in some seconds."
 
 
 def _unwatched(looked_at: datetime | None) -> str:

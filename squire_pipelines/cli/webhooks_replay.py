@@ -21,6 +21,7 @@ from squire_pipelines.domain.deliveries import DeliveryState
 from squire_pipelines.domain.terminal_text import one_line
 from squire_pipelines.errors import DeliveryError, ExitCode
 from squire_pipelines.ledger.delivery_effects import effects_of
+from squire_pipelines.ledger.delivery_repetitions import REPEATED_RULE, first_of_repeated
 from squire_pipelines.terminal.output import write_line
 from squire_pipelines.webhooks.filtering import judge_of
 from squire_pipelines.webhooks.replay import ReplayPlan, ReplayVerdict, plan_replay, replay
@@ -119,6 +120,7 @@ def _planned(context: CliContext, rows: Iterator[dict[str, Any]], *, unverified:
     for row in rows:
         with context.ledger.read() as tx:
             effects = effects_of(tx, [row["id"]])
+            repeats = first_of_repeated(tx, row["id"]) if row["filtered_by"] == REPEATED_RULE else None
         try:
             body = body_of(row)
         except DeliveryError as error:
@@ -132,6 +134,7 @@ def _planned(context: CliContext, rows: Iterator[dict[str, Any]], *, unverified:
                 judge=judge,
                 watched=watched,
                 unverified=unverified,
+                repeats=repeats,
             )
         del row["body"]  # of thousands, only what is shown stays in memory
         yield PlannedReplay(row, plan)

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import click
@@ -86,7 +86,7 @@ def rotate(
             elif dry_run:
                 document = _preview(call, names)
             else:
-                document = _rotate(call, names, keep_old or _KEEP_OLD)
+                document = _rotate(call, names, _KEEP_OLD if keep_old is None else keep_old)
     except TimeoutError:
         raise RefusedError("another rotation is under way", hint="wait until that command has ended") from None
     if as_json:
@@ -233,8 +233,9 @@ def _rotate(call: _RotateCall, names: tuple[str, ...], keep_old: timedelta) -> d
     _say_left_out(call, left_out)
     if not changes:
         say("GitHub has no webhook to set it at.")
-    until = datetime.now(UTC) + keep_old
-    say(f"The old one may go after {until:%Y-%m-%d %H:%M} UTC: `squire webhooks rotate --finish`.")
+    until = secret_rotation.old_kept_until(context.ledger)  # by the begin, where the rotation goes on
+    after = "" if until is None else f" after {until:%Y-%m-%d %H:%M} UTC"
+    say(f"The old one may go{after}: `squire webhooks rotate --finish`.")
     return {
         "is_dry_run": False,
         "kept_in": state.where,

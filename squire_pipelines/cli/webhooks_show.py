@@ -17,6 +17,7 @@ from squire_pipelines.domain.terminal_text import one_line
 from squire_pipelines.errors import DeliveryError
 from squire_pipelines.github.events import delivered_object
 from squire_pipelines.ledger.delivery_effects import RecordedEffect, effects_of
+from squire_pipelines.ledger.delivery_repetitions import REPEATED_RULE, first_of_repeated
 from squire_pipelines.terminal.output import json_text, write_line
 from squire_pipelines.webhooks.verification import SignatureState, SignatureVerdict
 
@@ -42,6 +43,7 @@ def show(context: CliContext, name: str, *, with_body: bool, as_json: bool) -> N
     with context.ledger.read() as tx:
         row = find_delivery(context, tx, name)
         effects = effects_of(tx, [row["id"]])
+        first = first_of_repeated(tx, row["id"]) if row["filtered_by"] == REPEATED_RULE else None
     try:
         body = body_of(row)
         verdict = open_verifier(context)(row, body)
@@ -54,7 +56,7 @@ def show(context: CliContext, name: str, *, with_body: bool, as_json: bool) -> N
     if as_json:
         emit_json(_document(row, verdict, effects, body if with_body else None))
         return
-    write_fields(row | {"verdict": verdict}, _FIELDS)
+    write_fields(row | {"verdict": verdict, "repeats": first}, _FIELDS)
     for effect in effects:
         write_line(f"  effect:        {one_line(_effect(effect))}")
     if not effects:
@@ -75,6 +77,7 @@ _FIELDS: Columns = {
     "signature": lambda row: f"{row['verdict'].state}: {row['verdict'].reason}",
     "state": "state",
     "filtered by": "filtered_by",
+    "repeats": lambda row: None if row["repeats"] is None else f"delivery {row['repeats']}, which has the same body",
     "error": "error",
     "received": "received_at",
     "requested": lambda row: _times(row["requested_at"], row["tries"]),

@@ -258,7 +258,9 @@ def _ticks_state(facts: DaemonFacts) -> ConditionState | None:
         reason = f"parts of the daemon gave no sign of life for {LATE_PART_S:.0f} s: {', '.join(facts.late_parts)}"
         return ConditionState.degraded(reason, f"start `squire dev` again if it lasts; {_DAEMON_LOG}")
     if facts.errors:
-        return ConditionState.degraded(f"the daemon reports: {facts.errors[0]}", _DAEMON_LOG)
+        # Dagster keeps an error of its loops for so long, without its time (`DEFAULT_DAEMON_ERROR_INTERVAL_SECONDS`).
+        reason = f"the daemon reports an error of the last five minutes: {facts.errors[0]}"
+        return ConditionState.degraded(reason, _DAEMON_LOG)
     return None
 
 

@@ -13,6 +13,7 @@ from datetime import datetime
 
 from squire_pipelines.domain.deliveries import DeliverySource
 from squire_pipelines.domain.delivery_gaps import (
+    KEPT_FOR,
     DeliveryGap,
     LastCheck,
     cause_of,
@@ -216,7 +217,7 @@ class _Repair:
         with self.ledger.read() as tx:
             last, now = delivery_checks.last_check(tx, hook.name), tx.now
         usual = compare_since(last, now)
-        since = self.options.since or usual
+        since = max(self.options.since or usual, now - KEPT_FOR)
         try:
             listing = await list_deliveries(self.client, hook.address, since=since, now=now)
         except (GitHubNotFoundError, GitHubPermissionError) as error:

@@ -281,6 +281,12 @@ def reason_to_keep_old(
     return None
 
 
+def old_kept_until(ledger: Ledger) -> datetime | None:
+    """Return until when a rotation that was begun keeps the old secret; None where none was."""
+    with ledger.read() as tx:
+        return _kept_until(tx, None)
+
+
 def signed_elsewhere(ledger: Ledger, sources: SecretSources, names: Collection[str]) -> tuple[str, ...]:
     """Return the repositories beside `names` whose newest delivery is signed with the secret that a rotation replaces.
 

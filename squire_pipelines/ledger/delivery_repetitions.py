@@ -13,14 +13,10 @@ REPEATED_RULE = "squire:repeated"
 """The rule by which a repetition is filtered; no rule of the settings may have such a name."""
 
 
-def close_repeated(tx: Transaction, row_id: int) -> bool:
-    """Close a delivery as filtered where it repeats another one; return whether it does.
+def first_of_repeated(tx: Transaction, row_id: int) -> int | None:
+    """Return the row of the earlier delivery that a delivery repeats; None where it repeats none.
 
-    An earlier one that was itself filtered or given up repeats nothing, since it did nothing.
-
-    Args:
-        tx: A transaction that writes.
-        row_id: The delivery's.
+    An earlier one that was itself filtered or given up is repeated by nothing, since it did nothing.
     """
     row = deliveries.c
     columns = row["source", "event", "repository", "body_sha256", "delivery_id"]
@@ -36,8 +32,20 @@ def close_repeated(tx: Transaction, row_id: int) -> bool:
         row.filtered_by.is_(None),
         row.set_aside_at.is_(None),
     )
-    if tx.execute(earlier.limit(1)).first() is None:
+    first: int | None = tx.execute(earlier.order_by(row.id).limit(1)).scalar_one_or_none()
+    return first
+
+
+def close_repeated(tx: Transaction, row_id: int) -> bool:
+    """Close a delivery as filtered where it repeats another one; return whether it does.
+
+    Args:
+        tx: A transaction that writes.
+        row_id: The delivery's.
+    """
+    if first_of_repeated(tx, row_id) is None:
         return False
+    row = deliveries.c
     closed = {name: func.coalesce(row[name], tx.now, type_=row[name].type) for name in ("collected_at", "applied_at")}
     values = {**closed, "filtered_by": REPEATED_RULE, "updated_at": tx.now}
     tx.execute(update(deliveries).where(row.id == row_id).values(**values))

@@ -19,6 +19,7 @@ from squire_pipelines.github.events import ParsedDelivery, parse_delivery
 from squire_pipelines.ledger import deliveries as inbox_rows
 from squire_pipelines.ledger.audit import record_audit
 from squire_pipelines.ledger.delivery_effects import RecordedEffect
+from squire_pipelines.ledger.delivery_repetitions import REPEATED_RULE
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import deliveries
 from squire_pipelines.webhooks.filtering import DeliveryJudge
@@ -78,6 +79,7 @@ def plan_replay(
     judge: DeliveryJudge,
     watched: Collection[str],
     unverified: bool = False,
+    repeats: int | None = None,
 ) -> ReplayPlan:
     """Return what replaying a delivery would do. Changes nothing.
 
@@ -89,6 +91,7 @@ def plan_replay(
         judge: Has the rules that hold now.
         watched: The repositories of the settings.
         unverified: Whether one whose signature does not hold is replayed all the same.
+        repeats: The row of the earlier delivery whose body it has, where it was filtered for that.
     """
     if row["source"] not in set(DeliverySource):
         return _plan_of_sender(row, effects, signature=signature, judge=judge, unverified=unverified)
@@ -104,6 +107,8 @@ def plan_replay(
             outcome = _DONE
         elif (rule := judge.rule_of(parsed)) is not None:
             outcome = ReplayVerdict.FILTERED, f"the rule {rule} filters it"
+        elif repeats is not None:
+            outcome = ReplayVerdict.FILTERED, f"it repeats delivery {repeats}, so that {REPEATED_RULE} filters it again"
         elif signature.state is not SignatureState.VALID and not unverified:
             outcome = ReplayVerdict.REFUSED, f"its signature is {signature.state}: {signature.reason}"
     verdict, reason = outcome

@@ -1,6 +1,7 @@
 """`squire alerts`: what is wrong, tests to the targets, silences with an end, and the doctor's line about all that."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from squire_pipelines.domain.alert_rules import Severity
 from squire_pipelines.domain.alert_steps import AlertState, AlertStep
 from squire_pipelines.domain.alert_texts import AlertMessage
 from squire_pipelines.domain.conditions import Condition, HealthLevel
+from squire_pipelines.health.process_records import process_record
 from squire_pipelines.health.stored_conditions import change_conditions
 from squire_pipelines.home import Home
 from squire_pipelines.ledger import alerts
@@ -37,6 +39,11 @@ def add_alert(tx: Transaction, **notified: Any) -> None:
 
 def test_what_is_wrong_is_listed_with_its_silence_and_its_messages(squire: Squire, samples: SampleData) -> None:
     assert "Nobody has ever looked at this home" in squire.ok("alerts", "list")
+    record = squire.home / "run" / "endpoint.pid"
+    record.parent.mkdir(exist_ok=True)
+    record.write_text(process_record(os.getpid()))
+    assert squire.ok("alerts", "list").startswith("The operator's endpoint is starting, and has not looked yet:")
+    record.unlink()
     with samples.ledger.write() as tx:
         add_alert(tx)
     shown = squire.ok("alerts", "list")

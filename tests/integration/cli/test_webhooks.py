@@ -218,6 +218,20 @@ def test_a_replay_of_what_was_done_changes_nothing_and_says_so(
     assert squire.json("audit", "list", "--action", "delivery.replayed") == []
 
 
+def test_what_repeats_an_earlier_delivery_names_it_and_is_not_replayed(
+    squire: Squire, samples: SampleData, failed: int, deliver: Deliver
+) -> None:
+    with samples.ledger.write() as tx:
+        tx.execute(update(table).where(table.c.id == failed).values(error=None))
+        now = tx.now
+    closed = {"collected_at": now, "applied_at": now, "signature": sign(PULL_BODY, SECRET.encode())}
+    again = deliver("captured", event="pull_request", body=PULL_BODY, filtered_by="squire:repeated", **closed)
+    assert f"repeats:       delivery {failed}, which has the same body" in squire.ok("webhooks", "show", str(again))
+    (plan,) = squire.json("webhooks", "replay", str(again))
+    reason = f"it repeats delivery {failed}, so that squire:repeated filters it again"
+    assert (plan["verdict"], plan["reason"]) == ("filtered", reason)
+
+
 def test_a_replay_of_what_no_present_secret_signed_is_refused_unless_told_otherwise(
     squire: Squire, failed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -128,14 +128,14 @@ def test_where_the_token_may_not_the_page_is_named_and_the_old_secret_stays_whil
     # As if the first step had been done, and then the process killed.
     squire.ok("secrets", "set", "webhook-secret-old", stdin=SECRET.decode())
     forge.add_fault(f"^PATCH /api/v3/repos/{OTHER}/hooks/1/config$", status=403)
-    result = squire("webhooks", "rotate")
+    result = squire("webhooks", "rotate", "--keep-old", "0s")
     new = present(squire)
     assert (result.exit_code, new in result.output, new == SECRET.decode()) == (1, False, False)
     assert f"{OTHER}: the token may not change the webhook" in result.stderr
     assert f"{forge.url}/{OTHER}/settings/hooks" in result.stderr
     api.post(f"/repos/{OTHER}/issues", json={"title": "Broken"}).raise_for_status()
     assert answers(forge) == {202}, "the receiver takes both"
-    refused = squire.fails(5, "webhooks", "rotate", "--finish", "--keep-old", "0s")
+    refused = squire.fails(5, "webhooks", "rotate", "--finish")
     assert f"GitHub still signs with it: the newest delivery about {OTHER}" in refused
 
     shown = squire.ok("webhooks", "rotate", "--repository", OTHER, "--show")

@@ -165,7 +165,10 @@ def test_a_sensor_that_fails_and_a_daemon_that_reports_errors_are_degraded(
     beat(instance, error="the code location cannot be loaded\nTraceback")
     tick(instance, "dispatch", age_s=3, errors=2)
     states = look_at_daemon(settings)
-    assert states["daemon"].reason == "the daemon reports: the code location cannot be loaded"
+    assert (
+        states["daemon"].reason
+        == "the daemon reports an error of the last five minutes: the code location cannot be loaded"
+    )
     assert states["sensors"].reason == "the sensor dispatch fails: KeyError: boom"
 
 

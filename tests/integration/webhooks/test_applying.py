@@ -15,6 +15,7 @@ from squire_pipelines.domain.outcomes import PullRequestState, ReviewState
 from squire_pipelines.ledger import dashboards, deliveries, outcomes, repositories, tables
 from squire_pipelines.ledger.delivery_effects import effects_of
 from squire_pipelines.ledger.delivery_failures import set_aside
+from squire_pipelines.ledger.delivery_repetitions import first_of_repeated
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.webhooks.applying import Applied, InboxPlace, apply_waiting, reason_to_look
@@ -232,6 +233,8 @@ def test_the_same_body_under_another_id_changes_nothing_once_more(inbox: Inbox) 
     assert [effect for effect, _, _ in inbox.effects(*rows)] == ["repository", "repository"]
     repeated = inbox.row(rows[2])
     assert repeated.filtered_by == "squire:repeated"
+    with inbox.ledger.read() as tx:
+        assert [first_of_repeated(tx, row) for row in rows] == [None, None, rows[0]]
     assert repeated.collected_at == repeated.applied_at == inbox.clock.now
     with inbox.ledger.write() as tx:
         set_aside(tx, rows[0], "it was given up")

@@ -69,6 +69,12 @@ def test_what_failed_is_read_and_applied_again() -> None:
     assert plan.applies == ("pull request acme/shop#7, closed",)
 
 
+def test_what_repeats_an_earlier_delivery_is_filtered_again_and_names_it() -> None:
+    plan = planned(row(state="filtered", applied_at=LATER), repeats=12)
+    assert (plan.verdict, plan.applies) == (ReplayVerdict.FILTERED, ())
+    assert plan.reason == "it repeats delivery 12, so that squire:repeated filters it again"
+
+
 def test_a_reading_that_is_recorded_is_not_repeated() -> None:
     plan = planned(row(state="failed"), COLLECTED)
     assert (plan.verdict, plan.reads, plan.recorded) == (ReplayVerdict.REPLAY, None, (COLLECTED,))
