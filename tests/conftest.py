@@ -79,7 +79,7 @@ def _an_island(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None
     keyring.set_keyring(keyring.backends.fail.Keyring())  # type: ignore[no-untyped-call]  # the library's
     take_uses()  # what an earlier test of this process did with secrets is no row of this one's ledger
     # And its secrets, "second" or "xxx", are words like others here: no log of this test is to be kept free of them.
-    monkeypatch.setattr("squire_pipelines.secrets.secret._known", OrderedDict.fromkeys(known_secrets()))
+    monkeypatch.setattr("squire_pipelines.secrets.secret.known_values", OrderedDict.fromkeys(known_secrets()))
     socket_allow_hosts(["127.0.0.1", "::1", "localhost"], allow_unix_socket=True, resolution_cache=_resolved)
     with stamina.set_testing(True):
         yield

@@ -1,6 +1,5 @@
 """The lines of a home's logs as `squire dev` shows them: each with the process that wrote it in front."""
 
-import re
 import time
 from collections.abc import Callable
 from itertools import cycle
@@ -15,21 +14,19 @@ from squire_pipelines.terminal.output import write_line, write_prefixed
 MAX_LINES = 1000
 """Of one look; how many more there are is said, and `squire logs` shows them."""
 _COLORS = ("cyan", "green", "magenta", "blue", "yellow", "bright_cyan", "bright_green", "bright_magenta")
-_RUN = re.compile(r".*/storage/([^/]+)/compute_logs/")
-_ATTEMPT = re.compile(r"attempts/([^/]+)/")
-_PROCESS = re.compile(r"([^/]+)\.log(?:\.\d+)?$")
 _WIDTH = 11
 _ID = 8
 
 
 def writer_of(source: str) -> str:
     """Return who wrote a log, by its file in the home: a process, a run of Dagster's, or an attempt."""
-    if run := _RUN.match(source):
-        return f"run {run[1][:_ID]}"
-    if attempt := _ATTEMPT.search(source):
-        return attempt[1]
-    process = _PROCESS.search(source)
-    return process[1] if process else source
+    folders, file = source.split("/")[:-1], source.rsplit("/", 1)[-1]
+    if folders[-1:] == ["compute_logs"] and "storage" in folders[:-2]:
+        return f"run {folders[-2][:_ID]}"
+    if "attempts" in folders[:-1]:
+        return folders[folders.index("attempts") + 1]
+    name, dot, _ = file.partition(".log")
+    return name if dot and name else source
 
 
 class DevLog:

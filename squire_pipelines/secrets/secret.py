@@ -6,7 +6,7 @@ from typing import NoReturn
 from squire_pipelines.secrets.uses import count_use
 
 _MAX_KNOWN = 256
-_known: OrderedDict[str, None] = OrderedDict()
+known_values: OrderedDict[str, None] = OrderedDict()
 
 
 class Secret:
@@ -21,10 +21,10 @@ class Secret:
         self._value = value
         self.name = name
         self.origin = origin
-        _known[value] = None
-        _known.move_to_end(value)
-        if len(_known) > _MAX_KNOWN:
-            _known.popitem(last=False)
+        known_values[value] = None
+        known_values.move_to_end(value)
+        if len(known_values) > _MAX_KNOWN:
+            known_values.popitem(last=False)
         if origin:  # it was found in a place where people keep secrets, and not made here
             count_use("read", name, origin)
 
@@ -45,4 +45,4 @@ class Secret:
 
 def known_secrets() -> tuple[str, ...]:
     """Return the values of the secrets that this process has made, for a redactor."""
-    return tuple(_known)
+    return tuple(known_values)
