@@ -20,7 +20,7 @@ _HEAD = """\
 A command is a noun and then a verb. Every list and every `show` has `--json`. Results go to standard output, hints
 and errors to standard error. Exit codes: 0 done, 1 failed, 2 usage, 3 configuration, 4 not reachable, 5 refused by
 policy or budget, 6 partly (some repositories could not be used or read, each with its reason; the others were served),
-130 interrupted.
+130 interrupted, 141 nobody reads the output any more (`squire tasks list | head -1`).
 
 Completion: `eval "$(squire completion bash)"` in bash, `eval "$(squire completion zsh)"` in zsh,
 `squire completion fish | source` in fish. Ids of tasks, plans and schedules, names of repositories, agents and

@@ -3,12 +3,11 @@
 This module imports none of the commands, which are imported on use.
 """
 
-import errno
 import os
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,13 @@ from squire_pipelines.errors import SquireError
 from squire_pipelines.observability.debugging import debug_this_command
 from squire_pipelines.observability.logging import LEVEL_VARIABLE, Component, Level, get_logger, set_level
 from squire_pipelines.process_setup import set_up_process
+from squire_pipelines.terminal.standard_streams import (
+    READER_GONE,
+    accept_any_encoding,
+    flush_output,
+    is_reader_gone,
+    leave_quietly,
+)
 
 _CLI = "squire_pipelines.cli"
 COMMANDS = {
@@ -67,8 +73,34 @@ ALIASES = {
 }
 
 
+class _ReaderGone(Exception):  # noqa: N818 - it is no error: `head` has read what it wanted
+    """Nobody reads what the command writes. Click would take an error of the system for a failure."""
+
+
+@contextmanager
+def _noticing_who_reads() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if is_reader_gone(error):
+            raise _ReaderGone from error
+        raise
+
+
 class Root(LazyGroup):
     """The command itself, which turns every error into a message and an exit code."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Parse a command line, which may write the help."""
+        with _noticing_who_reads():
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        with _noticing_who_reads():
+            return super().invoke(ctx)
 
     def main(  # type: ignore[override]  # one signature instead of click's overloads
         self,
@@ -81,27 +113,31 @@ class Root(LazyGroup):
         """Run a command line and exit with its code; without `standalone_mode`, return the code."""
         # The root callback sets its options; errors before the callback need the context too.
         context: CliContext = extra.setdefault("obj", CliContext())
+        accept_any_encoding()
         try:
-            code = super().main(args, prog_name, standalone_mode=False, **extra)
-        except OSError as error:
-            if error.errno != errno.EPIPE:
-                code = self._report(error, context)
-            else:
-                code = 1
-                # The reader (`head`, a pager) has ended: nothing more may be written, not even at exit.
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last place that can show an error to the person
-            code = self._report(error, context)
-        code = code if isinstance(code, int) else 0
+            with _noticing_who_reads():
+                code = self._code(super().main, args, prog_name, context, **extra)
+                flush_output()
+        except _ReaderGone:
+            leave_quietly()
+            code = READER_GONE
         if standalone_mode:
             sys.exit(code)
         return code
 
     @staticmethod
-    def _report(error: BaseException, context: CliContext) -> int:
-        from squire_pipelines.cli.failures import report  # noqa: PLC0415 - only when a command fails
+    def _code(
+        run: Callable[..., Any], args: Sequence[str] | None, prog_name: str | None, context: CliContext, **extra: Any
+    ) -> int:
+        try:
+            code = run(args, prog_name, standalone_mode=False, **extra)
+        except _ReaderGone:
+            raise
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last place that can show an error to the person
+            from squire_pipelines.cli.failures import report  # noqa: PLC0415 - only when a command fails
 
-        return report(error, verbose=context.verbose)
+            code = report(error, verbose=context.verbose)
+        return code if isinstance(code, int) else 0
 
 
 @click.group(
@@ -167,8 +203,14 @@ def _log_command(ctx: click.Context) -> None:
     )
 
 
+# Pydantic looks through all installed packages for plug-ins of its own when the first class is made. That takes a tenth
+# of a second of each command, and Squire uses none.
+_PYDANTIC_PLUGINS = ("PYDANTIC_DISABLE_PLUGINS", "__all__")
+
+
 def main() -> None:
     """Run the command, or complete a command line: the entry point of the `squire` script."""
+    os.environ.setdefault(*_PYDANTIC_PLUGINS)
     if (instruction := os.environ.get("_SQUIRE_COMPLETE")) is not None:
         from squire_pipelines.cli.completion import answer  # noqa: PLC0415 - only a shell needs it
 
@@ -180,6 +222,7 @@ def main() -> None:
 
 def steward() -> None:
     """Run the old product's second program: the entry point of the `steward` script."""
+    os.environ.setdefault(*_PYDANTIC_PLUGINS)
     set_up_process(Component.CLI)
     # Its own --verbose, --help and --version are those of `squire`, and its commands are in the old product's group.
     words = sys.argv[1:]

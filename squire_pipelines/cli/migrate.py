@@ -11,6 +11,7 @@ from squire_pipelines.cli.config_check import what_is_missing
 from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_option, with_context
 from squire_pipelines.cli.init import config_text, write_schema
 from squire_pipelines.cli.lazy import command
+from squire_pipelines.cli.person import confirm
 from squire_pipelines.cli.run import hand_on_config
 from squire_pipelines.cli.secret_places import secret_places
 from squire_pipelines.cli.text import counted
@@ -28,7 +29,7 @@ from squire_pipelines.secrets.passphrase import NAME
 from squire_pipelines.secrets.secret import Secret
 from squire_pipelines.secrets.sources import SecretSources
 from squire_pipelines.settings.file import SettingsFile, read_settings_file
-from squire_pipelines.terminal.output import ask, confirm, write_line
+from squire_pipelines.terminal.output import ask, write_line
 
 _ROTATION = {
     str(SecretName.GITHUB_TOKEN): "make a new token at https://github.com/settings/tokens, then `squire secrets rotate "
@@ -158,11 +159,7 @@ class _Migration:
         if not self.as_json:
             self.show(plan)
         if not self.yes:
-            if not self.context.is_interactive:
-                raise click.UsageError(
-                    "without a terminal to ask at, say --yes, or --dry-run to see what would be done"
-                )
-            confirm("Take this over?")
+            confirm("take this over", hint="add --yes, or --dry-run to see what would be done")
         result: dict[str, Any] = {"backup": None, "notes": []}
         if not plan.is_empty:
             self._open_store()
@@ -210,9 +207,7 @@ class _Migration:
         with self.takeover.locked():
             files = [file for file in records_in(self.context.home.migrations) if file.phase == "done"]
             if files and not self.yes:
-                if not self.context.is_interactive:
-                    raise click.UsageError("without a terminal to ask at, say --yes")
-                confirm(f"Remove {counted(len(files), 'backup')}, so that no migration can be undone?")
+                confirm(f"remove {counted(len(files), 'backup')}, so that no migration can be undone", hint="add --yes")
             for file in files:
                 file.remove()
         if self.as_json:

@@ -1,5 +1,7 @@
 """The console on which tables and colored text are written. Importing this imports rich."""
 
+import errno
+import os
 import sys
 from collections.abc import Iterable
 from typing import IO
@@ -20,6 +22,10 @@ class CleanConsole(Console):
         """Yield the segments of `renderable`. Rich's own control codes and colors pass; text has none of its own."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(plain(segment.text), segment.style)
+
+    def on_broken_pipe(self) -> None:
+        """Say that nobody reads, as any other write does: Rich would end the process as one that failed."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
     @property
     def room(self) -> int | None:

@@ -81,9 +81,17 @@ def test_the_result_is_json_without_secrets(squire: Squire, old: OldHome) -> Non
 
 
 def test_nothing_is_done_unasked(squire: Squire, old: OldHome) -> None:
-    assert "say --yes" in squire.fails(2, "migrate")
+    assert "add --yes" in squire.fails(5, "migrate")
     assert "exclude each other" in squire.fails(2, "migrate", "--dry-run", "--rollback")
     assert old.is_old()
+
+
+def test_a_pipe_may_answer(squire: Squire, old: OldHome) -> None:
+    assert squire("migrate", stdin="n\n").exit_code == 1
+    assert old.is_old()
+    result = squire("migrate", stdin="y\n")
+    assert result.exit_code == 0, result.output
+    assert not old.is_old()
 
 
 def test_bad_input_changes_nothing(squire: Squire, old: OldHome, monkeypatch: pytest.MonkeyPatch) -> None:

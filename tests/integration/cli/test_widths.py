@@ -13,7 +13,7 @@ from squire_pipelines.terminal.console import CleanConsole
 from tests.integration.cli.test_hostile_text import LISTS
 from tests.support.cli import SampleData, Squire
 
-WIDTHS = (60, 80, 120, 200)
+WIDTHS = (20, 60, 80, 120, 200)
 OTHER = "Raise the library of templates by three versions, since the one that is used has a hole that strangers know of"
 LONG = "Mend the test of the parser that fails on Tuesdays when the moon is full and nobody looks, or else leave it"
 
@@ -37,6 +37,8 @@ def test_every_list_fits_its_terminal(
     assert [line for line in plain(written.getvalue()).splitlines() if cell_len(line) > width] == []
     written.truncate(0)
     squire.ok("tasks", "list")
+    if width == min(WIDTHS):
+        return  # an id is as long as a line
     lines = plain(written.getvalue()).splitlines()
     assert all(any(task_id in line for line in lines) for task_id in (ended, failed))
     assert len(lines) == 4  # nothing is folded
