@@ -24,6 +24,9 @@ from squire_pipelines.home import make_folder
 NOTES_FILE = "notes.json"
 RESULT_FILE = "result.json"
 BUNDLE_FILE = "result.bundle"
+DIFF_FILE = "change.diff"
+"""In an attempt's `keep`: what its change does, as people read it; see `publishing.diff`."""
+
 CHECKS_FILE = "verification.json"
 SETUP_FILE = "setup.tar"
 MAX_RESULT_BYTES = 256 * 1024

@@ -20,6 +20,7 @@ from squire_pipelines.board.login import LoginPages
 from squire_pipelines.board.pages import BoardPages
 from squire_pipelines.board.readings import BoardReadings
 from squire_pipelines.board.rendering import STATIC, PageWriter
+from squire_pipelines.board.report_page import ReportPage
 from squire_pipelines.board.sessions import SessionStore
 from squire_pipelines.errors import ConfigError, NotFoundError, RefusedError, SquireError, StateConflictError
 from squire_pipelines.ledger.task_query import PagePositionError
@@ -58,6 +59,7 @@ def create_board(readings: BoardReadings, *, token: Secret | None, local_user: s
         *BoardActions(readings).routes(),
         *login.routes(),
         *LogPages(readings, writer).routes(),
+        Route("/report", ReportPage(readings).show, methods=["GET"]),
         Route("/healthz", _healthz, methods=["GET"]),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]

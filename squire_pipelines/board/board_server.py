@@ -1,19 +1,18 @@
 """The board's process: its settings, its token, its socket, and a clean end. What it answers is `app`'s."""
 
-import signal
 from collections.abc import Callable
-from types import FrameType
 
 from squire_pipelines.board.app import create_board
 from squire_pipelines.board.readings import BoardReadings
-from squire_pipelines.errors import ConfigError, ExitCode, SquireError
+from squire_pipelines.errors import ConfigError
 from squire_pipelines.http_server import AnnouncingServer, listen, print_ready
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.observability.logging import Component
 from squire_pipelines.observability.secret_uses import record_secret_uses
 from squire_pipelines.process_setup import user_name
-from squire_pipelines.reloading.in_force import InForce, SettingsInForce, settings_in_force
+from squire_pipelines.reloading.in_force import InForce, SettingsInForce
 from squire_pipelines.reloading.process_status import StatusFile, status_of
+from squire_pipelines.reloading.server_main import run_server
 from squire_pipelines.reloading.watch import SettingsWatch
 from squire_pipelines.secret_names import BOARD_TOKEN
 from squire_pipelines.secrets.lookup import require_secret
@@ -21,7 +20,6 @@ from squire_pipelines.secrets.secret import Secret
 from squire_pipelines.server_connections import ConnectionLimits
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.settings.restarts import Part
-from squire_pipelines.terminal.output import write_line
 
 MIN_TOKEN_CHARS = 16
 """A shorter token could be guessed."""
@@ -83,23 +81,6 @@ def serve(in_force: SettingsInForce, *, port: int | None = None, announce: Calla
             ledger.close()
 
 
-def _leave(_signal: int, _frame: FrameType | None) -> None:
-    raise SystemExit(ExitCode.DONE)
-
-
 def main(*, port: int | None = None, announce: Callable[[str], None] = print_ready) -> int:
     """Serve the board of the home that the environment names. Returns the exit code."""
-    # uvicorn puts these back and raises the signal again when it has finished: a clean end, not death by signal.
-    signal.signal(signal.SIGTERM, _leave)
-    signal.signal(signal.SIGINT, _leave)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it asks for what the start does anyway
-    try:
-        in_force = settings_in_force(on_taken=lambda settings: settings.logging.apply())
-        signal.signal(signal.SIGHUP, lambda _signal, _frame: in_force.ask())
-        serve(in_force, port=port, announce=announce)
-    except SystemExit as leaving:
-        return leaving.code if isinstance(leaving.code, int) else int(ExitCode.FAILED)
-    except SquireError as error:
-        write_line(f"error: {error.message}" + (f"\nhint: {error.hint}" if error.hint else ""), err=True)
-        return int(error.exit_code)
-    return int(ExitCode.DONE)
+    return run_server(lambda in_force: serve(in_force, port=port, announce=announce))

@@ -154,7 +154,7 @@ class BoardGuard:
     def _complete(message: Message, request: Request, new_cookie: list[str]) -> None:
         headers = MutableHeaders(raw=message.setdefault("headers", []))
         for name, value in _ANSWER_HEADERS.items():
-            headers[name] = value
+            headers.setdefault(name, value)  # the report has a policy of its own
         if not request.url.path.startswith("/static/"):
             headers["Cache-Control"] = "no-store"
         for value in new_cookie:

@@ -92,6 +92,7 @@ class BoardPages:
             request,
             "task.html",
             facts=facts,
+            change=self._readings.change(facts),
             history=history,
             priority=Priority(facts.task.priority).name.lower(),
             priorities=PRIORITY_NAMES,

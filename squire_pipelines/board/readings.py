@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from squire_pipelines.agents.attempt_files import DIFF_FILE
 from squire_pipelines.domain.alert_steps import AlertState, Silence
 from squire_pipelines.domain.budgets import month_of
 from squire_pipelines.domain.tasks import AttemptStatus
@@ -27,6 +28,7 @@ from squire_pipelines.ledger.plans import SavedPlan
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.task_query import TaskQuery
 from squire_pipelines.ledger.task_rows import TaskPage, read_page
+from squire_pipelines.publishing.diff import MAX_DIFF_BYTES
 from squire_pipelines.reloading.in_force import SettingsInForce
 from squire_pipelines.runtime.status_facts import StatusFacts, gather
 from squire_pipelines.sections.board import is_loopback
@@ -34,6 +36,9 @@ from squire_pipelines.settings.model import Settings
 
 ROWS = 50
 """Rows of a page of signals, plans or reservations."""
+
+PATCH_LINES = 2_000
+"""Lines of a change on a page, each of which is an element."""
 
 _FACTS_LAST_S = 2.0
 _FACTS_SHOWN_S = 30.0
@@ -68,6 +73,15 @@ class AttemptLog:
     is_ended: bool
 
 
+@dataclass(frozen=True, slots=True)
+class ShownChange:
+    """What an attempt changed, as a patch for people; `is_cut` where it is longer."""
+
+    attempt: int
+    patch: str
+    is_cut: bool
+
+
 class BoardReadings:
     """Reads what the pages show.
 
@@ -93,6 +107,11 @@ class BoardReadings:
     def config(self) -> Path:
         """The file of the settings, which hints name."""
         return self._in_force.home.config_file
+
+    @property
+    def report_file(self) -> Path:
+        """Where the report lies, once it is written."""
+        return self._in_force.home.report
 
     @property
     def dagster_url(self) -> str:
@@ -136,6 +155,19 @@ class BoardReadings:
     def task(self, task_id: str) -> TaskFacts:
         """Return all about one task. Raises NotFoundError."""
         return read_task_facts(self.ledger, self.settings, task_id)
+
+    def change(self, facts: TaskFacts) -> ShownChange | None:
+        """Return what the newest attempt with a change has changed; None where nothing is known on this machine."""
+        for attempt in reversed(facts.attempts):
+            try:
+                with (self._in_force.home.attempts / attempt.id / "keep" / DIFF_FILE).open("rb") as file:
+                    patch = file.read(MAX_DIFF_BYTES + 1)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            lines = patch[:MAX_DIFF_BYTES].split(b"\n", PATCH_LINES)
+            is_cut = len(patch) > MAX_DIFF_BYTES or bool(lines[PATCH_LINES:] and lines[PATCH_LINES])
+            return ShownChange(attempt.number, b"\n".join(lines[:PATCH_LINES]).decode(errors="replace"), is_cut)
+        return None
 
     def log(self, task_id: str, number: int) -> AttemptLog:
         """Return where an attempt's log is. Raises NotFoundError."""

@@ -20,6 +20,7 @@ from squire_pipelines.secrets.redact import process_redactor
 _FOLDER = Path(__file__).parent
 STATIC = _FOLDER / "static"
 _MAX_CHARS = 100_000
+_KINDS = {"+": "added", "-": "removed", "@": "place"}
 
 
 def shown(value: object) -> object:
@@ -55,6 +56,19 @@ def web_link(url: str | None) -> str:
     return (url or "") if parts.scheme in {"http", "https"} and parts.netloc else ""
 
 
+def patch_lines(patch: str) -> Markup:
+    """Return a patch as lines of which a style sheet says what they are; cleaned and without secrets, as all text."""
+    # The whole at once: a secret may go over lines, and thousands of searches would take long.
+    text = process_redactor().redact(plain(patch)).removesuffix("\n")
+    form, shown_lines, in_hunk = Markup('<span class="{}">{}</span>'), [], False
+    for line in text.split("\n"):
+        # A line of a file begins with a sign, so these two are git's own.
+        in_hunk = line.startswith("@@") or (in_hunk and not line.startswith("diff --git "))
+        kind = _KINDS.get(line[:1], "kept") if in_hunk else "file"
+        shown_lines.append(form.format(kind, line or " "))
+    return Markup("").join(shown_lines)
+
+
 def page_link(path: str, values: Mapping[str, object]) -> str:
     """Return a link to a page of ours with those of the values that say something."""
     query = urlencode({name: str(value) for name, value in values.items() if value})
@@ -71,7 +85,7 @@ def make_environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"words": words, "line": one_line, "web_link": web_link}
+    environment.filters |= {"words": words, "line": one_line, "web_link": web_link, "patch_lines": patch_lines}
     environment.globals |= {"ago": ago, "page_link": page_link, "span": lambda s: duration_text(timedelta(seconds=s))}
     return environment
 

@@ -1,11 +1,9 @@
 """The endpoint's process: its settings, its socket, and a clean end. What it answers is `routes`'."""
 
-import signal
 import socket
 import threading
 from collections.abc import Callable
 from contextlib import closing
-from types import FrameType
 
 from squire_pipelines.alerting.process import alerting
 from squire_pipelines.endpoint.health_routes import health_routes
@@ -13,18 +11,18 @@ from squire_pipelines.endpoint.home_readings import HomeReadings
 from squire_pipelines.endpoint.routes import create_app
 from squire_pipelines.endpoint.snapshot import Snapshot
 from squire_pipelines.endpoint.trace_export import TraceExport
-from squire_pipelines.errors import ExitCode, PortInUseError, SquireError
+from squire_pipelines.errors import PortInUseError
 from squire_pipelines.http_server import AnnouncingServer, listen, print_ready
 from squire_pipelines.observability.logging import Component, get_logger
-from squire_pipelines.reloading.in_force import InForce, SettingsInForce, settings_in_force
+from squire_pipelines.reloading.in_force import InForce, SettingsInForce
 from squire_pipelines.reloading.process_status import StatusFile, status_of
+from squire_pipelines.reloading.server_main import run_server
 from squire_pipelines.reloading.watch import SettingsWatch
 from squire_pipelines.runtime.delivery_watch import DeliveryWatch
 from squire_pipelines.runtime.health import HealthWatch
 from squire_pipelines.sections.observability import ObservabilitySettings
 from squire_pipelines.server_connections import ConnectionLimits
 from squire_pipelines.settings.restarts import Part
-from squire_pipelines.terminal.output import write_line
 
 TRY_AGAIN_S = 5.0
 """How often a process that waits for its port tries to listen."""
@@ -105,23 +103,6 @@ def _snapshot(readings: HomeReadings, in_force: SettingsInForce) -> Snapshot:
     return Snapshot(readings.all(), interval_s=lambda: in_force.settings.observability.metrics_interval_s)
 
 
-def _leave(_signal: int, _frame: FrameType | None) -> None:
-    raise SystemExit(ExitCode.DONE)
-
-
 def main(*, waits_for_port: bool = False, announce: Callable[[str], None] = print_ready) -> int:
     """Serve the endpoint of the home that the environment names. Returns the exit code."""
-    # uvicorn puts these back and raises the signal again when it has finished: a clean end, not death by signal.
-    signal.signal(signal.SIGTERM, _leave)
-    signal.signal(signal.SIGINT, _leave)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it asks for what the start does anyway
-    try:
-        in_force = settings_in_force(on_taken=lambda settings: settings.logging.apply())
-        signal.signal(signal.SIGHUP, lambda _signal, _frame: in_force.ask())
-        serve(in_force, waits_for_port=waits_for_port, announce=announce)
-    except SystemExit as leaving:
-        return leaving.code if isinstance(leaving.code, int) else int(ExitCode.FAILED)
-    except SquireError as error:
-        write_line(f"error: {error.message}" + (f"\nhint: {error.hint}" if error.hint else ""), err=True)
-        return int(error.exit_code)
-    return int(ExitCode.DONE)
+    return run_server(lambda in_force: serve(in_force, waits_for_port=waits_for_port, announce=announce))

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from pydantic import JsonValue
 
-from squire_pipelines.agents.attempt_files import BUNDLE_FILE, read_notes
+from squire_pipelines.agents.attempt_files import BUNDLE_FILE, DIFF_FILE, read_notes
 from squire_pipelines.agents.model import AttemptFolder
 from squire_pipelines.domain.change import Decision, Verdict
 from squire_pipelines.domain.endings import STOPPED_FOR, Cause, Ending, Evidence
@@ -198,6 +198,7 @@ def _request(leased: LeasedAttempt, clone_url: str, author: CommitAuthor) -> Pub
         earlier_heads=earlier_heads,
         follow_up=follow_up,
         bundle_branch=bundle_branch_of(leased),
+        diff=folder.keep / DIFF_FILE,
         unfinished=unfinished,
         trusted=first is None or requester is not None or first.after != TaskStatus.PROPOSED,
         verification=verification,

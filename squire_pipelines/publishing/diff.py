@@ -10,9 +10,13 @@ from pathlib import Path
 
 from squire_pipelines.domain.change import ChangedFile
 from squire_pipelines.errors import GitError
+from squire_pipelines.files import write_atomically
 from squire_pipelines.publishing.git import GitLimits, run_git
 
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+MAX_DIFF_BYTES = 128 * 1024
+"""So much of a difference is shown to people. What was written of a longer one is longer than this."""
+
 _MAX_SYMLINK_BYTES = 4096
 _SYMLINK = "120000"
 _GITLINK = "160000"
@@ -171,3 +175,19 @@ def changed_files(
             )
         )
     return tuple(files)
+
+
+def write_diff(git_dir: Path, base: str, head: str, limits: GitLimits, out: Path) -> None:
+    """Write the difference between two commits as people read it, with one byte more than is shown at most.
+
+    Raises:
+        GitError: Git failed.
+        OSError: The file cannot be written.
+    """
+    patch = run_git(
+        ["diff-tree", *_OPTIONS, "-p", base, head],
+        git_dir=git_dir,
+        environment=_NO_ATTRIBUTES,
+        limits=replace(limits, max_output=MAX_DIFF_BYTES + 1, truncate=True),
+    )
+    write_atomically(out, patch, durable=False)

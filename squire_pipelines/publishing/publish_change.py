@@ -11,6 +11,7 @@ from functools import partial
 from squire_pipelines.domain.change import Decision, JudgedTask, Verdict
 from squire_pipelines.domain.policy import WORKFLOWS, Policy
 from squire_pipelines.domain.title_styles import CONVENTIONAL_TITLES, PLAIN_TITLES
+from squire_pipelines.errors import GitError
 from squire_pipelines.github.pulls import PullRequestRef
 from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.publishing.api_commit import ApiCommits
@@ -18,6 +19,7 @@ from squire_pipelines.publishing.body import PullRequestText, pull_request_text
 from squire_pipelines.publishing.bundle import VerifiedChange
 from squire_pipelines.publishing.commit import commit_change
 from squire_pipelines.publishing.conflict_marks import files_beyond_base
+from squire_pipelines.publishing.diff import write_diff
 from squire_pipelines.publishing.git import GitLimits
 from squire_pipelines.publishing.inspection import inspect_bundle, inspect_change, inspect_merge, inspect_text
 from squire_pipelines.publishing.mirror import Mirror
@@ -56,6 +58,17 @@ class Rejected:
 
     head_sha: str
     verdict: Verdict
+
+
+def _show_change(request: PublishRequest, change: VerifiedChange, settings: PublishingSettings) -> None:
+    """Write for people what a change does, also one that will be refused. It is published without that, too."""
+    if request.diff is None:
+        return
+    limits = GitLimits(timeout_s=settings.git_timeout_s, max_memory=settings.git_memory)
+    try:
+        write_diff(change.git_dir, change.base_sha, change.head_sha, limits, request.diff)
+    except (GitError, OSError) as error:
+        _log.warning("what a change does is not kept for people", attempt_id=request.attempt_id, reason=str(error))
 
 
 def policy_from(settings: PolicySettings) -> Policy:
@@ -129,6 +142,7 @@ async def publish_change(
         settings=settings,
         may_be_empty=request.merge is not None,
     )
+    await asyncio.to_thread(_show_change, request, change, settings)
     on_step(PublicationStep.VERIFIED, change.head_sha)
     request = await asyncio.to_thread(with_own_style, request, change)
     secrets = (*known_secrets, *([token] if token else []))

@@ -91,6 +91,7 @@ class PublishRequest:
         words: What the agent said last of its work, in its own words; empty where it said nothing.
         order: The whole order that the agent was given, as people read it; empty where it is not to be shown.
         closes: The issues of the repository that a merge resolves.
+        diff: Where the change is written as people read it; None writes it nowhere.
         merge: The automatic merge whose conflicts the work resolves, at `base_sha`; its two sides become the parents.
     """
 
@@ -124,6 +125,7 @@ class PublishRequest:
     words: str = ""
     order: str = ""
     closes: tuple[int, ...] = ()
+    diff: Path | None = None
     merge: AutomaticMerge | None = None
 
     @property

@@ -3,27 +3,25 @@
 import gc
 import ipaddress
 import os
-import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from types import FrameType
 
-from squire_pipelines.errors import ConfigError, ExitCode, SquireError
+from squire_pipelines.errors import ConfigError
 from squire_pipelines.http_server import AnnouncingServer, listen, print_ready
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.observability.process_counts import count_process
 from squire_pipelines.observability.secret_uses import record_secret_uses
-from squire_pipelines.reloading.in_force import SettingsInForce, settings_in_force
+from squire_pipelines.reloading.in_force import SettingsInForce
 from squire_pipelines.reloading.process_status import StatusFile
+from squire_pipelines.reloading.server_main import run_server
 from squire_pipelines.reloading.watch import SettingsWatch
 from squire_pipelines.server_connections import ConnectionLimits
 from squire_pipelines.settings.restarts import Part
-from squire_pipelines.terminal.output import write_line
 from squire_pipelines.webhooks.ledger_threads import THREAD_PREFIX
 from squire_pipelines.webhooks.limits import Limits
 from squire_pipelines.webhooks.live import LiveReceiver
@@ -139,26 +137,9 @@ def _check_loopback(host: str) -> None:
         )
 
 
-def _leave(_signal: int, _frame: FrameType | None) -> None:
-    raise SystemExit(ExitCode.DONE)
-
-
 def main(options: ServeOptions | None = None, *, announce: Callable[[str], None] = print_ready) -> int:
     """Entry point of `python -m squire_pipelines.webhooks` and `squire webhooks serve`. Returns the exit code."""
-    # uvicorn puts these back and raises the signal again when it has finished: a clean end, not death by signal.
-    signal.signal(signal.SIGTERM, _leave)
-    signal.signal(signal.SIGINT, _leave)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it asks for what the start does anyway
-    try:
-        in_force = settings_in_force(on_taken=lambda settings: settings.logging.apply())
-        signal.signal(signal.SIGHUP, lambda _signal, _frame: in_force.ask())
-        serve(in_force, options or ServeOptions(), announce=announce)
-    except SystemExit as leaving:
-        return leaving.code if isinstance(leaving.code, int) else int(ExitCode.FAILED)
-    except SquireError as error:
-        write_line(f"error: {error.message}" + (f"\nhint: {error.hint}" if error.hint else ""), err=True)
-        return int(error.exit_code)
-    return int(ExitCode.DONE)
+    return run_server(lambda in_force: serve(in_force, options or ServeOptions(), announce=announce))
 
 
 def busy_threads(*, wait_s: float) -> tuple[str, ...]:

@@ -15,14 +15,7 @@ from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import audit, task_events
 from tests.support.boards import hidden_fields, open_board
 from tests.support.cli import SampleData, Squire
-from tests.support.ledgers import REPOSITORY, new_sqlite_ledger
-
-
-@pytest.fixture
-def samples(tmp_path: Path) -> Iterator[SampleData]:
-    ledger = new_sqlite_ledger(tmp_path / "home" / "ledger.sqlite")
-    yield SampleData(ledger)
-    ledger.close()
+from tests.support.ledgers import REPOSITORY
 
 
 @pytest.fixture

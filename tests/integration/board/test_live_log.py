@@ -1,30 +1,14 @@
 """The log of an attempt on the board: its end, what is added, and the end of the stream."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
 from squire_pipelines.domain.endings import Cause
-from tests.support.boards import open_board
 from tests.support.cli import SampleData
 from tests.support.hostile_text import hidden_characters
-from tests.support.ledgers import new_sqlite_ledger
-
-
-@pytest.fixture
-def samples(tmp_path: Path) -> Iterator[SampleData]:
-    ledger = new_sqlite_ledger(tmp_path / "home" / "ledger.sqlite")
-    yield SampleData(ledger)
-    ledger.close()
-
-
-@pytest.fixture
-def browser(samples: SampleData) -> Iterator[TestClient]:
-    with open_board(samples.ledger) as board:
-        yield board
 
 
 def _write_log(tmp_path: Path, task_id: str, content: bytes) -> None:

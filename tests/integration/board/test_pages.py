@@ -1,33 +1,25 @@
 """The pages of the board over a real ledger: what they show, and that nobody else's text acts on them."""
 
+import base64
+import hashlib
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
+from squire_pipelines.agents.attempt_files import DIFF_FILE
+from squire_pipelines.board.readings import PATCH_LINES
 from squire_pipelines.domain.endings import Cause
+from squire_pipelines.home import Home
+from squire_pipelines.publishing.diff import MAX_DIFF_BYTES
 from tests.support.boards import open_board
 from tests.support.cli import SampleData
 from tests.support.hostile_text import hidden_characters
-from tests.support.ledgers import new_sqlite_ledger, spec
+from tests.support.ledgers import spec
 
 PAGES = ("/", "/tasks", "/signals", "/signals?all=1", "/plans", "/spending", "/alerts")
 HOSTILE_TITLE = '<script>alert(1)</script>\x1b[31mred\u202e" onclick=x ghp_' + "a" * 36
-
-
-@pytest.fixture
-def samples(tmp_path: Path) -> Iterator[SampleData]:
-    ledger = new_sqlite_ledger(tmp_path / "home" / "ledger.sqlite")
-    yield SampleData(ledger)
-    ledger.close()
-
-
-@pytest.fixture
-def browser(samples: SampleData) -> Iterator[TestClient]:
-    with open_board(samples.ledger) as board:
-        yield board
 
 
 def test_every_page_of_an_empty_home_answers_and_says_what_is_not_there(browser: TestClient) -> None:
@@ -123,3 +115,60 @@ def test_runs_link_to_dagsters_ui_where_it_is_known(samples: SampleData) -> None
     settings = '[board]\ndagster_url = "https://dagster.example.com/"\n'
     with open_board(samples.ledger, settings=settings) as board:
         assert 'href="https://dagster.example.com"' in board.get("/").text
+
+
+def _keep_change(tmp_path: Path, task_id: str, patch: bytes) -> None:
+    keep = tmp_path / "home" / "attempts" / f"{task_id}-1" / "keep"
+    keep.mkdir(parents=True)
+    (keep / DIFF_FILE).write_bytes(patch)
+
+
+def test_a_task_shows_what_its_newest_change_does(browser: TestClient, samples: SampleData, tmp_path: Path) -> None:
+    task_id = samples.ended(Cause.POLICY_REJECTED)
+    assert "Change of attempt" not in browser.get(f"/tasks/{task_id}").text
+    patch = "diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1,3 +1,3 @@\n kept\n-<b>old\n+++ not a file\n+ghp_" + "a" * 36
+    _keep_change(tmp_path, task_id, f"{patch}\n+\x1b[31mred\u202e\n".encode() + b"+caf\xe9\n")
+    page = browser.get(f"/tasks/{task_id}").text
+    for shown in (
+        '<span class="file">+++ b/x</span>',
+        '<span class="place">@@ -1,3 +1,3 @@</span>',
+        '<span class="kept"> kept</span>',
+        '<span class="removed">-&lt;b&gt;old</span>',
+        '<span class="added">+++ not a file</span>',
+        '<span class="added">+[redacted]</span>',
+        '<span class="added">+red</span>',
+        '<span class="added">+caf\ufffd</span>',
+    ):
+        assert shown in page
+    assert "It is longer" not in page
+
+
+@pytest.mark.parametrize(
+    ("patch", "is_cut"),
+    [(b"+x" * MAX_DIFF_BYTES, True), (b"+x\n" * PATCH_LINES, False), (b"+x\n" * (PATCH_LINES + 1), True)],
+)
+def test_of_a_long_change_the_beginning_is_shown(
+    browser: TestClient, samples: SampleData, tmp_path: Path, patch: bytes, *, is_cut: bool
+) -> None:
+    task_id = samples.ended(Cause.COMPLETED)
+    _keep_change(tmp_path, task_id, patch)
+    page = browser.get(f"/tasks/{task_id}").text
+    assert ("It is longer: this is its beginning." in page) is is_cut
+    assert 0 < page.count("+y") <= MAX_DIFF_BYTES // 2
+    assert page.count('<span class="') <= PATCH_LINES + 50
+
+
+def test_the_report_is_shown_with_a_policy_for_its_own_style(browser: TestClient) -> None:
+    missing = browser.get("/report")
+    assert missing.status_code == 404
+    assert "there is no report yet" in missing.text
+    report = Home.from_environment().report
+    report.parent.mkdir(parents=True, exist_ok=True)
+    report.write_text("<!DOCTYPE html><style>p{color:red}</style><p>Report</p>")
+    answer = browser.get("/report")
+    assert answer.text.endswith("<p>Report</p>")
+    digest = base64.b64encode(hashlib.sha256(b"p{color:red}").digest()).decode()
+    policy = answer.headers["content-security-policy"]
+    assert f"default-src 'none'; style-src 'sha256-{digest}';" in policy
+    assert "unsafe" not in policy
+    assert answer.headers["x-content-type-options"] == "nosniff"

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from squire_pipelines.agents.attempt_files import DIFF_FILE
 from squire_pipelines.domain.endings import Cause
+from squire_pipelines.home import Home
 from squire_pipelines.warehouse.publish import publish_warehouse
 from squire_pipelines.warehouse.report.numbers import read_report
 from squire_pipelines.warehouse.report.page import html, write_page
@@ -26,6 +28,13 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(PROGRAM is None, reason="Chromium is not installed: apt-get install chromium"),
 ]
+
+
+_REPORT = (
+    '<!DOCTYPE html><html lang="en"><head><title>Report</title>'
+    "<style>p { color: #111; background: #fff }</style></head>"
+    "<body><header><h1>Report</h1></header><main><p>All is well.</p></main></body></html>"
+)
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +73,15 @@ def address(tmp_path: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
     log = home / "attempts" / running.id / "agent.log"
     log.parent.mkdir(parents=True)
     log.write_bytes(b"x" * 500 + b"\n")
+    keep = home / "attempts" / f"{ended}-1" / "keep"
+    keep.mkdir(parents=True)
+    (keep / DIFF_FILE).write_text(f"diff --git a/x b/x\n@@ -1 +1 @@\n-old\n+{'n' * 300}\n kept\n")
+    report = Home.from_environment().report
+    report.parent.mkdir(parents=True, exist_ok=True)
+    report.write_text(_REPORT)
     attempt_log = f"/tasks/{running.task_id}/attempts/1/log"
     of_tasks = ("/tasks", f"/tasks/{ended}", f"/tasks/{running.task_id}", attempt_log, "/new")
-    pages = ("/", *of_tasks, "/signals?all=1", "/plans", f"/plans/{plan_id}", "/spending", "/alerts")
+    pages = ("/", *of_tasks, "/signals?all=1", "/plans", f"/plans/{plan_id}", "/spending", "/alerts", "/report")
     environment = {**os.environ, "SQUIRE_BOARD__PORT": "0"}
     command = [sys.executable, "-m", "squire_pipelines.board"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as board:

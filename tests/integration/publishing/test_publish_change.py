@@ -19,6 +19,7 @@ from squire_pipelines.errors import (
     GitHubValidationError,
     PublishRefusedError,
 )
+from squire_pipelines.publishing.diff import MAX_DIFF_BYTES
 from squire_pipelines.publishing.mirror import fetch_mirror
 from squire_pipelines.publishing.publication_steps import PublicationStep
 from squire_pipelines.publishing.publish_change import (
@@ -657,3 +658,17 @@ def test_nothing_runs_while_publishing(workshop: Workshop, pulls: FakePulls, sen
     work(workshop)
     publish(workshop, pulls)
     assert not sentinel()
+
+
+def test_what_a_change_does_is_kept_for_people_also_when_it_is_refused(workshop: Workshop, pulls: FakePulls) -> None:
+    kept = workshop.root / "change.diff"
+    work(workshop)
+    assert isinstance(publish(workshop, pulls, request(workshop, diff=kept)), Published)
+    assert "+    return a + b\n" in kept.read_text()
+    work(workshop, "# long\n" * MAX_DIFF_BYTES)
+    publish(workshop, pulls, request(workshop, diff=kept), policy=replace(POLICY, max_changed_lines=10))
+    assert len(kept.read_bytes()) == MAX_DIFF_BYTES + 1
+    kept.unlink()
+    kept.mkdir()  # it cannot be written, and nothing depends on it
+    refused = publish(workshop, pulls, request(workshop, diff=kept), policy=replace(POLICY, max_changed_lines=10))
+    assert isinstance(refused, Rejected)
