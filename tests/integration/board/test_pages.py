@@ -145,7 +145,7 @@ def test_a_task_shows_what_its_newest_change_does(browser: TestClient, samples: 
 
 @pytest.mark.parametrize(
     ("patch", "is_cut"),
-    [(b"+x" * MAX_DIFF_BYTES, True), (b"+x\n" * PATCH_LINES, False), (b"+x\n" * (PATCH_LINES + 1), True)],
+    [(b"+y" * MAX_DIFF_BYTES, True), (b"+y\n" * PATCH_LINES, False), (b"+y\n" * (PATCH_LINES + 1), True)],
 )
 def test_of_a_long_change_the_beginning_is_shown(
     browser: TestClient, samples: SampleData, tmp_path: Path, patch: bytes, *, is_cut: bool
