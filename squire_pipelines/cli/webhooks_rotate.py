@@ -74,7 +74,7 @@ def rotate(
         raise click.UsageError("--show writes the secret that is made, and neither --finish nor --dry-run makes one")
     settings = context.settings
     if repositories:
-        _check_named(settings, is_finish=finish)
+        _check_named(settings, repositories, is_finish=finish)
     unlock_store(context, settings.secret_sources)
     trace_id = new_trace_id()
     call = _RotateCall(context, settings, trace_id, (lambda _: None) if as_json else write_line)
@@ -97,7 +97,7 @@ def rotate(
         raise SystemExit(ExitCode.FAILED)
 
 
-def _check_named(settings: Settings, *, is_finish: bool) -> None:
+def _check_named(settings: Settings, names: Sequence[str], *, is_finish: bool) -> None:
     """Refuse --repository where it would have no effect."""
     if is_finish:
         raise click.UsageError("--finish removes the old secret for all repositories: leave out --repository")
@@ -105,6 +105,11 @@ def _check_named(settings: Settings, *, is_finish: bool) -> None:
         raise RefusedError(
             "the GitHub App's webhook is the one of all repositories, so that its secret is not rotated for one",
             hint="leave out --repository; `squire webhooks rotate --dry-run` shows what would be changed",
+        )
+    if not _shared(settings, names):
+        raise RefusedError(
+            f"{', '.join(names)}: the webhook has a secret of its own, which is not webhook-secret",
+            hint="name a second one in [webhooks.secrets], give GitHub that, and remove the first",
         )
 
 

@@ -168,6 +168,9 @@ def test_where_no_receiver_of_the_home_runs_and_others_may_nothing_is_changed(sq
         ("--finish --repository demo/quiet", "leave out --repository"),
     ):
         assert reason in " ".join(squire.fails(2, "webhooks", "rotate", *words.split()).split())
+    squire.config(f'repositories = ["{REPOSITORY}"]\n[webhooks.secrets]\n"{REPOSITORY}" = ["shop-key"]\n')
+    refused = squire.fails(5, "webhooks", "rotate", "--repository", REPOSITORY)
+    assert f"{REPOSITORY}: the webhook has a secret of its own" in " ".join(refused.split())
     squire.config(f'repositories = ["{REPOSITORY}"]\n[github]\napp_id = "7"\n')
     refused = " ".join(squire.fails(5, "webhooks", "rotate", "--repository", REPOSITORY).split())
     assert "the GitHub App's webhook is the one of all repositories" in refused
