@@ -41,6 +41,7 @@ class DeliveryAttempt:
         repository_id: What it is about, by GitHub's number; None for what is about none.
         is_redelivery: Whether somebody had asked for it.
         is_under_way: Whether GitHub does not say yet how it ended.
+        webhook_id: The number of the repository's webhook that sent it; None of an App's.
     """
 
     id: int
@@ -52,6 +53,7 @@ class DeliveryAttempt:
     repository_id: int | None = None
     is_redelivery: bool = False
     is_under_way: bool = False
+    webhook_id: int | None = None
 
     @property
     def is_good(self) -> bool:

@@ -32,7 +32,14 @@ from squire_pipelines.execution.delivery_hooks import AT_ONCE, OwnHook, UnseenHo
 from squire_pipelines.files import lock
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.connection import GitHub
-from squire_pipelines.github.hook_deliveries import APP_HOOK, DeliveryListing, ask_again, list_deliveries
+from squire_pipelines.github.hook_deliveries import (
+    APP_HOOK,
+    DeliveryListing,
+    HookAddress,
+    ask_again,
+    list_deliveries,
+    merge_listings,
+)
 from squire_pipelines.ledger import deliveries, delivery_checks, repositories
 from squire_pipelines.ledger.delivery_checks import NewCheck
 from squire_pipelines.ledger.store import Ledger
@@ -219,14 +226,13 @@ class _Repair:
         usual = compare_since(last, now)
         since = max(self.options.since or usual, now - KEPT_FOR)
         try:
-            listing = await list_deliveries(self.client, hook.address, since=since, now=now)
+            listing = await self._list(hook, since, now)
         except (GitHubNotFoundError, GitHubPermissionError) as error:
             return UnseenHook(hook.name, "GitHub does not list its deliveries to the token", error.hint)
         except GitHubError as error:
             return UnseenHook(hook.name, error.message, error.hint, is_lasting=False)
         is_full = since <= usual
-        if not listing.is_whole and listing.attempts:
-            since = listing.attempts[-1].at
+        since = listing.since
         gaps, names = self._compare(hook, listing, now)
         result = HookRepair(hook.name, since, len(listing.attempts), gaps)
         if self.options.is_dry_run:
@@ -245,6 +251,13 @@ class _Repair:
         if not (self.options.only and hook.address == APP_HOOK) and is_full:
             self._record(result)
         return result
+
+    async def _list(self, hook: OwnHook, since: datetime, now: datetime) -> DeliveryListing:
+        """Return what GitHub lists of a webhook, and of its repository's others that lead here. Raises GitHubError."""
+        addresses = (hook.address, *(one.address for one in hook.siblings if one.is_active))
+        return merge_listings(
+            [await list_deliveries(self.client, address, since=since, now=now) for address in addresses]
+        )
 
     def _compare(
         self, hook: OwnHook, listing: DeliveryListing, now: datetime
@@ -316,7 +329,7 @@ class _Repair:
     async def _ask_for(self, hook: OwnHook, gap: DeliveryGap) -> bool:
         """Ask for one delivery; return whether GitHub takes that. Raises GitHubError."""
         try:
-            await ask_again(self.client, hook.address, gap.newest.id)
+            await ask_again(self.client, _address_of(hook, gap), gap.newest.id)
         except GitHubValidationError:  # it does not keep this one any more
             return False
         return True
@@ -336,7 +349,8 @@ class _Repair:
 
     async def _newest_status(self, hook: OwnHook, gap: DeliveryGap, now: datetime) -> int:
         """Return how the newest attempt of a delivery was answered that has ended."""
-        listing = await list_deliveries(self.client, hook.address, since=gap.first_at, now=now, most_pages=1)
+        address = _address_of(hook, gap)
+        listing = await list_deliveries(self.client, address, since=gap.first_at, now=now, most_pages=1)
         return next((one.status for one in listing.attempts if one.guid == gap.guid and not one.is_under_way), 0)
 
     def _record(self, result: HookRepair) -> None:
@@ -347,3 +361,9 @@ class _Repair:
         )
         with self.ledger.write() as tx:
             delivery_checks.record_check(tx, check, trace_id=self.trace_id)
+
+
+def _address_of(hook: OwnHook, gap: DeliveryGap) -> HookAddress:
+    """Return by which webhook a missing delivery was sent: the repository may have several that lead here."""
+    several = (hook, *hook.siblings)
+    return next((one.address for one in several if one.address.webhook_id == gap.newest.webhook_id), hook.address)

@@ -5,7 +5,7 @@ Webhooks, read to list and write for the rest.
 https://docs.github.com/rest/repos/webhooks and https://docs.github.com/rest/apps/webhooks
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -50,11 +50,13 @@ class DeliveryListing:
 
     Args:
         attempts: Each once.
+        since: From when on all are listed.
         is_whole: False where there was more than one comparison reads, or the list comes round to where it was.
         unreadable: How many entries are none of GitHub's form.
     """
 
     attempts: tuple[DeliveryAttempt, ...]
+    since: datetime
     is_whole: bool = True
     unreadable: int = 0
 
@@ -71,7 +73,7 @@ async def list_deliveries(
         page, cursor = await client.get_page(f"{hook.path}/deliveries", params)
         if not isinstance(page, list):
             raise protocol.unreadable_answer(f"GET {hook.path}/deliveries", "it is no list")
-        listed = tuple(read_attempts(page[:_PER_PAGE], now=now))
+        listed = tuple(read_attempts(page[:_PER_PAGE], now=now, webhook_id=hook.webhook_id))
         unreadable += len(page) - len(listed)
         attempts.update((attempt.id, attempt) for attempt in listed if attempt.at >= since)
         is_whole = cursor is None or any(attempt.at < since for attempt in listed)
@@ -79,11 +81,26 @@ async def list_deliveries(
             break
         cursors.add(cursor)
         params["cursor"] = cursor
-    ordered = sorted(attempts.values(), key=lambda attempt: (attempt.at, attempt.id), reverse=True)
-    return DeliveryListing(tuple(ordered), is_whole=is_whole, unreadable=unreadable)
+    ordered = _newest_first(attempts.values())
+    whole_since = since if is_whole or not ordered else ordered[-1].at
+    return DeliveryListing(ordered, whole_since, is_whole=is_whole, unreadable=unreadable)
 
 
-def read_attempts(entries: list[Any], *, now: datetime) -> Iterator[DeliveryAttempt]:
+def merge_listings(listings: Sequence[DeliveryListing]) -> DeliveryListing:
+    """Return what GitHub lists of several webhooks as one list. There is at least one."""
+    return DeliveryListing(
+        _newest_first(attempt for listing in listings for attempt in listing.attempts),
+        max(listing.since for listing in listings),
+        is_whole=all(listing.is_whole for listing in listings),
+        unreadable=sum(listing.unreadable for listing in listings),
+    )
+
+
+def _newest_first(attempts: Iterable[DeliveryAttempt]) -> tuple[DeliveryAttempt, ...]:
+    return tuple(sorted(attempts, key=lambda attempt: (attempt.at, attempt.id), reverse=True))
+
+
+def read_attempts(entries: list[Any], *, now: datetime, webhook_id: int | None = None) -> Iterator[DeliveryAttempt]:
     """Yield the attempts of GitHub's answer; what is none is passed over. One of a later time than now is of now."""
     for entry in entries:
         guid = entry.get("guid") if isinstance(entry, dict) else None
@@ -108,6 +125,7 @@ def read_attempts(entries: list[Any], *, now: datetime) -> Iterator[DeliveryAtte
             repository_id=_number(entry.get("repository_id")),
             is_redelivery=entry.get("redelivery") is True,
             is_under_way=not status and entry.get("status") in _UNDER_WAY,
+            webhook_id=webhook_id,
         )
 
 
