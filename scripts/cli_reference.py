@@ -1,12 +1,12 @@
 """Write docs/reference/cli.md from the commands themselves; `--check` fails when the page is not up to date."""
 
-import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
+from scripts.reference_page import write_or_check
 from squire_pipelines.cli.lazy import CommandWithExamples, LazyGroup
 from squire_pipelines.cli.main import cli
 from squire_pipelines.cli.old_names import OLD_COMMANDS
@@ -88,21 +88,5 @@ def page() -> str:
     return "\n".join(parts) + "\n"
 
 
-def main() -> int:
-    """Write the page or check it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail when the page is not up to date")
-    check = parser.parse_args().check
-    text = page()
-    if check:
-        if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == text:
-            return 0
-        print(f"{PAGE} is not up to date: run scripts/cli_reference.py", file=sys.stderr)
-        return 1
-    PAGE.parent.mkdir(parents=True, exist_ok=True)
-    PAGE.write_text(text, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(PAGE, page(), description=__doc__))

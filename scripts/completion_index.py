@@ -1,6 +1,5 @@
 """Write the index by which a shell's command line is completed; `--check` fails when it is not up to date."""
 
-import argparse
 import json
 import sys
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 import click
 
+from scripts.reference_page import write_or_check
 from squire_pipelines.agent_names import BUILT_IN
 from squire_pipelines.cli.completion import INDEX, MAX_HELP
 from squire_pipelines.cli.config_values import default_values, flatten
@@ -78,20 +78,5 @@ def index() -> str:
     return json.dumps({"root": root, "old": old, "values": values}, indent=0, sort_keys=False) + "\n"
 
 
-def main() -> int:
-    """Write the index or check it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail when the index is not up to date")
-    check = parser.parse_args().check
-    text = index()
-    if check:
-        if FILE.is_file() and FILE.read_text(encoding="utf-8") == text:
-            return 0
-        print(f"{FILE} is not up to date: run scripts/completion_index.py", file=sys.stderr)
-        return 1
-    FILE.write_text(text, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(FILE, index(), description=__doc__))

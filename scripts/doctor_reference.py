@@ -1,9 +1,9 @@
 """Writes docs/reference/doctor.md from the table of the checks; `--check` fails when it is not up to date."""
 
-import argparse
 import sys
 from pathlib import Path
 
+from scripts.reference_page import write_or_check
 from squire_pipelines.cli.doctor.run import MAX_AT_ONCE
 from squire_pipelines.cli.doctor.table import CHECKS, PAID_CHECKS
 
@@ -39,19 +39,5 @@ def page() -> str:
     return _HEAD + "\n".join(rows) + "\n"
 
 
-def main() -> int:
-    """Write or check."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true")
-    text = page()
-    if not parser.parse_args().check:
-        PAGE.write_text(text, encoding="utf-8")
-        return 0
-    if PAGE.exists() and PAGE.read_text(encoding="utf-8") == text:
-        return 0
-    sys.stderr.write(f"{PAGE} is not up to date: run scripts/doctor_reference.py\n")
-    return 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(PAGE, page(), description=__doc__))

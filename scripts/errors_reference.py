@@ -1,11 +1,11 @@
 """Writes docs/reference/errors.md from the tree of errors and the causes; `--check` fails when it is not up to date."""
 
-import argparse
 import importlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from scripts.reference_page import write_or_check
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.remedies import CAUSES, REMEDIES
 from squire_pipelines.errors import SquireError
@@ -73,19 +73,5 @@ def _sentence(error: type[SquireError]) -> str:
     return (error.__doc__ or "").splitlines()[0].partition(";")[0].rstrip(".") + "."
 
 
-def main() -> int:
-    """Write or check."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true")
-    text = page()
-    if not parser.parse_args().check:
-        PAGE.write_text(text, encoding="utf-8")
-        return 0
-    if PAGE.exists() and PAGE.read_text(encoding="utf-8") == text:
-        return 0
-    sys.stderr.write(f"{PAGE} is not up to date: run scripts/errors_reference.py\n")
-    return 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(PAGE, page(), description=__doc__))

@@ -1,9 +1,9 @@
 """Writes docs/reference/metrics.md from the families of metrics; `--check` fails when it is not up to date."""
 
-import argparse
 import sys
 from pathlib import Path
 
+from scripts.reference_page import write_or_check
 from squire_pipelines.endpoint.snapshot import MOST_OF_THE_TIME
 from squire_pipelines.metrics.families import ALL
 from squire_pipelines.metrics.family import MAX_VALUES, Family, Label, SettingsNames
@@ -52,19 +52,5 @@ def page() -> str:
     return _HEAD + "\n".join(map(_row, ALL)) + "\n"
 
 
-def main() -> int:
-    """Write or check."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true")
-    text = page()
-    if not parser.parse_args().check:
-        PAGE.write_text(text, encoding="utf-8")
-        return 0
-    if PAGE.exists() and PAGE.read_text(encoding="utf-8") == text:
-        return 0
-    sys.stderr.write(f"{PAGE} is not up to date: run scripts/metrics_reference.py\n")
-    return 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(PAGE, page(), description=__doc__))

@@ -1,6 +1,5 @@
 """Writes docs/reference/settings.md from the settings' classes; `--check` fails when it is not up to date."""
 
-import argparse
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from scripts.reference_page import write_or_check
 from squire_pipelines.sections.agents import ChooseSettings, NamedAgentSettings
 from squire_pipelines.sections.alerts import AlertRuleSettings
 from squire_pipelines.sections.gateway import PriceSettings, RegistrySettings
@@ -133,19 +133,5 @@ def page() -> str:
     return "".join(parts)
 
 
-def main() -> int:
-    """Write or check."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail when the page is not up to date")
-    text = page()
-    if not parser.parse_args().check:
-        PAGE.write_text(text, encoding="utf-8")
-        return 0
-    if PAGE.exists() and PAGE.read_text(encoding="utf-8") == text:
-        return 0
-    sys.stderr.write(f"{PAGE} is not up to date: run scripts/settings_reference.py\n")
-    return 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(PAGE, page(), description=__doc__))

@@ -1,11 +1,11 @@
 """Writes docs/reference/warehouse.md from the comments in the warehouse; `--check` fails when it is not up to date."""
 
-import argparse
 import sys
 from pathlib import Path
 
 import duckdb
 
+from scripts.reference_page import write_or_check
 from squire_pipelines.warehouse import schema
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "warehouse.md"
@@ -69,19 +69,5 @@ def page() -> str:
     return "".join(parts)
 
 
-def main() -> int:
-    """Write or check."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true")
-    text = page()
-    if not parser.parse_args().check:
-        PAGE.write_text(text, encoding="utf-8")
-        return 0
-    if PAGE.exists() and PAGE.read_text(encoding="utf-8") == text:
-        return 0
-    sys.stderr.write(f"{PAGE} is not up to date: run scripts/warehouse_reference.py\n")
-    return 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(PAGE, page(), description=__doc__))
