@@ -18,6 +18,7 @@ from squire_pipelines.domain.standard_webhooks import (
 from squire_pipelines.errors import ConfigError, NotReachableError
 from squire_pipelines.secret_names import ALERT_WEBHOOK_KEY
 from squire_pipelines.secrets.secret import Secret
+from squire_pipelines.trusted_certificates import tls_context
 
 TIMEOUT_S = 10.0
 
@@ -87,7 +88,7 @@ class WebhookTarget:
         # The library's own limits are for each piece of an answer: one that trickles would never end.
         async with (
             asyncio.timeout(self._timeout_s),
-            httpx.AsyncClient(timeout=self._timeout_s, follow_redirects=False) as client,
+            httpx.AsyncClient(verify=tls_context(), timeout=self._timeout_s, follow_redirects=False) as client,
             client.stream("POST", self._url, content=body, headers=headers) as answer,
         ):
             answer.raise_for_status()  # its body is not read: whoever answers without end keeps nobody

@@ -2,11 +2,9 @@
 
 import asyncio
 import os
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
 from urllib.parse import unquote, urlsplit
 
 import httpx
@@ -15,6 +13,7 @@ from squire_pipelines.errors import ConfigError
 from squire_pipelines.secret_names import SecretName
 from squire_pipelines.secrets.lookup import find_secret
 from squire_pipelines.settings.model import Settings
+from squire_pipelines.trusted_certificates import tls_context
 
 ENDPOINT_VARIABLE = "OTEL_EXPORTER_OTLP_ENDPOINT"
 TRACES_VARIABLE = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
@@ -104,7 +103,7 @@ async def send(target: TraceTarget, body: bytes, *, within_s: float = SEND_S) ->
         # The library's own limits are for each piece of an answer: one that trickles would never end.
         async with (
             asyncio.timeout(within_s),
-            httpx.AsyncClient(timeout=within_s, verify=_trusted()) as client,
+            httpx.AsyncClient(timeout=within_s, verify=tls_context()) as client,
             client.stream("POST", target.url, content=body, headers=headers) as response,
         ):
             answer = await _read(response)
@@ -113,12 +112,6 @@ async def send(target: TraceTarget, body: bytes, *, within_s: float = SEND_S) ->
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as error:
         return SendOutcome(SendResult.AGAIN, type(error).__name__)
     return _judge(response.status_code, answer)
-
-
-@cache
-def _trusted() -> ssl.SSLContext:
-    """Return the certificates that are trusted, which take a while to read."""
-    return httpx.create_ssl_context()
 
 
 async def _read(response: httpx.Response) -> bytes:

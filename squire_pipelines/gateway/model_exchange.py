@@ -30,6 +30,7 @@ from squire_pipelines.gateway.request_body import rebuild_request
 from squire_pipelines.gateway.upstream import Upstream
 from squire_pipelines.gateway.wire import GatewayConfig
 from squire_pipelines.observability.logging import Component, get_logger
+from squire_pipelines.trusted_certificates import tls_context
 
 Receive = Callable[[], Awaitable[Message]]
 # A larger body is read in a thread, so that the answers of other calls go on, and waits for room: until it is passed
@@ -138,7 +139,9 @@ class ModelExchange:
         # In a thread, while the agent starts: the prices' library takes half a second to import.
         self._prices = asyncio.create_task(asyncio.to_thread(self._find_prices))
         hooks = {"response": [check_coding]}
-        async with httpx.AsyncClient(timeout=timeout, limits=pool, follow_redirects=False, event_hooks=hooks) as client:
+        async with httpx.AsyncClient(
+            verify=tls_context(), timeout=timeout, limits=pool, follow_redirects=False, event_hooks=hooks
+        ) as client:
             self._client = client
             yield
         self._reader.shutdown(wait=False, cancel_futures=True)

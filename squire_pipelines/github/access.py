@@ -24,10 +24,10 @@ from squire_pipelines.errors import (
     GitHubUnavailableError,
 )
 from squire_pipelines.github import permissions, protocol
-from squire_pipelines.github.connections import tls_context
 from squire_pipelines.secrets import Secret, require_secret
 from squire_pipelines.secrets.lookup import find_secret
 from squire_pipelines.settings.model import Settings
+from squire_pipelines.trusted_certificates import tls_context
 
 APP_KEY = "github-app-key"
 RENEW_BEFORE = timedelta(minutes=5)

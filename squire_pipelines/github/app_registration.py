@@ -30,7 +30,6 @@ from squire_pipelines.github import app_manifest, protocol
 from squire_pipelines.github.access import APP_KEY, AppAccess
 from squire_pipelines.github.app_manifest import NewApp
 from squire_pipelines.github.app_page import AppPage, BrowserAnswer
-from squire_pipelines.github.connections import tls_context
 from squire_pipelines.home import Home, make_folder
 from squire_pipelines.secret_names import SecretName
 from squire_pipelines.secrets.lookup import store_secret
@@ -40,6 +39,7 @@ from squire_pipelines.sections.services import GitHubSettings
 from squire_pipelines.settings.edits import read_if_there, replace_settings, settings_locked, with_value
 from squire_pipelines.settings.file import parse_settings, read_settings_file
 from squire_pipelines.settings.model import settings_of
+from squire_pipelines.trusted_certificates import tls_context
 
 MAX_PASTED = 10
 CONNECT_ATTEMPTS = 3

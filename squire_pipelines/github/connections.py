@@ -1,17 +1,9 @@
-"""Makes the HTTP clients that speak to GitHub. They share one TLS context: reading all certificates takes 20 ms."""
-
-import ssl
-from functools import cache
+"""Makes the HTTP clients that speak to GitHub."""
 
 import httpx
 
 from squire_pipelines.sections.services import GitHubSettings
-
-
-@cache
-def tls_context() -> ssl.SSLContext:
-    """Return httpx's own context, the same for all clients of the process."""
-    return httpx.create_ssl_context()
+from squire_pipelines.trusted_certificates import tls_context
 
 
 def new_http_client(settings: GitHubSettings) -> httpx.AsyncClient:

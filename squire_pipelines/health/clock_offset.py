@@ -6,7 +6,7 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
-from squire_pipelines.github.connections import tls_context
+from squire_pipelines.trusted_certificates import tls_context
 
 _ROUNDING_S = 0.5  # the header has whole seconds
 

@@ -16,11 +16,11 @@ from squire_pipelines.domain.conditions import ConditionState
 from squire_pipelines.domain.service_rules import GitHubFacts, credential_state, github_state
 from squire_pipelines.errors import ConfigError, GitHubAuthError, GitHubError, GitHubUnavailableError, PassphraseError
 from squire_pipelines.github.access import AppAccess, TokenAccess, access_from
-from squire_pipelines.github.connections import tls_context
 from squire_pipelines.health.clock_offset import offset_of
 from squire_pipelines.health.probe import Probe, States
 from squire_pipelines.secrets import Secret
 from squire_pipelines.settings.model import Settings
+from squire_pipelines.trusted_certificates import tls_context
 
 EXPIRY = "github-authentication-token-expiration"
 """https://docs.github.com/rest/authentication/token-expiration-and-revocation"""

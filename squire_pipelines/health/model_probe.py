@@ -9,6 +9,7 @@ from squire_pipelines.health.probe import Probe, States
 from squire_pipelines.health.provider_answers import ask_provider
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.settings.provider_uses import ProviderUse, provider_uses
+from squire_pipelines.trusted_certificates import tls_context
 
 _EVERY_S = 120.0
 _TIMEOUT_S = 25.0
@@ -24,7 +25,7 @@ def model_probe(settings: Settings) -> Probe:
 def look_at_models(settings: Settings) -> States:
     """Ask the providers, the first ten uses."""
     uses = [use for use in provider_uses(settings) if use.provider.cloud is None][:_MAX_USES]
-    with httpx.Client(timeout=_ANSWER_TIMEOUT_S, follow_redirects=False) as client:
+    with httpx.Client(verify=tls_context(), timeout=_ANSWER_TIMEOUT_S, follow_redirects=False) as client:
         facts = [_ask(client, settings, use) for use in uses]
     return {"models": models_state(facts)}
 

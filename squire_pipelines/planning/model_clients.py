@@ -23,6 +23,7 @@ from squire_pipelines.metrics import counting as metrics
 from squire_pipelines.metrics import families
 from squire_pipelines.planning.model_answers import CompatibleModel
 from squire_pipelines.settings.providers import ModelProvider
+from squire_pipelines.trusted_certificates import tls_context
 
 _OPENAI_PREFIXES = ("openai:", "openai-chat:")
 # Of providers that take a client of their own SDK's library.
@@ -62,7 +63,7 @@ async def open_model(
         "response": [observe_first_piece, bound_answer, _mark_final],
     }
     headers = {"accept-encoding": "identity"}
-    async with httpx2.AsyncClient(timeout=timeout, event_hooks=hooks, headers=headers) as client:
+    async with httpx2.AsyncClient(verify=tls_context(), timeout=timeout, event_hooks=hooks, headers=headers) as client:
         if provider.cloud is not None:
             from squire_pipelines.planning.cloud_models import cloud_model  # noqa: PLC0415 - where it is needed
 

@@ -21,6 +21,7 @@ from squire_pipelines.gateway.server import socket_directory
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.metrics.counting import start_counting
 from squire_pipelines.observability.logging import Component, bound_context, configure_logging
+from squire_pipelines.trusted_certificates import tls_context
 from tests.benchmarks.bench_gateway import CHAT, GATEWAY, PROVIDER, child
 from tests.support import ledger_load
 from tests.support.ledgers import TRACE, add_tasks, spec, sqlite_ledger_file
@@ -113,7 +114,7 @@ def model_calls(rounds: int) -> dict[str, list[float]]:
             socket = stack.enter_context(socket_directory())
             folder = stack.enter_context(tempfile.TemporaryDirectory())
             stack.enter_context(child(program, str(socket), f"http://127.0.0.1:{port}/v1", folder))
-            transport = httpx.HTTPTransport(uds=str(socket))
+            transport = httpx.HTTPTransport(verify=tls_context(), uds=str(socket))
             clients[name] = stack.enter_context(httpx.Client(transport=transport, base_url="http://g", timeout=30))
         for number in range(rounds + 5):
             for name in ("on", "off") if number % 2 else ("off", "on"):

@@ -18,6 +18,7 @@ from squire_pipelines.gateway.model import GatewayCall, GatewayLimits
 from squire_pipelines.gateway.server import Gateway, socket_directory
 from squire_pipelines.gateway.upstream import Upstream
 from squire_pipelines.gateway.wire import GatewayConfig
+from squire_pipelines.trusted_certificates import tls_context
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 DEFAULT_LIMITS = GatewayLimits()
@@ -169,7 +170,7 @@ def gateway_opener(upstream: DirectedProvider) -> Iterator[OpenGateway]:
             first = Upstream(url or upstream.url, key, **asked)
             config = GatewayConfig("test-1", (first, *others), limits=limits, **options)
             server = stack.enter_context(Gateway(path, config, on_call=on_call, log=log))
-            transport = httpx.HTTPTransport(uds=str(path))
+            transport = httpx.HTTPTransport(verify=tls_context(), uds=str(path))
             client = stack.enter_context(httpx.Client(transport=transport, base_url="http://gateway", timeout=60))
             return RunningGateway(client, path, calls, called, server)
 

@@ -13,6 +13,7 @@ from squire_pipelines.execution.ending import ending_of
 from squire_pipelines.gateway import container
 from squire_pipelines.ledger.tables import model_calls
 from squire_pipelines.settings.model import load_settings
+from squire_pipelines.trusted_certificates import tls_context
 from tests.integration.execution.test_providers import MESSAGE, lease
 from tests.integration.planning.test_protocols import ANSWERS
 from tests.support.clouds import aws_environment, signature_of
@@ -48,7 +49,7 @@ def test_an_attempts_calls_are_signed_and_recorded_with_their_provider(
         leased = lease(load_settings())
         with gateway_session.open_gateway(leased, leased.settings) as session:
             assert session is not None
-            transport = httpx.HTTPTransport(uds=str(session.socket_path))
+            transport = httpx.HTTPTransport(verify=tls_context(), uds=str(session.socket_path))
             with httpx.Client(transport=transport, base_url="http://g", timeout=20) as client:
                 assert client.post("/v1/messages", json=MESSAGE).json() == ANSWERS["anthropic"]
     (request,) = upstream.seen
@@ -68,7 +69,7 @@ def test_an_attempt_without_credentials_waits_for_the_user(tmp_path: Path, monke
         leased = lease(load_settings())
         with gateway_session.open_gateway(leased, leased.settings) as session:
             assert session is not None
-            transport = httpx.HTTPTransport(uds=str(session.socket_path))
+            transport = httpx.HTTPTransport(verify=tls_context(), uds=str(session.socket_path))
             with httpx.Client(transport=transport, base_url="http://g", timeout=20) as client:
                 assert client.post("/v1/messages", json=MESSAGE).status_code == 400
             ending = session.revise(Ending(cause=Cause.AGENT_ERROR, message="it ended"))

@@ -32,6 +32,7 @@ from squire_pipelines.ledger.store import Ledger, open_ledger
 from squire_pipelines.ledger.tables import model_calls
 from squire_pipelines.observability.debugging import write_windows
 from squire_pipelines.settings.model import Settings, load_settings
+from squire_pipelines.trusted_certificates import tls_context
 from tests.support.counted import counted_in
 from tests.support.ledgers import REPOSITORY, RETRY, add_task, claim, reservation, sqlite_ledger_file
 from tests.support.provider import Answer, DirectedProvider, plain, serve_upstream
@@ -83,7 +84,7 @@ def lease(settings: Settings) -> LeasedAttempt:
 
 
 def post(session: gateway_session.GatewaySession, body: Mapping[str, object] = BODY) -> httpx.Response:
-    transport = httpx.HTTPTransport(uds=str(session.socket_path))
+    transport = httpx.HTTPTransport(verify=tls_context(), uds=str(session.socket_path))
     with httpx.Client(transport=transport, base_url="http://g", timeout=20) as client:
         return client.post(CHAT, json=body)
 
@@ -144,7 +145,7 @@ def test_an_agent_that_calls_no_model_gets_no_door_unless_a_way_out_is_open(
     with gateway_session.open_gateway(leased, opened) as session:
         assert session is not None
         assert post(session).json()["error"]["code"] == "model"
-        transport = httpx.HTTPTransport(uds=str(session.socket_path))
+        transport = httpx.HTTPTransport(verify=tls_context(), uds=str(session.socket_path))
         with httpx.Client(transport=transport, base_url="http://g") as client:
             assert client.get("/egress/reg/p").status_code == 200
     (host,) = session.gateway.status.hosts
@@ -414,7 +415,7 @@ def test_a_supervisor_killed_in_mid_stream_leaves_every_token_that_passed(
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=os.environ.copy()) as process:
         assert process.stdout is not None
         socket = Path(process.stdout.readline().strip())
-        transport = httpx.HTTPTransport(uds=str(socket))
+        transport = httpx.HTTPTransport(verify=tls_context(), uds=str(socket))
         received = 0
         try:
             with httpx.Client(transport=transport, base_url="http://g", timeout=20) as client:
@@ -460,7 +461,7 @@ def test_a_reviewer_is_told_that_the_provider_could_search_the_web(configure: Ca
         leased = lease(configure(text))
         with gateway_session.open_gateway(leased, leased.settings) as session:
             assert session is not None
-            transport = httpx.HTTPTransport(uds=str(session.socket_path))
+            transport = httpx.HTTPTransport(verify=tls_context(), uds=str(session.socket_path))
             with httpx.Client(transport=transport, base_url="http://g", timeout=20) as client:
                 assert [client.post(CHAT, json=sent).status_code for sent in (BODY, body, body)] == [200] * 3
         remark = usage_recorder.web_search_note(leased.settings, leased.attempt.id)

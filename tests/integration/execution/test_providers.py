@@ -29,6 +29,7 @@ from squire_pipelines.planning.planner import make_plan
 from squire_pipelines.secrets.lookup import find_secret
 from squire_pipelines.sections.agents import AgentSettings
 from squire_pipelines.settings.model import Settings, load_settings
+from squire_pipelines.trusted_certificates import tls_context
 from tests.integration.planning.test_protocols import ANSWERS
 from tests.support.ledgers import REPOSITORY, add_task, claim, sqlite_ledger_file
 from tests.support.provider import DirectedProvider, plain, serve_upstream
@@ -103,7 +104,7 @@ def test_planner_and_agent_call_their_own_providers_each_with_its_own_key(
     leased = lease(settings)
     with gateway_session.open_gateway(leased, settings) as session:
         assert session is not None
-        transport = httpx.HTTPTransport(uds=str(session.socket_path))
+        transport = httpx.HTTPTransport(verify=tls_context(), uds=str(session.socket_path))
         with httpx.Client(transport=transport, base_url="http://g", timeout=20) as client:
             answered = client.post("/v1/messages", json=MESSAGE)
             wrong = client.post("/v1/chat/completions", json={**MESSAGE, "model": "haiku"})
@@ -205,7 +206,7 @@ def ask_through(leased: LeasedAttempt) -> tuple[gateway_session.GatewaySession, 
     """Open the attempt's gateway, and ask once."""
     with gateway_session.open_gateway(leased, leased.settings) as session:
         assert session is not None
-        transport = httpx.HTTPTransport(uds=str(session.socket_path))
+        transport = httpx.HTTPTransport(verify=tls_context(), uds=str(session.socket_path))
         with httpx.Client(transport=transport, base_url="http://g", timeout=20) as client:
             answer = client.post("/v1/messages", json=MESSAGE)
     return session, answer

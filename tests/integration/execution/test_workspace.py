@@ -16,6 +16,7 @@ from squire_pipelines.execution.workspace import agent_title
 from squire_pipelines.ledger.heartbeat import Heartbeat
 from squire_pipelines.ledger.tables import model_calls
 from squire_pipelines.sections.agents import AgentSettings
+from squire_pipelines.trusted_certificates import tls_context
 from tests.support.ledgers import claim, token_of
 from tests.support.model_server import ModelServer, Turn
 from tests.support.pipeline import QUIET, Pipeline
@@ -62,7 +63,7 @@ def test_each_call_of_an_agent_is_recorded_under_its_attempt(
             assert gateway is not None
             if not deep:
                 assert settings.home.run in gateway.socket_path.parents
-            transport = httpx.HTTPTransport(uds=str(gateway.socket_path))
+            transport = httpx.HTTPTransport(verify=tls_context(), uds=str(gateway.socket_path))
             with httpx.Client(transport=transport, base_url="http://gateway", timeout=30) as client:
                 body = {"model": "scripted", "messages": [{"role": "user", "content": "hello"}]}
                 assert client.post("/v1/chat/completions", json=body).status_code == 200

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from squire_pipelines.gateway.model import GatewayLimits
+from squire_pipelines.trusted_certificates import tls_context
 from tests.support import model_requests
 from tests.support.provider import AnswerWith, DirectedProvider, OpenGateway, RunningGateway, plain
 
@@ -21,7 +22,7 @@ def at_once(gateway: RunningGateway, bodies: list[dict[str, object]]) -> list[ht
     """The answers to requests that are made together."""
 
     def ask(body: dict[str, object]) -> httpx.Response:
-        transport = httpx.HTTPTransport(uds=str(gateway.socket_path))
+        transport = httpx.HTTPTransport(verify=tls_context(), uds=str(gateway.socket_path))
         with httpx.Client(transport=transport, base_url="http://gateway", timeout=30) as client:
             return client.post(CHAT, json=body)
 

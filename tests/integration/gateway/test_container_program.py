@@ -14,6 +14,7 @@ from squire_pipelines.gateway.__main__ import Reporter, serve
 from squire_pipelines.gateway.server import SOCKET_NAME
 from squire_pipelines.gateway.upstream import Upstream
 from squire_pipelines.gateway.wire import STATUS_LINE, GatewayConfig, GatewayStatus
+from squire_pipelines.trusted_certificates import tls_context
 
 
 def reports(out: io.BytesIO) -> list[GatewayStatus]:
@@ -44,7 +45,7 @@ def test_it_serves_until_its_supervisor_is_gone_and_tells_of_each_call(place: Pa
             if reports(out):  # the first is written once it listens
                 break
             pause.wait(0.05)
-        transport = httpx.HTTPTransport(uds=str(place / SOCKET_NAME))
+        transport = httpx.HTTPTransport(verify=tls_context(), uds=str(place / SOCKET_NAME))
         with httpx.Client(transport=transport, base_url="http://g", timeout=20) as client:
             asked = client.post("/v1/chat/completions", json={"model": "another", "messages": []})
         assert asked.status_code == 400

@@ -16,6 +16,7 @@ from squire_pipelines.gateway.call_log import CallLog, read_calls
 from squire_pipelines.gateway.model import GatewayLimits, GatewayTotals, Protocol
 from squire_pipelines.gateway.prices import Price
 from squire_pipelines.gateway.server import socket_directory
+from squire_pipelines.trusted_certificates import tls_context
 from tests.support.provider import Answer, AnswerWith, DirectedProvider, OpenGateway, serve_upstream
 
 CHAT, MESSAGES, COUNT = "/v1/chat/completions", "/v1/messages", "/v1/messages/count_tokens"
@@ -351,7 +352,7 @@ def test_no_token_that_passed_is_lost_when_the_gateway_is_killed(tmp_path: Path,
 def _read_until_killed(socket: Path, path: str, pid: int) -> int:
     """Read the stream; kill the gateway after a while; how many words arrived in all."""
     received = 0
-    transport = httpx.HTTPTransport(uds=str(socket))
+    transport = httpx.HTTPTransport(verify=tls_context(), uds=str(socket))
     try:
         with (
             httpx.Client(transport=transport, base_url="http://g", timeout=20) as client,

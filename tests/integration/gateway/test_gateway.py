@@ -16,6 +16,7 @@ from squire_pipelines.gateway.model import GatewayCall, GatewayLimits
 from squire_pipelines.gateway.server import Gateway, socket_directory
 from squire_pipelines.gateway.upstream import Upstream
 from squire_pipelines.gateway.wire import GatewayConfig
+from squire_pipelines.trusted_certificates import tls_context
 from tests.support.model_server import ModelServer, Turn
 from tests.support.provider import AnswerWith, DirectedProvider, OpenGateway
 
@@ -244,7 +245,7 @@ def test_a_recorder_that_fails_does_not_fail_the_call(upstream: DirectedProvider
     with (
         socket_directory() as path,
         Gateway(path, GatewayConfig("test-1", (Upstream(upstream.url, None, ("small",)),)), on_call=broken),
-        httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), base_url="http://g") as client,
+        httpx.Client(transport=httpx.HTTPTransport(verify=tls_context(), uds=str(path)), base_url="http://g") as client,
     ):
         assert [client.post(CHAT, json=BODY).status_code for _ in range(2)] == [200, 200]
 
@@ -269,7 +270,7 @@ def test_closing_ends_calls_that_are_under_way(upstream: DirectedProvider) -> No
     calls: list[GatewayCall] = []
 
     def ask(path: Path) -> None:
-        transport = httpx.HTTPTransport(uds=str(path))
+        transport = httpx.HTTPTransport(verify=tls_context(), uds=str(path))
         with httpx.Client(transport=transport, base_url="http://g", timeout=20) as client:
             try:
                 with client.stream("POST", CHAT, json={**BODY, "stream": True}) as answer:

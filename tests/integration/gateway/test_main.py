@@ -15,6 +15,7 @@ from squire_pipelines.gateway.call_log import read_calls
 from squire_pipelines.gateway.model import GatewayLimits
 from squire_pipelines.gateway.upstream import Upstream
 from squire_pipelines.gateway.wire import CONFIG_LINE, GatewayConfig
+from squire_pipelines.trusted_certificates import tls_context
 from tests.support.provider import DirectedProvider
 
 KEY = "sk-" + "k" * 20
@@ -47,7 +48,9 @@ class Program:
         return status
 
     def ask(self) -> httpx.Response:
-        with httpx.Client(transport=httpx.HTTPTransport(uds=str(self.socket)), base_url="http://g") as client:
+        with httpx.Client(
+            transport=httpx.HTTPTransport(verify=tls_context(), uds=str(self.socket)), base_url="http://g"
+        ) as client:
             return client.post("/v1/chat/completions", json=BODY)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 
+from squire_pipelines.trusted_certificates import tls_context
 from tests.support.model_server import Call, ModelServer, Turn
 
 CALL = Turn(calls=(Call("edit", {"path": "a.py", "text": "x" * 50}),))
@@ -31,7 +32,7 @@ def test_turns_are_played_in_order_and_the_script_has_an_end() -> None:
 def test_a_stream_carries_the_same_tool_call_and_the_usage_over_a_unix_socket() -> None:
     with tempfile.TemporaryDirectory(prefix="sq") as folder:
         path = Path(folder) / "m.sock"
-        transport = httpx.HTTPTransport(uds=str(path))
+        transport = httpx.HTTPTransport(verify=tls_context(), uds=str(path))
         with (
             ModelServer([CALL], socket_path=path),
             httpx.Client(transport=transport, base_url="http://model/v1") as client,
