@@ -41,9 +41,7 @@ _BODIES_AT_ONCE = 1  # of the largest that is allowed; 40 of 400 kB
 # How long the provider is still listened to when the agent has left: its count of tokens may be about to come.
 _LAST_WORD_S = 1.0
 # Refusals after which another provider may answer: this one cannot be asked, or did not begin to.
-_OF_ONE_PROVIDER = frozenset(
-    {"model", "path", "timeout", "upstream_unreachable"} | {"provider_refused", "provider_limit"}
-)
+_OF_ONE_PROVIDER = {"model", "path", "timeout", "upstream_unreachable", "provider_refused", "provider_limit"}
 _log = get_logger(Component.GATEWAY)
 
 
@@ -133,18 +131,21 @@ class ModelExchange:
     @contextlib.asynccontextmanager
     async def started(self) -> AsyncIterator[None]:
         """Serve until the block ends."""
-        limits = self._limits
-        timeout = httpx.Timeout(limits.idle_s, connect=limits.connect_s, pool=limits.connect_s)
-        pool = httpx.Limits(max_connections=limits.max_concurrent)
+        timeout = httpx.Timeout(self._limits.idle_s, connect=self._limits.connect_s, pool=self._limits.connect_s)
+        pool = httpx.Limits(max_connections=self._limits.max_concurrent)
         # In a thread, while the agent starts: the prices' library takes half a second to import.
         self._prices = asyncio.create_task(asyncio.to_thread(self._find_prices))
         hooks = {"response": [check_coding]}
-        async with httpx.AsyncClient(
-            verify=tls_context(), timeout=timeout, limits=pool, follow_redirects=False, event_hooks=hooks
-        ) as client:
-            self._client = client
+        client = httpx.AsyncClient(verify=tls_context(), timeout=timeout, limits=pool, event_hooks=hooks)
+        async with client as self._client:
             yield
         self._reader.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def _started_client(self) -> httpx.AsyncClient:
+        if self._client is None:
+            raise RuntimeError("the gateway has not started")
+        return self._client
 
     def _find_prices(self) -> Mapping[tuple[str | None, str], Price | None]:
         return {
@@ -349,9 +350,7 @@ class ModelExchange:
     def _build(
         self, upstream: Upstream, forward: Forward, headers: list[tuple[str, str]], body: bytes
     ) -> httpx.Request:
-        if self._client is None:
-            raise RuntimeError("the gateway has not started")
-        return self._client.build_request(
+        return self._started_client.build_request(
             forward.method,
             upstream.base_url.rstrip("/") + forward.path,
             content=_once(body) if body else None,
@@ -365,12 +364,10 @@ class ModelExchange:
         self, call: RunningCall, request: _AgentRequest, sent: httpx.Request, answer: ProviderAnswer
     ) -> bool:
         """Send a request and pass the answer on; return whether the agent has it. Raises RefusalError."""
-        if self._client is None:
-            raise RuntimeError("the gateway has not started")
+        client = self._started_client
         try:
             async with contextlib.AsyncExitStack() as stack:
                 cloud = self._clouds.get(call.provider or "")
-                client = self._client
                 response = await (client.send(sent, stream=True) if cloud is None else cloud.send(client, sent))
                 stack.push_async_callback(response.aclose)
                 if not answer.may_leave or rules.is_event_stream(response.headers.get("content-type", "")):

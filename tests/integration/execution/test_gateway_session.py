@@ -146,7 +146,7 @@ def test_an_agent_that_calls_no_model_gets_no_door_unless_a_way_out_is_open(
         assert session is not None
         assert post(session).json()["error"]["code"] == "model"
         transport = httpx.HTTPTransport(verify=tls_context(), uds=str(session.socket_path))
-        with httpx.Client(transport=transport, base_url="http://g") as client:
+        with httpx.Client(transport=transport, base_url="http://g", timeout=30) as client:
             assert client.get("/egress/reg/p").status_code == 200
     (host,) = session.gateway.status.hosts
     assert session.facts()[f"egress {host}"] == {

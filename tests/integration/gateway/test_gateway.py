@@ -245,7 +245,9 @@ def test_a_recorder_that_fails_does_not_fail_the_call(upstream: DirectedProvider
     with (
         socket_directory() as path,
         Gateway(path, GatewayConfig("test-1", (Upstream(upstream.url, None, ("small",)),)), on_call=broken),
-        httpx.Client(transport=httpx.HTTPTransport(verify=tls_context(), uds=str(path)), base_url="http://g") as client,
+        httpx.Client(
+            transport=httpx.HTTPTransport(verify=tls_context(), uds=str(path)), base_url="http://g", timeout=30
+        ) as client,
     ):
         assert [client.post(CHAT, json=BODY).status_code for _ in range(2)] == [200, 200]
 

@@ -49,7 +49,7 @@ class Program:
 
     def ask(self) -> httpx.Response:
         with httpx.Client(
-            transport=httpx.HTTPTransport(verify=tls_context(), uds=str(self.socket)), base_url="http://g"
+            transport=httpx.HTTPTransport(verify=tls_context(), uds=str(self.socket)), base_url="http://g", timeout=30
         ) as client:
             return client.post("/v1/chat/completions", json=BODY)
 

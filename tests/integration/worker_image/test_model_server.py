@@ -35,7 +35,7 @@ def test_a_stream_carries_the_same_tool_call_and_the_usage_over_a_unix_socket() 
         transport = httpx.HTTPTransport(verify=tls_context(), uds=str(path))
         with (
             ModelServer([CALL], socket_path=path),
-            httpx.Client(transport=transport, base_url="http://model/v1") as client,
+            httpx.Client(transport=transport, base_url="http://model/v1", timeout=30) as client,
         ):
             lines = client.post("/chat/completions", json=_body(stream=True)).text.split("\n\n")
     assert lines[-2:] == ["data: [DONE]", ""]
