@@ -1,6 +1,7 @@
 """What people do on the board: each is what a command does, by the same function, recorded as `board:NAME`."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -10,13 +11,16 @@ from starlette.routing import Route
 from squire_pipelines.board.forms import FormRefusedError, read_form
 from squire_pipelines.board.guard import session_of
 from squire_pipelines.board.readings import BoardReadings
+from squire_pipelines.domain.alert_steps import can_be_silenced
 from squire_pipelines.domain.branches import DEFAULT_BRANCH
 from squire_pipelines.domain.endings import Cause
+from squire_pipelines.domain.identity import new_trace_id
+from squire_pipelines.domain.schedules import ScheduleState
 from squire_pipelines.domain.tasks import Priority, TaskStatus
 from squire_pipelines.execution.request_making import known_repository, make_request
 from squire_pipelines.execution.signal_decisions import decide_signal, verdict_of
 from squire_pipelines.execution.task_changes import change_tasks, retry_pull_requests
-from squire_pipelines.ledger import bulk
+from squire_pipelines.ledger import alerts, bulk, schedules
 from squire_pipelines.ledger.task_creation import RequestedTask
 from squire_pipelines.planning.request_spec import request_spec
 from squire_pipelines.planning.request_text import request_text, request_title
@@ -24,6 +28,15 @@ from squire_pipelines.planning.request_text import request_text, request_title
 _MAX_ACTOR = 60
 _MAX_REASON = 500
 _MAX_MESSAGES = 5
+
+SILENCES = {"1h": timedelta(hours=1), "8h": timedelta(hours=8), "3d": timedelta(days=3)}
+"""For how long an alert can be silenced on its page; `squire alerts silence` takes other times."""
+
+_SCHEDULE_STATES = {
+    "pause": ScheduleState.PAUSED,
+    "resume": ScheduleState.ACTIVE,
+    "remove": ScheduleState.REMOVED,
+}
 
 Form = Mapping[str, str]
 Action = Callable[[Request, Form, str], tuple[Sequence[str], str]]
@@ -45,7 +58,9 @@ class BoardActions:
         return (
             Route("/tasks", _posted(self.new_task), methods=["POST"]),
             Route("/tasks/{task_id}/{action}", _posted(self.change_task), methods=["POST"]),
-            Route("/signals/{signal_id:int}/release", _posted(self.release_signal), methods=["POST"]),
+            Route("/signals/{signal_id:int}/{decision}", _posted(self.decide_signal), methods=["POST"]),
+            Route("/alerts/{action}", _posted(self.change_silence), methods=["POST"]),
+            Route("/schedules/{schedule_id}/{action}", _posted(self.change_schedule), methods=["POST"]),
         )
 
     def new_task(self, _request: Request, form: Form, actor: str) -> tuple[Sequence[str], str]:
@@ -110,22 +125,68 @@ class BoardActions:
             lines += self._change(task_id, bulk.retry(settings.dispatch.max_attempts), actor)
         return lines
 
-    def release_signal(self, request: Request, form: Form, actor: str) -> tuple[Sequence[str], str]:
-        """Let a signal start work as its text was when the page was read, as `squire signals release` does.
+    def decide_signal(self, request: Request, form: Form, actor: str) -> tuple[Sequence[str], str]:
+        """Let a signal start work, or hold it, as its text was when the page was read: `squire signals release|hold`.
 
         Raises:
-            NotFoundError, RefusedError: Nothing was released.
+            FormRefusedError: There is no such decision.
+            NotFoundError, RefusedError: Nothing was decided.
         """
+        decision = request.path_params["decision"]
+        if decision not in {"release", "hold"}:
+            raise FormRefusedError(404, "There is no such decision.")
         decided = decide_signal(
             self._readings.ledger,
             str(request.path_params["signal_id"]),
             repository=None,
-            release=True,
+            release=decision == "release",
             actor=actor,
             reason=form.get("reason", "").strip()[:_MAX_REASON],
             text_version=form.get("text_version", ""),
         )
         return (f"{decided.signal.repository} {decided.signal.ref}: {verdict_of(decided.signal)}",), "/signals"
+
+    def change_silence(self, request: Request, form: Form, actor: str) -> tuple[Sequence[str], str]:
+        """Silence alerts for a while, or end that: `squire alerts silence|unsilence`.
+
+        Raises:
+            FormRefusedError: There is no such action, rule or time.
+            NotFoundError: Nothing is silenced so.
+        """
+        name, trace_id = form.get("match", ""), new_trace_id()
+        with self._readings.ledger.write() as tx:
+            match request.path_params["action"]:
+                case "silence":
+                    lasts = SILENCES.get(form.get("for", ""))
+                    if lasts is None or not can_be_silenced(name):
+                        raise FormRefusedError(422, "There is no such alert or time.")
+                    reason = form.get("reason", "").strip()[:_MAX_REASON]
+                    made = alerts.add_silence(
+                        tx, name, until=tx.now + lasts, reason=reason, actor=actor, trace_id=trace_id
+                    )
+                    lines = [f"{name} is silenced until {made.until:%Y-%m-%d %H:%M} UTC"]
+                case "unsilence":
+                    ended = alerts.end_silences(tx, (name,), actor=actor, trace_id=trace_id)
+                    lines = [f"{silence.match} is sent again" for silence in ended]
+                case _:
+                    raise FormRefusedError(404, "There is no such action.")
+        return lines, "/alerts"
+
+    def change_schedule(self, request: Request, _form: Form, actor: str) -> tuple[Sequence[str], str]:
+        """Pause a schedule, let it go on, or remove it: `squire schedules pause|resume|remove`.
+
+        Raises:
+            FormRefusedError: There is no such action.
+            NotFoundError, StateConflictError: Nothing was changed.
+        """
+        state = _SCHEDULE_STATES.get(request.path_params["action"])
+        if state is None:
+            raise FormRefusedError(404, "There is no such action.")
+        schedule_id: str = request.path_params["schedule_id"]
+        with self._readings.ledger.write() as tx:
+            changed = schedules.change_state(tx, schedule_id, state, actor=actor, trace_id=new_trace_id())
+        following = f"; the next task comes {changed.next_at:%Y-%m-%d %H:%M} UTC" if changed.next_at else ""
+        return (f"{changed.id}: {changed.state}{following}",), "/schedules"
 
 
 def offered_actions(status: TaskStatus, cause: str | None) -> tuple[str, ...]:

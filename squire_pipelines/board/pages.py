@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from squire_pipelines.board.actions import offered_actions
+from squire_pipelines.board.actions import SILENCES, offered_actions
 from squire_pipelines.board.readings import ROWS, BoardReadings
 from squire_pipelines.board.rendering import PageWriter
 from squire_pipelines.domain.evidence import parts_of
@@ -46,6 +46,7 @@ class BoardPages:
             Route("/tasks/{task_id}", self.task, methods=["GET"]),
             Route("/signals", self.signals, methods=["GET"]),
             Route("/signals/{signal_id:int}", self.signal, methods=["GET"]),
+            Route("/schedules", self.schedules, methods=["GET"]),
             Route("/plans", self.plans, methods=["GET"]),
             Route("/plans/{plan_id}", self.plan, methods=["GET"]),
             Route("/spending", self.spending, methods=["GET"]),
@@ -121,6 +122,10 @@ class BoardPages:
         filters = {"all": "1" if shows_all else "", "repository": repository}
         return self._write(request, "signals.html", rows=rows, next_after=next_after, filters=filters)
 
+    def schedules(self, request: Request) -> Response:
+        """Show the schedules that make tasks."""
+        return self._write(request, "schedules.html", rows=self._readings.schedules())
+
     def plans(self, request: Request) -> Response:
         """Show plans, newest first. Raises NotFoundError."""
         repository = _text(request, "repository")
@@ -138,7 +143,7 @@ class BoardPages:
 
     def alerts(self, request: Request) -> Response:
         """Show what is wrong, and what was."""
-        return self._write(request, "alerts.html", facts=self._readings.alerts(), status=self._readings.status())
+        return self._write(request, "alerts.html", facts=self._readings.alerts(), spans=tuple(SILENCES))
 
 
 def _text(request: Request, name: str) -> str:

@@ -19,12 +19,14 @@ from squire_pipelines.ledger import attempts as attempt_rows
 from squire_pipelines.ledger import budgets as budget_rows
 from squire_pipelines.ledger import decisions
 from squire_pipelines.ledger import plans as plan_rows
+from squire_pipelines.ledger import schedules as schedule_rows
 from squire_pipelines.ledger import tasks as task_rows
 from squire_pipelines.ledger.budgets import BudgetLevel, Reservation
 from squire_pipelines.ledger.decisions import StoredSignal
 from squire_pipelines.ledger.list_pages import Rows, SignalFilter, plan_page, signal_page
 from squire_pipelines.ledger.model_calls import CallCosts, costs_by_provider
 from squire_pipelines.ledger.plans import SavedPlan
+from squire_pipelines.ledger.schedules import Schedule
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.task_query import TaskQuery
 from squire_pipelines.ledger.task_rows import TaskPage, read_page
@@ -189,6 +191,11 @@ class BoardReadings:
         """Return one signal. Raises NotFoundError."""
         with self.ledger.read() as tx:
             return decisions.find(tx, str(signal_id))
+
+    def schedules(self) -> tuple[Schedule, ...]:
+        """Return the newest schedules that are active or paused."""
+        with self.ledger.read() as tx:
+            return schedule_rows.page(tx, limit=ROWS)
 
     def plans(self, *, repository: str | None, after: str | None) -> Rows:
         """Return a page of plans. Raises NotFoundError."""

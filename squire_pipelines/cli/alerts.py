@@ -19,7 +19,7 @@ from squire_pipelines.cli.parameters import DATE, SPAN
 from squire_pipelines.cli.person import actor
 from squire_pipelines.cli.text import age, counted, instant
 from squire_pipelines.domain.alert_rules import AlertRule
-from squire_pipelines.domain.alert_steps import ALL_ALERTS, AlertState, Silence
+from squire_pipelines.domain.alert_steps import AlertState, Silence, can_be_silenced
 from squire_pipelines.domain.alert_texts import duration_text, test_message
 from squire_pipelines.domain.identity import new_id, new_trace_id
 from squire_pipelines.errors import ConfigError, ExitCode, SquireError
@@ -183,8 +183,8 @@ def silence_alerts(
 
     ALERT is a key as `squire alerts list` shows it. The recovery of what was sent before is sent all the same.
     """
-    rule = match.partition(":")[0]
-    if match != ALL_ALERTS and rule not in set(AlertRule):
+    if not can_be_silenced(match):
+        rule = match.partition(":")[0]
         raise click.UsageError(f"there is no rule {rule!r}: name one of {', '.join(AlertRule)}, or '*' for all")
     end = _end(duration, until, utc_now())
     trace_id = new_trace_id()

@@ -69,6 +69,11 @@ class AlertState:
     ended_at: datetime | None = None
 
 
+def can_be_silenced(match: str) -> bool:
+    """Return whether a name is that of a rule, the key of an alert, or `*` for all."""
+    return match == ALL_ALERTS or match.partition(":")[0] in set(AlertRule)
+
+
 @dataclass(frozen=True, slots=True)
 class Silence:
     """Keeps alerts from being sent until its end: `match` is an alert's key, a rule, or `*` for all."""

@@ -8,14 +8,18 @@ import pytest
 from sqlalchemy import select
 from starlette.testclient import TestClient
 
+from squire_pipelines.domain.alert_rules import Severity
+from squire_pipelines.domain.alert_steps import AlertState, AlertStep
 from squire_pipelines.domain.endings import Cause
+from squire_pipelines.domain.schedules import Rhythm
 from squire_pipelines.domain.tasks import Priority, TaskStatus
-from squire_pipelines.ledger import decisions, tasks
+from squire_pipelines.ledger import alerts, decisions, schedules, tasks
+from squire_pipelines.ledger.schedules import NewSchedule
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import audit, task_events
 from tests.support.boards import hidden_fields, open_board
 from tests.support.cli import SampleData, Squire
-from tests.support.ledgers import REPOSITORY
+from tests.support.ledgers import REPOSITORY, TRACE, spec
 
 
 @pytest.fixture
@@ -141,3 +145,40 @@ def test_a_signal_is_released_as_it_was_read_or_not_at_all(browser: TestClient, 
     assert "open_issue:7: yes:" in _do(browser, f"/signals/{stored.id}/release", text_version=version)
     last = _audited(samples.ledger)[-1]
     assert (last["actor"], last["action"]) == ("board:ada", "signal.released")
+    page = browser.get(f"/signals/{stored.id}").text
+    assert "Tasks that were made of it before go on." in page
+    assert "open_issue:7: held" in _do(browser, f"/signals/{stored.id}/hold", **hidden_fields(page))
+    assert _audited(samples.ledger)[-1]["action"] == "signal.held"
+
+
+def test_an_alert_is_silenced_and_sent_again(browser: TestClient, samples: SampleData) -> None:
+    with samples.ledger.write() as tx:
+        firing = AlertState("al1", "disk_full:x", "disk_full", "x", Severity.WARNING, "why", "do", tx.now, tx.now)
+        alerts.record_step(tx, AlertStep((firing,)), None, (), alerts.QueueBounds())
+    assert '<option value="disk_full:x">' in browser.get("/alerts").text
+    for refused in ({"match": "nonsense", "for": "1h"}, {"match": "*", "for": "1y"}):
+        assert "no such alert or time" in _do(browser, "/alerts/silence", **refused)
+    silenced = {"match": "disk_full:x", "for": "8h", "reason": "known"}
+    assert "disk_full:x is silenced until" in _do(browser, "/alerts/silence", **silenced)
+    silence = hidden_fields(browser.get("/alerts").text)["match"]
+    assert "disk_full:x is sent again" in _do(browser, "/alerts/unsilence", match=silence)
+    assert "nothing is silenced as" in _do(browser, "/alerts/unsilence", match=silence)
+    kept = [(row["actor"], row["action"]) for row in _audited(samples.ledger)]
+    assert kept == [("board:ada", "alerts.silence"), ("board:ada", "alerts.unsilence")]
+
+
+def test_a_schedule_is_paused_goes_on_and_is_removed(browser: TestClient, samples: SampleData) -> None:
+    with samples.ledger.write() as tx:
+        new = NewSchedule(REPOSITORY, spec("Sort the imports"), Rhythm("0 3 * * 1", "Europe/Berlin"), tx.now, "cli:ann")
+        schedule_id = schedules.create(tx, new, most=5, trace_id=TRACE).id
+    page = browser.get("/schedules").text
+    assert "Sort the imports" in page
+    assert f'action="/schedules/{schedule_id}/resume"' not in page
+    paused = _do(browser, f"/schedules/{schedule_id}/pause")
+    assert f"{schedule_id}: paused" in paused
+    assert f'action="/schedules/{schedule_id}/resume"' in paused
+    assert "is paused already" in _do(browser, f"/schedules/{schedule_id}/pause")
+    assert f"{schedule_id}: active; the next task comes" in _do(browser, f"/schedules/{schedule_id}/resume")
+    assert "There are none." in _do(browser, f"/schedules/{schedule_id}/remove")
+    assert "There is no such action." in _do(browser, f"/schedules/{schedule_id}/undo")
+    assert [row["actor"] for row in _audited(samples.ledger)[-3:]] == ["board:ada"] * 3

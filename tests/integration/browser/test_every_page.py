@@ -11,8 +11,13 @@ from pathlib import Path
 import pytest
 
 from squire_pipelines.agents.attempt_files import DIFF_FILE
+from squire_pipelines.domain.alert_rules import Severity
+from squire_pipelines.domain.alert_steps import AlertState, AlertStep
 from squire_pipelines.domain.endings import Cause
+from squire_pipelines.domain.schedules import Rhythm
 from squire_pipelines.home import Home
+from squire_pipelines.ledger import alerts, decisions, schedules
+from squire_pipelines.ledger.schedules import NewSchedule
 from squire_pipelines.warehouse.publish import publish_warehouse
 from squire_pipelines.warehouse.report.numbers import read_report
 from squire_pipelines.warehouse.report.page import html, write_page
@@ -20,7 +25,7 @@ from tests.support.chromium import PROGRAM, BrowserTab, check_page, open_tab
 from tests.support.cli import SampleData
 from tests.support.forge import hosted_home, samples
 from tests.support.forked import ForkedForge
-from tests.support.ledgers import new_sqlite_ledger
+from tests.support.ledgers import REPOSITORY, TRACE, new_sqlite_ledger, spec
 from tests.support.years import fill
 
 __all__ = ["hosted_home", "samples"]
@@ -69,6 +74,13 @@ def address(tmp_path: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
     samples.task("A" * 150, approved=False)
     plan_id, _ = samples.plan()
     samples.reading()
+    with ledger.write() as tx:
+        firing = AlertState("al1", "disk_full:x", "disk_full", "x", Severity.WARNING, "why", "do", tx.now, tx.now)
+        signal_id = decisions.find(tx, "open_issue:7").id
+        alerts.record_step(tx, AlertStep((firing,)), None, (), alerts.QueueBounds())
+        alerts.add_silence(tx, "*", until=tx.now + timedelta(days=9), reason="x", actor="cli:ada", trace_id=None)
+        new = NewSchedule(REPOSITORY, spec("S" * 90), Rhythm("0 3 * * 1", "Europe/Berlin"), tx.now, "cli:ada")
+        schedules.create(tx, new, most=5, trace_id=TRACE)
     ledger.close()
     log = home / "attempts" / running.id / "agent.log"
     log.parent.mkdir(parents=True)
@@ -81,7 +93,8 @@ def address(tmp_path: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
     report.write_text(_REPORT)
     attempt_log = f"/tasks/{running.task_id}/attempts/1/log"
     of_tasks = ("/tasks", f"/tasks/{ended}", f"/tasks/{running.task_id}", attempt_log, "/new")
-    pages = ("/", *of_tasks, "/signals?all=1", "/plans", f"/plans/{plan_id}", "/spending", "/alerts", "/report")
+    others = (f"/signals/{signal_id}", "/schedules", "/plans", f"/plans/{plan_id}", "/spending", "/alerts", "/report")
+    pages = ("/", *of_tasks, "/signals?all=1", *others)
     environment = {**os.environ, "SQUIRE_BOARD__PORT": "0"}
     command = [sys.executable, "-m", "squire_pipelines.board"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as board:
