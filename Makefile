@@ -72,6 +72,7 @@ lint: setup ## ruff, mypy strict, import contracts, declared dependencies
 	@$(BIN)/python scripts/doctor_reference.py --check
 	@$(BIN)/python scripts/metrics_reference.py --check
 	@$(BIN)/python scripts/errors_reference.py --check
+	@$(BIN)/python scripts/plugins_reference.py --check
 
 format: setup ## Format and fix what can be fixed
 	@$(BIN)/ruff check --fix .
