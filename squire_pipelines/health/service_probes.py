@@ -6,6 +6,7 @@ import socket
 import httpx
 
 from squire_pipelines.domain.service_rules import server_state
+from squire_pipelines.domain.terminal_text import one_line
 from squire_pipelines.health.probe import Probe, States
 from squire_pipelines.health.process_records import process_facts
 from squire_pipelines.home import Home
@@ -16,6 +17,7 @@ _TIMEOUT_S = 6.0
 _ANSWER_TIMEOUT_S = 3.0
 _MAX_FILE = 64 * 2**10
 _FIRST_ERROR = 400
+_MAX_REASON = 200
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - addresses that are compared
 
 
@@ -35,10 +37,19 @@ def look_at_receiver(settings: Settings) -> States:
         place = f"[{host}]" if ":" in host else host
         try:
             answer = httpx.get(f"http://{place}:{settings.webhooks.port}/readyz", timeout=_ANSWER_TIMEOUT_S)
-            problem = "" if answer.status_code < _FIRST_ERROR else f"it answers {answer.status_code}"
+            problem = "" if answer.status_code < _FIRST_ERROR else _refusal(answer)
         except httpx.HTTPError as error:
             problem = type(error).__name__
     return {"receiver": server_state("webhook receiver", process, problem, is_vital=False)}
+
+
+def _refusal(answer: httpx.Response) -> str:
+    """Return what a receiver says that is not ready; another program may listen at its port."""
+    try:
+        reason = one_line(str(answer.json()["reason"]), limit=_MAX_REASON)
+    except (ValueError, KeyError, TypeError):
+        reason = "no reason"
+    return f"its /readyz says {answer.status_code}: {reason}"
 
 
 def interface_probe(settings: Settings) -> Probe:

@@ -49,7 +49,7 @@ class RetentionSettings(SettingsSection):
     GitHub redelivers for three days, and a redelivery is known by what we have; budgets are summed up by month.
     """
 
-    schedule: Cron = "17 3 * * *"
+    schedule: Cron = Field(default="17 3 * * *", description="when the job `clean` runs, in UTC")
     tasks_days: float = Field(default=7, gt=0, le=3650, description="after the end, with all that belongs to them")
     deliveries_days: float = Field(default=7, ge=4, le=3650)
     max_delivery_bodies: Bytes = Field(

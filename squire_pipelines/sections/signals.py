@@ -41,7 +41,7 @@ _ANY_TIME = datetime(2026, 1, 1, tzinfo=UTC)
 class CollectionSettings(SettingsSection):
     """Reading signals."""
 
-    schedule: Cron = "*/10 * * * *"
+    schedule: Cron = Field(default="*/10 * * * *", description="when all repositories are read, in `time_zone`")
     interval_s: int | None = Field(default=None, ge=60, le=7 * 86400, multiple_of=60, description="instead of schedule")
     time_zone: TimeZone = "UTC"
     quiet_hours: QuietSpan | None = Field(default=None, description="from-to, in which only what is asked for is read")

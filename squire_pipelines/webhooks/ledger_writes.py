@@ -1,5 +1,6 @@
 """Whether the ledger takes writes, which readiness has to know: on a full disk it answers, and stores nothing."""
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,8 +22,8 @@ _log = get_logger(Component.WEBHOOKS)
 class LedgerWrites:
     """How the last commit went, and a small one where that is not known.
 
-    The thread that stores deliveries says how its commits went, and a thread of a probe asks. Neither waits for the
-    other: at worst one commit more is made.
+    The thread that stores deliveries says how its commits went, and the threads of probes ask. Nobody waits:
+    one probe at a time commits, however many come, since a locked ledger keeps its thread for seconds.
 
     Args:
         ledger: Open.
@@ -33,6 +34,7 @@ class LedgerWrites:
     clock: Callable[[], float] = time.monotonic
     _has_failed: bool = False
     _known_at: float = field(default=float("-inf"))
+    _turn: threading.Lock = field(default_factory=threading.Lock)
 
     def note(self, *, has_failed: bool) -> None:
         """Say how a commit went that has just ended."""
@@ -40,7 +42,8 @@ class LedgerWrites:
 
     def can_write(self) -> bool:
         """Return whether the ledger takes writes; a small commit finds it out where none was made lately."""
-        if self.clock() - self._known_at >= (FAILED_FOR_S if self._has_failed else KNOWN_FOR_S):
+        is_old = self.clock() - self._known_at >= (FAILED_FOR_S if self._has_failed else KNOWN_FOR_S)
+        if is_old and self._turn.acquire(blocking=False):
             try:
                 self.ledger.commit_nothing()
             except LedgerError as error:
@@ -48,4 +51,6 @@ class LedgerWrites:
                 self.note(has_failed=True)
             else:
                 self.note(has_failed=False)
+            finally:
+                self._turn.release()
         return not self._has_failed

@@ -8,6 +8,8 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -24,6 +26,7 @@ from squire_pipelines.runtime.daemon_probe import look_at_daemon
 from squire_pipelines.runtime.ports import free_port
 from tests.integration.health.conftest import Configure
 from tests.support.ledgers import sqlite_ledger_file
+from tests.support.provider import plain, serve_upstream
 
 OK, DEGRADED, DOWN = HealthLevel.OK, HealthLevel.DEGRADED, HealthLevel.DOWN
 MIB = 2**20
@@ -239,6 +242,21 @@ def test_a_receiver_that_lives_and_does_not_answer_is_degraded(
     state = look_at_receiver(settings)["receiver"]
     assert state.level is DEGRADED
     assert "ConnectError" in state.reason
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [({"ready": False, "reason": "the disk\nis full"}, "the disk is full"), ([], "no reason")]
+)
+def test_a_receiver_that_is_not_ready_says_why(
+    configure: Configure, sleeper: "subprocess.Popen[bytes]", content: Any, reason: str
+) -> None:
+    with serve_upstream() as receiver:
+        receiver.answer = plain(503, content)
+        settings = configure(f"[webhooks]\nport = {urlsplit(receiver.url).port}\n")
+        record(settings.home.run, "receiver", sleeper.pid)
+        state = look_at_receiver(settings)["receiver"]
+    assert (state.level, receiver.seen[0].path) == (DEGRADED, "/readyz")
+    assert state.reason.endswith(f"its /readyz says 503: {reason}")
 
 
 def test_a_code_server_is_asked_at_the_socket_that_its_file_names(
