@@ -266,8 +266,7 @@ def reason_to_keep_old(
         set_at = _set_moments(tx)
         for one in newest_signed(tx):
             name = one.repository or APP_HOOK_NAME
-            webhooks = ((name, one.hook_id or ""), (name, ""), (APP_HOOK_NAME, ""))
-            moment = max(filter(None, map(set_at.get, webhooks)), default=None)
+            moment = max((at for key, at in set_at.items() if _is_of(one, *key)), default=None)
             is_before = moment is not None and one.received_at <= moment
             counts = one.repository is None or name.casefold() in folded
             if is_before or not counts or _is_by(one.body, one.signature, current):
@@ -322,6 +321,14 @@ def _kept_until(tx: Transaction, keep_old: timedelta | None) -> datetime | None:
         return begun[0].at + keep_old
     until = begun[0].detail.get("keep_old_until")
     return datetime.fromisoformat(until) if isinstance(until, str) else None
+
+
+def _is_of(one: SignedDelivery, subject: str, webhook: str) -> bool:
+    """Return whether a delivery came by a webhook, as the audit trail names it; an App's brings those of all."""
+    if subject == APP_HOOK_NAME:
+        return True
+    # A proxy may have kept the header that names the webhook.
+    return subject == one.repository and (one.hook_id is None or webhook in {"", one.hook_id})
 
 
 def _set_moments(tx: Transaction) -> dict[tuple[str, str], datetime]:
