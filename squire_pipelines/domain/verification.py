@@ -167,6 +167,18 @@ def _left_out(
     return (LeftOutCheck(name=check.name, by=by) for check in checks)
 
 
+def asked_of_agent(verification: Verification, planned: PlannedChecks) -> Verification:
+    """Return what an agent is asked to run: what the task says, and of what it does not say what Squire will run."""
+    names = {check.name for check in planned.commands}
+    lint, build = verification.run_lint, verification.run_build
+    return verification.model_copy(
+        update={
+            "run_lint": "lint" in names if lint is None else lint,
+            "run_build": "build" in names if build is None else build,
+        }
+    )
+
+
 def describe_left_out(left_out: Iterable[LeftOutCheck]) -> str:
     """Return one line on what was left out and why; empty where nothing was."""
     return "; ".join(f"{check.name} was left out: {check.reason}" for check in left_out)

@@ -18,6 +18,7 @@ from squire_pipelines.errors import SquireError
 from squire_pipelines.execution.conflicts import merge_of
 from squire_pipelines.execution.kept_work import bundle_branch_of, doer_of, evidence_of_work
 from squire_pipelines.execution.lease import LeasedAttempt
+from squire_pipelines.execution.planned_checks import spec_for_agent
 from squire_pipelines.execution.pull_request_story import last_words, resolved_issues
 from squire_pipelines.execution.usage_recorder import web_search_note
 from squire_pipelines.execution.workspace import folder_of
@@ -190,7 +191,7 @@ def _request(leased: LeasedAttempt, clone_url: str, author: CommitAuthor) -> Pub
         branch=task.branch,
         bundle=folder.keep / BUNDLE_FILE,
         scratch=folder.root / "scratch",
-        spec=task.spec,
+        spec=spec_for_agent(leased),
         signals=tuple(SignalLink(title=signal.title, url=signal.url) for signal in signals),
         planner=planner,
         requester=requester,

@@ -29,7 +29,6 @@ from squire_pipelines.domain.verification import (
     PlannedChecks,
     VerificationReport,
     VerificationResult,
-    plan_checks,
     report,
     setup_key,
     setup_refusal,
@@ -38,6 +37,7 @@ from squire_pipelines.errors import LeaseLostError, SquireError
 from squire_pipelines.execution.gateway_session import egress_environment, egress_rules, socket_base
 from squire_pipelines.execution.kept_work import bundle_branch_of
 from squire_pipelines.execution.lease import LeasedAttempt
+from squire_pipelines.execution.planned_checks import planned_checks
 from squire_pipelines.execution.usage_recorder import call_log_folder
 from squire_pipelines.gateway.call_log import CallLog
 from squire_pipelines.gateway.server import Gateway, socket_directory
@@ -158,13 +158,6 @@ class VerificationContext:
                 self.runner, inputs, bundle, order, heartbeat=self.heartbeat, gateway_socket=access.socket
             )
         return CheckOutcome(result, run, inputs.attempt_dir)
-
-
-def planned_checks(leased: LeasedAttempt) -> PlannedChecks:
-    """Return the checks to run for this attempt's task, and those that are not run."""
-    rules = leased.settings.verification_for(leased.task.repository)
-    commands = {"tests": rules.tests, "lint": rules.lint, "build": rules.build}
-    return plan_checks(leased.task.spec.verification, commands, always=rules.always, enabled=rules.enabled)
 
 
 def note_left_out(leased: LeasedAttempt, planned: PlannedChecks) -> None:

@@ -26,6 +26,7 @@ from squire_pipelines.errors import WorkspaceError
 from squire_pipelines.execution.conflicts import base_of_conflict, resolves_conflict, start_of_conflict
 from squire_pipelines.execution.gateway_session import egress_environment
 from squire_pipelines.execution.lease import LeasedAttempt
+from squire_pipelines.execution.planned_checks import spec_for_agent
 from squire_pipelines.execution.price_checks import check_prices
 from squire_pipelines.execution.startable import check_agent_of, limits_of
 from squire_pipelines.files import write_atomically
@@ -140,7 +141,7 @@ def _inputs(
         commit_message=f"{task.title}\n\nTask: {task.id}\nTrace-Id: {task.trace_id}\n",
         task_json=task.spec.model_dump_json(indent=2),
         prompt=build_prompt(
-            task.spec,
+            spec_for_agent(leased),
             repository=task.repository,
             branch=task.branch,
             instructions=instructions,

@@ -203,11 +203,12 @@ def _run_metadata(leased: "LeasedAttempt", inputs: "AttemptInputs", result: "Run
 def verify(context: dg.OpExecutionContext, settings: SettingsParam, ledger: LedgerParam) -> None:
     """Run the checks, whose results stand in the pull request and may make it a draft; they end no attempt."""
     from squire_pipelines.execution import verification, workspace
+    from squire_pipelines.execution.planned_checks import planned_checks
 
     with leased_attempt(context, ledger, settings) as leased:
         if leased is None or leased.attempt.verification is not None:
             return
-        planned = verification.planned_checks(leased)
+        planned = planned_checks(leased)
         if not planned.commands:
             verification.note_left_out(leased, planned)
             return

@@ -12,6 +12,7 @@ from squire_pipelines.domain.verification import (
     PlannedChecks,
     ReportedCheck,
     VerificationResult,
+    asked_of_agent,
     describe_left_out,
     plan_checks,
     report,
@@ -68,6 +69,20 @@ def test_what_is_configured_runs_unless_the_task_or_the_settings_leave_it_out(
     assert [check.name for check in planned.commands] == run
     assert {check.name: check.by for check in planned.left_out} == left_out
     assert all(f"{name} was left out: " in describe_left_out(planned.left_out) for name in left_out)
+
+
+@pytest.mark.parametrize(
+    ("task", "asked"),
+    [
+        ({}, (True, True, False)),
+        ({"run_lint": False, "run_build": True}, (True, False, True)),
+        ({"run_tests": False}, (False, True, False)),
+    ],
+)
+def test_an_agent_is_asked_to_run_what_will_be_run(task: dict[str, Any], asked: tuple[bool, ...]) -> None:
+    verification = Verification(**task)
+    for_agent = asked_of_agent(verification, plan_checks(verification, COMMANDS))
+    assert (for_agent.run_tests, for_agent.run_lint, for_agent.run_build) == asked
 
 
 def test_checks_have_a_bound() -> None:
