@@ -4,6 +4,7 @@ The files hold what strangers wrote, so that only their owner may read them: fol
 each process of Squire sets a umask by which its files get mode 0600 (`process_setup`).
 """
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -26,8 +27,16 @@ def make_folder(path: Path) -> Path:
 
 
 def make_file(path: Path) -> Path:
-    """Make an empty file that only its owner may read, unless it is there; return it. No symlink is followed."""
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+    """Make an empty file that only its owner may read, unless it is there; return it. No symlink is followed.
+
+    A file that is there is not even opened: whoever closes a file gives up all locks that its process has on it, and
+    SQLite's other connections of this process would go on without theirs, beside others that take them.
+    """
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+    except FileExistsError:
+        if path.is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from None
     return path
 
 

@@ -1,5 +1,6 @@
 """What the command writes holds what strangers wrote, and is its owner's alone, whatever umask it is started with."""
 
+import fcntl
 import os
 import sqlite3
 import stat
@@ -183,3 +184,11 @@ def test_an_open_log_of_a_ledger_that_was_killed_is_closed(tmp_path: Path) -> No
         for suffix in ("", "-wal", "-shm"):
             path = tmp_path / f"ledger.sqlite{suffix}"
             assert not path.exists() or mode(path) == 0o600
+
+
+def test_a_file_that_is_there_keeps_the_locks_of_this_process(tmp_path: Path) -> None:
+    path = make_file(tmp_path / "file")
+    with path.open("r+b") as locked:
+        fcntl.lockf(locked, fcntl.LOCK_EX)
+        make_file(path)
+        assert f":{path.stat().st_ino} " in Path("/proc/locks").read_text(encoding="ascii")
