@@ -58,6 +58,10 @@ def demo(  # noqa: PLR0917 - click gives options by name
 
     A stand-in for GitHub runs on loopback; everything else is the real pipeline: signals, a plan, sandboxed agents,
     pull requests, outcomes and the warehouse. The demo needs no key and no account.
+
+    It ends with 0 when all of it has happened, with 1 when it stopped before its end or something is not as it should
+    be, and with 130 when it was interrupted; the next start goes on. With --repo, nothing to change, a refused change
+    and a failed command are results, and end it with 0 as a pull request does.
     """
     from squire_pipelines.demo.options import DEFAULT_COMMAND, DEFAULT_ISSUE, DemoOptions  # noqa: PLC0415 - for speed
 

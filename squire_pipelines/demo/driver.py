@@ -6,7 +6,7 @@ the ledger, the forge and the warehouse.
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -31,13 +31,16 @@ from squire_pipelines.ledger import attempts, deliveries, tasks
 from squire_pipelines.ledger.store import Ledger, open_ledger
 from squire_pipelines.runtime.cycle import CycleState, CycleTask
 from squire_pipelines.runtime.cycle_watcher import CycleWatcher, Say
-from squire_pipelines.runtime.ports import check_free
-from squire_pipelines.runtime.processes import interruptible
+from squire_pipelines.runtime.ports import check_free, is_listening
+from squire_pipelines.runtime.processes import ignore_interruptions, interruptible, without_interruption
 from squire_pipelines.runtime.services import Services
 from squire_pipelines.settings.model import Settings, load_settings
 from squire_pipelines.warehouse.query import run_query
 
-_POLL_S = 0.5
+_POLL_S = 0.25
+_LOOK_S = 1  # somebody watches
+_START_POLL_S = 0.05
+_RECEIVER_S = 120.0
 _MIN_SAMPLES_MERGED = 3
 _STORY = "failed checks were mended, and a remark was answered, before a merge"
 _STATES = (FollowState.FIXING, FollowState.ANSWERING, FollowState.MERGED)
@@ -109,52 +112,63 @@ class Demo:
                 self._say(f"an earlier demo {'is ' if state.finished else ''}{done}")
             webhook = f"http://127.0.0.1:{state.receiver_port}/webhooks/github"
             memory = stack.enter_context(folder.secrets_in_memory(home))
-            with _raise_as_ours():
+            with without_interruption(), _raise_as_ours():
                 started = ForgeProcess.start(
                     home / "forge", port=state.forge_port, webhook_url=webhook, secrets_folder=memory
                 )
-            with started as forge:
-                secrets = {"github-token": forge.token, "webhook-secret": forge.webhook_secret}
-                folder.keep_secrets(home, memory, secrets)
-                self._say(f"the forge stands in for GitHub on {forge.url}")
-                names = self._host_repositories(forge, state)
-                result = self._follow(names, state, forge, check_interrupt)
-                then(result, forge)
+                forge = stack.enter_context(started)
+            stack.callback(ignore_interruptions)  # first of all that is done at the end, so that nothing cuts it short
+            secrets = {"github-token": forge.token, "webhook-secret": forge.webhook_secret}
+            folder.keep_secrets(home, memory, secrets)
+            self._say(f"the forge stands in for GitHub on {forge.url}")
+            hostings = self._write_settings(state)
+            result = self._follow(hostings, state, forge, check_interrupt)
+            then(result, forge)
         return result
 
-    def _host_repositories(self, forge: ForgeProcess, state: folder.DemoState) -> tuple[str, ...]:
-        """Host the repositories, write the settings that fit them, and return their names."""
+    def _write_settings(self, state: folder.DemoState) -> dict[str, Mapping[str, object]]:
+        """Write the settings that fit the repositories; return how the forge is to host them, by their names."""
         home = self._options.home
-        with _raise_as_ours():
-            if self._own is not None:
-                forge.host_repository(self._own.hosting(self._options.issue))
-                commands = {self._own.full_name: shell_command(self._options.command)}
-            else:
+        if self._own is not None:
+            hostings = {self._own.full_name: self._own.hosting(self._options.issue)}
+            commands = {self._own.full_name: shell_command(self._options.command)}
+        else:
+            with _raise_as_ours():
                 samples = build_samples(home / "samples")
-                for sample in samples:
-                    forge.host_repository(story.hosting_of(sample))
-                commands = {sample.full_name: story.command_of(sample) for sample in samples}
+            hostings = {sample.full_name: story.hosting_of(sample) for sample in samples}
+            commands = {sample.full_name: story.command_of(sample) for sample in samples}
         text = config_text(self._options, commands, forge_port=state.forge_port, receiver_port=state.receiver_port)
         (home / "config.toml").write_text(text, encoding="utf-8")
-        self._say(f"hosts {', '.join(commands)}")
-        return tuple(commands)
+        return hostings
 
     def _follow(
-        self, names: tuple[str, ...], state: folder.DemoState, forge: ForgeProcess, check_interrupt: Callable[[], None]
+        self,
+        hostings: Mapping[str, Mapping[str, object]],
+        state: folder.DemoState,
+        forge: ForgeProcess,
+        check_interrupt: Callable[[], None],
     ) -> DemoResult:
         settings, home, began = load_settings(), self._options.home, time.monotonic()
-        ledger = open_ledger(settings.resolved_ledger_url)
-        try:
-            since, requests = state.since, state.requests
-            if since is None:
-                requests, since = _request_collection(ledger, names)
-                state = state.model_copy(update={"since": since, "requests": requests})
-                folder.save_state(home, state)
-            with Services(settings, say=self._say) as services:
+        names = tuple(hostings)
+        with contextlib.closing(open_ledger(settings.resolved_ledger_url)) as ledger:
+            with Services(settings, say=self._say, look_s=_LOOK_S) as services:
                 check_free("127.0.0.1", state.receiver_port, setting="--home (ports are kept in it)")
                 services.start_receiver()
-                services.start_daemon()
+                services.launch_daemon()
                 self._say("Dagster's daemon and the webhook receiver are starting")
+                # What the forge delivers of the repositories is to be in the inbox before the first look at it.
+                _wait_for_receiver(state.receiver_port, services, check_interrupt)
+                with _raise_as_ours():
+                    forge.keep_up()
+                    for hosting in hostings.values():
+                        forge.host_repository(hosting)
+                self._say(f"hosts {', '.join(names)}")
+                since, requests = state.since, state.requests
+                if since is None:
+                    requests, since = _request_collection(ledger, names)
+                    state = state.model_copy(update={"since": since, "requests": requests})
+                    folder.save_state(home, state)
+                services.wait_for_code_server()
                 watcher = CycleWatcher(ledger, names, requests, since, say=self._say)
 
                 def keep_up() -> None:
@@ -169,8 +183,6 @@ class Demo:
                 cycle, stopped = self._wait(watcher, settings, keep_up)
             checks = () if stopped else tuple(self._check(cycle, forge, settings, ledger))
             results = _results(ledger, cycle.rows) if self._own is not None and not stopped else ()
-        finally:
-            ledger.close()
         result = DemoResult(cycle.rows, checks, time.monotonic() - began, results, stopped)
         if result.passed:
             folder.save_state(home, state.model_copy(update={"finished": True}))
@@ -184,12 +196,14 @@ class Demo:
             if _is_over(cycle) and _is_published(settings, cycle):
                 self._say("warehouse published")
                 return cycle, ""
+            if patience.takes_long():
+                reached, missing = ending.progress(cycle)
+                self._say(f"waiting for {missing}: {reached}, and nothing new for {patience.idle_s:.0f} s")
             time.sleep(_POLL_S)
             keep_up()
             cycle = watcher.look()
         log = str(settings.home.run / "daemon.log")
-        limit = self._options.timeout_s
-        return cycle, ending.stop_paragraph(cycle, idle_s=patience.idle_s, timeout_s=limit, log=log)
+        return cycle, ending.stop_paragraph(cycle, idle_s=patience.idle_s, limit_s=patience.limit_s, log=log)
 
     def _check(self, cycle: CycleState, forge: ForgeProcess, settings: Settings, ledger: Ledger) -> Iterator[DemoCheck]:
         rows, readings = cycle.rows, cycle.readings
@@ -201,7 +215,8 @@ class Demo:
             settings, "SELECT count(DISTINCT repository) FROM collections GROUP BY run_id ORDER BY 1 DESC"
         )
         yield DemoCheck("in one Dagster run", largest == (len({reading.repository for reading in readings}),))
-        yield DemoCheck("a plan looked at every reading", cycle.planned and bool(rows), f"{len(rows)} tasks")
+        tasks_text = f"{len(rows)} task{'' if len(rows) == 1 else 's'}"
+        yield DemoCheck("a plan looked at every reading", cycle.planned and bool(rows), tasks_text)
         if self._own is not None:  # a command that fails, or changes what it may not, is a result like another
             ended = [row for row in rows if ending.has_result(row)]
             yield DemoCheck("every task came to its end", _are_all(ended, rows), f"{len(ended)} of {len(rows)}")
@@ -254,6 +269,16 @@ def check_runner(runner: str, *, say: Say) -> None:
             hint="`make demo` builds it, as does scripts/images.sh worker; or --runner local",
         )
     say(f"agents run in containers of {image} ({available.name} {available.version})")
+
+
+def _wait_for_receiver(port: int, services: Services, check_interrupt: Callable[[], None]) -> None:
+    """Wait until the receiver listens; one that has died is started again later, and is not waited for."""
+    deadline = time.monotonic() + _RECEIVER_S
+    while not is_listening("127.0.0.1", port) and services.children["receiver"].alive:
+        if time.monotonic() > deadline:
+            raise NotReachableError(f"the receiver does not listen on port {port}", hint="see its log, receiver.log")
+        check_interrupt()
+        time.sleep(_START_POLL_S)
 
 
 def _request_collection(ledger: Ledger, names: Sequence[str]) -> tuple[tuple[int, ...], datetime]:

@@ -31,31 +31,35 @@ def result_lines(row: CycleTask, log_tail: Sequence[str]) -> list[str]:
     return [f"result: the command failed: {reason}", *(["its last lines:", *lines] if lines else [])]
 
 
-def stop_paragraph(cycle: CycleState, *, idle_s: float, timeout_s: float, log: str) -> str:
+def progress(cycle: CycleState) -> tuple[str, str]:
+    """Return what a demo has reached as a clause, and what it waits for."""
+    ended = sum(row.status in _ENDED for row in cycle.rows)
+    if not cycle.collected:
+        return "nothing was collected yet", "the daemon's first runs"
+    if not cycle.planned:
+        return "the signals were collected", "their plan"
+    if ended < len(cycle.rows):
+        return f"{ended} of {len(cycle.rows)} tasks had ended", "the others"
+    return "all tasks had ended", "the last pull requests or the warehouse"
+
+
+def stop_paragraph(cycle: CycleState, *, idle_s: float, limit_s: float, log: str) -> str:
     """Return one paragraph about a demo that stopped before its end: what was reached, why it stopped, what to do.
 
     Args:
         cycle: How far it came.
         idle_s: Seconds in which nothing happened.
-        timeout_s: The limit that `--timeout` sets.
+        limit_s: After how many of them it stops: what `--timeout` sets, or more on a slow machine.
         log: The file of the daemon's log.
     """
-    ended = sum(row.status in _ENDED for row in cycle.rows)
-    if not cycle.collected:
-        reached, missing = "nothing was collected yet", "the daemon's first runs"
-    elif not cycle.planned:
-        reached, missing = "the signals were collected", "their plan"
-    elif ended < len(cycle.rows):
-        reached, missing = f"{ended} of {len(cycle.rows)} tasks had ended", "the others"
-    else:
-        reached, missing = "all tasks had ended", "the last pull requests or the warehouse"
+    reached, missing = progress(cycle)
     why = (
         f"nothing had happened for {idle_s:.0f} s"
-        if idle_s >= timeout_s
+        if idle_s >= limit_s
         else f"it took longer than a demo may, though something had happened {idle_s:.0f} s before"
     )
     return (
         f"The demo stopped before its end: {reached}, it waited for {missing}, and {why}. A busy machine is the usual "
-        f"reason. Run it again to go on from here, with --timeout {timeout_s * _MORE_PATIENCE:.0f} to wait longer; "
+        f"reason. Run it again to go on from here, with --timeout {limit_s * _MORE_PATIENCE:.0f} to wait longer; "
         f"the daemon's log is {log}."
     )

@@ -15,8 +15,10 @@ _STAT_COLUMNS = 100
 # Whatever a person's git is set to, `git apply` takes what these print; and a path is not escaped for having an umlaut.
 _APPLICABLE = (
     *("-c", "core.quotePath=false", "diff", "--no-color", "--no-ext-diff", "--no-textconv", "--no-relative"),
-    *("--src-prefix=a/", "--dst-prefix=b/", "--unified=3", "--inter-hunk-context=0", "--submodule=short"),
+    *("--src-prefix=a/", "--dst-prefix=b/", "--submodule=short"),
 )
+# With `--stat`, some of these would print the patch too.
+_PATCH = ("--unified=3", "--inter-hunk-context=0", "--binary")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,8 @@ def pull_request_diff(repository: Path, pull: Mapping[str, object]) -> PullDiff:
     """
     merge = pull["merge_sha"]
     span = f"{merge}^1..{merge}" if merge else f"refs/heads/{pull['base']}...{pull['head_sha']}"
-    shown = [_git_bytes(repository, *_APPLICABLE, kind, span) for kind in (f"--stat={_STAT_COLUMNS}", "--binary")]
+    forms = ((f"--stat={_STAT_COLUMNS}",), _PATCH)
+    shown = [_git_bytes(repository, *_APPLICABLE, *form, span) for form in forms]
     for done in shown:
         if done.returncode != 0:
             raise RepositoryError(f"the diff cannot be shown: {done.stderr.decode('utf-8', 'replace').strip()}")

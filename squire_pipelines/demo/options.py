@@ -65,9 +65,13 @@ retry_cap_s = 10
 max_new_pull_requests_per_hour = 1000
 lease_s = {20 if options.executor == "in_process" else 60}
 
+[warehouse]
+# It ends when its end is published.
+min_interval_s = 1
+
 [follow]
 # Its checks are there at once.
-settling_s = 2
+settling_s = 1
 
 [pipeline]
 executor = "{options.executor}"

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 
 from squire_pipelines.domain.budgets import BudgetLimits
 from squire_pipelines.domain.change import Decision
@@ -57,7 +57,8 @@ class CycleState:
     """How far a cycle is.
 
     `unplanned` counts repositories, and groups whose plan the runs of one of them are to make.
-    `rows` are the tasks that were created or ran since it began, and `planned_tasks` how many plans have made since.
+    `rows` are the tasks that were created or ran since it began, `planned_tasks` how many plans have made since,
+    and `asked_tasks` how many people have asked for since.
     """
 
     uncollected: int
@@ -66,6 +67,7 @@ class CycleState:
     rows: tuple[CycleTask, ...]
     last_event: int
     planned_tasks: int
+    asked_tasks: int = 0
     stopped: frozenset[str] = frozenset()
 
     @property
@@ -126,7 +128,8 @@ def look(
             readings=collections.latest(tx, repositories),
             rows=tuple(_with_wait(row, waits.get(row.task_id)) for row in rows),
             last_event=tasks.last_event_id(tx),
-            planned_tasks=_planned_since(tx, repositories, since),
+            planned_tasks=_count_since(tx, repositories, since, task_table.c.plan_id.is_not(None)),
+            asked_tasks=_count_since(tx, repositories, since, task_table.c.plan_id.is_(None)),
         )
 
 
@@ -150,16 +153,12 @@ def _tasks_since(tx: Transaction, repositories: Sequence[str], since: datetime) 
     return list(rows.scalars())
 
 
-def _planned_since(tx: Transaction, repositories: Sequence[str], since: datetime) -> int:
-    """Return how many tasks plans made since then; a person's requests have no plan."""
+def _count_since(tx: Transaction, repositories: Sequence[str], since: datetime, origin: ColumnElement[bool]) -> int:
+    """Return how many tasks of this origin were made since then; a person's requests have no plan."""
     count = (
         select(func.count())
         .select_from(task_table)
-        .where(
-            task_table.c.repository.in_(repositories),
-            task_table.c.created_at >= since,
-            task_table.c.plan_id.is_not(None),
-        )
+        .where(task_table.c.repository.in_(repositories), task_table.c.created_at >= since, origin)
     )
     return int(tx.execute(count).scalar_one())
 

@@ -83,7 +83,8 @@ class CycleWatcher:
                     self._say(f"{name}: nothing is planned and started: {stopped[name]}")
         if state.planned and not self._planned:
             self._planned = True
-            self._say(f"planned: {state.planned_tasks} task{'' if state.planned_tasks == 1 else 's'}")
+            asked = f", and {state.asked_tasks} asked for by people" if state.asked_tasks else ""
+            self._say(f"planned: {_counted(state.planned_tasks, 'task')}{asked}")
             for name in self._repositories:
                 self._tell_without_model(name)
             for subject in self._groups():
@@ -132,8 +133,13 @@ def _collected(state: CycleState) -> str:
     repositories = {reading.repository for reading in state.readings}
     signals = sum(reading.signals for reading in state.readings)
     silent = [reading for reading in state.readings if not reading.status.source_answered]
-    text = f"collected {len(repositories)} repositories: {signals} signals"
-    return text + (f", {len(silent)} sources did not answer" if silent else "")
+    places = "1 repository" if len(repositories) == 1 else f"{len(repositories)} repositories"
+    text = f"collected {places}: {_counted(signals, 'signal')}"
+    return text + (f", {_counted(len(silent), 'source')} did not answer" if silent else "")
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _describe(row: CycleTask) -> str:

@@ -1,8 +1,10 @@
-"""Ports on this machine: is one free, and which one is."""
+"""Ports on this machine: is one free, which one is, and does somebody listen there."""
 
 import socket
 
 from squire_pipelines.errors import PortInUseError
+
+_CONNECT_S = 1.0
 
 
 def check_free(host: str, port: int, *, setting: str) -> None:
@@ -24,3 +26,12 @@ def free_port(host: str = "127.0.0.1") -> int:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])
+
+
+def is_listening(host: str, port: int) -> bool:
+    """Return whether a server accepts connections at a port of this machine."""
+    try:
+        socket.create_connection((host, port), timeout=_CONNECT_S).close()
+    except OSError:
+        return False
+    return True

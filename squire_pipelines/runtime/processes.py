@@ -108,6 +108,12 @@ def without_interruption() -> Iterator[None]:
             signal.raise_signal(pending[0])
 
 
+def ignore_interruptions() -> None:
+    """Ignore from now on what would interrupt, at the end of an `interruptible` block, which takes it back."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+
+
 def _signal_group(pid: int, number: int) -> bool:
     try:
         os.killpg(pid, number)
@@ -201,6 +207,11 @@ class Child:
     def alive(self) -> bool:
         """Whether it still runs."""
         return self.process.poll() is None
+
+    def ask_to_end(self) -> None:
+        """Send it, and everything that it started, SIGTERM; `stop` then waits no longer than for the slowest."""
+        if not self.is_ended:
+            _signal_group(self.process.pid, signal.SIGTERM)
 
     def stop(self, *, grace_s: float) -> None:
         """Stop it with everything that it started, and remove its record."""

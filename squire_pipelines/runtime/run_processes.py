@@ -13,7 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 MAX_SOCKET_PATH_BYTES = 107  # sockaddr_un
-_IMPORTS = "squire_pipelines.runtime.run_imports"
+IMPORTS = "squire_pipelines.runtime.run_imports"
 _LEFTOVERS = "pymp-*"  # as the standard library names the folder of its socket
 _SOCKET_NAME_BYTES = 32  # within it
 _DAGSTERS = "spawn"  # the way that Dagster's code server asks for
@@ -29,9 +29,8 @@ def fork_runs(folder: Path) -> None:
     """
     from dagster._grpc import server  # noqa: PLC0415 - for the code server alone
 
-    for leftover in folder.glob(_LEFTOVERS):
-        shutil.rmtree(leftover, ignore_errors=True)
-    multiprocessing.set_forkserver_preload([_IMPORTS])
+    remove_sockets(folder)
+    multiprocessing.set_forkserver_preload([IMPORTS])
     before = tempfile.tempdir
     if len(bytes(folder)) + _SOCKET_NAME_BYTES <= MAX_SOCKET_PATH_BYTES:
         tempfile.tempdir = str(folder)
@@ -41,6 +40,12 @@ def fork_runs(folder: Path) -> None:
         tempfile.tempdir = before
     # Dagster has no setting for this. It uses the module for nothing else.
     setattr(server, "multiprocessing", SimpleNamespace(get_context=_context))  # noqa: B010 - it is not made for this
+
+
+def remove_sockets(folder: Path) -> None:
+    """Remove what a code server left in `folder` that was killed, or ended while it was starting."""
+    for leftover in folder.glob(_LEFTOVERS):
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _context(method: str | None = None) -> BaseContext:

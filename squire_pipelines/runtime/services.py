@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import sys
 import tempfile
 import time
@@ -26,9 +25,10 @@ from squire_pipelines.execution import step_executor
 from squire_pipelines.files import lock
 from squire_pipelines.health.process_records import starting
 from squire_pipelines.home import make_folder
+from squire_pipelines.runtime.dagster_program import LOAD_TIMEOUT_S, accepts
 from squire_pipelines.runtime.processes import Child, stop_orphans, without_interruption
 from squire_pipelines.runtime.restarts import count_deaths, restart_wait_s
-from squire_pipelines.runtime.run_processes import MAX_SOCKET_PATH_BYTES
+from squire_pipelines.runtime.run_processes import MAX_SOCKET_PATH_BYTES, remove_sockets
 from squire_pipelines.runtime.secret_key import handed_on_key
 from squire_pipelines.settings.model import Settings
 
@@ -38,7 +38,6 @@ _MODULE = "squire_pipelines.definitions"
 _MAX_RESTARTS = 5
 _GRACE_S = 10.0
 _ENGINE_TIMEOUT_S = 10.0
-_LOAD_TIMEOUT_S = 120.0
 _POLL_S = 0.05
 _MAX_CAUSE = 500
 _EARLIER_DAGSTER_YAML = {
@@ -112,6 +111,7 @@ class Services:
         settings: Say where the home is and on which ports to listen.
         say: Tells people what happens, one line at a time.
         monotonic: Seconds, by which children are started again.
+        look_s: How often the daemon looks at sensors that people and tasks wait for; Dagster's five seconds by default.
 
     Raises:
         AlreadyRunningError: On entering, when another process serves this home.
@@ -120,9 +120,15 @@ class Services:
     """
 
     def __init__(
-        self, settings: Settings, *, say: Callable[[str], None], monotonic: Callable[[], float] = time.monotonic
+        self,
+        settings: Settings,
+        *,
+        say: Callable[[str], None],
+        monotonic: Callable[[], float] = time.monotonic,
+        look_s: int | None = None,
     ) -> None:
         self._settings = settings
+        self._look_s = look_s
         self._say = say
         self._run = settings.home.run
         self._stack = ExitStack()
@@ -160,10 +166,17 @@ class Services:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with without_interruption(), self._stack:  # else a signal now would leave processes behind
-            for child in (*self._once.values(), *reversed(self._children.values())):
+            # The code server last: the daemon's ticks and launches are answered until it has gone.
+            last = self._children.pop(CODE_SERVER, None)
+            others = (*self._once.values(), *reversed(self._children.values()))
+            for child in others:
+                child.ask_to_end()
+            for child in (*others, *((last,) if last is not None else ())):
                 child.stop(grace_s=_GRACE_S)
             self._children.clear()
             self._once.clear()
+            self._socket.unlink(missing_ok=True)
+            remove_sockets(self._socket.parent)
             if self._settings.pipeline.executor != "in_process":
                 self._remove_steps()
 
@@ -190,9 +203,14 @@ class Services:
             NotReachableError: They are not loaded after two minutes.
         """
         self._launch_code_server()
+        self._end_dead_runs()
+        self.wait_for_code_server()
+
+    def wait_for_code_server(self) -> None:
+        """Wait until the code server that was launched has loaded the definitions. Raises as `start_code_server`."""
         child = self._children[CODE_SERVER]
-        deadline = time.monotonic() + _LOAD_TIMEOUT_S
-        while not self._accepts():
+        deadline = time.monotonic() + LOAD_TIMEOUT_S
+        while not accepts(self._socket):
             if not child.alive:
                 raise ConfigError(
                     f"Dagster could not load Squire's definitions: {first_error(child.last_lines(1000))}",
@@ -200,7 +218,7 @@ class Services:
                 )
             if time.monotonic() > deadline:
                 raise NotReachableError(
-                    f"Squire's definitions were not loaded within {_LOAD_TIMEOUT_S:g} s", hint=f"see {child.log}"
+                    f"Squire's definitions were not loaded within {LOAD_TIMEOUT_S:g} s", hint=f"see {child.log}"
                 )
             time.sleep(_POLL_S)
 
@@ -211,20 +229,23 @@ class Services:
         two.
         """
         if not self._storage_made.exists():
-            self._report_dead_runs()
-            self._storage_made.touch()
+            self._end_dead_runs()
 
     def _launch_code_server(self) -> None:
         self._socket.unlink(missing_ok=True)
-        self._make_storage()
         pointer = ["--socket", str(self._socket), "-m", _MODULE, "--location-name", _MODULE]
         self.start(CODE_SERVER, self._dagster("dagster", "api", "grpc", *pointer))
-        self._report_dead_runs()
 
-    def _dagster(self, program: str, *options: str) -> list[str]:
+    def _end_dead_runs(self) -> None:
+        """Report dead runs; this makes the storage. The code server starts meanwhile: it opens it when it is asked."""
+        self._report_dead_runs()
+        self._storage_made.touch()
+
+    def _dagster(self, program: str, *options: str, after: Sequence[str] = ()) -> list[str]:
         """Return the command line of a program of Dagster's, whose own lines are JSON too where the settings say so."""
         line_format = ("--log-format", "json") if self._settings.logging.format == "json" else ()
-        return [sys.executable, "-m", "squire_pipelines.runtime.dagster_program", program, *options, *line_format]
+        own = [*after, *(() if self._look_s is None else ("--look-s", str(self._look_s)))]
+        return [sys.executable, "-m", "squire_pipelines.runtime.dagster_program", *own, program, *options, *line_format]
 
     def _report_dead_runs(self) -> None:
         # Imported here: only those who start a code server need Dagster in their own process.
@@ -233,18 +254,10 @@ class Services:
         for run_id in fail_dead_runs(self._settings.home.dagster):
             self._say(f"run {run_id[:8]} was cut off by an earlier stop")
 
-    def _accepts(self) -> bool:
-        with socket.socket(socket.AF_UNIX) as probe:
-            try:
-                probe.connect(str(self._socket))
-            except OSError:
-                return False
-        return True
-
     def _workspace(self) -> list[str]:
         """Write the file that names the code server, and return the options by which Dagster's programs read it."""
         if CODE_SERVER not in self._children:
-            self.start_code_server()
+            self._launch_code_server()
         file = self._run / "workspace.yaml"
         server = {"grpc_server": {"socket": str(self._socket), "location_name": _MODULE}}
         file.write_text(json.dumps({"load_from": [server]}), encoding="utf-8")  # JSON is YAML
@@ -253,10 +266,26 @@ class Services:
     def start_daemon(self) -> None:
         """Start Dagster's daemon: schedules, sensors and the queue. Raises what `start_code_server` raises."""
         with starting(self._run, "daemon"):
-            self.start("daemon", self._dagster("dagster-daemon", "run", *self._workspace()))
+            self.launch_daemon()
+            self.wait_for_code_server()
+
+    def launch_daemon(self) -> None:
+        """Start the daemon, which imports what it needs while the code server does, and then waits for that.
+
+        Raises:
+            NotReachableError: One of them could not be started. Whether they run `wait_for_code_server` says.
+        """
+        is_new = CODE_SERVER not in self._children
+        options = self._workspace()
+        after = ("--after", str(self._socket), "--and-file", str(self._storage_made))
+        self.start("daemon", self._dagster("dagster-daemon", "run", *options, after=after))
+        if is_new:
+            self._end_dead_runs()
 
     def start_webserver(self, port: int) -> None:
         """Start Dagster's UI on loopback. Raises what `start_code_server` raises."""
+        if CODE_SERVER not in self._children:
+            self.start_code_server()
         options = ["-h", "127.0.0.1", "-p", str(port), *self._workspace()]
         self.start("webserver", self._dagster("dagster-webserver", *options))
 
@@ -276,14 +305,15 @@ class Services:
     def start(self, name: str, argv: list[str]) -> None:
         """Start a process of this home, which `keep_up` starts again. Raises NotReachableError."""
         self._commands[name] = argv
-        self._children[name] = Child.start(
-            name,
-            argv,
-            run=self._run,
-            env=self._environment,
-            logging=self._settings.logging,
-            deaths=self._deaths.get(name, 0),
-        )
+        with without_interruption():  # else one that has been started might not be known
+            self._children[name] = Child.start(
+                name,
+                argv,
+                run=self._run,
+                env=self._environment,
+                logging=self._settings.logging,
+                deaths=self._deaths.get(name, 0),
+            )
         self._born[name] = self._monotonic()
 
     def start_once(self, name: str, argv: list[str]) -> Child:
@@ -355,7 +385,8 @@ class Services:
     def _start_again(self, name: str, *, gives_up: bool) -> None:
         try:
             if name == CODE_SERVER:
-                self._launch_code_server()  # its runs have died with it
+                self._launch_code_server()
+                self._end_dead_runs()  # its runs have died with it
             else:
                 self.start(name, self._commands[name])
         except (NotReachableError, OSError, SQLAlchemyError) as error:  # such as a full disk

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @dg.sensor(
     name="dispatch",
     job_name="agent_run",
-    minimum_interval_seconds=intervals.SENSOR_INTERVAL_S,
+    minimum_interval_seconds=intervals.WORK_INTERVAL_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Starts attempts for ready, unblocked tasks by priority, within the limits on concurrency and pull "
     "requests.",

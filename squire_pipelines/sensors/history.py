@@ -17,7 +17,7 @@ from squire_pipelines.settings.model import Settings
 @dg.sensor(
     name="history_follows_events",
     job_name="publish_history",
-    minimum_interval_seconds=intervals.SLOW_SENSOR_INTERVAL_S,
+    minimum_interval_seconds=intervals.NEWS_INTERVAL_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Publishes the warehouse when the ledger has new events; the larger it is, the less often.",
     tags={"squire/part": "history"},

@@ -5,8 +5,14 @@ ago. A tick begins a moment after the look, so that an interval of 5 would mean 
 `dispatch` also waits within its tick, since people wait for what it starts.
 """
 
+WORK_INTERVAL_S = 4
+"""Each look, 5 seconds apart: for what tasks wait for. It is less where somebody watches, see `dagster_program`."""
+
+NEWS_INTERVAL_S = 9
+"""Each second look, 10 seconds apart, or less likewise: for the warehouse."""
+
 SENSOR_INTERVAL_S = 4
-"""Each look, 5 seconds apart: for what people and tasks wait for."""
+"""Each look, 5 seconds apart: for what people wait for."""
 
 SLOW_SENSOR_INTERVAL_S = 9
 """Each second look, 10 seconds apart."""

@@ -16,7 +16,7 @@ from squire_pipelines.sensors.ticks import counted_ticks
 @dg.sensor(
     name="outcomes",
     job_name="follow",
-    minimum_interval_seconds=intervals.SENSOR_INTERVAL_S,
+    minimum_interval_seconds=intervals.WORK_INTERVAL_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Requests a look at our pull requests when deliveries are about them, or none came for a while.",
     tags={"squire/part": "follow"},

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @dg.sensor(
     name="plan_follows_signals",
     job_name="plan",
-    minimum_interval_seconds=intervals.SENSOR_INTERVAL_S,
+    minimum_interval_seconds=intervals.WORK_INTERVAL_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Plans for repositories with new readings or other settings, and where a model is asked again.",
     tags={"squire/part": "plan"},

@@ -44,7 +44,7 @@ def collection_run(
 @dg.sensor(
     name="webhooks",
     job_name="collect",
-    minimum_interval_seconds=intervals.SENSOR_INTERVAL_S,
+    minimum_interval_seconds=intervals.WORK_INTERVAL_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Starts a collection of the repositories that deliveries and commands in the inbox name.",
     tags={"squire/part": "collect"},

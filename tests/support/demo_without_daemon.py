@@ -29,13 +29,16 @@ class ServicesWithoutDaemon(Services):
 
     idle = False
 
-    def start_daemon(self) -> None:
+    def launch_daemon(self) -> None:
         settings = load_settings()
         self.instance = dg.DagsterInstance.ephemeral()
         self.ledger = Ledger(settings.resolved_ledger_url)
         self.work = Pipeline(settings.home.state, settings.github.api_url, self.ledger, self.instance)
         self.cursors: dict[str, str | None] = {}
         self.launched: set[str] = set()
+
+    def wait_for_code_server(self) -> None:
+        """There is none."""
 
     def keep_up(self, *, gives_up: bool = True) -> None:
         super().keep_up(gives_up=gives_up)

@@ -1,5 +1,6 @@
 """Runs the whole demo in processes of its own, which a test may kill, and checks what it left behind."""
 
+import hashlib
 import json
 import os
 import re
@@ -19,10 +20,10 @@ import pytest
 
 from squire_forge.process import ForgeProcess
 from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.secrets.key_file import KEY_VARIABLE
+from squire_pipelines.secrets.key_file import IN_MEMORY, KEY_VARIABLE
 from squire_pipelines.warehouse.query import run_query
 from tests.support.children import PATIENCE_S
-from tests.support.leak_search import environment_of
+from tests.support.leak_search import environment_of, processes_with
 from tests.support.ledgers import rows_as_stored, rows_as_told_by_events
 from tests.support.private_files import open_to_others
 from tests.support.worker import git
@@ -148,6 +149,25 @@ def start_demo(tmp_path: Path) -> Iterator[StartDemo]:
     for demo in started:
         if demo.process.poll() is None:
             demo.kill_all()
+
+
+def one_task(tmp_path: Path, *, agent: str) -> tuple[str, ...]:
+    """Return the words that have the demo do one task with this shell line, in a repository that is made for it."""
+    own = tmp_path / "api"
+    own.mkdir()
+    git(own, "init", "--quiet", "--initial-branch=main")
+    (own / "a.txt").write_text("b\na\n", encoding="utf-8")
+    git(own, "add", "--all")
+    git(own, "commit", "--quiet", "--message=first")
+    return ("--repo", str(own), "--issue", "Sort the lines", "--command", agent)
+
+
+def left_of(demo: RunningDemo) -> list[str]:
+    """Return what an ended demo has left that should end with it: processes, sockets, and its folder in memory."""
+    digest = hashlib.sha256(os.fsencode(demo.home)).hexdigest()[:16]
+    left = [f"process {pid}: {command}" for pid, command in processes_with([str(demo.home)]).items()]
+    left += [f"in memory: {folder}" for folder in IN_MEMORY.glob(f"squire-*-{digest}-*")]
+    return left + [f"socket {path}" for path in demo.home.rglob("*") if path.is_socket()]
 
 
 @contextmanager

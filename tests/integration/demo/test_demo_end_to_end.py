@@ -12,9 +12,8 @@ import pytest
 
 from tests.support.bounds_page import unlisted
 from tests.support.children import PATIENCE_S, alive
-from tests.support.demos import INTERRUPTED, StartDemo, check_what_it_left
+from tests.support.demos import INTERRUPTED, StartDemo, check_what_it_left, left_of, one_task
 from tests.support.leak_search import files_with, processes_with
-from tests.support.worker import git
 
 WITHOUT_DAEMON = "tests.support.demo_without_daemon"
 BEGUN = "begun"
@@ -23,14 +22,7 @@ BEGUN = "begun"
 @pytest.fixture
 def work(tmp_path: Path) -> tuple[str, ...]:
     """Return the words that have the demo do one task, at which its agent works long enough to be met."""
-    own = tmp_path / "api"
-    own.mkdir()
-    git(own, "init", "--quiet", "--initial-branch=main")
-    (own / "a.txt").write_text("b\na\n", encoding="utf-8")
-    git(own, "add", "--all")
-    git(own, "commit", "--quiet", "--message=first")
-    agent = f"touch {tmp_path / BEGUN}; sleep 2; sort -o a.txt a.txt"
-    return ("--repo", str(own), "--issue", "Sort the lines", "--command", agent)
+    return one_task(tmp_path, agent=f"touch {tmp_path / BEGUN}; sleep 2; sort -o a.txt a.txt")
 
 
 @pytest.mark.slow
@@ -71,5 +63,20 @@ def test_a_demo_that_is_terminated_leaves_nothing(start_demo: StartDemo, work: t
     demo.wait_until("a run is forked", lambda: forks() > 1)
     demo.process.terminate()
     demo.ends(INTERRUPTED, within_s=PATIENCE_S)
-    assert processes_with([str(demo.home)]) == {}
-    assert list((demo.home / "run").glob("pymp-*")) == []
+    assert left_of(demo) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2400)  # likewise
+def test_a_demo_that_is_told_to_end_while_it_starts_or_closes_leaves_nothing(
+    start_demo: StartDemo, work: tuple[str, ...]
+) -> None:
+    for moment, first, second in (("stands in", signal.SIGHUP, None), ("hosts", signal.SIGINT, signal.SIGTERM)):
+        demo = start_demo(*work, program=WITHOUT_DAEMON)
+        said = demo.says(moment)
+        demo.wait_until(moment, lambda: demo.says(moment) > said)  # noqa: B023 - called at once
+        demo.process.send_signal(first)
+        if second is not None:
+            demo.process.send_signal(second)
+        demo.ends(INTERRUPTED, within_s=PATIENCE_S)
+        assert left_of(demo) == []

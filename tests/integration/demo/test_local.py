@@ -114,7 +114,7 @@ def test_what_a_pull_request_changes_is_shown_before_and_after_its_merge(own: Pa
     diff = pull_request_diff(own, pull)
     assert diff.patch is not None
     assert b"-import os\n+import sys" in diff.patch
-    assert diff.stat.startswith(" a.py | 2 +-\n")
+    assert diff.stat == " a.py | 2 +-\n 1 file changed, 1 insertion(+), 1 deletion(-)"
     git(own, "checkout", "--quiet", "mainline/2.x")
     git(own, "merge", "--quiet", "--no-ff", "--message=merge", "squire/x")
     merged = pull | {"merge_sha": git(own, "rev-parse", "HEAD")}

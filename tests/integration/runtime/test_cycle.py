@@ -134,7 +134,7 @@ def test_a_persons_request_is_not_counted_among_what_was_planned(ledger: Ledger,
     watcher.look()
     assert messages == [
         "collected 0 repositories: 0 signals",
-        "planned: 0 tasks",
+        "planned: 0 tasks, and 1 asked for by people",
         f"{REPOSITORY}  {task}  ready: Mend it",
     ]
 
@@ -226,7 +226,7 @@ def test_every_change_is_said_once(ledger: Ledger, clock: Clock) -> None:
     watcher.look()
     watcher.look()
     assert messages == [
-        "collected 1 repositories: 1 signals, 1 sources did not answer",
+        "collected 1 repository: 1 signal, 1 source did not answer",
         "planned: 2 tasks",
         f"{REPOSITORY}  {waiting}  waits for approval: Ask first",
         f"{REPOSITORY}  {task}  ready: Mend it",

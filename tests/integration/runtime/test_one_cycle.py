@@ -149,7 +149,7 @@ def test_a_cycle_that_another_squire_works_on_is_waited_for_and_reported(pipelin
         code = one_cycle.run(pipeline.settings, pipeline.ledger, [QUIET], console, timeout_s=PATIENCE_S, as_json=False)
     assert code is ExitCode.DONE
     text = out.getvalue()
-    assert "collected 1 repositories" in text
+    assert "collected 1 repository" in text
     assert "planned: 0 tasks" in text
     assert "daemon" not in text
 
@@ -163,7 +163,7 @@ def test_a_repository_that_is_missing_is_left_out_of_a_cycle_that_serves_the_oth
     with somebody_who_works(pipeline):
         code = one_cycle.run(pipeline.settings, pipeline.ledger, names, console, timeout_s=PATIENCE_S, as_json=False)
     assert code is ExitCode.PARTLY
-    assert "collected 1 repositories" in out.getvalue()
+    assert "collected 1 repository" in out.getvalue()
     assert "planned: 0 tasks" in out.getvalue()
     assert "left out: demo/none: there is no repository demo/none" in plain(capsys.readouterr().err)
 

@@ -192,8 +192,8 @@ def test_a_code_server_that_dies_takes_its_runs_with_it_and_a_daemon_does_not(
     messages: list[str] = []
     with Services(settings, say=messages.append) as services:
         services.start_daemon()
-        assert cut_off == [settings.home.dagster] * 2  # the first of them made the storage
-        for name, reported in (("code-server", 3), ("daemon", 3)):
+        assert cut_off == [settings.home.dagster]  # by which the storage was made
+        for name, reported in (("code-server", 2), ("daemon", 2)):
             services.children[name].process.kill()
             services.children[name].process.wait(PATIENCE_S)
             services.keep_up()
@@ -248,11 +248,12 @@ def test_dagsters_programs_share_one_code_server_and_serve_on_loopback(
         wait_until(lambda: all(services.log_of(name) for name in services.children))
         assert services.log_of("receiver") == ("python -m squire_pipelines.webhooks",)
         of_dagster = "python -m squire_pipelines.runtime.dagster_program"
-        assert services.log_of("daemon") == (f"{of_dagster} dagster-daemon run -w {run}/workspace.yaml",)
-        webserver = f"{of_dagster} dagster-webserver -h 127.0.0.1 -p 4321 -w {run}/workspace.yaml"
-        assert services.log_of("webserver") == (webserver,)
         (server,) = json.loads((run / "workspace.yaml").read_text())["load_from"]
         socket_path = server["grpc_server"]["socket"]
+        waits = f"--after {socket_path} --and-file {settings.home.dagster}/storage-made"
+        assert services.log_of("daemon") == (f"{of_dagster} {waits} dagster-daemon run -w {run}/workspace.yaml",)
+        webserver = f"{of_dagster} dagster-webserver -h 127.0.0.1 -p 4321 -w {run}/workspace.yaml"
+        assert services.log_of("webserver") == (webserver,)
         assert f"--socket {socket_path} -m squire_pipelines.definitions" in services.log_of("code-server")[0]
         assert len(socket_path) < 108
     assert not Path(socket_path).exists() or Path(socket_path).parent == run
@@ -271,7 +272,7 @@ def test_definitions_that_cannot_be_loaded_are_named_with_the_cause_and_the_next
             services.start_daemon()
         assert caught.value.exit_code is ExitCode.CONFIGURATION
         assert str(settings.home.run / "code-server.log") in caught.value.hint
-        assert list(services.children) == ["code-server"]
+        assert list(services.children) == ["code-server", "daemon"]
         # While the code server was loading, the daemon was known as starting, by a process that lived.
         seen = process_facts(record.with_name("daemon.starting.seen"))
         assert (seen.is_starting, seen.pid, record.exists()) == (True, os.getpid(), False)

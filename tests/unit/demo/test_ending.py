@@ -68,10 +68,10 @@ def test_what_the_pipeline_failed_at_is_no_result() -> None:
     ],
 )
 def test_a_demo_that_stopped_says_what_was_reached_why_and_how_to_go_on(cycle: CycleState, reached: str) -> None:
-    text = stop_paragraph(cycle, idle_s=120, timeout_s=120, log="/run/daemon.log")
+    text = stop_paragraph(cycle, idle_s=120, limit_s=120, log="/run/daemon.log")
     assert reached in text
     assert "nothing had happened for 120 s" in text
     assert "Run it again to go on from here, with --timeout 600 to wait longer" in text
     assert "/run/daemon.log" in text
     assert "\n" not in text
-    assert "took longer than a demo may" in stop_paragraph(cycle, idle_s=3, timeout_s=120, log="x")
+    assert "took longer than a demo may" in stop_paragraph(cycle, idle_s=3, limit_s=120, log="x")
