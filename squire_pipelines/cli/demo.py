@@ -150,7 +150,14 @@ def _show_further(console: "CleanConsole", result: "DemoResult", options: "DemoO
         f"{squire} dev --no-webhooks   # Dagster's UI, while the forge is served",
     ):
         if further:
-            console.print(Text(f"  {further}", no_wrap=True, overflow="ignore"), crop=False)
+            print_whole(console, f"  {further}")
+
+
+def print_whole(console: "CleanConsole", text: str) -> None:
+    """Print lines that are to be copied: the terminal folds them, and what is copied from it stays one line."""
+    from rich.text import Text  # noqa: PLC0415 - likewise
+
+    console.print(Text(text), soft_wrap=True)
 
 
 def stay_words(options: "DemoOptions") -> str:
@@ -182,9 +189,9 @@ def _show_diffs(console: "CleanConsole", result: "DemoResult", forge: "ForgeProc
                 continue
             diff = pull_request_diff(forge.home / "repositories" / f"{repository['name']}.git", pull)
             console.print(Text(f"\n{forge.url}/{repository['name']}/pull/{pull['number']} changes:", style="bold"))
-            console.print(Text(f"{diff.stat}\n", no_wrap=True, overflow="ignore"), crop=False)
+            print_whole(console, f"{diff.stat}\n")
             if diff.patch is None or write_patch(diff.patch):
-                console.print(Text(f"… all of it: {diff.command}", no_wrap=True, overflow="ignore"), crop=False)
+                print_whole(console, f"… all of it: {diff.command}")
 
 
 def _wait_for_interrupt(console: "CleanConsole", url: str) -> None:

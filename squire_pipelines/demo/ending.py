@@ -7,6 +7,7 @@ from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.runtime.cycle import CycleState, CycleTask
 
 _LAST_LINES = 10
+_REFUSED = "the change was refused"
 _MORE_PATIENCE = 5
 _ENDED = frozenset({TaskStatus.SUCCEEDED, TaskStatus.FAILED, TaskStatus.CANCELLED})
 # The pipeline has done its part: the rest is the command's, or the rules' about what it changed.
@@ -26,7 +27,8 @@ def result_lines(row: CycleTask, log_tail: Sequence[str]) -> list[str]:
         return []
     reason = (row.message or row.cause or "").rstrip(".")
     if row.cause in {Cause.POLICY_REJECTED, Cause.PUBLISH_REFUSED, Cause.BUNDLE_INVALID}:
-        return [f"result: the change was refused: {reason}"]
+        told_so = reason.startswith(_REFUSED)
+        return [f"result: {reason}" if told_so else f"result: {_REFUSED}: {reason}"]
     lines = [f"  {line}" for line in log_tail[-_LAST_LINES:]]
     return [f"result: the command failed: {reason}", *(["its last lines:", *lines] if lines else [])]
 

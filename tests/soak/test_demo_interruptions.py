@@ -2,7 +2,7 @@
 
 Each round sends SIGINT, SIGTERM or SIGHUP at a random moment of a demo of one task, and every second round another one
 while it closes. Nothing of it may be left, and the next start goes on. `SQUIRE_SOAK_MOMENTS` sets how many (50),
-`SQUIRE_SOAK_SEED` repeats a sequence. `make test` does so at three moments.
+`SQUIRE_SOAK_SEED` repeats a sequence. `make test` does so at two moments.
 """
 
 import os

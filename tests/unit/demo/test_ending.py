@@ -49,6 +49,11 @@ def test_what_became_of_a_command_is_one_line(cause: str, status: TaskStatus, li
     assert has_result(row)
 
 
+def test_a_refusal_is_not_said_twice() -> None:
+    row = replace(ROW, cause="policy_rejected", message="the change was refused by forbidden_path (a)")
+    assert result_lines(row, ()) == ["result: the change was refused by forbidden_path (a)"]
+
+
 def test_what_the_pipeline_failed_at_is_no_result() -> None:
     assert has_result(ROW)
     assert not has_result(replace(ROW, cause="engine_lost"))

@@ -1,12 +1,14 @@
 """How the demo's closing lines call the command, so that they work where the demo was started."""
 
+import io
 import shlex
 from pathlib import Path
 
 import pytest
 
-from squire_pipelines.cli.demo import own_command, stay_words
+from squire_pipelines.cli.demo import own_command, print_whole, stay_words
 from squire_pipelines.demo.options import DemoOptions
+from squire_pipelines.terminal.console import CleanConsole
 
 
 @pytest.fixture
@@ -39,3 +41,9 @@ def test_the_words_that_serve_a_demo_name_its_folder_and_what_was_asked_of_it() 
     words = ["demo", "--stay", "--home", "/a b", "--runner", "local", "--repo", "/api"]
     assert shlex.split(stay_words(options)) == [*words, "--issue", "It's", "--command", "sort x"]
     assert stay_words(DemoOptions(home=Path("/x"))) == "demo --stay --home /x --runner auto"
+
+
+def test_a_line_to_be_copied_is_one_line_on_a_narrow_terminal() -> None:
+    shown = io.StringIO()
+    print_whole(CleanConsole(file=shown, width=40, force_terminal=True, markup=False), "word " * 30 + "# end")
+    assert shown.getvalue() == "word " * 30 + "# end\n"
