@@ -10,7 +10,7 @@ EXECUTOR ?= in_process
 DEMO_HOME ?= build/demo
 PYTEST_ARGS ?=
 
-.PHONY: help setup engine images sbom scan demo dev test test-agents test-github test-fast lint format bench soak docs lock clean
+.PHONY: help setup engine images sbom scan demo dev test test-agents test-github test-fast lint format bench soak docs pictures lock clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-zA-Z_-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -90,6 +90,9 @@ soak: setup ## Long fault injection and properties: the short versions in `make 
 
 docs: setup ## Build the documentation into build/site
 	@scripts/docs.sh "$(BIN)"
+
+pictures: setup ## Take the pictures of docs/guide/pictures.md anew, of a demo
+	@$(BIN)/python scripts/pictures.py
 
 lock: setup ## Resolve the dependencies into the hashed locks
 	@scripts/lock.sh "$(BIN)"

@@ -134,7 +134,7 @@ def open_tab(folder: Path) -> Iterator[BrowserTab]:
     command = [PROGRAM, *options, "--remote-debugging-port=0", f"--user-data-dir={folder}", "about:blank"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
-            with connect(_tab_address(folder), open_timeout=ANSWER_S, max_size=2**24) as connection:
+            with connect(_tab_address(folder), open_timeout=ANSWER_S, ping_interval=None, max_size=2**24) as connection:
                 yield BrowserTab(connection)
         finally:
             process.terminate()
