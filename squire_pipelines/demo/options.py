@@ -67,7 +67,7 @@ lease_s = {20 if options.executor == "in_process" else 60}
 
 [warehouse]
 # It ends when its end is published.
-min_interval_s = 1
+min_interval_s = 2
 
 [follow]
 # Its checks are there at once.

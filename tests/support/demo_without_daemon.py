@@ -21,7 +21,7 @@ from squire_pipelines.sensors.webhooks import webhooks
 from squire_pipelines.settings.model import load_settings
 from tests.support.pipeline import Pipeline
 
-_SENSORS = (webhooks, plan_follows_signals, dispatch, recovery, outcomes, history_follows_events)
+_SENSORS = (webhooks, plan_follows_signals, dispatch, recovery, outcomes)
 
 
 class ServicesWithoutDaemon(Services):
@@ -42,14 +42,20 @@ class ServicesWithoutDaemon(Services):
 
     def keep_up(self, *, gives_up: bool = True) -> None:
         super().keep_up(gives_up=gives_up)
-        for sensor in () if self.idle else _SENSORS:
-            tick = self.work.sensor(sensor, self.cursors.get(sensor.name))
-            self.cursors[sensor.name] = tick.cursor
-            self.work.add_partitions(tick)
-            for request in tick.run_requests:
-                if request.run_key is None or request.run_key not in self.launched:
-                    self.launched.add(request.run_key)
-                    self.work.request(request)
+        if not self.idle and not [sensor for sensor in _SENSORS if self._tick(sensor)]:
+            self._tick(history_follows_events)  # once for all that has happened, as it takes longest
+
+    def _tick(self, sensor: dg.SensorDefinition) -> bool:
+        """Evaluate a sensor and do what it asks for; return whether that was anything."""
+        tick = self.work.sensor(sensor, self.cursors.get(sensor.name))
+        self.cursors[sensor.name] = tick.cursor
+        self.work.add_partitions(tick)
+        new = [run for run in tick.run_requests if run.run_key is None or run.run_key not in self.launched]
+        for request in new:
+            if request.run_key is not None:
+                self.launched.add(request.run_key)
+            self.work.request(request)
+        return bool(new)
 
     def __exit__(self, *details: object) -> None:
         super().__exit__(*details)  # type: ignore[arg-type] # passed on as they are
