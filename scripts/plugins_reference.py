@@ -49,7 +49,7 @@ GROUPS: tuple[tuple[str, str, str, tuple[tuple[str, tuple[str, ...]], ...]], ...
         ),
     ),
 )
-"""The groups of entry points: name, heading, where more is said, and the classes of each module."""
+"""The groups of entry points: name, heading, where more is explained, and the classes of each module."""
 
 _HEAD = """\
 # What packages implement
@@ -126,11 +126,11 @@ def _fields(node: ast.ClassDef) -> Iterator[str]:
         if name.startswith(("_", "model_config")):
             continue
         below = node.body[number + 1] if number + 1 < len(node.body) else None
-        said = ""
+        note = ""
         if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) and isinstance(below.value.value, str):
-            said = f" {' '.join(below.value.value.split())}"
+            note = f" {' '.join(below.value.value.split())}"
         shown = "" if value is None else f"`{_cell(ast.unparse(value))}`"
-        yield f"| `{name}`{_cell(said)} | `{_cell(kind)}` | {shown} |\n"
+        yield f"| `{name}`{_cell(note)} | `{_cell(kind)}` | {shown} |\n"
 
 
 def _cell(text: str) -> str:

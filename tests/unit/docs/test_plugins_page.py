@@ -36,6 +36,6 @@ def test_each_type_of_these_modules_that_a_signature_names_is_explained() -> Non
 
 
 def test_each_method_has_its_words() -> None:
-    said = re.findall(r"^\*\*`(.*)`\*\*\n\n(.*)$", PAGE, re.MULTILINE)
-    assert len(said) > 8
-    assert [method for method, words in said if not words.strip()] == []
+    methods = re.findall(r"^\*\*`(.*)`\*\*\n\n(.*)$", PAGE, re.MULTILINE)
+    assert len(methods) > 8
+    assert [method for method, words in methods if not words.strip()] == []

@@ -5,12 +5,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import click
 import pytest
 
 from squire_pipelines.cli.lazy import LazyGroup
-from squire_pipelines.cli.main import cli
 from tests.support.house import PACKAGE, ROOT
+from tests.support.page_commands import named_commands
 
 QUOTED = re.compile(r"`squire ([^`]*)`")
 TYPED = re.compile(r"^(?:\$ )?squire ([^\n]*)", re.MULTILINE)
@@ -46,22 +45,10 @@ def lines_of(path: Path) -> Iterator[str]:
         yield from TYPED.findall(block[2])
 
 
-def commands(*words: str) -> tuple[list[click.Command], list[str]]:
-    """The commands that the words go through, and the words that are left."""
-    path, left = [cli], list(words)
-    while left and isinstance(group := path[-1], LazyGroup):
-        command = group.get_command(click.Context(group), left[0])
-        if command is None:
-            break
-        path.append(command)  # type: ignore[arg-type] # a group's commands are commands
-        left.pop(0)
-    return list(path), left
-
-
 def problem(line: str) -> str | None:
     """Why a command line cannot be typed; None where it can be."""
     typed = GLOBAL.sub("", re.split(r"[|;#]|&&| > |…|\.\.\.", QUOTES.sub("X", line))[0]).split()
-    path, left = commands(*typed)
+    path, left = named_commands(*typed)
     last = path[-1]
     if isinstance(last, LazyGroup) and left and WORD.fullmatch(left[0]) and last.name != "backup":
         return f"squire {line}: there is no {left[0]!r} of {last.name}"
