@@ -38,7 +38,7 @@ def test_whenever_it_is_interrupted_it_leaves_nothing_and_goes_on(start_demo: St
     for turn in range(MOMENTS):
         demo = start_demo(*work)
         number, moment_s, again_s = chance.choice(SIGNALS), chance.uniform(0, length_s), chance.uniform(0, 4)
-        told = _tell(demo.process, number, moment_s)
+        was_running = _tell(demo.process, number, moment_s)
         if turn % 2:
             _tell(demo.process, chance.choice(SIGNALS), again_s)
         try:
@@ -48,7 +48,8 @@ def test_whenever_it_is_interrupted_it_leaves_nothing_and_goes_on(start_demo: St
             demo.kill_all()
             continue
         left = left_of(demo)
-        print(f"{turn}: {number.name} at {moment_s:.2f} s: {'' if told else 'over before, '}exit {code} {left or ''}")  # noqa: T201
+        when = f"at {moment_s:.2f} s{'' if was_running else ', over before'}"
+        print(f"{turn}: {number.name} {when}: exit {code} {left or ''}")  # noqa: T201 - what there is to see of it
         if left or code not in {0, 130, *AT_ITS_START}:
             wrong.append(f"{turn}: {number.name} at {moment_s:.2f} s: exit {code}, left {left}\n{demo.tail()}")
     assert wrong == [], "\n".join(wrong)
