@@ -17,6 +17,16 @@ _APPLICABLE = (
     *("-c", "core.quotePath=false", "diff", "--no-color", "--no-ext-diff", "--no-textconv", "--no-relative"),
     *("--src-prefix=a/", "--dst-prefix=b/", "--submodule=short"),
 )
+_UNMERGED = ("DD", "AU", "UD", "UA", "DU", "AA", "UU")
+# What git keeps while such a command waits for a person. `git am` shares its folder with the old kind of rebase.
+_UNFINISHED = (
+    ("rebase-merge", "rebase"),
+    ("rebase-apply/applying", "am"),
+    ("rebase-apply", "rebase"),
+    ("MERGE_HEAD", "merge"),
+    ("CHERRY_PICK_HEAD", "cherry-pick"),
+    ("REVERT_HEAD", "revert"),
+)
 # With `--stat`, some of these would print the patch too.
 _PATCH = ("--unified=3", "--inter-hunk-context=0", "--binary")
 
@@ -98,7 +108,8 @@ def inspect_repository(path: Path) -> LocalRepository:
     """Check a local repository without changing it.
 
     Raises:
-        RepositoryError: It is no repository or a bare one, has no commits, has uncommitted changes, or is on no branch.
+        RepositoryError: It is no repository or a bare one, has no commits, has uncommitted changes or an unfinished
+            merge or the like, or is on no branch.
     """
     if not path.exists():
         raise RepositoryError(f"{path} does not exist", hint="name the folder of a local git repository")
@@ -110,17 +121,41 @@ def inspect_repository(path: Path) -> LocalRepository:
         raise RepositoryError(
             f"{root} has no commits yet", hint="make a first commit: git add -A && git commit -m first"
         )
+    changed = [(line[:2], line[3:]) for line in _status(root)]
+    _refuse_unfinished(root, [name for state, name in changed if state in _UNMERGED])
     branch = _git(root, "symbolic-ref", "--quiet", "--short", "HEAD").stdout.strip()
     if not branch:
         raise RepositoryError(f"{root} is on no branch (detached HEAD)", hint="check a branch out: git switch NAME")
-    changed = [line[3:] for line in _git(root, "status", "--porcelain").stdout.splitlines()]
     if changed:
-        shown = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")  # noqa: PLR2004
         raise RepositoryError(
-            f"{root} has uncommitted changes: {shown}", hint="commit or stash them: git stash --include-untracked"
+            f"{root} has uncommitted changes: {_shown([name for _, name in changed])}",
+            hint="commit or stash them: git stash --include-untracked",
         )
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", root.name).strip("-.") or "repository"
     return LocalRepository(root, name, branch)
+
+
+def _status(root: Path) -> list[str]:
+    return _git(root, "-c", "core.quotePath=false", "status", "--porcelain").stdout.splitlines()
+
+
+def _shown(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")  # noqa: PLR2004
+
+
+def _refuse_unfinished(root: Path, unmerged: list[str]) -> None:
+    """Raise where git would refuse the steps named for other states: neither a stash nor a switch works then."""
+    for marker, command in _UNFINISHED:
+        if (root / _git(root, "rev-parse", "--git-path", marker).stdout.strip()).exists():
+            conflicts = f", with conflicts in {_shown(unmerged)}" if unmerged else ""
+            raise RepositoryError(
+                f"{root} is in the middle of a git {command}{conflicts}",
+                hint=f"finish it, or undo it: git {command} --abort",
+            )
+    if unmerged:
+        raise RepositoryError(
+            f"{root} has conflicts in {_shown(unmerged)}", hint="resolve them, then commit: git add NAME && git commit"
+        )
 
 
 def pull_request_diff(repository: Path, pull: Mapping[str, object]) -> PullDiff:

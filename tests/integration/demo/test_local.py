@@ -1,5 +1,6 @@
 """A person's own repository: what is refused, and that nothing in it is changed."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,9 @@ def test_a_name_without_any_letter_that_github_knows_gets_another(tmp_path: Path
         ("changed", r"has uncommitted changes: a\.py", "git stash"),
         ("untracked", "uncommitted changes: 0, 1, 2 and 2 more", "git stash"),
         ("detached", "is on no branch", "git switch"),
+        ("merge", r"in the middle of a git merge, with conflicts in ä\.py", "git merge --abort"),
+        ("rebase", r"in the middle of a git rebase, with conflicts in ä\.py", "git rebase --abort"),
+        ("stash", r"has conflicts in ä\.py", "git add NAME"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_the_next_step(
@@ -72,12 +76,31 @@ def test_what_cannot_be_used_is_refused_with_the_next_step(
     elif spoil == "untracked":
         for number in range(5):
             (own / str(number)).touch()
-    else:
+    elif spoil == "detached":
         git(own, "checkout", "--quiet", "--detach")
+    else:
+        _leave_unfinished(own, spoil)
     with pytest.raises(RepositoryError, match=message) as caught:
         inspect_repository(path)
     assert hint in caught.value.hint
     assert caught.value.exit_code is ExitCode.USAGE
+
+
+def _leave_unfinished(path: Path, command: str) -> None:
+    """Have a git command stop at a conflict in `ä.py`."""
+    git(path, "branch", "other")
+    for branch in ("mainline/2.x", "other"):
+        git(path, "checkout", "--quiet", branch)
+        (path / "ä.py").write_text(f"{branch}\n")
+        git(path, "add", "--all")
+        if command != "stash" or branch != "other":
+            git(path, "commit", "--quiet", f"--message={branch}")
+    if command == "stash":
+        git(path, "stash", "--quiet")
+        git(path, "checkout", "--quiet", "mainline/2.x")
+    words = ("stash", "pop") if command == "stash" else (command, "mainline/2.x")
+    with pytest.raises(subprocess.CalledProcessError):
+        git(path, *words)
 
 
 def test_a_bare_repository_and_gits_own_folder_are_refused_as_such(own: Path, tmp_path: Path) -> None:
