@@ -2,6 +2,10 @@
 
 from datetime import UTC, datetime, timedelta
 
+from squire_pipelines.domain.plurals import counted
+
+__all__ = ["age", "between", "counted", "duration", "instant", "size"]
+
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
@@ -40,8 +44,3 @@ def size(count: int) -> str:
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1024
     return f"{value:.1f} GiB"
-
-
-def counted(count: int, noun: str) -> str:
-    """Return a number of things: `1 task`, `2 tasks`."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"

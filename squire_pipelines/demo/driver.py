@@ -23,6 +23,7 @@ from squire_pipelines.domain.deliveries import DeliverySource
 from squire_pipelines.domain.following import FollowState
 from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.domain.outcomes import PullRequestState
+from squire_pipelines.domain.plurals import counted
 from squire_pipelines.domain.states import EventSubject
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import EngineError, ImageMissingError, NotReachableError, PortInUseError, SquireError
@@ -215,8 +216,7 @@ class Demo:
             settings, "SELECT count(DISTINCT repository) FROM collections GROUP BY run_id ORDER BY 1 DESC"
         )
         yield DemoCheck("in one Dagster run", largest == (len({reading.repository for reading in readings}),))
-        tasks_text = f"{len(rows)} task{'' if len(rows) == 1 else 's'}"
-        yield DemoCheck("a plan looked at every reading", cycle.planned and bool(rows), tasks_text)
+        yield DemoCheck("a plan looked at every reading", cycle.planned and bool(rows), counted(len(rows), "task"))
         if self._own is not None:  # a command that fails, or changes what it may not, is a result like another
             ended = [row for row in rows if ending.has_result(row)]
             yield DemoCheck("every task came to its end", _are_all(ended, rows), f"{len(ended)} of {len(rows)}")

@@ -93,7 +93,7 @@ class Implementation(FrozenModel):
 class Verification(FrozenModel):
     """How to see that it is done. True asks for a kind of check, False leaves it out, None is as the settings say."""
 
-    run_tests: bool = True
+    run_tests: bool | None = None
     run_lint: bool | None = None
     run_build: bool | None = None
     custom_checks: tuple[str, ...] = ()

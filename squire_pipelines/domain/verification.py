@@ -114,7 +114,7 @@ class PlannedChecks:
 
     Args:
         commands: Those to run.
-        missing: The kinds that the task asks for and nobody has configured.
+        missing: The kinds that the task asks for and nobody has configured; tests also where it says nothing of them.
         left_out: Those that have a command and are not run.
     """
 
@@ -146,9 +146,10 @@ def plan_checks(
     planned = [*(check for kind, check in configured.items() if _is_run(asked[kind], kind in always)), *own]
     refused = [check for kind, check in configured.items() if asked[kind] is False]
     unasked = [check for kind, check in configured.items() if asked[kind] is None and kind not in always]
+    expected = asked | {"tests": _is_run(verification.run_tests, "tests" in always)}
     return PlannedChecks(
         tuple(planned[:MAX_CHECKS]),
-        tuple(kind for kind, is_asked in asked.items() if is_asked and kind not in configured),
+        tuple(kind for kind, is_expected in expected.items() if is_expected and kind not in configured),
         (
             *_left_out(refused, "task"),
             *_left_out(unasked, "settings"),
@@ -168,11 +169,16 @@ def _left_out(
 
 
 def asked_of_agent(verification: Verification, planned: PlannedChecks) -> Verification:
-    """Return what an agent is asked to run: what the task says, and of what it does not say what Squire will run."""
+    """Return what an agent is asked to run: what the task says, and of what it does not say what Squire will run.
+
+    Tests are asked for also where Squire runs none: an agent may know how. Only the settings' word keeps it from that.
+    """
     names = {check.name for check in planned.commands}
-    lint, build = verification.run_lint, verification.run_build
+    tests, lint, build = verification.run_tests, verification.run_lint, verification.run_build
+    is_kept_from_tests = LeftOutCheck(name="tests", by="settings") in planned.left_out
     return verification.model_copy(
         update={
+            "run_tests": not is_kept_from_tests if tests is None else tests,
             "run_lint": "lint" in names if lint is None else lint,
             "run_build": "build" in names if build is None else build,
         }

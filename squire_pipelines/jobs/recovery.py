@@ -92,7 +92,7 @@ def bound_delivery_bodies(context: dg.OpExecutionContext, settings: SettingsPara
 
     with run_trace(context):
         removed = delivery_body_bound.remove_oldest(ledger, settings.retention.max_delivery_bodies)
-    context.add_output_metadata({"delivery_bodies_removed": removed})
+    context.add_output_metadata({"delivery_bodies_removed": removed, **board_link(settings, "/")})
 
 
 def _fail_runs(instance: dg.DagsterInstance, abandoned: "AbandonedAttempt") -> None:

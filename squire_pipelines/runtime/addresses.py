@@ -1,13 +1,13 @@
 """The addresses that a person opens: each is said once it answers, or that it does not answer yet."""
 
-import socket
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from squire_pipelines.runtime.ports import is_listening
+
 PATIENCE_S = 60.0
 """So long nothing is said of a server that does not answer; then once."""
-_CONNECT_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +29,6 @@ class Address:
     process: str
 
 
-def answers(host: str, port: int) -> bool:
-    """Return whether something listens there; an address that stands for all is asked on this machine."""
-    at = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104 - asked for, not listened on
-    try:
-        socket.create_connection((at, port), timeout=_CONNECT_S).close()
-    except OSError:
-        return False
-    return True
-
-
 class Addresses:
     """Tells the addresses of servers that have just been started.
 
@@ -52,7 +42,7 @@ class Addresses:
         self,
         *,
         say: Callable[[str], None],
-        connects: Callable[[str, int], bool] = answers,
+        connects: Callable[[str, int], bool] = is_listening,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._say = say

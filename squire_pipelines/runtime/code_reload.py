@@ -100,7 +100,7 @@ class CodeReload:
             if runs := self._runs_under_way():
                 if not self._has_said_wait:
                     noun = "run that is" if runs == 1 else "runs that are"
-                    self._say(f"reload: waits for {runs} {noun} under way; Ctrl-C and a new start do not")
+                    self._say(f"reload: waits for {runs} {noun} under way, and a new start of `squire dev` for none")
                 self._has_said_wait = True
                 return
         names, self._waiting, self._has_said_wait = self._waiting, set(), False

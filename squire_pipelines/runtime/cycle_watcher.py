@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from squire_pipelines.domain.plan_groups import group_subject
+from squire_pipelines.domain.plurals import counted
 from squire_pipelines.domain.queue_rules import QueueRules
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.ledger import plans
@@ -84,7 +85,7 @@ class CycleWatcher:
         if state.planned and not self._planned:
             self._planned = True
             asked = f", and {state.asked_tasks} asked for by people" if state.asked_tasks else ""
-            self._say(f"planned: {_counted(state.planned_tasks, 'task')}{asked}")
+            self._say(f"planned: {counted(state.planned_tasks, 'task')}{asked}")
             for name in self._repositories:
                 self._tell_without_model(name)
             for subject in self._groups():
@@ -134,12 +135,8 @@ def _collected(state: CycleState) -> str:
     signals = sum(reading.signals for reading in state.readings)
     silent = [reading for reading in state.readings if not reading.status.source_answered]
     places = "1 repository" if len(repositories) == 1 else f"{len(repositories)} repositories"
-    text = f"collected {places}: {_counted(signals, 'signal')}"
-    return text + (f", {_counted(len(silent), 'source')} did not answer" if silent else "")
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+    text = f"collected {places}: {counted(signals, 'signal')}"
+    return text + (f", {counted(len(silent), 'source')} did not answer" if silent else "")
 
 
 def _describe(row: CycleTask) -> str:

@@ -4,7 +4,7 @@ import socket
 
 from squire_pipelines.errors import PortInUseError
 
-_CONNECT_S = 1.0
+_CONNECT_S = 0.2
 
 
 def check_free(host: str, port: int, *, setting: str) -> None:
@@ -29,9 +29,10 @@ def free_port(host: str = "127.0.0.1") -> int:
 
 
 def is_listening(host: str, port: int) -> bool:
-    """Return whether a server accepts connections at a port of this machine."""
+    """Return whether a server accepts connections; an address that stands for all is asked on this machine."""
+    at = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104 - asked for, not listened on
     try:
-        socket.create_connection((host, port), timeout=_CONNECT_S).close()
+        socket.create_connection((at, port), timeout=_CONNECT_S).close()
     except OSError:
         return False
     return True

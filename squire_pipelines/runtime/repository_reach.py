@@ -27,7 +27,7 @@ def out_of_reach(ledger: Ledger, names: Sequence[str]) -> dict[str, str]:
             reasons.setdefault(reading.repository, reading.error or "it does not answer")
     for reading in readings:
         if reading.status.source_answered:
-            reasons.pop(reading.repository, None)  # a part of it is read: that is told by the alert of the source
+            reasons.pop(reading.repository, None)  # a part of it is read: the alert `source_fails` says so
     reasons |= {one.repository: one.message or one.state.value for one in known if one.state in _UNREAD}
     return {name: one_line(reasons[name], limit=_MAX_REASON) for name in names if name in reasons}
 

@@ -81,7 +81,7 @@ class DeliveryInbox:
         ledger: Open, with its schema in place.
         limits: Bounds of the queue, of a batch, and of the time.
         most_bytes: Gives how much may wait in the ledger to be read.
-        writes: Is told how each commit went.
+        writes: Gets to know how each commit went.
         clock: Gives the time in seconds.
     """
 

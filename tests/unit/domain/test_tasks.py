@@ -16,7 +16,7 @@ BASE: dict[str, Any] = {"key": "a", "title": "Fix it", "prompt": "Please.", "bas
 def test_only_what_is_needed_must_be_given() -> None:
     task = TaskSpec(**BASE)
     assert (task.kind, task.priority, task.risk, task.confidence) == (TaskKind.OTHER, Priority.MEDIUM, Risk.LOW, 1.0)
-    assert task.verification.run_tests
+    assert task.verification.left_out == ()
 
 
 @pytest.mark.parametrize("missing", sorted(BASE))

@@ -45,6 +45,8 @@ def test_a_tasks_wishes_become_the_repositorys_commands() -> None:
 
 def test_what_nobody_configured_is_named() -> None:
     assert plan_checks(Verification(run_tests=True, run_build=True), {}) == PlannedChecks(missing=("tests", "build"))
+    assert plan_checks(Verification(), {}) == PlannedChecks(missing=("tests",))
+    assert plan_checks(Verification(), {}, always=()) == PlannedChecks()
 
 
 ALL_COMMANDS = {"tests": "make test", "lint": "make lint", "build": "make"}
@@ -57,8 +59,8 @@ ALL_COMMANDS = {"tests": "make test", "lint": "make lint", "build": "make"}
         ({"run_lint": False}, {}, ["tests", "build"], {"lint": "task"}),
         ({"run_tests": False, "run_lint": False, "run_build": False}, {}, [], dict.fromkeys(ALL_COMMANDS, "task")),
         ({}, {"always": ("tests",)}, ["tests"], {"lint": "settings", "build": "settings"}),
-        ({"run_build": True}, {"always": ()}, ["tests", "build"], {"lint": "settings"}),
-        ({"run_lint": False}, {"always": ()}, ["tests"], {"lint": "task", "build": "settings"}),
+        ({"run_build": True}, {"always": ()}, ["build"], {"tests": "settings", "lint": "settings"}),
+        ({"run_lint": False, "run_tests": True}, {"always": ()}, ["tests"], {"lint": "task", "build": "settings"}),
         ({"custom_checks": ("true",)}, {"enabled": False}, [], dict.fromkeys([*ALL_COMMANDS, "true"], "off")),
     ],
 )
@@ -83,6 +85,12 @@ def test_an_agent_is_asked_to_run_what_will_be_run(task: dict[str, Any], asked: 
     verification = Verification(**task)
     for_agent = asked_of_agent(verification, plan_checks(verification, COMMANDS))
     assert (for_agent.run_tests, for_agent.run_lint, for_agent.run_build) == asked
+
+
+def test_an_agent_is_not_asked_for_tests_that_the_settings_leave_out() -> None:
+    planned = plan_checks(Verification(), COMMANDS, always=("lint",))
+    assert not asked_of_agent(Verification(), planned).run_tests
+    assert asked_of_agent(Verification(), plan_checks(Verification(), {}, always=("lint",))).run_tests
 
 
 def test_checks_have_a_bound() -> None:

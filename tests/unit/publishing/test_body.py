@@ -34,7 +34,7 @@ SPEC = TaskSpec(
     base_branch="main",
     acceptance_criteria=("add(1, 2) is 3",),
     implementation=Implementation(approach="Use + instead of -."),
-    verification=Verification(run_lint=True, custom_checks=("python -m app",)),
+    verification=Verification(run_tests=True, run_lint=True, custom_checks=("python -m app",)),
 )
 # What GitHub acts upon: mentions, references, images, tags and comments, issue links after a closing keyword.
 ACTIVE = re.compile(

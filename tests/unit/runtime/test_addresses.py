@@ -2,7 +2,8 @@
 
 import socket
 
-from squire_pipelines.runtime.addresses import PATIENCE_S, Address, Addresses, answers
+from squire_pipelines.runtime.addresses import PATIENCE_S, Address, Addresses
+from squire_pipelines.runtime.ports import is_listening
 
 UI = Address("UI", "http://127.0.0.1:3000", "127.0.0.1", 3000, "webserver")
 BOARD = Address("board", "http://127.0.0.1:3001", "127.0.0.1", 3001, "board")
@@ -42,5 +43,5 @@ def test_a_server_that_does_not_answer_is_said_once_with_its_log_and_still_waite
 def test_an_address_that_stands_for_all_is_asked_on_this_machine() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        assert answers("0.0.0.0", port)  # noqa: S104 - asked for, not listened on
-    assert not answers("127.0.0.1", port)
+        assert is_listening("0.0.0.0", port)  # noqa: S104 - asked for, not listened on
+    assert not is_listening("127.0.0.1", port)

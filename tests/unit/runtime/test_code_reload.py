@@ -132,7 +132,9 @@ def test_a_change_waits_for_the_runs_that_it_would_cut_off_which_is_said_once() 
     for _ in range(3):
         reloading.look()
     assert reloading.restarted == []
-    assert reloading.messages[1:] == ["reload: waits for 1 run that is under way; Ctrl-C and a new start do not"]
+    assert reloading.messages[1:] == [
+        "reload: waits for 1 run that is under way, and a new start of `squire dev` for none"
+    ]
     reloading.runs = 0
     reloading.look()
     assert reloading.restarted == [set(CODE)]
