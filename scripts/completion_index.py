@@ -2,6 +2,7 @@
 
 import json
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,11 @@ from squire_pipelines.planning.template_files import packaged_templates
 from squire_pipelines.settings.file import key_text
 
 FILE = Path(__file__).resolve().parents[1] / "squire_pipelines" / "cli" / INDEX
+
+
+def _shortened(text: str) -> str:
+    """Return a help text as a shell shows it, which ends with a word."""
+    return textwrap.shorten(text, MAX_HELP, placeholder=" ...")
 
 
 def _parameter(parameter: click.Parameter) -> dict[str, Any]:
@@ -42,14 +48,14 @@ def _options(command: click.Command) -> dict[str, Any]:
             content = _parameter(parameter) | ({"is_flag": True} if parameter.is_flag or parameter.count else {})
             content |= {"is_config": True} if parameter.name == "config" and command is cli else {}
             text = (parameter.help or "").partition(". ")[0].split("; ")[0].removesuffix(".")
-            content |= {"help": text[:MAX_HELP]} if text else {}
+            content |= {"help": _shortened(text)} if text else {}
             options |= dict.fromkeys((*parameter.opts, *parameter.secondary_opts), content)
     of_help = {"is_flag": True, "help": "Show this message and exit"}
     return options | {"-h": of_help, "--help": of_help}
 
 
 def _node(command: click.Command, context: click.Context, text: str) -> dict[str, Any]:
-    content: dict[str, Any] = {"help": text[:MAX_HELP], "options": _options(command)}
+    content: dict[str, Any] = {"help": _shortened(text), "options": _options(command)}
     if isinstance(command, LazyGroup):
         content["commands"] = {}
         for name in command.list_commands(context):

@@ -59,6 +59,11 @@ def test_commands_options_and_names_are_offered(squire: Squire, line: str, value
     assert offered(line) == list(values)
 
 
+def test_a_help_that_is_cut_ends_with_a_word() -> None:
+    texts = [item.help for item in complete(["dev"], "--l", INDEX)]
+    assert texts == ["Show the logs of all processes, at debug unless --log-level says otherwise, ..."]
+
+
 def test_ids_are_those_in_the_state_that_the_command_takes(squire: Squire, samples: SampleData) -> None:
     proposed = samples.task("Proposed", approved=False)
     failed, done = samples.ended(Cause.AGENT_ERROR, "Failed"), samples.ended(Cause.COMPLETED, "Done")
