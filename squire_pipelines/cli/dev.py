@@ -158,7 +158,7 @@ def _has_webhook_secret(settings: "Settings", *, is_asked: bool) -> bool:
         write_labelled(
             "hint",
             "the schedule reads the repositories meanwhile. For webhooks: `squire secrets set webhook-secret`, enter "
-            "the same secret at GitHub, and start `squire dev` again; with `--no-webhooks` this is not said",
+            "the same secret at GitHub, and start `squire dev` again; `--no-webhooks` leaves this warning out",
             color="yellow",
         )
         return False

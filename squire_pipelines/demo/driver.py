@@ -43,7 +43,7 @@ _LOOK_S = 1  # somebody watches
 _START_POLL_S = 0.05
 _RECEIVER_S = 120.0
 _MIN_SAMPLES_MERGED = 3
-_STORY = "failed checks were mended, and a remark was answered, before a merge"
+_STORY = "failed checks were fixed, and a remark was answered, before a merge"
 _STATES = (FollowState.FIXING, FollowState.ANSWERING, FollowState.MERGED)
 
 

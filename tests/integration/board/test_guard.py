@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from squire_pipelines.board.login import WRONG_PER_MINUTE
+from squire_pipelines.ledger import tasks
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.secrets.secret import Secret
 from tests.support.boards import ADDRESS, hidden_fields, open_board
@@ -98,6 +99,20 @@ def test_with_a_token_nothing_is_shown_before_the_login(ledger: Ledger) -> None:
         assert page.status_code == 200
         assert "Ada" in page.text
         assert TOKEN.reveal() not in page.text
+
+
+def test_a_session_that_has_ended_does_nothing_and_leads_back_to_the_page(ledger: Ledger) -> None:
+    with open_board(ledger, settings=BY_TOKEN, token=TOKEN) as browser:
+        browser.post("/login", data={"person": "Ada", "token": TOKEN.reveal()})
+        fields = hidden_fields(browser.get("/new").text)
+        browser.cookies.clear()  # as after `board.session_s`, and after a restart
+        answer = browser.post("/tasks", data=fields | {"repository": "acme/shop", "text": "Once"})
+        assert answer.status_code == 403
+        assert "Your session is over." in answer.text
+        assert "Nothing was done. Open the page again" in answer.text
+        assert browser.get("/new").headers["location"] == "/login?next=/new"
+        with ledger.read() as tx:
+            assert tasks.last_event_id(tx) == 0
 
 
 def test_a_login_leads_to_no_other_site(ledger: Ledger) -> None:
