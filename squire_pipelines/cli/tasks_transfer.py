@@ -227,6 +227,6 @@ def _show_cleaned(result: "ArchivingResult") -> None:
     for reason, count in result.kept.items():
         write_line(f"tasks: {count} stay: {reason}")
     if result.files:
-        write_line(f"{len(result.files)} files, {size(result.bytes)}")
+        write_line(f"{counted(len(result.files), 'file')}, {size(result.bytes)}")
     if result.more:
         write_line("More rows are old enough: run the command again.")

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from squire_pipelines.assets.page_urls import board_link, repository_links
 from squire_pipelines.assets.tables import escape
+from squire_pipelines.domain.plurals import counted
 from squire_pipelines.errors import SquireError
 from squire_pipelines.jobs.runs_by_hand import (
     KIND,
@@ -144,7 +145,8 @@ def request_reading(
                 )
         except SquireError as error:
             raise failure_of(error) from error
-    context.log.info("%d repositories are to be read by the sensor `webhooks`", len(names))
+    places = counted(len(names), "repository", "repositories")
+    context.log.info(f"the sensor `webhooks` is asked to read {places}")
     one = repository_links(settings, names[0], "/signals") if len(names) == 1 else board_link(settings, "/signals")
     context.add_output_metadata(
         {

@@ -134,7 +134,7 @@ def _collected(state: CycleState) -> str:
     repositories = {reading.repository for reading in state.readings}
     signals = sum(reading.signals for reading in state.readings)
     silent = [reading for reading in state.readings if not reading.status.source_answered]
-    places = "1 repository" if len(repositories) == 1 else f"{len(repositories)} repositories"
+    places = counted(len(repositories), "repository", "repositories")
     text = f"collected {places}: {counted(signals, 'signal')}"
     return text + (f", {counted(len(silent), 'source')} did not answer" if silent else "")
 

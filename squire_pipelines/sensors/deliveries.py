@@ -5,6 +5,7 @@ from datetime import datetime
 import dagster as dg
 
 from squire_pipelines.assets.deliveries import report_delivery
+from squire_pipelines.domain.plurals import counted
 from squire_pipelines.partitions import partition_requests
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 from squire_pipelines.sensors import intervals
@@ -34,7 +35,7 @@ def report_deliveries(
         return dg.SensorResult(skip_reason="no delivery was done with that had an effect", cursor=context.cursor)
     names = [delivery.repository for delivery in done if delivery.repository is not None]
     return dg.SensorResult(
-        skip_reason=f"{len(done)} deliveries are reported",
+        skip_reason=f"{counted(len(done), 'delivery', 'deliveries')} reported",
         asset_events=[report_delivery(delivery, settings) for delivery in done],
         dynamic_partitions_requests=partition_requests(context.instance, names),
         cursor=f"{done[-1].updated_at.isoformat()}|{done[-1].id}",
