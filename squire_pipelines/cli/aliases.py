@@ -60,7 +60,8 @@ def _again(ctx: click.Context, line: NewLine) -> NewLine:
     if task.status not in {TaskStatus.FAILED, TaskStatus.CANCELLED}:
         raise RefusedError(
             f"the task {task_id} is {task.status}, and has not failed",
-            hint=f"`squire tasks followup {task_id}` asks for more work on its pull request",
+            hint=f"`squire tasks followup {task_id}` asks for more work on its pull request while that is open, and "
+            f"`squire tasks new {task.repository}` for new work",
         )
     words: Words = (task.repository, f"--title={task.title}", f"--prompt={task.spec.prompt}", *rest)
     base = () if task.base_branch == DEFAULT_BRANCH else ("--base", task.base_branch)

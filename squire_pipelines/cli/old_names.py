@@ -282,6 +282,8 @@ def new_config_line(words: Sequence[str]) -> NewLine | None:
         return NewLine((), ("secrets", "list"))
     if key in _GONE:
         raise click.UsageError(f"{key}: {_GONE[key]}")
-    if key not in _KEYS:
+    # Those who know the old form write a key of today in it, too; no command has a dot in its name.
+    now = _KEYS.get(key, key if "." in key and not key.startswith("-") else None)
+    if now is None:
         return None
-    return NewLine((), ("config", "set" if value else "get", _KEYS[key]), rest=tuple(value))
+    return NewLine((), ("config", "set" if value else "get", now), rest=tuple(value))

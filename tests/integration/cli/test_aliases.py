@@ -194,7 +194,9 @@ def test_a_retry_on_another_branch_asks_for_the_same_words_again(
         assert samples.read(task_rows.get, again["id"]).spec.prompt == "Do it well."
     else:
         assert "model" in result.stderr  # which a provider has to allow
-    assert "squire tasks followup" in squire.fails(5, "retry", ready, *option)
+    refused = squire.fails(5, "retry", ready, *option)
+    assert f"`squire tasks followup {ready}`" in refused
+    assert f"`squire tasks new {REPOSITORY}`" in refused
 
 
 def test_the_old_new_takes_the_prompt_as_its_second_word(squire: Squire) -> None:
