@@ -21,6 +21,7 @@ from squire_pipelines.sections.goals import PlanGroup
 from squire_pipelines.settings.file import key_text, toml_text
 from squire_pipelines.settings.goals import group_named
 from squire_pipelines.settings.model import Settings
+from squire_pipelines.terminal.live_line import live_line
 from squire_pipelines.terminal.output import write_labelled, write_line
 
 _TOLD_NOTHING = "planner.context_bytes is 0: a planner is told nothing of a repository."
@@ -51,7 +52,9 @@ def context(context: CliContext, repository: str | None, group_name: str | None,
     if group_name is not None:
         group = group_named(context.settings, group_name)
         unlock_store(context, context.settings.secret_sources)
-        _show_group(group, asyncio.run(_read_group(context, group)), as_json=as_json)
+        with live_line("reading the repositories of the group"):
+            known_together = asyncio.run(_read_group(context, group))
+        _show_group(group, known_together, as_json=as_json)
         return
     name = context.settings.spelling_of(repository or "")
     if name is None:
@@ -61,7 +64,8 @@ def context(context: CliContext, repository: str | None, group_name: str | None,
         )
     unlock_store(context, context.settings.secret_sources)
     settings = repository_settings(context.ledger, context.settings).of(name)
-    known = asyncio.run(_read(context, settings, name))
+    with live_line("reading the repository"):
+        known = asyncio.run(_read(context, settings, name))
     text = describe_context(known, max_bytes=settings.planner.context_bytes)
     commands = _commands_to_offer(known, settings)
     if as_json:

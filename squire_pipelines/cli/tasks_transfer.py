@@ -29,6 +29,7 @@ from squire_pipelines.files import open_atomically
 from squire_pipelines.ledger import importing
 from squire_pipelines.ledger.exporting import export_tasks
 from squire_pipelines.ledger.task_query import FINAL_STATUSES, TaskQuery
+from squire_pipelines.terminal.live_line import live_line
 from squire_pipelines.terminal.output import json_text, write_line
 
 if TYPE_CHECKING:
@@ -197,7 +198,7 @@ def _clean_home(context: CliContext, *, dry_run: bool, as_json: bool) -> None:
     from squire_pipelines.runtime.home_cleaning import clean_home, due_in_home, open_instance  # noqa: PLC0415 - likewise
 
     hand_on_config(context)
-    with open_instance(context.settings) as instance:
+    with open_instance(context.settings) as instance, live_line("looking for what is old enough"):
         if dry_run:
             parts = due_in_home(context.settings, context.ledger, instance)
         else:

@@ -18,6 +18,7 @@ from squire_pipelines.execution.delivery_repair import HookRepair, RepairOptions
 from squire_pipelines.github.connection import GitHub
 from squire_pipelines.observability.logging import bound_context
 from squire_pipelines.settings.named_repositories import repositories_of_cycle
+from squire_pipelines.terminal.live_line import live_line
 from squire_pipelines.terminal.output import write_labelled, write_line
 
 _SHOWN = 20
@@ -63,7 +64,8 @@ def repair(
     trace_id = new_trace_id()
     with bound_context(trace_id=trace_id):
         github = GitHub(settings, context.ledger)
-        result = asyncio.run(repair_deliveries(context.ledger, settings, github, options, trace_id=trace_id))
+        with live_line("comparing the deliveries that GitHub lists"):
+            result = asyncio.run(repair_deliveries(context.ledger, settings, github, options, trace_id=trace_id))
     if as_json:
         emit_json(_document(result))
     elif not result.idle:

@@ -10,14 +10,14 @@ from pathlib import Path
 import dagster as dg
 
 _MAX_RUNS = 1000
-_CUT_OFF = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+_WITH_PROCESS = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 
 
 def runs_under_way(dagster_home: Path) -> int:
     """Return how many runs have a process now, at most a thousand."""
     os.environ["DAGSTER_HOME"] = str(dagster_home)
     with dg.DagsterInstance.get() as instance:
-        return len(instance.get_run_records(dg.RunsFilter(statuses=_CUT_OFF), limit=_MAX_RUNS))
+        return len(instance.get_run_records(dg.RunsFilter(statuses=_WITH_PROCESS), limit=_MAX_RUNS))
 
 
 def fail_dead_runs(dagster_home: Path) -> tuple[str, ...]:
@@ -25,7 +25,7 @@ def fail_dead_runs(dagster_home: Path) -> tuple[str, ...]:
     os.environ["DAGSTER_HOME"] = str(dagster_home)
     failed = []
     with dg.DagsterInstance.get() as instance:
-        for run in instance.get_runs(dg.RunsFilter(statuses=_CUT_OFF), limit=_MAX_RUNS):
+        for run in instance.get_runs(dg.RunsFilter(statuses=_WITH_PROCESS), limit=_MAX_RUNS):
             instance.report_run_failed(run, "the process of this run was stopped from outside")
             failed.append(run.run_id)
     return tuple(failed)
