@@ -146,8 +146,7 @@ def _show_further(console: "CleanConsole", result: "DemoResult", options: "DemoO
         f'{squire} history sql "FROM attempts SELECT repository, cause, count(*) GROUP BY ALL"',
         f"{squire} tasks show {first.task_id}" if first else f"{squire} tasks list",
         f"git clone {shlex.quote(str(forge.home / 'repositories' / first.repository) + '.git')}" if first else "",
-        "" if options.stay else f"{squire} {stay_words(options)}   # serves this demo: the forge's pages",
-        f"{squire} dev --no-webhooks   # Dagster's UI, while the forge is served",
+        serving_line(options, squire),
     ):
         if further:
             print_whole(console, f"  {further}")
@@ -158,6 +157,14 @@ def print_whole(console: "CleanConsole", text: str) -> None:
     from rich.text import Text  # noqa: PLC0415 - likewise
 
     console.print(Text(text), soft_wrap=True)
+
+
+def serving_line(options: "DemoOptions", squire: str) -> str:
+    """Return the line that goes on from here: to the forge's pages, and to Dagster's UI once these are served."""
+    if options.stay:
+        return f"{squire} dev --no-webhooks   # Dagster's UI, while the forge is served"
+    # `squire dev` needs the key of that demo, which only that demo can name.
+    return f"{squire} {stay_words(options)}   # serves this demo: the forge's pages, and says how to open Dagster's UI"
 
 
 def stay_words(options: "DemoOptions") -> str:

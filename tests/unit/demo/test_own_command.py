@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from squire_pipelines.cli.demo import own_command, print_whole, stay_words
+from squire_pipelines.cli.demo import own_command, print_whole, serving_line, stay_words
 from squire_pipelines.demo.options import DemoOptions
 from squire_pipelines.terminal.console import CleanConsole
 
@@ -41,6 +41,13 @@ def test_the_words_that_serve_a_demo_name_its_folder_and_what_was_asked_of_it() 
     words = ["demo", "--stay", "--home", "/a b", "--runner", "local", "--repo", "/api"]
     assert shlex.split(stay_words(options)) == [*words, "--issue", "It's", "--command", "sort x"]
     assert stay_words(DemoOptions(home=Path("/x"))) == "demo --stay --home /x --runner auto"
+
+
+def test_dagsters_ui_is_named_only_while_its_secrets_have_a_key() -> None:
+    ended, served = (serving_line(DemoOptions(home=Path("/x"), stay=stay), "squire") for stay in (False, True))
+    assert ended.startswith(f"squire {stay_words(DemoOptions(home=Path('/x')))} ")
+    assert "squire dev" not in ended
+    assert served.startswith("squire dev --no-webhooks ")
 
 
 def test_a_line_to_be_copied_is_one_line_on_a_narrow_terminal() -> None:
