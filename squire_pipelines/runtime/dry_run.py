@@ -172,6 +172,9 @@ def preview(
             name = task.repository or plan.repository
             cells.append((name, task.title, task.kind, task.priority.name.lower(), task.base_branch, answers))
     headings = ("repository", "task", "kind", "priority", "base", "answers")
+    if not cells:
+        console.print(Text("No task would be made (dry run: nothing was changed)", style="bold"))
+        return code
     console.print(Text("Would be done (dry run: nothing was changed)", style="bold"))
     console.print(table(headings, cells, room=console.room, keep=headings, spare=("base", "kind")))
     return code

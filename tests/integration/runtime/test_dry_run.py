@@ -40,6 +40,10 @@ def test_a_dry_run_shows_the_tasks_and_changes_nothing(pipeline: Pipeline, forge
     assert "Would be done (dry run: nothing was changed)" in text
     assert "Fix failing checks on main: tests" in text
     assert "Broken links and typos" in text
+    console, out = paper()
+    dry_run.preview(pipeline.settings, pipeline.ledger, [QUIET], console, as_json=False)
+    assert "No task would be made (dry run: nothing was changed)" in out.getvalue()
+    assert "priority" not in out.getvalue()
     assert (rows_as_stored(pipeline.ledger), forge.state()) == before
     with pipeline.ledger.read() as tx:
         assert deliveries.unapplied(tx) == ()
