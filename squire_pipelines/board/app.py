@@ -14,7 +14,7 @@ from starlette.staticfiles import StaticFiles
 from squire_pipelines import __version__
 from squire_pipelines.board.actions import BoardActions
 from squire_pipelines.board.forms import FormRefusedError
-from squire_pipelines.board.guard import BoardGuard, RefusedVisit
+from squire_pipelines.board.guard import BoardGuard, RefusedVisit, complete_headers
 from squire_pipelines.board.live_log import LogPages
 from squire_pipelines.board.login import LoginPages
 from squire_pipelines.board.pages import BoardPages
@@ -108,4 +108,6 @@ class _ErrorPages:
 
     async def of_bug(self, request: Request, error: Exception) -> Response:
         _log.error("a page of the board failed", path=request.url.path, error=type(error).__name__)
-        return self._page(request, 500, "This page cannot be shown.", "The log of the board says why.")
+        answer = self._page(request, 500, "This page cannot be shown.", "The log of the board says why.")
+        complete_headers(answer.headers, request.url.path)  # this answer does not pass the guard
+        return answer

@@ -59,6 +59,8 @@ async def read_form(request: Request, *, needs_session: bool = True) -> Mapping[
         fields = dict(parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=_MAX_FIELDS))
     except ValueError:
         raise FormRefusedError(400, "The form cannot be read.") from None
+    if any("\0" in value for value in fields.values()):
+        raise FormRefusedError(400, "The form has a NUL character.")
     session = session_of(request)
     if needs_session and (
         session is None or not hmac.compare_digest(session.csrf.encode(), fields.get(CSRF_FIELD, "").encode())

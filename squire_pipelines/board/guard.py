@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import quote
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -34,6 +33,7 @@ _ANSWER_HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 _CHANGES_SHARE = 10
+_MAX_PATH = 1000  # the longest of a page is below 100; Python reads no number of more than 4,300 digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,10 @@ class BoardGuard:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self._complete(message, request, new_cookie)
+                headers = MutableHeaders(raw=message.setdefault("headers", []))
+                complete_headers(headers, request.url.path)
+                for value in new_cookie:
+                    headers.append("Set-Cookie", value)
             await send(message)
 
         if refused is None:
@@ -101,6 +104,9 @@ class BoardGuard:
         if not is_own_host(host, listens_on=settings.host, public_url=settings.public_url):
             hint = "open the board under its address, or set board.public_url to the one that people use"
             return RefusedVisit(421, "This server has no such name.", hint)
+        # Postgres takes no NUL. A query is as it was sent, a path is decoded.
+        if len(request.url.path) > _MAX_PATH or "\0" in request.url.path or "%00" in request.url.query:
+            return RefusedVisit(400, "No page has such an address.", "Begin at the first page again.")
         is_change = request.method not in {"GET", "HEAD"}
         caller = self._proxied_person(request) or caller_of(request.client.host if request.client else "")
         for rates in (self._all_rates, *((self._change_rates,) if is_change else ())):
@@ -129,7 +135,7 @@ class BoardGuard:
         """Put the request's session into its state, or return the answer to somebody who has none."""
         settings, path = self._settings(), request.url.path
         state: MutableMapping[str, Any] = scope.setdefault("state", {})
-        token = session_token(request.headers)
+        token = session_token(request)
         session = self._sessions.find(token) if token else None
         person = self._local_user if settings.login == "none" else self._proxied_person(request)
         if settings.login != "token" and session is not None and session.person != person:
@@ -150,15 +156,13 @@ class BoardGuard:
         new_cookie.append(cookie(new_token, settings))
         return None
 
-    @staticmethod
-    def _complete(message: Message, request: Request, new_cookie: list[str]) -> None:
-        headers = MutableHeaders(raw=message.setdefault("headers", []))
-        for name, value in _ANSWER_HEADERS.items():
-            headers.setdefault(name, value)  # the report has a policy of its own
-        if not request.url.path.startswith("/static/"):
-            headers["Cache-Control"] = "no-store"
-        for value in new_cookie:
-            headers.append("Set-Cookie", value)
+
+def complete_headers(headers: MutableHeaders, path: str) -> None:
+    """Add what every answer says to browsers, where it does not say otherwise; only files are kept by them."""
+    for name, value in _ANSWER_HEADERS.items():
+        headers.setdefault(name, value)  # the report has a policy of its own
+    if not path.startswith("/static/"):
+        headers["Cache-Control"] = "no-store"
 
 
 def cookie(token: str, settings: BoardSettings) -> str:
@@ -168,13 +172,12 @@ def cookie(token: str, settings: BoardSettings) -> str:
     return f"{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict; Max-Age={lasts_s}{secure}"
 
 
-def session_token(headers: Headers) -> str:
-    """Return the token of the session in a request's cookies; empty for none."""
-    try:
-        morsel = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-    except CookieError:
-        return ""
-    return morsel.value if morsel is not None else ""
+def session_token(request: Request) -> str:
+    """Return the token of the session in a request's cookies; empty for none.
+
+    A browser sends the cookies of all programs on this host, whatever their port; theirs may have any form.
+    """
+    return request.cookies.get(COOKIE, "")
 
 
 def session_of(request: Request) -> BoardSession | None:

@@ -87,5 +87,5 @@ class LoginPages:
     async def log_out(self, request: Request) -> Response:
         """End a session. Raises FormRefusedError."""
         await read_form(request)
-        self._sessions.end(session_token(request.headers))
+        self._sessions.end(session_token(request))
         return RedirectResponse("/login", status_code=303, headers={"Set-Cookie": cookie("", self._settings())})

@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 
 from squire_pipelines.board.login import WRONG_PER_MINUTE
+from squire_pipelines.home import Home
 from squire_pipelines.ledger import tasks
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.secrets.secret import Secret
@@ -75,6 +77,7 @@ def test_a_form_needs_the_token_of_its_session_and_a_page_of_ours(ledger: Ledger
         (b"csrf=" + b"x" * 300_000, "application/x-www-form-urlencoded", 413),
         (b"&".join(b"a%d=1" % number for number in range(60)), "application/x-www-form-urlencoded", 400),
         (b"\xff\xfe", "application/x-www-form-urlencoded", 400),
+        (b"reason=a%00b", "application/x-www-form-urlencoded", 400),
         (b"{}", "application/json", 415),
     ],
 )
@@ -82,6 +85,34 @@ def test_a_form_that_is_none_or_too_large_is_refused(ledger: Ledger, content: by
     with open_board(ledger) as browser:
         browser.get("/")
         assert browser.post("/logout", content=content, headers={"Content-Type": kind}).status_code == status
+
+
+def test_cookies_of_other_programs_on_this_host_end_no_session(ledger: Ledger) -> None:
+    with open_board(ledger) as browser:
+        browser.get("/healthz")
+        token = browser.get("/new").headers["set-cookie"].partition(";")[0]
+        for other in ('prefs={"a":1}', "a b=1", "a[b]=1", "", "=", "only"):
+            answer = browser.get("/new", headers={"Cookie": f"{other}; {token}"})
+            assert "set-cookie" not in answer.headers, other
+
+
+@pytest.mark.parametrize(
+    "address",
+    [f"/signals/{'9' * 5000}", f"/tasks/t/attempts/{'9' * 5000}/log", "/tasks/%00", "/tasks?repository=%00"],
+)
+def test_an_address_that_no_page_can_have_is_refused(ledger: Ledger, address: str) -> None:
+    with open_board(ledger) as browser:
+        assert browser.get(address).status_code == 400
+
+
+def test_a_page_that_fails_has_the_strict_headers_too(ledger: Ledger) -> None:
+    Home.from_environment().report.mkdir(parents=True)  # no file can be read there
+    with open_board(ledger) as board:
+        browser = TestClient(board.app, base_url=ADDRESS, raise_server_exceptions=False)
+        answer = browser.get("/report")
+    assert answer.status_code == 500
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert answer.headers["cache-control"] == "no-store"
 
 
 def test_with_a_token_nothing_is_shown_before_the_login(ledger: Ledger) -> None:
