@@ -16,6 +16,7 @@ from squire_pipelines.observability.log_files import follow_process_log
 from squire_pipelines.observability.logging import Component, configure_logging, set_debugged
 
 PRIVATE_UMASK = 0o077
+_STREAMS = ("stdin", "stdout", "stderr")  # by their descriptors
 
 
 def set_up_process(component: Component) -> None:
@@ -23,11 +24,27 @@ def set_up_process(component: Component) -> None:
 
     The processes that it starts inherit the limit on core dumps.
     """
+    open_closed_streams()
     os.umask(PRIVATE_UMASK)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     configure_logging(component)
     set_debugged(is_debugged)
     follow_process_log()
+
+
+def open_closed_streams() -> None:
+    """Have each standard stream that the process was started without read and write nothing.
+
+    Python has None for such a stream. Its descriptor would be the next file's that is opened, into which a child would
+    write its output.
+    """
+    for descriptor, name in enumerate(_STREAMS):
+        if getattr(sys, name) is not None:
+            continue
+        nowhere = os.open(os.devnull, os.O_RDWR)  # the lowest that is free, so the stream's own
+        if nowhere == descriptor:
+            os.set_inheritable(nowhere, True)  # noqa: FBT003 - it takes no keyword
+        setattr(sys, name, os.fdopen(nowhere, "w" if descriptor else "r", encoding="utf-8"))
 
 
 def leave_when_told() -> None:

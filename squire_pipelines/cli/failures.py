@@ -1,10 +1,13 @@
 """What a person reads when a command fails: one message and the next step, with a traceback only when asked for."""
 
+import errno
+
 import click
 
 from squire_pipelines.errors import ExitCode, SquireError
 from squire_pipelines.terminal.output import write_labelled, write_line
 
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
@@ -43,6 +46,10 @@ def report(error: BaseException, *, verbose: bool) -> int:
         context = getattr(error, "ctx", None)
         fail(error.format_message(), f"see `{context.command_path} --help`" if context is not None else "")
         return error.exit_code
+    elif isinstance(error, OSError) and error.errno in _FULL:
+        place = f" {error.filename}" if error.filename else ", which may be the command's output"
+        fail(f"a file could not be written{place}: {error.strerror}", "free some space, and repeat the command")
+        code = int(ExitCode.FAILED)
     else:
         hint = "" if verbose else "this is a fault in Squire; run `squire -v …` to see the traceback"
         fail(_redacted(f"{type(error).__name__}: {error}"), hint)  # nobody knows what a library puts into its message

@@ -56,6 +56,26 @@ def test_an_error_of_ours_is_one_message_a_hint_and_its_exit_code(error: SquireE
     assert result.stderr == "error: it broke\nhint: fix it\n"
 
 
+@pytest.mark.parametrize(("file", "place"), [(None, ", which may be the command's output"), ("/srv/x", " /srv/x")])
+def test_a_full_disk_is_no_fault_in_squire(file: str | None, place: str) -> None:
+    result = _run(_raiser(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), file)))
+    assert result.exit_code == 1
+    assert result.stderr == (
+        f"error: a file could not be written{place}: No space left on device\n"
+        "hint: free some space, and repeat the command\n"
+    )
+
+
+def test_streams_that_a_command_is_started_without_read_and_write_nothing() -> None:
+    code = (
+        "import os, sys; from squire_pipelines.process_setup import open_closed_streams; open_closed_streams();"
+        "print(sys.stdin.read()); sys.stderr.write(f'{[os.get_inheritable(number) for number in range(3)]}')"
+    )
+    words = ["sh", "-c", 'exec "$@" <&- >&-', "sh", sys.executable, "-c", code]
+    child = subprocess.run(words, check=True, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert child.stderr == "[True, True, True]"
+
+
 def test_what_an_error_quotes_cannot_act_upon_the_terminal() -> None:
     result = _run(_raiser(SquireError("bad \x1b[2Jname\nof two lines")))
     assert result.stderr == "error: bad name of two lines\n"
