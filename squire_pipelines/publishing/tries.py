@@ -14,7 +14,7 @@ from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.sections.tasks import PublishingSettings
 
 _log = get_logger(Component.PUBLISHER)
-_jitter = random.Random()  # noqa: S311 - spreads waits, protects nothing
+_jitter = random.SystemRandom()  # the numbers of another would be the same in all runs, which are forked
 _T = TypeVar("_T")
 
 

@@ -1,6 +1,8 @@
 """What the code server's runs are forked from, and what a forked process leaves when it ends."""
 
 import multiprocessing
+import random
+import sys
 import tempfile
 from importlib.util import find_spec
 from multiprocessing import forkserver
@@ -42,6 +44,14 @@ def test_the_code_server_forks_and_a_killed_ones_socket_is_removed(
     assert [path.name for path in tmp_path.iterdir()] == ["code-server.log"]
     context = vars(server)["multiprocessing"].get_context("spawn")
     assert context is multiprocessing.get_context("forkserver")
+
+
+def test_forked_runs_share_no_random_numbers() -> None:
+    modules = [(name, module) for name, module in sys.modules.items() if name.startswith("squire_pipelines.")]
+    values = [(f"{name}.{key}", value) for name, module in modules for key, value in vars(module).items()]
+    # What the functions of `random` use is seeded again in each child, and SystemRandom has no state.
+    assert [name for name, value in values if type(value) is random.Random] == []
+    assert "squire_pipelines.publishing.tries" in dict(modules)
 
 
 def read_a_secret(url: str) -> None:
