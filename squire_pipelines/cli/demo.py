@@ -78,7 +78,7 @@ def demo(  # noqa: PLR0917 - click gives options by name
     if repo is None and (issue or command):
         raise click.UsageError("--issue and --command go with --repo PATH")
     options = DemoOptions(
-        home=(home or context.home.state / "demo").absolute(),
+        home=(home or context.home.state / "demo").resolve(),
         repository=repo,
         issue=issue or DEFAULT_ISSUE,
         command=command or DEFAULT_COMMAND,

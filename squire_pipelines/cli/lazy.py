@@ -84,7 +84,7 @@ class LazyGroup(click.Group):
             visible = [known for known, _ in self._visible(ctx)]
             other = _OTHER_WORDS.get(name)
             close = [other] if other in visible else difflib.get_close_matches(name, visible)
-            question = f"; did you mean {' or '.join(close)}?" if close else ""
+            question = f"; did you mean {' or '.join(close)}?" if close else f": `{ctx.command_path} --help` lists them"
             raise click.UsageError(f"there is no command {name!r}{question}", ctx) from error
 
     def _visible(self, ctx: click.Context) -> Iterator[tuple[str, str]]:

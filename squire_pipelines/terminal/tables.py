@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from rich import box
 from rich.cells import cell_len
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.segment import Segment
 from rich.style import Style
 from rich.table import Table
 from rich.text import Text
@@ -92,7 +93,23 @@ def table(
         )
     for row in zip(*(column.cells for column, _ in widths), strict=True):
         drawn.add_row(*row)
-    return drawn
+    return drawn if room is not None else _Unpadded(drawn)
+
+
+@dataclass(frozen=True, slots=True)
+class _Unpadded:
+    """A table for a pipe: no line is filled up to the width of the longest."""
+
+    drawn: Table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        for line in console.render_lines(self.drawn, options, pad=False):
+            while line and not line[-1].text.strip():
+                line.pop()
+            yield from line[:-1]
+            for last in line[-1:]:
+                yield Segment(last.text.rstrip(), last.style, last.control)
+            yield Segment.line()
 
 
 def _column(heading: str, cells: Sequence[object], *, is_pipe: bool, wraps: bool) -> _Column:

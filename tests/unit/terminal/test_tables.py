@@ -69,6 +69,13 @@ def test_a_pipe_has_one_line_for_each_row_with_all_of_it_and_the_address_in_plac
     assert "#2" not in lines[2]
 
 
+def test_no_line_in_a_pipe_is_filled_up_to_the_longest() -> None:
+    rows: list[list[object]] = [["short", "x"], ["long", "y" * 300], ["empty", ""], ["empty", None]]
+    lines = drawn(table(["name", "text"], rows, room=None))
+    assert [line for line in lines if line != line.rstrip()] == []
+    assert [len(line) for line in lines[2:]] == [8, 307, 5, 5]
+
+
 def test_a_terminal_gets_a_link_only_to_the_web() -> None:
     stream = io.StringIO()
     console = CleanConsole(file=stream, width=80, force_terminal=True, markup=False)
