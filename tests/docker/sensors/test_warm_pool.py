@@ -48,8 +48,9 @@ def configure(pipeline: Pipeline, size: int, *overrides: str) -> None:
 
 
 def tend(pipeline: Pipeline) -> dict[str, int]:
-    """Evaluate the sensor and run what it requests; what the run did, empty when none was requested."""
-    return pipeline.tick(warm_pool).metadata
+    """Evaluate the sensor and run what it requests; what the run counted, empty when none was requested."""
+    counts = {"waiting", "target", "made", "removed"}
+    return {name: value for name, value in pipeline.tick(warm_pool).metadata.items() if name in counts}
 
 
 def test_without_a_pool_nothing_is_asked_of_the_engine(quiet_pipeline: Pipeline) -> None:

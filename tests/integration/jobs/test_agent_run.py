@@ -31,7 +31,7 @@ from squire_pipelines.ledger.tables import outcomes as outcome_table
 from squire_pipelines.ledger.tables import tasks as task_table
 from tests.support.git_repository import git
 from tests.support.ledgers import PostgresServer, claim, dispatch
-from tests.support.pipeline import LEDGERLIB, QUIET, Pipeline
+from tests.support.pipeline import BOARD, LEDGERLIB, QUIET, Pipeline
 
 PATIENCE_S = 60.0
 LONG = ("sh", "-c", "echo the agent works; exec sleep 100")
@@ -195,7 +195,7 @@ def test_an_agent_that_fails_makes_the_run_red_with_its_last_lines(pipeline: Pip
     assert failure.metadata["cause"].value == "agent_error"
     assert "all is lost" in str(failure.metadata["last_lines"].value)
     assert str(failure.metadata["github"].value).endswith(f"/{attempt.repository}")
-    assert "board" not in failure.metadata  # it is off here
+    assert failure.metadata["board"].value == f"{BOARD}/tasks/{attempt.task_id}"
 
 
 def test_in_a_steps_container_no_agent_is_a_process_of_the_step(
