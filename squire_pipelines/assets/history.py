@@ -12,6 +12,7 @@ from squire_pipelines.assets.signal_sources import DELIVERIES, HOOK_DELIVERIES, 
 from squire_pipelines.assets.tables import preview
 from squire_pipelines.assets.task_reports import TASKS
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
+from squire_pipelines.run_config import RunConfig
 from squire_pipelines.traces import run_trace
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(minutes=30), wa
 """A schedule publishes every ten minutes, whatever happens: one that is missed is a warning, two are a failure."""
 
 
-class PublishConfig(dg.Config):
+class PublishConfig(RunConfig):
     """How to publish. `full` reads the whole ledger and the archive, which the job `rebuild_history` asks for."""
 
     full: bool = False

@@ -22,6 +22,7 @@ from squire_pipelines.errors import SquireError
 from squire_pipelines.observability.logging import bound_context
 from squire_pipelines.partitions import repositories
 from squire_pipelines.resources.parameters import GitHubParam, LedgerParam, SettingsParam
+from squire_pipelines.run_config import RunConfig
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.traces import run_trace, traces_by_repository
 
@@ -46,7 +47,7 @@ _CHECKS = {
 }
 
 
-class PlanConfig(dg.Config):
+class PlanConfig(RunConfig):
     """What to plan: `repositories` narrows the run's partitions.
 
     `again` plans even when nothing has changed, and asks a model anew.

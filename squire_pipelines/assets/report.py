@@ -10,6 +10,7 @@ from squire_pipelines.assets.signal_sources import OWNERS
 from squire_pipelines.assets.tables import escape
 from squire_pipelines.errors import WarehouseError
 from squire_pipelines.resources.parameters import SettingsParam
+from squire_pipelines.run_config import RunConfig
 from squire_pipelines.traces import run_trace
 
 REPORT = dg.AssetKey(["history", "report"])
@@ -32,7 +33,7 @@ _NUMBERS = (
 )
 
 
-class ReportConfig(dg.Config):
+class ReportConfig(RunConfig):
     """How many days before the publication the report begins."""
 
     days: int = Field(default=30, ge=1, le=3650)

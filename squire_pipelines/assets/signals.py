@@ -31,6 +31,7 @@ from squire_pipelines.domain.signals import FurtherSource, Source
 from squire_pipelines.observability.logging import bound_context
 from squire_pipelines.partitions import repositories
 from squire_pipelines.resources.parameters import GitHubParam, LedgerParam, SettingsParam
+from squire_pipelines.run_config import RunConfig
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.traces import grouped_by_trace, run_trace, traces_by_repository
 
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 CHECK = "source_answered"
 
 
-class CollectConfig(dg.Config):
+class CollectConfig(RunConfig):
     """What to read: `repositories` narrows the run's partitions, `deliveries` are the inbox rows that asked for it.
 
     A look decides which of `repositories` have changed, unless `fresh`. A run without both, as the UI starts it, reads

@@ -23,6 +23,7 @@ from squire_pipelines.jobs.runs_by_hand import (
     reason_of,
 )
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
+from squire_pipelines.run_config import RunConfig
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.traces import run_trace
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from squire_pipelines.ledger.store import Ledger
 
 
-class NamedTasks(dg.Config):
+class NamedTasks(RunConfig):
     """The tasks that a person names."""
 
     tasks: list[str] = Field(

@@ -24,6 +24,7 @@ from squire_pipelines.jobs.runs_by_hand import (
     trace_shown,
 )
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
+from squire_pipelines.run_config import RunConfig
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.traces import run_trace
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from squire_pipelines.ledger.store import Ledger
 
 
-class NamedSignal(dg.Config):
+class NamedSignal(RunConfig):
     """The signal that a person decides about, and why."""
 
     signal: str = Field(
@@ -55,7 +56,7 @@ class ReadSignal(NamedSignal):
     )
 
 
-class NamedRepositories(dg.Config):
+class NamedRepositories(RunConfig):
     """The repositories that a person wants to be read."""
 
     repositories: list[str] = Field(

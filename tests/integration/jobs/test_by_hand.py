@@ -118,6 +118,10 @@ def test_a_config_without_tasks_or_with_an_unknown_field_starts_no_run(quiet_pip
         _launch(quiet_pipeline, "approve_tasks", "approve", {})
     with pytest.raises(dg.DagsterInvalidConfigError, match='unexpected config entry "ids"'):
         _launch(quiet_pipeline, "approve_tasks", "approve", {"tasks": [], "ids": []})
+    # Dagster would put the variable's value in its place, and the run's failure would show it.
+    for config in ({"tasks": [{"env": "HOME"}]}, {"tasks": ["t1"], "person": {"env": "HOME"}}):
+        with pytest.raises(dg.DagsterInvalidConfigError):
+            _launch(quiet_pipeline, "approve_tasks", "approve", config)
 
 
 def test_repositories_are_asked_for_as_the_command_asks(quiet_pipeline: Pipeline) -> None:
