@@ -33,6 +33,7 @@ _ANSWER_HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 _CHANGES_SHARE = 10
+_OTHER_SITES = frozenset({"cross-site", "same-site"})  # https://www.w3.org/TR/fetch-metadata/
 _MAX_PATH = 1000  # the longest of a page is below 100; Python reads no number of more than 4,300 digits
 
 
@@ -107,6 +108,9 @@ class BoardGuard:
         # Postgres takes no NUL. A query is as it was sent, a path is decoded.
         if len(request.url.path) > _MAX_PATH or "\0" in request.url.path or "%00" in request.url.query:
             return RefusedVisit(400, "No page has such an address.", "Begin at the first page again.")
+        # A page of another site may ask for pictures without end: they count for nobody, and begin no session.
+        if headers.get("sec-fetch-site") in _OTHER_SITES and headers.get("sec-fetch-dest", "document") != "document":
+            return RefusedVisit(403, "Another site's page has asked for this.", "Open the board itself.")
         is_change = request.method not in {"GET", "HEAD"}
         caller = self._proxied_person(request) or caller_of(request.client.host if request.client else "")
         for rates in (self._all_rates, *((self._change_rates,) if is_change else ())):

@@ -162,6 +162,20 @@ def test_wrong_tokens_are_heard_only_so_often(ledger: Ledger) -> None:
         assert browser.post("/login", data=fields | {"token": TOKEN.reveal()}).status_code == 429
 
 
+def test_what_another_sites_page_loads_takes_nobodys_requests_or_session(ledger: Ledger) -> None:
+    with open_board(ledger, settings="[board]\nrequests_per_minute = 10\nmax_sessions = 1\n") as browser:
+        browser.get("/")
+        for site in ["cross-site", "same-site"] * 10:
+            picture = {"Sec-Fetch-Site": site, "Sec-Fetch-Dest": "image", "Cookie": ""}
+            answer = browser.get("/", headers=picture)
+            assert answer.status_code == 403
+            assert "set-cookie" not in answer.headers
+        link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "document"}
+        answer = browser.get("/new", headers=link)
+        assert answer.status_code == 200
+        assert "set-cookie" not in answer.headers
+
+
 def test_too_many_requests_are_refused_with_the_time_to_wait(ledger: Ledger) -> None:
     with open_board(ledger, settings="[board]\nrequests_per_minute = 10\n") as browser:
         answers = [browser.get("/static/icon.svg") for _ in range(11)]
