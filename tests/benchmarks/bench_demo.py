@@ -33,7 +33,9 @@ def run_demo(folder: Path) -> tuple[float, float]:
     work = one_task(folder, agent="sleep 0.1; sort -o a.txt a.txt")
     command = [sys.executable, "-m", "squire_pipelines.cli", "demo", "--home", str(folder / "demo"), *work]
     began, used = time.monotonic(), processor_s()
-    subprocess.run([*command, "--runner", "local"], check=True, stdout=subprocess.DEVNULL, timeout=600)
+    done = subprocess.run([*command, "--runner", "local"], capture_output=True, text=True, check=False, timeout=600)
+    if done.returncode:
+        sys.exit(f"the demo ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     return time.monotonic() - began, processor_s() - used
 
 
