@@ -35,6 +35,7 @@ class RefusalCounts:
         self._clock = clock
         self._most = most
         self._lock = threading.Lock()
+        self._recording = threading.Lock()
         self._counts: Counter[CountedRefusal] = Counter()
         self._minute = datetime.min.replace(tzinfo=UTC)
 
@@ -51,7 +52,14 @@ class RefusalCounts:
         self.count(_BAD_REQUEST, _NO_HTTP, source=UNKNOWN_SENDER)
 
     def record(self) -> None:
-        """Record what was counted since the last time. Raises LedgerError."""
+        """Record what was counted since the last time. Raises LedgerError.
+
+        One that is under way is waited for, so that after the last one, at the end, all are in the ledger.
+        """
+        with self._recording:
+            self._record()
+
+    def _record(self) -> None:
         with self._lock:
             counts, self._counts = self._counts, Counter()
         if not counts:

@@ -19,6 +19,7 @@ from squire_pipelines.ledger.tables import deliveries, delivery_refusals
 from squire_pipelines.webhooks.inbox import DeliveryInbox
 from squire_pipelines.webhooks.ledger_writes import LedgerWrites
 from squire_pipelines.webhooks.limits import Limits, RequestRefusedError
+from tests.support.gated_ledger import GatedLedger
 from tests.support.ledgers import PostgresServer
 
 
@@ -100,24 +101,8 @@ def test_no_more_wait_than_may(ledger: Ledger) -> None:
     assert all(isinstance(outcome, RequestRefusedError) and outcome.retry_after_s for outcome in outcomes)
 
 
-class _GatedLedger(Ledger):
-    """A ledger whose writers come in one by one, when they are let in."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__(url)
-        self.arrived, self.gate = threading.Event(), threading.Event()
-
-    @contextmanager
-    def write(self) -> Iterator[Transaction]:
-        """Say that somebody is there, and wait until he is let in."""
-        self.arrived.set()
-        assert self.gate.wait(60)
-        with super().write() as tx:
-            yield tx
-
-
 def test_of_those_who_gave_up_what_is_being_written_is_stored_and_what_waits_is_not(ledger: Ledger) -> None:
-    gated = _GatedLedger(str(ledger.url))
+    gated = GatedLedger(str(ledger.url))
 
     async def store() -> RecordedDelivery:
         inbox = DeliveryInbox(gated, Limits(batch=1), lambda: 2**30, LedgerWrites(gated))
@@ -140,15 +125,18 @@ def test_of_those_who_gave_up_what_is_being_written_is_stored_and_what_waits_is_
 
 
 class _FailingLedger(Ledger):
-    """A ledger that takes no writes, and some seconds to say so."""
+    """A ledger that takes no writes, and some seconds to say so, once the gate is open."""
 
     def __init__(self, url: str, *, takes_s: float) -> None:
         super().__init__(url)
         self.takes_s, self.now, self.writes = takes_s, 0.0, 0
+        self.arrived, self.gate = threading.Event(), threading.Event()
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
         """Fail, after a while."""
+        self.arrived.set()
+        self.gate.wait(60)
         self.writes += 1
         self.now += self.takes_s
         raise LedgerError("it does not answer")
@@ -164,12 +152,17 @@ def test_what_could_not_be_stored_together_is_tried_alone_only_while_its_callers
     async def store() -> list[RecordedDelivery | BaseException]:
         inbox = DeliveryInbox(failing, Limits(), lambda: 2**30, LedgerWrites(failing), clock=lambda: failing.now)
         try:
-            return await asyncio.gather(*(inbox.store(incoming(name)) for name in "abc"), return_exceptions=True)
+            first = asyncio.create_task(inbox.store(incoming("first")))
+            assert await asyncio.to_thread(failing.arrived.wait, 60)
+            together = [asyncio.create_task(inbox.store(incoming(name))) for name in "abc"]
+            await asyncio.sleep(0)  # all three wait, while the first is being written
+            failing.gate.set()
+            return await asyncio.gather(first, *together, return_exceptions=True)
         finally:
             inbox.close()
 
-    assert [getattr(outcome, "status", None) for outcome in asyncio.run(store())] == [503] * 3
-    assert failing.writes == writes
+    assert [getattr(outcome, "status", None) for outcome in asyncio.run(store())] == [503] * 4
+    assert failing.writes == 1 + writes
     failing.close()
 
 

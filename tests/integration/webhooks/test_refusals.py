@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from sqlalchemy import select
@@ -11,6 +12,7 @@ from squire_pipelines.ledger.audit import audit_page
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import delivery_refusals
 from squire_pipelines.webhooks.refusals import RefusalCounts
+from tests.support.gated_ledger import GatedLedger
 from tests.support.ledgers import Clock
 
 
@@ -43,3 +45,24 @@ def test_while_a_ledger_takes_no_counts_they_stay_few_and_none_is_lost(ledger: L
             1,
             3,
         ]
+
+
+def test_whoever_records_waits_for_what_is_being_recorded(ledger: Ledger) -> None:
+    gated = GatedLedger(str(ledger.url))
+    counts, ended = RefusalCounts(gated), list[str]()
+    counts.count(401, "signature", source="github")
+
+    def record(name: str) -> None:
+        counts.record()
+        ended.append(name)
+
+    first, last = Thread(target=record, args=("first",)), Thread(target=record, args=("last",))
+    first.start()
+    assert gated.arrived.wait(60)
+    last.start()
+    last.join(0.2)  # it has nothing to write, and would be over
+    gated.gate.set()
+    first.join(60)
+    last.join(60)
+    assert ended == ["first", "last"]
+    gated.close()
