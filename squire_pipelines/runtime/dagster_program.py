@@ -39,7 +39,7 @@ def main(words: list[str]) -> None:
     """Run the program that `words` name. It ends the process with its own exit code."""
     parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("--after", type=Path, help="wait until a server listens on this socket")
-    parser.add_argument("--and-file", type=Path, help="and until there is this file")
+    parser.add_argument("--after-file", type=Path, help="wait until there is this file")
     parser.add_argument("--look-s", type=int, help="look at sensors so often, where each look is meant")
     parser.add_argument("program", nargs=argparse.REMAINDER)
     asked = parser.parse_args(words)
@@ -52,8 +52,7 @@ def main(words: list[str]) -> None:
         fork_runs(Path(asked.program[len(_CODE_SERVER)]).parent)
         import_module(IMPORTS)  # the first ticks need nearly the same, all at once
     function = program.load()  # what takes time, while the server that is waited for starts
-    if asked.after is not None and asked.and_file is not None:
-        _wait_for(asked.after, asked.and_file)
+    _wait_for(asked.after, asked.after_file)
     sys.argv = asked.program
     sys.exit(function())
 
@@ -66,10 +65,14 @@ def _look_each(seconds: int, *, is_daemon: bool) -> None:
         setattr(sensor, "MIN_INTERVAL_LOOP_TIME", seconds + _MORE_S)  # noqa: B010 - Dagster has no setting for it
 
 
-def _wait_for(path: Path, file: Path) -> None:
+def _wait_for(path: Path | None, file: Path | None) -> None:
     """Wait for a server and a file; after `LOAD_TIMEOUT_S` go on, and have Dagster say what is not there."""
     deadline = time.monotonic() + LOAD_TIMEOUT_S
-    while not (file.exists() and accepts(path)) and time.monotonic() < deadline:
+
+    def is_there() -> bool:
+        return (file is None or file.exists()) and (path is None or accepts(path))
+
+    while not is_there() and time.monotonic() < deadline:
         time.sleep(_POLL_S)
 
 

@@ -225,8 +225,7 @@ class Services:
     def _make_storage(self) -> None:
         """Make Dagster's storage where there is none, before any process is started that opens it.
 
-        Two processes that make it at once break it: each notes the databases' version, and Dagster refuses one that has
-        two.
+        Two that make it at once break it: each notes the databases' version, and Dagster refuses one that has two.
         """
         if not self._storage_made.exists():
             self._end_dead_runs()
@@ -234,10 +233,11 @@ class Services:
     def _launch_code_server(self) -> None:
         self._socket.unlink(missing_ok=True)
         pointer = ["--socket", str(self._socket), "-m", _MODULE, "--location-name", _MODULE]
-        self.start(CODE_SERVER, self._dagster("dagster", "api", "grpc", *pointer))
+        after = ("--after-file", str(self._storage_made))
+        self.start(CODE_SERVER, self._dagster("dagster", "api", "grpc", *pointer, after=after))
 
     def _end_dead_runs(self) -> None:
-        """Report dead runs; this makes the storage. The code server starts meanwhile: it opens it when it is asked."""
+        """Report dead runs; this makes the storage, for which a code server that was launched waits."""
         self._report_dead_runs()
         self._storage_made.touch()
 
@@ -277,7 +277,7 @@ class Services:
         """
         is_new = CODE_SERVER not in self._children
         options = self._workspace()
-        after = ("--after", str(self._socket), "--and-file", str(self._storage_made))
+        after = ("--after", str(self._socket), "--after-file", str(self._storage_made))
         self.start("daemon", self._dagster("dagster-daemon", "run", *options, after=after))
         if is_new:
             self._end_dead_runs()

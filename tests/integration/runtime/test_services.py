@@ -250,11 +250,13 @@ def test_dagsters_programs_share_one_code_server_and_serve_on_loopback(
         of_dagster = "python -m squire_pipelines.runtime.dagster_program"
         (server,) = json.loads((run / "workspace.yaml").read_text())["load_from"]
         socket_path = server["grpc_server"]["socket"]
-        waits = f"--after {socket_path} --and-file {settings.home.dagster}/storage-made"
+        waits = f"--after {socket_path} --after-file {settings.home.dagster}/storage-made"
         assert services.log_of("daemon") == (f"{of_dagster} {waits} dagster-daemon run -w {run}/workspace.yaml",)
         webserver = f"{of_dagster} dagster-webserver -h 127.0.0.1 -p 4321 -w {run}/workspace.yaml"
         assert services.log_of("webserver") == (webserver,)
-        assert f"--socket {socket_path} -m squire_pipelines.definitions" in services.log_of("code-server")[0]
+        code_server = services.log_of("code-server")[0]
+        assert f"--socket {socket_path} -m squire_pipelines.definitions" in code_server
+        assert code_server.startswith(f"{of_dagster} --after-file {settings.home.dagster}/storage-made ")
         assert len(socket_path) < 108
     assert not Path(socket_path).exists() or Path(socket_path).parent == run
 
