@@ -12,7 +12,7 @@ from squire_pipelines.log_reading.sources import find_sources
 from squire_pipelines.terminal.output import write_line, write_prefixed
 
 MAX_LINES = 1000
-"""Of one look; how many more there are is said, and `squire logs` shows them."""
+"""Of one look; a line counts those beyond it, which `squire logs` shows."""
 _COLORS = ("cyan", "green", "magenta", "blue", "yellow", "bright_cyan", "bright_green", "bright_magenta")
 _WIDTH = 11
 _ID = 8
