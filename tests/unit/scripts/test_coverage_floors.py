@@ -1,4 +1,8 @@
+import subprocess
+import sys
+
 from scripts.coverage_floors import ALL, FLOORS, MeasuredFile, compare
+from tests.support.house import ROOT
 
 PACKAGES = [folder for _, _, folders in FLOORS for folder in folders if folder not in ALL]
 
@@ -25,3 +29,21 @@ def test_where_nothing_was_measured_no_floor_is_reached() -> None:
     reached, problems = compare([])
     assert reached[0] == "coverage of all          0.0 % (floor 90)"
     assert len(problems) == len(FLOORS)
+
+
+_A_TEMPLATE_IS_MEASURED = """
+from coverage import Coverage
+coverage = Coverage(data_file=None)
+coverage.start()
+from squire_pipelines.board.rendering import make_environment
+make_environment().get_template("macros.html").module
+coverage.stop()
+print(*sorted(coverage.get_data().measured_files()), sep="\\n")
+"""
+
+
+def test_a_template_is_no_file_that_is_measured() -> None:
+    program = [sys.executable, "-c", _A_TEMPLATE_IS_MEASURED]
+    measured = subprocess.run(program, cwd=ROOT, check=True, capture_output=True, text=True, timeout=60).stdout.split()
+    assert str(ROOT / "squire_pipelines/board/rendering.py") in measured
+    assert [path for path in measured if not path.endswith(".py")] == []
