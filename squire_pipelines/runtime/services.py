@@ -249,8 +249,10 @@ class Services:
 
     def _report_dead_runs(self) -> None:
         # Imported here: only those who start a code server need Dagster in their own process.
-        from squire_pipelines.runtime.recovery import fail_dead_runs  # noqa: PLC0415
+        from squire_pipelines.runtime.recovery import fail_dead_runs, make_storage  # noqa: PLC0415
 
+        if not self._storage_made.exists():
+            make_storage(self._settings.home.dagster)
         for run_id in fail_dead_runs(self._settings.home.dagster):
             self._say(f"run {run_id[:8]} was cut off by an earlier stop")
 

@@ -4,7 +4,7 @@ import dagster as dg
 import pytest
 
 from squire_pipelines.definitions import build_defs
-from squire_pipelines.runtime.recovery import fail_dead_runs
+from squire_pipelines.runtime.recovery import fail_dead_runs, make_storage
 from squire_pipelines.settings.model import Settings
 
 
@@ -36,3 +36,19 @@ def test_runs_whose_process_is_gone_fail_and_those_that_wait_or_have_ended_do_no
     }
     assert len(failed) == 3
     assert fail_dead_runs(tmp_path) == ()
+
+
+@pytest.mark.slow
+def test_the_storage_that_is_made_is_whole_and_one_that_is_there_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    make_storage(tmp_path)
+    made = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
+    assert made == ["dagster.yaml", "history/runs.db", "history/runs/index.db", "schedules/schedules.db"]
+    with dg.DagsterInstance.get() as instance:
+        instance.add_dynamic_partitions("repositories", ["acme/shop"])
+    make_storage(tmp_path)
+    with dg.DagsterInstance.get() as instance:
+        assert instance.get_dynamic_partitions("repositories") == ["acme/shop"]
