@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What continuous integration needs of the system beyond the container engine: git, Python with venv, Node.js for the
-# published schemas, a database server for the ledger's tests, and a browser for those of pages. Installs only what is missing.
+# published schemas, a database server for the ledger's tests, Redis for those of the queue, and a browser for those of pages.
+# Installs only what is missing.
 set -euo pipefail
 
 here="$(cd "$(dirname "$0")" && pwd)"
@@ -13,6 +14,7 @@ command -v make >/dev/null 2>&1 || missing+=(make)
 command -v ps >/dev/null 2>&1 || missing+=(procps)
 command -v npm >/dev/null 2>&1 || missing+=(npm)
 command -v chromium >/dev/null 2>&1 || missing+=(chromium)
+command -v redis-server >/dev/null 2>&1 || missing+=(redis-server)
 [ -d /usr/lib/postgresql ] || missing+=(postgresql)
 python3 -c 'import venv, ensurepip' >/dev/null 2>&1 || missing+=(python3 python3-venv)
 

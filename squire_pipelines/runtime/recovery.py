@@ -31,8 +31,8 @@ def runs_under_way(dagster_home: Path) -> int:
 def make_storage(dagster_home: Path) -> None:
     """Make the databases of Dagster's storage where there are none, in a folder beside, and move them in whole.
 
-    Dagster makes them in a hundred transactions. Nobody waits for each of these to reach the disk: the files do so once,
-    before they are where others look. Where `dagster.yaml` names another storage, that is opened, and nothing else.
+    Dagster makes them in a hundred transactions. Nobody waits for each of these to reach the disk: the files do so
+    once, before they are where others look. Another storage that `dagster.yaml` names is opened, and nothing else.
     """
     if any(dagster_home.rglob("*.db")):
         return
