@@ -45,6 +45,11 @@ def starting_record(run: Path, name: str) -> Path:
     return run / f"{name}.starting"
 
 
+def stopping_mark(run: Path) -> Path:
+    """Return the file that is there while the processes of a home are being stopped, in its folder `run`."""
+    return run / "stopping"
+
+
 @contextmanager
 def starting(run: Path, name: str) -> Iterator[None]:
     """Record in the block that this process is about to start another: whoever looks meanwhile does not miss it."""

@@ -3,16 +3,13 @@
 `squire dev`, `squire run` and `squire demo` start them here; a deployment may start the same commands by other means.
 """
 
-import hashlib
 import json
-import os
-import shutil
 import signal
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Self
@@ -23,8 +20,8 @@ from squire_pipelines.agents import engine, step_containers
 from squire_pipelines.errors import ConfigError, EngineError, NotReachableError, SquireError
 from squire_pipelines.execution import step_executor
 from squire_pipelines.files import lock
-from squire_pipelines.health.process_records import starting
-from squire_pipelines.home import make_folder
+from squire_pipelines.health.process_records import starting, stopping_mark
+from squire_pipelines.runtime.dagster_home import instance_environment
 from squire_pipelines.runtime.dagster_program import LOAD_TIMEOUT_S, accepts
 from squire_pipelines.runtime.processes import Child, stop_orphans, without_interruption
 from squire_pipelines.runtime.restarts import count_deaths, restart_wait_s
@@ -40,39 +37,12 @@ _GRACE_S = 10.0
 _ENGINE_TIMEOUT_S = 10.0
 _POLL_S = 0.05
 _MAX_CAUSE = 500
-_EARLIER_DAGSTER_YAML = {
-    "28129324bdbb07886c841079911c9e7625310dab5cc42ac31a9c0ad0e0ea3719",
-    "0b30da26658d817a54b0f2c3466b1e9e094ee3271882cfeb9577f4660ac86029",
-    "0afb70551936d18b334bb6c27341b786bbe6218075271d2526252a2298f75374",
-}
-"""The SHA-256 of what earlier versions shipped: without a bound on runs that start at once, with ticks kept longer."""
-_PLACES = (Path(__file__).parent, Path(__file__).parents[2])  # of an installed wheel, and of a checkout
 
 
 class AlreadyRunningError(SquireError):
     """Another `squire dev`, `run` or `demo` serves this home."""
 
     code = "already_running"
-
-
-def dagster_yaml(*, places: Sequence[Path] = _PLACES) -> Path:
-    """Return the file with the instance's settings that we ship. Raises ConfigError when the installation lacks it."""
-    for place in places:
-        if (place / "dagster.yaml").is_file():
-            return place / "dagster.yaml"
-    raise ConfigError("dagster.yaml is missing from the installation", hint="install Squire again")
-
-
-def instance_environment(settings: Settings) -> dict[str, str]:
-    """Set up `DAGSTER_HOME`, and return the environment of our child processes, which look secrets up.
-
-    A `dagster.yaml` that an earlier version wrote, and that nobody has changed, is replaced by ours.
-    """
-    dagster_home = make_folder(settings.home.dagster)
-    target = dagster_home / "dagster.yaml"
-    if not target.exists() or hashlib.sha256(target.read_bytes()).hexdigest() in _EARLIER_DAGSTER_YAML:
-        shutil.copyfile(dagster_yaml(), target)
-    return {**os.environ, "DAGSTER_HOME": str(dagster_home), "PYTHONUNBUFFERED": "1"}
 
 
 @contextmanager
@@ -153,6 +123,7 @@ class Services:
             for number in (signal.SIGINT, signal.SIGTERM):
                 if signal.getsignal(number) is signal.SIG_IGN:
                     signal.signal(number, signal.SIG_DFL)
+            stopping_mark(self._run).unlink(missing_ok=True)  # of one that was killed while it stopped
             self._settings.home.close_to_others()
             self._environment = instance_environment(self._settings)
             self._environment |= stack.enter_context(handed_on_key(self._settings.secret_sources))
@@ -169,12 +140,15 @@ class Services:
             # The code server last: the daemon's ticks and launches are answered until it has gone.
             last = self._children.pop(CODE_SERVER, None)
             others = (*self._once.values(), *reversed(self._children.values()))
+            with suppress(OSError):  # such as a full disk: a tick then waits a few seconds more
+                stopping_mark(self._run).touch()
             for child in others:
                 child.ask_to_end()
             for child in (*others, *((last,) if last is not None else ())):
                 child.stop(grace_s=_GRACE_S)
             self._children.clear()
             self._once.clear()
+            stopping_mark(self._run).unlink(missing_ok=True)
             self._socket.unlink(missing_ok=True)
             remove_sockets(self._socket.parent)
             if self._settings.pipeline.executor != "in_process":

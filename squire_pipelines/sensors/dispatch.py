@@ -1,9 +1,9 @@
 """The sensor `dispatch`: ready tasks become attempts in one ledger transaction, each attempt one run of `agent_run`."""
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -13,6 +13,7 @@ from squire_pipelines.deadline import Deadline
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 from squire_pipelines.sensors import intervals
 from squire_pipelines.sensors.ticks import counted_ticks
+from squire_pipelines.sensors.waiting import has_paused
 from squire_pipelines.settings.model import Settings
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ def dispatch(
     turn = _dispatch(ledger, assignments, own, unready, on_hold=on_hold, mark_of=mark_of)
     # What becomes ready now would otherwise wait for the daemon's next look.
     deadline = tick.within(settings.dispatch.wait_s)
-    while not turn.started and _has_news(ledger, since=turn.newest_event, deadline=deadline):
+    run = settings.home.run
+    while not turn.started and _has_news(ledger, since=turn.newest_event, deadline=deadline, run=run):
         turn = _dispatch(ledger, assignments, own, unready, on_hold=on_hold, mark_of=mark_of)
     if not turn.queued:
         reasons = [f"{name}: {why}" for name, why in (turn.reasons | unready).items()]
@@ -163,12 +165,11 @@ def _dispatch(
         return _Turn(len(started), attempts.queued(tx), tasks.last_event_id(tx), reasons)
 
 
-def _has_news(ledger: "Ledger", *, since: int, deadline: Deadline) -> bool:
+def _has_news(ledger: "Ledger", *, since: int, deadline: Deadline, run: Path) -> bool:
     """Wait until something happens to any task; return False when nothing has by the deadline."""
     from squire_pipelines.ledger import tasks
 
-    while not deadline.is_past:
-        time.sleep(intervals.PAUSE_S)
+    while has_paused(deadline, run):
         with ledger.read() as tx:
             if tasks.last_event_id(tx) > since:
                 return True

@@ -1,8 +1,8 @@
 """The planning sensor: whatever collected signals, schedule or webhook, a plan follows."""
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -16,6 +16,7 @@ from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 from squire_pipelines.sensors import intervals
 from squire_pipelines.sensors.activity import active_runs, reason_to_wait
 from squire_pipelines.sensors.ticks import counted_ticks
+from squire_pipelines.sensors.waiting import has_paused
 
 if TYPE_CHECKING:
     from squire_pipelines.ledger.store import Ledger
@@ -40,7 +41,8 @@ def plan_follows_signals(
     The end of a collection is waited for within the tick, for a while: the next one could begin before the next tick.
     """
     due = _read_due(ledger, settings)
-    if due.names and _waits_for_end(context.instance, Deadline.after(settings.dispatch.wait_s)):
+    deadline = Deadline.after(settings.dispatch.wait_s)
+    if due.names and _waits_for_end(context.instance, deadline, settings.home.run):
         due = _read_due(ledger, settings)
     if not due.names:
         reasons = [f"{name} waits: {why}" for name, why in due.stopped.items()]
@@ -57,12 +59,11 @@ def plan_follows_signals(
     return dg.SensorResult([request], dynamic_partitions_requests=partition_requests(context.instance, due.names))
 
 
-def _waits_for_end(instance: dg.DagsterInstance, deadline: Deadline) -> bool:
+def _waits_for_end(instance: dg.DagsterInstance, deadline: Deadline, run: Path) -> bool:
     """Wait for the end of a collection, where no plan is being made; return whether there was one."""
     waited = False
-    while not deadline.is_past and active_runs(instance, "collect") and not active_runs(instance, "plan"):
+    while active_runs(instance, "collect") and not active_runs(instance, "plan") and has_paused(deadline, run):
         waited = True
-        time.sleep(intervals.PAUSE_S)
     return waited
 
 

@@ -1,7 +1,6 @@
 """The webhook sensor: deliveries in the inbox become one collection run for the repositories that they name."""
 
 import hashlib
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 from squire_pipelines.sensors import intervals
 from squire_pipelines.sensors.activity import active_runs
 from squire_pipelines.sensors.ticks import counted_ticks
+from squire_pipelines.sensors.waiting import has_paused
 
 if TYPE_CHECKING:
     from squire_pipelines.ledger.deliveries import DueDelivery, RequestRule
@@ -59,9 +59,8 @@ def webhooks(
     """
     deadline = Deadline.after(settings.dispatch.wait_s)
     while active_runs(context.instance, "collect"):
-        if deadline.is_past or not _has_due(settings, ledger):
+        if not (_has_due(settings, ledger) and has_paused(deadline, settings.home.run)):
             return dg.SkipReason("a collection is under way; what comes meanwhile is read together after it")
-        time.sleep(intervals.PAUSE_S)
     due = take_inbox(context.instance, settings, ledger)
     if due is None:
         return dg.SkipReason("the inbox holds nothing new")

@@ -25,7 +25,8 @@ from squire_pipelines.agents import engine
 from squire_pipelines.demo.folder import keep_secrets, secrets_in_memory
 from squire_pipelines.ledger import attempts, tasks
 from squire_pipelines.ledger.store import Ledger, open_ledger
-from squire_pipelines.runtime.services import Services, dagster_yaml, instance_environment
+from squire_pipelines.runtime.dagster_home import dagster_yaml, instance_environment
+from squire_pipelines.runtime.services import Services
 from squire_pipelines.settings.model import Settings, load_settings
 from tests.support import bare_job
 from tests.support.figures import ROOT, seconds

@@ -9,7 +9,7 @@ from pathlib import Path
 import dagster as dg
 
 from squire_pipelines.definitions import build_defs
-from squire_pipelines.runtime.services import instance_environment
+from squire_pipelines.runtime.dagster_home import instance_environment
 from squire_pipelines.settings.model import load_settings
 from squire_pipelines.upkeep.dagster_files import DagsterFiles
 from tests.support.dagster_history import add_ticks, copy_run

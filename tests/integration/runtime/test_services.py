@@ -13,18 +13,15 @@ from pathlib import Path
 import pytest
 
 from squire_pipelines.errors import ConfigError, ExitCode, NotReachableError
-from squire_pipelines.health.process_records import process_facts, starting_record
+from squire_pipelines.health.process_records import process_facts, starting_record, stopping_mark
 from squire_pipelines.home import make_folder
 from squire_pipelines.observability.log_files import VARIABLE, ProcessLog
-from squire_pipelines.runtime import services as services_module
 from squire_pipelines.runtime.processes import Child
-from squire_pipelines.runtime.services import AlreadyRunningError, Services, home_lock
+from squire_pipelines.runtime.services import AlreadyRunningError, Services, first_error, home_lock
 from squire_pipelines.sections.operation import LoggingSettings
 from squire_pipelines.settings.model import Settings
 from tests.support.children import PATIENCE_S, SLEEP, alive, start_child, wait_until
 from tests.support.programs import small_programs
-
-EARLIER_DAGSTER_YAML = Path(__file__).parents[2] / "support" / "earlier_dagster.yaml"
 
 
 @pytest.fixture
@@ -46,27 +43,23 @@ def test_a_home_is_served_by_one_only(settings: Settings) -> None:
     assert messages == []
 
 
-def test_the_instance_gets_our_settings_and_keeps_its_own(settings: Settings) -> None:
-    environment = services_module.instance_environment(settings)
-    written = settings.home.dagster / "dagster.yaml"
-    assert environment["DAGSTER_HOME"] == str(settings.home.dagster)
-    assert "ProcessorBoundRunCoordinator" in written.read_text(encoding="utf-8")
-    written.write_text("telemetry: {enabled: false}\n", encoding="utf-8")
-    services_module.instance_environment(settings)
-    assert written.read_text(encoding="utf-8") == "telemetry: {enabled: false}\n"
+@pytest.mark.usefixtures("programs")
+def test_while_they_are_stopped_a_mark_says_so(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    mark, marked = stopping_mark(settings.home.run), []
+    stop = Child.stop
 
+    def look_first(child: Child, *, grace_s: float) -> None:
+        marked.append(mark.exists())
+        stop(child, grace_s=grace_s)
 
-def test_an_earlier_versions_file_that_nobody_changed_is_replaced(settings: Settings) -> None:
-    services_module.instance_environment(settings)
-    written = settings.home.dagster / "dagster.yaml"
-    ours = written.read_text(encoding="utf-8")
-    earlier = EARLIER_DAGSTER_YAML.read_text(encoding="utf-8")
-    written.write_text(earlier, encoding="utf-8")
-    services_module.instance_environment(settings)
-    assert written.read_text(encoding="utf-8") == ours
-    written.write_text(f"# mine\n{earlier}", encoding="utf-8")
-    services_module.instance_environment(settings)
-    assert written.read_text(encoding="utf-8").startswith("# mine")
+    monkeypatch.setattr(Child, "stop", look_first)
+    make_folder(mark.parent)
+    mark.touch()  # left by one that was killed while it stopped
+    with Services(settings, say=print) as services:
+        assert not mark.exists()
+        services.start_receiver()
+    assert marked == [True]
+    assert not mark.exists()
 
 
 def test_a_home_that_cannot_be_set_up_is_not_held(settings: Settings) -> None:
@@ -305,15 +298,7 @@ def test_definitions_that_cannot_be_loaded_are_named_with_the_cause_and_the_next
     ],
 )
 def test_the_first_error_of_a_log_is_the_cause_of_the_others(log: list[str], error: str) -> None:
-    assert services_module.first_error(log) == error
-
-
-def test_an_installation_without_its_settings_is_an_error(tmp_path: Path) -> None:
-    places = (tmp_path / "wheel", tmp_path)
-    with pytest.raises(ConfigError, match=r"dagster\.yaml is missing"):
-        services_module.dagster_yaml(places=places)
-    (tmp_path / "dagster.yaml").touch()
-    assert services_module.dagster_yaml(places=places) == tmp_path / "dagster.yaml"
+    assert first_error(log) == error
 
 
 def test_a_program_of_dagsters_runs_as_its_script_does(tmp_path: Path) -> None:
