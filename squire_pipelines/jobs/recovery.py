@@ -60,6 +60,7 @@ def recover_attempts(context: dg.OpExecutionContext, settings: SettingsParam, le
     from squire_pipelines.agents import engine
     from squire_pipelines.execution import recovery
     from squire_pipelines.execution.lease_clock import LeaseClock
+    from squire_pipelines.ledger import workers
 
     with run_trace(context), engine.connect_all(ENGINE_TIMEOUT_S) as clients:
         containers = recovery.agent_containers(clients, context.log)
@@ -74,6 +75,8 @@ def recover_attempts(context: dg.OpExecutionContext, settings: SettingsParam, le
         removed = recovery.remove_leftovers(ledger, settings, clients, context.log)
         released = recovery.release_reservations(ledger, settings, clock)
         folders = recovery.remove_old_folders(ledger, settings)
+        with ledger.write() as tx:
+            workers.forget(tx)
     context.add_output_metadata(
         {
             "lost_attempts": settled,

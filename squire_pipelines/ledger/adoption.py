@@ -26,7 +26,7 @@ def adoptions(tx: Transaction, attempt_id: str) -> int:
     return int(tx.execute(query).scalar_one())
 
 
-def adopt(tx: Transaction, attempt_id: str, *, run_id: str, lease_s: float) -> Attempt:
+def adopt(tx: Transaction, attempt_id: str, *, run_id: str, lease_s: float, worker: str | None = None) -> Attempt:
     """Take an attempt whose lease ran out, for `run_id`, which continues the work of the run that died.
 
     The token is a new one, so that the earlier run can no longer write, should it live after all.
@@ -48,6 +48,7 @@ def adopt(tx: Transaction, attempt_id: str, *, run_id: str, lease_s: float) -> A
         .where(attempts.c.id == attempt_id)
         .values(
             run_id=run_id,
+            worker=worker,
             lease_token=new_trace_id(),
             lease_until=tx.now + timedelta(seconds=lease_s),
             updated_at=tx.now,

@@ -76,6 +76,7 @@ class Attempt:
     previous_id: str | None = None
     verification: VerificationReport | None = None
     choice: AgentChoice | None = None
+    worker: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,8 +165,8 @@ def queued(tx: Transaction) -> tuple[Attempt, ...]:
     return tuple(_attempt(row) for row in rows)
 
 
-def claim(tx: Transaction, attempt_id: str, *, run_id: str, lease_s: float) -> Attempt:
-    """Take a queued attempt for `run_id`, or continue one that this very run held before it crashed.
+def claim(tx: Transaction, attempt_id: str, *, run_id: str, lease_s: float, worker: str | None = None) -> Attempt:
+    """Take a queued attempt for `run_id` of a worker, or continue one that this very run held before it crashed.
 
     Each claim has a new fencing token, so that an earlier process of the same run can no longer write. A run that comes
     after the claim deadline takes the attempt too, as long as nobody has given it up.
@@ -177,7 +178,7 @@ def claim(tx: Transaction, attempt_id: str, *, run_id: str, lease_s: float) -> A
     lease = _LeaseFacts(lease_token=new_trace_id(), lease_until=tx.now + timedelta(seconds=lease_s))
     if attempt.status is AttemptStatus.QUEUED:
         before, after = AttemptStatus.QUEUED, AttemptStatus.RUNNING
-        columns = {"run_id": run_id, "claimed_at": tx.now, **_columns(lease)}
+        columns = {"run_id": run_id, "claimed_at": tx.now, "worker": worker, **_columns(lease)}
         change_attempt(tx, attempt, before, after, actor=f"run:{run_id}", reason="claimed", **columns)
     elif attempt.run_id != run_id or not _write(tx, attempt_id, attempt.lease_token, lease):
         raise StateConflictError(

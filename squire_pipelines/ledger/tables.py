@@ -31,6 +31,7 @@ from squire_pipelines.ledger.repository_file_tables import onboardings, reposito
 from squire_pipelines.ledger.schedule_tables import schedule_runs, schedules
 from squire_pipelines.ledger.signal_tables import check_reruns, signal_episodes, signal_events, signals, task_signals
 from squire_pipelines.ledger.task_tables import attempts, dispatch_holds, task_dependencies, task_events, tasks
+from squire_pipelines.ledger.worker_tables import worker_runs, workers
 
 __all__ = [
     "CleanText",
@@ -81,4 +82,6 @@ __all__ = [
     "task_events",
     "task_signals",
     "tasks",
+    "worker_runs",
+    "workers",
 ]

@@ -134,6 +134,7 @@ attempts = Table(
     Column("updated_at", UtcDateTime, nullable=False),
     Column("choice", JSON),
     Column("startable_at", UtcDateTime),
+    Column("worker", String(60)),
     one_of("status", AttemptStatus),
     CheckConstraint("(status = 'ended') = (cause IS NOT NULL)", name="ended_has_cause"),
     UniqueConstraint("task_id", "number"),

@@ -40,7 +40,8 @@ CREATE TABLE attempts (
     previous_id VARCHAR,
     updated_at TIMESTAMPTZ NOT NULL,
     choice JSON,
-    startable_at TIMESTAMPTZ
+    startable_at TIMESTAMPTZ,
+    worker VARCHAR
 );
 COMMENT ON TABLE attempts IS 'One try at a task per row: one container, one cause of ending.';
 COMMENT ON COLUMN attempts.id IS 'The task''s id and the attempt''s number.';
@@ -85,3 +86,4 @@ COMMENT ON COLUMN attempts.previous_id IS 'attempts.id of the attempt that it co
 COMMENT ON COLUMN attempts.updated_at IS 'When its row changed last, by the ledger''s clock.';
 COMMENT ON COLUMN attempts.choice IS 'Which agent it got, by its name in the settings, its kind and model, and why; NULL before schema 0012.';
 COMMENT ON COLUMN attempts.startable_at IS 'Since when none of Squire''s own rules (slots, dependencies, budgets, caps, breakers, a time) held its task; NULL before schema 0040.';
+COMMENT ON COLUMN attempts.worker IS 'The worker whose run claimed it; empty where runs are processes of the one machine.';

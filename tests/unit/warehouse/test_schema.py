@@ -48,6 +48,8 @@ def test_every_table_of_the_ledger_is_published() -> None:
         "schedules",
         "settings_seen",
         "task_signals",
+        "worker_runs",
+        "workers",
     }  # what processes of ours tell each other
     assert {*schema.TABLES, *about_archived_rows, *shared} == set(metadata.tables)
 
