@@ -195,10 +195,10 @@ def clean_tasks(
 
 def _clean_home(context: CliContext, *, dry_run: bool, as_json: bool) -> None:
     from squire_pipelines.cli.run import hand_on_config  # noqa: PLC0415 - Dagster
-    from squire_pipelines.runtime.home_cleaning import clean_home, due_in_home, open_instance  # noqa: PLC0415 - likewise
+    from squire_pipelines.runtime.home_cleaning import clean_home, due_in_home, instance_of_home  # noqa: PLC0415 - likewise
 
     hand_on_config(context)
-    with open_instance(context.settings) as instance, live_line("looking for what is old enough"):
+    with instance_of_home(context.settings) as instance, live_line("looking for what is old enough"):
         if dry_run:
             parts = due_in_home(context.settings, context.ledger, instance)
         else:

@@ -11,6 +11,7 @@ import dagster as dg
 
 from squire_pipelines.errors import ConfigError, EngineError, ImageMissingError
 from squire_pipelines.home import path_in
+from squire_pipelines.settings.dagster_storage import VARIABLE
 from squire_pipelines.settings.model import Settings
 
 # Beyond an agent's own grace, for its bundle and the ledger.
@@ -81,4 +82,4 @@ def passed_on() -> list[str]:
         for name in sorted(os.environ)
         if name.startswith("SQUIRE_") and "__" in name and name.removeprefix("SQUIRE_").partition("__")[0] in sections
     ]
-    return paths + [name for name in ("SQUIRE_LEDGER_URL", "DAGSTER_HOME") if os.environ.get(name)] + settings
+    return paths + [name for name in ("SQUIRE_LEDGER_URL", VARIABLE, "DAGSTER_HOME") if os.environ.get(name)] + settings

@@ -53,7 +53,7 @@ def purge_dagster(context: dg.OpExecutionContext, settings: SettingsParam, ledge
     """Never what is under way: its files are younger, its run is not over, and its attempt has not ended."""
     from squire_pipelines.jobs.run_purge import delete_run, missing_runs, purge_runs, retention_of_runs
     from squire_pipelines.ledger import adoption
-    from squire_pipelines.upkeep import dagster_files
+    from squire_pipelines.upkeep import dagster_files, dagster_tables
     from squire_pipelines.upkeep.dagster_files import DagsterFiles
 
     with run_trace(context):
@@ -68,15 +68,21 @@ def purge_dagster(context: dg.OpExecutionContext, settings: SettingsParam, ledge
             most=MAX_RUNS_PER_CLEAN,
             seconds=PURGE_S,
         )
-        leftovers = dagster_files.leftover_runs(files, before=now - timedelta(days=retention.routine_runs_days))
+        url = settings.dagster_url_in_use
+        routine = now - timedelta(days=retention.routine_runs_days)
+        leftovers = dagster_files.leftover_runs(files, before=routine, events=url is None)
         gone = missing_runs(context.instance, leftovers)
         for run_id in gone:
             delete_run(context.instance, run_id)  # one whose purge was killed may have events left
         folders = dagster_files.remove_files_of_runs(files, (*runs.deleted, *gone))
         old = now - timedelta(days=retention.attempt_runs_days)
         ticks = dagster_files.remove_logs_of_ticks(files, before=old)
-        rows = dagster_files.delete_rows_of_nobody(files, before=old)
-        shrunk = [path.name for path in files.databases() if dagster_files.shrink(path)]
+        shrunk = []
+        if url is None:
+            rows = dagster_files.delete_rows_of_nobody(files, before=old)
+            shrunk = [path.name for path in files.databases() if dagster_files.shrink(path)]
+        else:
+            rows = dagster_tables.delete_rows_of_nobody(url, before=old)
     context.add_output_metadata(
         {
             "runs_deleted": len(runs.deleted),

@@ -26,6 +26,7 @@ from squire_pipelines.domain.service_rules import (
 )
 from squire_pipelines.health.probe import Probe, States
 from squire_pipelines.health.process_records import process_facts, starting_record
+from squire_pipelines.runtime.dagster_home import open_instance, storage_mark
 from squire_pipelines.settings.model import Settings
 
 if TYPE_CHECKING:
@@ -67,13 +68,12 @@ def look_at_daemon(settings: Settings, *, now: Callable[[], float] = time.time) 
     home = settings.home
     process_alone = _process_facts(home.run)
     # Storage that is being made just now must not be opened, see `Services.start_code_server`.
-    if not (home.dagster / "storage-made").exists() and "DAGSTER_HOME" not in os.environ:
+    if not storage_mark(settings).exists() and "DAGSTER_HOME" not in os.environ:
         return {"daemon": daemon_state(process_alone)}
     import dagster as dg  # noqa: PLC0415 - over a second, which only this needs
 
-    folder = str(home.dagster)
     try:
-        with dg.DagsterInstance.from_config(folder) if home.dagster.exists() else dg.DagsterInstance.get() as instance:
+        with open_instance(settings) if home.dagster.exists() else dg.DagsterInstance.get() as instance:
             return _states(instance, process_alone, now(), settings.collection.zone)
     except (SQLAlchemyError, OSError) as error:  # a full disk, or a server that is away
         reason = f"Dagster's storage does not answer: {_first_line(str(error))}"

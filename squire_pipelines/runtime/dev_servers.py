@@ -131,4 +131,4 @@ def runs_under_way(settings: Settings) -> int:
     # Imported here: it imports Dagster.
     from squire_pipelines.runtime.recovery import runs_under_way as count  # noqa: PLC0415
 
-    return count(settings.home.dagster)
+    return count(settings)

@@ -16,6 +16,7 @@ from squire_pipelines.ledger import adoption, delivery_body_bound, forgetting
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.publishing.mirror_upkeep import unused_mirrors
 from squire_pipelines.resources.stores import LedgerResource, SettingsResource
+from squire_pipelines.runtime.dagster_home import open_instance, storage_mark
 from squire_pipelines.sensors.activity import active_runs
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.upkeep.row_retention import forgetting_ages, retention_from
@@ -25,15 +26,14 @@ Parts = Mapping[str, Mapping[str, Any]]
 """What each part of the job reported, by the names of both."""
 
 
-def open_instance(settings: Settings) -> dg.DagsterInstance:
+def instance_of_home(settings: Settings) -> dg.DagsterInstance:
     """Return Dagster's instance of a home. Raises NotFoundError where Dagster has never run in it."""
-    folder = settings.home.dagster
-    if not (folder / "storage-made").exists():
+    if not storage_mark(settings).exists():
         raise NotFoundError(
             f"Dagster has never run in {settings.home.state}: it has no runs to delete",
             hint="`squire tasks clean` without --home archives old rows of the ledger",
         )
-    return dg.DagsterInstance.from_config(str(folder))
+    return open_instance(settings)
 
 
 def due_in_home(settings: Settings, ledger: Ledger, instance: dg.DagsterInstance) -> Parts:
@@ -62,7 +62,7 @@ def clean_home(instance: dg.DagsterInstance, *, config_file: str | None) -> Part
     """Run the job in this process; Dagster's UI shows it with the others.
 
     Args:
-        instance: See `open_instance`.
+        instance: See `instance_of_home`.
         config_file: That the job reads its settings from; None for the usual place.
 
     Raises:

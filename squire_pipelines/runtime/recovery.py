@@ -4,7 +4,6 @@ With the default run launcher every run's process belongs to the services of one
 has ended the leftovers knows that none of them lives.
 """
 
-import os
 import shutil
 import sqlite3
 import tempfile
@@ -13,26 +12,50 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.storage.tags import GRPC_INFO_TAG
 from sqlalchemy import Engine, event
 
 from squire_pipelines.files import put_in_place
+from squire_pipelines.runtime.dagster_home import open_instance
+from squire_pipelines.runtime.storage_moves import copy_states, open_files, schema_to_make
+from squire_pipelines.settings.model import Settings
 
 _MAX_RUNS = 1000
 _WITH_PROCESS = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 
 
-def runs_under_way(dagster_home: Path) -> int:
+def runs_under_way(settings: Settings) -> int:
     """Return how many runs have a process now, at most a thousand."""
-    os.environ["DAGSTER_HOME"] = str(dagster_home)
-    with dg.DagsterInstance.get() as instance:
+    with open_instance(settings) as instance:
         return len(instance.get_run_records(dg.RunsFilter(statuses=_WITH_PROCESS), limit=_MAX_RUNS))
 
 
-def make_storage(dagster_home: Path) -> None:
-    """Make the databases of Dagster's storage where there are none, in a folder beside, and move them in whole.
+def make_storage(settings: Settings) -> None:
+    """Make Dagster's storage where there is none, one process of all homes at a time. Another one is only opened.
+
+    Raises:
+        NotReachableError: It is on Postgres, which does not answer.
+    """
+    if (url := settings.dagster_url_in_use) is not None:
+        _make_schema(settings, url)
+    else:
+        _make_files(settings.home.dagster)
+
+
+def _make_schema(settings: Settings, url: str) -> None:
+    """Make the schema and its tables; what goes on from tick to tick comes from the home's files, if there are any."""
+    with schema_to_make(url), open_instance(settings) as instance:
+        is_new = not instance.all_instigator_state()
+        if is_new and (settings.home.dagster / "storage-made").exists():
+            with open_files(settings.home.dagster) as files:
+                copy_states(files, instance)
+
+
+def _make_files(dagster_home: Path) -> None:
+    """Make the databases in a folder beside, and move them in whole.
 
     Dagster makes them in a hundred transactions. Nobody waits for each of these to reach the disk: the files do so
-    once, before they are where others look. Another storage that `dagster.yaml` names is opened, and nothing else.
+    once, before they are where others look.
     """
     if any(dagster_home.rglob("*.db")):
         return
@@ -63,12 +86,19 @@ def _without_commits_to_disk() -> Iterator[None]:
         event.remove(Engine, "connect", no_wait)
 
 
-def fail_dead_runs(dagster_home: Path) -> tuple[str, ...]:
-    """Report the runs as failed. Returns their ids. Sensors take up again what they were doing."""
-    os.environ["DAGSTER_HOME"] = str(dagster_home)
-    failed = []
-    with dg.DagsterInstance.get() as instance:
+def fail_dead_runs(settings: Settings, *, socket: str = "") -> tuple[str, ...]:
+    """Report the runs as failed. Returns their ids. Sensors take up again what they were doing.
+
+    Args:
+        settings: Of the home.
+        socket: The name of the home's own socket, which its runs bear. Where homes share the storage, those of
+            others may well go on.
+    """
+    failed, is_shared = [], settings.dagster_url_in_use is not None
+    with open_instance(settings) as instance:
         for run in instance.get_runs(dg.RunsFilter(statuses=_WITH_PROCESS), limit=_MAX_RUNS):
+            if is_shared and f"/{socket}" not in run.tags.get(GRPC_INFO_TAG, ""):
+                continue
             instance.report_run_failed(run, "the process of this run was stopped from outside")
             failed.append(run.run_id)
     return tuple(failed)

@@ -21,7 +21,7 @@ from squire_pipelines.errors import ConfigError, EngineError, NotReachableError,
 from squire_pipelines.execution import step_executor
 from squire_pipelines.files import lock
 from squire_pipelines.health.process_records import starting, stopping_mark
-from squire_pipelines.runtime.dagster_home import instance_environment
+from squire_pipelines.runtime.dagster_home import code_server_socket, instance_environment, storage_mark
 from squire_pipelines.runtime.dagster_program import LOAD_TIMEOUT_S, accepts
 from squire_pipelines.runtime.processes import Child, stop_orphans, without_interruption
 from squire_pipelines.runtime.restarts import count_deaths, restart_wait_s
@@ -126,6 +126,8 @@ class Services:
             stopping_mark(self._run).unlink(missing_ok=True)  # of one that was killed while it stopped
             self._settings.home.close_to_others()
             self._environment = instance_environment(self._settings)
+            self._storage_made = storage_mark(self._settings)
+            self._socket = code_server_socket(self._settings)
             self._environment |= stack.enter_context(handed_on_key(self._settings.secret_sources))
             if len(bytes(self._socket)) > MAX_SOCKET_PATH_BYTES:
                 folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="squire-"))  # mode 0700
@@ -226,8 +228,8 @@ class Services:
         from squire_pipelines.runtime.recovery import fail_dead_runs, make_storage  # noqa: PLC0415
 
         if not self._storage_made.exists():
-            make_storage(self._settings.home.dagster)
-        for run_id in fail_dead_runs(self._settings.home.dagster):
+            make_storage(self._settings)
+        for run_id in fail_dead_runs(self._settings, socket=self._socket.name):
             self._say(f"run {run_id[:8]} was cut off by an earlier stop")
 
     def _workspace(self) -> list[str]:

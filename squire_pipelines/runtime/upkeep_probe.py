@@ -15,6 +15,7 @@ from squire_pipelines.health.probe import Probe, States
 from squire_pipelines.health.process_records import process_facts
 from squire_pipelines.ledger import HEAD_REVISION
 from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.runtime.dagster_home import open_instance, storage_mark
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.upkeep.growth import measure_growth
 
@@ -44,14 +45,14 @@ def look_at_upkeep(settings: Settings, *, now: Callable[[], float] = time.time) 
 
 def _clean_age_s(settings: Settings, now: float) -> float | None:
     """Return since when `clean` has not succeeded, or could have since the daemon runs; None where none ever could."""
-    made = settings.home.dagster / "storage-made"
+    made = storage_mark(settings)
     if not made.exists():
         return None
     import dagster as dg  # noqa: PLC0415 - over a second, which only this needs
 
     successes = dg.RunsFilter(job_name=CLEAN, statuses=[dg.DagsterRunStatus.SUCCESS])
     try:
-        with dg.DagsterInstance.from_config(str(settings.home.dagster)) as instance:
+        with open_instance(settings) as instance:
             records = instance.get_run_records(successes, limit=1)
     except (SQLAlchemyError, OSError):
         return None  # the daemon's condition says what is wrong with it

@@ -2,11 +2,12 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from squire_pipelines.domain.container_limits import MIN_CPUS, Bytes
 from squire_pipelines.observability.log_files import MAX_FILES
 from squire_pipelines.observability.logging import Level, LineFormat, set_format, set_level
+from squire_pipelines.sections.hidden_values import HIDDEN, hidden_error
 from squire_pipelines.sections.types import (
     AbsolutePath,
     Cron,
@@ -15,7 +16,15 @@ from squire_pipelines.sections.types import (
     Seconds,
     SecondsOrNone,
     SettingsSection,
+    check_ledger_url,
 )
+
+
+def check_storage_url(text: str) -> str:
+    """Return the URL of a database on Postgres. Raises ValueError as `check_ledger_url`, and for SQLite."""
+    if text.startswith("sqlite:"):
+        raise hidden_error("the URL of Dagster's storage looks like postgresql://user@host/name")
+    return check_ledger_url(text)
 
 
 class LoggingSettings(SettingsSection):
@@ -105,3 +114,6 @@ class PipelineSettings(SettingsSection):
     outcome_poll_s: Seconds = 60
     redelivery_s: Seconds = 60
     webserver_port: int = Field(default=3000, ge=1, le=65535)
+    storage_url: Annotated[str, AfterValidator(check_storage_url), HIDDEN] | None = Field(
+        default=None, description="Postgres for Dagster's storage; not set: beside the ledger, see many-machines.md"
+    )

@@ -18,6 +18,7 @@ from squire_pipelines.home import Home, named_config, no_file_hint
 from squire_pipelines.secrets.sources import SecretSources
 from squire_pipelines.sections.agents import AgentSettings, NamedAgents, NamedAgentSettings
 from squire_pipelines.sections.services import PlannerSettings
+from squire_pipelines.settings.dagster_storage import names_postgres, storage_url_of
 from squire_pipelines.settings.default_models import with_default_model
 from squire_pipelines.settings.errors import config_error, in_file, refuse_parameters, setting_context, table_name
 from squire_pipelines.settings.file import SettingsFile, read_settings_file
@@ -206,6 +207,17 @@ class Settings(OverridableSections):
     def resolved_ledger_url(self) -> str:
         """The ledger's SQLAlchemy URL."""
         return self.ledger_url or f"{_SQLITE}{self.home.data / 'ledger.sqlite'}"
+
+    @property
+    def dagster_storage_url(self) -> str | None:
+        """The URL that Dagster's storage on Postgres is to have, with its password; None for files in the home."""
+        return storage_url_of(self.pipeline.storage_url or self.resolved_ledger_url)
+
+    @property
+    def dagster_url_in_use(self) -> str | None:
+        """The same, where the home's `dagster.yaml` has its storage on Postgres: a person may have written another."""
+        url = self.dagster_storage_url
+        return url if url is not None and names_postgres(self.home.dagster / "dagster.yaml") else None
 
     @property
     def ledger_file(self) -> Path | None:

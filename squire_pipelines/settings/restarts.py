@@ -42,6 +42,7 @@ RESTART_KEYS: Mapping[str, frozenset[Part]] = MappingProxyType(
         "pipeline.step_limits": _SENSORS,
         "agent.limits.grace_s": _SENSORS,
         "pipeline.webserver_port": _DEV,
+        "pipeline.storage_url": _DEV,
         "logging.max_file": _DEV,  # the processes get them at their start
         "logging.files": _DEV,
         "observability.enabled": _DEV,

@@ -22,9 +22,29 @@ _ENDS_LIKE_A_SECRET_FILE = ("_KEY_FILE", "_TOKEN_FILE")
 _OWN = frozenset(
     f"{PREFIX}{name}"
     for name in (
-        *("HOME", "CONFIG", "STEP_CONTAINER", "DOCKER", "HAND_OUT_S", "TASK_FILE", "REPOSITORY", "PORT", "FILES"),
+        *(
+            "HOME",
+            "CONFIG",
+            "DAGSTER_URL",
+            "STEP_CONTAINER",
+            "DOCKER",
+            "HAND_OUT_S",
+            "TASK_FILE",
+            "REPOSITORY",
+            "PORT",
+            "FILES",
+        ),
         *("ATTEMPT_ID", "EVIDENCE", "IN", "OUT", "ORDER", "ORDER_WAIT_S", "PROMPT", "PROMPT_FILE", "REPO", "SKILLS"),
-        *("DEBUG_SINCE", "PROCESS_LOG", "WORK", "STOP_GRACE_S", "GATEWAY_PORT", "GATEWAY_SOCKET", "GATEWAY_URL"),
+        *(
+            "FILES",
+            "DEBUG_SINCE",
+            "PROCESS_LOG",
+            "WORK",
+            "STOP_GRACE_S",
+            "GATEWAY_PORT",
+            "GATEWAY_SOCKET",
+            "GATEWAY_URL",
+        ),
         *("SECRETS_PASSPHRASE", "SECRETS_PASSPHRASE_FILE", "SECRETS_PASSPHRASE_FD", "SECRETS_KEYFILE"),
     )
 )

@@ -1,7 +1,7 @@
 """Removes what Dagster leaves in its files: databases of deleted runs, output of nobody's, and rows that nobody reads.
 
-Dagster's API has no call for these. The files are those of its storage in SQLite; where it has another one, there is
-nothing to do here. See docs/decisions/0082-dagsters-history-is-purged.md.
+Dagster's API has no call for these. The files are those of its storage in SQLite; where it is on Postgres, see
+`dagster_tables`. See docs/decisions/0082-dagsters-history-is-purged.md.
 """
 
 import contextlib
@@ -83,9 +83,12 @@ class DagsterFiles:
         return (self.runs, self.index, self.ticks)
 
 
-def leftover_runs(files: DagsterFiles, *, before: datetime) -> set[str]:
-    """Return the ids of runs that have a file or a folder which was last written before a moment."""
-    names = {path.name.partition(".")[0] for path in _older(files.events, before)}
+def leftover_runs(files: DagsterFiles, *, before: datetime, events: bool = True) -> set[str]:
+    """Return the ids of runs that have a file or a folder which was last written before a moment.
+
+    Without `events` by what they have printed alone: where the storage has moved away, its old files are history.
+    """
+    names = {path.name.partition(".")[0] for path in _older(files.events, before)} if events else set()
     names.update(path.name for path in _older(files.output, before))
     return {name for name in names if _RUN_ID.fullmatch(name)}
 

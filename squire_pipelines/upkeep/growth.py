@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from squire_pipelines.backups.kept import backup_folder, kept_backups
 from squire_pipelines.ledger import delivery_body_bound, forgetting
@@ -23,6 +24,7 @@ from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tables import plan_cache
 from squire_pipelines.metrics.folding import MAX_FILES
 from squire_pipelines.settings.model import Settings
+from squire_pipelines.upkeep import dagster_tables
 from squire_pipelines.upkeep.dagster_files import DagsterFiles
 from squire_pipelines.upkeep.row_retention import forgetting_ages, retention_from
 
@@ -83,7 +85,7 @@ def measure_growth(
         now: The clock that the files' times are of, in seconds since 1970.
     """
     home, retention = settings.home, settings.retention
-    runs = _count_runs(DagsterFiles(home.dagster).runs)
+    runs = _count_runs(DagsterFiles(home.dagster).runs, settings.dagster_url_in_use)
     yield Growth("runs of Dagster", runs, retention.max_runs, 0, _BY_CLEAN)
     days = settings.agent.log_retention_days + GRACE_DAYS
     count, overdue = _count(home.attempts, "*", before=now() - days * _DAY_S)
@@ -144,8 +146,13 @@ def _count(folder: Path, pattern: str, *, before: float = 0.0) -> tuple[int, int
     return count, overdue
 
 
-def _count_runs(database: Path) -> int:
-    """Return how many runs Dagster keeps; 0 where it has other storage, or none yet."""
+def _count_runs(database: Path, url: str | None) -> int:
+    """Return how many runs Dagster keeps, on Postgres where there is a `url`; 0 where it has no storage yet."""
+    if url is not None:
+        try:
+            return dagster_tables.count_runs(url)
+        except SQLAlchemyError:
+            return 0  # it is being made, or the daemon's condition says what is wrong with it
     if not database.is_file():
         return 0
     try:

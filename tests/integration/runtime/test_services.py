@@ -170,8 +170,8 @@ def cut_off(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The Dagster homes whose dead runs were reported."""
     homes: list[Path] = []
 
-    def fail_dead_runs(home: Path) -> tuple[str, ...]:
-        homes.append(home)
+    def fail_dead_runs(settings: Settings, **_: str) -> tuple[str, ...]:
+        homes.append(settings.home.dagster)
         return ("0123456789",)
 
     monkeypatch.setattr("squire_pipelines.runtime.recovery.fail_dead_runs", fail_dead_runs)

@@ -18,6 +18,7 @@ from squire_pipelines.domain.cron_times import check_cron
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.sections import types as setting_types
+from squire_pipelines.sections.operation import check_storage_url
 from squire_pipelines.sections.services import GitHubSettings
 from squire_pipelines.sections.signals import CollectionSettings
 from squire_pipelines.settings.model import Settings, load_settings
@@ -48,6 +49,7 @@ def checks(field: FieldInfo) -> set[Any]:
 FIELDS = dict(walk(Settings))
 SCHEDULES = [name for name in FIELDS if name.endswith(("schedule", "cron"))]
 URLS = [name for name in FIELDS if name.endswith(("url", "registries.files"))]
+OF_DATABASES = {"ledger_url", "pipeline.storage_url"}
 PATHS = [name for name, field in FIELDS.items() if Path in list(parts(field.annotation))]
 
 
@@ -70,7 +72,8 @@ def refusal(tmp_path: Path, name: str, value: str) -> str:
 
 
 def test_every_schedule_url_and_path_has_its_checked_type() -> None:
-    urls = {setting_types.check_secret_url, setting_types.check_base_url, setting_types.check_ledger_url}
+    databases = {setting_types.check_ledger_url, check_storage_url}
+    urls = {setting_types.check_secret_url, setting_types.check_base_url, *databases}
     folders = {setting_types.absolute_path, setting_types.check_folder}
     paths = {*folders, setting_types.check_seccomp, setting_types.check_skill}
     assert len(SCHEDULES) >= 2
@@ -320,7 +323,7 @@ def url_value(name: str, url: str) -> str:
     return f"['{url}']" if name.endswith("files") else f"'{url}'"
 
 
-@pytest.mark.parametrize("name", [name for name in URLS if name != "ledger_url"])
+@pytest.mark.parametrize("name", [name for name in URLS if name not in OF_DATABASES])
 @pytest.mark.parametrize(
     "url",
     [
@@ -338,7 +341,7 @@ def test_what_is_no_url_of_http_is_refused(tmp_path: Path, name: str, url: str) 
     assert "URL" in refusal(tmp_path, name, url_value(name, url))
 
 
-@pytest.mark.parametrize("name", [name for name in URLS if name != "ledger_url"])
+@pytest.mark.parametrize("name", [name for name in URLS if name not in OF_DATABASES])
 @pytest.mark.parametrize("url", ["https://me:hunter22@example.com/x", "https://hunter22@example.com/x"])
 def test_a_url_with_a_user_is_refused_without_repeating_it(tmp_path: Path, name: str, url: str) -> None:
     message = refusal(tmp_path, name, url_value(name, url))
@@ -346,12 +349,12 @@ def test_a_url_with_a_user_is_refused_without_repeating_it(tmp_path: Path, name:
     assert "hunter22" not in message
 
 
-@pytest.mark.parametrize("name", [name for name in URLS if name not in {"ledger_url", "alerts.webhook_url"}])
+@pytest.mark.parametrize("name", [name for name in URLS if name not in {*OF_DATABASES, "alerts.webhook_url"}])
 def test_a_base_url_has_no_query(tmp_path: Path, name: str) -> None:
     assert "without query" in refusal(tmp_path, name, url_value(name, "https://example.com/x?y=z"))
 
 
-@pytest.mark.parametrize("name", [name for name in URLS if name != "ledger_url"])
+@pytest.mark.parametrize("name", [name for name in URLS if name not in OF_DATABASES])
 @pytest.mark.parametrize("url", ["https://example.com/api/v3", "http://127.0.0.1:8080", "http://[::1]:9/v1"])
 def test_urls_of_http_are_taken(tmp_path: Path, name: str, url: str) -> None:
     load(tmp_path, name, url_value(name, url))
@@ -413,6 +416,12 @@ def test_a_ledgers_password_in_the_query_is_refused_and_not_repeated(tmp_path: P
     message = refusal(tmp_path, "ledger_url", f"'postgresql://me@db/squire?{name}=hunter2'")
     assert "a password stands before the host" in message
     assert "hunter2" not in message
+
+
+def test_dagsters_storage_has_no_place_on_sqlite(tmp_path: Path) -> None:
+    assert "postgresql://" in refusal(tmp_path, "pipeline.storage_url", "'sqlite:////s.sqlite'")
+    url = "postgresql://me:hunter2@db/squire"
+    assert load(tmp_path, "pipeline.storage_url", f"'{url}'").pipeline.storage_url == url
 
 
 def test_a_base_url_with_a_query_is_not_repeated(tmp_path: Path) -> None:
