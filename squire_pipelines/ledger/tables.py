@@ -28,6 +28,7 @@ from squire_pipelines.ledger.outcome_tables import outcomes
 from squire_pipelines.ledger.plan_tables import plan_answers, plan_cache, plan_inputs, plans
 from squire_pipelines.ledger.report_tables import head_reports
 from squire_pipelines.ledger.repository_file_tables import onboardings, repository_files
+from squire_pipelines.ledger.role_tables import role_leases
 from squire_pipelines.ledger.schedule_tables import schedule_runs, schedules
 from squire_pipelines.ledger.signal_tables import check_reruns, signal_episodes, signal_events, signals, task_signals
 from squire_pipelines.ledger.task_tables import attempts, dispatch_holds, task_dependencies, task_events, tasks
@@ -72,6 +73,7 @@ __all__ = [
     "plans",
     "repositories",
     "repository_files",
+    "role_leases",
     "schedule_runs",
     "schedules",
     "settings_seen",

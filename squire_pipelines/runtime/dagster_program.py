@@ -41,6 +41,7 @@ def main(words: list[str]) -> None:
     parser.add_argument("--after", type=Path, help="wait until a server listens on this socket")
     parser.add_argument("--after-file", type=Path, help="wait until there is this file")
     parser.add_argument("--look-s", type=int, help="look at sensors so often, where each look is meant")
+    parser.add_argument("--as-steward", action="store_true", help="wait until no other daemon of all machines runs")
     parser.add_argument("program", nargs=argparse.REMAINDER)
     asked = parser.parse_args(words)
     name, *_ = asked.program
@@ -54,7 +55,12 @@ def main(words: list[str]) -> None:
     function = program.load()  # what takes time, while the server that is waited for starts
     _wait_for(asked.after, asked.after_file)
     sys.argv = asked.program
-    sys.exit(function())
+    if not asked.as_steward:
+        sys.exit(function())
+    from squire_pipelines.runtime.stewardship import as_steward  # noqa: PLC0415 - only where there may be several
+
+    with as_steward():
+        sys.exit(function())
 
 
 def _look_each(seconds: int, *, is_daemon: bool) -> None:

@@ -255,7 +255,9 @@ class Services:
         """
         is_new = CODE_SERVER not in self._children
         options = self._workspace()
-        after = ("--after", str(self._socket), "--after-file", str(self._storage_made))
+        after = ["--after", str(self._socket), "--after-file", str(self._storage_made)]
+        if self._settings.ledger_file is None:  # which other machines may use too
+            after.append("--as-steward")
         self.start("daemon", self._dagster("dagster-daemon", "run", *options, after=after))
         if is_new:
             self._end_dead_runs()

@@ -44,6 +44,7 @@ def test_every_table_of_the_ledger_is_published() -> None:
         "plan_inputs",
         "repositories",
         "repository_files",
+        "role_leases",
         "schedule_runs",
         "schedules",
         "settings_seen",
