@@ -26,6 +26,12 @@ ALERT_WEBHOOK_KEY = "alert-webhook-key"
 BOARD_TOKEN = "board-token"  # noqa: S105 - the name, not the value
 """What people give to use the board, where board.login is "token"."""
 
+FILES_KEY_ID = "files-key-id"
+"""The id of the key to the store of files (`files.url`); without it the cloud's own ways of finding one are used."""
+
+FILES_KEY = "files-key"
+"""The key itself."""
+
 AI_GATEWAY = "ai-gateway"
 """The provider whose key the old product read from AI_GATEWAY_API_KEY, as its other clients do."""
 _FURTHER_VARIABLES = {
@@ -34,7 +40,8 @@ _FURTHER_VARIABLES = {
     SecretName.OTLP_HEADERS: ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"),
 }
 
-_NO_PROVIDERS = frozenset(set(SecretName) - {SecretName.MODEL_KEY})
+_OF_FILES = frozenset({FILES_KEY_ID, FILES_KEY})
+_NO_PROVIDERS = frozenset((set(SecretName) - {SecretName.MODEL_KEY}) | _OF_FILES)
 
 
 def check_provider_secret(name: str) -> str:
@@ -61,7 +68,7 @@ def check_webhook_key(name: str) -> str:
     Raises:
         ValueError: It is a secret of another use, or cannot be a name.
     """
-    if name in {*SecretName, ALERT_WEBHOOK_KEY, BOARD_TOKEN}:
+    if name in {*SecretName, ALERT_WEBHOOK_KEY, BOARD_TOKEN, *_OF_FILES}:
         raise ValueError(f"{name} has another use: name a secret of its own, like acme-hook-key")
     if not _PROVIDER_SECRET.fullmatch(name) or "--" in name:
         # The text is not repeated: whoever takes the name for the secret itself has written that here.
@@ -74,7 +81,7 @@ def check_webhook_key(name: str) -> str:
 
 def check_secret_name(name: str) -> str:
     """Return a secret's name as it is. Raises ValueError for what can be none."""
-    return str(name) if name in set(SecretName) else check_provider_secret(name)
+    return str(name) if name in {*SecretName, *_OF_FILES} else check_provider_secret(name)
 
 
 def hook_secret(name: str) -> str:
@@ -100,7 +107,7 @@ def file_variable_of(name: str) -> str:
 
 _OWN_VARIABLES = frozenset(
     (
-        *(variable for name in (*SecretName, f"{AI_GATEWAY}-key") for variable in variables_of(name)),
+        *(variable for name in (*SecretName, f"{AI_GATEWAY}-key", FILES_KEY_ID) for variable in variables_of(name)),
         "SQUIRE_SECRETS_PASSPHRASE",
     )
 )

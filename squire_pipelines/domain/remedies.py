@@ -143,6 +143,7 @@ REMEDIES: Mapping[str, str] = {
     "engine": (
         "Start the engine: `make engine`, or the service of Docker or Podman. `squire doctor` names which is used."
     ),
+    "file_store": "The message has the store's own words. `squire doctor` writes, reads and removes a file in it.",
     "git": "The message has git's last lines. Mostly the disk, the network or a right: correct that and try again.",
     "github": "The message has GitHub's answer. https://www.githubstatus.com says whether GitHub has a fault.",
     "github_auth": (
@@ -195,6 +196,17 @@ REMEDIES: Mapping[str, str] = {
     "setting": "Correct the line that is shown: `squire config edit`, or `squire config set KEY VALUE`.",
     "source": "Correct the source that the message names: its file, its package or its answer. The others were read.",
     "state_conflict": "Look again: another person or run was faster, and nothing was changed.",
+    "store_clock": "Set this machine's clock by NTP: what is signed five minutes off is refused.",
+    "store_denied": (
+        "Check the secrets `files-key-id` and `files-key`, or what the cloud's own chain finds, and their rights."
+    ),
+    "store_full": "Raise the quota, or make room: what is there stays, and work is kept on the machine that did it.",
+    "store_missing": "Make the bucket, or mount the file system; `files.url` names it.",
+    "store_unreachable": "Wait: it is tried again. When it lasts, look at the network and at `files.url`.",
+    "stored_file_damaged": "It is read again. When it lasts, something between here and the store changes what passes.",
+    "stored_file_large": "Raise `files.max_object`; the file stays where it is.",
+    "stored_file_missing": "Nothing: it was removed by its retention, or is not there yet.",
+    "stored_file_taken": "A file is put once: look at both, and remove the one in the store if it is the wrong one.",
     "warehouse": (
         "See [The warehouse](../troubleshooting.md#the-warehouse); `squire history publish --full` makes it anew."
     ),

@@ -133,9 +133,10 @@ class Settings(OverridableSections):
 
     @property
     def named_secrets(self) -> tuple[str, ...]:
-        """The names of all secrets that the settings name: of providers, alerts, webhooks, board, other senders."""
-        others = (*self.alerts.secret_names, *self.webhooks.secret_names, *self.board.secret_names, *self.hook_secrets)
-        return (*self.provider_secrets, *others)
+        """The names of all secrets that the settings name: of providers, alerts, webhooks, board, files, senders."""
+        sections = (self.alerts, self.webhooks, self.board, self.files)
+        others = (name for section in sections for name in section.secret_names)
+        return (*self.provider_secrets, *others, *self.hook_secrets)
 
     @property
     def hook_secrets(self) -> tuple[str, ...]:

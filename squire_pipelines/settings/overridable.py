@@ -11,6 +11,7 @@ from squire_pipelines.domain.budgets import BudgetLimits
 from squire_pipelines.sections.agents import AgentSettings, NamedAgents
 from squire_pipelines.sections.alerts import AlertSettings
 from squire_pipelines.sections.board import BoardSettings
+from squire_pipelines.sections.files import FileSettings
 from squire_pipelines.sections.following import FollowSettings
 from squire_pipelines.sections.gateway import GatewaySettings
 from squire_pipelines.sections.hooks import Hooks
@@ -74,6 +75,7 @@ class OverridableSections(BaseSettings):
     warehouse: WarehouseSettings = WarehouseSettings()
     retention: RetentionSettings = RetentionSettings()
     backup: BackupSettings = BackupSettings()
+    files: FileSettings = FileSettings()
     pipeline: PipelineSettings = PipelineSettings()
     gateway: GatewaySettings = GatewaySettings()
     budgets: BudgetLimits = Field(default=BudgetLimits(), description="see docs/guide/budgets.md")

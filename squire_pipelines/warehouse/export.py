@@ -4,7 +4,6 @@
 engine may write; people's queries are in `query`.
 """
 
-import os
 import shutil
 import tempfile
 import time
@@ -19,7 +18,9 @@ from urllib.parse import urlsplit
 
 import duckdb
 
-from squire_pipelines.errors import SquireError, WarehouseError
+from squire_pipelines.domain.store_urls import OBJECT_STORES, shown_url
+from squire_pipelines.errors import ConfigError, SquireError, WarehouseError
+from squire_pipelines.file_store.opening import folder_of, open_filesystem
 from squire_pipelines.files import put_in_place
 from squire_pipelines.home import make_folder
 from squire_pipelines.warehouse import engine
@@ -60,9 +61,6 @@ BEGIN_COLUMNS: Mapping[str, str] = MappingProxyType(
     }
 )
 
-# Stores where an object is seen whole or not at all, and an upload replaces the one before.
-STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "memory"})
-_EXTRAS = MappingProxyType({"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"})
 _PREFIX = ".squire-export-"
 
 
@@ -233,30 +231,25 @@ class _ObjectStore:
 
 
 def _open_destination(target: str) -> _Destination:
-    scheme = urlsplit(target).scheme if "://" in target else "file"
-    if scheme == "file":
-        return _FolderDestination(Path(os.path.expanduser(target.removeprefix("file://"))).absolute())  # noqa: PTH111 - a URL's too
-    if scheme not in STORES:
+    # A path may have a `~` in it, also behind a scheme.
+    if (folder := folder_of(target)) is not None:
+        return _FolderDestination(folder.expanduser().absolute())
+    if urlsplit(target).scheme not in OBJECT_STORES:
         raise WarehouseError(
-            f"an export cannot go to {scheme}://",
-            hint=f"give a folder, or a URL that begins with {', '.join(sorted(STORES))}",
+            f"an export cannot go to {urlsplit(target).scheme}://",
+            hint=f"give a folder, or a URL that begins with {', '.join(sorted(OBJECT_STORES))}",
         )
-    import fsspec  # type: ignore[import-untyped]  # noqa: PLC0415 - only an export to a store needs it
-
     try:
-        filesystem, root = fsspec.core.url_to_fs(target)
-    except ImportError as error:
-        extra = _EXTRAS.get(scheme)
-        hint = f"install squire-pipelines[{extra}]" if extra else str(error)
-        raise WarehouseError(f"the library for {scheme}:// is not installed", hint=hint) from error
+        return _ObjectStore(*open_filesystem(target))
+    except ConfigError as error:
+        raise WarehouseError(error.message, hint=error.hint) from error
     except Exception as error:  # as above
         raise _cannot_export(target, error) from error
-    return _ObjectStore(filesystem, root)
 
 
 def _cannot_export(target: str, error: Exception) -> WarehouseError:
-    # A URL may carry a password; the reason is the library's own words.
-    shown = urlsplit(target)._replace(netloc=urlsplit(target).netloc.rpartition("@")[2], query="").geturl()
+    # The reason is the library's own words.
+    shown = shown_url(target)
     hint = "check that you may write there, and that there is room"
     if "://" in target:
         hint = "check that the bucket exists, and which credentials its library finds (environment, profile)"

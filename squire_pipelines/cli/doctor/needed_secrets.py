@@ -32,6 +32,8 @@ def check_secrets(context: CliContext) -> Iterator[Diagnosis]:
             yield Diagnosis(name, "ok", "not set, and only of use while webhook-secret is rotated")
         elif name == SecretName.OTLP_HEADERS:
             yield Diagnosis(name, "ok", "not set, and only of use where traces are sent with headers")
+        elif name in settings.files.secret_names:
+            yield Diagnosis(name, "ok", "not set: the store of files is reached as the cloud's own programs reach it")
         elif name in settings.provider_secrets and name not in used:
             yield Diagnosis(name, "ok", "not set, and no model of its provider is set")
         elif name != unused:

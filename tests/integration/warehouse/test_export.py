@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from squire_pipelines.warehouse.export import BEGIN_COLUMNS, FILE_NAME, STALE_AF
 from squire_pipelines.warehouse.publish import publish_warehouse
 from squire_pipelines.warehouse.query import run_query
 from tests.support.ledgers import sqlite_ledger_file
+from tests.support.object_store import serve_s3
 from tests.support.years import fill
 
 
@@ -147,32 +147,13 @@ def test_what_cannot_be_done_is_said_so(
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
     """A server on loopback that speaks S3, with the bucket `lake`."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with (tmp_path / "moto.log").open("wb") as log:
-        command = [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-        server = subprocess.Popen(command, stdout=log, stderr=log)
-    url = f"http://127.0.0.1:{port}"
-    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    try:
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                httpx.put(f"{url}/lake", timeout=10, trust_env=False).raise_for_status()
-                break
-            except httpx.TransportError:
-                assert server.poll() is None, (tmp_path / "moto.log").read_text()
-                assert time.monotonic() < deadline
-                time.sleep(0.1)
+    with serve_s3(tmp_path, "lake") as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         yield url
-    finally:
-        server.terminate()
-        server.wait(timeout=10)
 
 
 @pytest.mark.slow

@@ -48,7 +48,7 @@ def checks(field: FieldInfo) -> set[Any]:
 
 FIELDS = dict(walk(Settings))
 SCHEDULES = [name for name in FIELDS if name.endswith(("schedule", "cron"))]
-URLS = [name for name in FIELDS if name.endswith(("url", "registries.files"))]
+URLS = [name for name in FIELDS if name.endswith(("url", "registries.files")) and name != "files.url"]
 OF_DATABASES = {"ledger_url", "pipeline.storage_url"}
 PATHS = [name for name, field in FIELDS.items() if Path in list(parts(field.annotation))]
 
