@@ -1,6 +1,5 @@
 """From each look at the conditions to what is recorded about alerts: in the ledger, or in memory while it is away."""
 
-import socket
 import threading
 import time
 from collections import deque
@@ -21,6 +20,7 @@ from squire_pipelines.ledger import HEAD_REVISION, alert_facts
 from squire_pipelines.ledger import alerts as alert_rows
 from squire_pipelines.ledger.alerts import QueueBounds
 from squire_pipelines.ledger.store import Ledger, Transaction, utc_now
+from squire_pipelines.machine_name import machine_name
 from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.secrets.redact import process_redactor
 from squire_pipelines.settings.model import Settings
@@ -78,7 +78,7 @@ class AlertWatch:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
-        self._machine = (machine or socket.gethostname())[:_MAX_SUBJECT_NAME]
+        self._machine = (machine or machine_name())[:_MAX_SUBJECT_NAME]
         self._clock = clock
         self._now = clock or utc_now
         self._monotonic = monotonic

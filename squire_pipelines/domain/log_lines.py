@@ -12,6 +12,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
+from squire_pipelines.domain.ecs_lines import VERSION_KEY, from_ecs
 from squire_pipelines.domain.terminal_text import plain, without_sequences
 
 LEVELS: Mapping[str, int] = MappingProxyType({"debug": 10, "info": 20, "warning": 30, "error": 40})
@@ -28,8 +29,8 @@ ECHO = b"agent> "
 LATEST_S = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
 """A line from then on has no time that can be shown, in seconds since 1970."""
 
-_HIDDEN_KEYS = {"event", "level", "timestamp", "component", "logger", *CONTEXT}
-_JSON_TIME = re.compile(rb'(?<!\\)"(?:timestamp|started_at)": ?"([^"\\]{10,40})"')
+_HIDDEN_KEYS = {"event", "level", "timestamp", "component", "logger", "machine", *CONTEXT}
+_JSON_TIME = re.compile(rb'(?<!\\)"(?:@?timestamp|started_at)": ?"([^"\\]{10,40})"')
 _TIME = re.compile(
     rb"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d{1,9}))?(?: ?(Z|[+-]\d\d:?\d\d))?",
 )
@@ -156,6 +157,8 @@ def parse_line(raw: bytes, at: float, origin: LineOrigin) -> LogLine:
 def _of_object(values: dict[str, Any], at: float, origin: LineOrigin) -> LogLine:
     if "call_id" in values and "latency_s" in values:
         return _of_call(values, at, origin)
+    if VERSION_KEY in values:
+        values = from_ecs(values)
     context = {**origin.context, **{key: str(values[key]) for key in CONTEXT if values.get(key)}}
     others = {str(key): value for key, value in values.items() if key not in _HIDDEN_KEYS}
     event = str(values.get("event") or values.get("message") or "")

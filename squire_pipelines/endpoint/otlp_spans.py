@@ -5,6 +5,7 @@ title, prompt, message or branch. The conventions for models are those of one re
 last one before they moved to https://github.com/open-telemetry/semantic-conventions-genai.
 """
 
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
@@ -18,9 +19,13 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
 from squire_pipelines import __version__
 from squire_pipelines.domain.spans import Span
 from squire_pipelines.domain.terminal_text import one_line
+from squire_pipelines.machine_name import machine_name
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.41.0"
 SCOPE = "squire_pipelines"
+_INSTANCES = uuid.UUID("4d63009a-8d0f-11ee-aad7-4c796ed8e320")
+"""The conventions' namespace for ids of instances that are made of a name:
+https://opentelemetry.io/docs/specs/semconv/registry/attributes/service/."""
 
 _MAX_TEXT = 200
 _SAMPLED = 1
@@ -58,7 +63,14 @@ def encode(spans: Sequence[Span], *, service: str, redact: Callable[[str], str])
     def clean(text: str) -> str:
         return one_line(redact(text), limit=_MAX_TEXT)
 
-    resource = Resource(attributes=_key_values({"service.name": service, "service.version": __version__}, clean))
+    machine = machine_name()
+    own = {
+        "service.name": service,
+        "service.version": __version__,
+        "service.instance.id": str(uuid.uuid5(_INSTANCES, machine)),
+        "host.name": machine,
+    }
+    resource = Resource(attributes=_key_values(own, clean))
     scope = ScopeSpans(
         scope=InstrumentationScope(name=SCOPE, version=__version__),
         spans=[_otlp_span(span, clean) for span in spans],

@@ -17,6 +17,10 @@ from functools import cache, partial
 from types import MappingProxyType
 from typing import Any, Literal, TextIO
 
+from squire_pipelines import __version__
+from squire_pipelines.domain.ecs_lines import LineProcess, to_ecs
+from squire_pipelines.machine_name import machine_name
+
 Level = Literal["debug", "info", "warning", "error"]
 _LEVELS: Mapping[str, int] = MappingProxyType(
     {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
@@ -24,7 +28,7 @@ _LEVELS: Mapping[str, int] = MappingProxyType(
 LEVEL_VARIABLE = "SQUIRE_LOGGING__LEVEL"
 """The environment's name for `[logging] level`, which child processes inherit."""
 FORMAT_VARIABLE = "SQUIRE_LOGGING__FORMAT"
-LineFormat = Literal["auto", "json", "console"]
+LineFormat = Literal["auto", "json", "ecs", "console"]
 
 _OURS = "squire"
 _MAX_DEPTH = 6
@@ -271,8 +275,10 @@ class _Handler(logging.Handler):
         try:
             at_terminal = stream.isatty()
             for_people = at_terminal if self.line_format == "auto" else self.line_format == "console"
-            renderer = _renderer(for_people=for_people, colors=at_terminal)
-            line = renderer(None, record.levelname.lower(), self._event(record))
+            if for_people:
+                line = _console_renderer(colors=at_terminal)(None, record.levelname.lower(), self._event(record))
+            else:
+                line = _json_renderer()(self._object(record))
         except Exception as error:  # noqa: BLE001 - a line that cannot be written ends nothing; Python would show its values
             line = f"a log line could not be written: {type(error).__name__}"
         self._waiting.append(line)
@@ -300,6 +306,14 @@ class _Handler(logging.Handler):
             if not self._blocks:
                 self._write()
 
+    def _object(self, record: logging.LogRecord) -> dict[str, Any]:
+        event = self._event(record) | {"machine": machine_name()}
+        if self.line_format != "ecs":
+            return event
+        error = record.exc_info[1] if record.exc_info else None
+        raised = None if error is None else (type(error).__qualname__, _redact()(str(error)))
+        return dict(to_ecs(event, LineProcess(__version__, os.uname().nodename, os.getpid()), raised))
+
     def _event(self, record: logging.LogRecord) -> dict[str, Any]:
         values = getattr(record, "squire_values", None) or {"component": self._component.value, "logger": record.name}
         redact = _redact()
@@ -326,14 +340,17 @@ def _has_own_handler(name: str) -> bool:
 
 
 @cache
-def _renderer(*, for_people: bool, colors: bool) -> Callable[[Any, str, dict[str, Any]], Any]:
+def _console_renderer(*, colors: bool) -> Callable[[Any, str, dict[str, Any]], Any]:
     import structlog  # noqa: PLC0415 - see the module's docstring
 
     _configure_structlog()
-    if for_people:
-        return structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)
-    encode = json.JSONEncoder().encode  # `json.dumps` makes one for each line
-    return lambda _logger, _method, event: encode(event)
+    return structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)
+
+
+@cache
+def _json_renderer() -> Callable[[dict[str, Any]], str]:
+    _configure_structlog()
+    return json.JSONEncoder().encode  # `json.dumps` makes one for each line
 
 
 def _configure_structlog() -> None:

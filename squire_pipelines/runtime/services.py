@@ -219,7 +219,7 @@ class Services:
 
     def _dagster(self, program: str, *options: str, after: Sequence[str] = ()) -> list[str]:
         """Return the command line of a program of Dagster's, whose own lines are JSON too where the settings say so."""
-        line_format = ("--log-format", "json") if self._settings.logging.format == "json" else ()
+        line_format = ("--log-format", "json") if self._settings.logging.format in {"json", "ecs"} else ()
         own = [*after, *(() if self._look_s is None else ("--look-s", str(self._look_s)))]
         return [sys.executable, "-m", "squire_pipelines.runtime.dagster_program", *own, program, *options, *line_format]
 

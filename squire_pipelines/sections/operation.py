@@ -31,7 +31,9 @@ class LoggingSettings(SettingsSection):
     """What is logged, and how much of it is kept. The option `--log-level` of the command wins."""
 
     level: Level = Field(default="info", description="debug, info, warning or error; of libraries, warnings and above")
-    format: LineFormat = Field(default="auto", description="auto: console on a terminal, else json")
+    format: LineFormat = Field(
+        default="auto", description="auto: console on a terminal, else json; ecs: JSON for Elasticsearch"
+    )
     max_file: Annotated[Bytes, Field(ge=64 * 2**10)] = Field(
         default=10 * 2**20, description="of a process's log, which then goes on in a new file"
     )

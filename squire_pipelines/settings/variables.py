@@ -22,30 +22,11 @@ _ENDS_LIKE_A_SECRET_FILE = ("_KEY_FILE", "_TOKEN_FILE")
 _OWN = frozenset(
     f"{PREFIX}{name}"
     for name in (
-        *(
-            "HOME",
-            "CONFIG",
-            "DAGSTER_URL",
-            "STEP_CONTAINER",
-            "DOCKER",
-            "HAND_OUT_S",
-            "TASK_FILE",
-            "REPOSITORY",
-            "PORT",
-            "FILES",
-        ),
+        *("HOME", "CONFIG", "MACHINE", "DAGSTER_URL", "STEP_CONTAINER", "DOCKER", "TASK_FILE", "REPOSITORY", "PORT"),
         *("ATTEMPT_ID", "EVIDENCE", "IN", "OUT", "ORDER", "ORDER_WAIT_S", "PROMPT", "PROMPT_FILE", "REPO", "SKILLS"),
-        *(
-            "FILES",
-            "DEBUG_SINCE",
-            "PROCESS_LOG",
-            "WORK",
-            "STOP_GRACE_S",
-            "GATEWAY_PORT",
-            "GATEWAY_SOCKET",
-            "GATEWAY_URL",
-        ),
-        *("SECRETS_PASSPHRASE", "SECRETS_PASSPHRASE_FILE", "SECRETS_PASSPHRASE_FD", "SECRETS_KEYFILE"),
+        *("FILES", "DEBUG_SINCE", "PROCESS_LOG", "WORK", "STOP_GRACE_S", "GATEWAY_PORT", "GATEWAY_SOCKET"),
+        *("HAND_OUT_S", "GATEWAY_URL", "SECRETS_PASSPHRASE", "SECRETS_PASSPHRASE_FILE", "SECRETS_PASSPHRASE_FD"),
+        *("SECRETS_KEYFILE",),
     )
 )
 _OWN_PREFIXES = tuple(

@@ -1,5 +1,6 @@
 """What is sent of a span: OTLP as its schema reads it, attributes of the conventions, no text of a repository."""
 
+import uuid
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
@@ -13,6 +14,7 @@ from squire_pipelines.domain.spans import Span
 from squire_pipelines.endpoint.otlp_sending import parse_headers, trace_target
 from squire_pipelines.endpoint.otlp_spans import SCHEMA_URL, attributes_of, encode, provider_name
 from squire_pipelines.errors import ConfigError
+from squire_pipelines.machine_name import machine_name
 from squire_pipelines.sections.observability import TracingSettings
 from squire_pipelines.settings.model import Settings
 
@@ -32,7 +34,9 @@ def sent(span: Span) -> tuple[OtlpSpan, dict[str, object]]:
     (resource,) = ExportTraceServiceRequest.FromString(body).resource_spans
     (scope,) = resource.scope_spans
     assert resource.schema_url == scope.schema_url == SCHEMA_URL
-    assert {pair.key: pair.value.string_value for pair in resource.resource.attributes}["service.name"] == "squire"
+    own = {pair.key: pair.value.string_value for pair in resource.resource.attributes}
+    assert (own["service.name"], own["host.name"]) == ("squire", machine_name())
+    assert uuid.UUID(own["service.instance.id"]).version == 5
     (encoded,) = scope.spans
     return encoded, {pair.key: getattr(pair.value, pair.value.WhichOneof("value") or "") for pair in encoded.attributes}
 

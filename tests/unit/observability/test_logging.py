@@ -42,6 +42,7 @@ def test_a_line_is_an_object_with_time_level_component_and_values(stream: io.Str
     get_logger(Component.PUBLISHER).info("something_happened", a=1, b=[1, {"c": None}])
     (line,) = lines(stream)
     assert line.pop("timestamp").endswith("Z")
+    assert line.pop("machine")
     assert line == {
         "event": "something_happened",
         "level": "info",
@@ -74,6 +75,7 @@ def test_a_line_of_a_library_is_written_too_with_its_logger_and_the_component_of
         logging.getLogger("library.part").warning("%s left of %d", "nothing", 7)
     (line,) = lines(stream)
     assert line.pop("timestamp")
+    assert line.pop("machine")
     assert line == {
         "event": "nothing left of 7",
         "level": "warning",
