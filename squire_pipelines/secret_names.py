@@ -7,6 +7,8 @@ _PREFIX = "SQUIRE_"
 # No setting's variable ends so, and no file variable: a secret's variable is never another thing's.
 _PROVIDER_SECRET = re.compile(r"[a-z][a-z0-9-]{0,57}-(?:key|token)")
 _SECRET_ENDS = ("_KEY", "_TOKEN")
+_TENANT_SECRET = re.compile(r"([a-z][a-z0-9]{0,31})\.([a-z0-9-]{1,64})")
+_TENANT_PREFIX = f"{_PREFIX}TENANT_"
 
 
 class SecretName(StrEnum):
@@ -80,8 +82,16 @@ def check_webhook_key(name: str) -> str:
 
 
 def check_secret_name(name: str) -> str:
-    """Return a secret's name as it is. Raises ValueError for what can be none."""
+    """Return a secret's name as it is: of the house, or a tenant's `TENANT.NAME`. Raises ValueError for no name."""
+    if (of_tenant := _TENANT_SECRET.fullmatch(name)) is not None:
+        check_secret_name(of_tenant[2])
+        return str(name)
     return str(name) if name in {*SecretName, *_OF_FILES} else check_provider_secret(name)
+
+
+def tenant_secret(tenant: str, name: str) -> str:
+    """Return under which name a tenant's own secret is looked for: `TENANT.github-token` for `github-token`."""
+    return f"{tenant}.{name}"
 
 
 def hook_secret(name: str) -> str:
@@ -95,7 +105,13 @@ def alert_target_secret(name: str) -> str:
 
 
 def variables_of(name: str) -> tuple[str, ...]:
-    """Return the environment variables that may hold a secret, the first wins."""
+    """Return the environment variables that may hold a secret, the first wins.
+
+    A tenant's name has no hyphen, so that no two secrets have one variable.
+    """
+    tenant, separator, rest = name.partition(".")
+    if separator:
+        return (f"{_TENANT_PREFIX}{tenant}_{rest}".upper().replace("-", "_"),)
     own = _PREFIX + name.upper().replace("-", "_")
     return (own, *_FURTHER_VARIABLES.get(name, ()))
 
@@ -115,4 +131,6 @@ _OWN_VARIABLES = frozenset(
 
 def is_secret_variable(name: str) -> bool:
     """Return whether an environment variable holds a secret, also one of a provider that no settings name."""
-    return name in _OWN_VARIABLES or (name.startswith(_PREFIX) and name.endswith(_SECRET_ENDS))
+    if name in _OWN_VARIABLES or name.startswith(_TENANT_PREFIX):
+        return not name.endswith("_FILE")
+    return name.startswith(_PREFIX) and name.endswith(_SECRET_ENDS)

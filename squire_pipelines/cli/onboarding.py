@@ -9,8 +9,8 @@ from squire_pipelines.cli.person import actor
 from squire_pipelines.cli.text import counted
 from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.execution.onboarding import OnboardingContext, Proposal, propose
-from squire_pipelines.github.access import access_from
 from squire_pipelines.github.connection import GitHub
+from squire_pipelines.github.tenant_access import access_to_all
 from squire_pipelines.terminal.output import write_line
 
 
@@ -26,7 +26,7 @@ def ask_repository(context: CliContext, repository: str | None, *, again: bool) 
     settings = context.settings
     name = settings.spelling_of(repository) or repository
     is_listed = settings.spelling_of(repository) is not None
-    access_from(settings, required=True)
+    access_to_all(settings, required=True)
     github = GitHub(settings, context.ledger)
 
     async def ask() -> Proposal:

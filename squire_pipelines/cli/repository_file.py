@@ -58,14 +58,14 @@ def check_repositorys_file(context: CliContext, repository: str) -> None:
     """
     from squire_pipelines.execution.repository_file_reading import read_stored_file  # noqa: PLC0415 - the client
     from squire_pipelines.execution.repository_settings import said_by  # noqa: PLC0415 - likewise
-    from squire_pipelines.github.access import access_from  # noqa: PLC0415 - likewise
     from squire_pipelines.github.client import GitHubClient  # noqa: PLC0415 - likewise
+    from squire_pipelines.github.tenant_access import access_to_all  # noqa: PLC0415 - likewise
     from squire_pipelines.ledger.repository_files import StoredFile  # noqa: PLC0415 - SQLAlchemy
 
     settings = context.settings
 
     async def read() -> StoredFile:
-        async with GitHubClient(settings.github, access_from(settings, required=True)) as client:
+        async with GitHubClient(settings.github, access_to_all(settings, required=True)) as client:
             return await read_stored_file(client, settings, repository)
 
     stored = asyncio.run(read())

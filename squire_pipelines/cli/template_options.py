@@ -67,12 +67,12 @@ def template_options(callback: Callable[..., object]) -> Callable[..., object]:
 
 def github_opener(context: CliContext, settings: Settings) -> Callable[[], "GitHubClient"]:
     """Return what opens a client of GitHub, which raises ConfigError where there is no access."""
-    from squire_pipelines.github.access import access_from  # noqa: PLC0415 - the client, seldom needed
     from squire_pipelines.github.client import GitHubClient  # noqa: PLC0415 - likewise
+    from squire_pipelines.github.tenant_access import access_to_all  # noqa: PLC0415 - the client, seldom needed
 
     def open_client() -> GitHubClient:
         unlock_store(context, settings.secret_sources)
-        return GitHubClient(settings.github, access_from(settings, required=True))
+        return GitHubClient(settings.github, access_to_all(settings, required=True))
 
     return open_client
 

@@ -21,12 +21,17 @@ _EPSILON_USD = 1e-9
 
 
 class Scope(StrEnum):
-    """What a limit is for. `repository` and `month` count a month, `day` a day; `month` and `day` count all work."""
+    """What a limit is for. `repository` and `month` count a month, `day` a day; `month` and `day` count all work.
+
+    Those of a tenant count the work in its repositories.
+    """
 
     ATTEMPT = "attempt"
     PLAN = "plan"
     TASK = "task"
     REPOSITORY = "repository"
+    TENANT_DAY = "tenant_day"
+    TENANT_MONTH = "tenant_month"
     DAY = "day"
     MONTH = "month"
 
@@ -45,10 +50,9 @@ class ReservationState(StrEnum):
     SETTLED = "settled"
 
 
-_WIDER = {
-    Purpose.ATTEMPT: (Scope.TASK, Scope.REPOSITORY, Scope.DAY, Scope.MONTH),
-    Purpose.PLAN: (Scope.REPOSITORY, Scope.DAY, Scope.MONTH),
-}
+_OF_MANY = (Scope.REPOSITORY, Scope.TENANT_DAY, Scope.TENANT_MONTH, Scope.DAY, Scope.MONTH)
+_WIDER = {Purpose.ATTEMPT: (Scope.TASK, *_OF_MANY), Purpose.PLAN: _OF_MANY}
+_WORDS = {Scope.TENANT_DAY: "tenant's day", Scope.TENANT_MONTH: "tenant's month"}
 
 
 class Limit(FrozenModel):
@@ -63,6 +67,9 @@ class Limit(FrozenModel):
     def is_set(self) -> bool:
         """Whether there is any limit."""
         return self.usd is not None or self.tokens is not None
+
+
+NO_LIMIT = Limit()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +88,11 @@ class Amount:
         return usd_fits and (limit.tokens is None or self.tokens <= limit.tokens)
 
 
+def scope_words(scope: Scope) -> str:
+    """Return how people name a scope, as in "the budget of the day"."""
+    return _WORDS.get(scope, scope.value)
+
+
 @dataclass(frozen=True, slots=True)
 class Shortage:
     """A limit that leaves too little room: `used` of it is spent or reserved."""
@@ -95,7 +107,7 @@ class Shortage:
             parts.append(f"{self.used.usd:.2f} of {self.limit.usd:.2f} USD")
         if self.limit.tokens is not None:
             parts.append(f"{self.used.tokens} of {self.limit.tokens} tokens")
-        return f"the budget of the {self.scope} ({', '.join(parts)} used or reserved)"
+        return f"the budget of the {scope_words(self.scope)} ({', '.join(parts)} used or reserved)"
 
 
 class BudgetLimits(FrozenModel):
@@ -111,6 +123,11 @@ class BudgetLimits(FrozenModel):
     day: Limit = Limit()
     month: Limit = Limit()
 
+    @property
+    def whose(self) -> str | None:
+        """Whose repository it is, where that tenant has limits as a whole."""
+        return None
+
     @model_validator(mode="after")
     def _narrow_within_wide(self) -> Self:
         for purpose in Purpose:
@@ -124,7 +141,7 @@ class BudgetLimits(FrozenModel):
 
     def of(self, scope: Scope) -> Limit:
         """Return the limit of one scope."""
-        limit: Limit = getattr(self, scope.value)
+        limit: Limit = getattr(self, scope.value, NO_LIMIT)
         return limit
 
     @property
@@ -175,8 +192,21 @@ def month_of(now: datetime) -> datetime:
 
 def renewed_at(scope: Scope, now: datetime) -> datetime | None:
     """Return when a used-up budget is full again; None when only the settings can change that."""
-    if scope is Scope.DAY:
+    if scope in {Scope.DAY, Scope.TENANT_DAY}:
         return day_of(now) + timedelta(days=1)
-    if scope in {Scope.MONTH, Scope.REPOSITORY}:
+    if scope in {Scope.MONTH, Scope.REPOSITORY, Scope.TENANT_MONTH}:
         return (month_of(now) + timedelta(days=32)).replace(day=1)
     return None
+
+
+class TenantBudgetLimits(BudgetLimits):
+    """All limits that hold for one repository of a tenant, with those of the tenant as a whole."""
+
+    tenant: str
+    tenant_day: Limit = Limit()
+    tenant_month: Limit = Limit()
+
+    @property
+    def whose(self) -> str | None:
+        """See `BudgetLimits`."""
+        return self.tenant

@@ -11,13 +11,13 @@ from squire_pipelines.domain.provider_limits import ProviderShortage, limited, s
 from squire_pipelines.errors import ConfigError, NotReachableError, SecretMissingError, SquireError
 from squire_pipelines.execution.lease import LeasedAttempt
 from squire_pipelines.execution.startable import no_room_error
+from squire_pipelines.execution.tenant_keys import find_tenant_key
 from squire_pipelines.gateway.clouds.cloud import Cloud
 from squire_pipelines.gateway.clouds.credentials import CredentialSource
 from squire_pipelines.gateway.prices import Price
 from squire_pipelines.gateway.upstream import Upstream
 from squire_pipelines.ledger.provider_budgets import reserve_at_providers
 from squire_pipelines.secrets import Secret
-from squire_pipelines.secrets.lookup import find_secret
 from squire_pipelines.sections.agents import AgentSettings
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.settings.provider_uses import day_limits
@@ -57,7 +57,7 @@ def find_upstreams(
         except NotReachableError as problem:
             passing[provider.name] = problem
             continue
-        key = find_secret(provider.secret, settings.secret_sources) if cloud is None else None
+        key = find_tenant_key(settings, repository, provider.secret) if cloud is None else None
         if (fault := provider.key_fault(key.reveal() if key is not None else None)) is not None:
             faults[provider.name] = fault
         elif provider.base_url is not None:

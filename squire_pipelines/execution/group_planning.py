@@ -136,6 +136,7 @@ async def plan_group(
     Raises:
         SquireError: GitHub, the ledger or a file of the settings cannot be used; without `fall_back` also the model.
     """
+    settings = settings.for_repository(basis.subject)
     account = PlanAccount(ledger, settings, basis.subject, trace_id=trace_id)
     infos = {name: await repository_info(client, name) for name in basis.group.repositories}
     branches = {name: info.default_branch for name, info in infos.items() if info.default_branch}

@@ -33,10 +33,10 @@ class RepositorySettings:
     stopped: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, repository: str) -> Settings:
-        """Return the settings that hold in one repository, and in no other."""
+        """Return the settings that hold in one repository: those of its tenant, with what its own file asks for."""
         name = self.operator.spelling_of(repository) or repository
-        file = self.files.get(name)
-        return self.operator if file is None else tightened(self.operator, name, file)
+        file, of_tenant = self.files.get(name), self.operator.for_repository(name)
+        return of_tenant if file is None else tightened(of_tenant, name, file)
 
     @property
     def of_all(self) -> Settings:
@@ -67,7 +67,20 @@ def repository_settings(ledger: Ledger, settings: Settings) -> RepositorySetting
     followed = {name: file for name, file in stored.items() if settings.trust_for(name).repository_files}
     files = {name: read for name, file in followed.items() if (read := said_by(file)) is not None}
     stopped = {name: why for name, file in followed.items() if (why := _why_stopped(file)) is not None}
-    return RepositorySettings(settings, files, stopped | missing_consents(ledger, names))
+    return RepositorySettings(settings, files, stopped | missing_consents(ledger, names) | missing_budgets(settings))
+
+
+def missing_budgets(settings: Settings) -> dict[str, str]:
+    """Return why nothing is planned and started for tenants without a budget, where each needs one, by repository."""
+    if not settings.dispatch.tenants_need_budgets:
+        return {}
+    without = {name for name, table in settings.tenants.items() if not table.budgets.is_set}
+    return {
+        name: f"its tenant {tenant} has no budget, which dispatch.tenants_need_budgets asks for: set "
+        f"tenants.{tenant}.budgets.month or .day"
+        for name in settings.repositories
+        if (tenant := settings.tenant_of(name)) in without
+    }
 
 
 def missing_consents(ledger: Ledger, names: Collection[str]) -> dict[str, str]:
@@ -81,6 +94,7 @@ def missing_consents(ledger: Ledger, names: Collection[str]) -> dict[str, str]:
 def settings_in(ledger: Ledger, settings: Settings, repository: str) -> Settings:
     """Return the settings that hold in one repository, which need not be among those of the settings any more."""
     name = settings.spelling_of(repository) or repository
+    settings = settings.for_repository(name)
     if not settings.trust_for(name).repository_files:
         return settings
     with ledger.read() as tx:

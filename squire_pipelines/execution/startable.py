@@ -1,6 +1,6 @@
 """Whether an attempt can start as its task and the settings want it, and with which limits."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from squire_pipelines.agents.adapters.registry import find
 from squire_pipelines.agents.agent_config import check_agent
@@ -12,13 +12,12 @@ from squire_pipelines.domain.provider_faults import UserFault
 from squire_pipelines.domain.provider_limits import ProviderShortage, limited, no_room, share_of_day
 from squire_pipelines.domain.tasks import AttemptStatus
 from squire_pipelines.errors import ConfigError, ProviderBudgetError, SecretMissingError
+from squire_pipelines.execution.tenant_keys import FindKey, find_tenant_key
 from squire_pipelines.gateway.clouds.libraries import check_installed
 from squire_pipelines.ledger import attempts, provider_budgets, tasks
 from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tasks import Task
-from squire_pipelines.secrets import Secret
-from squire_pipelines.secrets.lookup import find_secret
 from squire_pipelines.sections.agents import AgentSettings, LimitSettings
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.settings.model_use import calls_model, protocol_of
@@ -29,7 +28,7 @@ def check_agent_of(
     settings: Settings,
     repository: str,
     choice: AgentChoice | None = None,
-    find_key: Callable[[str], Secret | None] | None = None,
+    find_key: FindKey | None = None,
 ) -> None:
     """Refuse settings with which an agent of one repository cannot start, or cannot call its model.
 
@@ -37,7 +36,7 @@ def check_agent_of(
         settings: The settings.
         repository: Whose agent.
         choice: Which agent; by default the one in `[agent]`.
-        find_key: Finds a provider's key by its name; by default wherever secrets lie.
+        find_key: Finds a provider's key by its whole name; by default wherever secrets lie.
 
     Raises:
         ConfigError: The agent cannot start so, or does not speak its providers' protocol.
@@ -53,8 +52,7 @@ def check_agent_of(
             check_installed(provider.cloud.platform)
         if not provider.needs_key:
             return
-        name = provider.secret
-        key = find_key(name) if find_key is not None else find_secret(name, settings.secret_sources)
+        key = find_tenant_key(settings, repository, provider.secret, find_key)
         if (fault := provider.key_fault(key.reveal() if key is not None else None)) is None:
             return  # one that can be asked is enough: the gateway leaves the others out
         faults.append((provider.secret, fault))

@@ -104,7 +104,7 @@ def store_of(settings: Settings) -> FileStore | None:
         place = os.getpid(), files  # connections of another process, from which this one was forked, are not ours
         store = _stores.get(place)
         if store is None or store.was_denied:  # the credentials may have been changed since
-            store = open_store(files, settings.secret_sources)
+            store = open_store(files, settings.house_sources)
             while len(_stores) >= _MAX_STORES:
                 _stores.pop(next(iter(_stores)))
             _stores[place] = store

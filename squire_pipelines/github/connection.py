@@ -3,6 +3,7 @@
 from squire_pipelines.github.access import Access, AppAccess, AppItself, access_from
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.kept_answers import KeptAnswers
+from squire_pipelines.github.tenant_access import access_to_all
 from squire_pipelines.github.write_turns import WriteTurns
 from squire_pipelines.ledger.github_limits import LedgerLimits
 from squire_pipelines.ledger.store import Ledger
@@ -24,7 +25,7 @@ class GitHub:
 
     def client(self) -> GitHubClient:
         """Return a client, to be used in `async with`. Raises ConfigError."""
-        return self._client(access_from(self._settings))
+        return self._client(access_to_all(self._settings))
 
     def app_client(self) -> GitHubClient | None:
         """Return a client that asks as the App itself; None where there is no App. Raises ConfigError."""
@@ -45,5 +46,5 @@ class GitHub:
             ConfigError: The App's key cannot be used.
             GitHubError: GitHub gives no token.
         """
-        token = await access_from(self._settings).token(repository, write=True)
+        token = await access_to_all(self._settings).token(repository, write=True)
         return Secret(token, name="github-token") if token else None

@@ -14,6 +14,7 @@ import httpx
 
 from squire_pipelines.domain.conditions import ConditionState
 from squire_pipelines.domain.service_rules import GitHubFacts, credential_state, github_state
+from squire_pipelines.domain.tenants import DEFAULT_TENANT
 from squire_pipelines.errors import ConfigError, GitHubAuthError, GitHubError, GitHubUnavailableError, PassphraseError
 from squire_pipelines.github.access import AppAccess, TokenAccess, access_from
 from squire_pipelines.health.clock_offset import offset_of
@@ -84,6 +85,8 @@ def look_at_github(
 
 def _access(settings: Settings) -> AppAccess | TokenAccess | None:
     access = access_from(settings)
+    if settings.tenants and access.is_anonymous and DEFAULT_TENANT not in settings.tenant_names:
+        return None  # each tenant has its own, which the readings of its repositories tell of
     return access if isinstance(access, AppAccess | TokenAccess) else None
 
 

@@ -162,7 +162,7 @@ def _runner(settings: Settings, leased: "LeasedAttempt") -> "AgentRunner":
 
     return choose_runner(
         agent_beside_step(leased.agent),
-        redact=Redactor(all_secrets(settings.secret_sources, settings.named_secrets)).redact,
+        redact=Redactor(all_secrets(leased.settings.secret_sources, leased.settings.named_secrets)).redact,
         echo=_echo,
         warm=settings.home.warm,
         keep_until=debugged_until(settings.home, leased.task.repository),

@@ -131,14 +131,14 @@ def request_reading(
 ) -> None:
     """Write into the inbox what is to be read, and wait for nothing: the reading is a run of its own."""
     from squire_pipelines.domain.deliveries import DeliverySource
-    from squire_pipelines.github.access import access_from
+    from squire_pipelines.github.tenant_access import access_to_all
     from squire_pipelines.ledger import deliveries
     from squire_pipelines.settings.named_repositories import repositories_of_cycle
 
     asked = named_things(config.repositories, "repositories") if config.repositories else ()
     with run_trace(context) as trace_id:
         try:
-            access_from(settings, required=True)
+            access_to_all(settings, required=True)
             names = repositories_of_cycle(settings, asked)
             with ledger.write() as tx:
                 requests = deliveries.request_collection(

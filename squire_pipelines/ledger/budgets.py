@@ -24,6 +24,7 @@ from squire_pipelines.domain.budgets import (
 from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import attempts, budgets, model_calls, tasks
+from squire_pipelines.ledger.tenants import of_tenant
 
 LOCK = "budgets"
 _MAX_BLOCKED_TASKS = 10_000
@@ -98,6 +99,10 @@ def used(tx: Transaction, limits: BudgetLimits, *, repository: str, task_id: str
         Scope.DAY: budgets.c.opened_at >= day_of(tx.now),
         Scope.MONTH: budgets.c.opened_at >= month_of(tx.now),
     }
+    if limits.whose is not None:
+        whose = of_tenant(limits.whose, budgets.c.repository, budgets.c.opened_at)
+        conditions[Scope.TENANT_DAY] = and_(conditions[Scope.DAY], *whose)
+        conditions[Scope.TENANT_MONTH] = and_(conditions[Scope.MONTH], *whose)
     if task_id is not None:
         conditions[Scope.TASK] = budgets.c.task_id == task_id
     return {
@@ -254,13 +259,17 @@ def budget_shortage(
 
 @dataclass(frozen=True, slots=True)
 class BudgetLevel:
-    """How much of a budget is used or reserved since it began; `repository` is None where it counts all work."""
+    """How much of a budget is used or reserved since it began.
+
+    `repository` is None where it counts more than one's work: that of the `tenant`, or of all where that is None too.
+    """
 
     scope: Scope
     repository: str | None
     used: Amount
     limits: BudgetLimits
     since: datetime
+    tenant: str | None = None
 
     @property
     def share(self) -> float:
@@ -284,11 +293,16 @@ def levels(
     for scope, since in ((Scope.DAY, day_of(tx.now)), (Scope.MONTH, month_of(tx.now))):
         if limits.of(scope).is_set:
             budget_levels.append(BudgetLevel(scope, None, used(tx, limits, repository="")[scope], limits, since))
-    for name in repositories:
-        own, scope = limits_of(name), Scope.REPOSITORY
+    of_repositories = {name: limits_of(name) for name in repositories}
+    for own in {limits.whose: limits for limits in of_repositories.values() if limits.whose is not None}.values():
+        amounts = used(tx, own, repository="")
+        for scope, since in ((Scope.TENANT_DAY, day_of(tx.now)), (Scope.TENANT_MONTH, month_of(tx.now))):
+            if scope in amounts:
+                budget_levels.append(BudgetLevel(scope, None, amounts[scope], own, since, own.whose))
+    for name, own in of_repositories.items():
         if own.repository.is_set:
-            amount = used(tx, own, repository=name)[scope]
-            budget_levels.append(BudgetLevel(scope, name, amount, own, month_of(tx.now)))
+            amount = used(tx, own, repository=name)[Scope.REPOSITORY]
+            budget_levels.append(BudgetLevel(Scope.REPOSITORY, name, amount, own, month_of(tx.now)))
     return tuple(budget_levels)
 
 

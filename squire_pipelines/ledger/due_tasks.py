@@ -39,6 +39,7 @@ class DueRules:
             same, and those that a person has started.
         merging: Repositories in which a dependency has to be merged.
         moments: As `ageing_moments` gives them.
+        only: Repositories in which alone something is started; None for all.
     """
 
     without: frozenset[str]
@@ -46,6 +47,13 @@ class DueRules:
     full: frozenset[str]
     merging: frozenset[str]
     moments: tuple[datetime, ...]
+    only: frozenset[str] | None = None
+
+
+def count_due(tx: Transaction, rules: DueRules, *, without_tasks: Collection[str]) -> dict[str, int]:
+    """Return how many tasks of each repository are due."""
+    query = select(tasks.c.repository, func.count()).where(*_is_due(tx, rules, without_tasks))
+    return {row[0]: row[1] for row in tx.execute(query.group_by(tasks.c.repository))}
 
 
 def read_due(
@@ -58,19 +66,7 @@ def read_due(
     order = _urgency(rules.moments)
     turn = func.row_number().over(partition_by=tasks.c.repository, order_by=order)
     labelled = [column.label(f"urgency_{place}") for place, column in enumerate(order)]
-    ranked = (
-        select(tasks.c.id, turn.label("turn"), *labelled)
-        .where(
-            tasks.c.status == TaskStatus.READY,
-            tasks.c.repository.not_in(rules.without),
-            tasks.c.id.not_in(without_tasks),
-            or_(tasks.c.cause.is_distinct_from(Cause.CONFIGURATION), tasks.c.id.in_(rules.changed)),
-            or_(tasks.c.not_before.is_(None), tasks.c.not_before <= tx.now),
-            ~_is_blocked(rules.merging),
-            *_has_room(rules.full),
-        )
-        .subquery()
-    )
+    ranked = select(tasks.c.id, turn.label("turn"), *labelled).where(*_is_due(tx, rules, without_tasks)).subquery()
     # The rows are read by their ids afterwards: in a join, Postgres with statistics from before the tasks came may
     # rank all of them again for each row.
     first = (
@@ -83,6 +79,19 @@ def read_due(
     adds = literal_column(has_pull_request("tasks", "open"), Boolean).label("adds_to_open")
     rows = tx.execute(select(*tasks.c, adds).where(tasks.c.id.in_(ids))).all()
     return tuple(sorted(rows, key=lambda row: urgency(row, rules.moments)))
+
+
+def _is_due(tx: Transaction, rules: DueRules, without_tasks: Collection[str]) -> tuple[ColumnElement[bool], ...]:
+    return (
+        tasks.c.status == TaskStatus.READY,
+        tasks.c.repository.not_in(rules.without),
+        tasks.c.id.not_in(without_tasks),
+        or_(tasks.c.cause.is_distinct_from(Cause.CONFIGURATION), tasks.c.id.in_(rules.changed)),
+        or_(tasks.c.not_before.is_(None), tasks.c.not_before <= tx.now),
+        ~_is_blocked(rules.merging),
+        *_has_room(rules.full),
+        *(() if rules.only is None else (tasks.c.repository.in_(rules.only),)),
+    )
 
 
 def _urgency(moments: tuple[datetime, ...]) -> tuple[ColumnElement[Any], ...]:

@@ -32,6 +32,7 @@ from squire_pipelines.ledger.role_tables import role_leases
 from squire_pipelines.ledger.schedule_tables import schedule_runs, schedules
 from squire_pipelines.ledger.signal_tables import check_reruns, signal_episodes, signal_events, signals, task_signals
 from squire_pipelines.ledger.task_tables import attempts, dispatch_holds, task_dependencies, task_events, tasks
+from squire_pipelines.ledger.tenant_tables import repository_tenants, tenant_credits
 from squire_pipelines.ledger.worker_tables import worker_runs, workers
 
 __all__ = [
@@ -73,6 +74,7 @@ __all__ = [
     "plans",
     "repositories",
     "repository_files",
+    "repository_tenants",
     "role_leases",
     "schedule_runs",
     "schedules",
@@ -84,6 +86,7 @@ __all__ = [
     "task_events",
     "task_signals",
     "tasks",
+    "tenant_credits",
     "worker_runs",
     "workers",
 ]

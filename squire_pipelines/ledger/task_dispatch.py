@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
@@ -12,6 +12,7 @@ from sqlalchemy import Row, func, insert, select
 from squire_pipelines.domain.agent_choice import AgentChoice
 from squire_pipelines.domain.budgets import BudgetLimits, Purpose
 from squire_pipelines.domain.dispatch_order import ageing_moments
+from squire_pipelines.domain.fair_shares import SlotSharing, TenantShare
 from squire_pipelines.domain.identity import attempt_id as id_of_attempt
 from squire_pipelines.domain.provider_limits import DayLimits, limited, no_room, share_of_day
 from squire_pipelines.domain.queue_rules import QueueRules
@@ -22,13 +23,14 @@ from squire_pipelines.ledger.attempts import Attempt, get
 from squire_pipelines.ledger.breakers import read_tripped, record_tripped
 from squire_pipelines.ledger.dependencies import cancel_dependents
 from squire_pipelines.ledger.dispatch_holds import ALL_SLOTS, DispatchHolds, slots_of, subjects_of
-from squire_pipelines.ledger.due_tasks import DueRules, read_due
+from squire_pipelines.ledger.due_tasks import DueRules, count_due, read_due
 from squire_pipelines.ledger.launches import count_unclaimed
 from squire_pipelines.ledger.provider_budgets import reserve_at_providers
 from squire_pipelines.ledger.queue_waits import RulesOf, read_room, ready_rules
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import attempts
 from squire_pipelines.ledger.task_traits import ChooseAgent, traits_of
+from squire_pipelines.ledger.tenants import read_credits, store_credits
 from squire_pipelines.ledger.transitions import change_task, record_attempt_event
 
 _LOOK_AHEAD = (1, 8, 64)
@@ -41,6 +43,19 @@ PRIORITY_STEP_S = 21_600.0
 NO_SLOTS: Mapping[str, int] = MappingProxyType({})
 DayLimitsOf = Callable[[str, AgentChoice | None, str | None], DayLimits]
 """Takes the repository, the agent's choice and the attempt's id."""
+
+
+@dataclass(frozen=True, slots=True)
+class TenantSharing:
+    """How tenants share the slots.
+
+    Args:
+        tenant_of: Gives whose a repository is.
+        shares: What each tenant is due; of one that is not among them, as much as any.
+    """
+
+    tenant_of: Callable[[str], str]
+    shares: Mapping[str, TenantShare]
 
 
 def dispatch(
@@ -59,6 +74,7 @@ def dispatch(
     choose: ChooseAgent | None = None,
     day_limits_of: DayLimitsOf | None = None,
     rules_of: RulesOf | None = None,
+    sharing: TenantSharing | None = None,
 ) -> tuple[Attempt, ...]:
     """Start an attempt for every task whose turn it is, all in this transaction; none in the repositories `without`.
 
@@ -76,6 +92,7 @@ def dispatch(
     the caps from its start, so that no two dispatchers pass them together; one that adds to an open one needs no room.
     Each attempt is recorded with the moment since when none of these rules held its task: those that wait for a machine
     to launch them, or for a daemon to look, wait for Squire. `on_hold` are the repositories that wait for people.
+    With `sharing`, tenants share the slots by `domain.fair_shares`; within a tenant the order is as without.
     """
     tx.exclusive("dispatch")
     while cancel_dependents(tx):
@@ -101,11 +118,52 @@ def dispatch(
         moments=ageing_moments(tx.now, priority_step_s),
     )
     starting = _Starting(tx, holds, claim_deadline_s, limits_of, choose, day_limits_of, queue_rules)
-    started = tuple(_start_due(starting, due, free, blocked.tasks))
+    capped: tuple[str, ...] = ()
+    if sharing is None:
+        started = tuple(_start_due(starting, due, free, blocked.tasks))
+    else:
+        started, capped = _start_by_tenant(starting, due, free, blocked.tasks, sharing)
     held_tasks = (*blocked.tasks, *starting.waiting)
-    subjects = subjects_of((*on_hold, *blocked.repositories), full=free.without_room, task_ids=held_tasks)
+    waiting_repositories = (*on_hold, *blocked.repositories, *capped)
+    subjects = subjects_of(waiting_repositories, full=free.without_room, task_ids=held_tasks)
     holds.record({*free.slots_taken(max_concurrent), *subjects})
     return started
+
+
+def _start_by_tenant(
+    starting: "_Starting", due: DueRules, free: "_Places", blocked_tasks: Collection[str], sharing: TenantSharing
+) -> tuple[tuple[Attempt, ...], tuple[str, ...]]:
+    """Start what is due, one task of one tenant after another.
+
+    Returns the attempts, and the repositories of tenants that have as many slots as they may have.
+    """
+    tx, tenant_of = starting.tx, sharing.tenant_of
+    taken: Counter[str] = Counter()
+    for name, count in free.open.items():
+        taken[tenant_of(name)] += count
+    counts = count_due(tx, due, without_tasks=blocked_tasks)
+    repositories: dict[str, set[str]] = {}
+    usable: Counter[str] = Counter()
+    for name, count in counts.items():
+        repositories.setdefault(tenant_of(name), set()).add(name)
+        usable[tenant_of(name)] += min(count, free.slots_left(name))
+    owed = read_credits(tx)
+    slots = SlotSharing(free.max_concurrent, sharing.shares, dict(taken), dict(usable), dict(owed))
+    queues = {
+        tenant: _start_due(starting, replace(due, only=frozenset(names)), free, blocked_tasks)
+        for tenant, names in repositories.items()
+    }
+    started: list[Attempt] = []
+    while (tenant := slots.next_tenant()) is not None:
+        attempt = next(queues[tenant], None)
+        if attempt is None:
+            slots.has_nothing(tenant)
+            continue
+        slots.give(tenant)
+        started.append(attempt)
+    store_credits(tx, owed, slots.credits)
+    capped = (name for tenant, names in repositories.items() if slots.is_full(tenant) for name in sorted(names))
+    return tuple(started), tuple(capped)
 
 
 def _start_due(
@@ -158,7 +216,11 @@ class _Places:
                 yield slots_of(name)
 
     def _has_slot(self, name: str) -> bool:
-        return self.open[name] < min(self.max_per_repository, self.fewer.get(name, self.max_concurrent))
+        return self.slots_left(name) > 0
+
+    def slots_left(self, name: str) -> int:
+        """Return how many more attempts a repository may have."""
+        return max(0, min(self.max_per_repository, self.fewer.get(name, self.max_concurrent)) - self.open[name])
 
     def has_one_for(self, task: Row[*tuple[Any, ...]]) -> bool:
         """Return whether a task may start; the caps let pass what a person has started."""

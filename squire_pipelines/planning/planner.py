@@ -13,6 +13,7 @@ from squire_pipelines.domain.plan_making import MAX_STEPS, PlanStep, StepKind
 from squire_pipelines.domain.recorded_inputs import RecordedInputs
 from squire_pipelines.domain.signals import Signal
 from squire_pipelines.domain.tasks import Plan
+from squire_pipelines.domain.tenants import DEFAULT_TENANT
 from squire_pipelines.errors import ModelRefusedError, ModelUnavailableError, PlanBudgetError, PlanningError
 from squire_pipelines.planning.context_text import MAX_CONTEXT_BYTES
 from squire_pipelines.planning.digest import settings_digest, signals_digest
@@ -237,6 +238,9 @@ async def _ask_once(asking: _Asking, shared: SharedAnswers) -> Plan:
     asked = describe(inputs, selection, asking.prompts, goals=asking.goals, context=asking.context)
     question = f"{asking.prompts.system}\n{asked}\n{basis}"
     providers = [provider.name for provider in asking.settings.planner_providers()]
+    whose = asking.settings.tenant_of(inputs.repository)
+    if whose != DEFAULT_TENANT:  # what one tenant's key has paid for is no other's
+        question = f"{whose}\n{question}"
     key = question_key(prompt_version(asking.prompts), f"{planner.model} {planner.context_tokens}", providers, question)
     own_notes = len(selection.notes)
 

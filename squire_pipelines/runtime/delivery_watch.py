@@ -12,8 +12,8 @@ from squire_pipelines.domain.commands import CommandName
 from squire_pipelines.errors import SquireError
 from squire_pipelines.execution.repository_settings import RepositorySettings, repository_settings
 from squire_pipelines.github import comments
-from squire_pipelines.github.access import access_from
 from squire_pipelines.github.connection import GitHub
+from squire_pipelines.github.tenant_access import access_to_all
 from squire_pipelines.ledger import HEAD_REVISION, deliveries, outcomes
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.observability.logging import Component, get_logger
@@ -107,7 +107,7 @@ class DeliveryWatch(RepeatingThread):
         from squire_pipelines.execution.comment_commands import obey_comments  # noqa: PLC0415 - 11 MB, rarely needed
         from squire_pipelines.publishing.follow import settle_approvals  # noqa: PLC0415 - likewise
 
-        if access_from(own.operator).is_anonymous:
+        if access_to_all(own.operator).is_anonymous:
             return
         async with asyncio.timeout(_GITHUB_TIMEOUT_S), self._github(own.operator, ledger).client() as client:
             with ledger.read() as tx:

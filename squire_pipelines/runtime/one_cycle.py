@@ -15,10 +15,10 @@ from squire_pipelines.errors import ExitCode, GitHubError, SquireError
 from squire_pipelines.execution.repository_settings import repository_settings, settings_in
 from squire_pipelines.execution.schedules import take_due_times
 from squire_pipelines.execution.startable import check_agent_of
-from squire_pipelines.github.access import access_from
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.looking import look_at, replaced_error
 from squire_pipelines.github.lookup import RepositoryInfo, repository_info
+from squire_pipelines.github.tenant_access import access_to_all
 from squire_pipelines.ledger import deliveries, repositories
 from squire_pipelines.ledger.audit_sealing import seal
 from squire_pipelines.ledger.github_limits import LedgerLimits
@@ -41,7 +41,7 @@ _POLL_S = 1.0
 
 def open_client(settings: Settings, ledger: Ledger) -> GitHubClient:
     """Return a client of GitHub that obeys what the ledger has of its limits. Raises SecretMissingError."""
-    return GitHubClient(settings.github, access_from(settings, required=True), limits=LedgerLimits(ledger))
+    return GitHubClient(settings.github, access_to_all(settings, required=True), limits=LedgerLimits(ledger))
 
 
 async def ask_about(

@@ -13,7 +13,7 @@ from squire_pipelines.domain.deliveries import DeliverySource
 from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.domain.looks import KnownRepository
 from squire_pipelines.errors import ExitCode, NotReachableError
-from squire_pipelines.github.access import access_from
+from squire_pipelines.github.tenant_access import access_to_all
 from squire_pipelines.ledger import collections, deliveries, repositories
 from squire_pipelines.ledger.collections import RecordedCollection
 from squire_pipelines.ledger.store import Ledger
@@ -44,7 +44,7 @@ def read(
         SecretMissingError: There is no token for GitHub.
         NotReachableError: The child ended before it had read what was asked for.
     """
-    access_from(settings, required=True)
+    access_to_all(settings, required=True)
     progress = ReadingProgress(ledger, names, say=(lambda _line: None) if as_json else say)
     with interruptible() as check_interrupt, ExitStack() as stack:
         with ledger.write() as tx:

@@ -34,7 +34,8 @@ def _find(name: str, sources: SecretSources) -> tuple[Secret | None, str]:
 def find_secret(name: str, sources: SecretSources) -> Secret | None:
     """Look for a secret; None when it is nowhere.
 
-    The order: the environment variables of `secret_names.variables_of`, the file that `SQUIRE_<NAME>_FILE` names, a
+    A tenant's is looked for as `TENANT.NAME`, and as the house's only where the tenant may use that. The order of the
+    places: the environment variables of `secret_names.variables_of`, the file that `SQUIRE_<NAME>_FILE` names, a
     mounted file, a plain file where the settings allow it, the encrypted file, the keychain (service `squire`),
     `secrets.command`, `gh auth token`.
 
@@ -44,26 +45,36 @@ def find_secret(name: str, sources: SecretSources) -> Secret | None:
         ConfigError: A file is there that others may read or write, or that cannot be read, or a plain file that is not
             read any more; a program of the settings is not there.
     """
-    return _or_plain_file(check_secret_name(name), sources)[0]
+    return _found_first(check_secret_name(name), sources)[0]
 
 
 def require_secret(name: str, sources: SecretSources) -> Secret:
-    """Like `find_secret`, for a secret that there is no going on without.
+    """Like `find_secret`, for a secret that there is no going on without; a tenant's is named as its own.
 
     Raises:
         SecretMissingError: It is nowhere; the hint says how it is set.
         ConfigError: As in `find_secret`.
     """
-    known = check_secret_name(name)
-    secret, trouble = _or_plain_file(known, sources)
+    secret, trouble = _found_first(check_secret_name(name), sources)
     if secret:
         return secret
+    known = sources.names_of(name)[0]
     variables = " or ".join(variables_of(known))
     raise SecretMissingError(
         f"the secret {known} is missing",
         hint=f"run `squire secrets set {known}`, or set {variables}" + (f"; {trouble}" if trouble else ""),
         context={"secret": known},
     )
+
+
+def _found_first(name: str, sources: SecretSources) -> tuple[Secret | None, str]:
+    """Return what is found under the first name that has something; a tenant's own comes before the house's."""
+    trouble = ""
+    for known in sources.names_of(name):
+        secret, trouble = _or_plain_file(known, sources)
+        if secret:
+            break
+    return secret, trouble
 
 
 def _or_plain_file(name: str, sources: SecretSources) -> tuple[Secret | None, str]:
@@ -84,7 +95,15 @@ def locate_secret(name: str, sources: SecretSources) -> tuple[str, str]:
     Raises:
         ConfigError: As in `find_secret`.
     """
-    known = check_secret_name(name)
+    place, trouble = "", ""
+    for known in sources.names_of(check_secret_name(name)):
+        place, trouble = _place_of(known, sources)
+        if place:
+            break
+    return place, trouble
+
+
+def _place_of(known: str, sources: SecretSources) -> tuple[str, str]:
     if secret := from_environment(known) or from_files(known, sources):
         return secret.origin, ""
     if known in sources.store.names():
@@ -229,10 +248,11 @@ def all_secrets(sources: SecretSources, provider_secrets: Iterable[str]) -> tupl
     """
     secrets = []
     for name in dict.fromkeys((*map(str, SecretName), *provider_secrets)):
-        try:
-            secret, _ = _find(check_secret_name(name), sources)
-        except PassphraseError:
-            continue  # nothing in this process can show it
-        if secret:
-            secrets.append(secret)
+        for known in sources.names_of(check_secret_name(name)):
+            try:
+                secret, _ = _find(known, sources)
+            except PassphraseError:
+                continue  # nothing in this process can show it
+            if secret:
+                secrets.append(secret)
     return tuple(secrets)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.home import Home
-from squire_pipelines.secret_names import SecretName, file_variable_of, variables_of
+from squire_pipelines.secret_names import SecretName, file_variable_of, tenant_secret, variables_of
 from squire_pipelines.secrets.keychain import TIMEOUT_S, Keychain, find_keychain
 from squire_pipelines.secrets.passphrase import VARIABLE, mounted_folders
 from squire_pipelines.secrets.secret import Secret
@@ -37,6 +37,8 @@ class SecretSources:
         gh: Whether `gh auth token` is asked for github-token.
         command_timeout_s: For such a program.
         keychain_timeout_s: For the keychain of the operating system.
+        tenant: Whose secrets are looked for; empty for the house's.
+        house_secrets: Those of the house that the tenant may use where it has none of its own.
     """
 
     home: Home
@@ -45,6 +47,22 @@ class SecretSources:
     gh: bool = False
     command_timeout_s: float = 20.0
     keychain_timeout_s: float = TIMEOUT_S
+    tenant: str = ""
+    house_secrets: frozenset[str] = frozenset()
+
+    def names_of(self, name: str) -> tuple[str, ...]:
+        """Return under which names a secret is looked for, the first one first: a tenant's under its own.
+
+        Raises:
+            ValueError: It is another tenant's.
+        """
+        whose, separator, plain = name.rpartition(".")
+        if not self.tenant or (separator and whose == self.tenant):
+            return (name,)
+        if separator:
+            raise ValueError(f"{name} is no secret of the tenant {self.tenant}")
+        own = tenant_secret(self.tenant, plain)
+        return (own, name) if name in self.house_secrets else (own,)
 
     @property
     def store(self) -> SecretStore:

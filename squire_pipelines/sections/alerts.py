@@ -29,6 +29,9 @@ def _check_names(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+ApprisedTargets = Annotated[tuple[TargetName, ...], Field(max_length=MAX_TARGETS), AfterValidator(_check_names)]
+
+
 class AlertRuleSettings(SettingsSection):
     """What of one rule's defaults is changed; docs/guide/alerts.md has the rules with their defaults."""
 
@@ -65,7 +68,7 @@ class AlertSettings(SettingsSection):
     webhook_url: SecretUrl | None = Field(
         default=None, description=f"gets a JSON object by POST, signed with the secret {ALERT_WEBHOOK_KEY}"
     )
-    apprise: Annotated[tuple[TargetName, ...], Field(max_length=MAX_TARGETS), AfterValidator(_check_names)] = Field(
+    apprise: ApprisedTargets = Field(
         default=(), description="names of further targets; the URL of NAME is the secret alert-NAME-token"
     )
     budget_share: float = Field(default=0.8, gt=0, le=1, description="of a budget, from which on it is a warning")

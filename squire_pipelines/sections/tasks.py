@@ -28,6 +28,9 @@ class DispatchSettings(SettingsSection):
     max_attempts_per_day: int = Field(default=500, ge=1, le=100_000, description="of all repositories, in UTC")
     max_open_pull_requests: int = Field(default=10, ge=1, le=1000, description="of Squire's, of one repository")
     max_new_pull_requests_per_hour: int = Field(default=2, ge=1, le=1000, description="likewise")
+    tenants_need_budgets: bool = Field(
+        default=False, description="whether the work of a tenant without a budget for a day or a month waits for one"
+    )
     max_schedules: int = Field(default=50, ge=1, le=1000, description="active and paused ones of one repository")
     dependencies: Literal["success", "merge"] = Field(
         default="success", description="merge: a task waits until the pull request of what it depends on is merged"

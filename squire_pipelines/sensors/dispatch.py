@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from squire_pipelines.ledger.attempts import Attempt
     from squire_pipelines.ledger.budgets import BudgetBlocks
     from squire_pipelines.ledger.store import Ledger
+    from squire_pipelines.ledger.task_dispatch import TenantSharing
 
 
 @dg.sensor(
@@ -47,6 +48,7 @@ def dispatch(
     from squire_pipelines.execution.repository_settings import repository_settings
     from squire_pipelines.health.machine_probes import why_disk_is_full
     from squire_pipelines.ledger import repositories
+    from squire_pipelines.ledger.tenants import record_tenants
 
     tick = Deadline.after(intervals.TICK_S)
     if (full := why_disk_is_full(settings)) is not None:
@@ -54,6 +56,8 @@ def dispatch(
         yield dg.SkipReason(f"nothing is dispatched: {full}")
         return
     step_executor.check_executor(settings)
+    for name in record_tenants(ledger, settings.recorded_tenants):
+        context.log.info(f"{name} belongs to the tenant {settings.tenant_of(name)} now")
     with ledger.read() as tx:
         replaced = repositories.replaced(tx)
     assignments = _assignments(ledger, settings, tick.within(intervals.ENGINE_S))
@@ -158,11 +162,20 @@ def _dispatch(
             choose=assignments.choose,
             day_limits_of=partial(day_limits, settings),
             rules_of=own.queue_rules_of,
+            sharing=_sharing(settings),
         )
         blocked = budgets.blocked_by_budget(tx, settings.budgets_for)
         caps = queue_waits.read_caps(tx, queue_waits.ready_rules(tx, own.queue_rules_of))
         reasons = _by_budget(blocked) | {name: f"tasks wait for {cap}" for name, cap in caps.items()} | waiting
         return _Turn(len(started), attempts.queued(tx), tasks.last_event_id(tx), reasons)
+
+
+def _sharing(settings: Settings) -> "TenantSharing | None":
+    """Return how tenants share the slots; None where all belong to one."""
+    from squire_pipelines.ledger.task_dispatch import TenantSharing
+
+    shares = {name: table.share for name, table in settings.tenants.items()}
+    return TenantSharing(settings.tenant_of, shares) if shares else None
 
 
 def _has_news(ledger: "Ledger", *, since: int, deadline: Deadline, run: Path) -> bool:

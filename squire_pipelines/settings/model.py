@@ -4,17 +4,21 @@ Paths are derived here too. Secrets are not settings: `squire_pipelines.secrets`
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from pydantic import ValidationError
+from pydantic import PrivateAttr, ValidationError
 from pydantic_settings import SettingsError
 
 from squire_pipelines.domain.agent_choice import AgentChoice, ChoiceRules, possible_choices
 from squire_pipelines.domain.provider_order import names_of, order_providers
+from squire_pipelines.domain.tenants import DEFAULT_TENANT
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.gateway.model import Protocol
 from squire_pipelines.home import Home, named_config, no_file_hint
+from squire_pipelines.secret_names import SecretName, tenant_secret
 from squire_pipelines.secrets.sources import SecretSources
 from squire_pipelines.sections.agents import AgentSettings, NamedAgents, NamedAgentSettings
 from squire_pipelines.sections.services import PlannerSettings
@@ -31,25 +35,32 @@ from squire_pipelines.settings.named_agents import (
     rules_of,
     where_named,
 )
-from squire_pipelines.settings.overridable import OVERRIDABLE, OverridableSections
+from squire_pipelines.settings.overridable import OVERRIDABLE, OverridableSections, with_overrides
 from squire_pipelines.settings.providers import (
     PUBLIC_URLS,
     ModelProvider,
+    ProviderSettings,
     check_aliases,
     check_place,
     resolve_provider,
 )
+from squire_pipelines.settings.tenancy import check_clouds
 from squire_pipelines.settings.variables import no_json_error, refuse_unknown_sections
 
+APP_KEY = SecretName.GITHUB_APP_KEY.value
 _SQLITE = "sqlite:///"
 
 
 class Settings(OverridableSections):
     """Everything that can be set. Unknown keys are refused."""
 
+    _tenant: str | None = PrivateAttr(default=None)
+    """Whose settings these are: see `for_tenant`."""
+
     def check_overrides(self) -> None:
         """Check what each repository's overrides make of the sections. Raises ConfigError."""
-        for repository in ("", *self.repository):
+        of_tenants = (next(iter(self.for_tenant(name).repositories), "") for name in self.tenants)
+        for repository in dict.fromkeys(("", *self.repository, *of_tenants)):
             for name in OVERRIDABLE:
                 self._merged(repository, name, getattr(self, name))
             for name in self.verification_for(repository).egress:
@@ -83,10 +94,17 @@ class Settings(OverridableSections):
             check_rules(table_name(name, "agent"), self._merged(name, "agent", self.agent), filters)
 
     def _check_providers(self) -> None:
-        agents = self._agents_of(("", *self.repository))
+        agents = self._agents_of(name for name in ("", *self.repository) if self.tenant_table(name) is None)
         sections: list[tuple[str, PlannerSettings | AgentSettings]] = [("[planner]", self.planner), *agents]
         for table, section in sections:
             check_place(table, self.providers, section)
+        for name in self.tenants:
+            own = self.for_tenant(name)
+            agents = own._agents_of(own.repositories)  # noqa: SLF001 - of this class
+            sections = [(f"[tenants.{name}.planner]", own.planner), *agents]
+            for table, section in sections:
+                check_place(table, own.providers, section)
+                check_clouds(table, name, self.tenants[name], own.providers, names_of(section.provider))
 
     def _check_aliases(self) -> None:
         models = {name: self._models_of(name) for name in ("", *self.repositories)}
@@ -113,8 +131,8 @@ class Settings(OverridableSections):
         """
         agent, gateway = self.agent_for(repository, choice), self.gateway_settings_for(repository)
         base_url = agent.base_url or self.planner.base_url or PUBLIC_URLS[Protocol.OPENAI]
-        names = order_providers(agent.provider, attempt_id) or (None,)
-        return tuple(resolve_provider(self.providers, name, base_url, gateway) for name in names)
+        names, tables = order_providers(agent.provider, attempt_id) or (None,), self.providers_for(repository)
+        return tuple(resolve_provider(tables, name, base_url, gateway) for name in names)
 
     def agent_provider(self, repository: str, choice: AgentChoice | None = None) -> ModelProvider:
         """Return the first provider of the model that an agent of one repository calls; all speak its protocol."""
@@ -124,6 +142,41 @@ class Settings(OverridableSections):
         """Return the providers of the planner's model in the order of their use; by weights, that of this text."""
         names = order_providers(self.planner.provider, drawn_for) or (None,)
         return tuple(resolve_provider(self.providers, name, self.planner.base_url, self.gateway) for name in names)
+
+    def providers_for(self, repository: str) -> dict[str, ProviderSettings]:
+        """Return the tables of providers that a repository's agents may name: the house's, with its tenant's own."""
+        table = self.tenant_table(repository)
+        return self.providers if table is None else {**self.providers, **table.providers}
+
+    @property
+    def tenant(self) -> str | None:
+        """Whose settings these are; None for those of all tenants together."""
+        return self._tenant
+
+    def for_tenant(self, name: str) -> "Settings":
+        """Return the settings as they hold for one tenant: its repositories alone, its providers, its secrets.
+
+        Raises:
+            ConfigError: Its tables cannot be; not once they are checked.
+        """
+        table = self.tenants.get(name)
+        names = tuple(repository for repository in self.repositories if self.tenant_of(repository) == name)
+        own = {repository: value for repository, value in self.repository.items() if repository in names}
+        update: dict[str, Any] = {"repositories": names, "repository": own}
+        groups = tuple(group for group in self.planner.group if set(group.repositories) <= set(names))
+        planner = self.planner
+        if table is not None:
+            planner = with_overrides(planner, table.planner, f"[tenants.{name}.planner]")
+            app_id = self.github.app_id if APP_KEY in table.house_secrets else None
+            update["github"] = self.github.model_copy(update={"app_id": table.github_app_id or app_id})
+            update["providers"] = {**self.providers, **table.providers}
+        settings = self.model_copy(update={**update, "planner": planner.model_copy(update={"group": groups})})
+        settings._tenant = name  # noqa: SLF001 - of this class
+        return settings
+
+    def for_repository(self, repository: str) -> "Settings":
+        """Return the settings as they hold for a repository's tenant; these, where there are no tenants."""
+        return self if not self.tenants or self._tenant is not None else self.for_tenant(self.tenant_of(repository))
 
     @property
     def provider_secrets(self) -> tuple[str, ...]:
@@ -136,7 +189,20 @@ class Settings(OverridableSections):
         """The names of all secrets that the settings name: of providers, alerts, webhooks, board, files, senders."""
         sections = (self.alerts, self.webhooks, self.board, self.files)
         others = (name for section in sections for name in section.secret_names)
-        return (*self.provider_secrets, *others, *self.hook_secrets)
+        return (*self.provider_secrets, *others, *self.hook_secrets, *self.tenant_secrets)
+
+    @property
+    def tenant_secrets(self) -> tuple[str, ...]:
+        """The names of the secrets of all tenants, `TENANT.NAME`; none in the settings of one of them."""
+        if self._tenant is not None:
+            return ()
+        return tuple(tenant_secret(name, secret) for name in self.tenants for secret in self._secrets_of(name))
+
+    def _secrets_of(self, tenant: str) -> tuple[str, ...]:
+        own = self.for_tenant(tenant)
+        access = APP_KEY if own.github.app_id else SecretName.GITHUB_TOKEN.value
+        needed = (access, *own.provider_secrets)
+        return tuple(dict.fromkeys((*needed, SecretName.WEBHOOK_SECRET.value, SecretName.WEBHOOK_SECRET_OLD.value)))
 
     @property
     def hook_secrets(self) -> tuple[str, ...]:
@@ -151,13 +217,14 @@ class Settings(OverridableSections):
         """
         base, tables = self._merged(repository, "agent", self.agent), self._agent_tables(repository)
         name, model = (base.kind, None) if choice is None else (choice.agent, choice.named_model)
+        providers = self.providers_for(repository)
         if name == base.kind and name not in tables and model is None:
-            return with_default_model(base, self.providers)
+            return with_default_model(base, providers)
         try:
             agent = AgentSettings.model_validate(named_agent(base, tables, name, model))
         except ValidationError as error:
             raise config_error(AgentSettings, error, table_name(repository, f"agents.{name}")) from error
-        return with_default_model(agent, self.providers)
+        return with_default_model(agent, providers)
 
     def agent_table(self, repository: str, choice: AgentChoice) -> str:
         """Return the table that says most of an agent, as messages name it."""
@@ -190,7 +257,8 @@ class Settings(OverridableSections):
 
     def _agent_tables(self, repository: str) -> dict[str, NamedAgentSettings]:
         try:
-            return named_tables(self.agents, self._overrides(repository).agents)
+            general = named_tables(self.agents, self._tenant_overrides(repository, "agents"))
+            return named_tables(general, self._overrides(repository).agents)
         except ValidationError as error:
             raise config_error(NamedAgents, error, table_name(repository, "agents")) from error
 
@@ -201,8 +269,24 @@ class Settings(OverridableSections):
 
     @property
     def secret_sources(self) -> SecretSources:
-        """Where secrets are looked for."""
-        return SecretSources(self.home, **self.secrets.model_dump())
+        """Where secrets are looked for; in the settings of one tenant, where that one's are."""
+        return self.secret_sources_of(self._tenant or DEFAULT_TENANT)
+
+    @property
+    def house_sources(self) -> SecretSources:
+        """Where the house's own secrets are, as those of the file store, whoever's work needs them."""
+        return self.secret_sources_of(DEFAULT_TENANT)
+
+    def secret_sources_of(self, tenant: str) -> SecretSources:
+        """Return where a tenant's secrets are: under its own names, and the house's where its table says so."""
+        sources, table = SecretSources(self.home, **self.secrets.model_dump()), self.tenants.get(tenant)
+        if table is None:
+            return sources
+        return replace(sources, tenant=tenant, house_secrets=frozenset(table.house_secrets))
+
+    def secret_sources_for(self, repository: str) -> SecretSources:
+        """Return where the secrets are with which work in a repository is done: those of its tenant."""
+        return self.secret_sources_of(self.tenant_of(repository))
 
     @property
     def resolved_ledger_url(self) -> str:

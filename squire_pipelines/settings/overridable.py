@@ -1,5 +1,6 @@
 """The sections of the settings, where they come from, and what each repository's own tables make of them."""
 
+from functools import cached_property
 from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
@@ -7,7 +8,9 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from squire_pipelines import __version__
 from squire_pipelines.domain.authority import TrustRules
-from squire_pipelines.domain.budgets import BudgetLimits
+from squire_pipelines.domain.budgets import BudgetLimits, TenantBudgetLimits
+from squire_pipelines.domain.plan_groups import group_subject
+from squire_pipelines.domain.tenants import DEFAULT_TENANT, RepositoryOfTwoTenantsError, tenant_of
 from squire_pipelines.sections.agents import AgentSettings, NamedAgents
 from squire_pipelines.sections.alerts import AlertSettings
 from squire_pipelines.sections.board import BoardSettings
@@ -44,6 +47,7 @@ from squire_pipelines.settings.keys import SettingValueError
 from squire_pipelines.settings.port_rules import check_ports_differ
 from squire_pipelines.settings.providers import Providers
 from squire_pipelines.settings.secret_rules import check_signing_secrets
+from squire_pipelines.settings.tenancy import Tenants, TenantSettings, check_tenants, owners_of
 from squire_pipelines.settings.variables import renamed_settings
 
 _SectionT = TypeVar("_SectionT", bound=BaseModel)
@@ -89,6 +93,7 @@ class OverridableSections(BaseSettings):
     sources: dict[SourceName, SourceSettings] = Field(default_factory=dict, description="by name, of packages")
     hooks: Hooks = Field(default_factory=dict, description="by name: senders beside GitHub")
     repository: dict[RepositoryName, RepositoryOverrides] = Field(default_factory=dict)
+    tenants: Tenants = Field(default_factory=dict, description="teams that share this Squire, by name")
     ledger_url: LedgerUrl | None = Field(default=None, description="SQLAlchemy URL; SQLite in the home when not set")
 
     @classmethod
@@ -111,6 +116,7 @@ class OverridableSections(BaseSettings):
         check_hooks(self.hooks, self.repositories)
         check_filtered_sources(self.webhooks.filters, self.hooks)
         check_signing_secrets(self.webhooks, self.hooks, self.providers, self.alerts)
+        check_tenants(self.tenants, self.repositories, self.planner.group, self.providers)
         for name in self.repository:
             if (spelling := self.spelling_of(name)) != name:
                 reason = f"which repositories spell {spelling!r}" if spelling else "which is not among repositories"
@@ -148,8 +154,16 @@ class OverridableSections(BaseSettings):
         return self._merged(repository, "gateway", self.gateway)
 
     def budgets_for(self, repository: str) -> BudgetLimits:
-        """Return the limits for one repository, and those for all together."""
-        return self._merged(repository, "budgets", self.budgets)
+        """Return the limits for one repository, for its tenant as a whole, and those for all together."""
+        limits, table = self._merged(repository, "budgets", self.budgets), self.tenant_table(repository)
+        if table is None or not table.budgets.is_set:
+            return limits
+        budgets = table.budgets
+        whole = {"tenant": self.tenant_of(repository), "tenant_day": budgets.day, "tenant_month": budgets.month}
+        try:
+            return TenantBudgetLimits.model_validate(limits.model_dump() | whole)
+        except ValidationError as error:
+            raise config_error(TenantBudgetLimits, error, f"[tenants.{whole['tenant']}.budgets]") from error
 
     def targets_for(self, repository: str) -> TargetSettings:
         """Return how well work in one repository is to go."""
@@ -170,33 +184,86 @@ class OverridableSections(BaseSettings):
 
     def issue_labels_for(self, repository: str) -> tuple[str, ...]:
         """Return the labels that make an issue of this repository a task."""
-        labels = self._overrides(repository).issue_labels
-        return self.planner.issue_labels if labels is None else labels
+        table = self.tenant_table(repository)
+        for labels in (self._overrides(repository).issue_labels, table.issue_labels if table is not None else None):
+            if labels is not None:
+                return labels
+        return self.planner.issue_labels
 
     def spelling_of(self, repository: str) -> str | None:
         """Return how `repositories` spell a name, since GitHub ignores case; None when it is not among them."""
         return next((name for name in self.repositories if name.casefold() == repository.casefold()), None)
 
+    @cached_property
+    def _owners(self) -> dict[str, str]:
+        return owners_of(self.tenants, self.repositories, self.planner.group)
+
+    def tenant_of(self, repository: str) -> str:
+        """Return the name of the tenant to whom a repository belongs now; one that two would have is the house's."""
+        if not self.tenants:
+            return DEFAULT_TENANT
+        owner = self._owners.get(repository.casefold())
+        if owner is not None:
+            return owner
+        try:
+            return tenant_of(repository, {name: table.repositories for name, table in self.tenants.items()})
+        except RepositoryOfTwoTenantsError:
+            return DEFAULT_TENANT
+
+    def tenant_table(self, repository: str) -> TenantSettings | None:
+        """Return the table of a repository's tenant; None where it is the default one."""
+        return self.tenants.get(self.tenant_of(repository)) if self.tenants else None
+
+    @property
+    def tenant_names(self) -> tuple[str, ...]:
+        """All tenants, the default one last where a repository is left for it."""
+        has_others = not self.tenants or DEFAULT_TENANT in self._owners.values()
+        return (*self.tenants, *((DEFAULT_TENANT,) if has_others else ()))
+
+    @property
+    def recorded_tenants(self) -> dict[str, str]:
+        """Whose each repository is, and each group's plans, as the ledger records it; empty without tenants."""
+        if not self.tenants:
+            return {}
+        groups = (group_subject(group.name) for group in self.planner.group)
+        return {name: self.tenant_of(name) for name in (*self.repositories, *groups)}
+
+    def _tenant_overrides(self, repository: str, name: str) -> dict[str, Any]:
+        table = self.tenant_table(repository)
+        if table is None or name not in type(table).model_fields:
+            return {}
+        return table.budgets.overrides if name == "budgets" else dict(getattr(table, name))
+
     def _overrides(self, repository: str) -> RepositoryOverrides:
         return self.repository.get(self.spelling_of(repository) or repository, RepositoryOverrides())
 
     def _merged(self, repository: str, name: str, section: _SectionT) -> _SectionT:
-        """Return a section with one repository's overrides. Raises ConfigError, but not once they are checked."""
-        overrides: dict[str, Any] = getattr(self._overrides(repository), name)
-        if not overrides:
-            return section
-        merged = section.model_dump()
-        for key, value in overrides.items():
-            known = merged.get(key)
-            is_grown = isinstance(known, dict) and isinstance(value, dict) and key != "provider"
-            merged[key] = {**(known or {}), **value} if is_grown else value
-        for key, other in (("provider", "base_url"), ("base_url", "provider")):
-            if key in overrides and other in merged and other not in overrides:
-                merged[other] = None  # both say where the model is, and the repository's own word counts
-        try:
-            return type(section).model_validate(merged)
-        except ValidationError as error:
-            raise config_error(type(section), error, table_name(repository, name)) from error
+        """Return a section with the overrides of a repository's tenant, and then with its own.
+
+        Raises:
+            ConfigError: They cannot be; not once they are checked.
+        """
+        own: dict[str, Any] = getattr(self._overrides(repository), name)
+        of_tenant = self._tenant_overrides(repository, name)
+        if of_tenant:
+            section = with_overrides(section, of_tenant, f"[tenants.{self.tenant_of(repository)}.{name}]")
+        return with_overrides(section, own, table_name(repository, name)) if own else section
+
+
+def with_overrides(section: _SectionT, overrides: dict[str, Any], table: str) -> _SectionT:
+    """Return a section with what a table says otherwise. Raises ConfigError, which names the table."""
+    merged = section.model_dump()
+    for key, value in overrides.items():
+        known = merged.get(key)
+        is_grown = isinstance(known, dict) and isinstance(value, dict) and key != "provider"
+        merged[key] = {**(known or {}), **value} if is_grown else value
+    for key, other in (("provider", "base_url"), ("base_url", "provider")):
+        if key in overrides and other in merged and other not in overrides:
+            merged[other] = None  # both say where the model is, and the table's own word counts
+    try:
+        return type(section).model_validate(merged)
+    except ValidationError as error:
+        raise config_error(type(section), error, table) from error
 
 
 OVERRIDABLE = tuple(

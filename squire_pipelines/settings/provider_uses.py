@@ -45,7 +45,8 @@ def day_limits(settings: Settings, repository: str, choice: AgentChoice | None, 
 
 def providers_with_day_limits(settings: Settings) -> dict[str, float]:
     """Return the US dollars a day of each provider of the settings that has such a limit."""
-    return limited({name: table.max_usd_per_day for name, table in settings.providers.items()})
+    tables = [settings.providers, *(tenant.providers for tenant in settings.tenants.values())]
+    return limited({name: table.max_usd_per_day for several in tables for name, table in several.items()})
 
 
 def provider_uses(settings: Settings) -> tuple[ProviderUse, ...]:

@@ -13,6 +13,7 @@ from squire_pipelines.sections.agents import NamedAgentSettings
 from squire_pipelines.sections.repositories import RepositoryOverrides
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.settings.providers import ProviderSettings
+from squire_pipelines.settings.tenancy import TenantSettings
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "guide" / "configuration.md"
 _ROW = re.compile(r"^\| `([a-z_]+)` \| ([^|]*?) \|", re.MULTILINE)
@@ -61,7 +62,7 @@ def test_every_setting_stands_in_its_section_with_its_default(section: str, key:
 
 def test_the_page_names_no_setting_that_does_not_exist() -> None:
     known = {(section, key) for section, key, _ in KEYS}
-    tables = {'repository."owner/name"', "providers.NAME", "agents.NAME"}
+    tables = {'repository."owner/name"', "providers.NAME", "agents.NAME", "tenants.NAME"}
     named = {(section, key) for section, rows in SECTIONS.items() for key in rows if section not in tables}
     assert named == known
 
@@ -72,6 +73,10 @@ def test_every_override_of_a_repository_is_named() -> None:
 
 def test_every_key_of_an_agent_beside_the_general_one_is_named() -> None:
     assert set(SECTIONS["agents.NAME"]) == set(NamedAgentSettings.model_fields)
+
+
+def test_every_key_of_a_tenant_is_named() -> None:
+    assert set(SECTIONS["tenants.NAME"]) == set(TenantSettings.model_fields)
 
 
 def test_every_key_of_a_provider_is_named() -> None:

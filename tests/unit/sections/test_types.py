@@ -55,13 +55,16 @@ PATHS = [name for name, field in FIELDS.items() if Path in list(parts(field.anno
 
 def load(tmp_path: Path, name: str, value: str) -> Settings:
     """Read settings of which one is set, to a value in TOML."""
-    for table, named in {"registries": "npm", "providers": "own", "agents": "own"}.items():
+    for table, named in {"registries": "npm", "providers": "own", "agents": "own", "tenants": "own"}.items():
         name = name.replace(f"{table}.", f"{table}.{named}.")
     *tables, key = name.split(".")
     needed = "" if key != "files" else 'base_url = "https://example.com"\n'
-    needed += 'protocol = "openai"\n' if tables[:1] == ["providers"] else ""
+    needed += 'protocol = "openai"\n' if tables[-2:] == ["providers", "own"] else ""
     config = tmp_path / "config.toml"
-    config.write_text((f"[{'.'.join(tables)}]\n" if tables else "") + f"{needed}{key} = {value}\n", encoding="utf-8")
+    before = 'repositories = ["a/b"]\n[tenants.own]\nrepositories = ["a/b"]\n' if tables[:1] == ["tenants"] else ""
+    config.write_text(
+        before + (f"[{'.'.join(tables)}]\n" if tables else "") + f"{needed}{key} = {value}\n", encoding="utf-8"
+    )
     return load_settings(config)
 
 
@@ -113,6 +116,8 @@ OPEN = {
     "agents.provider",
     "hooks.options",
     "sources.options",
+    *(f"tenants.{name}" for name in ["planner", "agent", "agents", "gateway", "policy", "trust"]),
+    *(f"tenants.{name}" for name in ["verification", "follow"]),
     *(
         f"repository.{name}"
         for name in [

@@ -44,11 +44,13 @@ def test_every_table_of_the_ledger_is_published() -> None:
         "plan_inputs",
         "repositories",
         "repository_files",
+        "repository_tenants",
         "role_leases",
         "schedule_runs",
         "schedules",
         "settings_seen",
         "task_signals",
+        "tenant_credits",
         "worker_runs",
         "workers",
     }  # what processes of ours tell each other
