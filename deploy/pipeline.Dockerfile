@@ -23,9 +23,9 @@ COPY requirements.lock /src/requirements.lock
 # --no-deps: the lock is complete, and pip 23 refuses a locked package that another asks for with an extra.
 RUN /opt/build/bin/pip --python /opt/python/bin/python install -q --require-hashes --no-deps --only-binary :all: \
         -r /src/requirements.lock \
-    # AWS's library describes 400 services in 26 MB: what signs in and gives credentials is all that is asked here.
+    # AWS's library describes 400 services in 26 MB: what signs in, gives credentials and keeps files is asked here.
     && cd "$(echo /opt/python/lib/python3*/site-packages/botocore/data)" \
-    && find . -mindepth 1 -maxdepth 1 -type d ! -name sts ! -name sso ! -name sso-oidc ! -name signin -exec rm -r {} + \
+    && find . -mindepth 1 -maxdepth 1 -type d ! -name s3 ! -name sts ! -name sso ! -name sso-oidc ! -name signin -exec rm -r {} + \
     # The tests of these libraries take 20 MB, and nothing imports them.
     && cd ../.. && find numpy matplotlib google/genai -type d -name tests -prune -exec rm -r {} +
 COPY pyproject.toml dagster.yaml /src/

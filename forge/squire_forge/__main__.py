@@ -29,6 +29,7 @@ from squire_forge.samples import build_samples
 from squire_forge.world import MERGE_PREFIX, ForgeConfig, World
 
 _HOST = "127.0.0.1"
+_EVERYWHERE = "0.0.0.0"  # noqa: S104 - only where somebody names the forge for others
 _GRACE_S = 1
 _BACKLOG = 256
 
@@ -55,6 +56,12 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--home", type=Path, required=True, help="folder of its state, made if missing")
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0, the default, takes a free one")
+    parser.add_argument(
+        "--name",
+        metavar="NAME",
+        help="be reached by this name from other machines or containers too, and not on loopback alone. Its pages ask "
+        "nobody for the token",
+    )
     parser.add_argument("--samples", action="store_true", help="host the four sample repositories of the owner demo")
     parser.add_argument("--webhook-url", help="where it sends webhooks; without it none are sent")
     parser.add_argument(
@@ -107,16 +114,16 @@ def _lock_home(home: Path) -> Iterator[None]:
         yield
 
 
-def _listen(port: int) -> socket.socket:
+def _listen(host: str, port: int) -> socket.socket:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((_HOST, port))
+        listener.bind((host, port))
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
         raise PortInUseError(
-            f"port {port} on {_HOST} is in use", hint="stop what listens there, or choose another --port"
+            f"port {port} on {host} is in use", hint="stop what listens there, or choose another --port"
         ) from error
     return listener
 
@@ -135,8 +142,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         token_file = options.token_file or home / "token"
         token = _secret(options.token_file, home / "token")
         webhook_secret = _secret(options.webhook_secret_file, home / "webhook-secret")
-        with _lock_home(home), _listen(options.port) as listener:
-            url = f"http://{_HOST}:{listener.getsockname()[1]}"
+        with _lock_home(home), _listen(_EVERYWHERE if options.name else _HOST, options.port) as listener:
+            url = f"http://{options.name or _HOST}:{listener.getsockname()[1]}"
             world = World(
                 ForgeConfig(
                     home=home,

@@ -62,7 +62,7 @@ def build_app(world: World) -> Starlette:
         ],
         middleware=[
             # A page elsewhere that resolves its name to this machine must not reach the forge.
-            Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"]),
+            Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", world.config.host]),
             Middleware(FaultMiddleware, faults=faults),
         ],
         lifespan=lifespan,

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from squire_forge.apps import Apps
 from squire_forge.database import Database
@@ -43,6 +44,11 @@ class ForgeConfig:
     merge_prefix: str | None = MERGE_PREFIX
     max_body_bytes: int = 256_000_000
     rate_limit: int = 5_000
+
+    @property
+    def host(self) -> str:
+        """The name in its addresses."""
+        return urlsplit(self.web_url).hostname or ""
 
 
 def utc_now() -> datetime:

@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import json
 import os
 import re
 import signal
@@ -12,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -43,6 +45,21 @@ def test_a_started_forge_serves_and_says_where(forge: ForgeProcess) -> None:
     response = httpx.get(f"{forge.api_url}/user", headers={"authorization": f"token {forge.token}"})
     assert response.json()["login"] == "squire-demo"
     assert len(forge.state()["repositories"]) == 4
+
+
+@pytest.mark.slow
+def test_a_forge_with_a_name_is_reached_by_it_and_by_no_other(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "squire_forge", "--home", str(tmp_path), "--name", "forge.test"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as forge:
+        try:
+            assert forge.stdout is not None
+            url = urlsplit(json.loads(forge.stdout.readline())["url"])
+            assert url.hostname == "forge.test"
+            for name, status in (("forge.test", 200), ("127.0.0.1", 200), ("elsewhere.test", 400)):
+                answer = httpx.get(f"http://127.0.0.1:{url.port}/", headers={"host": f"{name}:{url.port}"})
+                assert (name, answer.status_code) == (name, status)
+        finally:
+            forge.terminate()
 
 
 @pytest.mark.slow

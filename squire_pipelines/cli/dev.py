@@ -169,8 +169,16 @@ def _check_servers(settings: "Settings", ui: int, *, webhooks: bool) -> None:
     """Check that each server can have its port and its secret. Raises UsageError, PortInUseError, ConfigError."""
     from squire_pipelines.board.board_server import login_token  # noqa: PLC0415 - other commands start no servers
     from squire_pipelines.runtime.ports import check_free  # noqa: PLC0415 - likewise
+    from squire_pipelines.sections.board import is_loopback  # noqa: PLC0415 - likewise
 
-    check_free("127.0.0.1", ui, setting="pipeline.webserver_port")
+    check_free(settings.pipeline.webserver_host, ui, setting="pipeline.webserver_port")
+    if not is_loopback(settings.pipeline.webserver_host):
+        write_labelled(
+            "warning",
+            f"Dagster's UI listens on {settings.pipeline.webserver_host} and asks nobody for a password: "
+            "whoever reaches it may start and stop runs",
+            color="yellow",
+        )
     if webhooks:
         if settings.webhooks.port == ui:
             raise click.UsageError(f"--port {ui} is webhooks.port: choose another, or use --no-webhooks")

@@ -65,7 +65,8 @@ class DevServers:
         self._services.start_daemon()
         self._services.start_webserver(ui)
         self._say(f"logs:      {settings.home.run}")
-        addresses = [Address("UI", f"http://127.0.0.1:{ui}", "127.0.0.1", ui, "webserver"), *self._further(settings)]
+        host = settings.pipeline.webserver_host
+        addresses = [Address("UI", f"http://{host}:{ui}", host, ui, "webserver"), *self._further(settings)]
         self._addresses.expect(addresses, closing="All of it answers. Ctrl-C stops everything.")
 
     def look(self, settings: Settings) -> None:

@@ -263,10 +263,10 @@ class Services:
             self._end_dead_runs()
 
     def start_webserver(self, port: int) -> None:
-        """Start Dagster's UI on loopback. Raises what `start_code_server` raises."""
+        """Start Dagster's UI. Raises what `start_code_server` raises."""
         if CODE_SERVER not in self._children:
             self.start_code_server()
-        options = ["-h", "127.0.0.1", "-p", str(port), *self._workspace()]
+        options = ["-h", self._settings.pipeline.webserver_host, "-p", str(port), *self._workspace()]
         self.start("webserver", self._dagster("dagster-webserver", *options))
 
     def start_receiver(self) -> None:

@@ -13,6 +13,7 @@ from squire_pipelines.sections.types import (
     Cron,
     EngineName,
     Image,
+    ListenHost,
     Seconds,
     SecondsOrNone,
     SettingsSection,
@@ -115,6 +116,9 @@ class PipelineSettings(SettingsSection):
     step_limits: StepLimitSettings = StepLimitSettings()
     outcome_poll_s: Seconds = 60
     redelivery_s: Seconds = 60
+    webserver_host: ListenHost = Field(
+        default="127.0.0.1", description="of Dagster's UI, which asks nobody for a password: keep it private"
+    )
     webserver_port: int = Field(default=3000, ge=1, le=65535)
     storage_url: Annotated[str, AfterValidator(check_storage_url), HIDDEN] | None = Field(
         default=None, description="Postgres for Dagster's storage; not set: beside the ledger, see many-machines.md"

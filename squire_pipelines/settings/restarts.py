@@ -41,6 +41,7 @@ RESTART_KEYS: Mapping[str, frozenset[Part]] = MappingProxyType(
         "pipeline.network": _SENSORS,
         "pipeline.step_limits": _SENSORS,
         "agent.limits.grace_s": _SENSORS,
+        "pipeline.webserver_host": _DEV,
         "pipeline.webserver_port": _DEV,
         "pipeline.storage_url": _DEV,
         "logging.max_file": _DEV,  # the processes get them at their start

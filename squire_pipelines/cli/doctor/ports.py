@@ -59,10 +59,10 @@ class PortFacts:
 
 def check_ports(context: CliContext) -> Iterator[Diagnosis]:
     """Check the ports of the webhook receiver, of Dagster's UI, of the operator's endpoint and of the board."""
-    settings, run = context.settings, context.home.run
+    settings, run, ui = context.settings, context.home.run, context.settings.pipeline
     places = (
         ("port webhooks", "webhooks.port", settings.webhooks.host, settings.webhooks.port, "receiver"),
-        ("port UI", "pipeline.webserver_port", "127.0.0.1", settings.pipeline.webserver_port, "webserver"),
+        ("port UI", "pipeline.webserver_port", ui.webserver_host, ui.webserver_port, "webserver"),
         *_enabled_places(settings.observability, settings.board),
     )
     for name, setting, host, port, process in places:
