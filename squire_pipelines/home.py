@@ -184,6 +184,11 @@ class Home:
         return self.cache / "setups"
 
     @property
+    def stored_files(self) -> Path:
+        """What was fetched from the store of files; it may be removed."""
+        return self.cache / "stored-files"
+
+    @property
     def mirrors(self) -> Path:
         """Bare mirrors of the repositories, one folder each."""
         return self.cache / "mirrors"

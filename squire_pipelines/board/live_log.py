@@ -12,8 +12,9 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from squire_pipelines.board.forms import FormRefusedError
-from squire_pipelines.board.readings import BoardReadings
+from squire_pipelines.board.readings import AttemptLog, BoardReadings
 from squire_pipelines.board.rendering import PageWriter, shown
+from squire_pipelines.file_store.errors import FileStoreError
 from squire_pipelines.ledger.store import utc_now
 from squire_pipelines.log_reading.tail import AddedLines, Tail, read_tail
 
@@ -66,8 +67,15 @@ class LogPages:
     def page(self, request: Request) -> Response:
         """Show the last lines. Raises NotFoundError."""
         log = self._readings.log(request.path_params["task_id"], request.path_params["number"])
-        tail = _tail(log.path)
-        values = {"log": log, "tail": tail, "now": utc_now(), "dagster_url": self._readings.dagster_url}
+        trouble = _bring(log)
+        tail = _tail(log.file.path)
+        values = {
+            "trouble": trouble,
+            "log": log,
+            "tail": tail,
+            "now": utc_now(),
+            "dagster_url": self._readings.dagster_url,
+        }
         return self._writer.write(request, "log.html", values)
 
     async def stream(self, request: Request) -> Response:
@@ -77,11 +85,12 @@ class LogPages:
         if self._watchers >= MAX_WATCHERS:
             raise FormRefusedError(503, "Too many people follow logs.", "Load the page again later.")
         offset = _offset(request.headers.get("last-event-id") or request.query_params.get("from", ""))
-        events = self._events(task_id, number, AddedLines(log.path, offset))
+        events = self._events(log, AddedLines(log.file.path, offset))
         return StreamingResponse(events, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
-    async def _events(self, task_id: str, number: int, added: AddedLines) -> AsyncIterator[str]:
+    async def _events(self, log: AttemptLog, added: AddedLines) -> AsyncIterator[str]:
         clock, pace = asyncio.get_running_loop().time, self._pace
+        task_id, number = log.task_id, log.number
         began = quiet_since = clock()
         asked_at, is_ended = began - pace.ask_s, False
         self._watchers += 1
@@ -91,6 +100,8 @@ class LogPages:
                     # Asked before the reading, so that the last lines are not missed.
                     is_ended = (await run_in_threadpool(self._readings.log, task_id, number)).is_ended
                     asked_at = clock()
+                if log.file.is_copy:
+                    await run_in_threadpool(_bring, log, at_once=is_ended)
                 lines = added.read()
                 if lines:
                     content = json.dumps([str(shown(line)) for line in lines])
@@ -108,6 +119,15 @@ class LogPages:
                 await asyncio.sleep(pace.look_s)
         finally:
             self._watchers -= 1
+
+
+def _bring(log: AttemptLog, *, at_once: bool = False) -> str:
+    """Bring what was added to a log on another machine; return why that was not possible, empty where it was."""
+    try:
+        log.file.refresh(at_once=at_once)
+    except FileStoreError as error:
+        return error.message
+    return ""
 
 
 def _tail(path: Path) -> Tail | None:

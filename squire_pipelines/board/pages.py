@@ -16,6 +16,7 @@ from squire_pipelines.domain.signal_text import changes_since_approval, signal_t
 from squire_pipelines.domain.tasks import Priority
 from squire_pipelines.errors import NotFoundError
 from squire_pipelines.execution.signal_decisions import verdict_of
+from squire_pipelines.file_store.errors import FileStoreError
 from squire_pipelines.ledger.store import utc_now
 from squire_pipelines.ledger.task_query import KINDS, PRIORITY_NAMES, STATUSES, SortOrder, TaskQuery
 
@@ -89,11 +90,17 @@ class BoardPages:
         facts = self._readings.task(request.path_params["task_id"])
         of_pull = OF_THE_PULL_REQUEST if facts.outcome is not None else ()
         history = [event for event in facts.events if event.subject not in of_pull][-_MAX_EVENTS:]
+        change, change_trouble = None, ""
+        try:
+            change = self._readings.change(facts)
+        except FileStoreError as error:  # the rest of the page is there all the same
+            change_trouble = error.message
         return self._write(
             request,
             "task.html",
             facts=facts,
-            change=self._readings.change(facts),
+            change=change,
+            change_trouble=change_trouble,
             history=history,
             priority=Priority(facts.task.priority).name.lower(),
             priorities=PRIORITY_NAMES,

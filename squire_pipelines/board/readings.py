@@ -14,6 +14,7 @@ from squire_pipelines.errors import NotFoundError
 from squire_pipelines.execution.repository_settings import repository_settings
 from squire_pipelines.execution.settings_waits import with_waits_by_settings
 from squire_pipelines.execution.task_facts import TaskFacts, read_task_facts
+from squire_pipelines.file_store.attempt_copies import AttemptCopy, AttemptLogFile
 from squire_pipelines.ledger import alerts as alert_rows
 from squire_pipelines.ledger import attempts as attempt_rows
 from squire_pipelines.ledger import budgets as budget_rows
@@ -67,11 +68,11 @@ class AlertFacts:
 
 @dataclass(frozen=True, slots=True)
 class AttemptLog:
-    """Where the log of an attempt is, on the machine that ran it, and whether more may come."""
+    """Where the log of an attempt is read, and whether more may come."""
 
     task_id: str
     number: int
-    path: Path
+    file: AttemptLogFile
     is_ended: bool
 
 
@@ -159,13 +160,17 @@ class BoardReadings:
         return read_task_facts(self.ledger, self.settings, task_id)
 
     def change(self, facts: TaskFacts) -> ShownChange | None:
-        """Return what the newest attempt with a change has changed; None where nothing is known on this machine."""
+        """Return what the newest attempt with a change has changed; None where nothing is known.
+
+        Raises:
+            FileStoreError: It may be in the store, which does not answer.
+        """
         for attempt in reversed(facts.attempts):
-            try:
-                with (self._in_force.home.attempts / attempt.id / "keep" / DIFF_FILE).open("rb") as file:
-                    patch = file.read(MAX_DIFF_BYTES + 1)
-            except (FileNotFoundError, NotADirectoryError):
+            path = AttemptCopy(self.settings, attempt.id, quick=True).kept(DIFF_FILE)
+            if path is None:
                 continue
+            with path.open("rb") as file:
+                patch = file.read(MAX_DIFF_BYTES + 1)
             lines = patch[:MAX_DIFF_BYTES].split(b"\n", PATCH_LINES)
             is_cut = len(patch) > MAX_DIFF_BYTES or bool(lines[PATCH_LINES:] and lines[PATCH_LINES])
             return ShownChange(attempt.number, b"\n".join(lines[:PATCH_LINES]).decode(errors="replace"), is_cut)
@@ -178,8 +183,8 @@ class BoardReadings:
             attempts = attempt_rows.of_task(tx, task_id)
         for attempt in attempts:
             if attempt.number == number:
-                path = self._in_force.home.attempts / attempt.id / "agent.log"
-                return AttemptLog(task_id, number, path, is_ended=attempt.status is AttemptStatus.ENDED)
+                file = AttemptCopy(self.settings, attempt.id, quick=True).log()
+                return AttemptLog(task_id, number, file, is_ended=attempt.status is AttemptStatus.ENDED)
         raise NotFoundError(f"task {task_id} has no attempt {number}", hint=f"it has had {len(attempts)}")
 
     def signals(self, *, only_held: bool, repository: str | None, after: int | None) -> Rows:

@@ -132,9 +132,10 @@ def _facts(agent: Agent, launch: LaunchSpec | None) -> Iterator[tuple[str, str]]
 @with_home_to_read
 def transcript(context: CliContext, task_id: str, number: int | None, *, as_json: bool) -> None:
     """Show what an agent did in an attempt: its model's answers, the tools that it used, errors, and the sums."""
+    from squire_pipelines.file_store.attempt_copies import AttemptCopy  # noqa: PLC0415 - pydantic
+
     attempt = choose_attempt(context, task_id, number)
-    path = context.home.attempts / attempt.id / "keep" / FILE
-    entries = _entries(path, task_id, attempt.number)
+    entries = _entries(AttemptCopy(context.settings, attempt.id).kept(FILE), task_id, attempt.number)
     totals = SessionTotals()
     if as_json:
         listed = list(entries)
@@ -152,8 +153,8 @@ def transcript(context: CliContext, task_id: str, number: int | None, *, as_json
     write_line(f"\n{counted(totals.steps, 'step')}, {calls}; tokens: {spent}")
 
 
-def _entries(path: Path, task_id: str, number: int) -> Iterator[Entry]:
-    if not path.is_file():
+def _entries(path: Path | None, task_id: str, number: int) -> Iterator[Entry]:
+    if path is None:
         raise NotFoundError(
             f"attempt {number} of task {task_id} left no transcript",
             hint=f"only some agents tell what they do; `squire tasks logs {task_id}` has the log",

@@ -63,8 +63,12 @@ def logs(
 
     Terminal control sequences are removed. The whole log is a file in the attempt's folder.
     """
+    from squire_pipelines.file_store.attempt_copies import AttemptCopy  # noqa: PLC0415 - pydantic
+
     attempt = choose_attempt(context, task_id, number)
-    path = context.home.attempts / attempt.id / "agent.log"
+    log = AttemptCopy(context.settings, attempt.id).log()
+    log.refresh()
+    path = log.path
     is_running = attempt.status is not AttemptStatus.ENDED
     offset = 0
     try:
@@ -85,7 +89,9 @@ def logs(
 
     def ended() -> bool:
         with context.ledger.read() as tx:
-            return attempt_rows.get(tx, attempt.id).status is AttemptStatus.ENDED
+            is_over = attempt_rows.get(tx, attempt.id).status is AttemptStatus.ENDED
+        log.refresh(at_once=is_over)  # a copy of a log on another machine
+        return is_over
 
     # Without -f this is one round, for a last line that has no end.
     added = follow(

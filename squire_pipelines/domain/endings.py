@@ -34,6 +34,7 @@ class Cause(StrEnum):
     POLICY_REJECTED = "policy_rejected"
     PUBLISH_REFUSED = "publish_refused"
     GITHUB_UNAVAILABLE = "github_unavailable"
+    STORE_UNAVAILABLE = "store_unavailable"
     NOT_STARTED = "not_started"
     LOST = "lost"
     INTERNAL_ERROR = "internal_error"
@@ -54,6 +55,7 @@ _TRANSIENT = frozenset(
         Cause.PROVIDER_ERROR,
         Cause.ENGINE_LOST,
         Cause.GITHUB_UNAVAILABLE,
+        Cause.STORE_UNAVAILABLE,
         Cause.NOT_STARTED,
         Cause.LOST,
         Cause.KILLED,

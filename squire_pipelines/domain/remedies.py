@@ -112,6 +112,10 @@ CAUSES: Mapping[Cause, CauseText] = {
         "GitHub did not answer, or a limit of its was reached, while the work was published.",
         "Nothing: the task is tried again, and the work is kept.",
     ),
+    Cause.STORE_UNAVAILABLE: CauseText(
+        "The store of files, which may have finished work of the task, did not answer before an agent would run again.",
+        "`squire doctor` says what is wrong with it (`files`); the task is tried again.",
+    ),
     Cause.NOT_STARTED: CauseText(
         "No run claimed the attempt in time.",
         "Nothing: it is tried again and is no try. See [A lost attempt](../troubleshooting.md#a-lost-attempt).",

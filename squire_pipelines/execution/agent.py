@@ -6,6 +6,7 @@ from squire_pipelines.agents.model import AttemptInputs, RunResult
 from squire_pipelines.agents.runners import AgentRunner
 from squire_pipelines.execution.gateway_session import open_gateway
 from squire_pipelines.execution.lease import LeasedAttempt
+from squire_pipelines.execution.stored_work import shared_log
 
 
 def run_with_gateway(leased: LeasedAttempt, inputs: AttemptInputs, runner: AgentRunner) -> RunResult:
@@ -17,7 +18,10 @@ def run_with_gateway(leased: LeasedAttempt, inputs: AttemptInputs, runner: Agent
         EngineError, ImageMissingError: A container could not be made.
         LeaseLostError: The attempt is another run's.
     """
-    with open_gateway(leased, leased.settings, runner) as session:
+    with (
+        open_gateway(leased, leased.settings, runner) as session,
+        shared_log(leased.settings, leased.attempt.id, inputs.folder.log),
+    ):
         result = runner.run(
             inputs,
             heartbeat=lambda: leased.go_on() and not (session is not None and session.is_overdue),

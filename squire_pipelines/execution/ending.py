@@ -21,6 +21,7 @@ from squire_pipelines.errors import (
     WorkspaceError,
 )
 from squire_pipelines.execution.startable import why_not_startable
+from squire_pipelines.file_store.errors import FileStoreError, StoredFileTakenError
 from squire_pipelines.ledger import adoption, attempts
 from squire_pipelines.ledger.attempts import Attempt, RetryRule, Settled
 from squire_pipelines.ledger.store import Ledger
@@ -37,6 +38,8 @@ _CAUSES: tuple[tuple[type[SquireError], Cause], ...] = (
     (RefusedError, Cause.PUBLISH_REFUSED),
     (GitError, Cause.WORKSPACE_ERROR),
     (CredentialSourceError, Cause.PROVIDER_ERROR),
+    (StoredFileTakenError, Cause.WORKSPACE_ERROR),
+    (FileStoreError, Cause.STORE_UNAVAILABLE),
     (SecretMissingError, Cause.CONFIGURATION),
     (ConfigError, Cause.INTERNAL_ERROR),
 )

@@ -7,7 +7,7 @@ try is recorded before, so that what GitHub refuses, as on a locked or archived 
 from collections.abc import Awaitable, Iterator
 from dataclasses import dataclass, replace
 
-from squire_pipelines.agents.model import AttemptFolder
+from squire_pipelines.agents.adapters.session import FILE as TRANSCRIPT
 from squire_pipelines.domain.change import JudgedTask
 from squire_pipelines.domain.conversations import OWN_ANSWER
 from squire_pipelines.domain.following import NO_WORK
@@ -17,6 +17,7 @@ from squire_pipelines.domain.tasks import FollowUpKind, TaskStatus
 from squire_pipelines.errors import SquireError
 from squire_pipelines.execution.following import SettingsOf
 from squire_pipelines.execution.pull_request_story import last_words
+from squire_pipelines.file_store.attempt_copies import AttemptCopy
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.own_comments import put_part
 from squire_pipelines.github.pulls import add_labels
@@ -208,7 +209,8 @@ def _done(ledger: Ledger, settings: Settings, work: OwnWork) -> WorkDone:
     # The cause alone: a message may name folders of the host.
     failure = f"{last.cause or work.status}" if work.status is not TaskStatus.SUCCEEDED else None
     pushed = last.head_sha if last.pr_number is not None else None
-    words = last_words(AttemptFolder(settings.home.attempts / last.id).keep)
+    transcript = AttemptCopy(settings, last.id).kept(TRANSCRIPT)
+    words = last_words(transcript.parent) if transcript is not None else ""
     return WorkDone(work.task_id, last.id, pushed, failure, words)
 
 

@@ -1,7 +1,7 @@
 """Work that an attempt finished and could not publish: the next attempt publishes it, and no agent runs again.
 
-What is kept is the bundle in the attempt's folder, with the agent's transcript and the notes for reviewers. The pull
-request names the attempt whose agent did the work.
+What is kept is the bundle with the agent's transcript and the notes for reviewers: in the attempt's folder, or in the
+store of files where another machine did the work. The pull request names the attempt whose agent did it.
 """
 
 import json
@@ -11,19 +11,18 @@ from pathlib import Path
 
 from squire_pipelines.agents.adapters.session import FILE as TRANSCRIPT
 from squire_pipelines.agents.attempt_files import BUNDLE_FILE, NOTES_FILE, link_or_copy
-from squire_pipelines.agents.model import AttemptFolder
 from squire_pipelines.domain.endings import Evidence
-from squire_pipelines.domain.states import EventSubject
-from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import GitError, WorkspaceError
 from squire_pipelines.execution.conflicts import branch_head_of
 from squire_pipelines.execution.lease import LeasedAttempt
+from squire_pipelines.execution.stored_work import record_in_history, store_finished_work
 from squire_pipelines.execution.workspace import EVIDENCE_FILE, folder_of
+from squire_pipelines.file_store.attempt_copies import AttemptCopy
+from squire_pipelines.file_store.layout import PUSHING
 from squire_pipelines.files import write_atomically
 from squire_pipelines.home import make_folder
 from squire_pipelines.ledger import attempts, outcomes
 from squire_pipelines.ledger.attempts import Attempt, AttemptFacts
-from squire_pipelines.ledger.transitions import EventContext, record_event
 from squire_pipelines.ledger.unpublished_work import with_unpublished_work
 from squire_pipelines.publishing.git import run_git
 from squire_pipelines.publishing.mirror import Mirror
@@ -51,6 +50,7 @@ def take_kept_work(leased: LeasedAttempt, mirror: Mirror, *, branch: str) -> Att
         branch: The task's as it was before this attempt, which the bundle holds.
 
     Raises:
+        FileStoreError: The work may be in the store, which does not answer.
         WorkspaceError: The attempt's folder cannot be written.
         LeaseLostError: The attempt is another run's.
     """
@@ -61,15 +61,16 @@ def take_kept_work(leased: LeasedAttempt, mirror: Mirror, *, branch: str) -> Att
     previous = with_unpublished_work(earlier)
     if previous is None or previous.base_sha is None or previous.head_sha is None:
         return None
-    source = AttemptFolder(leased.settings.home.attempts / previous.id)
-    if why_not := _why_not(leased, previous, source.keep / BUNDLE_FILE, mirror):
-        _tell(leased, f"the agent runs again: {why_not}")
+    source = AttemptCopy(leased.settings, previous.id).keep()
+    if why_not := _why_not(leased, previous, source / BUNDLE_FILE, mirror):
+        record_in_history(leased, f"the agent runs again: {why_not}")
         return None
-    origin = origin_of(source.keep) or WorkOrigin(previous.id, branch)
+    origin = origin_of(source) or WorkOrigin(previous.id, branch)
     with leased.ledger.read() as tx:
         work_of = attempts.get(tx, origin.attempt_id)
-    _copy(source.keep, folder_of(leased).keep, origin)
-    _tell(leased, f"the work of attempt {work_of.id} is kept and is published; no agent runs again")
+    _copy(source, folder_of(leased).keep, origin)
+    store_finished_work(leased, folder_of(leased))
+    record_in_history(leased, f"the work of attempt {work_of.id} is kept and is published; no agent runs again")
     facts = AttemptFacts(
         base_sha=previous.base_sha,
         agent=work_of.agent,
@@ -81,6 +82,31 @@ def take_kept_work(leased: LeasedAttempt, mirror: Mirror, *, branch: str) -> Att
         attempts.note(tx, leased.attempt.id, leased.token, facts)
         attempts.start_publishing(tx, leased.attempt.id, leased.token, head_sha=previous.head_sha)
     return work_of
+
+
+def bring_own_work(leased: LeasedAttempt) -> None:
+    """Bring the attempt's own finished work to this machine, where another one did it.
+
+    Raises:
+        FileStoreError: The store does not give it.
+        WorkspaceError: The attempt's folder cannot be written.
+    """
+    folder, copy = folder_of(leased), AttemptCopy(leased.settings, leased.attempt.id)
+    if (folder.keep / BUNDLE_FILE).is_file():
+        return
+    source = copy.keep()
+    try:
+        make_folder(folder.root).chmod(0o700)
+        folder.keep.mkdir(exist_ok=True, mode=0o700)
+        for path in source.iterdir():
+            write_atomically(folder.keep / path.name, path.read_bytes())
+        if copy.may_be_pushed():
+            (folder.root / PUSHING).touch(mode=0o600)
+    except OSError as error:
+        raise WorkspaceError(
+            f"the work of attempt {leased.attempt.id} cannot be brought here: {error.strerror}",
+            hint="check the free space and the owner of the attempts folder",
+        ) from error
 
 
 def origin_of(keep: Path) -> WorkOrigin | None:
@@ -144,15 +170,3 @@ def _copy(source: Path, target: Path, origin: WorkOrigin) -> None:
             f"the kept work of attempt {origin.attempt_id} cannot be taken over: {error.strerror}",
             hint="check the free space and the owner of the attempts folder",
         ) from error
-
-
-def _tell(leased: LeasedAttempt, reason: str) -> None:
-    context = EventContext(
-        task_id=leased.task.id,
-        attempt_id=leased.attempt.id,
-        actor=f"run:{leased.attempt.run_id}",
-        reason=reason,
-        trace_id=leased.attempt.trace_id,
-    )
-    with leased.ledger.write() as tx:
-        record_event(tx, EventSubject.TASK, TaskStatus.RUNNING, TaskStatus.RUNNING, context)

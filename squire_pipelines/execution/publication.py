@@ -20,8 +20,10 @@ from squire_pipelines.execution.kept_work import bundle_branch_of, doer_of, evid
 from squire_pipelines.execution.lease import LeasedAttempt
 from squire_pipelines.execution.planned_checks import spec_for_agent
 from squire_pipelines.execution.pull_request_story import last_words, resolved_issues
+from squire_pipelines.execution.stored_work import mark_pushing
 from squire_pipelines.execution.usage_recorder import web_search_note
 from squire_pipelines.execution.workspace import folder_of
+from squire_pipelines.file_store.layout import PUSHING
 from squire_pipelines.files import write_atomically
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.lookup import repository_info
@@ -47,9 +49,6 @@ from squire_pipelines.publishing.request import Cost, PublishRequest, SignalLink
 from squire_pipelines.secrets import Secret
 from squire_pipelines.secrets.lookup import all_secrets
 
-PUSHING_FILE = "pushing"
-"""In the folder of an attempt whose work may have been pushed."""
-
 _MAX_RULES = 20
 _UNFINISHED = "The agent was stopped at its time limit: the work may be unfinished."
 
@@ -60,7 +59,7 @@ def end_if_cancelled(leased: LeasedAttempt) -> bool:
     What an earlier try of this attempt may have pushed is published to its end. Raises LeaseLostError.
     """
     folder = folder_of(leased)
-    if (folder.root / PUSHING_FILE).exists() or leased.go_on():
+    if (folder.root / PUSHING).exists() or leased.go_on():
         return False
     bundle = folder.keep / BUNDLE_FILE
     kept = f"; the agent's work is kept as {bundle}" if bundle.is_file() else ""
@@ -94,7 +93,8 @@ async def _publish_change(leased: LeasedAttempt, client: GitHubClient, token: Se
     def on_step(step: PublicationStep, detail: str) -> None:
         # Recorded before the push: whatever happens then, a later attempt knows that this head is ours.
         if step is PublicationStep.PUSHING:
-            write_atomically(folder_of(leased).root / PUSHING_FILE, b"", mode=0o600)
+            write_atomically(folder_of(leased).root / PUSHING, b"", mode=0o600)
+            mark_pushing(settings, leased.attempt.id, folder_of(leased).root / PUSHING)
             leased.note(AttemptFacts(head_sha=detail))
 
     mirror = Mirror(mirror_path(settings.home, task.repository), task.repository)

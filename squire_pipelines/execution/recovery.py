@@ -11,7 +11,6 @@ import docker
 
 from squire_pipelines.agents import reap, retention, step_containers
 from squire_pipelines.agents.attempt_files import BUNDLE_FILE
-from squire_pipelines.agents.model import AttemptFolder
 from squire_pipelines.agents.reap import ContainerInfo
 from squire_pipelines.domain.debugging import MAX_KEPT_CONTAINERS
 from squire_pipelines.domain.launching import (
@@ -31,6 +30,7 @@ from squire_pipelines.execution.ending import retry_rule
 from squire_pipelines.execution.gateway_session import remove_socket
 from squire_pipelines.execution.lease_clock import LeaseClock
 from squire_pipelines.execution.usage_recorder import recover_calls
+from squire_pipelines.file_store.attempt_copies import AttemptCopy
 from squire_pipelines.ledger import adoption, attempts, budgets, launches
 from squire_pipelines.ledger.attempts import Attempt, Settled
 from squire_pipelines.ledger.audit import record_audit
@@ -38,13 +38,14 @@ from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.metrics import counting as metrics
 from squire_pipelines.metrics import families
 from squire_pipelines.observability.debugging import is_anything_debugged
-from squire_pipelines.observability.logging import bound_context
+from squire_pipelines.observability.logging import Component, bound_context, get_logger
 from squire_pipelines.observability.processor_load import read_load
 from squire_pipelines.observability.run_log import RunLog
 from squire_pipelines.settings.model import Settings
 
 # How long a planning may take beyond its model's own time limits before its reservation is released.
 _PLAN_GRACE_S = 600.0
+_log = get_logger(Component.PIPELINE)
 _RUN_DIED = "its run stopped without a word"
 
 
@@ -147,7 +148,11 @@ def _can_be_adopted(
     if attempt.lease_until < since:  # one in the far future is from before the clock was set back
         return False
     if attempt.status is AttemptStatus.PUBLISHING:
-        return (AttemptFolder(settings.home.attempts / attempt.id).keep / BUNDLE_FILE).is_file()
+        try:
+            return AttemptCopy(settings, attempt.id).has_kept(BUNDLE_FILE)
+        except SquireError as error:  # the next attempt takes the work when the store answers again
+            _log.warning("files.not_known", attempt=attempt.id, reason=error.message)
+            return False
     container = containers.get(attempt.id)
     has_started = container is not None and container.started_at is not None
     return attempt.status is AttemptStatus.RUNNING and has_started

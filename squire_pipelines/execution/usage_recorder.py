@@ -12,6 +12,8 @@ from typing import Protocol, Self
 
 from squire_pipelines.domain.budgets import Amount
 from squire_pipelines.errors import LedgerError
+from squire_pipelines.file_store.attempt_copies import AttemptCopy
+from squire_pipelines.file_store.layout import CALLS
 from squire_pipelines.gateway.call_log import read_calls
 from squire_pipelines.gateway.model import GatewayCall, GatewayTotals
 from squire_pipelines.gateway.wire import GatewayStatus
@@ -24,7 +26,6 @@ from squire_pipelines.metrics import families
 from squire_pipelines.observability.logging import Component, get_logger, with_context
 from squire_pipelines.settings.model import Settings
 
-_LOG_FOLDER = "gateway"
 _MAX_REFUSED_ROWS = 200
 _FLUSH_TRIES = 3
 _JOIN_S = 30
@@ -41,7 +42,7 @@ class HasStatus(Protocol):
 
 def call_log_folder(settings: Settings, attempt_id: str) -> Path:
     """Return where an attempt's call logs lie."""
-    return settings.home.attempts / attempt_id / _LOG_FOLDER
+    return settings.home.attempts / attempt_id / CALLS
 
 
 class UsageRecorder:
@@ -146,8 +147,13 @@ def recover_calls(ledger: Ledger, settings: Settings, attempt: Attempt) -> int:
 
 
 def web_search_note(settings: Settings, attempt_id: str) -> str | None:
-    """Return what a reviewer is told when the model's provider could search the web for the attempt. Raises OSError."""
-    calls = sum(call.web_search for call in read_calls(call_log_folder(settings, attempt_id)))
+    """Return what a reviewer is told when the model's provider could search the web for the attempt.
+
+    Raises:
+        FileStoreError: Its calls may be in the store, which does not answer.
+        OSError: They cannot be read.
+    """
+    calls = sum(call.web_search for call in read_calls(AttemptCopy(settings, attempt_id).call_logs()))
     return f"The model's provider could search the web in {calls} of the calls (gateway.web_search)." if calls else None
 
 

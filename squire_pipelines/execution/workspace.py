@@ -29,6 +29,7 @@ from squire_pipelines.execution.lease import LeasedAttempt
 from squire_pipelines.execution.planned_checks import spec_for_agent
 from squire_pipelines.execution.price_checks import check_prices
 from squire_pipelines.execution.startable import check_agent_of, limits_of
+from squire_pipelines.execution.stored_work import store_finished_work
 from squire_pipelines.files import write_atomically
 from squire_pipelines.ledger import attempts, collections, outcomes
 from squire_pipelines.ledger.attempts import AttemptFacts
@@ -191,9 +192,18 @@ def launch_of(leased: LeasedAttempt) -> LaunchSpec:
 
 
 def record_run(leased: LeasedAttempt, result: RunResult) -> None:
-    """Record what the run showed, and stage its end or begin publishing. Raises LeaseLostError."""
+    """Record what the run showed, and stage its end or begin publishing, once its work is kept.
+
+    Raises:
+        StoredFileTakenError: See `stored_work.store_finished_work`.
+        LeaseLostError: The attempt is another run's.
+    """
     ending, report = result.ending, result.result
-    timings = dict(result.timings)
+    timings, folder = dict(result.timings), folder_of(leased)
+    if report is not None and report.head_sha is not None:
+        # The row's evidence becomes that of the end, which may be a refused push.
+        write_atomically(folder.keep / EVIDENCE_FILE, ending.evidence.model_dump_json().encode(), mode=0o600)
+        store_finished_work(leased, folder)
     with leased.ledger.write() as tx:
         if result.agent_started_at is not None:
             first = first_call(tx, leased.attempt.id)
@@ -213,9 +223,6 @@ def record_run(leased: LeasedAttempt, result: RunResult) -> None:
         leased.audit(tx, "container.stopped", purpose="agent", cause=ending.cause, image=result.image_digest)
         is_kept = ending.cause is Cause.COMPLETED or _keeps_unfinished(tx, leased, result)
         if is_kept and report is not None and report.head_sha is not None:
-            # The row's evidence becomes that of the end, which may be a refused push.
-            text = ending.evidence.model_dump_json()
-            write_atomically(folder_of(leased).keep / EVIDENCE_FILE, text.encode(), mode=0o600)
             attempts.start_publishing(tx, leased.attempt.id, leased.token, head_sha=report.head_sha)
         else:
             attempts.stage_ending(tx, leased.attempt.id, leased.token, ending)

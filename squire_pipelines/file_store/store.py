@@ -9,10 +9,11 @@ import functools
 import queue
 import random
 import secrets
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -36,6 +37,7 @@ MAX_HANGING = 16
 """So many requests of a process may hang at once, such as those to a file system that does not answer."""
 
 _BYTES_PER_S = 2**20
+_QUICK_S = 5.0
 _FIRST_WAIT_S = 0.2
 _LONGEST_WAIT_S = 5.0
 _T = TypeVar("_T")
@@ -72,6 +74,11 @@ class FileStore:
         self.was_denied = False
         """Whether it has refused the credentials, so that others should be looked for before the next request."""
 
+    def quick(self) -> "FileStore":
+        """Return the same store for somebody who waits: each request is made once, and is given up soon."""
+        limits = replace(self._limits, tries=1, timeout_s=min(_QUICK_S, self._limits.timeout_s))
+        return FileStore(self._backend, limits, self.place)
+
     def find(self, key: str) -> StoredObject | None:
         """Return a file; None where there is none. Raises FileStoreError."""
         return self._ask(functools.partial(self._backend.find, check_key(key), with_digest=False))
@@ -104,6 +111,13 @@ class FileStore:
                 hint="check that nothing else removes files there",
             )
         return known
+
+    def put_content(self, key: str, content: bytes) -> StoredObject:
+        """Put a content of memory into the store; see `put`."""
+        with tempfile.NamedTemporaryFile(prefix="squire-") as file:
+            file.write(content)
+            file.flush()
+            return self.put(key, Path(file.name))
 
     def _same(self, key: str, fingerprint: Fingerprint) -> StoredObject | None:
         """Return the file where it is there with this content. Raises StoredFileTakenError for another content."""

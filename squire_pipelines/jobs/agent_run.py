@@ -64,7 +64,7 @@ def prepare(
         if leased is None:
             return
         report_adopted_run(context)
-        if workspace.is_prepared(leased) or leased.attempt.status is AttemptStatus.PUBLISHING:
+        if _is_prepared(leased):
             context.log.info("an earlier run of this attempt has prepared the workspace")
             return
         info, token, published = asyncio.run(_find_existing(github, leased))
@@ -73,6 +73,9 @@ def prepare(
             return
         started = time.monotonic()
         mirror = fetch_mirror(leased.settings.home, leased.task.repository, info.clone_url, token)
+        if leased.attempt.status is AttemptStatus.PUBLISHING:
+            context.log.info("another machine has done the work, which is published from here")
+            return
         branched = with_free_branch(leased, mirror)
         kept = take_kept_work(branched, mirror, branch=leased.task.branch)
         if kept is not None:
@@ -101,6 +104,22 @@ def prepare(
         )
         leased.note(facts)
         context.log.info(f"workspace of {attempt_id}: {inputs.base_ref} at {inputs.base_sha[:12]}")
+
+
+def _is_prepared(leased: "LeasedAttempt") -> bool:
+    """Return whether all is there that later steps need; work that another machine finished is brought here for them.
+
+    Raises:
+        FileStoreError, WorkspaceError: It cannot be brought.
+    """
+    from squire_pipelines.execution import workspace
+    from squire_pipelines.execution.kept_work import bring_own_work
+    from squire_pipelines.publishing.mirror import mirror_path
+
+    if leased.attempt.status is not AttemptStatus.PUBLISHING:
+        return workspace.is_prepared(leased)
+    bring_own_work(leased)
+    return mirror_path(leased.settings.home, leased.task.repository).exists()
 
 
 async def _find_existing(
@@ -283,11 +302,12 @@ def _materialization(
 )
 def settle(context: dg.OpExecutionContext, settings: SettingsParam, ledger: LedgerParam) -> None:
     """Run whatever the others met with, as long as the attempt is this run's, and fail the run where it failed."""
-    from squire_pipelines.execution import ending
+    from squire_pipelines.execution import ending, stored_work
 
     attempt_id = attempt_id_of(context)
     try:
         with run_trace(context):
+            stored_work.store_attempt(settings, attempt_id)
             done = ending.settle(ledger, settings, attempt_id, run_id=context.run.run_id)
     except (LeaseLostError, StateConflictError) as error:
         raise dg.Failure(f"{error}", metadata={"attempt": attempt_id}, allow_retries=False) from error

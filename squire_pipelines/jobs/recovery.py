@@ -58,7 +58,7 @@ def _why_over(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
 def recover_attempts(context: dg.OpExecutionContext, settings: SettingsParam, ledger: LedgerParam) -> None:
     """Settle and remove in small, repeatable and bounded steps. The sensor sees to attempts that can be adopted."""
     from squire_pipelines.agents import engine
-    from squire_pipelines.execution import recovery
+    from squire_pipelines.execution import recovery, stored_work
     from squire_pipelines.execution.lease_clock import LeaseClock
     from squire_pipelines.ledger import workers
 
@@ -74,6 +74,7 @@ def recover_attempts(context: dg.OpExecutionContext, settings: SettingsParam, le
                 _fail_runs(context.instance, attempt)
         removed = recovery.remove_leftovers(ledger, settings, clients, context.log)
         released = recovery.release_reservations(ledger, settings, clock)
+        stored = stored_work.store_leftovers(ledger, settings)
         folders = recovery.remove_old_folders(ledger, settings)
         with ledger.write() as tx:
             workers.forget(tx)
@@ -84,6 +85,7 @@ def recover_attempts(context: dg.OpExecutionContext, settings: SettingsParam, le
             "containers_removed": removed,
             "reservations_released": released,
             "folders_removed": folders,
+            "attempts_stored": stored,
         }
     )
 

@@ -9,6 +9,7 @@ _SAY_NOTHING_OF_THE_WORK = frozenset(
     {
         Cause.PUBLISH_REFUSED,
         Cause.GITHUB_UNAVAILABLE,
+        Cause.STORE_UNAVAILABLE,
         Cause.NOT_STARTED,
         Cause.LOST,
         Cause.CANCELLED,

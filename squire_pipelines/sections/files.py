@@ -30,6 +30,9 @@ class FileSettings(SettingsSection):
     endpoint_url: BaseUrl | None = Field(default=None, description="of a store that speaks S3 and is not Amazon's")
     timeout_s: Seconds = Field(default=30, description="of one request, with a second more for each MiB")
     tries: int = Field(default=4, ge=1, le=20, description="of each request, with growing waits between them")
+    patience_s: Annotated[float, Field(ge=0, le=3600)] = Field(
+        default=120, description="how long finished work waits for the store before it is published from its machine"
+    )
     max_object: Annotated[Bytes, Field(ge=2**20, le=5 * 2**30)] = Field(
         default=2 * 2**30, description="of one file; a larger one is not put into the store"
     )

@@ -57,5 +57,5 @@ def test_an_attempt_that_is_not_there_is_said_so(browser: TestClient, samples: S
 def test_a_log_on_another_machine_is_not_shown_and_the_page_says_so(browser: TestClient, samples: SampleData) -> None:
     task_id = samples.ended(Cause.TIMEOUT)
     page = browser.get(f"/tasks/{task_id}/attempts/1/log").text
-    assert "There is no log on this machine." in page
+    assert "There is no log, or not any more." in page
     assert "data-events" not in page

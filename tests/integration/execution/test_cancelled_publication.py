@@ -6,7 +6,8 @@ import pytest
 
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.execution.lease import LeasedAttempt
-from squire_pipelines.execution.publication import PUSHING_FILE, end_if_cancelled
+from squire_pipelines.execution.publication import end_if_cancelled
+from squire_pipelines.file_store.layout import PUSHING
 from squire_pipelines.ledger import attempts, tasks
 from squire_pipelines.ledger.heartbeat import Heartbeat
 from squire_pipelines.ledger.store import Ledger
@@ -34,7 +35,7 @@ def test_it_ends_cancelled_with_its_work_kept_unless_that_was_pushed(
     kept.parent.mkdir(parents=True)
     kept.write_bytes(b"work")
     if pushed:
-        (kept.parent.parent / PUSHING_FILE).touch()
+        (kept.parent.parent / PUSHING).touch()
     if cancelled:
         with ledger.write() as tx:
             tasks.cancel(tx, leased.task.id, actor="ann", reason="not this")

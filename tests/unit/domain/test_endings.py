@@ -12,7 +12,10 @@ from squire_pipelines.domain.endings import Cause, Ending, Evidence, retry_delay
 from squire_pipelines.domain.states import task_change_allowed
 from squire_pipelines.domain.tasks import TaskStatus
 
-TRANSIENT = {"provider_error", "engine_lost", "github_unavailable", "not_started", "lost", "killed", "disk_full"}
+TRANSIENT = {
+    *("provider_error", "engine_lost", "github_unavailable", "store_unavailable", "not_started", "lost", "killed"),
+    "disk_full",
+}
 SUCCESS = {"completed", "no_changes"}
 
 
