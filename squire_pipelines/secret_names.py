@@ -34,6 +34,9 @@ FILES_KEY_ID = "files-key-id"
 FILES_KEY = "files-key"
 """The key itself."""
 
+BROKER_KEY = "broker-key"
+"""The password of the broker that carries runs to workers; see workers.broker_url."""
+
 AI_GATEWAY = "ai-gateway"
 """The provider whose key the old product read from AI_GATEWAY_API_KEY, as its other clients do."""
 _FURTHER_VARIABLES = {
@@ -70,7 +73,7 @@ def check_webhook_key(name: str) -> str:
     Raises:
         ValueError: It is a secret of another use, or cannot be a name.
     """
-    if name in {*SecretName, ALERT_WEBHOOK_KEY, BOARD_TOKEN, *_OF_FILES}:
+    if name in {*SecretName, ALERT_WEBHOOK_KEY, BOARD_TOKEN, BROKER_KEY, *_OF_FILES}:
         raise ValueError(f"{name} has another use: name a secret of its own, like acme-hook-key")
     if not _PROVIDER_SECRET.fullmatch(name) or "--" in name:
         # The text is not repeated: whoever takes the name for the secret itself has written that here.

@@ -26,6 +26,7 @@ from pytest_socket import socket_allow_hosts
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.secrets.secret import known_secrets
 from squire_pipelines.secrets.uses import take_uses
+from tests.support.brokers import RedisServer
 from tests.support.ledgers import (
     START,
     Clock,
@@ -207,6 +208,19 @@ def postgres() -> Iterator[PostgresServer]:
         yield server
     finally:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def redis() -> Iterator[RedisServer]:
+    """A Redis server of our own on loopback, for the whole session."""
+    server = RedisServer.start()
+    if server is None:
+        _skip("redis-server is not installed")
+    else:
+        try:
+            yield server
+        finally:
+            server.kill()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

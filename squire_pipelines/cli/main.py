@@ -36,6 +36,8 @@ COMMANDS = {
     "run": Lazy(f"{_CLI}.run:run", "Run one cycle: collect, plan, dispatch, wait, report."),
     "demo": Lazy(f"{_CLI}.demo:demo", "Run the whole pipeline on this machine; nothing leaves it."),
     "dev": Lazy(f"{_CLI}.dev:dev", "Run Dagster's UI and daemon, the receiver, the board and metrics, until Ctrl-C."),
+    "worker": Lazy(f"{_CLI}.worker:worker", "Take runs from the queue of several machines, until Ctrl-C."),
+    "workers": Lazy(f"{_CLI}.workers:workers", "List, show and drain the workers of several machines."),
     "board": Lazy(f"{_CLI}.board:board", "Serve the board: web pages of what runs, waits and is wrong."),
     "doctor": Lazy(f"{_CLI}.doctor.command:doctor", "Check what Squire needs, and show the next step for each."),
     "status": Lazy(f"{_CLI}.status:status", "Show what runs, what waits for what, and what is wrong."),

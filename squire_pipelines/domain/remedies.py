@@ -144,6 +144,7 @@ REMEDIES: Mapping[str, str] = {
         "See that what gives the cloud's credentials answers: `aws sso login`, the metadata server, a login again."
     ),
     "delivery": "GitHub's page about the webhook shows what it sent. `squire webhooks show ID` shows what was stored.",
+    "broker": ("Start the broker, or correct `workers.broker_url` or the secret `broker-key`. Runs wait meanwhile."),
     "engine": (
         "Start the engine: `make engine`, or the service of Docker or Podman. `squire doctor` names which is used."
     ),

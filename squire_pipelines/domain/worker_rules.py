@@ -11,8 +11,14 @@ from enum import StrEnum
 from itertools import combinations
 from types import MappingProxyType
 
+WORKER_VARIABLE = "SQUIRE_WORKER_NAME"
+"""The environment's name for the worker whose process a run is."""
+
 MAX_LABELS = 4
 """Of one worker, and of one agent: a worker serves a queue for each combination of its labels."""
+
+MAX_WORKER_NAME = 60
+"""Characters."""
 
 MAX_SENDS = 3
 """How often the message about one run is sent again that no worker has taken."""

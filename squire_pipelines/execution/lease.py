@@ -39,6 +39,7 @@ class AttemptRun:
         adopts: Whether the run takes the attempt over from a run that died.
         was_cancelled: Whether somebody cancelled the run, asked when the run is interrupted.
         log: Where the run's messages go.
+        worker: The worker whose process the run is; None on one machine.
     """
 
     attempt_id: str
@@ -46,6 +47,7 @@ class AttemptRun:
     adopts: bool
     was_cancelled: Callable[[], bool]
     log: RunLog
+    worker: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +184,7 @@ def _acquire(ledger: Ledger, settings: Settings, run: AttemptRun, *, claim: bool
 
 def _claim(tx: Transaction, run: AttemptRun, attempt: Attempt, lease_s: float) -> Attempt:
     take = adoption.adopt if run.adopts and attempt.run_id != run.run_id else attempts.claim
-    return take(tx, run.attempt_id, run_id=run.run_id, lease_s=lease_s)
+    return take(tx, run.attempt_id, run_id=run.run_id, lease_s=lease_s, worker=run.worker)
 
 
 def _settle_interrupted(leased: LeasedAttempt, run: AttemptRun) -> None:

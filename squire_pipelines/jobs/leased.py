@@ -1,6 +1,7 @@
 """The attempt's lease as an op of `agent_run` needs it: the run's tags say which attempt, and Dagster which error."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from dagster._core.storage.dagster_run import DagsterRunStatsSnapshot
 
 from squire_pipelines import tags
 from squire_pipelines.domain.timings import Timings
+from squire_pipelines.domain.worker_rules import WORKER_VARIABLE
 from squire_pipelines.errors import LeaseLostError
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.traces import log_start
@@ -48,6 +50,7 @@ def leased_attempt(
         run_id=context.run.run_id,
         adopts=tags.ADOPTED_FROM in context.run.tags,
         was_cancelled=was_cancelled,
+        worker=os.environ.get(WORKER_VARIABLE),
         log=context.log,
     )
     try:

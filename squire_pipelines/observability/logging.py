@@ -47,6 +47,7 @@ class Component(StrEnum):
     PIPELINE = "pipeline"
     PUBLISHER = "publisher"
     WEBHOOKS = "webhooks"
+    WORKER = "worker"
 
 
 class Logger:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.files import write_atomically
 from squire_pipelines.home import make_folder
+from squire_pipelines.runtime.dagster_queue import with_queue
 from squire_pipelines.settings.dagster_storage import VARIABLE
 from squire_pipelines.settings.model import Settings
 
@@ -52,6 +53,7 @@ def instance_environment(settings: Settings) -> dict[str, str]:
     """
     target = make_folder(settings.home.dagster) / "dagster.yaml"
     text = dagster_yaml().read_text(encoding="utf-8") + _storage_part(settings)
+    text = with_queue(text) if settings.is_shared else text
     if _is_ours(target) and (not target.exists() or target.read_text(encoding="utf-8") != text):
         # First, and with the one before, so that after a kill between the two either file is known.
         lines = [*_recorded(target)[-1:], _digest(text.encode())]

@@ -94,6 +94,8 @@ def fail_dead_runs(settings: Settings, *, socket: str = "") -> tuple[str, ...]:
         socket: The name of the home's own socket, which its runs bear. Where homes share the storage, those of
             others may well go on.
     """
+    if settings.is_shared:
+        return ()  # their processes are those of workers, by whose rows in the ledger Dagster knows what became of them
     failed, is_shared = [], settings.dagster_url_in_use is not None
     with open_instance(settings) as instance:
         for run in instance.get_runs(dg.RunsFilter(statuses=_WITH_PROCESS), limit=_MAX_RUNS):

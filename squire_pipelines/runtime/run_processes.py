@@ -19,16 +19,14 @@ _SOCKET_NAME_BYTES = 32  # within it
 _DAGSTERS = "spawn"  # the way that Dagster's code server asks for
 
 
-def fork_runs(folder: Path) -> None:
-    """Have the code server that this process is going to be fork its runs; begin with the imports at once.
+def start_fork_server(folder: Path) -> None:
+    """Start the process from which runs are forked, which begins with the imports at once.
 
     The process that is forked has no threads. It ends when this one and all runs have.
 
     Args:
         folder: Gets a folder with a socket, open to its owner alone. What a killed code server left there is removed.
     """
-    from dagster._grpc import server  # noqa: PLC0415 - for the code server alone
-
     remove_sockets(folder)
     multiprocessing.set_forkserver_preload([IMPORTS])
     before = tempfile.tempdir
@@ -38,6 +36,13 @@ def fork_runs(folder: Path) -> None:
         forkserver.ensure_running()
     finally:
         tempfile.tempdir = before
+
+
+def fork_runs(folder: Path) -> None:
+    """Have the code server that this process is going to be fork its runs; see `start_fork_server`."""
+    from dagster._grpc import server  # noqa: PLC0415 - for the code server alone
+
+    start_fork_server(folder)
     # Dagster has no setting for this. It uses the module for nothing else.
     setattr(server, "multiprocessing", SimpleNamespace(get_context=_context))  # noqa: B010 - it is not made for this
 

@@ -5,6 +5,7 @@
 
 import json
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -17,6 +18,7 @@ from typing import Self
 from sqlalchemy.exc import SQLAlchemyError
 
 from squire_pipelines.agents import engine, step_containers
+from squire_pipelines.domain.worker_rules import MAX_WORKER_NAME, WorkKind
 from squire_pipelines.errors import ConfigError, EngineError, NotReachableError, SquireError
 from squire_pipelines.execution import step_executor
 from squire_pipelines.files import lock
@@ -29,11 +31,15 @@ from squire_pipelines.runtime.run_processes import MAX_SOCKET_PATH_BYTES, remove
 from squire_pipelines.runtime.secret_key import handed_on_key
 from squire_pipelines.settings.model import Settings
 
+KEEPING_WORKER = "worker"
+"""The name of the process that takes the runs which are the steward's own, where others go to workers."""
+
 CODE_SERVER = "code-server"
 """The name of the process whose children the runs are."""
 _MODULE = "squire_pipelines.definitions"
 _MAX_RESTARTS = 5
 _GRACE_S = 10.0
+_KEEPING_SLOTS = 4
 _ENGINE_TIMEOUT_S = 10.0
 _POLL_S = 0.05
 _MAX_CAUSE = 500
@@ -60,6 +66,13 @@ def home_lock(run: Path) -> Iterator[tuple[str, ...]]:
         ) from None
     with serving:
         yield stop_orphans(run)
+
+
+def keeping_worker() -> list[str]:
+    """Return the command line of the worker of the steward's own runs, of which there is one in each home."""
+    name = f"keep-{socket.gethostname()}"[:MAX_WORKER_NAME]
+    options = ("--queue", WorkKind.KEEP, "--slots", str(_KEEPING_SLOTS), "--name", name)
+    return [sys.executable, "-m", "squire_pipelines.cli", "worker", *options]
 
 
 def first_error(lines: Sequence[str]) -> str:
@@ -116,6 +129,7 @@ class Services:
     def __enter__(self) -> Self:
         # Here, where somebody sees it: in Dagster's processes each tick would fail with it, and nothing else.
         step_executor.check_executor(self._settings)
+        self._settings.check_shared()
         with ExitStack() as stack:
             for name in stack.enter_context(home_lock(self._run)):
                 self._say(f"stopped {name}, which an earlier Squire had left running")
@@ -261,6 +275,8 @@ class Services:
         self.start("daemon", self._dagster("dagster-daemon", "run", *options, after=after))
         if is_new:
             self._end_dead_runs()
+        if self._settings.is_shared:
+            self.start(KEEPING_WORKER, keeping_worker())
 
     def start_webserver(self, port: int) -> None:
         """Start Dagster's UI. Raises what `start_code_server` raises."""

@@ -25,6 +25,7 @@ from squire_pipelines.sections.types import (
     Skills,
     matching,
 )
+from squire_pipelines.sections.workers import WorkerLabels
 
 MAX_RULES = 50
 AgentName = Annotated[
@@ -100,6 +101,7 @@ class NamedAgentSettings(SettingsSection):
     skills: Skills = ()
     image: Image | None = None
     limits: dict[str, Any] = Field(default_factory=dict, description="as in [agent.limits]")
+    worker_labels: WorkerLabels = Field(default=(), description="as in [agent]")
 
 
 def _check_kinds(tables: dict[str, NamedAgentSettings]) -> dict[str, NamedAgentSettings]:
@@ -183,6 +185,7 @@ class AgentSettings(SettingsSection):
     runtime: EngineName | None = Field(default=None, description="OCI runtime, e.g. runsc; else the engine's")
     seccomp: SeccompProfile | None = Field(default=None, description="a profile instead of the shipped one")
     warm_pool: WarmPoolSettings = WarmPoolSettings()
+    worker_labels: WorkerLabels = Field(default=(), description="of the workers that may run it; see workers")
     log_overflow: Literal["end", "truncate"] = Field(default="end", description="the attempt ends, or its log is cut")
     log_retention_days: float = Field(default=7, gt=0, le=3650, description="of an ended attempt's folder")
     keep_failed_containers: bool = Field(default=False, description="for debugging, until log_retention_days")

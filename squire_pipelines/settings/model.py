@@ -187,7 +187,7 @@ class Settings(OverridableSections):
     @property
     def named_secrets(self) -> tuple[str, ...]:
         """The names of all secrets that the settings name: of providers, alerts, webhooks, board, files, senders."""
-        sections = (self.alerts, self.webhooks, self.board, self.files)
+        sections = (self.alerts, self.webhooks, self.board, self.files, self.workers)
         others = (name for section in sections for name in section.secret_names)
         return (*self.provider_secrets, *others, *self.hook_secrets, *self.tenant_secrets)
 
@@ -303,6 +303,20 @@ class Settings(OverridableSections):
         """The same, where the home's `dagster.yaml` has its storage on Postgres: a person may have written another."""
         url = self.dagster_storage_url
         return url if url is not None and names_postgres(self.home.dagster / "dagster.yaml") else None
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether runs are carried to workers, on this machine and on others."""
+        return self.workers.broker_url is not None
+
+    def check_shared(self) -> None:
+        """Check that what several machines share can be shared. Raises ConfigError."""
+        if self.is_shared and self.ledger_file is not None:
+            raise ConfigError(
+                "workers.broker_url is set, and the ledger is SQLite, which no second machine can write to",
+                hint="name a Postgres database in ledger_url, or remove workers.broker_url for one machine",
+                context=setting_context("[workers]", "broker_url"),
+            )
 
     @property
     def ledger_file(self) -> Path | None:

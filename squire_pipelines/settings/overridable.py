@@ -40,6 +40,7 @@ from squire_pipelines.sections.targets import TargetSettings
 from squire_pipelines.sections.tasks import DispatchSettings, PolicySettings, PublishingSettings, VerificationSettings
 from squire_pipelines.sections.types import LedgerUrl, RepositoryName, SourceName, refuse_two_spellings
 from squire_pipelines.sections.webhooks import WebhookSettings
+from squire_pipelines.sections.workers import WorkerSettings
 from squire_pipelines.settings.errors import config_error, table_name
 from squire_pipelines.settings.goal_paths import check_groups
 from squire_pipelines.settings.hook_rules import check_filtered_sources, check_hooks
@@ -81,6 +82,7 @@ class OverridableSections(BaseSettings):
     backup: BackupSettings = BackupSettings()
     files: FileSettings = FileSettings()
     pipeline: PipelineSettings = PipelineSettings()
+    workers: WorkerSettings = WorkerSettings()
     gateway: GatewaySettings = GatewaySettings()
     budgets: BudgetLimits = Field(default=BudgetLimits(), description="see docs/guide/budgets.md")
     alerts: AlertSettings = AlertSettings()

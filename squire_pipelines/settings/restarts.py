@@ -42,6 +42,7 @@ RESTART_KEYS: Mapping[str, frozenset[Part]] = MappingProxyType(
         "pipeline.step_limits": _SENSORS,
         "agent.limits.grace_s": _SENSORS,
         "pipeline.webserver_host": _DEV,
+        "workers.broker_url": _ALL,  # it decides what starts runs
         "pipeline.webserver_port": _DEV,
         "pipeline.storage_url": _DEV,
         "logging.max_file": _DEV,  # the processes get them at their start

@@ -47,8 +47,9 @@ def checks(field: FieldInfo) -> set[Any]:
 
 
 FIELDS = dict(walk(Settings))
+OF_QUEUE_AND_FILES = {"files.url", "workers.broker_url"}
 SCHEDULES = [name for name in FIELDS if name.endswith(("schedule", "cron"))]
-URLS = [name for name in FIELDS if name.endswith(("url", "registries.files")) and name != "files.url"]
+URLS = [name for name in FIELDS if name.endswith(("url", "registries.files")) and name not in OF_QUEUE_AND_FILES]
 OF_DATABASES = {"ledger_url", "pipeline.storage_url"}
 PATHS = [name for name, field in FIELDS.items() if Path in list(parts(field.annotation))]
 
