@@ -11,7 +11,14 @@ from squire_pipelines.domain.remedies import CAUSES, REMEDIES
 from squire_pipelines.errors import SquireError
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "errors.md"
-ELSEWHERE = ("backups.file_format", "file_store.errors", "ledger.task_query", "runtime.services", "work_queue.broker")
+ELSEWHERE = (
+    "ledger.move_note",
+    "backups.file_format",
+    "file_store.errors",
+    "ledger.task_query",
+    "runtime.services",
+    "work_queue.broker",
+)
 """The modules that have errors of their own beside `squire_pipelines.errors`."""
 _HEAD = """\
 # Causes and error codes

@@ -1,9 +1,7 @@
 """`squire backup` and `squire restore`: a whole home in one file, and back."""
 
 import os
-import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +18,7 @@ from squire_pipelines.cli.context import (
 )
 from squire_pipelines.cli.lazy import LazyGroup, command
 from squire_pipelines.cli.person import actor
+from squire_pipelines.cli.progress_bar import labelled_bar
 from squire_pipelines.cli.text import counted, instant, size
 from squire_pipelines.domain.terminal_text import one_line
 from squire_pipelines.errors import ConfigError
@@ -27,7 +26,6 @@ from squire_pipelines.home import make_folder
 from squire_pipelines.terminal.output import write_line
 
 if TYPE_CHECKING:
-    from squire_pipelines.backups.making import Progress
     from squire_pipelines.backups.manifest import BackupManifest
 
 _MAKE = "make"
@@ -44,20 +42,6 @@ class _BackupGroup(LazyGroup):
 
 
 backup = _BackupGroup(name="backup", help="Back up the whole home into one file; `squire backup` alone makes one.")
-
-
-@contextmanager
-def _bar() -> Iterator["Progress"]:
-    """Show how far the work is, as a bar, where somebody looks at it."""
-    with click.progressbar(length=1, file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
-
-        def update(label: str, done: int, total: int) -> None:
-            if bar.label != label:  # the next part of the work begins
-                bar.label, bar.pos, bar.finished = label, 0, False
-            bar.length = max(total, 1)
-            bar.update(done - bar.pos)
-
-        yield update
 
 
 def _summary(path: Path, manifest: "BackupManifest") -> str:
@@ -84,7 +68,7 @@ def make(context: CliContext, destination: str | None, *, no_archive: bool, as_j
 
     settings, config = context.settings, context.config_path
     with_archive = settings.backup.archive and not no_archive
-    with closing(Ledger(settings.resolved_ledger_url)) as ledger, _bar() as progress:
+    with closing(Ledger(settings.resolved_ledger_url)) as ledger, labelled_bar() as progress:
         if destination is None:
             made, removed = folder.back_up_regularly(
                 settings, ledger, config=config, with_archive=with_archive, actor=actor(), progress=progress
@@ -139,7 +123,7 @@ def verify(_context: CliContext, file: Path, *, as_json: bool) -> None:
     """Read all of FILE, compare each digest, and open the ledger in it for reading. Changes nothing."""
     from squire_pipelines.backups.restoring import verify_backup  # noqa: PLC0415 - SQLAlchemy, which the help needs not
 
-    with _bar() as progress:
+    with labelled_bar() as progress:
         manifest = verify_backup(file, progress=progress)
     if as_json:
         emit_json({"file": file, "ok": True, **_manifest_fields(manifest)})
@@ -192,7 +176,7 @@ def restore(context: CliContext, file: Path, folder: Path | None, *, dry_run: bo
     if folder is not None:
         os.environ["SQUIRE_HOME"] = str(folder.expanduser().absolute())
     home = context.home
-    with _bar() as progress:
+    with labelled_bar() as progress:
         if dry_run:
             manifest = restoring.verify_backup(file, progress=progress)
             restoring.check_home(home)

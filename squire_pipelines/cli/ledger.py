@@ -1,4 +1,4 @@
-"""`squire ledger`: whether the system of record is sound, and its backups."""
+"""`squire ledger`: whether the system of record is sound, its backups, and its move."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from squire_pipelines.cli.context import CliContext, emit_json, json_option, with_home
-from squire_pipelines.cli.lazy import LazyGroup
+from squire_pipelines.cli.lazy import Lazy, LazyGroup
 from squire_pipelines.cli.person import actor, confirm
 from squire_pipelines.cli.text import counted, size
 from squire_pipelines.domain.terminal_text import one_line
@@ -19,7 +19,11 @@ from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.terminal.live_line import live_line
 from squire_pipelines.terminal.output import write_line
 
-ledger = LazyGroup(name="ledger", help="Check, back up and restore the system of record.")
+ledger = LazyGroup(
+    name="ledger",
+    help="Check, back up, restore and move the system of record.",
+    lazy={"move": Lazy("squire_pipelines.cli.ledger_move:move", "Move the ledger into an empty database.")},
+)
 
 
 @ledger.command("check", examples=("squire ledger check", "squire ledger check --json"))

@@ -50,7 +50,7 @@ COMMANDS = {
     "budgets": Lazy(f"{_CLI}.budgets:budgets", "Show what work costs, and what it may cost."),
     "webhooks": Lazy(f"{_CLI}.webhooks:webhooks", "List, show, follow, filter and replay webhook deliveries."),
     "history": Lazy(f"{_CLI}.history:history", "Query, report, export and publish the warehouse."),
-    "ledger": Lazy(f"{_CLI}.ledger:ledger", "Check, back up and restore the system of record."),
+    "ledger": Lazy(f"{_CLI}.ledger:ledger", "Check, back up, restore and move the system of record."),
     "backup": Lazy(f"{_CLI}.backup:backup", "Back up ledger, settings, secrets and archive into one file."),
     "restore": Lazy(f"{_CLI}.backup:restore", "Put a backup into an empty home."),
     "audit": Lazy(f"{_CLI}.audit:audit", "List who did what that matters for security; verify and export the trail."),

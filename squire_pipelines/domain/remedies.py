@@ -193,6 +193,8 @@ REMEDIES: Mapping[str, str] = {
     "query": "Correct the query at the marks; `squire history shell` shows tables and columns.",
     "refused": "The message names the rule, and what may be changed about it.",
     "repository": "Name a folder that is a git repository with a commit, on a branch.",
+    "ledger_moved": "Name the ledger's new place in `ledger_url` or SQUIRE_LEDGER_URL; a move that has not ended is "
+    "ended by the same `squire ledger move`.",
     "schema_version": "Install the newer Squire again: the ledger was upgraded by it.",
     "secret_missing": "Set it: `squire secrets set NAME`. `squire secrets list` says where each is looked for.",
     "secret_store": (

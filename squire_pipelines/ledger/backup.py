@@ -22,6 +22,7 @@ from squire_pipelines.home import make_folder, why_not_writable
 from squire_pipelines.ledger import HEAD_REVISION
 from squire_pipelines.ledger.audit import record_audit
 from squire_pipelines.ledger.integrity import COUNTED_TABLES
+from squire_pipelines.ledger.sqlite import lock_exclusively
 from squire_pipelines.ledger.store import Ledger, may_be_ours, utc_now
 
 PAGES_AT_ONCE = 1000
@@ -262,7 +263,12 @@ def _locked(path: Path) -> Iterator[None]:
     )
     try:
         connection = _connect(path, timeout_s=_LOCK_TIMEOUT_S)
-        if not _lock_exclusively(connection):
+        try:
+            is_alone = lock_exclusively(connection)
+        except sqlite3.Error:
+            connection.close()
+            raise
+        if not is_alone:
             connection.close()
             raise refused
     except sqlite3.OperationalError as error:
@@ -273,21 +279,6 @@ def _locked(path: Path) -> Iterator[None]:
         return
     with closing(connection):
         yield
-
-
-def _lock_exclusively(connection: sqlite3.Connection) -> bool:
-    """Take the lock that excludes readers too, in any mode; False when somebody has it open. Raises sqlite3.Error."""
-    try:
-        # Leaving WAL mode needs the only connection, and writes all of the WAL into the file.
-        alone = bool(connection.execute("PRAGMA journal_mode=DELETE").fetchone()[0] == "delete")
-        if alone:
-            connection.execute("BEGIN EXCLUSIVE")
-            # In WAL mode again, if another process came between the two: there this lock lets readers in.
-            alone = bool(connection.execute("PRAGMA journal_mode").fetchone()[0] == "delete")
-    except sqlite3.Error:
-        connection.close()
-        raise
-    return alone
 
 
 @contextmanager

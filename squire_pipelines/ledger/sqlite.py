@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DisconnectionError
 
+from squire_pipelines.errors import RefusedError
 from squire_pipelines.home import why_not_writable
 from squire_pipelines.metrics import counting as metrics
 from squire_pipelines.metrics import families
@@ -26,7 +27,11 @@ WRITE = "squire_write"
 REBUILD = "squire_rebuild"
 """Execution option: the transaction copies tables, which references to them must not notice."""
 
+ALONE = "squire_alone"
+"""Execution option: the transaction begins only where no other connection is open, and keeps out all until it ends."""
+
 MAX_WAL_BYTES = 64 * 2**20
+_ALONE_MS = 1000
 _PAUSE_S = (0.0003, 0.003)
 
 
@@ -55,20 +60,24 @@ def prepare(engine: Engine, *, busy_timeout_s: float, may_be_ours: Callable[[Col
             raise sqlite3.OperationalError("database is locked: a backup was put in its place just now")
         record.info["file"] = _identity(path)
 
-    def begins(connection: Connection) -> None:
-        options = connection.get_execution_options()
-        driver: Any = connection.connection.dbapi_connection
-        if options.get(REBUILD, False):
-            driver.execute("PRAGMA foreign_keys=OFF")  # which has no effect within a transaction
-        if options.get(WRITE, False):
-            _begin_in_turn(driver, busy_timeout_s)
-        else:
-            driver.execute("BEGIN")
-
     event.listen(engine, "do_connect", connecting)
     event.listen(engine, "connect", connected)
     event.listen(engine, "checkout", partial(_check_file, path))
-    event.listen(engine, "begin", begins)
+    event.listen(engine, "begin", partial(_begin, path, busy_timeout_s))
+
+
+def _begin(path: str, busy_timeout_s: float, connection: Connection) -> None:
+    """Begin a transaction of the kind that its options say."""
+    options = connection.get_execution_options()
+    driver: Any = connection.connection.dbapi_connection
+    if options.get(REBUILD, False):
+        driver.execute("PRAGMA foreign_keys=OFF")  # which has no effect within a transaction
+    if options.get(ALONE, False):
+        _begin_alone(driver, path)
+    elif options.get(WRITE, False):
+        _begin_in_turn(driver, busy_timeout_s)
+    else:
+        driver.execute("BEGIN")
 
 
 def _read_at_rest(path: Path, arguments: list[object], options: dict[str, object]) -> None:
@@ -134,3 +143,29 @@ def _begin_in_turn(driver: sqlite3.Connection, busy_timeout_s: float) -> None:
         if has_waited:
             metrics.observe(families.LOCK_WAITS, time.monotonic() - began)
         driver.execute(f"PRAGMA busy_timeout={int(busy_timeout_s * 1000)}")
+
+
+def _begin_alone(driver: sqlite3.Connection, path: str) -> None:
+    """Begin a transaction beside which no other connection is open. Raises RefusedError where one is."""
+    driver.execute(f"PRAGMA busy_timeout={_ALONE_MS}")
+    try:
+        is_alone = lock_exclusively(driver)
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+            raise
+        is_alone = False
+    if not is_alone:
+        raise RefusedError(
+            f"another process has the ledger {path} open",
+            hint="stop Squire (`squire dev`, the receiver, the board and other commands), then try again",
+        )
+
+
+def lock_exclusively(connection: sqlite3.Connection) -> bool:
+    """Take the lock that excludes readers too, in any mode; False when somebody has it open. Raises sqlite3.Error."""
+    # Leaving WAL mode needs the only connection, and writes all of the WAL into the file.
+    if connection.execute("PRAGMA journal_mode=DELETE").fetchone()[0] != "delete":
+        return False
+    connection.execute("BEGIN EXCLUSIVE")
+    # In WAL mode again, if another process came between the two: there this lock lets readers in.
+    return bool(connection.execute("PRAGMA journal_mode").fetchone()[0] == "delete")

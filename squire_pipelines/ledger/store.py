@@ -23,7 +23,8 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from squire_pipelines.errors import ConfigError, LedgerError, SchemaVersionError
 from squire_pipelines.home import close_to_others, make_file, make_folder, restore_mark, why_not_writable
-from squire_pipelines.ledger import HEAD_REVISION, sqlite
+from squire_pipelines.ledger import HEAD_REVISION, sessions, sqlite
+from squire_pipelines.ledger.move_note import NOTE_TABLE, refuse_moved
 from squire_pipelines.ledger.task_query import QueryRunner
 
 _PARAMETER = re.compile(r":(\w+)")
@@ -162,6 +163,24 @@ class Ledger:
                     connection.invalidate()  # it does not enforce references
 
     @contextmanager
+    def alone(self) -> Iterator[Transaction]:
+        """Begin a transaction that writes, while no other process has the ledger open.
+
+        Raises:
+            RefusedError: One has, which can be seen of Squire's own alone on Postgres.
+        """
+        self.engine.dispose()
+        alone = self.engine.execution_options(**{sqlite.WRITE: True, sqlite.ALONE: True})
+        with self._guard(), alone.connect() as connection:
+            try:
+                with connection.begin():
+                    if not self.is_sqlite:
+                        sessions.lock_tables(connection)
+                    yield Transaction(connection, self._now(connection))
+            finally:
+                connection.invalidate()  # on SQLite it has the file for itself
+
+    @contextmanager
     def _guard(self) -> Iterator[None]:
         try:
             yield
@@ -201,12 +220,14 @@ class Ledger:
         return str(self.path) if self.is_sqlite else self.url.render_as_string(hide_password=True)
 
     def revision(self) -> str | None:
-        """Return the schema's revision, None when there is no schema yet. Raises LedgerError."""
+        """Return the schema's revision, None when there is no schema yet. Raises LedgerError, LedgerMovedError."""
         with self.read() as transaction:
             connection = transaction.connection
             names = connection.dialect.get_table_names(connection)
             if not names:
                 return None
+            if NOTE_TABLE in names:
+                refuse_moved(connection, self.describe())
             if may_be_ours(names) or set(names) == {_ALEMBIC}:
                 revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
                 if revision is None or may_be_ours(names):  # a ledger that was downgraded to nothing has no revision
@@ -251,7 +272,11 @@ class Ledger:
 def open_ledger(url: str) -> Ledger:
     """Return the ledger at `url` with the schema that this code expects. Raises LedgerError, ConfigError."""
     ledger = Ledger(url)
-    ledger.ensure_schema()
+    try:
+        ledger.ensure_schema()
+    except BaseException:
+        ledger.close()
+        raise
     return ledger
 
 
@@ -303,6 +328,8 @@ def may_be_ours(names: Collection[str]) -> bool:
 
 def _postgres_engine(url: URL, timeout_s: float, fresh_s: float) -> Engine:
     arguments: dict[str, object] = {"connect_timeout": 10, "keepalives_idle": 30}
+    if "application_name" not in url.query:
+        arguments["application_name"] = sessions.NAME
     if "options" not in url.query:
         arguments["options"] = f"-c statement_timeout={int(timeout_s * 1000)} -c timezone=UTC"
     try:

@@ -4,7 +4,7 @@ Both have the newest schema. The counters by which a database numbers its rows g
 that was deleted is not given out again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from sqlalchemy import Table, func, insert, select, text
@@ -39,18 +39,36 @@ def copy_rows(source: Ledger, target: Ledger, *, progress: Progress | None = Non
                 f"the ledger {source.describe()} has schema {revision}, this Squire needs {HEAD_REVISION}",
                 hint="use the Squire that wrote it, or start this one once, which upgrades the ledger",
             )
-        total = sum(_count(origin, table) for table in metadata.sorted_tables)
+        total = sum(count_rows(origin, table) for table in metadata.sorted_tables)
+
+        def count(_table: Table, rows: list[dict[str, Any]]) -> None:
+            nonlocal done
+            done += len(rows)
+            if progress is not None:
+                progress(done, total)
+
         with target.rebuild() as tx:
             refuse_filled(tx, target)
-            for table in metadata.sorted_tables:
-                for rows in _batches(origin, table):
-                    tx.execute(insert(table), rows)
-                    done += len(rows)
-                    if progress is not None:
-                        progress(done, total)
-            for table in metadata.sorted_tables:
-                _hand_on_counter(origin, tx, table)
+            copy_tables(origin, tx, prepare=count)
     return done
+
+
+def copy_tables(
+    origin: Transaction, tx: Transaction, *, prepare: Callable[[Table, list[dict[str, Any]]], None]
+) -> None:
+    """Copy the rows of all tables into empty ones, and the counters by which their rows are numbered.
+
+    Args:
+        origin: Of the ledger that has them.
+        tx: Of the other one; references may be to rows that come later.
+        prepare: Called with some rows of a table before they are written; it may change them.
+    """
+    for table in metadata.sorted_tables:
+        for rows in read_rows(origin, table):
+            prepare(table, rows)
+            tx.execute(insert(table), rows)
+    for table in metadata.sorted_tables:
+        _hand_on_counter(origin, tx, table)
 
 
 def refuse_filled(tx: Transaction, target: Ledger) -> None:
@@ -63,14 +81,15 @@ def refuse_filled(tx: Transaction, target: Ledger) -> None:
             )
 
 
-def _count(tx: Transaction, table: Table) -> int:
+def count_rows(tx: Transaction, table: Table) -> int:
+    """Return how many rows a table has."""
     return int(tx.execute(select(func.count()).select_from(table)).scalar_one())
 
 
-def _batches(tx: Transaction, table: Table) -> Any:
+def read_rows(tx: Transaction, table: Table) -> Iterator[list[dict[str, Any]]]:
     """Return the table's rows, some at a time, for which the server keeps a cursor."""
-    connection = tx.connection.execution_options(yield_per=ROWS_AT_ONCE)
-    result = connection.execute(select(table).order_by(*table.primary_key.columns))
+    query = select(table).order_by(*table.primary_key.columns)
+    result = tx.connection.execute(query, execution_options={"yield_per": ROWS_AT_ONCE})
     return ([dict(row) for row in rows] for rows in result.mappings().partitions())
 
 

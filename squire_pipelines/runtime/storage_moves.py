@@ -5,8 +5,9 @@ have looked. The history of runs stays where it is.
 """
 
 import json
+import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,9 @@ from sqlalchemy.pool import NullPool
 
 from squire_pipelines.errors import NotReachableError
 from squire_pipelines.partitions import REPOSITORIES
-from squire_pipelines.settings.dagster_storage import SCHEMA
+from squire_pipelines.runtime.dagster_home import open_instance, storage_mark
+from squire_pipelines.settings.dagster_storage import SCHEMA, VARIABLE
+from squire_pipelines.settings.model import Settings
 
 _LOCK = 0x5371_6461_6773  # of Postgres, by which one process of all machines makes the tables at a time
 
@@ -49,11 +52,45 @@ def copy_states(old: dg.DagsterInstance, new: dg.DagsterInstance) -> CopiedState
 @contextmanager
 def open_files(dagster_home: Path) -> Iterator[dg.DagsterInstance]:
     """Open the storage in the files of a home, which are made if need be, whatever its `dagster.yaml` names."""
+    with _opened({"sqlite": {"base_dir": str(dagster_home)}}) as instance:
+        yield instance
+
+
+@contextmanager
+def open_tables(url: str) -> Iterator[dg.DagsterInstance]:
+    """Open the storage on Postgres at `url`, which is made if need be, whatever the home's `dagster.yaml` names."""
+    os.environ[VARIABLE] = url
+    with schema_to_make(url), _opened({"postgres": {"postgres_url": {"env": VARIABLE}}}) as instance:
+        yield instance
+
+
+@contextmanager
+def _opened(storage: Mapping[str, object]) -> Iterator[dg.DagsterInstance]:
     with tempfile.TemporaryDirectory(prefix="squire-storage-") as folder:
-        settings = {"telemetry": {"enabled": False}, "storage": {"sqlite": {"base_dir": str(dagster_home)}}}
+        settings = {"telemetry": {"enabled": False}, "storage": storage}
         (Path(folder) / "dagster.yaml").write_text(json.dumps(settings), encoding="utf-8")  # JSON is YAML
         with dg.DagsterInstance.from_config(folder) as instance:
             yield instance
+
+
+def carry_states(settings: Settings, ledger_url: str) -> CopiedStates | None:
+    """Have the storage beside another ledger go on where the home's is; None where they are one, or nothing ever ran.
+
+    Args:
+        settings: As they are.
+        ledger_url: Of the other ledger.
+
+    Raises:
+        NotReachableError: Postgres does not answer.
+    """
+    url = settings.model_copy(update={"ledger_url": ledger_url}).dagster_storage_url
+    if url == settings.dagster_storage_url or not storage_mark(settings).exists():
+        return None
+    with (
+        open_instance(settings) if settings.dagster_url_in_use else open_files(settings.home.dagster) as old,
+        open_files(settings.home.dagster) if url is None else open_tables(url) as new,
+    ):
+        return copy_states(old, new)
 
 
 @contextmanager

@@ -51,6 +51,7 @@ NOT_TYPED: Mapping[str, str] = {
     "history report --open": "opens a browser: tests/integration/cli/test_history.py",
     "init --github-app": GITHUB + "tests/integration/cli/test_init_app.py",
     "init --pull-request": GITHUB + "tests/integration/cli/test_config_change.py",
+    "ledger move": "needs another database: tests/integration/cli/test_ledger_move.py",
     "logs --follow": SERVES + "tests/integration/cli/test_all_logs.py",
     "metrics serve": SERVES + "tests/integration/endpoint",
     "migrate": "needs a home of the old product: tests/integration/cli/test_migrate.py",
