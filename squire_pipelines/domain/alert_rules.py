@@ -36,6 +36,7 @@ class AlertRule(StrEnum):
     TASKS_STUCK = "tasks_stuck"
     UPKEEP_LATE = "upkeep_late"
     WAREHOUSE_LATE = "warehouse_late"
+    FILES_LOST = "files_lost"
     BACKUP_LATE = "backup_late"
     TASK_FAILURES = "task_failures"
     CONTAINER_CRASHES = "container_crashes"
@@ -120,6 +121,7 @@ RULE_OF_CONDITION: Mapping[str, AlertRule] = MappingProxyType(
         "tasks": AlertRule.TASKS_STUCK,
         "upkeep": AlertRule.UPKEEP_LATE,
         "warehouse": AlertRule.WAREHOUSE_LATE,
+        "files": AlertRule.FILES_LOST,
         "backup": AlertRule.BACKUP_LATE,
     }
 )

@@ -30,6 +30,7 @@ ORDER = (
     "tasks",
     "upkeep",
     "warehouse",
+    "files",
     "backup",
 )
 """All conditions that there are, in the order in which they are shown: what others depend on comes first."""

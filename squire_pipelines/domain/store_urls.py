@@ -43,9 +43,14 @@ def shown_url(text: str) -> str:
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
 
 
+def is_key(text: str) -> bool:
+    """Return whether a text can be the name of a file in a store: others may have put more there."""
+    return len(text) <= MAX_KEY and all(_PART.fullmatch(part) for part in text.split("/"))
+
+
 def check_key(key: str) -> str:
     """Return the name of a file in a store: parts with slashes between them. Raises ValueError for what is none."""
-    if len(key) > MAX_KEY or not all(_PART.fullmatch(part) for part in key.split("/")):
+    if not is_key(key):
         raise ValueError(f"no name of a file in a store: {key[:100]!r}")
     return key
 

@@ -115,6 +115,32 @@ def tend_mirrors(context: dg.OpExecutionContext, settings: SettingsParam) -> Non
     )
 
 
+@dg.op(description="Remove from the store of files what is old or surplus, and count what is in it.")
+def tend_file_store(context: dg.OpExecutionContext, settings: SettingsParam, ledger: LedgerParam) -> None:
+    """Do nothing where no store is set: the folders of the home have rules of their own."""
+    from squire_pipelines.file_store.opening import store_of
+    from squire_pipelines.upkeep.growth import GRACE_DAYS
+    from squire_pipelines.upkeep.store_upkeep import measure_store, remove_from_store
+
+    with run_trace(context):
+        store = store_of(settings)
+        if store is None:
+            return
+        removed = remove_from_store(ledger, settings, store)
+        days = settings.agent.log_retention_days + GRACE_DAYS
+        sizes = measure_store(store, old=datetime.now(UTC) - timedelta(days=days))
+    context.add_output_metadata(
+        {
+            "attempts_removed": removed.attempts,
+            "backups_removed": removed.backups,
+            "publications_removed": removed.publications,
+            "files": sizes.files,
+            "bytes": sizes.bytes,
+            **board_link(settings, "/"),
+        }
+    )
+
+
 @dg.job(
     name="clean",
     description="Archive and delete what was kept long enough: rows of the ledger, runs of Dagster, unused mirrors.",
@@ -126,6 +152,7 @@ def clean_job() -> None:
     archive_and_delete()
     purge_dagster()
     tend_mirrors()
+    tend_file_store()
 
 
 def clean_schedule(settings: Settings) -> dg.ScheduleDefinition:

@@ -88,7 +88,8 @@ def clean_home(instance: dg.DagsterInstance, *, config_file: str | None) -> Part
     return {
         event.step_key: {name: entry.value for name, entry in event.step_output_data.metadata.items() if name != BOARD}
         for event in run.all_events
-        if event.is_successful_output and event.step_key is not None
+        # What had nothing to look after, such as a store of files that nobody has set, reports nothing.
+        if event.is_successful_output and event.step_key is not None and event.step_output_data.metadata
     }
 
 

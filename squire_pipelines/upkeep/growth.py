@@ -16,6 +16,9 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from squire_pipelines.backups.kept import backup_folder, kept_backups
+from squire_pipelines.errors import ConfigError
+from squire_pipelines.file_store.errors import FileStoreError
+from squire_pipelines.file_store.opening import store_of
 from squire_pipelines.ledger import delivery_body_bound, forgetting
 from squire_pipelines.ledger import retention as retention_rules
 from squire_pipelines.ledger.alerts import target_queues
@@ -27,6 +30,7 @@ from squire_pipelines.settings.model import Settings
 from squire_pipelines.upkeep import dagster_tables
 from squire_pipelines.upkeep.dagster_files import DagsterFiles
 from squire_pipelines.upkeep.row_retention import forgetting_ages, retention_from
+from squire_pipelines.upkeep.store_upkeep import stored_sizes
 
 GRACE_DAYS = 2.0
 """How long after its time a thing may still be there: `clean` runs once a day, and may have failed once."""
@@ -102,9 +106,24 @@ def measure_growth(
     yield Growth("files of counters", count, MAX_FILES, 0, "a scrape of the metrics adds up those of ended processes")
     backups = len(kept_backups(backup_folder(settings)))
     yield Growth("backups", backups, settings.backup.keep, 0, "the next backup by schedule removes the oldest")
+    yield from _stored(settings)
     if ledger is not None:
         with ledger.read() as tx:
             yield from _rows(tx, settings)
+
+
+def _stored(settings: Settings) -> Iterator[Growth]:
+    """Yield what is in the store of files, as the job `clean` has counted it; nothing where none is set."""
+    try:
+        store = store_of(settings)
+        sizes = stored_sizes(store.quick()) if store is not None else None
+    except (FileStoreError, ConfigError):
+        return  # the store's own condition and check say why
+    if sizes is not None:
+        most = settings.files.max_total // _MIB
+        remedy = "lower `agent.log_retention_days` or `backup.keep`, or raise `files.max_total`"
+        yield Growth("MiB in the store of files", sizes.bytes // _MIB, most, 0, remedy)
+        yield Growth("attempts in the store of files", sizes.attempts, None, sizes.overdue, _BY_CLEAN)
 
 
 def _rows(tx: Transaction, settings: Settings) -> Iterator[Growth]:

@@ -29,6 +29,13 @@ def check_growth(context: CliContext) -> Iterator[Diagnosis]:
     yield from doctor_growth.check_growth(context)
 
 
+def check_files(context: CliContext) -> Iterator[Diagnosis]:
+    """Check that the store of files takes a file and gives it back."""
+    from squire_pipelines.cli.doctor import files as doctor_files  # noqa: PLC0415 - not needed if the settings fail
+
+    yield from doctor_files.check_files(context)
+
+
 def check_clock(context: CliContext) -> Iterator[Diagnosis]:
     """Check this machine's clock against GitHub's."""
     from squire_pipelines.cli.doctor import clock as doctor_clock  # noqa: PLC0415 - httpx, not needed if the settings fail
@@ -182,6 +189,13 @@ CHECKS: tuple[DoctorCheck, ...] = (
         "rows of each table of the ledger that are to be archived or deleted.",
         "the line says which job removes it",
         check_growth,
+    ),
+    DoctorCheck(
+        "files",
+        "Where a [store of files](../guide/many-machines.md#what-lies-in-files) is set, a small file is written there, "
+        "read again and removed.",
+        "the line names what is wrong: the store, its address, the credentials, the clock or the room there",
+        check_files,
     ),
     DoctorCheck(
         "backup",
