@@ -7,6 +7,7 @@ from squire_pipelines.deadline import Deadline
 from squire_pipelines.domain.agent_choice import AgentChoice, AgentOrder, TaskTraits, choose_agent
 from squire_pipelines.errors import ConfigError, ProviderBudgetError, SquireError
 from squire_pipelines.execution.price_checks import check_prices
+from squire_pipelines.execution.serving_workers import start_check
 from squire_pipelines.execution.startable import check_agent_of, check_day_limits
 from squire_pipelines.ledger import tasks
 from squire_pipelines.ledger.store import Ledger, Transaction
@@ -82,7 +83,7 @@ def find_assignments(
         ledger: Has the orders of people.
         settings: Have the rules.
         find_key: Finds a provider's key by its name.
-        preflight: Asks the engine whether an agent can start there.
+        preflight: Says why an agent cannot start: the engine, or `serving_workers`.
     """
     with ledger.read() as tx:
         orders = ready_orders(tx)
@@ -101,7 +102,8 @@ def why_agent_cannot_start(ledger: Ledger, settings: Settings, task: Task, deadl
     with ledger.read() as tx:
         choice = choose_agent(_traits(tx, task), settings.choice_rules(task.repository))
     ask = Preflight()
-    starts = _Starts(ledger, settings, None, lambda agent: ask.problem(agent, deadline))
+    check = start_check(ledger, settings, lambda agent: ask.problem(agent, deadline))
+    starts = _Starts(ledger, settings, None, check)
     return _problem(starts, task.repository, choice)
 
 

@@ -31,10 +31,10 @@ from squire_pipelines.execution.gateway_session import remove_socket
 from squire_pipelines.execution.lease_clock import LeaseClock
 from squire_pipelines.execution.usage_recorder import recover_calls
 from squire_pipelines.file_store.attempt_copies import AttemptCopy
-from squire_pipelines.ledger import adoption, attempts, budgets, launches
+from squire_pipelines.ledger import adoption, attempts, budgets, launches, workers
 from squire_pipelines.ledger.attempts import Attempt, Settled
 from squire_pipelines.ledger.audit import record_audit
-from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.metrics import counting as metrics
 from squire_pipelines.metrics import families
 from squire_pipelines.observability.debugging import is_anything_debugged
@@ -58,12 +58,14 @@ class AbandonedAttempt:
         reason: Why it is abandoned.
         can_be_adopted: Whether another run can go on with what is there.
         run_is_over: Whether its run has ended without claiming it.
+        worker: The worker that alone can go on, since its engine has the container; None where any can.
     """
 
     attempt: Attempt
     reason: str
     can_be_adopted: bool = False
     run_is_over: bool = False
+    worker: str | None = None
 
 
 def agent_containers(clients: Sequence[docker.DockerClient], log: RunLog) -> dict[str, ContainerInfo]:
@@ -107,6 +109,7 @@ def find_abandoned(
         expired = attempts.expired(tx, longest_lease_s=_longest_lease_s(settings))
         queued = attempts.queued(tx)
         adoptions = {attempt.id: adoption.adoptions(tx, attempt.id) for attempt in expired}
+        elsewhere = _containers_of_workers(tx, settings)
         # As launching is now: the machine may have become busy after the dispatch.
         deadline_s = claim_deadline_s(
             launches.recent_launches_s(tx), load, least_s=limits.claim_deadline_s, most_s=most_s
@@ -115,9 +118,9 @@ def find_abandoned(
         AbandonedAttempt(
             attempt,
             _RUN_DIED,
-            can_be_adopted=_can_be_adopted(
-                attempt, containers, settings, adoptions[attempt.id], now - timedelta(seconds=deadline_s)
-            ),
+            can_be_adopted=_may_be_adopted(attempt, adoptions[attempt.id], now - timedelta(seconds=deadline_s))
+            and (attempt.id in elsewhere or _is_work_there(attempt, containers, settings)),
+            worker=elsewhere.get(attempt.id),
         )
         for attempt in expired
         if attempt.status is not AttemptStatus.QUEUED and is_steady
@@ -136,17 +139,25 @@ def _longest_lease_s(settings: Settings) -> float:
     return longest_lease_s(settings.dispatch.lease_s)
 
 
-def _can_be_adopted(
-    attempt: Attempt, containers: Mapping[str, ContainerInfo], settings: Settings, adoptions: int, since: datetime
-) -> bool:
-    """Return whether its work is still there, another run can claim it, and its lease ran out no earlier than `since`.
+def _containers_of_workers(tx: Transaction, settings: Settings) -> dict[str, str]:
+    """Return which attempts' containers run on the engine of which worker: this machine sees its own engine alone."""
+    if not settings.is_shared:
+        return {}
+    known = workers.open_workers(workers.read_all(tx, lost_after_s=settings.workers.lost_after_s))
+    return {attempt_id: worker.name for worker in known for attempt_id in worker.can_adopt}
+
+
+def _may_be_adopted(attempt: Attempt, adoptions: int, since: datetime) -> bool:
+    """Return whether another run can claim it, and its lease ran out no earlier than `since`.
 
     So an adopting run has as long to start as any other.
     """
     if attempt.lease_until is None or attempt.staged_ending is not None or adoptions >= adoption.MAX_ADOPTIONS:
         return False
-    if attempt.lease_until < since:  # one in the far future is from before the clock was set back
-        return False
+    return attempt.lease_until >= since  # one in the far future is from before the clock was set back
+
+
+def _is_work_there(attempt: Attempt, containers: Mapping[str, ContainerInfo], settings: Settings) -> bool:
     if attempt.status is AttemptStatus.PUBLISHING:
         try:
             return AttemptCopy(settings, attempt.id).has_kept(BUNDLE_FILE)

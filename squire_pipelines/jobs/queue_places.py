@@ -51,23 +51,22 @@ class PlaceBoundRunCoordinator(QueuedRunCoordinator[DagsterInstance]):
         return super().submit_run(context)
 
 
-def bound_by_places(queue: RunQueueConfig, active: Sequence[DagsterRun], places: Mapping[str, int]) -> RunQueueConfig:
+def bound_by_places(
+    queue: RunQueueConfig, active: Sequence[DagsterRun], places: Mapping[str, int], waiting: Collection[str]
+) -> RunQueueConfig:
     """Return the settings of Dagster's queue with a bound for each queue of workers: its runs now, and its free places.
 
     Args:
         queue: The file's.
         active: The runs in progress, of which some may still wait for a worker.
         places: The free places by queue.
+        waiting: The queues of the runs that wait, of which nobody may serve some.
     """
     running = Counter(queue_of_run(run) for run in active)
-    names = sorted({*running, *places})
+    names = sorted({*running, *places, *waiting})
     limits = [{"key": QUEUE_TAG, "value": name, "limit": running[name] + places.get(name, 0)} for name in names]
-    # A queue without a worker has no place at all.
-    others = {"key": QUEUE_TAG, "value": {"applyLimitPerUniqueValue": True}, "limit": 0}
     most = len(active) + sum(places.values())
-    return queue._replace(
-        max_concurrent_runs=most, tag_concurrency_limits=[*queue.tag_concurrency_limits, *limits, others]
-    )
+    return queue._replace(max_concurrent_runs=most, tag_concurrency_limits=[*queue.tag_concurrency_limits, *limits])
 
 
 class QueueKeeper:
@@ -128,7 +127,9 @@ class QueueKeeper:
         if self._monotonic() >= self._next:
             self._next = self._monotonic() + _EVERY_S
             self._look_after(records, untaken)
-        return bound_by_places(queue, active, {name: max(0, count) for name, count in places.items()})
+        in_queue = self._instance.get_run_records(RunsFilter(statuses=[DagsterRunStatus.QUEUED]), limit=_MANY)
+        names = {queue_of_run(record.dagster_run) for record in in_queue}
+        return bound_by_places(queue, active, {name: max(0, count) for name, count in places.items()}, names)
 
     def _look_after(self, records: Sequence[RunRecord], untaken: Collection[str]) -> None:
         """Send again what no worker took, and fail what ended before Dagster heard of its start."""

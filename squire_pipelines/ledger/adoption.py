@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import func, select, update
 
-from squire_pipelines.domain.endings import Ending
+from squire_pipelines.domain.endings import Cause, Ending
 from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.domain.launching import is_lease_over, longest_lease_s
 from squire_pipelines.domain.states import ADOPTED
@@ -72,7 +72,15 @@ def ended_at(tx: Transaction, ids: Collection[str]) -> dict[str, datetime | None
     return {row.id: row.ended_at for row in rows}
 
 
-def open_ids(tx: Transaction) -> frozenset[str]:
-    """Return the attempts that have not ended."""
+def open_ids(tx: Transaction, *, worker: str | None = None) -> frozenset[str]:
+    """Return the attempts that have not ended, of one worker if one is named."""
     is_open = attempts.c.status.in_([status for status in AttemptStatus if status is not AttemptStatus.ENDED])
-    return frozenset(tx.execute(select(attempts.c.id).where(is_open)).scalars())
+    of_whom = () if worker is None else (attempts.c.worker == worker,)
+    return frozenset(tx.execute(select(attempts.c.id).where(is_open, *of_whom)).scalars())
+
+
+def lost_on(tx: Transaction, worker: str, since: timedelta) -> tuple[Attempt, ...]:
+    """Return the attempts of a worker that were lost within this time: its machine may know more of their calls."""
+    of_worker = (attempts.c.worker == worker, attempts.c.cause == Cause.LOST)
+    rows = tx.execute(select(attempts.c.id).where(*of_worker, attempts.c.ended_at >= tx.now - since))
+    return tuple(get(tx, attempt_id) for attempt_id in rows.scalars())

@@ -12,6 +12,7 @@ from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import ConfigError, SquireError
 from squire_pipelines.execution.assignment import Assignments, find_assignments, problems_of
+from squire_pipelines.execution.serving_workers import start_check
 from squire_pipelines.execution.settings_mark import settings_mark
 from squire_pipelines.ledger.settings_waits import waiting_for_settings
 from squire_pipelines.ledger.store import Ledger
@@ -47,9 +48,8 @@ class AgentStarts:
         if not ready or not state.planned:
             return None
         deadline = Deadline.after(_ENGINE_S)
-        assignments = find_assignments(
-            self._ledger, self._settings, self._find_key, lambda agent: self._preflight.problem(agent, deadline)
-        )
+        check = start_check(self._ledger, self._settings, lambda agent: self._preflight.problem(agent, deadline))
+        assignments = find_assignments(self._ledger, self._settings, self._find_key, check)
         waits = self._waits_for_user(ready)
         if not assignments.problems and not waits:
             return None

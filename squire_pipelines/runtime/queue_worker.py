@@ -5,18 +5,20 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from types import FrameType
 
 from squire_pipelines import __version__
 from squire_pipelines.domain.worker_rules import WORKER_VARIABLE, WorkKind, served_queues
 from squire_pipelines.errors import ConfigError, StateConflictError
+from squire_pipelines.execution.worker_upkeep import EngineUpkeep
 from squire_pipelines.files import lock
 from squire_pipelines.home import make_folder
 from squire_pipelines.ledger import HEAD_REVISION
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.workers import WorkerRecord
+from squire_pipelines.observability.logging import library_logger
 from squire_pipelines.repeating_thread import RepeatingThread
 from squire_pipelines.runtime.dagster_home import instance_environment
 from squire_pipelines.runtime.queued_run import start_run
@@ -96,11 +98,20 @@ def serve(settings: Settings, ledger: Ledger, choices: WorkerChoices, *, say: Ca
         os.environ |= stack.enter_context(handed_on_key(settings.secret_sources))
         os.environ[WORKER_VARIABLE] = choices.name
         start_fork_server(folder)
-        worker = QueueWorker(ledger, record_of(choices, settings), settings.workers, start_run=start_run)
+        log = library_logger("squire.worker.upkeep", "info")
+        upkeep = EngineUpkeep(ledger, settings, choices.name, log) if WorkKind.AGENT in choices.kinds else None
+        worker = QueueWorker(
+            ledger,
+            record_of(choices, settings),
+            settings.workers,
+            start_run=start_run,
+            can_adopt=lambda: upkeep.running if upkeep is not None else (),
+        )
         worker.register()
         stack.callback(worker.end)
         stack.callback(worker.kill_all)
         consumer = RunConsumer(app, choices.name, record_of(choices, settings).queues, choices.slots, worker.take)
+        stack.enter_context(upkeep or nullcontext())
         with _Beats(worker, settings.workers.heartbeat_s), _end_signals() as signals:
             consumer.start()
             stack.callback(consumer.stop)

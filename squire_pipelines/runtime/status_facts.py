@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from squire_pipelines.domain.alert_rules import OF_FACTS
@@ -10,6 +11,7 @@ from squire_pipelines.domain.alert_steps import UNKNOWN_FOR, AlertState
 from squire_pipelines.domain.conditions import Condition, HealthLevel, next_condition, worst_level
 from squire_pipelines.domain.debugging import DebugWindow
 from squire_pipelines.errors import ConfigError, LedgerError, ProviderBudgetError, SquireError
+from squire_pipelines.execution.serving_workers import ServedAgents, read_served
 from squire_pipelines.health.local_probes import local_probes
 from squire_pipelines.health.probe import Probe, ProbeRunner
 from squire_pipelines.health.stored_conditions import current_conditions, in_order
@@ -209,6 +211,10 @@ class _StartWaits:
         self._conditions = {condition.name: condition for condition in conditions}
         self._texts: dict[str, str] = {}
 
+    @cached_property
+    def _served(self) -> ServedAgents:
+        return read_served(self._ledger, self._own.operator)
+
     def wait_of(self, repository: str) -> str:
         if repository not in self._texts:
             self._texts[repository] = next(self._reasons(repository), FOR_ITS_START.text)
@@ -226,6 +232,8 @@ class _StartWaits:
             condition = self._conditions.get(name)
             if condition is not None and (_is_down(condition) or (name == "daemon" and _runs_not(condition))):
                 yield f"{text}: {condition.reason}"
+        if settings.is_shared and (problem := self._served.problem(settings.agent_for(repository))) is not None:
+            yield f"a worker: {problem.message}"
         if len(self._texts) < _MAX_ASKED_REPOSITORIES and (shortage := self._day_shortage(repository, settings)):
             yield shortage
 

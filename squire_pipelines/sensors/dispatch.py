@@ -49,11 +49,12 @@ def dispatch(
     from squire_pipelines.health.machine_probes import why_disk_is_full
     from squire_pipelines.ledger import repositories
     from squire_pipelines.ledger.tenants import record_tenants
+    from squire_pipelines.sensors.queue_tags import queue_tags, why_broker_is_away
 
     tick = Deadline.after(intervals.TICK_S)
-    if (full := why_disk_is_full(settings)) is not None:
-        # What would be begun could not end: its log, its clone and the ledger's rows need room.
-        yield dg.SkipReason(f"nothing is dispatched: {full}")
+    if (why := why_disk_is_full(settings) or why_broker_is_away(settings)) is not None:
+        # What would be begun could not end: its log, its clone and the ledger's rows need room, and its run a worker.
+        yield dg.SkipReason(f"nothing is dispatched: {why}")
         return
     step_executor.check_executor(settings)
     for name in record_tenants(ledger, settings.recorded_tenants):
@@ -92,6 +93,7 @@ def dispatch(
                 tags.REPOSITORY: attempt.repository,
                 tags.TRACE: attempt.trace_id,
                 **({tags.PREVIOUS: attempt.previous_id} if attempt.previous_id else {}),
+                **queue_tags(ledger, settings, attempt),
             },
         )
 
@@ -128,6 +130,7 @@ def _dispatch(
     mark_of: Callable[[str], str],
 ) -> _Turn:
     from squire_pipelines.domain.launching import claim_deadline_s, launches_at_once
+    from squire_pipelines.execution.serving_workers import read_served
     from squire_pipelines.ledger import attempts, budgets, launches, queue_waits, settings_waits, task_dispatch, tasks
     from squire_pipelines.observability.processor_load import read_load
     from squire_pipelines.settings.provider_uses import day_limits
@@ -137,6 +140,8 @@ def _dispatch(
     load = read_load()
     # As many again as may be starting, so that Dagster's queue is not empty until the next tick.
     unclaimed = 2 * launches_at_once(load, limits.max_concurrent) if limits.by_load else None
+    if settings.is_shared:
+        unclaimed = read_served(ledger, settings).free  # whatever this machine is busy with
     with ledger.read() as tx:
         blocked_tasks = settings_waits.waiting_for_settings(tx)
     waiting = {task.id: task.message for task in blocked_tasks if task.settings_mark == mark_of(task.repository)}
@@ -208,8 +213,10 @@ def _assignments(ledger: "Ledger", settings: Settings, deadline: Deadline) -> "A
     An engine that has not answered by the deadline holds up those alone that need it.
     """
     from squire_pipelines.execution.assignment import find_assignments
+    from squire_pipelines.execution.serving_workers import start_check
     from squire_pipelines.secrets.lookup import find_secret
 
     # Once for all repositories: a keychain takes time.
     find_key = cache(lambda name: find_secret(name, settings.secret_sources))
-    return find_assignments(ledger, settings, find_key, lambda agent: _preflight().problem(agent, deadline))
+    check = start_check(ledger, settings, lambda agent: _preflight().problem(agent, deadline))
+    return find_assignments(ledger, settings, find_key, check)

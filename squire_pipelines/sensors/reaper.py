@@ -16,6 +16,7 @@ from squire_pipelines.jobs.recovery import launch_states, recover
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 from squire_pipelines.sensors import intervals
 from squire_pipelines.sensors.activity import reason_to_wait
+from squire_pipelines.sensors.queue_tags import queue_tags
 from squire_pipelines.sensors.ticks import counted_ticks
 
 if TYPE_CHECKING:
@@ -47,15 +48,15 @@ def reaper(
         clock = LeaseClock(settings.home.run, settings.dispatch.lease_s)
         launches = launch_states(context.instance)
         abandoned = abandonment.find_abandoned(ledger, settings, containers, launches, clock=clock)
-    adoptable = [item.attempt for item in abandoned if item.can_be_adopted]
+    adoptable = [item for item in abandoned if item.can_be_adopted]
     if not adoptable:
         yield dg.SkipReason("no attempt's run died whose work is still there")
-    for attempt in adoptable:
-        context.log.warning(f"attempt {attempt.id} is adopted: its run stopped without a word")
-        yield _adopting_run(attempt)
+    for item in adoptable:
+        context.log.warning(f"attempt {item.attempt.id} is adopted: its run stopped without a word")
+        yield _adopting_run(item.attempt, queue_tags(ledger, settings, item.attempt, item.worker))
 
 
-def _adopting_run(attempt: "Attempt") -> dg.RunRequest:
+def _adopting_run(attempt: "Attempt", queue: dict[str, str]) -> dg.RunRequest:
     return dg.RunRequest(
         run_key=f"{attempt.id}+{attempt.lease_token}",
         job_name="agent_run",
@@ -65,6 +66,7 @@ def _adopting_run(attempt: "Attempt") -> dg.RunRequest:
             tags.REPOSITORY: attempt.repository,
             tags.TRACE: attempt.trace_id,
             tags.ADOPTED_FROM: attempt.run_id or "",
+            **queue,
         },
     )
 
