@@ -13,6 +13,7 @@ from squire_pipelines.cli.doctor.plaintext import check_plaintext
 from squire_pipelines.cli.doctor.ports import check_ports
 from squire_pipelines.cli.doctor.run import DoctorCheck
 from squire_pipelines.cli.doctor.stores import check_backups, check_ledger, check_settings, check_warehouse
+from squire_pipelines.cli.doctor.workers import check_workers
 
 
 def check_reload(context: CliContext) -> Iterator[Diagnosis]:
@@ -196,6 +197,13 @@ CHECKS: tuple[DoctorCheck, ...] = (
         "read again and removed.",
         "the line names what is wrong: the store, its address, the credentials, the clock or the room there",
         check_files,
+    ),
+    DoctorCheck(
+        "workers",
+        "Where runs go to [workers](../guide/many-machines.md#workers): the broker takes a message, workers live, none "
+        "refuses work for its version, and each agent has a worker with its labels.",
+        "the line names the broker's trouble, the worker, or the labels to start one with",
+        check_workers,
     ),
     DoctorCheck(
         "backup",
