@@ -77,20 +77,12 @@ def history_tables(
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Add what changed, by one consistent reading of the ledger, to a copy of the live file; rename it into place."""
     from squire_pipelines.execution.repository_settings import repository_settings
-    from squire_pipelines.warehouse.publish import publish_warehouse
     from squire_pipelines.warehouse.schema import column_schema
-    from squire_pipelines.warehouse.settings_tables import PublishedTargets
+    from squire_pipelines.warehouse.sharing import publish_shared
 
     with run_trace(context):
         limits_of = repository_settings(ledger, settings).of_all.budgets_for
-        publication = publish_warehouse(
-            ledger,
-            settings.home.warehouse,
-            settings.warehouse,
-            limits_of=limits_of,
-            targets=PublishedTargets.of(settings),
-            full=config.full,
-        )
+        publication = publish_shared(ledger, settings, limits_of=limits_of, full=config.full)
     context.log.info(_summary(publication))
     for table in TABLES:
         key = dg.AssetKey(["history", table])

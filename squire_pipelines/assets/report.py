@@ -1,6 +1,6 @@
 """The asset `history/report`: how things went, as a page with plots, picture files and numbers over time."""
 
-from datetime import timedelta
+from datetime import UTC, timedelta
 
 import dagster as dg
 from pydantic import Field
@@ -54,13 +54,16 @@ def report(
     from squire_pipelines.warehouse.report import page
     from squire_pipelines.warehouse.report.numbers import read_report
     from squire_pipelines.warehouse.report.sections import headline, sections
+    from squire_pipelines.warehouse.sharing import readable_publication, share_publication
 
     home = settings.home
     cache = home.cache / "matplotlib"
     try:
         with run_trace(context):
-            numbers = read_report(home.warehouse, since=timedelta(days=config.days))
+            warehouse = readable_publication(settings, "warehouse", home.warehouse)
+            numbers = read_report(warehouse, since=timedelta(days=config.days))
             page.write_page(home.report, page.html(numbers, cache=cache))
+            share_publication(settings, "report", home.report, numbers.until.replace(tzinfo=UTC))
             pictures = page.write_pictures(home.report, numbers, cache=cache)
     except WarehouseError as error:
         raise dg.Failure(error.message, metadata={"hint": error.hint}) from error

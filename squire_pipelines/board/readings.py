@@ -113,8 +113,13 @@ class BoardReadings:
 
     @property
     def report_file(self) -> Path:
-        """Where the report lies, once it is written."""
-        return self._in_force.home.report
+        """Where the report lies, once it is written here or on another machine. Raises FileStoreError."""
+        home, settings = self._in_force.home, self.settings
+        if not settings.files.url:
+            return home.report
+        from squire_pipelines.warehouse.sharing import readable_publication  # noqa: PLC0415 - DuckDB
+
+        return readable_publication(settings, "report", home.report)
 
     @property
     def dagster_url(self) -> str:

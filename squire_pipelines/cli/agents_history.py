@@ -64,7 +64,7 @@ ASSIGNED_COLUMNS: Columns = {
 
 def read_history(context: CliContext) -> tuple[tuple[AgentUse, ...], str]:
     """Return what each agent cost and how it did, and why nobody can say so where that is the case."""
-    path = context.home.warehouse
+    path = context.warehouse
     if not path.exists():
         return (), "the warehouse has not been published yet: `squire history publish`"
     from squire_pipelines.warehouse.query import run_query  # noqa: PLC0415 - DuckDB, only when there is a file

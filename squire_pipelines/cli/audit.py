@@ -129,9 +129,11 @@ def verify(context: CliContext, file: Path | None, expected: str | None, *, as_j
 
 def _verify_ledger(context: CliContext, expected: str | None) -> AuditVerdict:
     from squire_pipelines.warehouse.audit_archive import open_audit_archive  # noqa: PLC0415 - DuckDB is slow to import
+    from squire_pipelines.warehouse.sharing import archive_of  # noqa: PLC0415 - likewise
 
     seal(context.ledger)
-    with context.ledger.read() as tx, open_audit_archive(tx, context.home.archive) as archive:
+    folder = archive_of(context.settings, context.ledger)
+    with context.ledger.read() as tx, open_audit_archive(tx, folder) as archive:
         return verify_ledger(tx, ids_in_order=context.ledger.is_sqlite, archive=archive, expected=expected)
 
 
@@ -170,9 +172,10 @@ def export(context: CliContext, out: Path | None) -> None:
 
 def _export(context: CliContext, write: Callable[[str], object]) -> int:
     from squire_pipelines.warehouse.audit_archive import open_audit_archive  # noqa: PLC0415 - DuckDB is slow to import
+    from squire_pipelines.warehouse.sharing import archive_of  # noqa: PLC0415 - likewise
 
-    count = 0
-    with context.ledger.read() as tx, open_audit_archive(tx, context.home.archive) as archive:
+    count, folder = 0, archive_of(context.settings, context.ledger)
+    with context.ledger.read() as tx, open_audit_archive(tx, folder) as archive:
         for values in export_trail(tx, ids_in_order=context.ledger.is_sqlite, archive=archive):
             write(json_text(values, separators=(",", ":")))
             count += 1

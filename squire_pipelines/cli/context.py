@@ -137,6 +137,18 @@ class CliContext:
             return EmptyLedger()
         return open_ledger(self.settings.resolved_ledger_url)
 
+    @cached_property
+    def warehouse(self) -> Path:
+        """The warehouse's file to read: of this home, or a copy of what another machine has published.
+
+        Raises ConfigError, FileStoreError.
+        """
+        if not self.settings.files.url:
+            return self.home.warehouse
+        from squire_pipelines.warehouse.sharing import readable_publication  # noqa: PLC0415 - DuckDB
+
+        return readable_publication(self.settings, "warehouse", self.home.warehouse)
+
     def _note_no_ledger(self, file: Path) -> None:
         message = f"there is no ledger at {file}: nothing has run in this home yet. SQUIRE_HOME names another home"
         write_labelled("hint", message, color="yellow")

@@ -29,8 +29,9 @@ def find_delivery(context: CliContext, tx: Transaction, name: str) -> dict[str, 
 
 def _not_in_ledger(context: CliContext, tx: Transaction, name: str) -> NotFoundError:
     from squire_pipelines.warehouse.archived_deliveries import find_archived  # noqa: PLC0415 - DuckDB is slow to import
+    from squire_pipelines.warehouse.sharing import archive_of  # noqa: PLC0415 - likewise
 
-    archived = find_archived(tx, context.home.archive, name)
+    archived = find_archived(tx, archive_of(context.settings, context.ledger), name)
     if archived is None:
         return NotFoundError(f"there is no delivery {name!r}", hint=_NONE_HINT)
     event = event_of({"event": archived.event, "action": archived.action})

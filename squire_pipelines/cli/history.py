@@ -40,8 +40,9 @@ history = LazyGroup(
 @with_context
 def path(context: CliContext) -> None:
     """Print where the warehouse's file is, for other programs, which have to open it read-only."""
-    write_line(context.home.warehouse)
-    if not context.home.warehouse.exists():
+    file = context.home.warehouse if context.home.warehouse.exists() else context.warehouse
+    write_line(file)
+    if not file.exists():
         note("the warehouse has not been published yet: run `squire history publish`")
 
 
@@ -51,20 +52,12 @@ def path(context: CliContext) -> None:
 def publish(context: CliContext, *, full: bool) -> None:
     """Write a new warehouse from the ledger and put it in the place of the old one."""
     from squire_pipelines.execution.repository_settings import repository_settings  # noqa: PLC0415 - SQLAlchemy
-    from squire_pipelines.warehouse.publish import publish_warehouse  # noqa: PLC0415 - DuckDB
-    from squire_pipelines.warehouse.settings_tables import PublishedTargets  # noqa: PLC0415 - likewise
+    from squire_pipelines.warehouse.sharing import publish_shared  # noqa: PLC0415 - DuckDB
 
     settings = context.settings
     limits_of = repository_settings(context.ledger, settings).of_all.budgets_for
     with live_line("publishing the warehouse"):
-        done = publish_warehouse(
-            context.ledger,
-            context.home.warehouse,
-            settings.warehouse,
-            limits_of=limits_of,
-            targets=PublishedTargets.of(settings),
-            full=full,
-        )
+        done = publish_shared(context.ledger, settings, limits_of=limits_of, full=full)
     changed = f"{sum(done.changed.values())} of {sum(done.rows.values())} rows written"
     write_line(f"published {context.home.warehouse}: {changed}, {size(done.bytes)}, {done.seconds:.1f} s")
     if done.mode == "full" and not full:
@@ -108,7 +101,7 @@ def export(
 
     record_export(context, "the warehouse", target, tables=tables)
     done = exporting.export(
-        context.home.warehouse,
+        context.warehouse,
         target,
         tables=None if tables is None else [name.strip() for name in tables.split(",") if name.strip()],
         since=since.date() if since else None,
@@ -158,7 +151,7 @@ def report(context: CliContext, *, html: Path | None, since: datetime, open_it: 
     if html is not None and as_json:
         raise click.UsageError("--html and --json exclude each other: use one of them")
     with live_line("reading the warehouse"):
-        numbers = read_report(context.home.warehouse, since=since)
+        numbers = read_report(context.warehouse, since=since)
     if as_json:
         emit_json({**numbers.as_json(), "changed_since": has_more(context, numbers.until.replace(tzinfo=UTC))})
         return

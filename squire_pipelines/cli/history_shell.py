@@ -239,11 +239,11 @@ def run_shell(context: CliContext, timeout: float) -> None:
     neither read nor write other files, and after a new warehouse has been published, the next query is put to that one.
     """
     interactive = sys.stdin.isatty()
-    with closing(Shell(context, context.home.warehouse, timeout_s=timeout, interactive=interactive)) as shell:
+    with closing(Shell(context, context.warehouse, timeout_s=timeout, interactive=interactive)) as shell:
         shell.open_session()  # a warehouse that does not exist yet is an error at once
         if interactive:
             _with_readline(shell, context.home.state / "history-shell")
-            write_line(f"{context.home.warehouse}, read-only. End a query with ; and see .help")
+            write_line(f"{context.warehouse}, read-only. End a query with ; and see .help")
             _converse(shell)
         else:
             _read_all(shell, sys.stdin)

@@ -194,7 +194,7 @@ def sql(
         raise click.UsageError("--csv, --json and --parquet exclude each other: use one of them")
     text = _query_text(query, file)
     most = limit if limit is not None or as_csv or parquet else LIMIT
-    with QueryProcess(context.home.warehouse) as session:
+    with QueryProcess(context.warehouse) as session:
         answer = session.execute(text, timeout_s=timeout)
         if parquet:
             from squire_pipelines.warehouse.parquet import write_parquet  # noqa: PLC0415 - only here

@@ -119,7 +119,7 @@ def _read(context: CliContext, names: Sequence[str], timeout_s: float) -> None:
 
 
 def _history(context: CliContext) -> CostHistory:
-    path = context.home.warehouse
+    path = context.warehouse
     if not path.exists():
         note("the warehouse has not been published yet, so that nobody knows what tasks cost: `squire history publish`")
         return {}

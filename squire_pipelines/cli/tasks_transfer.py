@@ -165,6 +165,7 @@ def clean_tasks(
             raise click.UsageError("--home does not go together with --older-than and --status")
         _clean_home(context, dry_run=dry_run, as_json=as_json)
         return
+    from squire_pipelines.file_store.opening import store_of  # noqa: PLC0415 - likewise
     from squire_pipelines.upkeep.row_retention import retention_from  # noqa: PLC0415 - likewise
     from squire_pipelines.warehouse.archive import archive_old_rows  # noqa: PLC0415 - DuckDB
 
@@ -184,6 +185,7 @@ def clean_tasks(
         dry_run=dry_run,
         most=context.settings.retention.max_rows_per_run,
         progress=progress,
+        store=store_of(context.settings),
     )
     if as_json:
         content = asdict(result)

@@ -69,7 +69,7 @@ def _read(context: CliContext, subject: "TraceSubject") -> "tuple[Span, ...]":
     if spans:
         return spans
     try:
-        spans = published_spans(context.home.warehouse, [subject.trace_id])
+        spans = published_spans(context.warehouse, [subject.trace_id])
     except WarehouseError:
         spans = ()  # nothing was published yet
     if not spans:

@@ -25,6 +25,7 @@ from squire_pipelines.secrets import Redactor
 from squire_pipelines.secrets.lookup import all_secrets
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.warehouse.cost_history import read_cost_history
+from squire_pipelines.warehouse.sharing import readable_publication
 
 
 def has_to_announce(ledger: Ledger, settings: Settings, settings_of: SettingsOf) -> bool:
@@ -72,7 +73,7 @@ def _due(ledger: Ledger, settings: Settings, settings_of: SettingsOf) -> list[An
 
 def _cost_history(settings: Settings, log: RunLog) -> CostHistory:
     try:
-        return read_cost_history(settings.home.warehouse)
+        return read_cost_history(readable_publication(settings, "warehouse", settings.home.warehouse))
     except SquireError as error:
         log.warning("what tasks cost is not known: %s", error)
         return {}

@@ -20,6 +20,7 @@ MIRRORS_S = 900.0
 @dg.op(name="archive_and_delete", description="Archive rows as Parquet, then delete them from the ledger.")
 def archive_and_delete(context: dg.OpExecutionContext, settings: SettingsParam, ledger: LedgerParam) -> None:
     """Tasks that something still holds stay."""
+    from squire_pipelines.file_store.opening import store_of
     from squire_pipelines.ledger import delivery_body_bound, forgetting
     from squire_pipelines.upkeep.row_retention import forgetting_ages, retention_from
     from squire_pipelines.warehouse.archive import archive_old_rows
@@ -31,6 +32,7 @@ def archive_and_delete(context: dg.OpExecutionContext, settings: SettingsParam, 
             retention_from(settings.retention),
             most=settings.retention.max_rows_per_run,
             progress=lambda table, count: context.log.info("%s: %d archived", table, count),
+            store=store_of(settings),
         )
         forgotten = forgetting.forget(ledger, forgetting_ages(settings.retention))  # also of tasks that went just now
         forgotten["delivery_bodies"] = delivery_body_bound.remove_oldest(ledger, settings.retention.max_delivery_bodies)
@@ -121,16 +123,19 @@ def tend_file_store(context: dg.OpExecutionContext, settings: SettingsParam, led
     from squire_pipelines.file_store.opening import store_of
     from squire_pipelines.upkeep.growth import GRACE_DAYS
     from squire_pipelines.upkeep.store_upkeep import measure_store, remove_from_store
+    from squire_pipelines.warehouse.sharing import share_archive
 
     with run_trace(context):
         store = store_of(settings)
         if store is None:
             return
+        archived = share_archive(settings, ledger)
         removed = remove_from_store(ledger, settings, store)
         days = settings.agent.log_retention_days + GRACE_DAYS
         sizes = measure_store(store, old=datetime.now(UTC) - timedelta(days=days))
     context.add_output_metadata(
         {
+            "archive_files_stored": archived,
             "attempts_removed": removed.attempts,
             "backups_removed": removed.backups,
             "publications_removed": removed.publications,

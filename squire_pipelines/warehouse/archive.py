@@ -18,6 +18,8 @@ import duckdb
 from sqlalchemy import ColumnElement
 
 from squire_pipelines.errors import WarehouseError
+from squire_pipelines.file_store.layout import ARCHIVE
+from squire_pipelines.file_store.store import FileStore
 from squire_pipelines.files import fsync, lock, put_in_place
 from squire_pipelines.home import make_folder
 from squire_pipelines.ledger import retention as retention_rules
@@ -71,6 +73,7 @@ def archive_old_rows(
     most: int = MAX_PER_RUN,
     progress: Progress = _ignore,
     checkpoint: Checkpoint = _ignore,
+    store: FileStore | None = None,
 ) -> ArchivingResult:
     """Archive and delete the rows that were kept long enough.
 
@@ -82,8 +85,10 @@ def archive_old_rows(
         most: Tasks, and rows of each other table, at most.
         progress: Called with the table and how many of its rows were archived so far.
         checkpoint: Called with the name of each step before it is done, for tests.
+        store: Where each file is put too, before the rows leave the ledger.
 
     Raises:
+        FileStoreError: The store does not take a file; nothing was deleted that is not there.
         WarehouseError: A file cannot be written, or another process is cleaning. Nothing was deleted that is not
             in the archive.
         LedgerError: The ledger does not answer.
@@ -102,7 +107,7 @@ def archive_old_rows(
         except TimeoutError:
             raise WarehouseError(f"another process is archiving to {archive}", hint="wait for it to end") from None
         with archiving:
-            run = _Run(ledger, archive, retention, result, most, progress, checkpoint)
+            run = _Run(ledger, archive, retention, result, most, progress, checkpoint, store)
             run.remove_unfinished()
             for table in ("tasks", *retention_rules.OF_THEMSELVES):
                 run.archive_table(table)
@@ -125,6 +130,7 @@ class _Run:
     most: int
     progress: Progress
     checkpoint: Checkpoint
+    store: FileStore | None
 
     def remove_unfinished(self) -> None:
         """Remove the files that a dead process left half-written; they have no name in the archive yet."""
@@ -191,6 +197,10 @@ class _Run:
                     name = f"{table}/{stamp}"
                     size, digest = building.stat().st_size, _digest(building)
                     built.append((building, target, ArchiveFile(name, table, rows, size, digest, first, last)))
+            if self.store is not None:
+                for building, _, file in built:
+                    self.checkpoint(f"store {file.table_name}")
+                    self.store.put(f"{ARCHIVE}{file.name}", building)
             for building, target, file in built:
                 self.checkpoint(f"rename {file.table_name}")
                 put_in_place(building, target)
