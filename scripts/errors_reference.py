@@ -16,7 +16,7 @@ ELSEWHERE = (
     "backups.file_format",
     "file_store.errors",
     "ledger.task_query",
-    "runtime.services",
+    "runtime.home_lock",
     "work_queue.broker",
 )
 """The modules that have errors of their own beside `squire_pipelines.errors`."""

@@ -123,7 +123,8 @@ def _move(
     settings: Settings, source: Ledger, target: Ledger, target_url: str, *, replace_signs: bool
 ) -> "tuple[LedgerMove, CopiedStates | None]":
     """Move the ledger while no other Squire serves the home, and Dagster's storage with it."""
-    from squire_pipelines.runtime.services import home_lock  # noqa: PLC0415 - not for a dry run
+    from squire_pipelines.home_presence import HomePresence  # noqa: PLC0415 - not for a dry run
+    from squire_pipelines.runtime.home_lock import home_lock  # noqa: PLC0415 - likewise
 
     carried: list[CopiedStates | None] = [None]
 
@@ -132,7 +133,7 @@ def _move(
 
         carried[0] = carry_states(settings, target_url)
 
-    with home_lock(settings.home.run) as stopped, labelled_bar() as progress:
+    with home_lock(settings.home.run) as stopped, HomePresence(settings.home.run, say=note), labelled_bar() as progress:
         for name in stopped:
             note(f"stopped {name}, which an earlier Squire had left running")
         done = move_ledger(
@@ -213,7 +214,7 @@ def _emit(done: LedgerMove, *, settings_changed: bool) -> None:
 
 
 def _undo(settings: Settings, *, yes: bool, as_json: bool) -> None:
-    from squire_pipelines.runtime.services import home_lock  # noqa: PLC0415 - only here
+    from squire_pipelines.runtime.home_lock import home_lock  # noqa: PLC0415 - only here
 
     with closing(Ledger(settings.resolved_ledger_url)) as ledger, home_lock(settings.home.run):
         place = place_of(ledger)

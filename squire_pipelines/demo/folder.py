@@ -14,9 +14,9 @@ from squire_pipelines.demo.options import DemoOptions
 from squire_pipelines.errors import ConfigError, RefusedError
 from squire_pipelines.files import lock, write_atomically
 from squire_pipelines.home import STORE_NAME, make_folder
+from squire_pipelines.runtime.home_lock import home_lock
 from squire_pipelines.runtime.ports import free_port
 from squire_pipelines.runtime.processes import stop_group
-from squire_pipelines.runtime.services import home_lock
 from squire_pipelines.secret_names import variables_of
 from squire_pipelines.secrets.key_file import KEY_VARIABLE, can_hand_on, memory_folder, write_key
 from squire_pipelines.secrets.sealed import KdfCost

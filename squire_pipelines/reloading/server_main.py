@@ -5,7 +5,9 @@ from collections.abc import Callable
 from types import FrameType
 
 from squire_pipelines.errors import ExitCode, SquireError
+from squire_pipelines.home_presence import HomePresence
 from squire_pipelines.reloading.in_force import SettingsInForce, settings_in_force
+from squire_pipelines.settings.file_systems import refuse_shared_databases
 from squire_pipelines.terminal.output import write_line
 
 
@@ -22,7 +24,9 @@ def run_server(serve: Callable[[SettingsInForce], None]) -> int:
     try:
         in_force = settings_in_force(on_taken=lambda settings: settings.logging.apply())
         signal.signal(signal.SIGHUP, lambda _signal, _frame: in_force.ask())
-        serve(in_force)
+        refuse_shared_databases(in_force.settings)
+        with HomePresence(in_force.home.run, say=lambda line: write_line(line, err=True)):
+            serve(in_force)
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else int(ExitCode.FAILED)
     except SquireError as error:

@@ -28,9 +28,10 @@ from squire_pipelines.runtime.agent_starts import AgentStarts
 from squire_pipelines.runtime.cycle import CycleState
 from squire_pipelines.runtime.cycle_watcher import CycleWatcher
 from squire_pipelines.runtime.exit_codes import code_over_repositories
+from squire_pipelines.runtime.home_lock import AlreadyRunningError
 from squire_pipelines.runtime.processes import interruptible
 from squire_pipelines.runtime.report import cycle_table, failures, remarks
-from squire_pipelines.runtime.services import AlreadyRunningError, Services
+from squire_pipelines.runtime.services import Services
 from squire_pipelines.settings.goals import goals_among
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.terminal.console import CleanConsole

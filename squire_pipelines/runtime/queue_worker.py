@@ -24,6 +24,7 @@ from squire_pipelines.runtime.dagster_home import instance_environment
 from squire_pipelines.runtime.queued_run import start_run
 from squire_pipelines.runtime.run_processes import start_fork_server
 from squire_pipelines.runtime.secret_key import handed_on_key
+from squire_pipelines.settings.file_systems import refuse_shared_databases
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.work_queue.broker import broker_app
 from squire_pipelines.work_queue.consumer import RunConsumer
@@ -84,6 +85,7 @@ def serve(settings: Settings, ledger: Ledger, choices: WorkerChoices, *, say: Ca
         LedgerError: The ledger does not answer.
     """
     settings.check_shared()
+    refuse_shared_databases(settings)
     app = broker_app(settings)
     run = make_folder(settings.home.run)
     folder = make_folder(run / f"worker-{choices.name}")

@@ -18,8 +18,9 @@ from squire_pipelines.ledger import collections, deliveries, repositories
 from squire_pipelines.ledger.collections import RecordedCollection
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.runtime.exit_codes import code_over_repositories
+from squire_pipelines.runtime.home_lock import AlreadyRunningError
 from squire_pipelines.runtime.processes import interruptible
-from squire_pipelines.runtime.services import AlreadyRunningError, Services
+from squire_pipelines.runtime.services import Services
 from squire_pipelines.sections.signals import CollectionSettings
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.terminal.output import write_json

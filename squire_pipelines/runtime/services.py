@@ -9,8 +9,8 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Self
@@ -19,16 +19,18 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from squire_pipelines.agents import engine, step_containers
 from squire_pipelines.domain.worker_rules import MAX_WORKER_NAME, WorkKind
-from squire_pipelines.errors import ConfigError, EngineError, NotReachableError, SquireError
+from squire_pipelines.errors import ConfigError, EngineError, NotReachableError
 from squire_pipelines.execution import step_executor
-from squire_pipelines.files import lock
 from squire_pipelines.health.process_records import starting, stopping_mark
+from squire_pipelines.home_presence import HomePresence
 from squire_pipelines.runtime.dagster_home import code_server_socket, instance_environment, storage_mark
 from squire_pipelines.runtime.dagster_program import LOAD_TIMEOUT_S, accepts
-from squire_pipelines.runtime.processes import Child, stop_orphans, without_interruption
+from squire_pipelines.runtime.home_lock import home_lock
+from squire_pipelines.runtime.processes import Child, without_interruption
 from squire_pipelines.runtime.restarts import count_deaths, restart_wait_s
 from squire_pipelines.runtime.run_processes import MAX_SOCKET_PATH_BYTES, remove_sockets
 from squire_pipelines.runtime.secret_key import handed_on_key
+from squire_pipelines.settings.file_systems import refuse_shared_databases
 from squire_pipelines.settings.model import Settings
 
 KEEPING_WORKER = "worker"
@@ -43,29 +45,6 @@ _KEEPING_SLOTS = 4
 _ENGINE_TIMEOUT_S = 10.0
 _POLL_S = 0.05
 _MAX_CAUSE = 500
-
-
-class AlreadyRunningError(SquireError):
-    """Another `squire dev`, `run` or `demo` serves this home."""
-
-    code = "already_running"
-
-
-@contextmanager
-def home_lock(run: Path) -> Iterator[tuple[str, ...]]:
-    """Lock a home's folder `run`; yield the names of what an earlier, killed holder had left running and was stopped.
-
-    Raises:
-        AlreadyRunningError: Another process holds it.
-    """
-    try:
-        serving = lock(run / "lock")
-    except TimeoutError:
-        raise AlreadyRunningError(
-            f"another Squire serves {run.parent}", hint="stop it first, or set SQUIRE_HOME to another folder"
-        ) from None
-    with serving:
-        yield stop_orphans(run)
 
 
 def keeping_worker() -> list[str]:
@@ -98,6 +77,7 @@ class Services:
 
     Raises:
         AlreadyRunningError: On entering, when another process serves this home.
+        RefusedError: On entering, when another machine does.
         ConfigError, EngineError, ImageMissingError: On entering, when `pipeline.executor` cannot be had here, or the
             encrypted file of secrets does not open.
     """
@@ -123,6 +103,7 @@ class Services:
         self._deaths: dict[str, int] = {}
         self._due: dict[str, float] = {}
         self._environment: dict[str, str] = {}
+        self.presence = HomePresence(self._run, say=say)
         self._socket = self._run / "code-server.sock"
         self._storage_made = settings.home.dagster / "storage-made"
 
@@ -130,9 +111,11 @@ class Services:
         # Here, where somebody sees it: in Dagster's processes each tick would fail with it, and nothing else.
         step_executor.check_executor(self._settings)
         self._settings.check_shared()
+        refuse_shared_databases(self._settings)
         with ExitStack() as stack:
             for name in stack.enter_context(home_lock(self._run)):
                 self._say(f"stopped {name}, which an earlier Squire had left running")
+            stack.enter_context(self.presence)
             # A child inherits a signal that we ignore, and would then never stop when asked.
             for number in (signal.SIGINT, signal.SIGTERM):
                 if signal.getsignal(number) is signal.SIG_IGN:
@@ -352,7 +335,9 @@ class Services:
 
         Raises:
             NotReachableError: With `gives_up` alone.
+            RefusedError: Another machine serves this home, too.
         """
+        self.presence.check()
         for name, child in list(self._children.items()):
             if child.alive:
                 continue

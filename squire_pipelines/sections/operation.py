@@ -123,3 +123,6 @@ class PipelineSettings(SettingsSection):
     storage_url: Annotated[str, AfterValidator(check_storage_url), HIDDEN] | None = Field(
         default=None, description="Postgres for Dagster's storage; not set: beside the ledger, see many-machines.md"
     )
+    allow_shared_folder: bool = Field(
+        default=False, description="SQLite on a file system that machines may share, though only this one has the home"
+    )

@@ -23,6 +23,13 @@ def check_reload(context: CliContext) -> Iterator[Diagnosis]:
     yield from check_processes(context)
 
 
+def check_sharing(context: CliContext) -> Iterator[Diagnosis]:
+    """Check that no other machine has what is this one's own."""
+    from squire_pipelines.cli.doctor import sharing as doctor_sharing  # noqa: PLC0415 - not needed if the settings fail
+
+    yield from doctor_sharing.check_sharing(context)
+
+
 def check_growth(context: CliContext) -> Iterator[Diagnosis]:
     """Check that what jobs keep small is small."""
     from squire_pipelines.cli.doctor import growth as doctor_growth  # noqa: PLC0415 - SQLAlchemy, likewise
@@ -156,6 +163,13 @@ CHECKS: tuple[DoctorCheck, ...] = (
         "warning below 14 days).",
         "the line names the part that is largest or grows most, and what makes it smaller",
         check_disk,
+    ),
+    DoctorCheck(
+        "sharing",
+        "No SQLite of Squire's is on a file system that machines may share, and no other machine serves this home. "
+        "Where another one has done so, this takes 12 seconds.",
+        "the line names the file system or the machine; see [Many machines](../guide/many-machines.md)",
+        check_sharing,
     ),
     DoctorCheck(
         "logs",

@@ -22,7 +22,7 @@ from squire_pipelines.demo.folder import (
 from squire_pipelines.demo.options import DemoOptions
 from squire_pipelines.errors import ConfigError, RefusedError
 from squire_pipelines.home import Home
-from squire_pipelines.runtime.services import AlreadyRunningError, home_lock
+from squire_pipelines.runtime.home_lock import AlreadyRunningError, home_lock
 from squire_pipelines.secrets import SecretSources, require_secret
 
 REAL = (

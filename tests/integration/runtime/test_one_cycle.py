@@ -23,7 +23,7 @@ from squire_pipelines.errors import (
 from squire_pipelines.ledger import deliveries
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.runtime import one_cycle
-from squire_pipelines.runtime.services import home_lock
+from squire_pipelines.runtime.home_lock import home_lock
 from squire_pipelines.sections.agents import AgentSettings
 from squire_pipelines.sections.goals import PlanGroup
 from squire_pipelines.sections.services import PlannerSettings

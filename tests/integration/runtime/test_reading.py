@@ -22,7 +22,7 @@ from squire_pipelines.ledger.collections import RecordedCollection
 from squire_pipelines.ledger.tables import collections as collections_table
 from squire_pipelines.read_inbox import read_inbox
 from squire_pipelines.runtime import reading
-from squire_pipelines.runtime.services import home_lock
+from squire_pipelines.runtime.home_lock import home_lock
 from squire_pipelines.sections.signals import CollectionSettings
 from tests.support.children import PATIENCE_S
 from tests.support.ledgers import reading as empty_reading

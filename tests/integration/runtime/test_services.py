@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from squire_pipelines.errors import ConfigError, ExitCode, NotReachableError
+from squire_pipelines.errors import ConfigError, ExitCode, NotReachableError, RefusedError
 from squire_pipelines.health.process_records import process_facts, starting_record, stopping_mark
 from squire_pipelines.home import make_folder
+from squire_pipelines.home_presence import HomePresence, Machine, presence_file, read_presence, this_machine
 from squire_pipelines.observability.log_files import VARIABLE, ProcessLog
+from squire_pipelines.runtime.home_lock import AlreadyRunningError, home_lock
 from squire_pipelines.runtime.processes import Child
-from squire_pipelines.runtime.services import AlreadyRunningError, Services, first_error, home_lock
+from squire_pipelines.runtime.services import Services, first_error
 from squire_pipelines.sections.operation import LoggingSettings
 from squire_pipelines.settings.model import Settings
 from tests.support.children import PATIENCE_S, SLEEP, alive, start_child, wait_until
@@ -60,6 +62,21 @@ def test_while_they_are_stopped_a_mark_says_so(settings: Settings, monkeypatch: 
         services.start_receiver()
     assert marked == [True]
     assert not mark.exists()
+
+
+def test_a_home_that_another_machine_takes_meanwhile_is_given_up(settings: Settings) -> None:
+    run = settings.home.run
+    with Services(settings, say=print) as services:
+        services.keep_up()
+        assert (presence := read_presence(run)) is not None
+        assert presence[0] == this_machine()
+        other = HomePresence(run, machine=Machine("another", "two"))
+        presence_file(run).unlink()
+        other.repeat()
+        services.presence.repeat()
+        with pytest.raises(RefusedError, match="another machine, two"):
+            services.keep_up()
+    assert read_presence(run) == (Machine("another", "two"), 1)
 
 
 def test_a_home_that_cannot_be_set_up_is_not_held(settings: Settings) -> None:
