@@ -208,6 +208,10 @@ class Home:
         """The DuckDB file that people query."""
         return self.data / "warehouse.duckdb"
 
+    def warehouse_of(self, tenant: str) -> Path:
+        """Return where the warehouse with one tenant's rows alone is."""
+        return self.data / f"warehouse-{tenant}.duckdb"
+
     @property
     def migrations(self) -> Path:
         """The records of migrations, with the sealed originals."""
@@ -227,6 +231,10 @@ class Home:
     def report(self) -> Path:
         """The page that the asset `history/report` writes."""
         return self.data / "report.html"
+
+    def report_of(self, tenant: str) -> Path:
+        """Return where the page with one tenant's work alone is."""
+        return self.data / f"report-{tenant}.html"
 
     @property
     def secrets(self) -> Path:

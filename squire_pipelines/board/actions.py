@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from squire_pipelines.board.forms import FormRefusedError, read_form
+from squire_pipelines.board.forms import FormRefusedError, read_form, tenant_asking
 from squire_pipelines.board.guard import session_of
 from squire_pipelines.board.readings import BoardReadings
 from squire_pipelines.domain.alert_steps import can_be_silenced
@@ -17,11 +17,13 @@ from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.domain.schedules import ScheduleState
 from squire_pipelines.domain.tasks import Priority, TaskStatus
+from squire_pipelines.errors import NotFoundError
 from squire_pipelines.execution.request_making import known_repository, make_request
 from squire_pipelines.execution.signal_decisions import decide_signal, verdict_of
 from squire_pipelines.execution.task_changes import change_tasks, retry_pull_requests
 from squire_pipelines.ledger import alerts, bulk, schedules
 from squire_pipelines.ledger.task_creation import RequestedTask
+from squire_pipelines.ledger.tenants import VisibleKind, check_visible
 from squire_pipelines.planning.request_spec import request_spec
 from squire_pipelines.planning.request_text import request_text, request_title
 
@@ -63,13 +65,17 @@ class BoardActions:
             Route("/schedules/{schedule_id}/{action}", _posted(self.change_schedule), methods=["POST"]),
         )
 
-    def new_task(self, _request: Request, form: Form, actor: str) -> tuple[Sequence[str], str]:
+    def _readings_for(self, request: Request) -> BoardReadings:
+        return self._readings.for_tenant(tenant_asking(request))
+
+    def new_task(self, request: Request, form: Form, actor: str) -> tuple[Sequence[str], str]:
         """Make a task of a request, as `squire tasks new` does.
 
         Raises:
             FormRefusedError, ConfigError, NotFoundError, RefusedError: Nothing was made.
         """
-        ledger, settings = self._readings.ledger, self._readings.settings
+        readings = self._readings_for(request)
+        ledger, settings = readings.ledger, readings.settings
         try:
             text = request_text(form.get("text", ""))
             title = request_title(form.get("title", "").strip() or None, text)
@@ -78,8 +84,11 @@ class BoardActions:
             raise FormRefusedError(422, "There is no such priority.") from None
         except ValueError as error:
             raise FormRefusedError(422, f"The request was not made: {error}.") from error
+        repository = form.get("repository", "")
+        if readings.tenant is not None and settings.spelling_of(repository) is None:
+            raise FormRefusedError(404, "There is no such repository.")
         with ledger.read() as tx:
-            name = known_repository(tx, settings, form.get("repository", ""), config=self._readings.config)
+            name = known_repository(tx, settings, repository, config=readings.config)
         spec = request_spec(title, text, base_branch=DEFAULT_BRANCH, priority=priority)
         made = make_request(ledger, settings, RequestedTask(name, spec, actor), hold=form.get("hold") == "1")
         similar = (f"this says nearly the same as {work}" for work in made.resembles)
@@ -93,6 +102,9 @@ class BoardActions:
             NotFoundError, RefusedError, ConfigError: Nothing was done.
         """
         task_id: str = request.path_params["task_id"]
+        readings = self._readings_for(request)
+        with readings.ledger.read() as tx:
+            readings.check_task(tx, task_id)
         reason = form.get("reason", "").strip()[:_MAX_REASON]
         match request.path_params["action"]:
             case "approve":
@@ -104,7 +116,7 @@ class BoardActions:
             case "cancel":
                 lines = self._change(task_id, bulk.cancel(reason or "cancelled"), actor)
             case "retry":
-                lines = self._retry(task_id, actor)
+                lines = self._retry(readings, task_id, actor)
             case "priority" if form.get("level", "").upper() in Priority.__members__:
                 lines = self._change(task_id, bulk.prioritise(Priority[form["level"].upper()]), actor)
             case _:
@@ -116,8 +128,8 @@ class BoardActions:
         refused = (f"{one.reason}: {one.hint}" if one.hint else one.reason for one in made.report.unmatched)
         return [*made.lines(), *refused]
 
-    def _retry(self, task_id: str, actor: str) -> list[str]:
-        ledger, settings = self._readings.ledger, self._readings.settings
+    def _retry(self, readings: BoardReadings, task_id: str, actor: str) -> list[str]:
+        ledger, settings = readings.ledger, readings.settings
         reason = "asked for on the board"
         retried = retry_pull_requests(ledger, settings, (task_id,), actor=actor, reason=reason)
         lines = [*((f"not asked: {retried.not_asked}",) if retried.not_asked else ()), *retried.lines]
@@ -135,9 +147,11 @@ class BoardActions:
         decision = request.path_params["decision"]
         if decision not in {"release", "hold"}:
             raise FormRefusedError(404, "There is no such decision.")
+        readings, signal_id = self._readings_for(request), request.path_params["signal_id"]
+        readings.signal(signal_id)
         decided = decide_signal(
-            self._readings.ledger,
-            str(request.path_params["signal_id"]),
+            readings.ledger,
+            str(signal_id),
             repository=None,
             release=decision == "release",
             actor=actor,
@@ -154,10 +168,13 @@ class BoardActions:
             NotFoundError: Nothing is silenced so.
         """
         name, trace_id = form.get("match", ""), new_trace_id()
-        with self._readings.ledger.write() as tx:
+        readings = self._readings_for(request)
+        with readings.ledger.write() as tx:
             match request.path_params["action"]:
                 case "silence":
                     lasts = SILENCES.get(form.get("for", ""))
+                    if not readings.may_silence(name):
+                        raise FormRefusedError(404, "There is no such alert.")
                     if lasts is None or not can_be_silenced(name):
                         raise FormRefusedError(422, "There is no such alert or time.")
                     reason = form.get("reason", "").strip()[:_MAX_REASON]
@@ -166,6 +183,9 @@ class BoardActions:
                     )
                     lines = [f"{name} is silenced until {made.until:%Y-%m-%d %H:%M} UTC"]
                 case "unsilence":
+                    matches = [one.match for one in alerts.silences(tx) if name in {one.id, one.match}]
+                    if not all(map(readings.may_silence, matches or [name] * (readings.tenant is not None))):
+                        raise NotFoundError("nothing is silenced by this name", hint="the page lists what is")
                     ended = alerts.end_silences(tx, (name,), actor=actor, trace_id=trace_id)
                     lines = [f"{silence.match} is sent again" for silence in ended]
                 case _:
@@ -183,7 +203,9 @@ class BoardActions:
         if state is None:
             raise FormRefusedError(404, "There is no such action.")
         schedule_id: str = request.path_params["schedule_id"]
-        with self._readings.ledger.write() as tx:
+        readings = self._readings_for(request)
+        with readings.ledger.write() as tx:
+            check_visible(tx, readings.tenant, VisibleKind.SCHEDULE, schedule_id)
             changed = schedules.change_state(tx, schedule_id, state, actor=actor, trace_id=new_trace_id())
         following = f"; the next task comes {changed.next_at:%Y-%m-%d %H:%M} UTC" if changed.next_at else ""
         return (f"{changed.id}: {changed.state}{following}",), "/schedules"
@@ -205,7 +227,8 @@ def _posted(action: Action) -> Callable[[Request], Awaitable[Response]]:
         form, session = await read_form(request), session_of(request)
         if session is None:  # read_form has refused it
             raise FormRefusedError(403, "Your session is over.")
-        lines, target = await run_in_threadpool(action, request, form, f"board:{session.person}"[:_MAX_ACTOR])
+        who = session.person if session.tenant is None else f"{session.tenant}/{session.person}"
+        lines, target = await run_in_threadpool(action, request, form, f"board:{who}"[:_MAX_ACTOR])
         session.messages.extend(lines[:_MAX_MESSAGES])
         return RedirectResponse(target, status_code=303)
 

@@ -22,6 +22,7 @@ from squire_pipelines.board.readings import BoardReadings
 from squire_pipelines.board.rendering import STATIC, PageWriter
 from squire_pipelines.board.report_page import ReportPage
 from squire_pipelines.board.sessions import SessionStore
+from squire_pipelines.board.tenant_logins import BoardLogins
 from squire_pipelines.errors import ConfigError, NotFoundError, RefusedError, SquireError, StateConflictError
 from squire_pipelines.ledger.task_query import PagePositionError
 from squire_pipelines.observability.logging import Component, get_logger
@@ -37,12 +38,12 @@ _STATUSES: tuple[tuple[type[SquireError], int], ...] = (
 )
 
 
-def create_board(readings: BoardReadings, *, token: Secret | None, local_user: str) -> Starlette:
+def create_board(readings: BoardReadings, *, tokens: Mapping[str | None, Secret], local_user: str) -> Starlette:
     """Return the board.
 
     Args:
         readings: What its pages show.
-        token: What people give to log in; None where they do so by other means.
+        tokens: What people give to log in, by tenant, see `BoardLogins`; none where they do so by other means.
         local_user: The name of who uses it where nobody has to log in.
     """
     writer = PageWriter()
@@ -52,7 +53,8 @@ def create_board(readings: BoardReadings, *, token: Secret | None, local_user: s
 
     sessions = SessionStore(lambda: board_settings().max_sessions, lambda: board_settings().session_s)
     pages = BoardPages(readings, writer)
-    login = LoginPages(sessions, writer, token=token, settings=board_settings)
+    logins = BoardLogins(tokens, lambda: readings.settings)
+    login = LoginPages(sessions, writer, logins=logins, settings=board_settings)
     errors = _ErrorPages(writer)
     routes = [
         *pages.routes(),
@@ -64,7 +66,12 @@ def create_board(readings: BoardReadings, *, token: Secret | None, local_user: s
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
     guard = Middleware(
-        BoardGuard, settings=board_settings, sessions=sessions, local_user=local_user, refuse=errors.refuse
+        BoardGuard,
+        settings=board_settings,
+        sessions=sessions,
+        logins=logins,
+        local_user=local_user,
+        refuse=errors.refuse,
     )
     handlers: Mapping[Any, Callable[..., Any]] = {
         SquireError: errors.of_squire,

@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 from squire_pipelines.board.app import create_board
 from squire_pipelines.board.readings import BoardReadings
-from squire_pipelines.errors import ConfigError
+from squire_pipelines.board.tenant_logins import login_tokens
 from squire_pipelines.http_server import AnnouncingServer, listen, print_ready
 from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.ledger.tenants import record_tenants
 from squire_pipelines.observability.logging import Component
 from squire_pipelines.observability.secret_uses import record_secret_uses
 from squire_pipelines.process_setup import user_name
@@ -14,36 +15,11 @@ from squire_pipelines.reloading.in_force import InForce, SettingsInForce
 from squire_pipelines.reloading.process_status import StatusFile, status_of
 from squire_pipelines.reloading.server_main import run_server
 from squire_pipelines.reloading.watch import SettingsWatch
-from squire_pipelines.secret_names import BOARD_TOKEN
-from squire_pipelines.secrets.lookup import require_secret
-from squire_pipelines.secrets.secret import Secret
 from squire_pipelines.server_connections import ConnectionLimits
-from squire_pipelines.settings.model import Settings
 from squire_pipelines.settings.restarts import Part
-
-MIN_TOKEN_CHARS = 16
-"""A shorter token could be guessed."""
 
 _LIMITS = ConnectionLimits(per_address=128, total=256, until_request=True)
 _BUSY_TIMEOUT_S = 5.0
-
-
-def login_token(settings: Settings) -> Secret | None:
-    """Return the token that people give to log in; None where they log in by other means.
-
-    Raises:
-        SecretMissingError: The settings want a token, and there is none.
-        ConfigError: It is so short that it could be guessed.
-    """
-    if settings.board.login != "token":
-        return None
-    token = require_secret(BOARD_TOKEN, settings.secret_sources)
-    if len(token.reveal()) < MIN_TOKEN_CHARS:
-        raise ConfigError(
-            f"the secret {BOARD_TOKEN} has fewer than {MIN_TOKEN_CHARS} characters and could be guessed",
-            hint=f"`squire secrets set {BOARD_TOKEN}` with a longer one, for example of `openssl rand -hex 32`",
-        )
-    return token
 
 
 def serve(in_force: SettingsInForce, *, port: int | None = None, announce: Callable[[str], None] = print_ready) -> None:
@@ -61,11 +37,12 @@ def serve(in_force: SettingsInForce, *, port: int | None = None, announce: Calla
         LedgerError: The ledger cannot be used.
     """
     settings = in_force.settings
-    token = login_token(settings)
+    tokens = login_tokens(settings)
     ledger = Ledger(settings.resolved_ledger_url, busy_timeout_s=_BUSY_TIMEOUT_S)
     with StatusFile(in_force.home, Part.BOARD) as status:
 
-        def follow(_state: InForce) -> None:
+        def follow(state: InForce) -> None:
+            record_tenants(ledger, state.settings.recorded_tenants)
             status.write(status_of(in_force, Part.BOARD))
 
         try:
@@ -74,7 +51,7 @@ def serve(in_force: SettingsInForce, *, port: int | None = None, announce: Calla
             listener = listen(settings.board.host, settings.board.port if port is None else port, section="board")
             follow(in_force.state)
             with listener, SettingsWatch(in_force, after_look=follow):
-                app = create_board(BoardReadings(in_force, ledger), token=token, local_user=user_name())
+                app = create_board(BoardReadings(in_force, ledger), tokens=tokens, local_user=user_name())
                 server = AnnouncingServer(app, listener, announce=announce, component=Component.BOARD, limits=_LIMITS)
                 server.serve_until_stopped()
         finally:

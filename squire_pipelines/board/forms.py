@@ -68,3 +68,15 @@ async def read_form(request: Request, *, needs_session: bool = True) -> Mapping[
         hint = "Nothing was done. Open the page again and repeat it."
         raise FormRefusedError(403, "The form is not of your session, which may have ended meanwhile.", hint)
     return fields
+
+
+def tenant_asking(request: Request) -> str | None:
+    """Return the tenant whose work alone a request may see and change; None for an operator's, who sees all.
+
+    Raises:
+        FormRefusedError: There is no session, so that nobody may see anything.
+    """
+    session = session_of(request)
+    if session is None:
+        raise FormRefusedError(403, "Your session is over.")
+    return session.tenant

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from squire_pipelines.board.access import is_believed, is_own_host, is_own_origin, person_name
 from squire_pipelines.board.sessions import BoardSession, SessionStore
+from squire_pipelines.board.tenant_logins import BoardLogins, NoTenantError
 from squire_pipelines.sections.board import BoardSettings
 from squire_pipelines.server_connections import caller_of
 from squire_pipelines.webhooks.refusal_rates import RefusalRates
@@ -54,6 +55,7 @@ class BoardGuard:
         app: The pages. They find the session as `request.state.session`, None on a path that needs none.
         settings: Gives the board's settings.
         sessions: All sessions.
+        logins: Say whose work a person sees.
         local_user: The name of who uses the board where nobody has to log in.
         refuse: Makes the answer to a request that is refused.
     """
@@ -64,12 +66,14 @@ class BoardGuard:
         *,
         settings: Callable[[], BoardSettings],
         sessions: SessionStore,
+        logins: BoardLogins,
         local_user: str,
         refuse: Callable[[Request, RefusedVisit], Response],
     ) -> None:
         self._app = app
         self._settings = settings
         self._sessions = sessions
+        self._logins = logins
         self._local_user = local_user
         self._refuse = refuse
         self._all_rates = RefusalRates(lambda: settings().requests_per_minute)
@@ -144,6 +148,8 @@ class BoardGuard:
         person = self._local_user if settings.login == "none" else self._proxied_person(request)
         if settings.login != "token" and session is not None and session.person != person:
             session = None
+        if session is not None and not self._logins.is_still(session.person, session.tenant):
+            session = None
         state["session"] = session
         if session is not None or path.startswith(OPEN_PATHS):
             return None
@@ -156,7 +162,12 @@ class BoardGuard:
         if settings.login == "token":
             query = f"?{request.url.query}" if request.url.query else ""
             return RedirectResponse(f"/login?next={quote(path + query)}", status_code=303)
-        new_token, state["session"] = self._sessions.begin(person)
+        try:
+            tenant = self._logins.tenant_of_person(person)
+        except NoTenantError:
+            hint = "board.operators names those who see all, and tenants.NAME.people those of a tenant."
+            return RefusedVisit(403, "You belong to no tenant of this board.", hint)
+        new_token, state["session"] = self._sessions.begin(person, tenant)
         new_cookie.append(cookie(new_token, settings))
         return None
 

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from squire_pipelines.board.forms import FormRefusedError
+from squire_pipelines.board.forms import FormRefusedError, tenant_asking
 from squire_pipelines.board.readings import AttemptLog, BoardReadings
 from squire_pipelines.board.rendering import PageWriter, shown
 from squire_pipelines.file_store.errors import FileStoreError
@@ -66,7 +66,8 @@ class LogPages:
 
     def page(self, request: Request) -> Response:
         """Show the last lines. Raises NotFoundError."""
-        log = self._readings.log(request.path_params["task_id"], request.path_params["number"])
+        readings = self._readings.for_tenant(tenant_asking(request))
+        log = readings.log(request.path_params["task_id"], request.path_params["number"])
         trouble = _bring(log)
         tail = _tail(log.file.path)
         values = {
@@ -74,23 +75,23 @@ class LogPages:
             "log": log,
             "tail": tail,
             "now": utc_now(),
-            "dagster_url": self._readings.dagster_url,
+            "dagster_url": readings.dagster_url,
         }
         return self._writer.write(request, "log.html", values)
 
     async def stream(self, request: Request) -> Response:
         """Send what is added to a log, until the attempt has ended. Raises NotFoundError, FormRefusedError."""
         task_id, number = request.path_params["task_id"], request.path_params["number"]
-        log = await run_in_threadpool(self._readings.log, task_id, number)
+        readings = self._readings.for_tenant(tenant_asking(request))
+        log = await run_in_threadpool(readings.log, task_id, number)
         if self._watchers >= MAX_WATCHERS:
             raise FormRefusedError(503, "Too many people follow logs.", "Load the page again later.")
         offset = _offset(request.headers.get("last-event-id") or request.query_params.get("from", ""))
-        events = self._events(log, AddedLines(log.file.path, offset))
+        events = self._events(readings, log, AddedLines(log.file.path, offset))
         return StreamingResponse(events, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
-    async def _events(self, log: AttemptLog, added: AddedLines) -> AsyncIterator[str]:
+    async def _events(self, readings: BoardReadings, log: AttemptLog, added: AddedLines) -> AsyncIterator[str]:
         clock, pace = asyncio.get_running_loop().time, self._pace
-        task_id, number = log.task_id, log.number
         began = quiet_since = clock()
         asked_at, is_ended = began - pace.ask_s, False
         self._watchers += 1
@@ -98,7 +99,7 @@ class LogPages:
             while clock() - began < _LONGEST_S:
                 if not is_ended and clock() - asked_at >= pace.ask_s:
                     # Asked before the reading, so that the last lines are not missed.
-                    is_ended = (await run_in_threadpool(self._readings.log, task_id, number)).is_ended
+                    is_ended = (await run_in_threadpool(readings.log, log.task_id, log.number)).is_ended
                     asked_at = clock()
                 if log.file.is_copy:
                     await run_in_threadpool(_bring, log, at_once=is_ended)

@@ -1,6 +1,5 @@
 """The pages by which people log in with the board's token, and log out."""
 
-import hmac
 from collections.abc import Callable, Sequence
 
 from starlette.requests import Request
@@ -12,8 +11,8 @@ from squire_pipelines.board.forms import FormRefusedError, read_form
 from squire_pipelines.board.guard import cookie, session_of, session_token
 from squire_pipelines.board.rendering import PageWriter
 from squire_pipelines.board.sessions import SessionStore
+from squire_pipelines.board.tenant_logins import BoardLogins
 from squire_pipelines.observability.logging import Component, get_logger
-from squire_pipelines.secrets.secret import Secret
 from squire_pipelines.sections.board import BoardSettings
 from squire_pipelines.server_connections import caller_of
 from squire_pipelines.webhooks.refusal_rates import RefusalRates
@@ -30,7 +29,7 @@ class LoginPages:
     Args:
         sessions: All sessions.
         writer: Writes the pages.
-        token: What people have to give; None where they log in by other means.
+        logins: Know the tokens, and whose each is.
         settings: Gives the board's settings.
     """
 
@@ -39,12 +38,12 @@ class LoginPages:
         sessions: SessionStore,
         writer: PageWriter,
         *,
-        token: Secret | None,
+        logins: BoardLogins,
         settings: Callable[[], BoardSettings],
     ) -> None:
         self._sessions = sessions
         self._writer = writer
-        self._token = token
+        self._logins = logins
         self._settings = settings
         self._wrong = RefusalRates(lambda: WRONG_PER_MINUTE)
 
@@ -59,7 +58,7 @@ class LoginPages:
     async def show(self, request: Request) -> Response:
         """Show the form, or go on where nobody has to fill it in."""
         target = local_path(request.query_params.get("next", "/"))
-        if self._token is None or session_of(request) is not None:
+        if not self._logins.by_token or session_of(request) is not None:
             return RedirectResponse(target, status_code=303)
         return self._form(request, target)
 
@@ -68,20 +67,21 @@ class LoginPages:
 
     async def log_in(self, request: Request) -> Response:
         """Begin a session for who gives the token. Raises FormRefusedError."""
-        if self._token is None:
+        if not self._logins.by_token:
             raise FormRefusedError(404, "Nobody logs in here.")
         address = caller_of(request.client.host if request.client else "")
         if wait_s := self._wrong.wait_s(address):
             raise FormRefusedError(429, "These were too many wrong tokens.", f"Wait {wait_s:.0f} seconds.")
         form = await read_form(request, needs_session=False)
         target, person = local_path(form.get("next", "/")), person_name(form.get("person", ""))
-        if not hmac.compare_digest(form.get("token", "").strip().encode(), self._token.reveal().encode()):
+        is_token, tenant = self._logins.find_token(form.get("token", "").strip())
+        if not is_token:
             self._wrong.note(address)
             _log.warning("a wrong token was given to the board", address=address)
             return self._form(request, target, "This is not the token.", status=403)
         if not person:
             return self._form(request, target, "Say who you are: the records have your name.", status=422)
-        token, _ = self._sessions.begin(person)
+        token, _ = self._sessions.begin(person, tenant)
         return RedirectResponse(target, status_code=303, headers={"Set-Cookie": cookie(token, self._settings())})
 
     async def log_out(self, request: Request) -> Response:

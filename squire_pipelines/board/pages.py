@@ -8,6 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from squire_pipelines.board.actions import SILENCES, offered_actions
+from squire_pipelines.board.forms import tenant_asking
 from squire_pipelines.board.readings import ROWS, BoardReadings
 from squire_pipelines.board.rendering import PageWriter
 from squire_pipelines.domain.evidence import parts_of
@@ -54,13 +55,17 @@ class BoardPages:
             Route("/alerts", self.alerts, methods=["GET"]),
         )
 
+    def _readings_for(self, request: Request) -> BoardReadings:
+        """Return the readings of what the one who asks may see."""
+        return self._readings.for_tenant(tenant_asking(request))
+
     def _write(self, request: Request, template: str, **values: Any) -> Response:
-        links = {"dagster_url": self._readings.dagster_url, "now": utc_now()}
+        links = {"dagster_url": self._readings_for(request).dagster_url, "now": utc_now()}
         return self._writer.write(request, template, {**links, **values})
 
     def home(self, request: Request) -> Response:
         """Show what runs, what waits for what, and what is wrong."""
-        return self._write(request, "home.html", facts=self._readings.status())
+        return self._write(request, "home.html", facts=self._readings_for(request).status())
 
     def tasks(self, request: Request) -> Response:
         """Show the list of tasks, by filters that the address has. Raises NotFoundError, PagePositionError."""
@@ -80,19 +85,19 @@ class BoardPages:
             after=_text(request, "after") or None,
             limit=_TASKS,
         )
-        page = self._readings.tasks(query)
+        page = self._readings_for(request).tasks(query)
         choices = {"statuses": STATUSES, "kinds": KINDS, "orders": tuple(order.value for order in SortOrder)}
-        repositories = self._readings.settings.repositories
+        repositories = self._readings_for(request).settings.repositories
         return self._write(request, "tasks.html", page=page, filters=filters, repositories=repositories, **choices)
 
     def task(self, request: Request) -> Response:
         """Show one task. Raises NotFoundError."""
-        facts = self._readings.task(request.path_params["task_id"])
+        facts = self._readings_for(request).task(request.path_params["task_id"])
         of_pull = OF_THE_PULL_REQUEST if facts.outcome is not None else ()
         history = [event for event in facts.events if event.subject not in of_pull][-_MAX_EVENTS:]
         change, change_trouble = None, ""
         try:
-            change = self._readings.change(facts)
+            change = self._readings_for(request).change(facts)
         except FileStoreError as error:  # the rest of the page is there all the same
             change_trouble = error.message
         return self._write(
@@ -109,12 +114,12 @@ class BoardPages:
 
     def new(self, request: Request) -> Response:
         """Show the form of a request."""
-        repositories = self._readings.settings.repositories
+        repositories = self._readings_for(request).settings.repositories
         return self._write(request, "new.html", repositories=repositories, priorities=PRIORITY_NAMES)
 
     def signal(self, request: Request) -> Response:
         """Show one signal with its text. Raises NotFoundError."""
-        stored = self._readings.signal(request.path_params["signal_id"])
+        stored = self._readings_for(request).signal(request.path_params["signal_id"])
         signal = stored.signal
         evidence = tuple(parts_of(signal.evidence)) if signal.evidence is not None else ()
         values = {"stored": stored, "verdict": verdict_of(signal), "text": signal_text(signal), "evidence": evidence}
@@ -124,33 +129,34 @@ class BoardPages:
     def signals(self, request: Request) -> Response:
         """Show signals, those that are held unless all are asked for. Raises NotFoundError."""
         shows_all, repository = request.query_params.get("all") == "1", _text(request, "repository")
-        rows = self._readings.signals(only_held=not shows_all, repository=repository or None, after=_number(request))
+        readings = self._readings_for(request)
+        rows = readings.signals(only_held=not shows_all, repository=repository or None, after=_number(request))
         next_after = rows[-1]["id"] if len(rows) == ROWS else None
         filters = {"all": "1" if shows_all else "", "repository": repository}
         return self._write(request, "signals.html", rows=rows, next_after=next_after, filters=filters)
 
     def schedules(self, request: Request) -> Response:
         """Show the schedules that make tasks."""
-        return self._write(request, "schedules.html", rows=self._readings.schedules())
+        return self._write(request, "schedules.html", rows=self._readings_for(request).schedules())
 
     def plans(self, request: Request) -> Response:
         """Show plans, newest first. Raises NotFoundError."""
         repository = _text(request, "repository")
-        rows = self._readings.plans(repository=repository or None, after=_text(request, "after") or None)
+        rows = self._readings_for(request).plans(repository=repository or None, after=_text(request, "after") or None)
         next_after = rows[-1]["id"] if len(rows) == ROWS else None
         return self._write(request, "plans.html", rows=rows, next_after=next_after, repository=repository)
 
     def plan(self, request: Request) -> Response:
         """Show one plan. Raises NotFoundError."""
-        return self._write(request, "plan.html", saved=self._readings.plan(request.path_params["plan_id"]))
+        return self._write(request, "plan.html", saved=self._readings_for(request).plan(request.path_params["plan_id"]))
 
     def spending(self, request: Request) -> Response:
         """Show what work costs."""
-        return self._write(request, "spending.html", facts=self._readings.spending())
+        return self._write(request, "spending.html", facts=self._readings_for(request).spending())
 
     def alerts(self, request: Request) -> Response:
         """Show what is wrong, and what was."""
-        return self._write(request, "alerts.html", facts=self._readings.alerts(), spans=tuple(SILENCES))
+        return self._write(request, "alerts.html", facts=self._readings_for(request).alerts(), spans=tuple(SILENCES))
 
 
 def _text(request: Request, name: str) -> str:

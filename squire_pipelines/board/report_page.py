@@ -7,11 +7,13 @@ import re
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from squire_pipelines.board.forms import tenant_asking
 from squire_pipelines.board.readings import BoardReadings
 from squire_pipelines.errors import NotFoundError
 
 _MAX_BYTES = 16 * 2**20
 _STYLE = re.compile(rb"<style>(.*?)</style>", re.DOTALL)
+_TOO_LARGE = "open its file, report.html in the home"
 _HINT = "the asset history/report is written each morning, and whenever somebody materializes it in Dagster's UI"
 
 
@@ -25,15 +27,16 @@ class ReportPage:
     def __init__(self, readings: BoardReadings) -> None:
         self._readings = readings
 
-    def show(self, _request: Request) -> Response:
+    def show(self, request: Request) -> Response:
         """Show the report, with a policy that allows its one style sheet. Raises NotFoundError."""
+        readings = self._readings.for_tenant(tenant_asking(request))
         try:
-            with self._readings.report_file.open("rb") as file:
+            with readings.report_file.open("rb") as file:
                 content = file.read(_MAX_BYTES + 1)
         except FileNotFoundError:
             raise NotFoundError("there is no report yet", hint=_HINT) from None
         if len(content) > _MAX_BYTES:
-            raise NotFoundError("the report is too large for the board", hint=f"open {self._readings.report_file}")
+            raise NotFoundError("the report is too large for the board", hint=_TOO_LARGE)
         style = _STYLE.search(content)
         digest = base64.b64encode(hashlib.sha256(style[1] if style else b"").digest()).decode()
         policy = (

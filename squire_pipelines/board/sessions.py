@@ -19,12 +19,14 @@ class BoardSession:
         person: The person's name.
         csrf: What each form has to repeat, so that no other site can send it.
         ends_at: When it is over, in seconds of the store's clock.
+        tenant: Whose work alone is shown and changed; None for an operator, who sees all.
         messages: What the next page says of actions that were done.
     """
 
     person: str
     csrf: str
     ends_at: float
+    tenant: str | None = None
     messages: deque[str] = field(default_factory=lambda: deque(maxlen=_MAX_MESSAGES))
 
     def take_messages(self) -> tuple[str, ...]:
@@ -54,10 +56,10 @@ class SessionStore:
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def begin(self, person: str) -> tuple[str, BoardSession]:
-        """Begin a session; return its token, which only the person's browser has, and the session."""
+    def begin(self, person: str, tenant: str | None) -> tuple[str, BoardSession]:
+        """Begin a session of an operator or of a tenant's; return its token, which only the browser has, and it."""
         token = secrets.token_urlsafe(_TOKEN_BYTES)
-        session = BoardSession(person, secrets.token_urlsafe(_TOKEN_BYTES), self._clock() + self._lasts_s())
+        session = BoardSession(person, secrets.token_urlsafe(_TOKEN_BYTES), self._clock() + self._lasts_s(), tenant)
         self._sessions[_hash(token)] = session
         while len(self._sessions) > self._most():
             self._sessions.popitem(last=False)

@@ -19,7 +19,7 @@ from squire_pipelines.cli.context import (
     with_home_to_read,
 )
 from squire_pipelines.cli.lazy import LazyGroup
-from squire_pipelines.cli.parameters import MOMENT
+from squire_pipelines.cli.parameters import MOMENT, tenant_option
 from squire_pipelines.cli.text import counted
 from squire_pipelines.domain.audit_chain import START
 from squire_pipelines.domain.terminal_text import one_line
@@ -48,6 +48,7 @@ _COLUMNS: Columns = {
 @click.option("--actor", metavar="NAME", help="Select only what this person or part of Squire did.")
 @click.option("--subject", metavar="TEXT", help="Select only what was done to a subject with this text.")
 @click.option("--since", type=MOMENT, metavar="TIME", help="Begin at this time: a date, or 7d or 12h ago.")
+@tenant_option
 @click.option("--before", type=ROW_ID, metavar="NUMBER", help="Go on before the entry of this number: the next page.")
 @limit_option(100)
 @json_option

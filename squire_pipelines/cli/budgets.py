@@ -14,8 +14,9 @@ from squire_pipelines.cli.context import (
 )
 from squire_pipelines.cli.cost_text import stated_text
 from squire_pipelines.cli.lazy import LazyGroup
+from squire_pipelines.cli.parameters import tenant_option
 from squire_pipelines.cli.text import age
-from squire_pipelines.domain.budgets import Amount, Limit, Purpose, month_of, renewed_at
+from squire_pipelines.domain.budgets import Amount, Limit, Purpose, month_of, renewed_at, scope_words
 from squire_pipelines.execution.repository_settings import repository_settings
 from squire_pipelines.ledger import budgets as budget_rows
 from squire_pipelines.ledger.breakers import attempts_today, held_tasks
@@ -37,21 +38,26 @@ def _limit(limit: Limit) -> str:
 
 
 @budgets.command("show", examples=("squire budgets show", "squire budgets show --json"))
+@tenant_option
 @json_option
 @with_home_to_read
-def show(context: CliContext, *, as_json: bool) -> None:
+def show(context: CliContext, tenant: str | None, *, as_json: bool) -> None:
     """Show each limit of a day, a month, a repository and a provider, what is used or reserved, and what waits."""
     settings = context.settings
     of_repositories = repository_settings(context.ledger, settings)
     own = of_repositories.of_all
     with context.ledger.read() as tx:
         levels = budget_rows.levels(tx, settings.budgets, own.budgets_for, settings.repositories)
-        blocks = budget_rows.blocked_by_budget(tx, own.budgets_for)
+        if tenant is not None:  # those that limit all are its limits too
+            names = {name for name in settings.repositories if settings.tenant_of(name) == tenant}
+            levels = tuple(level for level in levels if level.tenant in {None, tenant})
+            levels = tuple(level for level in levels if level.repository is None or level.repository in names)
+        blocks = budget_rows.blocked_by_budget(tx, own.budgets_for, tenant=tenant)
         day_limits = providers_with_day_limits(settings)
         providers = {name: (used_today(tx, name), usd) for name, usd in day_limits.items()}
         now = tx.now
-        today, tripped_tasks = attempts_today(tx), held_tasks(tx, of_repositories.queue_rules_of)
-        stating = costs_by_provider(tx, month_of(now))
+        today, tripped_tasks = attempts_today(tx), held_tasks(tx, of_repositories.queue_rules_of, tenant=tenant)
+        stating = costs_by_provider(tx, month_of(now), tenant=tenant)
     cap = settings.budgets.cap(Purpose.ATTEMPT)
     breaker = settings.dispatch.breaker
     if as_json:
@@ -59,6 +65,7 @@ def show(context: CliContext, *, as_json: bool) -> None:
             {
                 "scope": level.scope,
                 "repository": level.repository,
+                "tenant": level.tenant,
                 "used": asdict(level.used),
                 "limit": level.limits.of(level.scope).model_dump(),
                 "share": round(level.share, 4),
@@ -89,8 +96,8 @@ def show(context: CliContext, *, as_json: bool) -> None:
     write_line(f"An attempt may use: {_limit(cap)}.")
     if levels:
         columns: Columns = {
-            "budget": lambda level: level.scope.value,
-            "repository": lambda level: level.repository or "all",
+            "budget": lambda level: scope_words(level.scope),
+            "repository": lambda level: level.repository or (f"all of {level.tenant}" if level.tenant else "all"),
             "used or reserved": lambda level: _amount(level.used),
             "limit": lambda level: _limit(level.limits.of(level.scope)),
             "share": lambda level: f"{level.share:.0%}",
@@ -116,13 +123,14 @@ def show(context: CliContext, *, as_json: bool) -> None:
 
 @budgets.command("list", examples=("squire budgets list", "squire budgets list --open", "squire budgets list --json"))
 @click.option("--open", "open_only", is_flag=True, help="Select only what is reserved for work under way.")
+@tenant_option
 @limit_option(50)
 @json_option
 @with_home_to_read
-def list_reservations(context: CliContext, limit: int, *, open_only: bool, as_json: bool) -> None:
+def list_reservations(context: CliContext, tenant: str | None, limit: int, *, open_only: bool, as_json: bool) -> None:
     """List what was reserved for attempts and plans and what they used, newest first."""
     with context.ledger.read() as tx:
-        rows = budget_rows.reservations(tx, open_only=open_only, limit=limit)
+        rows = budget_rows.reservations(tx, open_only=open_only, tenant=tenant, limit=limit)
         now = tx.now
     columns: Columns = {
         "for": "id",

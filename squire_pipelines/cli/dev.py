@@ -167,7 +167,7 @@ def _has_webhook_secret(settings: "Settings", *, is_asked: bool) -> bool:
 
 def _check_servers(settings: "Settings", ui: int, *, webhooks: bool) -> None:
     """Check that each server can have its port and its secret. Raises UsageError, PortInUseError, ConfigError."""
-    from squire_pipelines.board.board_server import login_token  # noqa: PLC0415 - other commands start no servers
+    from squire_pipelines.board.tenant_logins import login_tokens  # noqa: PLC0415 - other commands start no servers
     from squire_pipelines.runtime.ports import check_free  # noqa: PLC0415 - likewise
     from squire_pipelines.sections.board import is_loopback  # noqa: PLC0415 - likewise
 
@@ -186,7 +186,7 @@ def _check_servers(settings: "Settings", ui: int, *, webhooks: bool) -> None:
     if settings.observability.enabled:
         _check_endpoint(settings.observability)
     if settings.board.enabled:
-        login_token(settings)
+        login_tokens(settings)
 
 
 def _follow_settings(context: CliContext) -> "SettingsInForce":

@@ -9,6 +9,7 @@ import click
 
 from squire_pipelines.domain.branches import parse_branch
 from squire_pipelines.domain.identity import parse_repository, repository_host
+from squire_pipelines.domain.tenants import parse_tenant
 
 _Value = TypeVar("_Value")
 _SPAN = re.compile(r"(\d{1,6})\s*(min|[smhdw])")
@@ -132,4 +133,6 @@ GLOB = ParsedType("glob", _parse_glob)
 MOMENT = ParsedType("time", lambda text: parse_moment(text, datetime.now(UTC)))
 DATE = ParsedType("time", parse_date)
 SPAN = ParsedType("span", parse_span)
+TENANT = ParsedType("tenant", parse_tenant)
+tenant_option = click.option("--tenant", type=TENANT, metavar="NAME", help="Select only what is this tenant's.")
 repository_option = click.option("--repository", type=REPOSITORY, help="Select only this repository.")

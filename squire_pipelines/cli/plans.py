@@ -13,7 +13,7 @@ from squire_pipelines.cli.context import (
     with_home_to_read,
 )
 from squire_pipelines.cli.lazy import Lazy, LazyGroup
-from squire_pipelines.cli.parameters import PLAN_ID, repository_option
+from squire_pipelines.cli.parameters import PLAN_ID, repository_option, tenant_option
 from squire_pipelines.cli.text import instant
 from squire_pipelines.domain.plan_groups import is_group
 from squire_pipelines.domain.plan_making import RefusedAnswer
@@ -40,11 +40,14 @@ plans = LazyGroup(
 
 @plans.command("list", examples=("squire plans list --repository owner/name",))
 @repository_option
+@tenant_option
 @page_options(str)
-def list_plans(context: CliContext, repository: str | None, limit: int, after: str | None, *, as_json: bool) -> None:
+def list_plans(context: CliContext, /, limit: int, after: str | None, *, as_json: bool, **whose: str | None) -> None:
     """List plans, newest first."""
     with context.ledger.read() as tx:
-        rows = list_pages.plan_page(tx, repository=repository, limit=limit, after=after)
+        rows = list_pages.plan_page(
+            tx, repository=whose["repository"], tenant=whose["tenant"], limit=limit, after=after
+        )
     columns: Columns = {
         "id": "id",
         "repository": "repository",

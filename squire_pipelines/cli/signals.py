@@ -7,7 +7,7 @@ import click
 
 from squire_pipelines.cli.context import CliContext, Columns, json_option, limit_option, page_options, with_home_to_read
 from squire_pipelines.cli.lazy import Lazy, LazyGroup
-from squire_pipelines.cli.parameters import MOMENT, repository_option
+from squire_pipelines.cli.parameters import MOMENT, repository_option, tenant_option
 from squire_pipelines.cli.text import age
 from squire_pipelines.domain.signals import SignalKind
 from squire_pipelines.domain.terminal_text import one_line
@@ -38,6 +38,7 @@ signals = LazyGroup(
     ),
 )
 @repository_option
+@tenant_option
 @click.option("--kind", type=click.Choice([kind.value for kind in SignalKind]), help="Select only this kind.")
 @click.option("--author", metavar="LOGIN", help="Select only what this account wrote, or whose branch it is about.")
 @click.option("--held", "only_held", is_flag=True, help="Select only what may start no work.")
@@ -48,9 +49,10 @@ def list_signals(
     context: CliContext, /, repository: str | None, after: int | None, limit: int, *, as_json: bool, **filters: Any
 ) -> None:
     """List signals, the last seen first."""
+    tenant = filters.pop("tenant")
     with context.ledger.read() as tx:
         selected = list_pages.SignalFilter(**filters)
-        rows = list_pages.signal_page(tx, selected, repository=repository, limit=limit, after=after)
+        rows = list_pages.signal_page(tx, selected, repository=repository, limit=limit, after=after, tenant=tenant)
         now = tx.now
     columns: Columns = {
         "id": "id",
@@ -73,17 +75,20 @@ def _is_held(row: Mapping[str, Any]) -> bool:
 
 @signals.command("collections", examples=("squire signals collections", "squire signals collections --json"))
 @repository_option
+@tenant_option
 @limit_option(200)
 @json_option
 @with_home_to_read
-def list_collections(context: CliContext, repository: str | None, limit: int, *, as_json: bool) -> None:
+def list_collections(
+    context: CliContext, repository: str | None, tenant: str | None, limit: int, *, as_json: bool
+) -> None:
     """List the newest reading of each source of each repository.
 
     A source that could not be read says why. Its status is `stale` when the last good signals are kept, and `failed`
     when it was never read. A repository that was renamed, archived, replaced or is not shown says what to do.
     """
     with context.ledger.read() as tx:
-        rows = list_pages.newest_collections(tx, repository=repository, limit=limit)
+        rows = list_pages.newest_collections(tx, repository=repository, tenant=tenant, limit=limit)
     columns: Columns = {
         "repository": "repository",
         "source": "source",

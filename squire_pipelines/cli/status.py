@@ -5,13 +5,14 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from squire_pipelines.cli.context import CliContext, emit_json, json_option, seconds_option, with_context
 from squire_pipelines.cli.lazy import command
-from squire_pipelines.cli.parameters import TASK_ID
+from squire_pipelines.cli.parameters import TASK_ID, tenant_option
 from squire_pipelines.domain.conditions import Condition, HealthLevel
 from squire_pipelines.errors import ConfigError, ExitCode
 from squire_pipelines.terminal.output import write_line
@@ -40,6 +41,7 @@ _FAIL_ON = {"down": (HealthLevel.DOWN,), "degraded": (HealthLevel.DOWN, HealthLe
 @click.option("--now", "asks", is_flag=True, help="Look at everything anew first; it may take some seconds.")
 @click.option("--watch", is_flag=True, help="Draw the screen again and again until Ctrl-C.")
 @seconds_option("--interval", 2, "With --watch, draw it this often.", least=0.5, most=3600)
+@tenant_option
 @click.option(
     "--fail-on",
     type=click.Choice(list(_FAIL_ON)),
@@ -56,6 +58,7 @@ def status(
     asks: bool,
     watch: bool,
     interval: float,
+    tenant: str | None,
     fail_on: str,
     as_json: bool,
 ) -> None:
@@ -65,6 +68,7 @@ def status(
     ledger, the disks and Squire's own processes are looked at each time. It works without a running Squire, too.
 
     The exit code is 0 when nothing is down, 1 when something is (see --fail-on), 3 when the settings cannot be used.
+    With --tenant it shows that tenant's work and alerts alone, and nothing of the machine.
     With a task's id it is `squire tasks show`, as in the old product.
     """
     if task_ids:
@@ -72,15 +76,20 @@ def status(
         return
     if watch and as_json:
         raise click.UsageError("--watch and --json do not go together")
-    from squire_pipelines.runtime.status_facts import gather  # noqa: PLC0415 - the help starts sooner
+    if tenant is not None and asks:
+        raise click.UsageError("--now looks at the machine, of which --tenant shows nothing")
+    from squire_pipelines.runtime.status_facts import gather, gather_for_tenant  # noqa: PLC0415 - the help starts sooner
 
     settings, refusal = context.settings_or_last_good()
     looks = _looks_of(context, settings) if asks else None
-    facts = gather(settings, refusal=refusal, looks=looks)
+    read_facts: Callable[[], StatusFacts] = partial(gather, settings, refusal=refusal, looks=looks)
+    if tenant is not None:
+        read_facts = partial(gather_for_tenant, settings.for_tenant(tenant))
+    facts = read_facts()
     if as_json:
         emit_json(json_document(facts))
     elif watch and sys.stdout.isatty():
-        facts = _watch(context, facts, lambda: gather(settings, refusal=refusal, looks=looks), interval)
+        facts = _watch(context, facts, read_facts, interval)
     if not as_json:
         for line in _lines(facts):
             _write(line)

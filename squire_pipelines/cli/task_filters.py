@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from squire_pipelines.cli.context import Decorator
-from squire_pipelines.cli.parameters import MOMENT, repository_option
+from squire_pipelines.cli.parameters import MOMENT, repository_option, tenant_option
 from squire_pipelines.ledger.task_query import KINDS, STATUSES
 
 
@@ -22,6 +22,7 @@ def _time(option: str, help_text: str) -> Decorator:
 _OPTIONS: dict[str, Decorator] = {
     "status": _choice("--status", "statuses", STATUSES, "in this state"),
     "repository": repository_option,
+    "tenant": tenant_option,
     "kind": _choice("--kind", "kinds", KINDS, "of this kind"),
     "cause": click.option(
         "--cause", "causes", multiple=True, help="Select tasks that ended last for this cause; may be repeated."

@@ -52,6 +52,7 @@ class ReservationState(StrEnum):
 
 _OF_MANY = (Scope.REPOSITORY, Scope.TENANT_DAY, Scope.TENANT_MONTH, Scope.DAY, Scope.MONTH)
 _WIDER = {Purpose.ATTEMPT: (Scope.TASK, *_OF_MANY), Purpose.PLAN: _OF_MANY}
+_OF_ALL = frozenset({Scope.DAY, Scope.MONTH})
 _WORDS = {Scope.TENANT_DAY: "tenant's day", Scope.TENANT_MONTH: "tenant's month"}
 
 
@@ -95,13 +96,16 @@ def scope_words(scope: Scope) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Shortage:
-    """A limit that leaves too little room: `used` of it is spent or reserved."""
+    """A limit that leaves too little room: `used` of it is spent or reserved, by several tenants where it is shared."""
 
     scope: Scope
     used: Amount
     limit: Limit
+    is_shared: bool = False
 
     def __str__(self) -> str:
+        if self.is_shared:  # what others have spent is not this tenant's business
+            return f"the budget of the {scope_words(self.scope)}, which all tenants share"
         parts = []
         if self.limit.usd is not None:
             parts.append(f"{self.used.usd:.2f} of {self.limit.usd:.2f} USD")
@@ -125,7 +129,7 @@ class BudgetLimits(FrozenModel):
 
     @property
     def whose(self) -> str | None:
-        """Whose repository it is, where that tenant has limits as a whole."""
+        """Whose repository it is, where it is a tenant's of the settings."""
         return None
 
     @model_validator(mode="after")
@@ -172,7 +176,7 @@ class BudgetLimits(FrozenModel):
             limit, before = self.of(scope), used.get(scope, Amount())
             # A limit that has been exceeded leaves no room even for what reserves nothing in its unit.
             if not (before + reservation).fits(limit):
-                return Shortage(scope, before, limit)
+                return Shortage(scope, before, limit, is_shared=self.whose is not None and scope in _OF_ALL)
         return None
 
     def wide(self) -> Iterator[Scope]:
@@ -200,7 +204,7 @@ def renewed_at(scope: Scope, now: datetime) -> datetime | None:
 
 
 class TenantBudgetLimits(BudgetLimits):
-    """All limits that hold for one repository of a tenant, with those of the tenant as a whole."""
+    """All limits that hold for one repository of a tenant, with those of the tenant as a whole where there are any."""
 
     tenant: str
     tenant_day: Limit = Limit()

@@ -9,7 +9,7 @@ DEFAULT_TENANT = "default"
 """To whom the repositories belong that no tenant of the settings names: the house, with its general settings."""
 
 # Neither hyphens nor underscores: a tenant's name is a part of the names of its secrets' variables and of files.
-_NAME = re.compile(r"[a-z][a-z0-9]{0,31}")
+_NAME = re.compile(r"[a-z][a-z0-9]{0,23}")
 
 
 class RepositoryOfTwoTenantsError(ValueError):
@@ -21,8 +21,13 @@ def check_tenant_name(name: str) -> str:
     if name == DEFAULT_TENANT:
         raise ValueError(f"{DEFAULT_TENANT} is the tenant of repositories that no other names: choose another name")
     if not _NAME.fullmatch(name):
-        raise ValueError("the name of a tenant has up to 32 small letters and digits, like alpha")
+        raise ValueError("the name of a tenant has up to 24 small letters and digits, like alpha")
     return name
+
+
+def parse_tenant(name: str) -> str:
+    """Return the name of a tenant, the default one too. Raises ValueError for one that cannot be."""
+    return name if name == DEFAULT_TENANT else check_tenant_name(name)
 
 
 def tenant_of(repository: str, patterns: Mapping[str, Sequence[str]]) -> str:

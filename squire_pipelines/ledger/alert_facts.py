@@ -14,6 +14,7 @@ from squire_pipelines.domain.endings import CONTAINER_FAILURES
 from squire_pipelines.domain.queue_rules import QueueRules
 from squire_pipelines.domain.targets import Targets, missed_targets
 from squire_pipelines.domain.tasks import TaskStatus
+from squire_pipelines.domain.tenant_alerts import budget_subject
 from squire_pipelines.domain.work_alerts import (
     CRASHES_WITHIN,
     LONG_UNREAD,
@@ -111,7 +112,7 @@ def _budgets(
 ) -> tuple[BudgetFacts, ...]:
     return tuple(
         BudgetFacts(
-            level.scope.value,
+            level.scope.value if level.tenant is None else budget_subject(level.scope, level.tenant),
             level.repository,
             level.share,
             level.is_used_up,

@@ -3,9 +3,10 @@
 Rules are `domain.alert_steps`'; whoever sends the messages is in `alerting`.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, func, insert, or_, select, update
@@ -14,10 +15,12 @@ from squire_pipelines.domain.alert_rules import Severity
 from squire_pipelines.domain.alert_steps import AlertState, AlertStep, Silence
 from squire_pipelines.domain.alert_texts import MAX_LISTED, AlertMessage, dropped_message
 from squire_pipelines.domain.identity import new_id
+from squire_pipelines.domain.tenant_alerts import tenant_of_alert
 from squire_pipelines.errors import NotFoundError
 from squire_pipelines.ledger.audit import record_audit
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import alert_messages, alert_silences, alerts
+from squire_pipelines.ledger.tenants import read_owners
 
 LOCK = "alerts"
 _FIRST_WAIT_S = 5.0
@@ -85,6 +88,16 @@ def ended_alerts(tx: Transaction, *, limit: int) -> tuple[AlertState, ...]:
     """Return the alerts that are over, the newest first."""
     query = select(alerts).where(alerts.c.ended_at.is_not(None))
     return tuple(_state(row) for row in tx.execute(query.order_by(alerts.c.ended_at.desc()).limit(limit)))
+
+
+def of_one_tenant(tx: Transaction, states: Iterable[AlertState], tenant: str) -> tuple[AlertState, ...]:
+    """Return those alerts that are a tenant's: about its repositories, as they were when the alert ended."""
+    owners = read_owners(tx)
+    return tuple(
+        state
+        for state in states
+        if tenant_of_alert(state.subject, partial(owners.tenant_at, moment=state.ended_at)) == tenant
+    )
 
 
 def _state(row: Row[*tuple[Any, ...]]) -> AlertState:

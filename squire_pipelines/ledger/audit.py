@@ -18,6 +18,7 @@ from squire_pipelines.ledger.columns import clean_text
 from squire_pipelines.ledger.prepared_write import PreparedWrite
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import audit
+from squire_pipelines.ledger.tenants import audit_of
 
 COLUMNS = tuple(audit.c[name] for name in AuditRow.__slots__)
 """The columns of `AuditRow`, in its order."""
@@ -122,6 +123,7 @@ def audit_page(
     subject: str | None = None,
     since: datetime | None = None,
     before: int | None = None,
+    tenant: str | None = None,
     limit: int = 100,
 ) -> tuple[AuditRow, ...]:
     """Return a page of the audit trail, newest first.
@@ -133,9 +135,10 @@ def audit_page(
         subject: Only what was done to this, whole or as a part of the subject's text.
         since: Only from this time on.
         before: The id of the last row of the page before.
+        tenant: Only what tells of this one's tasks, repositories and secrets.
         limit: The most rows.
     """
-    conditions: list[ColumnElement[bool]] = []
+    conditions: list[ColumnElement[bool]] = [*audit_of(tenant)]
     if action is not None:
         prefix = action.removesuffix("*")
         conditions.append(

@@ -18,6 +18,7 @@ from squire_pipelines.domain.states import EventSubject
 from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import attempts, task_events, task_signals, tasks
+from squire_pipelines.ledger.tenants import of_tenant
 from squire_pipelines.ledger.transitions import EventContext, record_event
 
 _CHUNK = 400
@@ -54,9 +55,12 @@ def attempts_today(tx: Transaction) -> int:
     return _count(tx, attempts.c.queued_at >= day_of(tx.now))
 
 
-def held_tasks(tx: Transaction, rules_of: Callable[[str], QueueRules]) -> dict[str, TrippedBreaker]:
-    """Return the ready tasks that a breaker holds, among the 2,000 oldest."""
-    ready = select(tasks.c.id, tasks.c.repository).where(tasks.c.status == TaskStatus.READY)
+def held_tasks(
+    tx: Transaction, rules_of: Callable[[str], QueueRules], *, tenant: str | None = None
+) -> dict[str, TrippedBreaker]:
+    """Return the ready tasks, of all tenants or of one, that a breaker holds, among the 2,000 oldest."""
+    whose = of_tenant(tenant, tasks.c.repository)
+    ready = select(tasks.c.id, tasks.c.repository).where(tasks.c.status == TaskStatus.READY, *whose)
     rows = tx.execute(ready.order_by(tasks.c.created_at, tasks.c.id).limit(_MAX_TASKS)).all()
     return read_tripped(tx, {row.id: rules_of(row.repository) for row in rows}, [row.id for row in rows])
 

@@ -225,9 +225,9 @@ class BudgetBlocks:
         return self.tasks.get(task_id) or self.repositories.get(repository)
 
 
-def blocked_by_budget(tx: Transaction, limits_of: LimitsOf) -> BudgetBlocks:
-    """Return which of all ready work cannot start because of a budget."""
-    is_ready = tasks.c.status == TaskStatus.READY
+def blocked_by_budget(tx: Transaction, limits_of: LimitsOf, *, tenant: str | None = None) -> BudgetBlocks:
+    """Return which of all ready work, or of one tenant's, cannot start because of a budget."""
+    is_ready = and_(tasks.c.status == TaskStatus.READY, *of_tenant(tenant, tasks.c.repository))
     names = tx.execute(select(tasks.c.repository).where(is_ready).distinct()).scalars()
     shortages = {name: budget_shortage(tx, limits_of(name), name) for name in names.all()}
     by_task = (
@@ -306,9 +306,12 @@ def levels(
     return tuple(budget_levels)
 
 
-def reservations(tx: Transaction, *, open_only: bool = False, limit: int = 50) -> tuple[Reservation, ...]:
-    """Return the newest reservations."""
-    query = select(budgets).order_by(budgets.c.opened_at.desc(), budgets.c.id).limit(limit)
+def reservations(
+    tx: Transaction, *, open_only: bool = False, tenant: str | None = None, limit: int = 50
+) -> tuple[Reservation, ...]:
+    """Return the newest reservations, of all tenants or of one."""
+    whose = of_tenant(tenant, budgets.c.repository, budgets.c.opened_at)
+    query = select(budgets).where(*whose).order_by(budgets.c.opened_at.desc(), budgets.c.id).limit(limit)
     if open_only:
         query = query.where(budgets.c.state == ReservationState.OPEN)
     return tuple(

@@ -14,21 +14,27 @@ from squire_pipelines.errors import NotFoundError
 from squire_pipelines.ledger import repositories
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import collections, plans, signals
+from squire_pipelines.ledger.tenants import of_tenant
 
 Rows = list[dict[str, Any]]
 
 
 def page_of(
-    tx: Transaction, query: Select[*tuple[Any, ...]], after: Any, *keys: ColumnElement[Any], limit: int
+    tx: Transaction,
+    query: Select[*tuple[Any, ...]],
+    after: Any,
+    *keys: ColumnElement[Any],
+    limit: int,
+    whose: tuple[ColumnElement[bool], ...] = (),
 ) -> Rows:
     """Return the rows of `query` in the descending order of `keys` behind the row whose last key is `after`.
 
-    Raises NotFoundError when there is no such row (any more).
+    Raises NotFoundError when there is no such row (any more), or `whose` does not hold for it.
     """
     if after is not None:
         # Postgres refuses a number that is none of the column's type, rather than not to find it.
         value = literal(after, BigInteger) if isinstance(after, int) else after
-        place = tx.execute(select(*keys).where(keys[-1] == value)).one_or_none()
+        place = tx.execute(select(*keys).where(keys[-1] == value, *whose)).one_or_none()
         if place is None:
             raise NotFoundError(f"there is no row {after!r} to go on after", hint="begin at the first page again")
         query = query.where(tuple_(*keys) < tuple_(*place, types=[key.type for key in keys]))
@@ -67,22 +73,30 @@ class SignalFilter:
 
 
 def signal_page(
-    tx: Transaction, filters: SignalFilter, *, repository: str | None, limit: int, after: int | None = None
+    tx: Transaction,
+    filters: SignalFilter,
+    *,
+    repository: str | None,
+    limit: int,
+    after: int | None = None,
+    tenant: str | None = None,
 ) -> Rows:
     """Return signals, with those that are gone only when asked for."""
     row = signals.c
     names = ("id", "repository", "kind", "key", "title", "url", "version", "first_seen_at", "last_seen_at", "gone_at")
     more = (row.signal["details"].label("details"), row.signal["verdict"].label("verdict"))
-    query = select(*row[names], *more).where(_is_of(row.repository, repository), *filters.conditions())
-    return page_of(tx, query, after, row.last_seen_at, row.id, limit=limit)
+    whose = of_tenant(tenant, row.repository, row.gone_at)
+    query = select(*row[names], *more).where(_is_of(row.repository, repository), *filters.conditions(), *whose)
+    return page_of(tx, query, after, row.last_seen_at, row.id, limit=limit, whose=whose)
 
 
-def newest_collections(tx: Transaction, *, repository: str | None, limit: int) -> Rows:
+def newest_collections(tx: Transaction, *, repository: str | None, limit: int, tenant: str | None = None) -> Rows:
     """Return the newest reading of each source of each repository."""
     row = collections.c
     newest = select(func.max(row.id)).where(_is_of(row.repository, repository)).group_by(row.repository, row.source)
     names = ("repository", "source", "status", "signals", "changed", "truncated", "error_code", "error", "ended_at")
-    query = select(*row[names], row.trace_id, row.run_id).where(row.id.in_(newest))
+    whose = of_tenant(tenant, row.repository)
+    query = select(*row[names], row.trace_id, row.run_id).where(row.id.in_(newest), *whose)
     ordered = query.order_by(row.repository, row.source).limit(limit)
     rows = [dict(reading) for reading in tx.execute(ordered).mappings()]
     states = repositories.known(tx, {reading["repository"] for reading in rows})
@@ -92,9 +106,13 @@ def newest_collections(tx: Transaction, *, repository: str | None, limit: int) -
     return rows
 
 
-def plan_page(tx: Transaction, *, repository: str | None, limit: int, after: str | None = None) -> Rows:
+def plan_page(
+    tx: Transaction, *, repository: str | None, limit: int, after: str | None = None, tenant: str | None = None
+) -> Rows:
     """Return plans without their tasks."""
     row = plans.c
     names = ("id", "repository", "planner", "tasks_proposed", "tasks_created", "findings", "provisional", "trace_id")
-    query = select(*row[names], row.run_id, row.created_at, row.admitted_at).where(_is_of(row.repository, repository))
-    return page_of(tx, query, after, row.created_at, row.id, limit=limit)
+    whose = of_tenant(tenant, row.repository, row.created_at)
+    columns = (*row[names], row.run_id, row.created_at, row.admitted_at)
+    query = select(*columns).where(_is_of(row.repository, repository), *whose)
+    return page_of(tx, query, after, row.created_at, row.id, limit=limit, whose=whose)

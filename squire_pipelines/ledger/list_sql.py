@@ -12,6 +12,7 @@ from datetime import datetime
 from itertools import product
 from typing import Any
 
+from squire_pipelines.domain.tenants import DEFAULT_TENANT
 from squire_pipelines.ledger.task_query import (
     COLUMNS,
     DESCENDING,
@@ -25,6 +26,7 @@ from squire_pipelines.ledger.task_query import (
     position,
     token,
 )
+from squire_pipelines.ledger.tenant_sql import is_of_tenant
 from squire_pipelines.ledger.words import words_of
 
 PROBED = 1_000
@@ -35,6 +37,9 @@ MAX_SORTED = 50_000
 
 SORTING_COST = 10
 """Reading a match and sorting it costs about as much as reading so many tasks in the order of an index."""
+
+_FEW = 4
+"""A tenant with more repositories has its tasks read along the index of all."""
 
 # Until the end of the transaction. Postgres would take a filter for rare and read and sort the whole table, or compare
 # each row of one side with each of the other; and what is forbidden it counts as expensive, which is no reason to
@@ -107,8 +112,9 @@ class _Page:
         self.words = words_of(query.text)
         self.has_end = bool(query.ended_since or query.ended_until)
         self.by_change = query.order is SortOrder.CHANGED
+        self.whose = [is_of_tenant(query.tenant, "t.repository", "t.ended_at")] if query.tenant else []
         equal = {
-            "repository": _spellings(runner, query.repository),
+            "repository": _spellings(runner, query.repository) if query.repository else _few_of(runner, query.tenant),
             "status": query.statuses,
             "kind": query.kinds,
             "cause": query.causes,
@@ -126,7 +132,7 @@ class _Page:
         never_ended = self.has_end and query.statuses and not set(query.statuses) & set(FINAL_STATUSES)
         if is_wordless or never_ended or (query.repository and "repository" not in self.equal):
             return ()
-        unindexed = [*self._words(), *(self._created() if self.by_change else self._ended())]
+        unindexed = [*self.whose, *self._words(), *(self._created() if self.by_change else self._ended())]
         if not unindexed:
             return self._walk((), self.after)
         end = self._place_of(self.probed)
@@ -198,7 +204,15 @@ class _Page:
     def _sorted(self, matches: _Matches) -> Rows:
         after = self._beyond(self.after, [_hide(f"t.{column}") for column in self.columns])
         words = () if matches.is_words else self._words()
-        conditions = [matches.condition, *self._checks(self.equal), *self._created(), *self._ended(), *words, *after]
+        conditions = [
+            matches.condition,
+            *self._checks(self.equal),
+            *self._created(),
+            *self._ended(),
+            *words,
+            *self.whose,
+            *after,
+        ]
         selected = ", ".join(f"{_hide(f't.{column}')} AS {column}" for column in self.columns)
         rows = f"SELECT {selected} FROM {matches.source}{matches.join} WHERE {' AND '.join(conditions)}"
         return self._run(f"{rows} ORDER BY {self._order(self.columns)} LIMIT {self.limit:d}")
@@ -328,6 +342,20 @@ def _hide(column: str) -> str:
 
 def _where(conditions: Sequence[str]) -> str:
     return f" WHERE {' AND '.join(conditions)}" if conditions else ""
+
+
+def _few_of(runner: QueryRunner, tenant: str | None) -> tuple[str, ...]:
+    """Return the repositories that are or were a tenant's, where they are so few that an index is read for each.
+
+    A tenant that never had one has no name there that any repository could have.
+    """
+    if tenant is None or tenant == DEFAULT_TENANT:
+        return ()
+    rows = runner.run(
+        f"SELECT DISTINCT repository FROM repository_tenants WHERE tenant = :tenant LIMIT {_FEW + 1:d}",
+        {"tenant": tenant},
+    )
+    return tuple(row["repository"] for row in rows) or ("",) if len(rows) <= _FEW else ()
 
 
 def _spellings(runner: QueryRunner, repository: str | None) -> tuple[str, ...]:

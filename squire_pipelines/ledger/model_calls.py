@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, and_, case, func, insert, select
 
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import model_calls
+from squire_pipelines.ledger.tenants import of_tenant
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +98,11 @@ def costs_of_attempts(tx: Transaction, attempt_ids: Sequence[str]) -> dict[str, 
     return _costs(tx, model_calls.c.attempt_id, model_calls.c.attempt_id.in_(attempt_ids))
 
 
-def costs_by_provider(tx: Transaction, since: datetime) -> dict[str, CallCosts]:
-    """Return what the calls since a moment add up to at each provider that states what a call costs."""
-    costs = _costs(tx, model_calls.c.provider, and_(model_calls.c.at >= since, model_calls.c.stated_usd.is_not(None)))
+def costs_by_provider(tx: Transaction, since: datetime, *, tenant: str | None = None) -> dict[str, CallCosts]:
+    """Return what the calls since a moment, of all tenants or of one, add up to at each provider that states costs."""
+    row = model_calls.c
+    whose = of_tenant(tenant, row.repository, row.at)
+    costs = _costs(tx, row.provider, and_(row.at >= since, row.stated_usd.is_not(None), *whose))
     return {name or "": of_one for name, of_one in costs.items()}
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, case, func, select
+from sqlalchemy import ColumnElement, Row, and_, case, func, select
 
 from squire_pipelines.domain.following import FollowState
 from squire_pipelines.domain.merging import MergeProgress
@@ -13,8 +13,10 @@ from squire_pipelines.domain.outcomes import PullRequestState
 from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import attempts, merges, outcomes, tasks
+from squire_pipelines.ledger.tenants import of_tenant
 
 _UNFINISHED = (TaskStatus.PROPOSED, TaskStatus.READY, TaskStatus.RUNNING)
+_Whose = tuple[ColumnElement[bool], ...]
 _WAITS_FOR: Mapping[str, str] = {
     FollowState.WAITING_FOR_CI: "its checks",
     FollowState.FIXING: "Squire's fix of its checks",
@@ -82,24 +84,25 @@ class WorkOverview:
     oldest_proposal: datetime | None
 
 
-def read_overview(tx: Transaction, *, limit: int = 50) -> WorkOverview:
-    """Read the work, with at most `limit` attempts and as many pull requests."""
-    status = tasks.c.status
-    rows = tx.execute(select(status, func.count()).where(status.in_(_UNFINISHED)).group_by(status))
+def read_overview(tx: Transaction, *, limit: int = 50, tenant: str | None = None) -> WorkOverview:
+    """Read the work of all tenants or of one, with at most `limit` attempts and as many pull requests."""
+    status, whose = tasks.c.status, of_tenant(tenant, tasks.c.repository, tasks.c.ended_at)
+    rows = tx.execute(select(status, func.count()).where(status.in_(_UNFINISHED), *whose).group_by(status))
     counts = dict.fromkeys(map(str, _UNFINISHED), 0) | {str(name): count for name, count in rows}
-    oldest = tx.execute(select(func.min(tasks.c.created_at)).where(status == TaskStatus.PROPOSED)).scalar_one()
-    open_attempts, attempts_total = _read_attempts(tx, limit)
-    pulls, pulls_total = _read_pulls(tx, limit)
+    oldest = tx.execute(select(func.min(tasks.c.created_at)).where(status == TaskStatus.PROPOSED, *whose)).scalar_one()
+    open_attempts, attempts_total = _read_attempts(tx, limit, whose)
+    pulls, pulls_total = _read_pulls(tx, limit, whose)
     return WorkOverview(tx.now, counts, open_attempts, attempts_total, pulls, pulls_total, oldest)
 
 
-def _read_attempts(tx: Transaction, limit: int) -> tuple[tuple[OpenAttempt, ...], int]:
+def _read_attempts(tx: Transaction, limit: int, whose: _Whose) -> tuple[tuple[OpenAttempt, ...], int]:
     row = attempts.c
-    is_open = row.status != AttemptStatus.ENDED
+    is_open = and_(row.status != AttemptStatus.ENDED, *whose)
     columns = (row.task_id, row.repository, row.number, row.status, row.agent, row.model, row.choice, row.queued_at)
     query = select(*columns, tasks.c.title).join(tasks, tasks.c.id == row.task_id).where(is_open)
     rows = tx.execute(query.order_by(row.queued_at, row.id).limit(limit)).all()
-    total = tx.execute(select(func.count()).select_from(attempts).where(is_open)).scalar_one()
+    counted = attempts.join(tasks, tasks.c.id == row.task_id) if whose else attempts
+    total = tx.execute(select(func.count()).select_from(counted).where(is_open)).scalar_one()
     return tuple(map(_attempt, rows)), int(total)
 
 
@@ -109,9 +112,9 @@ def _attempt(row: Row[*tuple[Any, ...]]) -> OpenAttempt:
     return OpenAttempt(row.task_id, row.repository, row.title, row.number, row.status, agent, model, row.queued_at)
 
 
-def _read_pulls(tx: Transaction, limit: int) -> tuple[tuple[ListedPullRequest, ...], int]:
+def _read_pulls(tx: Transaction, limit: int, whose: _Whose) -> tuple[tuple[ListedPullRequest, ...], int]:
     row = outcomes.c
-    is_open = row.state == PullRequestState.OPEN
+    is_open = and_(row.state == PullRequestState.OPEN, *whose)
     columns = (row.task_id, row.repository, row.pr_number, row.pr_url, row.follow_state, row.follow_reason)
     query = (
         select(*columns, row.follow_since, row.opened_at, tasks.c.title, merges.c.reason, merges.c.progress)
@@ -121,7 +124,8 @@ def _read_pulls(tx: Transaction, limit: int) -> tuple[tuple[ListedPullRequest, .
     )
     person_first = case((row.follow_state == FollowState.HANDED_OVER, 0), else_=1)
     pulls = tx.execute(query.order_by(person_first, row.opened_at, row.task_id).limit(limit)).all()
-    total = tx.execute(select(func.count()).select_from(outcomes).where(is_open)).scalar_one()
+    counted = outcomes.join(tasks, tasks.c.id == row.task_id) if whose else outcomes
+    total = tx.execute(select(func.count()).select_from(counted).where(is_open)).scalar_one()
     return tuple(map(_pull, pulls)), int(total)
 
 

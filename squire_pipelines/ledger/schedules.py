@@ -16,6 +16,7 @@ from squire_pipelines.ledger.audit import record_audit
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.stored_json import read_json
 from squire_pipelines.ledger.tables import outcomes, schedule_runs, schedules, tasks
+from squire_pipelines.ledger.tenants import of_tenant
 
 MAX_RUNS = 100
 """Of each schedule, so many rows of what came of its times are kept: the newest."""
@@ -126,10 +127,21 @@ def get(tx: Transaction, schedule_id: str) -> Schedule:
 
 
 def page(
-    tx: Transaction, *, repository: str | None = None, with_ended: bool = False, after: str | None = None, limit: int
+    tx: Transaction,
+    *,
+    repository: str | None = None,
+    with_ended: bool = False,
+    after: str | None = None,
+    limit: int,
+    tenant: str | None = None,
 ) -> tuple[Schedule, ...]:
-    """Return schedules, newest first: those that are active or paused, and with `with_ended` all that are kept."""
-    query = select(schedules).order_by(schedules.c.id.desc()).limit(limit)
+    """Return schedules, newest first: those that are active or paused, and with `with_ended` all that are kept.
+
+    With `tenant` they are those of its repositories alone.
+    """
+    query = (
+        select(schedules).where(*of_tenant(tenant, schedules.c.repository)).order_by(schedules.c.id.desc()).limit(limit)
+    )
     if repository is not None:
         query = query.where(func.lower(schedules.c.repository) == repository.lower())
     if not with_ended:

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from squire_pipelines.errors import ExitCode, NotFoundError, SquireError
+from squire_pipelines.ledger.tenant_sql import is_of_tenant
 
 PAGE = 100
 """Rows of a page by default."""
@@ -40,7 +41,8 @@ class TaskQuery:
     """Which tasks, in which order, and at most how many.
 
     All filters have to hold; of several statuses, kinds or causes, one. Times are aware; `since` is part of the range,
-    `until` is not. `text` are words that the title has to have, all of them, in any order. `after` is the `next_after`
+    `until` is not. `text` are words that the title has to have, all of them, in any order. `tenant` is whose
+    tasks they are. `after` is the `next_after`
     of the page before, or the id of the task after which the page begins.
     """
 
@@ -53,6 +55,7 @@ class TaskQuery:
     ended_since: datetime | None = None
     ended_until: datetime | None = None
     text: str = ""
+    tenant: str | None = None
     order: SortOrder = SortOrder.NEWEST
     after: str | None = None
     limit: int = PAGE
@@ -116,7 +119,9 @@ def position(runner: QueryRunner, query: TaskQuery) -> tuple[Any, ...]:
     columns = COLUMNS[query.order]
     task_id, *texts = query.after.split("@")
     if not texts:
-        rows = runner.run(f"SELECT {', '.join(columns)} FROM tasks WHERE id = :id", {"id": task_id})  # noqa: S608 - names of ours
+        whose = f" AND {is_of_tenant(query.tenant, 'tasks.repository', 'tasks.ended_at')}" if query.tenant else ""
+        row = f"SELECT {', '.join(columns)} FROM tasks WHERE id = :id{whose}"  # noqa: S608 - names of ours
+        rows = runner.run(row, {"id": task_id})
         if not rows:
             raise NotFoundError(f"there is no task {task_id!r}", hint="`squire tasks list` shows the ids")
         return tuple(rows[0][column] for column in columns)

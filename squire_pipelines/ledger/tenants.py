@@ -1,13 +1,17 @@
 """Whose each repository is and was: the settings say it and the ledger remembers, so that a move leaves history."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 
-from sqlalchemy import Boolean, ColumnElement, delete, insert, literal_column, select, update
+from sqlalchemy import Boolean, ColumnElement, Table, delete, insert, literal_column, select, update
 
+from squire_pipelines.domain.tenants import DEFAULT_TENANT
+from squire_pipelines.errors import NotFoundError
 from squire_pipelines.ledger.store import Ledger, Transaction
-from squire_pipelines.ledger.tables import repository_tenants, tenant_credits
-from squire_pipelines.ledger.tenant_sql import is_of_tenant
+from squire_pipelines.ledger.tables import plans, repository_tenants, schedules, signals, tasks, tenant_credits
+from squire_pipelines.ledger.tenant_sql import audit_is_of_tenant, is_of_tenant
 
 BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)
 """Since when a repository is its first tenant's: what was done before there were tenants is that one's."""
@@ -19,6 +23,28 @@ def present_tenants(tx: Transaction) -> dict[str, str]:
     return {
         one.repository: one.tenant for one in tx.execute(select(row.repository, row.tenant).where(row.until.is_(None)))
     }
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedOwners:
+    """Whose each repository was when: its times, each with its beginning, its end and the tenant."""
+
+    times: Mapping[str, tuple[tuple[datetime, datetime | None, str], ...]]
+
+    def tenant_at(self, repository: str, moment: datetime | None) -> str:
+        """Return whose a repository was at a moment; None for now. What nobody has been given is the house's."""
+        for since, until, tenant in self.times.get(repository, ()):
+            if until is None if moment is None else since <= moment and (until is None or moment < until):
+                return tenant
+        return DEFAULT_TENANT
+
+
+def read_owners(tx: Transaction) -> RecordedOwners:
+    """Read whose each repository was when."""
+    times: dict[str, list[tuple[datetime, datetime | None, str]]] = {}
+    for row in tx.execute(select(repository_tenants)):
+        times.setdefault(row.repository, []).append((row.since, row.until, row.tenant))
+    return RecordedOwners({name: tuple(spans) for name, spans in times.items()})
 
 
 def record_tenants(ledger: Ledger, tenants: Mapping[str, str]) -> tuple[str, ...]:
@@ -62,6 +88,45 @@ def of_tenant(
         return ()
     at = None if moment is None else str(moment)
     return (literal_column(is_of_tenant(tenant, str(repository), at), Boolean),)
+
+
+class VisibleKind(StrEnum):
+    """What has pages of its own: in each table its rows, with the column of their moment."""
+
+    TASK = "task"
+    SIGNAL = "signal"
+    PLAN = "plan"
+    SCHEDULE = "schedule"
+
+
+_VISIBLE: Mapping[VisibleKind, tuple[Table, str | None]] = {
+    VisibleKind.TASK: (tasks, "ended_at"),
+    VisibleKind.SIGNAL: (signals, "gone_at"),
+    VisibleKind.PLAN: (plans, "created_at"),
+    VisibleKind.SCHEDULE: (schedules, None),
+}
+
+
+def check_visible(tx: Transaction, tenant: str | None, kind: VisibleKind, row_id: str | int) -> None:
+    """Raise NotFoundError for a row that is not there, or another tenant's: both look the same.
+
+    Args:
+        tx: Reads.
+        tenant: Who asks; None for an operator, to whom nothing is hidden and whom the row itself answers.
+        kind: Of the row.
+        row_id: Its id.
+    """
+    if tenant is None:
+        return
+    table, moment = _VISIBLE[kind]
+    whose = of_tenant(tenant, table.c.repository, table.c[moment] if moment is not None else None)
+    if tx.execute(select(table.c.id).where(table.c.id == row_id, *whose)).one_or_none() is None:
+        raise NotFoundError(f"there is no {kind} {row_id!r}", hint="the lists show those that are there")
+
+
+def audit_of(tenant: str | None) -> tuple[ColumnElement[bool], ...]:
+    """Return the condition that a row of the audit trail is of a tenant; none where every row is wanted."""
+    return () if tenant is None else (literal_column(audit_is_of_tenant(tenant, "audit"), Boolean),)
 
 
 def read_credits(tx: Transaction) -> dict[str, float]:

@@ -15,7 +15,7 @@ from squire_pipelines.execution.serving_workers import ServedAgents, read_served
 from squire_pipelines.health.local_probes import local_probes
 from squire_pipelines.health.probe import Probe, ProbeRunner
 from squire_pipelines.health.stored_conditions import current_conditions, in_order
-from squire_pipelines.ledger.alerts import open_alerts
+from squire_pipelines.ledger.alerts import of_one_tenant, open_alerts
 from squire_pipelines.ledger.overview import WorkOverview, read_overview
 from squire_pipelines.ledger.queue_waits import read_waits
 from squire_pipelines.ledger.store import Ledger
@@ -69,6 +69,7 @@ class StatusFacts:
         problem: Why the work is not known; empty where it is, or where there is none yet.
         debugging: What is debugged, and until when.
         alerts: Those that fire about the work itself; the others are about conditions, which are shown anyway.
+        is_of_tenant: Whether it is what one tenant may see: nothing of the machine.
     """
 
     now: datetime
@@ -80,6 +81,7 @@ class StatusFacts:
     problem: str = ""
     debugging: tuple[DebugWindow, ...] = ()
     alerts: tuple[AlertState, ...] = ()
+    is_of_tenant: bool = False
 
     @property
     def level(self) -> HealthLevel:
@@ -101,7 +103,7 @@ class StatusFacts:
     @property
     def unknown(self) -> tuple[str, ...]:
         """What nobody has ever looked at."""
-        known = {condition.name for condition in self.conditions}
+        known = {condition.name for condition in self.conditions} if not self.is_of_tenant else {*ASKED}
         return tuple(name for name in ASKED if name not in known)
 
 
@@ -129,6 +131,19 @@ def gather(
     schema = next((condition for condition in conditions if condition.name == "schema"), None)
     if schema is None or not schema.is_ok or schema.is_starting:
         return facts  # there is no ledger yet, or its condition says what is wrong
+    try:
+        return _with_work(facts, settings)
+    except SquireError as error:
+        return replace(facts, problem=error.message)
+
+
+def gather_for_tenant(settings: "Settings") -> StatusFacts:
+    """Gather what a tenant may see: its own work and alerts, and nothing of the machine.
+
+    Args:
+        settings: Of the tenant, see `Settings.for_tenant`.
+    """
+    facts = StatusFacts(datetime.now(UTC), "", (), is_of_tenant=True)
     try:
         return _with_work(facts, settings)
     except SquireError as error:
@@ -166,10 +181,12 @@ def _with_work(facts: StatusFacts, settings: "Settings") -> StatusFacts:
     try:
         own = repository_settings(ledger, settings)
         with ledger.read() as tx:
-            work = read_overview(tx)
-            firing = (one for one in open_alerts(tx) if one.cleared_at is None and tx.now - one.seen_at < UNKNOWN_FOR)
+            tenant = settings.tenant
+            work = read_overview(tx, tenant=tenant)
+            known = open_alerts(tx) if tenant is None else of_one_tenant(tx, open_alerts(tx), tenant)
+            firing = (one for one in known if one.cleared_at is None and tx.now - one.seen_at < UNKNOWN_FOR)
             alerts = tuple(one for one in firing if one.rule in OF_FACTS)
-            query = TaskQuery(statuses=("ready",), order=SortOrder.PRIORITY, limit=MAX_WAITING)
+            query = TaskQuery(statuses=("ready",), tenant=tenant, order=SortOrder.PRIORITY, limit=MAX_WAITING)
             rows = read_page(tx.query_runner(), query, now=tx.now).rows
             starting = {row.id: row.repository for row in rows if row.waits_for_start}
             rows = with_waits(rows, read_waits(tx, starting, own.queue_rules_of, own.of_all.budgets_for))
@@ -235,7 +252,8 @@ class _StartWaits:
         if settings.is_shared and (problem := self._served.problem(settings.agent_for(repository))) is not None:
             yield f"a worker: {problem.message}"
         if len(self._texts) < _MAX_ASKED_REPOSITORIES and (shortage := self._day_shortage(repository, settings)):
-            yield shortage
+            # What others have spent at a provider that tenants share is not this tenant's business.
+            yield shortage if self._own.operator.tenant is None else "a provider whose limit of the day is reached"
 
     def _day_shortage(self, repository: str, settings: "Settings") -> str:
         """Return why no provider of a repository's agent may cost more today; empty where one may."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from squire_pipelines.secret_names import BOARD_TOKEN
-from squire_pipelines.sections.types import BaseUrl, ListenHost, Seconds, SettingsSection
+from squire_pipelines.sections.types import BaseUrl, ListenHost, Name, Seconds, SettingsSection
 
 _HEADER = r"^[A-Za-z][A-Za-z0-9-]{0,63}$"
 
@@ -46,6 +46,9 @@ class BoardSettings(SettingsSection):
     )
     proxy_header: str = Field(
         default="X-Forwarded-User", pattern=_HEADER, description="in which a proxy names the person"
+    )
+    operators: tuple[Name, ...] = Field(
+        default=(), max_length=1000, description="with tenants, the people named by a proxy who see all of them"
     )
     public_url: BaseUrl | None = Field(default=None, description="where people reach it, behind a proxy")
     dagster_url: BaseUrl | None = Field(

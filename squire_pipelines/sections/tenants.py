@@ -12,10 +12,11 @@ from squire_pipelines.domain.fair_shares import TenantShare
 from squire_pipelines.domain.tenants import check_tenant_name
 from squire_pipelines.secret_names import check_secret_name
 from squire_pipelines.sections.hidden_values import HIDDEN, hidden_error
-from squire_pipelines.sections.types import AppId, Label, SettingsSection, matching
+from squire_pipelines.sections.types import AppId, Label, Name, SettingsSection, matching
 
 MAX_TENANTS = 200
 _MAX_PATTERNS = 1000
+_MAX_PEOPLE = 1000
 
 TenantName = Annotated[str, AfterValidator(check_tenant_name)]
 RepositoryPattern = Annotated[
@@ -73,6 +74,9 @@ class TenantOverrides(SettingsSection):
         default=False, description="whether it may use providers on a cloud with this machine's credentials there"
     )
     github_app_id: AppId | None = Field(default=None, description="of an App of its own; its key is github-app-key")
+    people: tuple[Name, ...] = Field(
+        default=(), max_length=_MAX_PEOPLE, description='who sees it on the board with board.login = "proxy"'
+    )
     budgets: TenantBudgets = TenantBudgets()
     planner: dict[str, Any] = Field(default_factory=dict)
     agent: dict[str, Any] = Field(default_factory=dict)

@@ -201,7 +201,7 @@ class Settings(OverridableSections):
     def _secrets_of(self, tenant: str) -> tuple[str, ...]:
         own = self.for_tenant(tenant)
         access = APP_KEY if own.github.app_id else SecretName.GITHUB_TOKEN.value
-        needed = (access, *own.provider_secrets)
+        needed = (access, *own.provider_secrets, *own.board.secret_names)
         return tuple(dict.fromkeys((*needed, SecretName.WEBHOOK_SECRET.value, SecretName.WEBHOOK_SECRET_OLD.value)))
 
     @property

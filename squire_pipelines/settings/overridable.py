@@ -158,7 +158,7 @@ class OverridableSections(BaseSettings):
     def budgets_for(self, repository: str) -> BudgetLimits:
         """Return the limits for one repository, for its tenant as a whole, and those for all together."""
         limits, table = self._merged(repository, "budgets", self.budgets), self.tenant_table(repository)
-        if table is None or not table.budgets.is_set:
+        if table is None:
             return limits
         budgets = table.budgets
         whole = {"tenant": self.tenant_of(repository), "tenant_day": budgets.day, "tenant_month": budgets.month}

@@ -94,6 +94,20 @@ def check_tenants(
             if not set(pattern) & {"*", "?"} and pattern.casefold() not in owners:
                 message = f"the tenant {name} has {pattern}, which is not among repositories"
                 raise SettingValueError(message, key=("tenants", name, "repositories"))
+    _check_people(tenants)
+    _check_providers(tenants, providers)
+
+
+def _check_people(tenants: Mapping[str, TenantSettings]) -> None:
+    owners_of_people: dict[str, str] = {}
+    for name, table in tenants.items():
+        for person in table.people:
+            if (other := owners_of_people.setdefault(person, name)) != name:
+                message = f"{person} is one of the people of {other} and of {name}; a person sees one tenant"
+                raise SettingValueError(message, key=("tenants", name, "people"))
+
+
+def _check_providers(tenants: Mapping[str, TenantSettings], providers: Collection[str]) -> None:
     known = set(providers)
     for name, table in tenants.items():
         for provider in table.providers:

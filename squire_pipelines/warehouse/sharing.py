@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal
 
 from sqlalchemy import select
 
@@ -31,7 +30,9 @@ from squire_pipelines.settings.model import Settings
 from squire_pipelines.warehouse.publish import Publication, publish_warehouse
 from squire_pipelines.warehouse.settings_tables import PublishedTargets
 
-SharedKind = Literal["warehouse", "report"]
+SharedKind = str
+"""`warehouse` or `report`, and behind a hyphen the tenant whose alone it is."""
+
 _ENDINGS = {"warehouse": "duckdb", "report": "html"}
 _log = get_logger(Component.PIPELINE)
 
@@ -93,7 +94,7 @@ def share_publication(settings: Settings, kind: SharedKind, path: Path, publishe
         newest, least_age = SharedPublication.read(store, kind), timedelta(seconds=settings.files.publish_every_s)
         if newest is not None and published_at < newest.published_at + least_age:
             return False
-        key = f"{layout.PUBLISHED}{kind}/{published_at:%Y%m%dT%H%M%S%fZ}.{_ENDINGS[kind]}"
+        key = f"{layout.PUBLISHED}{kind}/{published_at:%Y%m%dT%H%M%S%fZ}.{_ENDINGS[kind.partition('-')[0]]}"
         with _as_it_is(path, settings.home.stored_files) as kept:
             stored = store.put(key, kept)
         pointer = SharedPublication(key, stored.size, stored.sha256 or "", published_at)

@@ -1,9 +1,10 @@
 """A board over a home of the test's own, asked without a socket, as a browser would ask it."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from html import unescape
+from types import MappingProxyType
 
 from starlette.testclient import TestClient
 
@@ -21,7 +22,12 @@ _FIELD = re.compile(r'<input type="hidden" name="([^"]*)" value="([^"]*)"')
 
 @contextmanager
 def open_board(
-    ledger: Ledger, *, settings: str = "", token: Secret | None = None, client: str = "127.0.0.1"
+    ledger: Ledger,
+    *,
+    settings: str = "",
+    token: Secret | None = None,
+    of_tenants: Mapping[str | None, Secret] = MappingProxyType({}),
+    client: str = "127.0.0.1",
 ) -> Iterator[TestClient]:
     """Open the board of the test's home with these settings.
 
@@ -29,11 +35,15 @@ def open_board(
         ledger: The home's ledger.
         settings: The text of the settings' file.
         token: What people give to log in.
+        of_tenants: What those of tenants give.
         client: The address that requests come from.
     """
     if settings:
         write_settled(Home.from_environment().config_file, settings)
-    app = create_board(BoardReadings(settings_in_force(), ledger), token=token, local_user="ada")
+    tokens: dict[str | None, Secret] = dict(of_tenants)
+    if token is not None:
+        tokens[None] = token
+    app = create_board(BoardReadings(settings_in_force(), ledger), tokens=tokens, local_user="ada")
     with TestClient(app, base_url=ADDRESS, client=(client, 50_000), follow_redirects=False) as browser:
         yield browser
 

@@ -36,7 +36,7 @@ def test_two_tenants_that_have_one_repository_are_both_named() -> None:
         check_patterns({"alpha": ("acme/*",), "beta": ("ACME/*",)})
 
 
-@pytest.mark.parametrize("name", ["default", "a-b", "a_b", "", "1a", "A", "a" * 33, "a.b"])
+@pytest.mark.parametrize("name", ["default", "a-b", "a_b", "", "1a", "A", "a" * 25, "a.b"])
 def test_a_name_that_would_not_be_one_part_of_a_variable_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="tenant"):
         check_tenant_name(name)

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from squire_pipelines.board.board_server import MIN_TOKEN_CHARS, login_token
+from squire_pipelines.board.tenant_logins import MIN_TOKEN_CHARS, login_tokens
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.sections.board import BoardSettings, board_address, is_loopback, known_address
 from squire_pipelines.settings.model import load_settings
@@ -34,15 +34,14 @@ def test_loopback_needs_no_login_and_people_open_its_address() -> None:
 def test_a_token_that_could_be_guessed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SQUIRE_BOARD__LOGIN", "token")
     with pytest.raises(ConfigError, match="board-token is missing"):
-        login_token(load_settings())
+        login_tokens(load_settings())
     monkeypatch.setenv("SQUIRE_BOARD_TOKEN", "x" * (MIN_TOKEN_CHARS - 1))
     with pytest.raises(ConfigError, match="could be guessed"):
-        login_token(load_settings())
+        login_tokens(load_settings())
     monkeypatch.setenv("SQUIRE_BOARD_TOKEN", "x" * MIN_TOKEN_CHARS)
-    token = login_token(load_settings())
-    assert token is not None
+    assert list(login_tokens(load_settings())) == [None]
     monkeypatch.setenv("SQUIRE_BOARD__LOGIN", "none")
-    assert login_token(load_settings()) is None
+    assert login_tokens(load_settings()) == {}
 
 
 @pytest.mark.parametrize(
@@ -57,3 +56,17 @@ def test_a_token_that_could_be_guessed_is_refused(monkeypatch: pytest.MonkeyPatc
 )
 def test_a_link_leads_to_an_address_that_is_known(settings: BoardSettings, address: str | None) -> None:
     assert known_address(settings) == address
+
+
+def test_each_tenant_has_a_token_of_its_own_and_no_two_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SQUIRE_BOARD__LOGIN", "token")
+    monkeypatch.setenv("SQUIRE_REPOSITORIES", '["a/b", "c/d"]')
+    tenants = '{"acme": {"repositories": ["a/b"], "house_secrets": ["board-token"]}, "beta": {"repositories": ["c/d"]}}'
+    monkeypatch.setenv("SQUIRE_TENANTS", tenants)
+    monkeypatch.setenv("SQUIRE_BOARD_TOKEN", "x" * 20)
+    assert list(login_tokens(load_settings())) == [None], "the house's token is never a tenant's"
+    monkeypatch.setenv("SQUIRE_TENANT_BETA_BOARD_TOKEN", "y" * 20)
+    assert list(login_tokens(load_settings())) == [None, "beta"]
+    monkeypatch.setenv("SQUIRE_TENANT_BETA_BOARD_TOKEN", "x" * 20)
+    with pytest.raises(ConfigError, match="another login's too"):
+        login_tokens(load_settings())

@@ -38,7 +38,7 @@ def test_a_tenants_sections_hold_in_its_repositories_and_a_repositorys_own_win()
     assert own.issue_labels_for("beta/x") == own.planner.issue_labels
     limits = own.budgets_for("acme/api")
     assert (limits.whose, limits.task.usd, limits.is_set) == ("alpha", 2, True)
-    assert own.budgets_for("beta/x").whose is None
+    assert [own.budgets_for(name).whose for name in ("beta/x", "house/y")] == ["beta", None]
 
 
 def test_the_settings_of_one_tenant_have_its_repositories_providers_and_secrets_alone() -> None:
