@@ -9,8 +9,9 @@ STAMP := $(VENV)/.stamp
 EXECUTOR ?= in_process
 DEMO_HOME ?= build/demo
 PYTEST_ARGS ?=
+REPOSITORIES ?= 1000
 
-.PHONY: help setup engine images sbom scan demo dev test test-agents test-github test-fast lint format bench soak docs pictures lock clean
+.PHONY: help setup engine images sbom scan demo dev test test-agents test-engine test-github simulate test-fast lint format bench soak docs pictures lock clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-zA-Z_-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +55,12 @@ test-agents: setup ## Every agent's program in its image, which is built if need
 	@scripts/images-if-engine.sh worker
 	@SQUIRE_TEST_ALL_AGENTS=1 $(BIN)/python -m pytest tests/docker/agents/test_programs.py \
 		tests/docker/jobs/test_agent_programs.py --no-header $(PYTEST_ARGS)
+
+test-engine: setup ## Docker tests on another engine: ENGINE=podman or gvisor, TESTS=…; see docs/reference/runtimes.md
+	@$(BIN)/python -m tests.support.other_engine $(ENGINE) $(TESTS)
+
+simulate: setup ## What REPOSITORIES=1000 cost, and which part gives way first; see docs/reference/scale.md
+	@$(BIN)/python scripts/simulate.py $(REPOSITORIES)
 
 test-github: setup ## End to end against a real repository: SQUIRE_TEST_REPOSITORY=owner/name and a token
 	@$(BIN)/python -m pytest tests/github -m github --no-header -p no:socket $(PYTEST_ARGS)

@@ -14,6 +14,7 @@ from squire_pipelines.agents import engine, monotonic_mark, profile, reap, warm,
 from squire_pipelines.agents.adapters.protocol import GatewaySeen
 from squire_pipelines.agents.container import Container, remove_with_retry
 from squire_pipelines.agents.endings import EXIT_KILLED, EXIT_TERMINATED, SupervisionResult, engine_refusal
+from squire_pipelines.agents.engine_kinds import create_container, is_name_taken
 from squire_pipelines.agents.hand_out import HandOut
 from squire_pipelines.agents.logs import DEFAULT_OUTPUT, OutputOptions, holds, last_lines
 from squire_pipelines.agents.model import AttemptInputs, GatewaySocket, RunResult
@@ -23,7 +24,6 @@ from squire_pipelines.domain.endings import Cause
 from squire_pipelines.errors import EngineError, ImageMissingError, LeaseLostError, SquireError, WorkspaceError
 from squire_pipelines.observability.logging import Component, get_logger
 
-_CONFLICT = 409
 _CREATE_TRIES = 20
 _CREATE_PAUSE_S = 0.5
 # Below this the engine has kept all of an adopted container's output, whatever its lines are; see the profile's log.
@@ -266,9 +266,9 @@ class DockerRunner:
     def _create_or_adopt(self, name: str, inputs: AttemptInputs, arguments: dict[str, object]) -> reap.ContainerInfo:
         for _ in range(_CREATE_TRIES):
             try:
-                created = self._client.containers.create(**arguments)  # type: ignore[arg-type]  # the profile knows the names
+                created = create_container(self._client, **arguments)
             except APIError as error:
-                if error.status_code != _CONFLICT:
+                if not is_name_taken(error):
                     raise
             else:
                 return reap.describe(created.attrs)

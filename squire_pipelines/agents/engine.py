@@ -7,7 +7,7 @@ import os
 import re
 import socket
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import requests
 from docker.errors import DockerException, ImageNotFound
 
 from squire_pipelines.agents.endings import image_hint
+from squire_pipelines.agents.engine_kinds import EngineKind, is_gvisor, kind_of
 from squire_pipelines.deadline import Deadline
 from squire_pipelines.errors import EngineError, ImageMissingError
 from squire_pipelines.observability.logging import Component, get_logger
@@ -28,7 +29,10 @@ MIN_API = (1, 41)
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """The engine that answers at `host`; `runtimes` are the OCI runtimes that it knows, `root` is its data's folder."""
+    """The engine that answers at `host`.
+
+    `runtimes` are the OCI runtimes that it knows, `root` is its data's folder, `answer` all that it says of itself.
+    """
 
     host: str
     name: str
@@ -38,6 +42,12 @@ class EngineInfo:
     memory_bytes: int
     runtimes: tuple[str, ...]
     root: str = ""
+    kind: EngineKind = EngineKind.DOCKER
+    answer: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def in_gvisor(self, runtime: str | None) -> bool:
+        """Return whether containers of a runtime, by default the engine's own, run in gVisor."""
+        return is_gvisor(self.answer, runtime)
 
     def is_older_than(self, api: tuple[int, int]) -> bool:
         """Return whether its API is older than `api`; an engine that does not tell counts as new."""
@@ -227,16 +237,19 @@ def describe(client: docker.DockerClient) -> EngineInfo:
     with engine_errors("the container engine does not answer"):
         info = client.info()
         version = client.version()
-    platform = (version.get("Platform") or {}).get("Name") or "Docker"
+    kind = kind_of(version)
+    platform = (version.get("Platform") or {}).get("Name") or kind.value
     return EngineInfo(
         host=client.api.base_url,
-        name=platform,
+        name=platform if kind is EngineKind.DOCKER else kind.value,
         version=str(version.get("Version", "")),
         api_version=str(version.get("ApiVersion", "")),
         cpus=int(info.get("NCPU", 0)),
         memory_bytes=int(info.get("MemTotal", 0)),
         runtimes=tuple(sorted(info.get("Runtimes") or {})),
         root=str(info.get("DockerRootDir") or ""),
+        kind=kind,
+        answer=info,
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import docker
 
 from squire_pipelines.agents import engine, profile, worker_files
+from squire_pipelines.agents.engine_kinds import create_container
 from squire_pipelines.errors import EngineError
 from squire_pipelines.sections.agents import AgentSettings, LimitSettings
 
@@ -82,8 +83,9 @@ def run_once(
         limits, user=profile.host_user(), seccomp=seccomp or worker_files.seccomp_profile(), runtime=runtime
     )
     with engine.engine_errors("the container cannot be probed"):
-        container = client.containers.create(
-            image,
+        container = create_container(
+            client,
+            image=image,
             entrypoint=words,
             command=[],
             name=f"squire-probe-{uuid.uuid4().hex[:12]}",

@@ -17,6 +17,7 @@ import requests
 from docker.errors import DockerException, NotFound
 
 from squire_pipelines.agents import profile
+from squire_pipelines.agents.engine_kinds import create_container
 from squire_pipelines.agents.warm import LABEL_HOME, Slot, WarmProfile
 from squire_pipelines.errors import EngineError
 from squire_pipelines.observability.logging import Component, get_logger
@@ -166,6 +167,6 @@ class WarmPool:
             slot.make()
             arguments = target.profile.create_arguments(slot, home=self._home, wait_s=target.max_age_s + _LEEWAY_S)
             undo.callback(self._remove, slot.name)
-            self._client.containers.create(**arguments).start()
+            create_container(self._client, **arguments).start()
             undo.pop_all()
         _log.info("agent.warmed", slot=slot.name, key=target.profile.key)

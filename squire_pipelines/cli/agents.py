@@ -60,6 +60,9 @@ class AgentPlace:
     sandboxed: bool = False
     engine: str | None = None
     engine_host: str | None = None
+    runtime: str = ""
+    lacking: tuple[str, ...] = ()
+    runtime_problem: str | None = None
     image: str = ""
     image_id: str | None = None
     image_bytes: int | None = None
@@ -80,13 +83,22 @@ def choose_runner(agent: AgentSettings, *, engine: bool) -> str:
 def find_place(agent: AgentSettings) -> AgentPlace:
     """Ask the engine, within a few seconds, what this agent would run in."""
     from squire_pipelines.agents import engine as engines  # noqa: PLC0415 - Docker's client, needed by no other command
+    from squire_pipelines.agents import engine_kinds  # noqa: PLC0415 - likewise
     from squire_pipelines.agents.endings import image_hint  # noqa: PLC0415 - likewise
 
     place = AgentPlace(agent.kind, agent.model, image=agent.worker_image)
     try:
         with closing(engines.connect(TIMEOUT_S, image=agent.worker_image)) as client:
             info = engines.describe(client)
-            place = replace(place, engine=f"{info.name} {info.version}", engine_host=info.host)
+            in_gvisor = info.in_gvisor(agent.runtime)
+            place = replace(
+                place,
+                engine=f"{info.name} {info.version}",
+                engine_host=info.host,
+                runtime=engine_kinds.runtime_of(info.answer, agent.runtime),
+                lacking=engine_kinds.lacking(info.kind, in_gvisor=in_gvisor),
+                runtime_problem=engine_kinds.runtime_problem(agent.limits.pids, in_gvisor=in_gvisor),
+            )
             place = _with_image(place, client)
     except EngineError as error:
         host = os.environ.get("DOCKER_HOST")

@@ -26,6 +26,7 @@ from docker.utils.socket import SocketError, frames_iter
 
 from squire_pipelines.agents import profile, reap, worker_files
 from squire_pipelines.agents.engine import engine_errors
+from squire_pipelines.agents.engine_kinds import create_container
 from squire_pipelines.agents.model import SharedSocket
 from squire_pipelines.errors import EngineError, ImageMissingError, LeaseLostError, NotReachableError, SquireError
 from squire_pipelines.files import open_atomically
@@ -144,7 +145,8 @@ class ContainerGateway:
         api.create_volume(self._name, driver="local", driver_opts=options, labels=labels)
         hardening = profile.hardening(_LIMITS, user=(uid, gid), seccomp=worker_files.seccomp_profile())
         hardening["tmpfs"] = {"/tmp": hardening["tmpfs"]["/tmp"]}  # noqa: S108 - the container's own
-        container = client.containers.create(
+        container = create_container(
+            client,
             **hardening
             | {
                 "image": image,
@@ -159,7 +161,7 @@ class ContainerGateway:
                     # Without a name: removed with its container. It takes the rights of the image's folder.
                     Mount(str(PurePosixPath(LOG_FOLDER).parent), None, type="volume"),
                 ],
-            }
+            },
         )
         self._id = str(container.id)
         self._socket = api.attach_socket(self._id, params={"stdin": 1, "stdout": 1, "stream": 1})

@@ -49,6 +49,7 @@ class Transaction:
     def __init__(self, connection: Connection, now: datetime) -> None:
         self.connection = connection
         self.now = now
+        self._exclusive: set[str] = set()
 
     def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[*tuple[Any, ...]]:
         """Run one statement."""
@@ -73,7 +74,8 @@ class Transaction:
     def exclusive(self, name: str) -> None:
         """Let no other transaction that asks for the same `name` run beside this one, until this one ends."""
         # On SQLite, BEGIN IMMEDIATE has done that already.
-        if self.connection.dialect.name == "postgresql":
+        if self.connection.dialect.name == "postgresql" and name not in self._exclusive:
+            self._exclusive.add(name)
             key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:7])
             self.connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
 

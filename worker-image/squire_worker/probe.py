@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 LIBC = ctypes.CDLL(None, use_errno=True)
 X86 = platform.machine() == "x86_64"
 CLONE = (56, 220)
+PR_GET_NO_NEW_PRIVS = 39
 # name: (number on x86_64, number on aarch64, arguments)
 CALLS: dict[str, tuple[int, int, list[int]]] = {
     "ptrace": (101, 117, [0]),
@@ -257,7 +258,8 @@ def main() -> None:
         "connect": in_child(_connect),
         "interfaces": [name for _, name in socket.if_nameindex()],
         "uid": os.getuid(),
-        "no_new_privileges": int(status["NoNewPrivs"]),
+        # gVisor's /proc/self/status does not say it; the call does, everywhere.
+        "no_new_privileges": LIBC.prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0),
         "seccomp": int(status["Seccomp"]),
         "set_uid_files": _set_uid_files(),
         "limits": _limits(),

@@ -25,6 +25,7 @@ def check_engine(context: CliContext) -> Iterator[Diagnosis]:
         yield Diagnosis.of_error("agent", error)
     if place.engine:
         yield Diagnosis("engine", "ok", f"{place.engine} at {place.engine_host}")
+        yield _check_runtime(place)
         yield _check_image(place)
         # Repositories with an agent of another kind run in other images.
         agents = (context.settings.agent_for(name, choice) for name, choice in context.settings.every_orderable_choice)
@@ -38,6 +39,14 @@ def check_engine(context: CliContext) -> Iterator[Diagnosis]:
         yield Diagnosis("runner", "warn", "local, which is no sandbox", step)
     elif place.runner and place.image_id:
         yield from _check_place(context, place.agent)
+
+
+def _check_runtime(place: "AgentPlace") -> Diagnosis:
+    if place.runtime_problem is not None:
+        step = "set agent.limits.pids to 1024 or more, or use another runtime"
+        return Diagnosis("runtime", "warn", f"{place.runtime}: {place.runtime_problem}", step)
+    lacking = f"; it does not give {'; '.join(place.lacking)}" if place.lacking else ""
+    return Diagnosis("runtime", "ok", f"{place.runtime}{lacking}")
 
 
 def _check_image(place: "AgentPlace") -> Diagnosis:

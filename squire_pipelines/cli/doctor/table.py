@@ -228,7 +228,7 @@ CHECKS: tuple[DoctorCheck, ...] = (
     ),
     DoctorCheck(
         "engine",
-        "A container engine answers; the image of each agent is on it and fits; the limits can be had (`runner`).",
+        "A container engine answers; its `runtime`; each agent's image is on it; the limits can be had (`runner`).",
         "start the engine, or build the image: the line has the command",
         check_engine,
         timeout_s=60.0,

@@ -13,6 +13,7 @@ import pytest
 from squire_pipelines.agents import engine, profile, reap, worker_files
 from squire_pipelines.agents.adapters.opencode import OpenCodeAgent
 from squire_pipelines.agents.docker_runner import DockerRunner, EngineOptions
+from squire_pipelines.agents.engine_kinds import create_container
 from squire_pipelines.agents.logs import OutputOptions
 from squire_pipelines.agents.model import AttemptInputs, RunResult
 from squire_pipelines.domain.endings import Cause
@@ -62,7 +63,7 @@ class Bench:
         arguments = profile.create_arguments(
             inputs, image=inputs.image, user=profile.host_user(), seccomp=worker_files.seccomp_profile()
         )
-        return str(self.client.containers.create(**arguments).id)
+        return str(create_container(self.client, **arguments).id)
 
 
 @pytest.fixture

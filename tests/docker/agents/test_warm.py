@@ -17,6 +17,7 @@ import pytest
 
 from squire_pipelines.agents import monotonic_mark, profile, reap, warm, worker_files
 from squire_pipelines.agents.docker_runner import DockerRunner, EngineOptions
+from squire_pipelines.agents.engine_kinds import create_container
 from squire_pipelines.agents.model import AttemptInputs, RunResult
 from squire_pipelines.agents.warm import Slot, WarmProfile
 from squire_pipelines.agents.warm_pool import MAX_MADE, PoolCounts, PoolTarget, WarmPool
@@ -342,6 +343,6 @@ def test_tending_leaves_alone_what_an_attempt_has_taken(bench: PoolBench) -> Non
 def test_a_container_that_gets_no_order_ends_by_itself(bench: PoolBench) -> None:
     slot = Slot(bench.folder / "k" / "0123456789abcdef")
     slot.make()
-    container = bench.client.containers.create(**bench.shape.create_arguments(slot, home=bench.home, wait_s=1))
+    container = create_container(bench.client, **bench.shape.create_arguments(slot, home=bench.home, wait_s=1))
     container.start()
     assert container.wait(timeout=30)["StatusCode"] == 128 + 14  # SIGALRM
