@@ -11,7 +11,7 @@ DEMO_HOME ?= build/demo
 PYTEST_ARGS ?=
 REPOSITORIES ?= 1000
 
-.PHONY: help setup engine images sbom scan demo dev test test-agents test-engine test-github simulate test-fast lint format bench soak docs pictures lock clean
+.PHONY: help setup engine images sbom scan demo compose-demo dev test test-agents test-engine test-github simulate test-fast lint format bench soak docs pictures lock clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-zA-Z_-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,10 @@ scan: sbom ## Known vulnerabilities in the worker image, where a scanner and its
 demo: setup ## The whole pipeline against the forge; EXECUTOR=docker runs our own steps in containers too
 	@scripts/images-if-engine.sh $(if $(filter docker,$(EXECUTOR)),all,worker)
 	@$(BIN)/squire demo --home "$(abspath $(DEMO_HOME))" --executor $(EXECUTOR)
+
+compose-demo: setup ## The demo on three workers in containers, one of which is killed; ARGS=--keep leaves them running
+	@scripts/images-if-engine.sh all
+	@$(BIN)/python scripts/compose_demo.py $(ARGS)
 
 dev: setup ## Dagster's UI and daemon and the webhook receiver, until Ctrl-C
 	@$(BIN)/squire dev

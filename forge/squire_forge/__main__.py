@@ -22,6 +22,7 @@ from types import FrameType
 import uvicorn
 
 from squire_forge.app import build_app
+from squire_forge.certificates import own_certificate
 from squire_forge.errors import ConfigError, ForgeError, PortInUseError
 from squire_forge.hosting import HostRequest, host
 from squire_forge.limits import LIMIT
@@ -61,6 +62,9 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
         metavar="NAME",
         help="be reached by this name from other machines or containers too, and not on loopback alone. Its pages ask "
         "nobody for the token",
+    )
+    parser.add_argument(
+        "--https", action="store_true", help="serve HTTPS, with a certificate that it makes: HOME/certificate.pem"
     )
     parser.add_argument("--samples", action="store_true", help="host the four sample repositories of the owner demo")
     parser.add_argument("--webhook-url", help="where it sends webhooks; without it none are sent")
@@ -143,7 +147,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         token = _secret(options.token_file, home / "token")
         webhook_secret = _secret(options.webhook_secret_file, home / "webhook-secret")
         with _lock_home(home), _listen(_EVERYWHERE if options.name else _HOST, options.port) as listener:
-            url = f"http://{options.name or _HOST}:{listener.getsockname()[1]}"
+            name = options.name or _HOST
+            certificate = own_certificate(home, (name, "localhost", _HOST)) if options.https else None
+            url = f"http{'s' if certificate else ''}://{name}:{listener.getsockname()[1]}"
             world = World(
                 ForgeConfig(
                     home=home,
@@ -163,6 +169,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 access_log=False,
                 server_header=False,
                 timeout_graceful_shutdown=_GRACE_S,
+                ssl_certfile=None if certificate is None else certificate.file,
+                ssl_keyfile=None if certificate is None else certificate.key,
             )
             for number in (signal.SIGTERM, signal.SIGINT):
                 # The server raises the signal again after it has stopped; to be stopped is no failure.

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import stat
 import subprocess
 import sys
@@ -48,15 +49,18 @@ def test_a_started_forge_serves_and_says_where(forge: ForgeProcess) -> None:
 
 
 @pytest.mark.slow
-def test_a_forge_with_a_name_is_reached_by_it_and_by_no_other(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "squire_forge", "--home", str(tmp_path), "--name", "forge.test"]
+def test_a_forge_with_a_name_is_reached_by_it_and_by_no_other_over_https(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "squire_forge", "--home", str(tmp_path), "--name", "forge.test", "--https"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as forge:
         try:
             assert forge.stdout is not None
             url = urlsplit(json.loads(forge.stdout.readline())["url"])
-            assert url.hostname == "forge.test"
+            assert (url.scheme, url.hostname) == ("https", "forge.test")
+            context = ssl.create_default_context(cafile=tmp_path / "certificate.pem")
+            assert stat.S_IMODE((tmp_path / "certificate-key.pem").stat().st_mode) == 0o600
             for name, status in (("forge.test", 200), ("127.0.0.1", 200), ("elsewhere.test", 400)):
-                answer = httpx.get(f"http://127.0.0.1:{url.port}/", headers={"host": f"{name}:{url.port}"})
+                headers = {"host": f"{name}:{url.port}"}
+                answer = httpx.get(f"https://127.0.0.1:{url.port}/", headers=headers, verify=context)
                 assert (name, answer.status_code) == (name, status)
         finally:
             forge.terminate()

@@ -80,6 +80,8 @@ def worker(context: CliContext, queues: tuple[str, ...], labels: tuple[str, ...]
     set_up_process(Component.WORKER)
     kinds = tuple(WorkKind(queue) for queue in dict.fromkeys(queues)) or SERVED
     ledger = Ledger(settings.resolved_ledger_url)
+    if ledger.revision() is None:  # the first of all that start makes it
+        ledger.ensure_schema()
     try:
         serve(settings, ledger, WorkerChoices(name, kinds, labels, slots), say=write_line)
     finally:

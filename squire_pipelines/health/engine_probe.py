@@ -16,11 +16,16 @@ _TIMEOUT_S = 12.0
 _ASK_TIMEOUT_S = 8.0
 _MAX_AGENTS = 10
 _NO_ENGINE = "no container engine answers"
+_ON_WORKERS: States = {"engine": ConditionState.ok("agents run on the engines of workers, see `squire workers list`")}
 
 
 def engine_probe(settings: Settings) -> Probe:
-    """Return the probe of the engine that the settings' agents need."""
-    return Probe("engine", ("engine",), _EVERY_S, _TIMEOUT_S, lambda: look_at_engine(agents_of(settings)))
+    """Return the probe of the engine that the settings' agents need; with workers each of these has its own."""
+
+    def look() -> States:
+        return _ON_WORKERS if settings.is_shared else look_at_engine(agents_of(settings))
+
+    return Probe("engine", ("engine",), _EVERY_S, _TIMEOUT_S, look)
 
 
 def agents_of(settings: Settings) -> tuple[AgentSettings, ...]:

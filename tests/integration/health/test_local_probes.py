@@ -15,7 +15,7 @@ import pytest
 
 from squire_pipelines.domain.condition_rules import ClockFacts
 from squire_pipelines.domain.conditions import HealthLevel
-from squire_pipelines.health.engine_probe import agents_of, look_at_engine
+from squire_pipelines.health.engine_probe import agents_of, engine_probe, look_at_engine
 from squire_pipelines.health.ledger_probe import look_at_ledger
 from squire_pipelines.health.machine_probes import look_at_clock, look_at_disks
 from squire_pipelines.health.process_records import process_facts, process_record, starting, starting_record
@@ -278,3 +278,13 @@ def test_a_code_server_is_asked_at_the_socket_that_its_file_names(
 
 def test_settings_that_no_process_refuses_are_well(configure: Configure) -> None:
     assert look_at_settings(configure("").home)["settings"].level is OK
+
+
+def test_with_workers_this_machine_needs_no_engine(configure: Configure) -> None:
+    settings = configure(
+        'ledger_url = "postgresql://squire@db/squire"\n[workers]\nbroker_url = "redis://broker:6379/0"\n'
+        '[agent]\nrunner = "docker"\n'
+    )
+    state = engine_probe(settings).run()["engine"]
+    assert state.level is OK
+    assert "workers" in state.reason

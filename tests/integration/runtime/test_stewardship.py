@@ -101,9 +101,9 @@ def test_the_process_of_a_daemon_that_lost_its_role_is_ended(ledger_url: str, op
             assert daemon.stdout is not None
             assert daemon.stdout.readline() == "steward\n"
             with open_at(ledger_url).write() as tx:
-                held = role_leases.read(tx, STEWARD)
-                assert held is not None
-                role_leases.take(tx, STEWARD, held.holder, version="1.0", lease_s=LEASE_S)  # as one of a later start
+                lease = role_leases.read(tx, STEWARD)
+                assert lease is not None
+                role_leases.take(tx, STEWARD, lease.holder, version="1.0", lease_s=LEASE_S)  # as one of a later start
             assert daemon.wait(PATIENCE_S) != 0
         finally:
             daemon.kill()
