@@ -1,14 +1,15 @@
-"""What a worker does about its own engine, which no other machine sees: whose containers run there, and what is left.
+"""What a worker does about its own machine, which no other one sees: whose containers run there, and what is left.
 
 The steward adopts and settles attempts by what this reports, see `recovery`.
 """
 
+import time
 from datetime import timedelta
 
 from squire_pipelines.agents import engine
 from squire_pipelines.deadline import Deadline
 from squire_pipelines.errors import SquireError
-from squire_pipelines.execution import recovery
+from squire_pipelines.execution import recovery, stored_work
 from squire_pipelines.execution.usage_recorder import recover_calls
 from squire_pipelines.ledger import adoption
 from squire_pipelines.ledger.store import Ledger
@@ -17,6 +18,7 @@ from squire_pipelines.repeating_thread import RepeatingThread
 from squire_pipelines.settings.model import Settings
 
 EVERY_S = 10.0
+FOLDERS_EVERY_S = 600.0
 _ENGINE_TIMEOUT_S = 10.0
 _ENGINES_S = 60.0
 _LOST_SINCE = timedelta(hours=1)
@@ -39,6 +41,7 @@ class EngineUpkeep(RepeatingThread):
         self._worker = worker
         self._log = log
         self._counted: set[str] = set()
+        self._folders_at = float("-inf")
         self.running: frozenset[str] = frozenset()
         """The worker's open attempts whose container runs here, as the last look saw them."""
 
@@ -53,9 +56,18 @@ class EngineUpkeep(RepeatingThread):
                 self.running = own.intersection(started)
                 recovery.remove_leftovers(self._ledger, self._settings, clients, self._log)
             self._count_calls()
+            self._tend_folders()
         except (SquireError, OSError) as error:
             self._log.warning("the engine's leftovers are looked for again: %s", error)
         return EVERY_S
+
+    def _tend_folders(self) -> None:
+        """Put attempts into the store that could not be put there when they ended, and remove old folders."""
+        now = time.monotonic()
+        if now - self._folders_at >= FOLDERS_EVERY_S:
+            self._folders_at = now
+            stored_work.store_leftovers(self._ledger, self._settings)
+            recovery.remove_old_folders(self._ledger, self._settings)
 
     def _count_calls(self) -> None:
         """Bring calls to the ledger that only this machine's logs know, once for each attempt that was given up."""

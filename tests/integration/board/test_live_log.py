@@ -1,12 +1,14 @@
 """The log of an attempt on the board: its end, what is added, and the end of the stream."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
 from squire_pipelines.domain.endings import Cause
+from tests.support.boards import open_board
 from tests.support.cli import SampleData
 from tests.support.hostile_text import hidden_characters
 
@@ -59,3 +61,24 @@ def test_a_log_on_another_machine_is_not_shown_and_the_page_says_so(browser: Tes
     page = browser.get(f"/tasks/{task_id}/attempts/1/log").text
     assert "There is no log, or not any more." in page
     assert "data-events" not in page
+
+
+def test_a_log_and_a_change_on_another_machine_come_from_the_store(
+    samples: SampleData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task_id = samples.ended(Cause.TIMEOUT)
+    stored = tmp_path / "mounted" / "attempts" / f"{task_id}-1"
+    (stored / "keep").mkdir(parents=True)
+    (stored / "agent.log").write_text("first\nsecond\n")
+    (stored / "keep" / "change.diff").write_text("+a line of the change\n")
+    monkeypatch.setenv("SQUIRE_FILES__URL", f"file://{tmp_path}/mounted")
+    with open_board(samples.ledger) as browser:
+        assert _lines(browser.get(f"/tasks/{task_id}/attempts/1/events").text) == ["first", "second"]
+        assert "second" in browser.get(f"/tasks/{task_id}/attempts/1/log").text
+        assert "a line of the change" in browser.get(f"/tasks/{task_id}").text
+        shutil.rmtree(tmp_path / "home" / "cache" / "stored-files")
+        (tmp_path / "mounted").rename(tmp_path / "unmounted")
+        log, task = (browser.get(f"/tasks/{task_id}{path}") for path in ("/attempts/1/log", ""))
+    assert log.status_code == task.status_code == 200
+    assert "is not there" in log.text
+    assert "What was changed cannot be shown" in task.text

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from squire_pipelines.cli.doctor.files import try_store
+from squire_pipelines.cli.context import CliContext
+from squire_pipelines.cli.doctor.files import check_files, try_store
 from squire_pipelines.domain.conditions import HealthLevel
 from squire_pipelines.file_store.opening import store_of
 from squire_pipelines.file_store.store import FileStore
@@ -88,6 +89,28 @@ def test_the_doctor_leaves_nothing_and_a_store_in_trouble_is_a_condition(
     assert "is not there" in state.reason
     assert state.hint
     assert "MiB in the store of files" not in {one.name for one in measure_growth(settings, None)}
+
+
+def lines() -> list[tuple[str, str]]:
+    return [(line.status, line.message) for line in check_files(CliContext())]
+
+
+def test_the_doctor_says_what_is_wrong_with_the_store(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ((status, message),) = lines()
+    assert status == "ok"
+    assert message.startswith(f"{settings.files.url}: a file was written, read and removed in ")
+    (tmp_path / "mounted").rename(tmp_path / "unmounted")
+    ((status, message),) = lines()
+    assert (status, message) == ("fail", f"the store {tmp_path}/mounted is not there")
+    monkeypatch.setenv("SQUIRE_FILES__URL", "")
+    assert lines() == []
+    monkeypatch.setenv("SQUIRE_WORKERS__BROKER_URL", "redis://127.0.0.1:1/0")
+    monkeypatch.setenv("SQUIRE_LEDGER_URL", "postgresql://squire@127.0.0.1:1/squire")
+    ((status, message),) = lines()
+    assert status == "warn"
+    assert "files.url is not set" in message
 
 
 def test_without_a_store_there_is_nothing_to_look_at() -> None:
