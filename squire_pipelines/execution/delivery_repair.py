@@ -29,7 +29,6 @@ from squire_pipelines.errors import (
     GitHubValidationError,
 )
 from squire_pipelines.execution.delivery_hooks import AT_ONCE, OwnHook, UnseenHook, hook_client, survey_hooks
-from squire_pipelines.files import lock
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.connection import GitHub
 from squire_pipelines.github.hook_deliveries import (
@@ -42,6 +41,7 @@ from squire_pipelines.github.hook_deliveries import (
 )
 from squire_pipelines.ledger import deliveries, delivery_checks, repositories
 from squire_pipelines.ledger.delivery_checks import NewCheck
+from squire_pipelines.ledger.single_flight import single_flight
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.secrets.lookup import locate_secret
@@ -153,7 +153,7 @@ def reason_to_do_nothing(settings: Settings) -> str:
 async def repair_deliveries(
     ledger: Ledger, settings: Settings, github: GitHub, options: RepairOptions, *, trace_id: str
 ) -> RepairResult:
-    """Compare what GitHub sent with what is here, and have it sent again; one repair at a time in a home.
+    """Compare what GitHub sent with what is here, and have it sent again; one repair at a time, of all machines.
 
     Raises:
         ConfigError: The credentials cannot be used.
@@ -162,7 +162,7 @@ async def repair_deliveries(
     if idle := reason_to_do_nothing(settings):
         return RepairResult(idle=idle)
     try:
-        with lock(settings.home.run / "delivery-repair.lock"):
+        with single_flight(ledger, "delivery repair", settings.home.run / "delivery-repair.lock"):
             async with hook_client(github) as client:
                 return await _Repair(ledger, settings, client, options, trace_id).run()
     except TimeoutError:

@@ -24,7 +24,7 @@ from squire_pipelines.github.limits import LimitStore, MemoryLimits, blocked_kin
 from squire_pipelines.github.protocol import GraphQLAnswer
 from squire_pipelines.github.query_texts import load_query
 from squire_pipelines.github.request_counts import count_request, count_retry
-from squire_pipelines.github.write_turns import WriteTurns
+from squire_pipelines.github.write_turns import Turns
 from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.secrets import Secret
 from squire_pipelines.sections.services import GitHubSettings
@@ -95,7 +95,7 @@ class GitHubClient:
         *,
         attempts: int = 4,
         limits: LimitStore | None = None,
-        write_turns: WriteTurns | None = None,
+        write_turns: Turns | None = None,
         answers: AnswerStore | None = None,
         http: httpx.AsyncClient | None = None,
         max_body_bytes: int = 64 * 2**20,
@@ -349,7 +349,7 @@ class GitHubClient:
     ) -> tuple[int, Mapping[str, str], bytes]:
         async with self._semaphore:
             if request.is_write:
-                await self._space_writes()
+                await self._space_writes(credential)
             # At the last moment: those who waited their turn may wait because one before them was refused.
             self._raise_if_blocked(credential, request)
             began, response = time.monotonic(), None
@@ -391,10 +391,10 @@ class GitHubClient:
                 )
         return bytes(body)
 
-    async def _space_writes(self) -> None:
+    async def _space_writes(self, credential: str) -> None:
         async with self._write_lock:
             if self._last_write is not None:
                 await asyncio.sleep(self._last_write + self._min_write_interval_s - self._monotonic())
             if self._write_turns is not None:
-                await self._write_turns.take(self._min_write_interval_s)
+                await self._write_turns.take(self._min_write_interval_s, credential)
             self._last_write = self._monotonic()

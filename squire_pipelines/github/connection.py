@@ -7,6 +7,7 @@ from squire_pipelines.github.tenant_access import access_to_all
 from squire_pipelines.github.write_turns import WriteTurns
 from squire_pipelines.ledger.github_limits import LedgerLimits
 from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.ledger.write_turns import LedgerWriteTurns
 from squire_pipelines.secrets import Secret
 from squire_pipelines.settings.model import Settings
 
@@ -34,7 +35,8 @@ class GitHub:
 
     def _client(self, access: Access) -> GitHubClient:
         answers = KeptAnswers(self._settings.home.answers, max_answers=self._settings.github.max_kept_answers)
-        turns = WriteTurns(self._settings.home.run / "github-writes")
+        is_shared = not self._ledger.is_sqlite  # other machines write with the same credential
+        turns = LedgerWriteTurns(self._ledger) if is_shared else WriteTurns(self._settings.home.run / "github-writes")
         return GitHubClient(
             self._settings.github, access, limits=LedgerLimits(self._ledger), write_turns=turns, answers=answers
         )

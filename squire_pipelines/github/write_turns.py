@@ -9,11 +9,19 @@ import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from squire_pipelines.files import lock
 
 _POLL_S = 0.02
 _MAX_WAIT_S = 60.0
+
+
+class Turns(Protocol):
+    """Decides who may write next; `ledger.write_turns` does so for all machines on one ledger."""
+
+    async def take(self, interval_s: float, credential: str = "") -> None:
+        """Wait for a turn of a credential, which comes at least `interval_s` after the one before it."""
 
 
 class WriteTurns:
@@ -28,7 +36,7 @@ class WriteTurns:
         self._path = path
         self._now = now
 
-    async def take(self, interval_s: float) -> None:
+    async def take(self, interval_s: float, credential: str = "") -> None:  # noqa: ARG002 - see `Turns`
         """Wait until the last turn of any process is `interval_s` ago, then take one.
 
         A clock that was set back, or a file that cannot be written, costs at most one interval: the distance is a

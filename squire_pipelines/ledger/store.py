@@ -37,6 +37,11 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def advisory_key(name: str) -> int:
+    """Return the number by which Postgres locks a name."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:7])
+
+
 @lru_cache(maxsize=256)
 def _in_psycopg(sql: str) -> str:
     """Return `sql` with psycopg's way to name parameters."""
@@ -76,8 +81,7 @@ class Transaction:
         # On SQLite, BEGIN IMMEDIATE has done that already.
         if self.connection.dialect.name == "postgresql" and name not in self._exclusive:
             self._exclusive.add(name)
-            key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:7])
-            self.connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+            self.connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": advisory_key(name)})
 
 
 class Ledger:
@@ -181,6 +185,15 @@ class Ledger:
                     yield Transaction(connection, self._now(connection))
             finally:
                 connection.invalidate()  # on SQLite it has the file for itself
+
+    @contextmanager
+    def session(self) -> Iterator[Connection]:
+        """Open a connection to the server whose locks go with it, outside of any transaction. Raises LedgerError."""
+        with self._guard(), self.engine.connect() as connection:
+            try:
+                yield connection.execution_options(isolation_level="AUTOCOMMIT")
+            finally:
+                connection.invalidate()
 
     @contextmanager
     def _guard(self) -> Iterator[None]:
