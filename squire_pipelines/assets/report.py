@@ -11,6 +11,7 @@ from squire_pipelines.assets.tables import escape
 from squire_pipelines.errors import WarehouseError
 from squire_pipelines.resources.parameters import SettingsParam
 from squire_pipelines.run_config import RunConfig
+from squire_pipelines.settings.model import Settings
 from squire_pipelines.traces import run_trace
 
 REPORT = dg.AssetKey(["history", "report"])
@@ -64,6 +65,7 @@ def report(
             numbers = read_report(warehouse, since=timedelta(days=config.days))
             page.write_page(home.report, page.html(numbers, cache=cache))
             share_publication(settings, "report", home.report, numbers.until.replace(tzinfo=UTC))
+            _write_tenant_reports(settings, since=timedelta(days=config.days))
             pictures = page.write_pictures(home.report, numbers, cache=cache)
     except WarehouseError as error:
         raise dg.Failure(error.message, metadata={"hint": error.hint}) from error
@@ -89,3 +91,26 @@ def report(
             **{f"text_{section.key}": section.text for section in filled},
         }
     )
+
+
+def _write_tenant_reports(settings: Settings, *, since: timedelta) -> None:
+    """Write a report for each tenant that has a warehouse by now, and remove those of tenants that are no more.
+
+    Raises:
+        WarehouseError: One cannot be read.
+    """
+    from squire_pipelines.warehouse.report import page
+    from squire_pipelines.warehouse.report.numbers import read_report
+    from squire_pipelines.warehouse.sharing import readable_publication, share_publication
+
+    home = settings.home
+    tenants = settings.tenant_names if settings.tenants else ()
+    for left in set(home.data.glob("report-*.html")) - {home.report_of(tenant) for tenant in tenants}:
+        left.unlink(missing_ok=True)
+    for tenant in tenants:
+        path = home.warehouse_of(tenant)
+        warehouse = readable_publication(settings, path.stem, path)
+        if warehouse.exists():
+            numbers, written = read_report(warehouse, since=since), home.report_of(tenant)
+            page.write_page(written, page.html(numbers, cache=home.cache / "matplotlib"))
+            share_publication(settings, written.stem, written, numbers.until.replace(tzinfo=UTC))

@@ -143,11 +143,16 @@ class CliContext:
 
         Raises ConfigError, FileStoreError.
         """
+        return self.warehouse_of(None)
+
+    def warehouse_of(self, tenant: str | None) -> Path:
+        """Return one tenant's warehouse to read, or that of all. Raises ConfigError, FileStoreError."""
+        path = self.home.warehouse if tenant is None else self.home.warehouse_of(tenant)
         if not self.settings.files.url:
-            return self.home.warehouse
+            return path
         from squire_pipelines.warehouse.sharing import readable_publication  # noqa: PLC0415 - DuckDB
 
-        return readable_publication(self.settings, "warehouse", self.home.warehouse)
+        return readable_publication(self.settings, path.stem, path)
 
     def _note_no_ledger(self, file: Path) -> None:
         message = f"there is no ledger at {file}: nothing has run in this home yet. SQUIRE_HOME names another home"

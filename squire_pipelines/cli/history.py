@@ -10,7 +10,7 @@ from squire_pipelines.cli.context import CliContext, emit_json, json_option, wit
 from squire_pipelines.cli.failures import note
 from squire_pipelines.cli.freshness import has_more, note_what_is_missing
 from squire_pipelines.cli.lazy import Lazy, LazyGroup
-from squire_pipelines.cli.parameters import MOMENT
+from squire_pipelines.cli.parameters import MOMENT, tenant_option
 from squire_pipelines.cli.text import counted, instant, size
 from squire_pipelines.terminal.live_line import live_line
 from squire_pipelines.terminal.output import write_line
@@ -37,10 +37,15 @@ history = LazyGroup(
 
 
 @history.command("path", examples=('duckdb -readonly "$(squire history path)"',))
+@tenant_option
 @with_context
-def path(context: CliContext) -> None:
-    """Print where the warehouse's file is, for other programs, which have to open it read-only."""
-    file = context.home.warehouse if context.home.warehouse.exists() else context.warehouse
+def path(context: CliContext, tenant: str | None) -> None:
+    """Print where the warehouse's file is, for other programs, which have to open it read-only.
+
+    With --tenant it is the file that has this tenant's rows alone.
+    """
+    own = context.home.warehouse if tenant is None else context.home.warehouse_of(tenant)
+    file = own if own.exists() else context.warehouse_of(tenant)
     write_line(file)
     if not file.exists():
         note("the warehouse has not been published yet: run `squire history publish`")
@@ -136,9 +141,12 @@ def export(
     "--since", type=MOMENT, default="30d", show_default=True, metavar="DAY", help="Begin at this day, or so long ago."
 )
 @click.option("--open", "open_it", is_flag=True, help="Show the page in the browser.")
+@tenant_option
 @json_option
 @with_home
-def report(context: CliContext, *, html: Path | None, since: datetime, open_it: bool, as_json: bool) -> None:
+def report(
+    context: CliContext, *, html: Path | None, since: datetime, open_it: bool, tenant: str | None, as_json: bool
+) -> None:
     """Report throughput, success, causes of failure, cost, time in each stage and time with failing checks.
 
     The report covers the time from --since until the warehouse was published. The page that --html writes is one file
@@ -151,7 +159,7 @@ def report(context: CliContext, *, html: Path | None, since: datetime, open_it: 
     if html is not None and as_json:
         raise click.UsageError("--html and --json exclude each other: use one of them")
     with live_line("reading the warehouse"):
-        numbers = read_report(context.warehouse, since=since)
+        numbers = read_report(context.warehouse_of(tenant), since=since)
     if as_json:
         emit_json({**numbers.as_json(), "changed_since": has_more(context, numbers.until.replace(tzinfo=UTC))})
         return

@@ -14,6 +14,7 @@ from squire_pipelines.cli.context import CliContext, json_option, seconds_option
 from squire_pipelines.cli.failures import note
 from squire_pipelines.cli.freshness import note_what_is_missing
 from squire_pipelines.cli.lazy import command
+from squire_pipelines.cli.parameters import tenant_option
 from squire_pipelines.cli.text import counted
 from squire_pipelines.domain.terminal_text import one_line
 from squire_pipelines.terminal.output import json_text, write_csv, write_line
@@ -164,6 +165,7 @@ def _query_text(query: str | None, file: Path | None) -> str:
     "--parquet", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write the answer to FILE."
 )
 @timeout_option
+@tenant_option
 @click.option(
     "--limit",
     type=click.IntRange(1),
@@ -179,6 +181,7 @@ def sql(
     file: Path | None,
     parquet: Path | None,
     timeout: float,
+    tenant: str | None,
     limit: int | None,
     as_csv: bool,
     as_json: bool,
@@ -194,7 +197,7 @@ def sql(
         raise click.UsageError("--csv, --json and --parquet exclude each other: use one of them")
     text = _query_text(query, file)
     most = limit if limit is not None or as_csv or parquet else LIMIT
-    with QueryProcess(context.warehouse) as session:
+    with QueryProcess(context.warehouse_of(tenant)) as session:
         answer = session.execute(text, timeout_s=timeout)
         if parquet:
             from squire_pipelines.warehouse.parquet import write_parquet  # noqa: PLC0415 - only here

@@ -7,40 +7,37 @@ open signal, has no moment yet: it moves with its repository. What nobody has be
 
 from collections.abc import Callable, Iterable
 
-from squire_pipelines.domain.tenants import DEFAULT_TENANT, check_tenant_name
+from squire_pipelines.domain.tenants import DEFAULT_TENANT, check_tenant_name, parse_tenant
 
 
-def is_of_tenant(tenant: str, repository: str, moment: str | None = None) -> str:
+def is_of_tenant(tenant: str, repository: str, moment: str | None = None, *, source: str = "") -> str:
     """Return the condition that a row is of a tenant.
 
     Args:
         tenant: Its name, which stands in the text: it is checked here.
         repository: The expression of the row's repository.
         moment: That of its moment, which may be null; None for what is always of now.
+        source: What stands before the names of tables, such as `whole.`.
 
     Raises:
         ValueError: No tenant can have the name.
     """
-    return _of(tenant, lambda whose: [_owned(whose, repository, moment)])
-
-
-def task_is_of_tenant(tenant: str, task_id: str) -> str:
-    """Return the condition that a row's task, by the expression of its id, is of a tenant. Raises ValueError."""
-    return _of(tenant, lambda whose: [_task_owned(whose, task_id, "tasks")])
+    return _of(tenant, lambda whose: [_owned(whose, repository, moment, source)])
 
 
 def audit_is_of_tenant(
-    tenant: str, row: str, *, moment: str = "at", tasks: Iterable[str] = ("tasks", "archived_tasks")
+    tenant: str, row: str, *, moment: str = "at", tasks: Iterable[str] = ("tasks", "archived_tasks"), source: str = ""
 ) -> str:
     """Return the condition that a row of the audit trail tells of a tenant's tasks, repositories or secrets.
 
-    What tells of nobody's, such as a backup, is the house's.
+    What tells of nobody's, such as a backup, is no tenant's: the operators' alone, who see all.
 
     Args:
         tenant: Its name.
         row: The trail's table, or what the query calls it.
         moment: The column with the row's time.
         tasks: The tables that have tasks.
+        source: See `is_of_tenant`.
 
     Raises:
         ValueError: No tenant can have the name.
@@ -53,14 +50,15 @@ def audit_is_of_tenant(
         about = f"({subject} = rt.repository OR {first} IN (rt.repository || ' ', rt.repository || '#'))"
         secret = f"substr({subject}, 1, length(rt.tenant) + 1) = rt.tenant || '.'"
         condition = f"{about} AND {within} OR {secret}"
-        attempts_task = _task_owned(whose, "oa.task_id", "tasks")
+        attempts_task = _task_owned(whose, "oa.task_id", "tasks", source)
         return [
-            f"EXISTS (SELECT 1 FROM repository_tenants rt WHERE rt.tenant {whose} AND ({condition}))",
-            *(_task_owned(whose, subject, table) for table in tasks),
-            f"EXISTS (SELECT 1 FROM attempts oa WHERE oa.id = {subject} AND {attempts_task})",
+            f"EXISTS (SELECT 1 FROM {source}repository_tenants rt WHERE rt.tenant {whose} AND ({condition}))",
+            *(_task_owned(whose, subject, table, source) for table in tasks),
+            f"EXISTS (SELECT 1 FROM {source}attempts oa WHERE oa.id = {subject} AND {attempts_task})",
         ]
 
-    return _of(tenant, conditions)
+    own = conditions(f"= '{parse_tenant(tenant)}'")
+    return f"({' OR '.join(own)})"
 
 
 def _of(tenant: str, conditions: Callable[[str], list[str]]) -> str:
@@ -71,15 +69,15 @@ def _of(tenant: str, conditions: Callable[[str], list[str]]) -> str:
     return f"({' OR '.join(own)})"
 
 
-def _owned(whose: str, repository: str, moment: str | None) -> str:
+def _owned(whose: str, repository: str, moment: str | None, source: str) -> str:
     time = "rt.until IS NULL"
     if moment is not None:
         within = f"rt.since <= {moment} AND (rt.until IS NULL OR {moment} < rt.until)"
         time = f"(({moment}) IS NULL AND rt.until IS NULL OR {within})"
     same = f"rt.repository = {repository}"
-    return f"EXISTS (SELECT 1 FROM repository_tenants rt WHERE {same} AND rt.tenant {whose} AND {time})"
+    return f"EXISTS (SELECT 1 FROM {source}repository_tenants rt WHERE {same} AND rt.tenant {whose} AND {time})"
 
 
-def _task_owned(whose: str, task_id: str, table: str) -> str:
-    owned = _owned(whose, "ot.repository", "ot.ended_at")
-    return f"EXISTS (SELECT 1 FROM {table} ot WHERE ot.id = {task_id} AND {owned})"
+def _task_owned(whose: str, task_id: str, table: str, source: str) -> str:
+    owned = _owned(whose, "ot.repository", "ot.ended_at", source)
+    return f"EXISTS (SELECT 1 FROM {source}{table} ot WHERE ot.id = {task_id} AND {owned})"

@@ -1,9 +1,10 @@
 """Whose each repository is and was: the settings say it and the ledger remembers, so that a move leaves history."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import Boolean, ColumnElement, Table, delete, insert, literal_column, select, update
 
@@ -31,6 +32,14 @@ class RecordedOwners:
 
     times: Mapping[str, tuple[tuple[datetime, datetime | None, str], ...]]
 
+    @classmethod
+    def of_rows(cls, rows: Iterable[Sequence[Any]]) -> "RecordedOwners":
+        """Make it of rows with a repository, a beginning, an end and a tenant."""
+        times: dict[str, list[tuple[datetime, datetime | None, str]]] = {}
+        for repository, since, until, tenant in rows:
+            times.setdefault(repository, []).append((since, until, tenant))
+        return cls({name: tuple(spans) for name, spans in times.items()})
+
     def tenant_at(self, repository: str, moment: datetime | None) -> str:
         """Return whose a repository was at a moment; None for now. What nobody has been given is the house's."""
         for since, until, tenant in self.times.get(repository, ()):
@@ -41,10 +50,8 @@ class RecordedOwners:
 
 def read_owners(tx: Transaction) -> RecordedOwners:
     """Read whose each repository was when."""
-    times: dict[str, list[tuple[datetime, datetime | None, str]]] = {}
-    for row in tx.execute(select(repository_tenants)):
-        times.setdefault(row.repository, []).append((row.since, row.until, row.tenant))
-    return RecordedOwners({name: tuple(spans) for name, spans in times.items()})
+    row = repository_tenants.c
+    return RecordedOwners.of_rows(tx.execute(select(row.repository, row.since, row.until, row.tenant)))
 
 
 def record_tenants(ledger: Ledger, tenants: Mapping[str, str]) -> tuple[str, ...]:

@@ -320,6 +320,7 @@ class _Publisher:
         settings_tables.write_targets(connection, self.targets)
         settings_tables.write_blocked(tx, connection, self.limits_of)
         settings_tables.write_repositories(tx, connection)
+        settings_tables.write_tenants(tx, connection)
         rows = _count_rows(connection)
         connection.execute("DELETE FROM _publication")
         connection.execute(

@@ -59,7 +59,7 @@ ROLLED_UP: Mapping[str, str] = MappingProxyType(
 )
 """Tables of weekly sums, for views that would be too slow without; each with the condition of the rows to derive."""
 
-OWN = ("targets", "repository_targets", "held_back", "repositories", "_archives", "_publication")
+OWN = ("targets", "repository_targets", "held_back", "repositories", "repository_tenants", "_archives", "_publication")
 """The tables about the file itself."""
 
 METRICS = (

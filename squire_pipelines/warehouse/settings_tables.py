@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import duckdb
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 
 from squire_pipelines.domain.targets import TargetName
 from squire_pipelines.ledger import budgets
 from squire_pipelines.ledger.budgets import LimitsOf
 from squire_pipelines.ledger.store import Transaction
-from squire_pipelines.ledger.tables import repositories
+from squire_pipelines.ledger.tables import repositories, repository_tenants
 from squire_pipelines.sections.targets import TargetSettings
 from squire_pipelines.settings.model import Settings
 
@@ -65,8 +66,20 @@ def write_repositories(tx: Transaction, connection: duckdb.DuckDBPyConnection) -
     """Replace the rows about what the newest look known under each name of the settings."""
     row = repositories.c
     columns = (row.repository, row.github_id, row.name, row.state, row.message, row.looked_at, row.read_at)
-    known = [tuple(stored) for stored in tx.execute(select(*columns).order_by(row.repository))]
-    connection.execute("DELETE FROM repositories")
+    _replace(tx, connection, "repositories", columns)
+
+
+def write_tenants(tx: Transaction, connection: duckdb.DuckDBPyConnection) -> None:
+    """Replace the rows about whose each repository is and was."""
+    row = repository_tenants.c
+    _replace(tx, connection, "repository_tenants", (row.repository, row.since, row.until, row.tenant))
+
+
+def _replace(
+    tx: Transaction, connection: duckdb.DuckDBPyConnection, table: str, columns: tuple[ColumnElement[Any], ...]
+) -> None:
+    known = [tuple(stored) for stored in tx.execute(select(*columns).order_by(*columns[:2]))]
+    connection.execute(f"DELETE FROM {table}")  # noqa: S608 - a name of ours
     if known:
         marks = ", ".join("?" for _ in columns)
-        connection.executemany(f"INSERT INTO repositories VALUES ({marks})", known)  # noqa: S608 - marks alone
+        connection.executemany(f"INSERT INTO {table} VALUES ({marks})", known)  # noqa: S608 - likewise

@@ -25,10 +25,12 @@ from squire_pipelines.home import make_folder
 from squire_pipelines.ledger.budgets import LimitsOf
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import archives
+from squire_pipelines.ledger.tenants import record_tenants
 from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.warehouse.publish import Publication, publish_warehouse
 from squire_pipelines.warehouse.settings_tables import PublishedTargets
+from squire_pipelines.warehouse.tenant_files import publish_tenant_files
 
 SharedKind = str
 """`warehouse` or `report`, and behind a hyphen the tenant whose alone it is."""
@@ -68,6 +70,7 @@ def publish_shared(ledger: Ledger, settings: Settings, *, limits_of: LimitsOf, f
         FileStoreError: A part of the archive is in the store, which does not give it.
         WarehouseError, LedgerError: See `publish_warehouse`.
     """
+    record_tenants(ledger, settings.recorded_tenants)
     publication = publish_warehouse(
         ledger,
         settings.home.warehouse,
@@ -78,6 +81,10 @@ def publish_shared(ledger: Ledger, settings: Settings, *, limits_of: LimitsOf, f
         archive=archive_of(settings, ledger),
     )
     share_publication(settings, "warehouse", settings.home.warehouse, publication.published_at)
+    tenants = settings.tenant_names if settings.tenants else ()
+    paths = publish_tenant_files(settings.home.warehouse, tenants, settings.home.warehouse_of, settings.warehouse)
+    for path in paths:
+        share_publication(settings, path.stem, path, publication.published_at)
     return publication
 
 

@@ -72,3 +72,18 @@ def test_a_name_that_no_tenant_can_have_is_refused(squire: Squire, samples: Samp
     assert "small letters and digits" in squire.fails(2, "tasks", "list", "--tenant", "a' OR '1")
     assert "shows nothing" in squire.fails(2, "status", "--now", "--tenant", "acme")
     assert samples.ledger
+
+
+def test_a_tenants_warehouse_is_read_and_published_with_the_whole_one(
+    squire: Squire, work: dict[str, TenantWork]
+) -> None:
+    squire.ok("history", "publish")
+    assert squire.ok("history", "path", "--tenant", "acme").strip().endswith("warehouse-acme.duckdb")
+    titles = squire.ok("history", "sql", "--tenant", "acme", "--csv", "SELECT title FROM tasks")
+    assert work["acme"].word in titles
+    assert work["beta"].word not in titles
+    totals = {name: squire.json("history", "report", *words)["totals"]["created"] for name, words in _REPORTS.items()}
+    assert totals["acme"] < totals["all"]
+
+
+_REPORTS = {"all": (), "acme": ("--tenant", "acme")}
