@@ -30,6 +30,7 @@ SLOW_AGENT_S = 8
 _UP_S = 300.0
 _DONE_S = 600.0
 _POLL_S = 1.0
+_ROLE, _ATTEMPT = "squire.role", "squire.attempt"  # the labels of containers of agents
 _MAX_LINES = 40
 
 
@@ -46,7 +47,6 @@ class Attempt:
     status: str
     cause: str
     worker: str
-    runs: bool
 
 
 class Compose:
@@ -95,6 +95,14 @@ def _find_compose() -> list[str]:
     if program := shutil.which("docker-compose"):
         return [program]
     raise DemoFailedError("neither `docker compose` nor `docker-compose` is there: install Docker's plugin compose")
+
+
+def docker(*words: str) -> str:
+    """Run a command of the engine's client; return its output. Raises DemoFailedError."""
+    done = subprocess.run(["docker", *words], capture_output=True, text=True, timeout=60, check=False)
+    if done.returncode:
+        raise DemoFailedError(f"`docker {' '.join(words)}` ended with {done.returncode}: {done.stderr.strip()}")
+    return done.stdout
 
 
 def say(line: str) -> None:
@@ -185,26 +193,21 @@ def wait_for(event: str, is_there: Any, *, limit_s: float) -> Any:
 
 def attempts(compose: Compose) -> list[Attempt]:
     """Return all attempts, in their order."""
-    sql = (
-        "SELECT id, task_id, status, coalesce(cause, ''), coalesce(worker, ''), agent_started_at IS NOT NULL"
-        " FROM attempts ORDER BY queued_at, id"
-    )
-    return [
-        Attempt(attempt, task, status, cause, worker, runs == "t")
-        for attempt, task, status, cause, worker, runs in compose.rows(sql)
-    ]
+    sql = "SELECT id, task_id, status, coalesce(cause, ''), coalesce(worker, '') FROM attempts ORDER BY queued_at, id"
+    return [Attempt(*row) for row in compose.rows(sql)]
 
 
 def kill_one(compose: Compose) -> Attempt:
     """Kill the process of a worker while its agent works, as the loss of a machine would; return that attempt."""
 
     def working() -> Attempt | None:
-        return next((one for one in attempts(compose) if one.status == "running" and one.runs and one.worker), None)
+        agents = docker("ps", "--filter", f"label={_ROLE}=agent", "--format", f'{{{{.Label "{_ATTEMPT}"}}}}').split()
+        return next((one for one in attempts(compose) if one.id in agents and one.status == "running"), None)
 
     attempt: Attempt = wait_for("an agent's start", working, limit_s=_UP_S)
     hosts = dict(compose.rows("SELECT name, host FROM workers"))
     container = hosts[attempt.worker].partition(":")[0]  # a container's name for itself is its id
-    subprocess.run(["docker", "kill", "--signal", "KILL", container], check=True, capture_output=True, timeout=60)
+    docker("kill", "--signal", "KILL", container)
     return attempt
 
 
