@@ -1,7 +1,5 @@
 """`squire worker`: takes runs from the queue on this machine."""
 
-import socket
-
 import click
 
 from squire_pipelines.cli.context import CliContext, with_context
@@ -13,6 +11,7 @@ from squire_pipelines.domain.worker_rules import (
     check_labels,
     check_worker_name,
 )
+from squire_pipelines.machine_name import machine_name
 from squire_pipelines.terminal.output import write_line
 
 _MAX_SLOTS = 64
@@ -20,7 +19,7 @@ _MAX_SLOTS = 64
 
 def _checked_name(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> str:
     try:
-        return check_worker_name(value or socket.gethostname()[:MAX_WORKER_NAME])
+        return check_worker_name(value or machine_name()[:MAX_WORKER_NAME])
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
 
@@ -57,7 +56,12 @@ def _checked_labels(_ctx: click.Context, _parameter: click.Parameter, value: tup
     help="Take agents that ask for this label, too; up to four times.",
 )
 @click.option("--slots", type=click.IntRange(1, _MAX_SLOTS), default=4, show_default=True, help="Runs at once.")
-@click.option("--name", callback=_checked_name, metavar="NAME", help="Of this worker; by default the machine's name.")
+@click.option(
+    "--name",
+    callback=_checked_name,
+    metavar="NAME",
+    help="Of this worker; by default SQUIRE_MACHINE, or the host's.",
+)
 @with_context
 def worker(context: CliContext, queues: tuple[str, ...], labels: tuple[str, ...], slots: int, name: str) -> None:
     """Take runs from the queue of several machines, until Ctrl-C.

@@ -11,7 +11,7 @@ from types import FrameType
 
 from squire_pipelines import __version__
 from squire_pipelines.domain.worker_rules import WORKER_VARIABLE, WorkKind, served_queues
-from squire_pipelines.errors import ConfigError, StateConflictError
+from squire_pipelines.errors import StateConflictError
 from squire_pipelines.execution.worker_upkeep import EngineUpkeep
 from squire_pipelines.files import lock
 from squire_pipelines.home import make_folder
@@ -26,7 +26,7 @@ from squire_pipelines.runtime.run_processes import start_fork_server
 from squire_pipelines.runtime.secret_key import handed_on_key
 from squire_pipelines.settings.file_systems import refuse_shared_databases
 from squire_pipelines.settings.model import Settings
-from squire_pipelines.work_queue.broker import broker_app
+from squire_pipelines.work_queue.broker import BrokerError, broker_app
 from squire_pipelines.work_queue.consumer import RunConsumer
 from squire_pipelines.work_queue.worker import STOP_GRACE_S, QueueWorker
 
@@ -160,6 +160,4 @@ def _wait(
         if now >= interrupted_at + STOP_GRACE_S or len(signals) > 2:  # noqa: PLR2004 - to end, to hurry, to stop now
             worker.kill_all()
         if not consumer.is_alive and not is_leaving:
-            raise ConfigError(
-                "the worker's connection to the broker ended for good", hint="see its log, and start it again"
-            )
+            raise BrokerError("the worker takes no messages any more", hint="its log says why; start it again")

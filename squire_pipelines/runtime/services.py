@@ -5,7 +5,6 @@
 
 import json
 import signal
-import socket
 import sys
 import tempfile
 import time
@@ -23,6 +22,7 @@ from squire_pipelines.errors import ConfigError, EngineError, NotReachableError
 from squire_pipelines.execution import step_executor
 from squire_pipelines.health.process_records import starting, stopping_mark
 from squire_pipelines.home_presence import HomePresence
+from squire_pipelines.machine_name import machine_name
 from squire_pipelines.runtime.dagster_home import code_server_socket, instance_environment, storage_mark
 from squire_pipelines.runtime.dagster_program import LOAD_TIMEOUT_S, accepts
 from squire_pipelines.runtime.home_lock import home_lock
@@ -49,7 +49,7 @@ _MAX_CAUSE = 500
 
 def keeping_worker() -> list[str]:
     """Return the command line of the worker of the steward's own runs, of which there is one in each home."""
-    name = f"keep-{socket.gethostname()}"[:MAX_WORKER_NAME]
+    name = f"keep-{machine_name()}"[:MAX_WORKER_NAME]
     options = ("--queue", WorkKind.KEEP, "--slots", str(_KEEPING_SLOTS), "--name", name)
     return [sys.executable, "-m", "squire_pipelines.cli", "worker", *options]
 

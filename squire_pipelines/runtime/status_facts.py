@@ -36,6 +36,7 @@ MAX_WAITING = 200
 """So many ready tasks are asked what they wait for."""
 
 _BUSY_TIMEOUT_S = 3.0
+_BROKER_S = 1.0
 _MAX_ASKED_REPOSITORIES = 10
 _BY_TEXT = frozenset({WaitKind.BUDGET, WaitKind.CAP, WaitKind.SETTINGS, WaitKind.REPOSITORY, WaitKind.START})
 _NEEDED = (("disk", "room"), ("daemon", "the daemon"), ("engine", "the container engine"), ("models", "a model"))
@@ -232,6 +233,12 @@ class _StartWaits:
     def _served(self) -> ServedAgents:
         return read_served(self._ledger, self._own.operator)
 
+    @cached_property
+    def _broker_problem(self) -> str | None:
+        from squire_pipelines.work_queue.broker import why_away  # noqa: PLC0415 - not on one machine
+
+        return why_away(self._own.operator, within_s=_BROKER_S)
+
     def wait_of(self, repository: str) -> str:
         if repository not in self._texts:
             self._texts[repository] = next(self._reasons(repository), FOR_ITS_START.text)
@@ -249,8 +256,11 @@ class _StartWaits:
             condition = self._conditions.get(name)
             if condition is not None and (_is_down(condition) or (name == "daemon" and _runs_not(condition))):
                 yield f"{text}: {condition.reason}"
-        if settings.is_shared and (problem := self._served.problem(settings.agent_for(repository))) is not None:
-            yield f"a worker: {problem.message}"
+        if settings.is_shared:
+            if self._broker_problem:
+                yield f"the queue: {self._broker_problem}"
+            if (problem := self._served.problem(settings.agent_for(repository))) is not None:
+                yield f"a worker: {problem.message}"
         if len(self._texts) < _MAX_ASKED_REPOSITORIES and (shortage := self._day_shortage(repository, settings)):
             # What others have spent at a provider that tenants share is not this tenant's business.
             yield shortage if self._own.operator.tenant is None else "a provider whose limit of the day is reached"

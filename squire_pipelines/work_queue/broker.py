@@ -102,6 +102,16 @@ def check_broker(app: Celery) -> None:
     _ask(app, probe)
 
 
+def why_away(settings: Settings, *, within_s: float) -> str | None:
+    """Return why the broker takes nothing, or None, after one look for people who wait for it. Raises ConfigError."""
+    workers = settings.workers.model_copy(update={"broker_timeout_s": within_s})
+    try:
+        check_broker(broker_app(settings.model_copy(update={"workers": workers})))
+    except BrokerError as error:
+        return error.message
+    return None
+
+
 def _ask(app: Celery, action: Callable[[], object]) -> None:
     connection = app.connection_for_write()
     errors = (*connection.connection_errors, *connection.channel_errors, KombuError, OSError)

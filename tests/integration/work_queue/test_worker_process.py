@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import dagster as dg
 import pytest
@@ -71,6 +72,7 @@ def test_a_run_goes_through_the_queue_once_and_a_drained_worker_ends(
     repository = ReconstructableRepository.for_module("squire_pipelines.definitions", "defs", str(Path.cwd()))
     origin = repository.get_reconstructable_job("recover").get_python_origin()
     job = build_defs().resolve_job_def("recover")
+    unknown = str(uuid4())
     ledger = opened_ledger(settings.resolved_ledger_url)  # the launcher's
 
     def read(run_id: str) -> worker_runs.WorkerRun | None:
@@ -85,6 +87,7 @@ def test_a_run_goes_through_the_queue_once_and_a_drained_worker_ends(
         for one in (cancelled, run):
             launcher.launch_run(LaunchRunContext(dagster_run=one, workspace=None))
         send_run(broker_app(settings), run.run_id, queue="keep", priority=1)  # the broker may deliver twice
+        send_run(broker_app(settings), unknown, queue="keep", priority=1)
         wait_until(lambda: (taken := read(run.run_id)) is not None and taken.ended_at is not None)
 
         def fresh(run: dg.DagsterRun) -> dg.DagsterRun:
@@ -97,6 +100,7 @@ def test_a_run_goes_through_the_queue_once_and_a_drained_worker_ends(
         assert fresh(cancelled).status is dg.DagsterRunStatus.CANCELED
         starts = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_START)
         assert len(starts) == 1
+        wait_until(lambda: (taken := read(unknown)) is not None and taken.exit_code == 0)
         assert PASSWORD not in "".join(str(event) for event in instance.all_logs(run.run_id))
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(30) == 0

@@ -4,7 +4,7 @@ import pytest
 
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.settings.model import Settings
-from squire_pipelines.work_queue.broker import BrokerError, BrokerWatch, broker_app
+from squire_pipelines.work_queue.broker import BrokerError, BrokerWatch, broker_app, why_away
 
 
 def test_a_broker_that_is_down_is_asked_after_growing_times_until_it_is_back() -> None:
@@ -32,3 +32,10 @@ def test_a_broker_that_is_down_is_asked_after_growing_times_until_it_is_back() -
 def test_a_broker_is_set_or_there_is_no_application() -> None:
     with pytest.raises(ConfigError, match="no broker"):
         broker_app(Settings())
+
+
+def test_one_look_says_why_a_broker_is_away() -> None:
+    settings = Settings.model_validate({"workers": {"broker_url": "redis://127.0.0.1:1/0"}})
+    reason = why_away(settings, within_s=1)
+    assert reason is not None
+    assert reason.startswith("the broker redis://127.0.0.1:1 takes no runs: ")
