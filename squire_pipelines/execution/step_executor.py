@@ -10,6 +10,7 @@ from pathlib import Path
 
 from squire_pipelines.agents import engine
 from squire_pipelines.errors import ConfigError, ImageMissingError
+from squire_pipelines.file_store.opening import folder_of
 from squire_pipelines.home import named_config
 from squire_pipelines.secrets.key_file import KEY_VARIABLE, key_file
 from squire_pipelines.secrets.passphrase import FILE_VARIABLE, MOUNTED_NAME, MOUNTS, passphrase_file
@@ -56,6 +57,15 @@ def check_settings(settings: Settings) -> Path:
     for agent in _agents(settings):
         _refuse_local(agent)
     return socket
+
+
+def shared_folders(settings: Settings) -> tuple[Path, ...]:
+    """Return what steps see beside the home: the store of files, where it is a folder and is there.
+
+    The engine would make one that is missing, such as that of a file system that is not mounted.
+    """
+    folder = folder_of(settings.files.url) if settings.files.url else None
+    return (folder,) if folder is not None and folder.is_dir() else ()
 
 
 def agent_beside_step(agent: AgentSettings) -> AgentSettings:

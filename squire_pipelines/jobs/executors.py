@@ -42,6 +42,7 @@ def choose_executor(settings: Settings) -> dg.ExecutorDefinition:
     from squire_pipelines.agents import step_containers
 
     home = settings.home.state  # that of SQUIRE_HOME, from the root
+    folders = [f"{folder}:{folder}" for folder in (home, *step_executor.shared_folders(settings))]
     limits = settings.pipeline.step_limits
     key_variables, key_volumes = step_executor.key_of_secrets()
     return docker_executor.configured(
@@ -49,7 +50,7 @@ def choose_executor(settings: Settings) -> dg.ExecutorDefinition:
             "image": settings.pipeline.image,
             "env_vars": [f"{step_executor.IN_STEP}=1", *passed_on(), *key_variables],
             "container_kwargs": {
-                "volumes": [f"{home}:{home}", f"{socket}:{step_executor.SOCKET}", *key_volumes],
+                "volumes": [*folders, f"{socket}:{step_executor.SOCKET}", *key_volumes],
                 "network_mode": settings.pipeline.network,
                 "mem_limit": limits.memory,
                 "memswap_limit": limits.memory,

@@ -72,6 +72,17 @@ def _kwargs(executor: dg.ExecutorDefinition) -> dict[str, Any]:
     return kwargs
 
 
+def test_the_steps_see_the_folder_that_is_the_store_of_files_where_it_is_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SQUIRE_HOME", str(tmp_path))
+    monkeypatch.setenv("SQUIRE_FILES__URL", f"file://{tmp_path}/mounted")
+    volume = f"{tmp_path}/mounted:{tmp_path}/mounted"
+    assert volume not in _kwargs(choose_executor(settings(executor="docker")))["volumes"]
+    (tmp_path / "mounted").mkdir()
+    assert volume in _kwargs(choose_executor(settings(executor="docker")))["volumes"]
+
+
 def test_a_step_is_given_its_agents_grace_to_end_and_a_bounded_log(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
