@@ -4,7 +4,7 @@ import heapq
 import re
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -180,6 +180,9 @@ def _lines(context: CliContext, question: _Question, options: LogOptions) -> Ite
     from squire_pipelines.log_reading.merging import merged_lines, runs_of_traces  # noqa: PLC0415 - likewise
     from squire_pipelines.log_reading.sources import find_sources  # noqa: PLC0415 - likewise
 
+    bring = _bringing(context) if question.query.ids else None  # whoever asks for all needs no settings
+    if bring is not None and (trouble := bring(question.query.ids)):
+        note(f"logs on other machines are not shown: {trouble}")
     sources = list(find_sources(context.home, since=question.query.since))
     if question.query.traces and not question.query.ids:
         question = replace(question, query=replace(question.query, runs=runs_of_traces(sources, question.query)))
@@ -195,11 +198,18 @@ def _lines(context: CliContext, question: _Question, options: LogOptions) -> Ite
     shown = len(question.history)
     while options.follow:
         time.sleep(POLL_S)
-        if question.query.ids:  # of an attempt or a run that is new
+        if bring is not None:  # of an attempt or a run that is new
             question = _question(context, options)
+            bring(question.query.ids)
         yield from tail.look(question.query, time.time())
         yield from question.history[shown:]
         shown = len(question.history)
+
+
+def _bringing(context: CliContext) -> Callable[[Iterable[str]], str]:
+    from squire_pipelines.log_reading.brought_logs import BroughtLogs  # noqa: PLC0415 - pydantic
+
+    return BroughtLogs(context.settings).bring
 
 
 def _newest(lines: Iterable[LogLine], limit: int) -> tuple[Iterable[LogLine], int]:

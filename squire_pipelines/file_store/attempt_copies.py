@@ -70,6 +70,14 @@ class AttemptCopy:
         path = self._own.log if store is None else self._fetched.path(self._key(layout.LOG))
         return AttemptLogFile(path, self._attempt_id, store)
 
+    def bring_logs(self) -> None:
+        """Bring all logs of an attempt that another machine has run. Raises FileStoreError."""
+        store = None if self._own.log.is_file() else self._store()
+        if store is not None:
+            self.log().refresh(at_once=True)
+            self._fetched.fetch(store, self._key(layout.TIMES))
+            self.call_logs()
+
     def _store(self) -> FileStore | None:
         store = store_of(self._settings)
         return store.quick() if store is not None and self._is_quick else store

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from squire_pipelines.domain.log_lines import TIMES_SUFFIX, LineOrigin
+from squire_pipelines.file_store.layout import ATTEMPTS
 from squire_pipelines.home import Home
 from squire_pipelines.observability.log_files import FileKey
 
@@ -86,11 +87,15 @@ def _run_logs(home: Home) -> _Place:
 
 
 def _attempt_logs(home: Home) -> _Place:
-    for attempt_id in _names(home.attempts):
+    own = set(_names(home.attempts))
+    brought = home.stored_files / ATTEMPTS
+    places = [*((home.attempts, name) for name in sorted(own)), *((brought, name) for name in _names(brought))]
+    for place, attempt_id in places:
         match = _ATTEMPT.fullmatch(attempt_id)
-        if match is None:
+        # A copy of another machine's log counts where this one has none of its own.
+        if match is None or (place == brought and attempt_id in own):
             continue
-        folder, context = home.attempts / attempt_id, {"task_id": match[1], "attempt_id": attempt_id}
+        folder, context = place / attempt_id, {"task_id": match[1], "attempt_id": attempt_id}
         source = f"{home.attempts.name}/{attempt_id}"
         log = folder / "agent.log"
         yield (
