@@ -150,7 +150,7 @@ def _has_webhook_secret(settings: "Settings", *, is_asked: bool) -> bool:
     from squire_pipelines.webhooks.signing_secrets import read_signing_secrets  # noqa: PLC0415 - likewise
 
     try:
-        read_signing_secrets(settings.webhooks, settings.secret_sources)
+        read_signing_secrets(settings.webhooks, settings.secret_sources, settings.recorded_tenants)
     except SecretMissingError as error:
         if is_asked:
             raise

@@ -25,7 +25,7 @@ def open_verifier(context: CliContext) -> Verifier:
     problem = ""
     secrets: tuple[bytes, ...] = ()
     try:
-        secrets = read_signing_secrets(settings.webhooks, settings.secret_sources).all
+        secrets = read_signing_secrets(settings.webhooks, settings.secret_sources, settings.recorded_tenants).all
     except SecretMissingError:
         pass  # the verdict says that there is none
     except SquireError as error:

@@ -144,7 +144,7 @@ def reason_to_do_nothing(settings: Settings) -> str:
     """Return why no deliveries can be missed, in words; empty where they can. Raises ConfigError."""
     if not settings.repositories:
         return "the settings name no repositories"
-    names = names_of_signing_secrets(settings.webhooks)
+    names = names_of_signing_secrets(settings.webhooks, settings.recorded_tenants)
     if not any(locate_secret(name, settings.secret_sources)[0] for name in names):
         return "there is no webhook secret: no deliveries are received, and the repositories are read on schedule"
     return ""

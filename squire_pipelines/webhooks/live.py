@@ -90,11 +90,17 @@ class LiveReceiver:
     def _read_secrets(self, state: InForce) -> SigningSecrets:
         if self._verifies_nothing:
             return SigningSecrets(verifies_nothing=True)
-        return read_signing_secrets(state.settings.webhooks, state.settings.secret_sources)
+        settings = state.settings
+        return read_signing_secrets(settings.webhooks, settings.secret_sources, settings.recorded_tenants)
 
     def _state_of_secrets(self, state: InForce) -> tuple[object, ...]:
         """Return what changes when a secret may have: files, names, where they are looked for, or somebody's asking."""
-        sources, webhooks = state.settings.secret_sources, state.settings.webhooks
-        files = dict.fromkeys(path for name in names_of_signing_secrets(webhooks) for path in files_of(name, sources))
+        sources, webhooks, tenants = (
+            state.settings.secret_sources,
+            state.settings.webhooks,
+            state.settings.recorded_tenants,
+        )
+        names = names_of_signing_secrets(webhooks, tenants)
+        files = dict.fromkeys(path for name in names for path in files_of(name, sources))
         marks: tuple[FileMark | None, ...] = tuple(map(mark_of, files))
-        return (marks, webhooks.secrets, state.settings.secrets, state.asked, state.hang_ups)
+        return (marks, webhooks.secrets, tenants, state.settings.secrets, state.asked, state.hang_ups)

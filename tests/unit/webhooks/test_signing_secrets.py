@@ -1,9 +1,19 @@
 """Which secret signed a body, and for which repositories it counts."""
 
+from pathlib import Path
+
 import pytest
 
 from squire_pipelines.github.protocol import sign
-from squire_pipelines.webhooks.signing_secrets import Signer, SigningSecrets
+from squire_pipelines.home import Home
+from squire_pipelines.secrets.sources import SecretSources
+from squire_pipelines.sections.webhooks import WebhookSettings
+from squire_pipelines.webhooks.signing_secrets import (
+    Signer,
+    SigningSecrets,
+    names_of_signing_secrets,
+    read_signing_secrets,
+)
 
 BODY = b'{"a": 1}'
 SECRETS = SigningSecrets(
@@ -48,3 +58,24 @@ def test_without_any_secret_nothing_can_be_verified() -> None:
 
 def test_no_secret_is_in_its_text() -> None:
     assert "of the shop" not in repr(Signer(frozenset({"acme/shop"})))
+
+
+def test_a_tenants_own_secret_counts_for_its_repositories_and_the_houses_for_them_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SQUIRE_HOME", str(tmp_path))
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+    monkeypatch.setenv("SQUIRE_WEBHOOK_SECRET", "of-the-house-signing")
+    monkeypatch.setenv("SQUIRE_TENANT_ACME_WEBHOOK_SECRET", "of-acme-signing")
+    tenants = {"acme/shop": "acme", "acme/other": "acme", "beta/site": "beta", "house/own": "default"}
+    secrets = read_signing_secrets(WebhookSettings(), SecretSources(Home.from_environment()), tenants)
+    own, house = (
+        secrets.signer_of(BODY, sign(BODY, secret)) for secret in (b"of-acme-signing", b"of-the-house-signing")
+    )
+    assert own is not None
+    assert house is not None
+    told_of = {
+        name: (own.may_tell_of(name), house.may_tell_of(name)) for name in ("ACME/shop", "beta/site", "house/own")
+    }
+    assert told_of == {"ACME/shop": (True, False), "beta/site": (False, True), "house/own": (False, True)}
+    assert "acme.webhook-secret" in names_of_signing_secrets(WebhookSettings(), tenants)
