@@ -77,9 +77,10 @@ def _storage_part(settings: Settings) -> str:
 def _is_ours(file: Path) -> bool:
     if not file.exists():
         return True
-    shipped = dagster_yaml().read_bytes()
-    ours = {_digest(shipped), _digest(shipped + _ON_POSTGRES.encode()), *_EARLIER_DAGSTER_YAML}
-    return _digest(file.read_bytes()) in ours.union(_recorded(file))
+    shipped = dagster_yaml().read_text(encoding="utf-8")
+    plain = (shipped, shipped + _ON_POSTGRES)
+    ours = {_digest(text.encode()) for text in (*plain, *map(with_queue, plain))}  # a restored home has no record
+    return _digest(file.read_bytes()) in ours.union(_EARLIER_DAGSTER_YAML, _recorded(file))
 
 
 def _record_of(file: Path) -> Path:

@@ -72,6 +72,11 @@ def test_the_file_follows_the_settings_and_a_persons_own_stays() -> None:
     assert storage_mark(on_postgres).name != "storage-made"
     instance_environment(on_sqlite)
     assert yaml_of(on_sqlite).read_text(encoding="utf-8") == plain
+    record = yaml_of(on_sqlite).with_name(".dagster.yaml.written")
+    instance_environment(on_postgres)
+    record.unlink()  # as in a home that was restored
+    instance_environment(on_sqlite)
+    assert yaml_of(on_sqlite).read_text(encoding="utf-8") == plain
     yaml_of(on_sqlite).write_text(own := f"{plain}# mine\n", encoding="utf-8")
     instance_environment(on_postgres)
     assert yaml_of(on_postgres).read_text(encoding="utf-8") == own
