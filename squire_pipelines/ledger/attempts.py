@@ -7,19 +7,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import BaseModel
-from sqlalchemy import Row, and_, or_, select, update
+from sqlalchemy import Row, and_, insert, or_, select, update
 
 from squire_pipelines.domain.agent_choice import AgentChoice, ChoiceRules, has_next_agent
 from squire_pipelines.domain.change import VerdictRecord
 from squire_pipelines.domain.container_limits import AppliedLimits
-from squire_pipelines.domain.endings import (
-    AGENTS_FAILURES,
-    Cause,
-    Ending,
-    Evidence,
-    retry_delay_s,
-    task_status_after,
-)
+from squire_pipelines.domain.endings import AGENTS_FAILURES, Cause, Ending, Evidence, retry_delay_s, task_status_after
 from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
 from squire_pipelines.domain.timings import Timings
@@ -141,6 +134,11 @@ def get(tx: Transaction, attempt_id: str) -> Attempt:
     if row is None:
         raise NotFoundError(f"there is no attempt {attempt_id!r}")
     return _attempt(row)
+
+
+def create(tx: Transaction, **values: Any) -> Attempt:
+    """Add an attempt with these columns, and return it."""
+    return _attempt(tx.execute(insert(attempts).values(**values).returning(*attempts.c)).one())
 
 
 def lock(tx: Transaction, attempt_id: str) -> Attempt:

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Row, delete, func, insert, select, update
 
 from squire_pipelines.domain.endings import Cause
+from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import attempts, dispatch_holds, task_dependencies, tasks
 
@@ -57,6 +58,7 @@ class DispatchHolds:
         row = dispatch_holds.c
         self._rows = {line.subject: line for line in tx.execute(select(row.subject, row.since, row.until))}
         self._ends: dict[str, datetime] = {}
+        self._ends_of_dependencies: dict[str, datetime | None] | None = None
 
     def free_since(self, row: Row[*tuple[Any, ...]], *, waits_for_merge: bool) -> datetime:
         """Return since when nothing has held a task that starts now.
@@ -132,13 +134,17 @@ class DispatchHolds:
 
     def _dependencies_end(self, task_id: str) -> datetime | None:
         """Return when the last of what a task depends on was done; None where it depends on nothing."""
-        query = (
-            select(func.max(tasks.c.ended_at, type_=tasks.c.ended_at.type))
-            .join(task_dependencies, task_dependencies.c.depends_on == tasks.c.id)
-            .where(task_dependencies.c.task_id == task_id)
-        )
-        moment: datetime | None = self._tx.execute(query).scalar_one()
-        return moment
+        if self._ends_of_dependencies is None:  # of all that is ready by one query
+            before = tasks.alias("before")
+            query = (
+                select(task_dependencies.c.task_id, func.max(before.c.ended_at, type_=before.c.ended_at.type))
+                .join(before, task_dependencies.c.depends_on == before.c.id)
+                .join(tasks, task_dependencies.c.task_id == tasks.c.id)
+                .where(tasks.c.status == TaskStatus.READY)
+                .group_by(task_dependencies.c.task_id)
+            )
+            self._ends_of_dependencies = {row[0]: row[1] for row in self._tx.execute(query)}
+        return self._ends_of_dependencies.get(task_id)
 
 
 def subjects_of(repositories: Collection[str], *, full: Collection[str], task_ids: Collection[str]) -> Iterator[str]:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Row, func, insert, select
+from sqlalchemy import Row, func, select
 
 from squire_pipelines.domain.agent_choice import AgentChoice
 from squire_pipelines.domain.budgets import BudgetLimits, Purpose
@@ -19,7 +19,7 @@ from squire_pipelines.domain.queue_rules import QueueRules
 from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
 from squire_pipelines.errors import StateConflictError
 from squire_pipelines.ledger import budgets
-from squire_pipelines.ledger.attempts import Attempt, get
+from squire_pipelines.ledger.attempts import Attempt, create
 from squire_pipelines.ledger.breakers import read_tripped, record_tripped
 from squire_pipelines.ledger.dependencies import cancel_dependents
 from squire_pipelines.ledger.dispatch_holds import ALL_SLOTS, DispatchHolds, slots_of, subjects_of
@@ -346,23 +346,21 @@ def _start(
     attempt = id_of_attempt(task.id, number)
     before, after = TaskStatus.READY, TaskStatus.RUNNING
     change_task(tx, task, before, after, actor="dispatch", reason=f"attempt {number}", attempts=number)
-    tx.execute(
-        insert(attempts).values(
-            id=attempt,
-            task_id=task.id,
-            number=number,
-            repository=task.repository,
-            status=AttemptStatus.QUEUED,
-            trace_id=task.trace_id,
-            claim_until=tx.now + timedelta(seconds=claim_deadline_s),
-            queued_at=tx.now,
-            startable_at=free_since,
-            not_before=task.not_before,
-            previous_id=id_of_attempt(task.id, number - 1) if number > 1 else None,
-            updated_at=tx.now,
-            **({} if choice is None else {"choice": choice.model_dump(mode="json")}),
-        )
+    started = create(
+        tx,
+        id=attempt,
+        task_id=task.id,
+        number=number,
+        repository=task.repository,
+        status=AttemptStatus.QUEUED,
+        trace_id=task.trace_id,
+        claim_until=tx.now + timedelta(seconds=claim_deadline_s),
+        queued_at=tx.now,
+        startable_at=free_since,
+        not_before=task.not_before,
+        previous_id=id_of_attempt(task.id, number - 1) if number > 1 else None,
+        updated_at=tx.now,
+        **({} if choice is None else {"choice": choice.model_dump(mode="json")}),
     )
-    started = get(tx, attempt)
     record_attempt_event(tx, started, None, started.status, actor="dispatch", reason="dispatched")
     return started

@@ -42,6 +42,15 @@ def dagster_yaml(*, places: Sequence[Path] = _PLACES) -> Path:
     raise ConfigError("dagster.yaml is missing from the installation", hint="install Squire again")
 
 
+ONE_PLANNED_EVENT = "DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS"
+"""Has Dagster store one event for each asset that a run will make, in place of one for each asset and repository.
+
+Those take most of the time of a collection with many repositories, and a run between two repositories has all that lie
+between them in the partition set. In return Dagster does not mark partitions as failed when a run fails; what a source
+could not give is reported by its check.
+"""
+
+
 def instance_environment(settings: Settings) -> dict[str, str]:
     """Set up `DAGSTER_HOME`, and return the environment of our child processes, which look secrets up.
 
@@ -59,7 +68,8 @@ def instance_environment(settings: Settings) -> dict[str, str]:
         lines = [*_recorded(target)[-1:], _digest(text.encode())]
         write_atomically(_record_of(target), "".join(f"{line}\n" for line in lines).encode())
         write_atomically(target, text.encode())
-    return {**os.environ, "DAGSTER_HOME": str(settings.home.dagster), "PYTHONUNBUFFERED": "1", **_variable(settings)}
+    own = {"DAGSTER_HOME": str(settings.home.dagster), "PYTHONUNBUFFERED": "1", **_variable(settings)}
+    return {ONE_PLANNED_EVENT: "1", **os.environ, **own}
 
 
 def _storage_part(settings: Settings) -> str:
