@@ -5,7 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from squire_pipelines.alerting.webhook import WebhookTarget
@@ -39,15 +39,31 @@ class AlertTarget:
         name: By which messages, commands and logs name it.
         kind: `webhook` or `apprise`.
         send: Sends a message: its id, what it says, and whether an earlier try may have arrived. Raises SquireError.
+        is_of_tenant: Whether it gets one tenant's alerts alone; its name is then TENANT.NAME.
     """
 
     name: str
     kind: str
     send: Send
+    is_of_tenant: bool = False
 
 
 def targets_of(settings: Settings) -> tuple[AlertTarget, ...]:
-    """Return the targets of the settings. Secrets are looked for when something is sent."""
+    """Return the targets of the settings, then those of tenants. Secrets are looked for when something is sent."""
+    of_tenants = (
+        replace(target, name=tenant_target(tenant, target.name), is_of_tenant=True)
+        for tenant in settings.tenants
+        for target in _own_targets(settings.for_tenant(tenant))
+    )
+    return (*_own_targets(settings), *of_tenants)
+
+
+def tenant_target(tenant: str, name: str) -> str:
+    """Return how messages to a tenant's target are queued and named."""
+    return f"{tenant}.{name}"
+
+
+def _own_targets(settings: Settings) -> tuple[AlertTarget, ...]:
     targets = [AlertTarget(name, "apprise", _apprise_sender(settings, name)) for name in settings.alerts.apprise]
     url = settings.alerts.webhook_url
     if url is not None:

@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from squire_pipelines.alerting.target import tenant_target
 from squire_pipelines.domain.alert_rules import Assessment, assess_conditions
-from squire_pipelines.domain.alert_steps import AlertState, AlertStep, Silence, next_step
+from squire_pipelines.domain.alert_steps import AlertNotice, AlertState, AlertStep, Silence, next_step
 from squire_pipelines.domain.alert_texts import AlertMessage, message_of
 from squire_pipelines.domain.clock_jumps import ClockLook, next_look
 from squire_pipelines.domain.conditions import Condition
 from squire_pipelines.domain.identity import new_id
+from squire_pipelines.domain.tenant_alerts import tenant_of_alert
 from squire_pipelines.domain.work_alerts import LONG_UNREAD, assess_work
 from squire_pipelines.errors import LedgerError
 from squire_pipelines.execution.repository_settings import repository_settings
@@ -157,11 +159,23 @@ class AlertWatch:
             step = self._step(tx, settings, assessment, has_recorded=True)
             message = _redacted(message_of(step.notices, now=tx.now)) if step.notices else None
             alert_rows.record_step(tx, step, message, targets, bounds)
+            self._tell_tenants(tx, settings, step.notices, bounds)
             states = {state.key: state for state in alert_rows.open_alerts(tx)}
         # From what was committed, not read anew: a ledger that goes away now must not have this sent again.
         self._memory.states = states
         self._memory.changed.clear()
         _log_notices(step)
+
+    def _tell_tenants(
+        self, tx: Transaction, settings: Settings, notices: Sequence[AlertNotice], bounds: QueueBounds
+    ) -> None:
+        """Queue what is about a tenant's repositories and budget for its own targets, without any other's."""
+        for tenant in settings.tenants if notices else ():
+            names = [tenant_target(tenant, name) for name in settings.for_tenant(tenant).alerts.target_names]
+            own = [one for one in notices if tenant_of_alert(one.state.subject, settings.tenant_of) == tenant]
+            if names and own:
+                message = _redacted(message_of(own, now=tx.now))
+                alert_rows.record_step(tx, AlertStep(), message, names, bounds)
 
     def _step(
         self, tx: Transaction, settings: Settings, assessment: Assessment, *, has_recorded: bool = False

@@ -11,8 +11,9 @@ from squire_pipelines.domain.budgets import Limit
 from squire_pipelines.domain.fair_shares import TenantShare
 from squire_pipelines.domain.tenants import check_tenant_name
 from squire_pipelines.secret_names import check_secret_name
+from squire_pipelines.sections.alerts import ApprisedTargets
 from squire_pipelines.sections.hidden_values import HIDDEN, hidden_error
-from squire_pipelines.sections.types import AppId, Label, Name, SettingsSection, matching
+from squire_pipelines.sections.types import AppId, Label, Name, SecretUrl, SettingsSection, matching
 
 MAX_TENANTS = 200
 _MAX_PATTERNS = 1000
@@ -36,6 +37,17 @@ def _check_secret(name: str) -> str:
 
 
 HouseSecrets = Annotated[tuple[Annotated[str, AfterValidator(_check_secret), HIDDEN], ...], Field(max_length=50)]
+
+
+class TenantAlerts(SettingsSection):
+    """To whom the alerts about a tenant's own repositories and budgets go, beside the operators' targets."""
+
+    webhook_url: SecretUrl | None = Field(
+        default=None, description="as alerts.webhook_url; signed with the tenant's secret alert-webhook-key"
+    )
+    apprise: ApprisedTargets = Field(
+        default=(), description="names of further targets; the URL of TARGET is the tenant's secret alert-TARGET-token"
+    )
 
 
 class TenantBudgets(SettingsSection):
@@ -78,6 +90,7 @@ class TenantOverrides(SettingsSection):
         default=(), max_length=_MAX_PEOPLE, description='who sees it on the board with board.login = "proxy"'
     )
     budgets: TenantBudgets = TenantBudgets()
+    alerts: TenantAlerts = TenantAlerts()
     planner: dict[str, Any] = Field(default_factory=dict)
     agent: dict[str, Any] = Field(default_factory=dict)
     agents: dict[str, Any] = Field(default_factory=dict)

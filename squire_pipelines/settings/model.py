@@ -170,6 +170,7 @@ class Settings(OverridableSections):
             app_id = self.github.app_id if APP_KEY in table.house_secrets else None
             update["github"] = self.github.model_copy(update={"app_id": table.github_app_id or app_id})
             update["providers"] = {**self.providers, **table.providers}
+            update["alerts"] = self.alerts.model_copy(update=dict(table.alerts))
         settings = self.model_copy(update={**update, "planner": planner.model_copy(update={"group": groups})})
         settings._tenant = name  # noqa: SLF001 - of this class
         return settings
@@ -201,7 +202,7 @@ class Settings(OverridableSections):
     def _secrets_of(self, tenant: str) -> tuple[str, ...]:
         own = self.for_tenant(tenant)
         access = APP_KEY if own.github.app_id else SecretName.GITHUB_TOKEN.value
-        needed = (access, *own.provider_secrets, *own.board.secret_names)
+        needed = (access, *own.provider_secrets, *own.alerts.secret_names, *own.board.secret_names)
         return tuple(dict.fromkeys((*needed, SecretName.WEBHOOK_SECRET.value, SecretName.WEBHOOK_SECRET_OLD.value)))
 
     @property

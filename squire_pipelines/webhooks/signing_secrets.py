@@ -112,7 +112,8 @@ def read_signing_secrets(
         for repository, names in webhooks.secrets.items()
     }
     of_tenants = _of_tenants(tenants, sources)
-    by_repository = of_tenants | by_repository
+    for repository, secrets in of_tenants.items():
+        by_repository[repository] = (*by_repository.get(repository, ()), *secrets)
     current = find_secret(SecretName.WEBHOOK_SECRET, sources)
     old = find_secret(SecretName.WEBHOOK_SECRET_OLD, sources)
     shared = tuple(secret.reveal().encode() for secret in (current, old) if secret is not None)

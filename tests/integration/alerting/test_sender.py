@@ -219,3 +219,15 @@ def test_whatever_a_target_raises_is_a_failed_try_with_its_reason(
     with home_ledger.read() as tx:
         (line,) = alerts.target_queues(tx)
     assert (line.waiting, line.error) == (1, "the target failed with RuntimeError")
+
+
+def test_what_is_wrong_with_the_machine_is_sent_to_no_tenant(configure: Configure, clock: Clock) -> None:
+    settings, sent = configure(""), list[str]()
+    targets = tuple(
+        AlertTarget(name, "apprise", lambda *_, name=name: sent.append(name), is_of_tenant="." in name)  # type: ignore[misc]
+        for name in ("ops", "acme.team")
+    )
+    watch = AlertWatch(lambda: settings, machine="host", clock=clock)
+    watch.add_direct(DirectMessage("msg_1", AlertMessage("one", "body")))
+    send(AlertSender(lambda: settings, watch, targets=lambda _: targets, every_s=0.001, clock=clock))
+    assert sent == ["ops"]

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from squire_pipelines.alerting.target import targets_of
 from squire_pipelines.alerting.watch import FACTS_EVERY_S, AlertWatch
 from squire_pipelines.domain.conditions import Condition, HealthLevel
 from squire_pipelines.domain.endings import Cause
@@ -164,3 +165,40 @@ def test_before_there_is_a_ledger_alerts_are_sent_from_memory(
         looks.look(engine=level)
     assert looks.direct() == [NEW, OVER]
     assert not (tmp_path / "ledger.sqlite").exists()
+
+
+def test_a_tenants_targets_get_what_is_about_its_repositories_alone(
+    configure: Configure, home_ledger: Ledger, clock: Clock
+) -> None:
+    names = (REPOSITORY, "beta/site")
+    settings = configure(
+        f'repositories = ["{names[0]}", "{names[1]}"]\n{TOLD}'
+        f'[tenants.acme]\nrepositories = ["{names[0]}"]\nalerts.apprise = ["team"]\n'
+        f'[tenants.beta]\nrepositories = ["{names[1]}"]\nalerts.webhook_url = "https://beta.example.com/hook"\n'
+    )
+    for name in names:
+        for _ in range(3):
+            settle(home_ledger, start_attempt(home_ledger, max_attempts=1, repository=name), Cause.AGENT_ERROR)
+    Looks(settings, clock).look(engine=DOWN)
+    sent = {target: titles(home_ledger, target) for target in ("ops", "acme.team", "beta.webhook")}
+    assert {target: len(messages) for target, messages in sent.items()} == {"ops": 1, "acme.team": 1, "beta.webhook": 1}
+    with home_ledger.read() as tx:
+        rows = tx.execute(select(alert_messages.c.target, alert_messages.c.content)).all()
+    subjects = {row.target: {alert["subject"] for alert in row.content["alerts"]} for row in rows}
+    for target, name in (("acme.team", names[0]), ("beta.webhook", names[1])):
+        assert subjects[target]
+        assert {subject.rpartition(" of ")[2] for subject in subjects[target]} == {name}
+    assert {*names, "engine on host"} <= subjects["ops"]
+
+
+def test_a_tenants_targets_are_known_by_its_name_and_get_nothing_of_the_machine(configure: Configure) -> None:
+    settings = configure(
+        f'repositories = ["a/b"]\n{TOLD}[tenants.acme]\nrepositories = ["a/b"]\nalerts.apprise = ["team"]\n'
+    )
+    targets = targets_of(settings)
+    assert [(one.name, one.is_of_tenant) for one in targets] == [
+        ("webhook", False),
+        ("ops", False),
+        ("acme.team", True),
+    ]
+    assert "acme.alert-team-token" in settings.named_secrets
