@@ -76,12 +76,15 @@ def worker(context: CliContext, queues: tuple[str, ...], labels: tuple[str, ...]
     from squire_pipelines.observability.logging import Component  # noqa: PLC0415 - likewise
     from squire_pipelines.process_setup import outlive_hang_ups, set_up_process  # noqa: PLC0415 - likewise
     from squire_pipelines.runtime.queue_worker import WorkerChoices, serve  # noqa: PLC0415 - likewise
+    from squire_pipelines.work_queue.broker import broker_app  # noqa: PLC0415 - likewise
 
     outlive_hang_ups()
     hand_on_config(context)
     settings = context.settings
     unlock_store(context, settings.secret_sources)
     set_up_process(Component.WORKER)
+    settings.check_shared()
+    broker_app(settings)  # before the ledger is opened, which one machine has for itself
     kinds = tuple(WorkKind(queue) for queue in dict.fromkeys(queues)) or SERVED
     ledger = Ledger(settings.resolved_ledger_url)
     if ledger.revision() is None:  # the first of all that start makes it

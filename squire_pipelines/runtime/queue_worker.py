@@ -15,6 +15,7 @@ from squire_pipelines.errors import StateConflictError
 from squire_pipelines.execution.worker_upkeep import EngineUpkeep
 from squire_pipelines.files import lock
 from squire_pipelines.home import make_folder
+from squire_pipelines.home_presence import HomePresence
 from squire_pipelines.ledger import HEAD_REVISION
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.workers import WorkerRecord
@@ -83,6 +84,7 @@ def serve(settings: Settings, ledger: Ledger, choices: WorkerChoices, *, say: Ca
         ConfigError: No broker is set, or what machines share cannot be shared.
         StateConflictError: A worker of this name lives.
         LedgerError: The ledger does not answer.
+        RefusedError: Another machine serves this home.
     """
     settings.check_shared()
     refuse_shared_databases(settings)
@@ -96,6 +98,7 @@ def serve(settings: Settings, ledger: Ledger, choices: WorkerChoices, *, say: Ca
             raise StateConflictError(
                 f"a worker named {choices.name} runs in {settings.home.state}", hint="give this one another --name"
             ) from None
+        stack.enter_context(HomePresence(run, say=say))
         os.environ |= instance_environment(settings)
         os.environ |= stack.enter_context(handed_on_key(settings.secret_sources))
         os.environ[WORKER_VARIABLE] = choices.name
