@@ -17,6 +17,9 @@ PUSHING = "pushing"
 SEGMENTS = "log"
 """In an attempt's folder while its agent runs: pieces of its log, each named by the byte at which it begins."""
 
+DOCTOR = "doctor/"
+"""What `squire doctor` writes and removes."""
+
 ARCHIVE = "archive/"
 BACKUPS = "backups/"
 PUBLISHED = "published/"

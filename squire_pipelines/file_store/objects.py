@@ -129,6 +129,7 @@ class BucketBackend(FilesystemBackend):
         super().__init__(filesystem, root, place)
         self._bucket, _, prefix = root.strip("/").partition("/")
         self._prefix = f"{prefix}/" if prefix else ""
+        self._once: dict[str, str] = {"IfNoneMatch": "*"}
 
     def _call(self, method: str, **arguments: Any) -> Any:
         return self._filesystem.call_s3(method, Bucket=self._bucket, **arguments)
@@ -151,7 +152,7 @@ class BucketBackend(FilesystemBackend):
                     Key=f"{self._prefix}{key}",
                     Body=file,
                     ContentLength=fingerprint.size,
-                    IfNoneMatch="*",
+                    **self._once,
                     **_checks(fingerprint),
                 )
             except FileExistsError:
@@ -160,8 +161,13 @@ class BucketBackend(FilesystemBackend):
                 # Two that put the same at once: the second is told so, or that it may try again.
                 if _code(error) in {"PreconditionFailed", "ConditionalRequestConflict", "412"}:
                     return False
-                raise
-        return True
+                if _code(error) not in {"NotImplemented", "501"} or not self._once:
+                    raise
+            else:
+                return True
+        # A store that knows no such condition: whoever puts a file has looked just before whether it is there.
+        self._once = {}
+        return self.put(key, source, fingerprint)
 
     def replace(self, key: str, content: bytes) -> None:
         """Write a small object; see `StoreBackend`."""

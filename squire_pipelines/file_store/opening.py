@@ -91,6 +91,15 @@ _stores: dict[tuple[int, "FileSettings"], FileStore] = {}
 _lock = threading.Lock()
 
 
+def _release_lock() -> None:
+    """Make a new lock in a process that was forked while another thread of its parent had the old one."""
+    global _lock  # noqa: PLW0603 - one for each process
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_release_lock)
+
+
 def store_of(settings: Settings) -> FileStore | None:
     """Return the store of the settings, opened once in a process; None where there is none but the home.
 

@@ -49,6 +49,7 @@ class StoreRemovals:
 
 def remove_from_store(ledger: Ledger, settings: Settings, store: FileStore) -> StoreRemovals:
     """Remove what the rules for the home's own folders remove there. Raises FileStoreError, LedgerError."""
+    store.remove(layout.DOCTOR)  # of one that was interrupted
     return StoreRemovals(
         attempts=_remove_attempts(ledger, store, keep=timedelta(days=settings.agent.log_retention_days)),
         backups=_remove_all_but_newest(store, layout.BACKUPS, settings.backup.keep),

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from squire_pipelines.cli.context import CliContext
 from squire_pipelines.cli.diagnosis import Diagnosis
 from squire_pipelines.errors import SquireError
+from squire_pipelines.file_store.layout import DOCTOR
+from squire_pipelines.file_store.model import Fingerprint
 from squire_pipelines.file_store.opening import store_of
 from squire_pipelines.file_store.store import FileStore
 
@@ -31,10 +33,10 @@ def check_files(context: CliContext) -> Iterator[Diagnosis]:
 
 def try_store(store: FileStore) -> float:
     """Write, read and remove a file of a name that no other check has; return the seconds. Raises FileStoreError."""
-    began, prefix = time.monotonic(), f"doctor/{secrets.token_hex(8)}/"
+    began, prefix = time.monotonic(), f"{DOCTOR}{secrets.token_hex(8)}/"
     try:
         store.put_content(f"{prefix}file", _CONTENT)
-        store.read_small(f"{prefix}file")
+        Fingerprint.of_content(_CONTENT).check(Fingerprint.of_content(store.read_small(f"{prefix}file") or b""), "it")
     finally:
         store.remove(prefix)
     return time.monotonic() - began

@@ -92,15 +92,23 @@ def our_pulls(forge: ForgeProcess) -> list[dict[str, Any]]:
 
 
 @pytest.mark.slow
-def test_finished_work_of_a_machine_that_is_gone_is_published_by_another_one(
-    pipeline: Pipeline, forge: ForgeProcess, marks: Path, move_on: Callable[[], None]
+def test_finished_work_of_a_machine_that_is_gone_is_published_by_another_one_when_the_store_answers(
+    pipeline: Pipeline, forge: ForgeProcess, marks: Path, store_folder: Path, move_on: Callable[[], None]
 ) -> None:
     first = refused_once(pipeline, forge)
     shutil.rmtree(pipeline.home / "attempts")
     move_on()
+    away = store_folder.rename(store_folder.with_name("unmounted"))
     second = retried(pipeline, first)
-    pipeline.agent_run(second)
+    pipeline.agent_run(second, fails=True)
     row = pipeline.read_attempt(second.id)
+    assert row.cause == Cause.STORE_UNAVAILABLE  # and no agent ran, which would be paid a second time
+    assert row.evidence is not None
+    assert row.evidence.error_code == "store_missing"
+    away.rename(store_folder)
+    third = retried(pipeline, second)
+    pipeline.agent_run(third)
+    row = pipeline.read_attempt(third.id)
     assert (row.cause, row.agent_started_at) == (Cause.COMPLETED, None)
     assert marks.read_text().splitlines() == ["run"]
     (pull,) = our_pulls(forge)
@@ -155,26 +163,6 @@ def test_work_is_published_from_its_machine_where_the_store_is_away_and_is_store
     assert stored_work.store_leftovers(pipeline.ledger, pipeline.settings) == 0
     assert (store_folder / "attempts" / attempt.id / "keep" / BUNDLE_FILE).is_file()
     assert (store_folder / "attempts" / attempt.id / "agent.log").is_file()
-
-
-@pytest.mark.slow
-def test_no_agent_runs_again_while_the_store_that_may_have_the_work_is_away(
-    pipeline: Pipeline, forge: ForgeProcess, marks: Path, store_folder: Path, move_on: Callable[[], None]
-) -> None:
-    first = refused_once(pipeline, forge)
-    move_on()
-    away = store_folder.rename(store_folder.with_name("unmounted"))
-    second = retried(pipeline, first)
-    pipeline.agent_run(second, fails=True)
-    row = pipeline.read_attempt(second.id)
-    assert row.cause == Cause.STORE_UNAVAILABLE
-    assert row.evidence is not None
-    assert row.evidence.error_code == "store_missing"
-    away.rename(store_folder)
-    third = retried(pipeline, second)
-    pipeline.agent_run(third)
-    assert pipeline.read_attempt(third.id).cause == Cause.COMPLETED
-    assert marks.read_text().splitlines() == ["run"]
 
 
 def test_a_log_can_be_followed_on_another_machine_while_its_agent_runs(store_folder: Path, tmp_path: Path) -> None:

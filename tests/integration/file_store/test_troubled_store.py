@@ -86,6 +86,15 @@ def test_a_lost_answer_is_asked_for_again_and_finds_the_file(
     assert [line.split()[0] for line in faulty_s3.requests] == ["HEAD", "PUT", "PUT", "HEAD"]
 
 
+def test_a_store_that_knows_no_conditions_takes_files_all_the_same(
+    bucket: FileStore, faulty_s3: FaultProxy, source: Path
+) -> None:
+    faulty_s3.faults.extend([StoreFault("refuse", 404, "NoSuchKey"), StoreFault("refuse", 501, "NotImplemented")])
+    assert bucket.put("some/file", source).size == 13
+    assert [line.split()[0] for line in faulty_s3.requests] == ["HEAD", "PUT", "PUT", "HEAD"]
+    assert bucket.put("some/file", source).size == 13
+
+
 @pytest.mark.parametrize("kind", ["cut", "change"])
 def test_half_of_a_file_and_a_changed_one_are_never_taken(
     kind: Literal["cut", "change"],

@@ -1,4 +1,5 @@
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,7 +15,12 @@ from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.settings.model import Settings, load_settings
 from squire_pipelines.upkeep.growth import measure_growth
 from squire_pipelines.upkeep.store_upkeep import StoreSizes, measure_store, remove_from_store, stored_sizes
-from tests.support.ledgers import add_task, claim, dispatch
+from tests.support.ledgers import add_task, claim, dispatch, sqlite_ledger_file
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, open_at: Callable[..., Ledger]) -> Ledger:
+    return open_at(f"sqlite:///{sqlite_ledger_file(tmp_path / 'ledger.sqlite')}")
 
 
 @pytest.fixture
@@ -54,9 +60,11 @@ def test_what_is_old_or_surplus_leaves_the_store(
     for day in (1, 2, 3, 4):
         store.put_content(f"backups/squire-2026010{day}T000000Z.tar.gz", b"backup")
         store.put_content(f"published/warehouse/2026010{day}T000000Z.duckdb", b"rows")
+    store.put_content("doctor/left/file", b"by one that was interrupted")
     removed = remove_from_store(ledger, settings, store)
     assert (removed.attempts, removed.backups, removed.publications) == (1, 2, 2)
     assert sorted(store.folders("attempts/")) == sorted((f"{task_id}-1", "t0young-1", "not ours"))
+    assert list(store.files("doctor/")) == []
     assert [file.key for file in store.files("backups/")] == [
         f"backups/squire-2026010{day}T000000Z.tar.gz" for day in (3, 4)
     ]
