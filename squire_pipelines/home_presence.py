@@ -27,7 +27,7 @@ BEAT_S = 5.0
 WATCH_S = 12.0
 """So long another machine's number is looked at: twice its pause, and a little more."""
 
-_LOOK_S = 1.0
+_LOOK_S = 0.5
 _MAX_BYTES = 4096
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _NAME = "served-by.json"
