@@ -48,7 +48,7 @@ def gvisor() -> Iterator[str]:
 @contextlib.contextmanager
 def podman() -> Iterator[str]:
     """Yield the address of Docker's API as Podman serves it, with a storage of its own."""
-    with tempfile.TemporaryDirectory(prefix="sqp-") as name:
+    with tempfile.TemporaryDirectory(prefix="sqp-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         host = f"unix://{folder}/p.sock"
         own = ["podman", "--root", f"{folder}/root", "--runroot", f"{folder}/run", "--tmpdir", f"{folder}/engine"]
@@ -71,6 +71,7 @@ def podman() -> Iterator[str]:
             service.send_signal(signal.SIGTERM)
             service.wait(30)
             podman_does("system", "reset", "--force")
+            subprocess.run(["umount", "-l", f"{folder}/root/overlay"], check=False, capture_output=True, timeout=60)
 
 
 def _wait_for(socket: Path, service: subprocess.Popen[bytes]) -> None:
