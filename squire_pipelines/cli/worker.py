@@ -1,5 +1,7 @@
 """`squire worker`: takes runs from the queue on this machine."""
 
+import os
+
 import click
 
 from squire_pipelines.cli.context import CliContext, with_context
@@ -11,7 +13,7 @@ from squire_pipelines.domain.worker_rules import (
     check_labels,
     check_worker_name,
 )
-from squire_pipelines.machine_name import machine_name
+from squire_pipelines.machine_name import MACHINE_VARIABLE, machine_name
 from squire_pipelines.terminal.output import write_line
 
 _MAX_SLOTS = 64
@@ -80,6 +82,7 @@ def worker(context: CliContext, queues: tuple[str, ...], labels: tuple[str, ...]
 
     outlive_hang_ups()
     hand_on_config(context)
+    os.environ[MACHINE_VARIABLE] = name  # in the log lines of this process and of its runs
     settings = context.settings
     unlock_store(context, settings.secret_sources)
     set_up_process(Component.WORKER)

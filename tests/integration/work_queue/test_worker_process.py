@@ -1,5 +1,6 @@
 """`squire worker` with a real broker and Postgres: a run goes through the queue, and nothing secret does."""
 
+import json
 import os
 import signal
 import subprocess
@@ -64,6 +65,11 @@ def worker(settings: Settings, tmp_path: Path) -> Iterator[subprocess.Popen[byte
     text = (tmp_path / "worker.log").read_text()
     assert PASSWORD not in text
     assert "Traceback" not in text, text
+    assert {line["machine"] for line in map(json.loads, filter(_is_object, text.splitlines()))} == {"w1"}
+
+
+def _is_object(line: str) -> bool:
+    return line.startswith("{")
 
 
 def test_a_run_goes_through_the_queue_once_and_a_drained_worker_ends(
