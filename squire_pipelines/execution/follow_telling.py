@@ -209,7 +209,7 @@ def _done(ledger: Ledger, settings: Settings, work: OwnWork) -> WorkDone:
     # The cause alone: a message may name folders of the host.
     failure = f"{last.cause or work.status}" if work.status is not TaskStatus.SUCCEEDED else None
     pushed = last.head_sha if last.pr_number is not None else None
-    transcript = AttemptCopy(settings, last.id).kept(TRANSCRIPT)
+    transcript = AttemptCopy(settings, last.id, quick=True).kept(TRANSCRIPT)
     words = last_words(transcript.parent) if transcript is not None else ""
     return WorkDone(work.task_id, last.id, pushed, failure, words)
 

@@ -160,7 +160,7 @@ def _may_be_adopted(attempt: Attempt, adoptions: int, since: datetime) -> bool:
 def _is_work_there(attempt: Attempt, containers: Mapping[str, ContainerInfo], settings: Settings) -> bool:
     if attempt.status is AttemptStatus.PUBLISHING:
         try:
-            return AttemptCopy(settings, attempt.id).has_kept(BUNDLE_FILE)
+            return AttemptCopy(settings, attempt.id, quick=True).has_kept(BUNDLE_FILE)
         except SquireError as error:  # the next attempt takes the work when the store answers again
             _log.warning("files.not_known", attempt=attempt.id, reason=error.message)
             return False

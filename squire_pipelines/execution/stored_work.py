@@ -110,10 +110,15 @@ def mark_pushing(settings: Settings, attempt_id: str, file: Path) -> None:
         _log.warning("files.not_stored", attempt=attempt_id, file=layout.PUSHING, reason=error.message)
 
 
-def store_attempt(settings: Settings, attempt_id: str) -> bool:
+def store_attempt(settings: Settings, attempt_id: str, *, quick: bool = False) -> bool:
     """Put all that lasts of an attempt into the store, when it has ended or is about to; return whether it is there.
 
     What fails is logged, and is tried again by `store_leftovers`.
+
+    Args:
+        settings: Name the home and the store.
+        attempt_id: Of an attempt of this machine.
+        quick: Whether its end waits for this, so that a store that does not answer is given up soon.
     """
     folder = AttemptFolder(settings.home.attempts / attempt_id)
     if not settings.files.url or not folder.root.is_dir():
@@ -121,6 +126,7 @@ def store_attempt(settings: Settings, attempt_id: str) -> bool:
     try:
         store = store_of(settings)
         if store is not None:
+            store = store.quick() if quick else store
             _put_kept(store, folder, attempt_id)
             _put_log(store, folder, attempt_id)
             for path in _regular_files(call_log_folder(settings, attempt_id)):

@@ -307,7 +307,7 @@ def settle(context: dg.OpExecutionContext, settings: SettingsParam, ledger: Ledg
     attempt_id = attempt_id_of(context)
     try:
         with run_trace(context):
-            stored_work.store_attempt(settings, attempt_id)
+            stored_work.store_attempt(settings, attempt_id, quick=True)  # no lease is prolonged here
             done = ending.settle(ledger, settings, attempt_id, run_id=context.run.run_id)
     except (LeaseLostError, StateConflictError) as error:
         raise dg.Failure(f"{error}", metadata={"attempt": attempt_id}, allow_retries=False) from error
