@@ -22,6 +22,7 @@ from squire_pipelines.sections.types import check_ledger_url
 from squire_pipelines.settings.edits import replace_settings, settings_locked, with_value, without_value
 from squire_pipelines.settings.errors import variable_at
 from squire_pipelines.settings.file import read_settings_file
+from squire_pipelines.settings.file_systems import refuse_shared_databases
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.terminal.output import write_line
 
@@ -73,6 +74,9 @@ def move(
         _undo(settings, yes=yes, as_json=as_json)
         return
     target_url = _named_url(url, url_env)
+    after = settings.model_copy(update={"ledger_url": target_url})
+    after.check_shared()  # else nothing would start any more
+    refuse_shared_databases(after)
     with closing(Ledger(settings.resolved_ledger_url)) as source, closing(Ledger(target_url)) as target:
         if source.is_sqlite and not source.path.exists():
             raise NotFoundError(

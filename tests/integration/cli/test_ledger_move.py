@@ -74,6 +74,12 @@ def test_without_a_ledger_there_is_nothing_to_move(squire: Squire) -> None:
     assert "nothing to move" in squire.fails(1, "ledger", "move", "sqlite:////tmp/x.sqlite", "--yes")
 
 
+def test_where_machines_share_the_ledger_it_does_not_go_into_a_file(squire: Squire, samples: SampleData) -> None:
+    samples.ledger.close()
+    squire.config('[workers]\nbroker_url = "redis://127.0.0.1:1/0"\n')
+    assert "which no second machine can write to" in squire.fails(3, "ledger", "move", "sqlite:////x.sqlite", "--yes")
+
+
 def test_a_password_is_shown_and_written_nowhere(
     squire: Squire, samples: SampleData, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
