@@ -224,7 +224,7 @@ def test_whatever_a_target_raises_is_a_failed_try_with_its_reason(
 def test_what_is_wrong_with_the_machine_is_sent_to_no_tenant(configure: Configure, clock: Clock) -> None:
     settings, sent = configure(""), list[str]()
     targets = tuple(
-        AlertTarget(name, "apprise", lambda *_, name=name: sent.append(name), is_of_tenant="." in name)  # type: ignore[misc]
+        AlertTarget(name, "apprise", lambda *_, name=name: sent.append(name), is_of_tenant="." in name)
         for name in ("ops", "acme.team")
     )
     watch = AlertWatch(lambda: settings, machine="host", clock=clock)
