@@ -100,9 +100,9 @@ def _shares(wanted_rows: Sequence[int], room: int) -> list[int]:
 
 def _head(facts: StatusFacts) -> Iterator[ScreenLine]:
     level = facts.level
-    yield ScreenLine(
-        f"Squire is {level} · {facts.now:%Y-%m-%d %H:%M:%S} UTC · {facts.home}", _STYLES[level], is_bold=True
-    )
+    where = f" · {facts.home}" if facts.home else ""
+    head = f"Squire is {level} · {facts.now:%Y-%m-%d %H:%M:%S} UTC{where}"
+    yield ScreenLine(head, _STYLES[level], is_bold=True)
     if facts.problem:
         yield ScreenLine(f"the work cannot be read: {facts.problem}", "red")
 

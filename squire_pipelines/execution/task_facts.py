@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from squire_pipelines.deadline import Deadline
 from squire_pipelines.domain.pull_life import LifeStep, life_of
 from squire_pipelines.execution.repository_settings import settings_in
+from squire_pipelines.execution.settings_waits import waits_for_tenants_budgets
 from squire_pipelines.ledger import announcements, base_watches, head_reports, merges
 from squire_pipelines.ledger import attempts as attempt_rows
 from squire_pipelines.ledger import outcomes as outcome_rows
@@ -75,7 +76,7 @@ def read_task_facts(ledger: Ledger, general: Settings, task_id: str) -> TaskFact
         outcome = outcome_rows.get(tx, task_id)
         return TaskFacts(
             task=task,
-            wait=task_rows.waiting_reason(tx, task, limits, rules),
+            wait=_wait(general, task, task_rows.waiting_reason(tx, task, limits, rules)),
             needed=tuple(dependencies_of(tx, [task_id]).get(task_id, ())),
             attempts=attempts,
             events=events,
@@ -87,6 +88,13 @@ def read_task_facts(ledger: Ledger, general: Settings, task_id: str) -> TaskFact
             merge=merges.get(tx, task_id),
             base=base_watches.get(tx, task_id),
         )
+
+
+def _wait(settings: Settings, task: Task, known: Wait | None) -> Wait | None:
+    """Return what a task waits for; the budget that its tenant lacks before its start."""
+    if known != FOR_ITS_START:
+        return known
+    return waits_for_tenants_budgets(settings, {task.id: task.repository}).get(task.id, known)
 
 
 def ask_about_agent(ledger: Ledger, settings: Settings, facts: TaskFacts, *, within_s: float) -> TaskFacts:

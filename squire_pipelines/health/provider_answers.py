@@ -39,7 +39,7 @@ def ask_provider(client: httpx.Client, settings: Settings, use: ProviderUse) -> 
     if provider.cloud is not None:
         model = provider.aliases.get(use.model, use.model)
         return _or_unreachable(provider, partial(ask_cloud, client, provider, provider.cloud, model))
-    key = find_secret(provider.secret, settings.secret_sources)
+    key = find_secret(provider.secret, settings.secret_sources_of(use.tenant))
     provider = replace(provider, key_step=key_step(key))
     use = replace(use, provider=provider)
     text = key.reveal() if key is not None else None

@@ -177,6 +177,7 @@ def _runs_not(condition: Condition) -> bool:
 
 def _with_work(facts: StatusFacts, settings: "Settings") -> StatusFacts:
     from squire_pipelines.execution.repository_settings import repository_settings  # noqa: PLC0415 - seldom without
+    from squire_pipelines.execution.settings_waits import waits_for_tenants_budgets  # noqa: PLC0415 - likewise
 
     ledger = Ledger(settings.resolved_ledger_url, busy_timeout_s=_BUSY_TIMEOUT_S)
     try:
@@ -190,7 +191,8 @@ def _with_work(facts: StatusFacts, settings: "Settings") -> StatusFacts:
             query = TaskQuery(statuses=("ready",), tenant=tenant, order=SortOrder.PRIORITY, limit=MAX_WAITING)
             rows = read_page(tx.query_runner(), query, now=tx.now).rows
             starting = {row.id: row.repository for row in rows if row.waits_for_start}
-            rows = with_waits(rows, read_waits(tx, starting, own.queue_rules_of, own.of_all.budgets_for))
+            waits = read_waits(tx, starting, own.queue_rules_of, own.of_all.budgets_for)
+            rows = with_waits(rows, waits | waits_for_tenants_budgets(settings, starting))
         starts = _StartWaits(ledger, own, work, facts.conditions)
         groups = group_waits(rows, starts.wait_of)
     finally:

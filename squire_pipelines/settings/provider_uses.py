@@ -1,9 +1,12 @@
 """Which models the settings have called, by whom and at which provider: what is checked before any is."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from squire_pipelines.domain.agent_choice import AgentChoice
 from squire_pipelines.domain.provider_limits import DayLimits, limited
+from squire_pipelines.domain.tenants import DEFAULT_TENANT
+from squire_pipelines.secret_names import tenant_secret
 from squire_pipelines.settings.model import Settings
 from squire_pipelines.settings.model_use import calls_model
 from squire_pipelines.settings.providers import ModelProvider
@@ -19,6 +22,7 @@ class ProviderUse:
         model: As the settings name it.
         repositories: Whose agents call it; empty for the planner, and for settings that name no repository.
         kinds: Of these agents.
+        tenant: With whose key; the default one stands for the house.
     """
 
     user: str
@@ -26,6 +30,13 @@ class ProviderUse:
     model: str
     repositories: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
+    tenant: str = DEFAULT_TENANT
+
+    @property
+    def secret(self) -> str:
+        """The whole name of the provider's key."""
+        name = self.provider.secret
+        return name if self.tenant == DEFAULT_TENANT else tenant_secret(self.tenant, name)
 
 
 def day_limits(settings: Settings, repository: str, choice: AgentChoice | None, attempt_id: str | None) -> DayLimits:
@@ -50,20 +61,24 @@ def providers_with_day_limits(settings: Settings) -> dict[str, float]:
 
 
 def provider_uses(settings: Settings) -> tuple[ProviderUse, ...]:
-    """Return each model that is called, once at each provider: the planner's, then the agents'."""
-    planner = settings.planner
-    uses: list[ProviderUse] = []
-    if planner.kind != "rules" and planner.model is not None:
-        uses += [ProviderUse("planner", provider, planner.model) for provider in settings.planner_providers()]
-    agents: dict[tuple[str, str | None, str], ProviderUse] = {}
+    """Return each model that is called, once at each provider and with each tenant's key: planners', then agents'."""
+    uses = [use for tenant in settings.tenant_names for use in _planner_uses(settings, tenant)]
+    agents: dict[tuple[str, str | None, str, str], ProviderUse] = {}
     for repository in settings.repositories or ("",):
         for choice in settings.orderable_choices(repository):
-            agent = settings.agent_for(repository, choice)
+            agent, tenant = settings.agent_for(repository, choice), settings.tenant_of(repository)
             providers = settings.agent_providers(repository, choice=choice) if calls_model(agent) else ()
             for provider in providers:
-                key = provider.name, provider.base_url, agent.model or ""
-                use = agents.get(key, ProviderUse("agent", provider, key[2]))
+                key = provider.name, provider.base_url, agent.model or "", tenant
+                use = agents.get(key, ProviderUse("agent", provider, key[2], tenant=tenant))
                 names = dict.fromkeys((*use.repositories, *filter(None, (repository,))))
                 kinds = dict.fromkeys((*use.kinds, agent.kind))
                 agents[key] = replace(use, repositories=tuple(names), kinds=tuple(kinds))
     return (*uses, *agents.values())
+
+
+def _planner_uses(settings: Settings, tenant: str) -> Iterator[ProviderUse]:
+    own = settings.for_tenant(tenant) if settings.tenants else settings
+    if own.planner.kind != "rules" and own.planner.model is not None:
+        for provider in own.planner_providers():
+            yield ProviderUse("planner", provider, own.planner.model, tenant=tenant)

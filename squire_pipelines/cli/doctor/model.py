@@ -36,7 +36,7 @@ def check_answers(context: CliContext) -> Iterator[Diagnosis]:
 def _ask(context: CliContext, use: ProviderUse) -> Diagnosis:
     settings, provider = context.settings, use.provider
     name = f"{use.user}'s answer"
-    key = None if provider.cloud is not None else find_secret(provider.secret, settings.secret_sources)
+    key = None if provider.cloud is not None else find_secret(provider.secret, settings.secret_sources_of(use.tenant))
     value = key.reveal() if key is not None else None
     if provider.cloud is None and (fault := provider.key_fault(value)) is not None:
         return Diagnosis(name, "fail", fault.message, fault.hint)

@@ -2,6 +2,8 @@
 
 import pytest
 
+from squire_pipelines.cli.context import CliContext
+from squire_pipelines.cli.doctor.needed_secrets import check_secrets
 from squire_pipelines.ledger import tenants
 from tests.support.cli import SampleData, Squire
 from tests.support.tenants import SETTINGS, WORDS, TenantWork, fill
@@ -87,3 +89,25 @@ def test_a_tenants_warehouse_is_read_and_published_with_the_whole_one(
 
 
 _REPORTS = {"all": (), "acme": ("--tenant", "acme")}
+
+
+def test_a_tenant_without_a_budget_waits_with_its_reason_where_each_needs_one(
+    squire: Squire, work: dict[str, TenantWork]
+) -> None:
+    squire.config(f"dispatch.tenants_need_budgets = true\n{SETTINGS.replace('budgets.day.usd = 100', '', 1)}")
+    reason = "its tenant acme has no budget, which dispatch.tenants_need_budgets asks for"
+    waits = {row["id"]: row["waiting"] for row in squire.json("tasks", "list", "--status", "ready")}
+    assert waits[work["acme"].waiting].startswith(reason)
+    assert "no budget" not in waits[work["beta"].waiting]
+    assert reason in squire.ok("tasks", "show", work["acme"].waiting)
+    (group,) = squire.json("status", "--tenant", "acme")["waiting"]["groups"]
+    assert group["text"].startswith(reason)
+
+
+def test_the_doctor_says_of_each_tenant_what_it_lacks(squire: Squire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+    squire.config(f'{SETTINGS}house_secrets = ["github-token"]\n[board]\nlogin = "token"\n')
+    lines = {one.name: (one.status, one.message) for one in check_secrets(CliContext()) if "." in one.name}
+    assert lines["acme.github-token"][0] == "warn"
+    assert lines["beta.github-token"] == ("ok", "not set: the tenant may use the house's")
+    assert {status for name, (status, _) in lines.items() if name != "acme.github-token"} == {"ok"}

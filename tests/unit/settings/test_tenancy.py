@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.settings.model import Settings
+from squire_pipelines.settings.provider_uses import provider_uses
 
 REPOSITORIES = ("acme/api", "acme/web", "beta/x", "house/y")
 TENANTS: dict[str, Any] = {
@@ -113,3 +114,14 @@ def test_a_tenant_uses_this_machines_credentials_at_a_cloud_only_where_it_may() 
 def test_a_tenants_section_that_cannot_be_is_named() -> None:
     with pytest.raises(ConfigError, match=r"\[tenants.a.policy\]"):
         settings({"a": {"repositories": ["acme/*"], "policy": {"max_files": "many"}}})
+
+
+def test_each_tenants_models_are_asked_with_its_own_key() -> None:
+    uses = {(use.user, use.tenant, use.secret) for use in provider_uses(settings())}
+    assert uses == {("planner", "alpha", "alpha.claude-key"), ("agent", "alpha", "alpha.claude-key")}
+    shared = settings(
+        {"a": {"repositories": ["acme/*"]}},
+        providers={"claude": {"protocol": "anthropic"}},
+        agent={"kind": "claude-code", "provider": "claude"},
+    )
+    assert {use.secret for use in provider_uses(shared)} == {"a.claude-key", "claude-key"}
