@@ -318,6 +318,12 @@ class Settings(OverridableSections):
                 hint="name a Postgres database in ledger_url, or remove workers.broker_url for one machine",
                 context=setting_context("[workers]", "broker_url"),
             )
+        if self.is_shared and not self.files.url:
+            raise ConfigError(
+                "workers.broker_url is set, and files.url is not: a worker would keep what it finishes to itself",
+                hint="set files.url to a folder that all workers have, such as file:///srv/squire, or to a bucket",
+                context=setting_context("[files]", "url"),
+            )
 
     @property
     def ledger_file(self) -> Path | None:

@@ -208,7 +208,7 @@ CHECKS: tuple[DoctorCheck, ...] = (
     DoctorCheck(
         "files",
         "Where a [store of files](../guide/many-machines.md#what-lies-in-files) is set, a small file is written there, "
-        "read again and removed. Without one, a warning where runs go to workers.",
+        "read again and removed.",
         "the line names what is wrong: the store, its address, the credentials, the clock or the room there",
         check_files,
     ),

@@ -114,11 +114,6 @@ def test_the_doctor_says_what_is_wrong_with_the_store(
     assert (status, message) == ("fail", f"the store {tmp_path}/mounted is not there")
     monkeypatch.setenv("SQUIRE_FILES__URL", "")
     assert lines() == []
-    monkeypatch.setenv("SQUIRE_WORKERS__BROKER_URL", "redis://127.0.0.1:1/0")
-    monkeypatch.setenv("SQUIRE_LEDGER_URL", "postgresql://squire@127.0.0.1:1/squire")
-    ((status, message),) = lines()
-    assert status == "warn"
-    assert "files.url is not set" in message
 
 
 def test_without_a_store_there_is_nothing_to_look_at() -> None:

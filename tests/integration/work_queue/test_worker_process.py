@@ -38,11 +38,12 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 @pytest.fixture
-def settings(redis: RedisServer, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def settings(redis: RedisServer, postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     redis.kill()
     redis.launch()
     monkeypatch.setenv("SQUIRE_LEDGER_URL", postgres.empty_ledger())
     monkeypatch.setenv("SQUIRE_WORKERS__BROKER_URL", redis.url)
+    monkeypatch.setenv("SQUIRE_FILES__URL", f"file://{tmp_path}")
     monkeypatch.setenv("SQUIRE_WORKERS__HEARTBEAT_S", "0.2")
     monkeypatch.setenv("SQUIRE_WORKERS__LOST_AFTER_S", "5")
     monkeypatch.setenv("SQUIRE_BROKER_KEY", PASSWORD)

@@ -40,12 +40,15 @@ def test_a_worker_is_not_lost_between_two_beats() -> None:
         WorkerSettings(heartbeat_s=20, lost_after_s=30)
 
 
-def test_a_ledger_in_a_file_is_not_shared() -> None:
+def test_a_ledger_in_a_file_and_a_store_in_the_home_are_not_shared() -> None:
     Settings().check_shared()
     shared = {"broker_url": "redis://h"}
     with pytest.raises(ConfigError, match="SQLite"):
         Settings.model_validate({"workers": shared}).check_shared()
-    settings = Settings.model_validate({"workers": shared, "ledger_url": POSTGRES})
+    with pytest.raises(ConfigError, match="would keep what it finishes"):
+        Settings.model_validate({"workers": shared, "ledger_url": POSTGRES}).check_shared()
+    files = {"url": "file:///srv/squire"}
+    settings = Settings.model_validate({"workers": shared, "ledger_url": POSTGRES, "files": files})
     settings.check_shared()
     assert settings.is_shared
     assert "broker-key" in settings.named_secrets
