@@ -138,7 +138,7 @@ def get(tx: Transaction, attempt_id: str) -> Attempt:
 
 def create(tx: Transaction, **values: Any) -> Attempt:
     """Add an attempt with these columns, and return it."""
-    return _attempt(tx.execute(insert(attempts).values(**values).returning(*attempts.c)).one())
+    return _attempt(tx.execute(_INSERT, values).one())
 
 
 def lock(tx: Transaction, attempt_id: str) -> Attempt:
@@ -385,6 +385,7 @@ def _attempt(row: Row[*tuple[Any, ...]]) -> Attempt:
     return Attempt(**values)
 
 
+_INSERT = insert(attempts).returning(*attempts.c)
 _JSON_COLUMNS: dict[str, type[BaseModel]] = {
     "staged_ending": Ending,
     "evidence": Evidence,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, case, delete, func, insert, select, update
 
 from squire_pipelines.domain.budgets import (
     Amount,
@@ -28,6 +28,9 @@ from squire_pipelines.ledger.tenants import of_tenant
 
 LOCK = "budgets"
 _MAX_BLOCKED_TASKS = 10_000
+
+_SELECT_ID = select(budgets.c.id).where(budgets.c.id == bindparam("reservation"))
+_INSERT = insert(budgets)
 
 LimitsOf = Callable[[str], BudgetLimits]
 
@@ -62,28 +65,27 @@ def reserve(
     Repeating it with the same id changes nothing. Without limits the row has zeros, so that spending is known.
     """
     tx.exclusive(LOCK)
-    if tx.execute(select(budgets.c.id).where(budgets.c.id == reservation_id)).one_or_none() is not None:
+    if tx.execute(_SELECT_ID, {"reservation": reservation_id}).one_or_none() is not None:
         return None
     if limits.is_set:
         shortage = limits.shortage(purpose, used(tx, limits, repository=repository, task_id=task_id))
         if shortage is not None:
             return shortage
     reserved = limits.reservation(purpose)
-    tx.execute(
-        insert(budgets).values(
-            id=reservation_id,
-            purpose=purpose.value,
-            repository=repository,
-            task_id=task_id,
-            attempt_id=attempt_id,
-            reserved_usd=reserved.usd,
-            reserved_tokens=reserved.tokens,
-            state=ReservationState.OPEN,
-            opened_at=tx.now,
-            trace_id=trace_id,
-            updated_at=tx.now,
-        )
-    )
+    row = {
+        "id": reservation_id,
+        "purpose": purpose.value,
+        "repository": repository,
+        "task_id": task_id,
+        "attempt_id": attempt_id,
+        "reserved_usd": reserved.usd,
+        "reserved_tokens": reserved.tokens,
+        "state": ReservationState.OPEN,
+        "opened_at": tx.now,
+        "trace_id": trace_id,
+        "updated_at": tx.now,
+    }
+    tx.execute(_INSERT, row)
     return None
 
 
