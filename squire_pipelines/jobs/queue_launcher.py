@@ -6,8 +6,10 @@ of `worker_runs`, which every process can read.
 """
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, Self
 
+from celery import Celery
 from dagster import DagsterRun
 from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, WorkerStatus
@@ -15,7 +17,7 @@ from dagster._serdes import ConfigurableClassData
 from dagster_celery.launcher import CeleryRunLauncher
 from dagster_celery.tags import DAGSTER_CELERY_QUEUE_TAG, DAGSTER_CELERY_RUN_PRIORITY_TAG
 
-from squire_pipelines.domain.worker_rules import WorkKind, kind_of, queue_of
+from squire_pipelines.domain.worker_rules import kind_of, queue_of
 from squire_pipelines.ledger import worker_runs, workers
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.worker_runs import WorkerRun
@@ -41,8 +43,14 @@ class QueueRunLauncher(CeleryRunLauncher):
     """Puts runs into the queue, and knows from the ledger what became of them."""
 
     def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
-        super().__init__(default_queue=WorkKind.KEEP, inst_data=inst_data)
-        self.celery = broker_app(self._settings)
+        # Without Dagster's own of CeleryRunLauncher: each run's process has a launcher, and needs no broker.
+        super(CeleryRunLauncher, self).__init__()  # type: ignore[no-untyped-call] # Dagster's
+        self._inst_data = inst_data
+
+    @cached_property
+    def celery(self) -> Celery:
+        """The application that sends runs."""
+        return broker_app(self._settings)
 
     @property
     def _settings(self) -> Settings:

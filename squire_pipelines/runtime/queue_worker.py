@@ -32,6 +32,7 @@ from squire_pipelines.work_queue.consumer import RunConsumer
 from squire_pipelines.work_queue.worker import STOP_GRACE_S, QueueWorker
 
 _POLL_S = 0.2
+_IMPORTS = "squire_pipelines.runtime.queue_imports"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ def serve(settings: Settings, ledger: Ledger, choices: WorkerChoices, *, say: Ca
         os.environ |= instance_environment(settings)
         os.environ |= stack.enter_context(handed_on_key(settings.secret_sources))
         os.environ[WORKER_VARIABLE] = choices.name
-        start_fork_server(folder)
+        start_fork_server(folder, _IMPORTS)
         log = library_logger("squire.worker.upkeep", "info")
         upkeep = EngineUpkeep(ledger, settings, choices.name, log) if WorkKind.AGENT in choices.kinds else None
         worker = QueueWorker(

@@ -19,16 +19,17 @@ _SOCKET_NAME_BYTES = 32  # within it
 _DAGSTERS = "spawn"  # the way that Dagster's code server asks for
 
 
-def start_fork_server(folder: Path) -> None:
+def start_fork_server(folder: Path, *further: str) -> None:
     """Start the process from which runs are forked, which begins with the imports at once.
 
     The process that is forked has no threads. It ends when this one and all runs have.
 
     Args:
         folder: Gets a folder with a socket, open to its owner alone. What a killed code server left there is removed.
+        further: Modules that are imported there, too.
     """
     remove_sockets(folder)
-    multiprocessing.set_forkserver_preload([IMPORTS])
+    multiprocessing.set_forkserver_preload([IMPORTS, *further])
     before = tempfile.tempdir
     if len(bytes(folder)) + _SOCKET_NAME_BYTES <= MAX_SOCKET_PATH_BYTES:
         tempfile.tempdir = str(folder)
