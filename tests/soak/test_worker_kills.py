@@ -55,30 +55,30 @@ def ask(ledger: Ledger, sql: str) -> list[tuple[object, ...]]:
 def disturb(machines: Machines, broker: RedisServer, moment: random.Random) -> str:
     """Kill or pause something, start it again, and return what was done."""
     worker = moment.choice(WORKERS)
-    what = moment.choice(("worker", "machine", "pause", "drain", "broker", "steward"))
-    if what == "worker":
+    kind = moment.choice(("worker", "machine", "pause", "drain", "broker", "steward"))
+    if kind == "worker":
         machines.signal(worker, signal.SIGKILL)  # its runs end with it
         machines.processes[worker].wait(30)
         machines.start(worker, "--slots", "3")
-    elif what == "machine":
+    elif kind == "machine":
         machines.signal_all(worker, signal.SIGKILL)
         machines.start(worker, "--slots", "3")
-    elif what == "pause":
+    elif kind == "pause":
         machines.signal_all(worker, signal.SIGSTOP)
         time.sleep(LOST_AFTER_S + 6)  # beyond its attempts' leases, too
         machines.signal_all(worker, signal.SIGCONT)
-    elif what == "drain":
+    elif kind == "drain":
         machines.signal(worker, signal.SIGTERM)
         machines.processes[worker].wait(120)
         machines.start(worker, "--slots", "3")
-    elif what == "broker":
+    elif kind == "broker":
         broker.kill()
         time.sleep(moment.uniform(0, 5))
         broker.launch()
     else:
         machines.signal_all("steward", signal.SIGKILL)
         machines.start("steward")
-    return what
+    return kind
 
 
 @pytest.mark.soak
