@@ -74,6 +74,9 @@ NOT_TYPED: Mapping[str, str] = {
     "webhooks rotate": GITHUB + "tests/integration/cli/test_webhooks_rotate.py",
     "webhooks serve": SERVES + "tests/integration/webhooks",
     "webhooks tail": SERVES + "tests/unit/cli/test_webhooks_tail.py",
+    "worker": SERVES + "tests/integration/work_queue",
+    "workers drain": "needs a worker of that name: tests/integration/cli/test_workers.py",
+    "workers show": "likewise",
 }
 EXIT_CODES: Mapping[str, int] = {
     "status --json --fail-on degraded": 1,  # the home of these commands has no engine that it knows of
