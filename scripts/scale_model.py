@@ -72,7 +72,7 @@ UNITS: Mapping[str, UnitCost] = MappingProxyType(
         "warehouse_bytes": UnitCost(8.2 * KIB, "bytes of the warehouse per attempt", _YEAR),
         "run_bytes": UnitCost(324 * KIB, "bytes per run that Dagster keeps", _YEAR),
         "agent_memory": UnitCost(446 * MIB, "bytes of memory per agent (OpenCode)", "make bench-agents"),
-        "dispatches": UnitCost(320, "tasks a second that one dispatcher starts on Postgres", "make bench-dispatch"),
+        "dispatches": UnitCost(190, "tasks a second that one dispatcher starts on Postgres", "make bench-dispatch"),
     }
 )  # fmt: skip
 _U: Mapping[str, float] = MappingProxyType({name: unit.value for name, unit in UNITS.items()})
