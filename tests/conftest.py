@@ -82,8 +82,11 @@ def _an_island(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None
     # And its secrets, "second" or "xxx", are words like others here: no log of this test is to be kept free of them.
     monkeypatch.setattr("squire_pipelines.secrets.secret.known_values", OrderedDict.fromkeys(known_secrets()))
     socket_allow_hosts(["127.0.0.1", "::1", "localhost"], allow_unix_socket=True, resolution_cache=_resolved)
+    umask = os.umask(0o022)
+    os.umask(umask)
     with stamina.set_testing(True):
         yield
+    os.umask(umask)  # a command that serves has closed this process's files to others, such as a container's user
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -318,6 +318,7 @@ def path(context: CliContext, *, as_json: bool) -> None:
         "secrets",
         "settings_state",
         "setups",
+        "stored_files",
         "task_templates",
         "warehouse",
         "warm",

@@ -1,10 +1,11 @@
 """Work that one process at a time does: of a home by a file's lock, on Postgres of all machines by an advisory lock."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from squire_pipelines.files import lock
 from squire_pipelines.ledger.store import Ledger, advisory_key
@@ -31,4 +32,9 @@ def single_flight(ledger: Ledger, name: str, path: Path) -> Iterator[None]:
             taken = connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": advisory_key(name)})
             if not taken.scalar_one():
                 raise TimeoutError
-            yield
+            try:
+                yield
+            finally:
+                # At once: the server notices the end of a connection when it comes to it. One that broke has none left.
+                with suppress(DBAPIError):
+                    connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": advisory_key(name)})

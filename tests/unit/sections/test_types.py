@@ -355,7 +355,9 @@ def test_a_url_with_a_user_is_refused_without_repeating_it(tmp_path: Path, name:
     assert "hunter22" not in message
 
 
-@pytest.mark.parametrize("name", [name for name in URLS if name not in {*OF_DATABASES, "alerts.webhook_url"}])
+@pytest.mark.parametrize(
+    "name", [name for name in URLS if name not in OF_DATABASES and not name.endswith("alerts.webhook_url")]
+)
 def test_a_base_url_has_no_query(tmp_path: Path, name: str) -> None:
     assert "without query" in refusal(tmp_path, name, url_value(name, "https://example.com/x?y=z"))
 
