@@ -50,7 +50,7 @@ def in_place(part: Path, target: Path, now: datetime, *, keeps: bool) -> Iterato
     fsync(target.parent)
     try:
         yield aside
-    except Exception:
+    except Exception:  # whatever failed: the file of before takes its place again, and the failure goes on
         _remove(target)
         if aside is not None:
             for end in _BESIDE:

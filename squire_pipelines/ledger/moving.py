@@ -233,7 +233,7 @@ class _Copy:
                 for table in metadata.sorted_tables:
                     tx.execute(text(f"ANALYZE {table.name}"))
             yield None
-        except Exception:
+        except Exception:  # whatever failed: the target is empty again, and the failure goes on
             with target.rebuild() as tx:
                 _empty(tx.connection)
                 move_note.remove_note(tx.connection, self._note)

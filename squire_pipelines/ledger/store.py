@@ -289,7 +289,7 @@ def open_ledger(url: str) -> Ledger:
     ledger = Ledger(url)
     try:
         ledger.ensure_schema()
-    except BaseException:
+    except BaseException:  # an interruption too: nobody else has it to close, and the failure goes on
         ledger.close()
         raise
     return ledger

@@ -1,4 +1,4 @@
-"""Takes messages about runs from the broker, with Celery's own worker, each in a thread that its run occupies."""
+"""Takes messages about runs from the broker, with Celery's own worker. A run occupies a thread until it is over."""
 
 import threading
 import time

@@ -107,7 +107,7 @@ class QueueWorker:
         self._seen = self._monotonic()
         self._log.info("worker registered", worker=self._record.name, queues=list(self._record.queues))
 
-    # ── Runs, each in a thread of its own ────────────────────────────────────────────────────────────────────────────
+    # ── Runs: a thread waits for the end of one ──────────────────────────────────────────────────────────────────────
 
     def take(self, run_id: str, queue: str) -> bool:
         """Do a run, and return when it is over. Returns False where another worker may take it in our place."""
