@@ -123,13 +123,14 @@ def _file_at(path: Path) -> DebugFile:
 
 
 def debugged_until(home: Home, repository: str) -> datetime | None:
-    """Return until when a repository is debugged in a home; None where it is not."""
-    return _file_at(home.debug_file).until(repository)
+    """Return until when a repository is debugged in a home, as its file says now; None where it is not."""
+    windows = (*read_windows(home.debug_file), *window_of_command())
+    return end_of_debugging(windows, repository, datetime.now(UTC))
 
 
 def is_debugged(repository: str) -> bool:
-    """Return whether lines about a repository are debugged in this process's home."""
+    """Return whether lines about a repository are debugged in this process's home, as its file said within a second."""
     try:
-        return debugged_until(Home.from_environment(), repository) is not None
+        return _file_at(Home.from_environment().debug_file).until(repository) is not None
     except SquireError:
         return False  # no home: whoever needs one says so
