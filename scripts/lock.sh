@@ -8,7 +8,7 @@ set -euo pipefail
 bin="$1"
 cd "$(dirname "$0")/.."
 common=(--quiet --universal --python-version 3.11 --generate-hashes --no-header --no-strip-extras)
-extras=(--extra alerts --extra postgres --extra celery --extra s3 --extra bedrock --extra vertex --extra otel)
+extras=(--extra alerts --extra postgres --extra celery --extra kubernetes --extra s3 --extra bedrock --extra vertex --extra otel)
 "$bin/uv" pip compile "${common[@]}" "${extras[@]}" pyproject.toml -o requirements.lock
 "$bin/uv" pip compile "${common[@]}" "${extras[@]}" --group dev pyproject.toml forge/pyproject.toml -o requirements-dev.lock
 "$bin/uv" pip compile "${common[@]}" --group pyproject.toml:docs -o requirements-docs.lock
