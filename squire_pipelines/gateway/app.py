@@ -87,6 +87,7 @@ class GatewayApp:
         is_egress = call.path.startswith(EGRESS_PREFIX)
         self._open[is_egress] += 1
         answer = send if is_egress else self._clean(call, send)
+        refusal: RefusalError | None = None
         try:
             async with asyncio.timeout(self._limits.call_s):
                 self._admit(is_egress=is_egress)
@@ -94,12 +95,10 @@ class GatewayApp:
                     await self._serve(call, scope, receive, answer)
                 else:
                     await self._serve_egress(call, scope, answer)
-        except RefusalError as refusal:
-            call.error = refusal.code
-            await self._refuse(call, refusal, answer)
+        except RefusalError as error:
+            call.error, refusal = error.code, error
         except TimeoutError:
-            call.error = "timeout"
-            await self._refuse(call, RefusalError("timeout", "the call took longer than it may"), answer)
+            call.error, refusal = "timeout", RefusalError("timeout", "the call took longer than it may")
         except ClientGoneError:
             call.error = "client_gone"
         except asyncio.CancelledError:
@@ -107,11 +106,17 @@ class GatewayApp:
             raise
         except Exception:  # noqa: BLE001 - what nobody foresaw must count as a failure, never as an answer
             call.error = "gateway_failed"
+            refusal = RefusalError("gateway_failed", "the gateway could not serve this call")
             _log.exception("gateway.call_failed")
-            await self._refuse(call, RefusalError("gateway_failed", "the gateway could not serve this call"), answer)
         finally:
+            is_begun = bool(call.status)
+            if refusal is not None and not is_begun:
+                call.status = refusal.status
             self._open[is_egress] -= 1
             self._end(call)
+        # After it was counted: whoever is refused may ask again at once, and is judged by this call too.
+        if refusal is not None:
+            await self._refuse(call, refusal, answer, is_begun=is_begun)
 
     def count_wrong_request(self) -> None:
         """Count a request that cannot be read as one that was refused."""
@@ -161,9 +166,9 @@ class GatewayApp:
             raise RefusalError("egress", "no registry is open to the attempt: it reaches its model alone")
         await self._egress.serve(call, scope, send)
 
-    async def _refuse(self, call: RunningCall, refusal: RefusalError, send: Send) -> None:
+    async def _refuse(self, call: RunningCall, refusal: RefusalError, send: Send, *, is_begun: bool) -> None:
         protocol = rules.protocol_of(call.path)
-        if call.status:
+        if is_begun:
             # An answer is under way. Cut short, the agent's client would ask again; a budget's end it must be told.
             if refusal.code == "budget":
                 is_response = call.path == rules.RESPONSES_PATH
@@ -171,7 +176,6 @@ class GatewayApp:
                 await send({"type": "http.response.body", "body": event, "more_body": False})
             return
         body = refusal.body(protocol)
-        call.status = refusal.status
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": refusal.status, "headers": headers + refusal.headers})
         await send({"type": "http.response.body", "body": body})
