@@ -18,6 +18,7 @@ from squire_pipelines.sections.files import FileSettings
 from squire_pipelines.sections.following import FollowSettings
 from squire_pipelines.sections.gateway import GatewaySettings
 from squire_pipelines.sections.hooks import Hooks
+from squire_pipelines.sections.kubernetes import KubernetesSettings
 from squire_pipelines.sections.observability import ObservabilitySettings, TracingSettings
 from squire_pipelines.sections.operation import (
     BackupSettings,
@@ -83,6 +84,7 @@ class OverridableSections(BaseSettings):
     files: FileSettings = FileSettings()
     pipeline: PipelineSettings = PipelineSettings()
     workers: WorkerSettings = WorkerSettings()
+    kubernetes: KubernetesSettings = KubernetesSettings()
     gateway: GatewaySettings = GatewaySettings()
     budgets: BudgetLimits = Field(default=BudgetLimits(), description="see docs/guide/budgets.md")
     alerts: AlertSettings = AlertSettings()
