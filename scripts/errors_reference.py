@@ -12,6 +12,7 @@ from squire_pipelines.errors import SquireError
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "errors.md"
 ELSEWHERE = (
+    "agents.kubernetes.refusals",
     "ledger.move_note",
     "backups.file_format",
     "file_store.errors",

@@ -1,6 +1,7 @@
 """Decides how a run ended from the facts about it, the surest fact first. Pure: the runners collect the facts."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from pydantic import JsonValue
 
@@ -28,12 +29,21 @@ def image_hint(image: str) -> str:
     return f"run `squire agents build {name}`" if name else IMAGE_HINT
 
 
+class PlatformVerdict(NamedTuple):
+    """Why whatever runs containers ended one by itself: the cause, a whole sentence, and a code for the evidence."""
+
+    cause: Cause
+    message: str
+    code: str
+
+
 @dataclass(frozen=True)
 class SupervisionResult:
     """How a supervised run ended.
 
     `exit_code` is None when the engine could not tell it, `stop` says why we stopped the run ourselves. `engine_lost`
-    says that the connection to the engine broke at some time, `engine_error` that we gave up because of it.
+    says that the connection to the engine broke at some time, `engine_error` that we gave up because of it. `platform`
+    is what the platform itself says of the end.
     """
 
     exit_code: int | None = None
@@ -41,6 +51,7 @@ class SupervisionResult:
     stop: Cause | None = None
     engine_lost: bool = False
     engine_error: str | None = None
+    platform: PlatformVerdict | None = None
 
     @property
     def own_exit_code(self) -> int | None:
@@ -110,6 +121,9 @@ def decide(run: RunFacts) -> Ending:
 def _verdict(run: RunFacts) -> tuple[Cause, str, str | None]:
     if run.stop is not None and run.stop is not Cause.COMPLETED:
         return run.stop, STOPS[run.stop], run.stop.value
+    # A program that had ended by itself before its machine was taken away has an ending of its own.
+    if run.platform is not None and run.exit_code in {None, EXIT_KILLED, EXIT_TERMINATED} and not run.oom_killed:
+        return run.platform
     if run.engine_error is not None or run.exit_code is None:
         return Cause.ENGINE_LOST, f"the container engine was lost: {run.engine_error or 'no exit code'}", "engine"
     if run.stop is Cause.COMPLETED:

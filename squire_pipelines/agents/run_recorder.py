@@ -107,7 +107,7 @@ class RunRecorder:
         if self.sink.failure is not None:
             return Cause.DISK_FULL
         # A container's `/out` is bounded by the kernel; what is taken out of it, file by file, by whoever reads it.
-        is_local = self.facts.get("runner") != "docker"
+        is_local = self.facts.get("runner") not in {"docker", "kubernetes"}
         if is_local and attempt_files.measure(self.inputs.folder.out).exceeds(self.inputs.limits.output):
             return Cause.DISK_FULL
         if "kept_work" in self.facts and attempt_files.measure(

@@ -143,6 +143,9 @@ REMEDIES: Mapping[str, str] = {
     "credential_source": (
         "See that what gives the cloud's credentials answers: `aws sso login`, the metadata server, a login again."
     ),
+    "cluster_refused": (
+        "The message has the API server's own words. `squire doctor` names each right that Squire's account lacks."
+    ),
     "delivery": "GitHub's page about the webhook shows what it sent. `squire webhooks show ID` shows what was stored.",
     "broker": ("Start the broker, or correct `workers.broker_url` or the secret `broker-key`. Runs wait meanwhile."),
     "engine": (
