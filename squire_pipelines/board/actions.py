@@ -11,6 +11,7 @@ from starlette.routing import Route
 from squire_pipelines.board.forms import FormRefusedError, read_form, tenant_asking
 from squire_pipelines.board.guard import session_of
 from squire_pipelines.board.readings import BoardReadings
+from squire_pipelines.board.sessions import SessionStore
 from squire_pipelines.domain.alert_steps import can_be_silenced
 from squire_pipelines.domain.branches import DEFAULT_BRANCH
 from squire_pipelines.domain.endings import Cause
@@ -29,7 +30,6 @@ from squire_pipelines.planning.request_text import request_text, request_title
 
 _MAX_ACTOR = 60
 _MAX_REASON = 500
-_MAX_MESSAGES = 5
 
 SILENCES = {"1h": timedelta(hours=1), "8h": timedelta(hours=8), "3d": timedelta(days=3)}
 """For how long an alert can be silenced on its page; `squire alerts silence` takes other times."""
@@ -52,17 +52,18 @@ class BoardActions:
         readings: Has the ledger and the settings.
     """
 
-    def __init__(self, readings: BoardReadings) -> None:
+    def __init__(self, readings: BoardReadings, sessions: SessionStore) -> None:
         self._readings = readings
+        self._sessions = sessions
 
     def routes(self) -> Sequence[Route]:
         """Return the routes of the forms."""
         return (
-            Route("/tasks", _posted(self.new_task), methods=["POST"]),
-            Route("/tasks/{task_id}/{action}", _posted(self.change_task), methods=["POST"]),
-            Route("/signals/{signal_id:int}/{decision}", _posted(self.decide_signal), methods=["POST"]),
-            Route("/alerts/{action}", _posted(self.change_silence), methods=["POST"]),
-            Route("/schedules/{schedule_id}/{action}", _posted(self.change_schedule), methods=["POST"]),
+            Route("/tasks", self._posted(self.new_task), methods=["POST"]),
+            Route("/tasks/{task_id}/{action}", self._posted(self.change_task), methods=["POST"]),
+            Route("/signals/{signal_id:int}/{decision}", self._posted(self.decide_signal), methods=["POST"]),
+            Route("/alerts/{action}", self._posted(self.change_silence), methods=["POST"]),
+            Route("/schedules/{schedule_id}/{action}", self._posted(self.change_schedule), methods=["POST"]),
         )
 
     def _readings_for(self, request: Request) -> BoardReadings:
@@ -210,6 +211,20 @@ class BoardActions:
         following = f"; the next task comes {changed.next_at:%Y-%m-%d %H:%M} UTC" if changed.next_at else ""
         return (f"{changed.id}: {changed.state}{following}",), "/schedules"
 
+    def _posted(self, action: Action) -> Callable[[Request], Awaitable[Response]]:
+        """Return the endpoint of a form: it reads the form, does the action in a thread, and says what became of it."""
+
+        async def endpoint(request: Request) -> Response:
+            form, session = await read_form(request), session_of(request)
+            if session is None:  # read_form has refused it
+                raise FormRefusedError(403, "Your session is over.")
+            who = session.person if session.tenant is None else f"{session.tenant}/{session.person}"
+            lines, target = await run_in_threadpool(action, request, form, f"board:{who}"[:_MAX_ACTOR])
+            await run_in_threadpool(self._sessions.leave_messages, session, lines)
+            return RedirectResponse(target, status_code=303)
+
+        return endpoint
+
 
 def offered_actions(status: TaskStatus, cause: str | None) -> tuple[str, ...]:
     """Return the actions that a page offers for a task in a state. Whether one may be done is decided when it is."""
@@ -218,18 +233,3 @@ def offered_actions(status: TaskStatus, cause: str | None) -> tuple[str, ...]:
     if status is TaskStatus.READY:
         return ("start", "cancel", *(("retry",) if cause == Cause.CONFIGURATION else ()))
     return ("cancel",) if status is TaskStatus.RUNNING else ("retry",)
-
-
-def _posted(action: Action) -> Callable[[Request], Awaitable[Response]]:
-    """Return the endpoint of a form: it reads the form, does the action in a thread, and shows what became of it."""
-
-    async def endpoint(request: Request) -> Response:
-        form, session = await read_form(request), session_of(request)
-        if session is None:  # read_form has refused it
-            raise FormRefusedError(403, "Your session is over.")
-        who = session.person if session.tenant is None else f"{session.tenant}/{session.person}"
-        lines, target = await run_in_threadpool(action, request, form, f"board:{who}"[:_MAX_ACTOR])
-        session.messages.extend(lines[:_MAX_MESSAGES])
-        return RedirectResponse(target, status_code=303)
-
-    return endpoint

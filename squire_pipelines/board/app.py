@@ -21,7 +21,7 @@ from squire_pipelines.board.pages import BoardPages
 from squire_pipelines.board.readings import BoardReadings
 from squire_pipelines.board.rendering import STATIC, PageWriter
 from squire_pipelines.board.report_page import ReportPage
-from squire_pipelines.board.sessions import SessionStore
+from squire_pipelines.board.sessions import BoardSession, SessionStore
 from squire_pipelines.board.tenant_logins import BoardLogins
 from squire_pipelines.errors import ConfigError, NotFoundError, RefusedError, SquireError, StateConflictError
 from squire_pipelines.ledger.task_query import PagePositionError
@@ -38,29 +38,35 @@ _STATUSES: tuple[tuple[type[SquireError], int], ...] = (
 )
 
 
-def create_board(readings: BoardReadings, *, tokens: Mapping[str | None, Secret], local_user: str) -> Starlette:
+def create_board(
+    readings: BoardReadings, *, tokens: Callable[[], Mapping[str | None, Secret]], local_user: str
+) -> Starlette:
     """Return the board.
 
     Args:
         readings: What its pages show.
-        tokens: What people give to log in, by tenant, see `BoardLogins`; none where they do so by other means.
+        tokens: Gives what people give to log in, by tenant, see `BoardLogins`; none where they do so by other means.
         local_user: The name of who uses it where nobody has to log in.
     """
-    writer = PageWriter()
 
     def board_settings() -> Any:
         return readings.settings.board
 
-    sessions = SessionStore(lambda: board_settings().max_sessions, lambda: board_settings().session_s)
+    sessions = SessionStore(readings.ledger, lambda: board_settings().max_sessions, lambda: board_settings().session_s)
+    writer = PageWriter(sessions)
     pages = BoardPages(readings, writer)
     logins = BoardLogins(tokens, lambda: readings.settings)
     login = LoginPages(sessions, writer, logins=logins, settings=board_settings)
     errors = _ErrorPages(writer)
+
+    def is_over(session: BoardSession) -> bool:
+        return sessions.is_over(session) or not logins.is_still(session)
+
     routes = [
         *pages.routes(),
-        *BoardActions(readings).routes(),
+        *BoardActions(readings, sessions).routes(),
         *login.routes(),
-        *LogPages(readings, writer).routes(),
+        *LogPages(readings, writer, is_over).routes(),
         Route("/report", ReportPage(readings).show, methods=["GET"]),
         Route("/healthz", _healthz, methods=["GET"]),
         Mount("/static", StaticFiles(directory=STATIC)),
@@ -94,7 +100,8 @@ class _ErrorPages:
         self._writer = writer
 
     def _page(self, request: Request, status: int, message: str, hint: str = "") -> Response:
-        return self._writer.write(request, "error.html", {"message": message, "hint": hint}, status=status)
+        values = {"message": message, "hint": hint}
+        return self._writer.write(request, "error.html", values, status=status, with_messages=False)
 
     def refuse(self, request: Request, refused: RefusedVisit) -> Response:
         answer = self._page(request, refused.status, refused.message, refused.hint)

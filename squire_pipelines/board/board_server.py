@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from squire_pipelines.board.app import create_board
+from squire_pipelines.board.live_tokens import LiveTokens
 from squire_pipelines.board.readings import BoardReadings
-from squire_pipelines.board.tenant_logins import login_tokens
 from squire_pipelines.http_server import AnnouncingServer, listen, print_ready
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tenants import record_tenants
@@ -37,13 +37,15 @@ def serve(in_force: SettingsInForce, *, port: int | None = None, announce: Calla
         LedgerError: The ledger cannot be used.
     """
     settings = in_force.settings
-    tokens = login_tokens(settings)
+    tokens = LiveTokens(in_force)
     ledger = Ledger(settings.resolved_ledger_url, busy_timeout_s=_BUSY_TIMEOUT_S)
     with StatusFile(in_force.home, Part.BOARD) as status:
 
         def follow(state: InForce) -> None:
             record_tenants(ledger, state.settings.recorded_tenants)
-            status.write(status_of(in_force, Part.BOARD))
+            if tokens.follow(state):
+                record_secret_uses(ledger, actor="board")
+            status.write(status_of(in_force, Part.BOARD, problem=tokens.problem))
 
         try:
             ledger.ensure_schema()
@@ -51,7 +53,7 @@ def serve(in_force: SettingsInForce, *, port: int | None = None, announce: Calla
             listener = listen(settings.board.host, settings.board.port if port is None else port, section="board")
             follow(in_force.state)
             with listener, SettingsWatch(in_force, after_look=follow):
-                app = create_board(BoardReadings(in_force, ledger), tokens=tokens, local_user=user_name())
+                app = create_board(BoardReadings(in_force, ledger), tokens=tokens.tokens, local_user=user_name())
                 server = AnnouncingServer(app, listener, announce=announce, component=Component.BOARD, limits=_LIMITS)
                 server.serve_until_stopped()
         finally:

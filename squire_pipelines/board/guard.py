@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -13,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from squire_pipelines.board.access import is_believed, is_own_host, is_own_origin, person_name
 from squire_pipelines.board.sessions import BoardSession, SessionStore
 from squire_pipelines.board.tenant_logins import BoardLogins, NoTenantError
+from squire_pipelines.errors import LedgerError
 from squire_pipelines.sections.board import BoardSettings
 from squire_pipelines.server_connections import caller_of
 from squire_pipelines.webhooks.refusal_rates import RefusalRates
@@ -20,6 +22,8 @@ from squire_pipelines.webhooks.refusal_rates import RefusalRates
 COOKIE = "squire_board"
 OPEN_PATHS = ("/static/", "/login", "/healthz")
 """What is answered without a session."""
+
+_WITHOUT_LEDGER = ("/static/", "/healthz")
 
 _ANSWER_HEADERS = {
     # Nothing comes from elsewhere, and no script or style stands in a page: https://www.w3.org/TR/CSP3/.
@@ -86,7 +90,7 @@ class BoardGuard:
             return
         request = Request(scope)
         new_cookie: list[str] = []
-        refused = self._refusal(request) or self._admit(request, scope, new_cookie)
+        refused = self._refusal(request) or await self._find_session(request, scope, new_cookie)
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -139,6 +143,18 @@ class BoardGuard:
             return ""
         return person_name(request.headers.get(settings.proxy_header, ""))
 
+    async def _find_session(
+        self, request: Request, scope: Scope, new_cookie: list[str]
+    ) -> RefusedVisit | Response | None:
+        """Admit a request, in a thread, since sessions lie in the ledger; a file and a look at our health need none."""
+        if request.url.path.startswith(_WITHOUT_LEDGER):
+            scope.setdefault("state", {})["session"] = None
+            return None
+        try:
+            return await run_in_threadpool(self._admit, request, scope, new_cookie)
+        except LedgerError as error:  # outside of what makes pages of errors, so that one is made here
+            return RefusedVisit(503, error.message, error.hint)
+
     def _admit(self, request: Request, scope: Scope, new_cookie: list[str]) -> RefusedVisit | Response | None:
         """Put the request's session into its state, or return the answer to somebody who has none."""
         settings, path = self._settings(), request.url.path
@@ -148,7 +164,7 @@ class BoardGuard:
         person = self._local_user if settings.login == "none" else self._proxied_person(request)
         if settings.login != "token" and session is not None and session.person != person:
             session = None
-        if session is not None and not self._logins.is_still(session.person, session.tenant):
+        if session is not None and not self._logins.is_still(session):
             session = None
         state["session"] = session
         if session is not None or path.startswith(OPEN_PATHS):

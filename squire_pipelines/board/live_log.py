@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +12,10 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from squire_pipelines.board.forms import FormRefusedError, tenant_asking
+from squire_pipelines.board.guard import session_of
 from squire_pipelines.board.readings import AttemptLog, BoardReadings
 from squire_pipelines.board.rendering import PageWriter, shown
+from squire_pipelines.board.sessions import BoardSession
 from squire_pipelines.file_store.errors import FileStoreError
 from squire_pipelines.ledger.store import utc_now
 from squire_pipelines.log_reading.tail import AddedLines, Tail, read_tail
@@ -47,12 +49,20 @@ class LogPages:
     Args:
         readings: Knows the attempts, and where their logs are.
         writer: Writes the page.
+        is_over: Says whether a session has ended meanwhile.
         pace: Of the streams.
     """
 
-    def __init__(self, readings: BoardReadings, writer: PageWriter, pace: StreamPace = StreamPace()) -> None:
+    def __init__(
+        self,
+        readings: BoardReadings,
+        writer: PageWriter,
+        is_over: Callable[[BoardSession], bool],
+        pace: StreamPace = StreamPace(),
+    ) -> None:
         self._readings = readings
         self._writer = writer
+        self._is_over = is_over
         self._pace = pace
         self._watchers = 0
 
@@ -80,17 +90,24 @@ class LogPages:
         return self._writer.write(request, "log.html", values)
 
     async def stream(self, request: Request) -> Response:
-        """Send what is added to a log, until the attempt has ended. Raises NotFoundError, FormRefusedError."""
+        """Send what is added to a log, until the attempt or the session has ended.
+
+        Raises:
+            NotFoundError: There is no such attempt, or it is another tenant's.
+            FormRefusedError: Too many people follow logs.
+        """
         task_id, number = request.path_params["task_id"], request.path_params["number"]
         readings = self._readings.for_tenant(tenant_asking(request))
         log = await run_in_threadpool(readings.log, task_id, number)
         if self._watchers >= MAX_WATCHERS:
             raise FormRefusedError(503, "Too many people follow logs.", "Load the page again later.")
         offset = _offset(request.headers.get("last-event-id") or request.query_params.get("from", ""))
-        events = self._events(readings, log, AddedLines(log.file.path, offset))
+        events = self._events(session_of(request), readings, log, AddedLines(log.file.path, offset))
         return StreamingResponse(events, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
-    async def _events(self, readings: BoardReadings, log: AttemptLog, added: AddedLines) -> AsyncIterator[str]:
+    async def _events(
+        self, session: BoardSession | None, readings: BoardReadings, log: AttemptLog, added: AddedLines
+    ) -> AsyncIterator[str]:
         clock, pace = asyncio.get_running_loop().time, self._pace
         began = quiet_since = clock()
         asked_at, is_ended = began - pace.ask_s, False
@@ -98,6 +115,8 @@ class LogPages:
         try:
             while clock() - began < _LONGEST_S:
                 if not is_ended and clock() - asked_at >= pace.ask_s:
+                    if session is not None and await run_in_threadpool(self._is_over, session):
+                        return
                     # Asked before the reading, so that the last lines are not missed.
                     is_ended = (await run_in_threadpool(readings.log, log.task_id, log.number)).is_ended
                     asked_at = clock()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -15,10 +16,9 @@ from squire_pipelines.board.tenant_logins import BoardLogins
 from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.sections.board import BoardSettings
 from squire_pipelines.server_connections import caller_of
-from squire_pipelines.webhooks.refusal_rates import RefusalRates
 
 WRONG_PER_MINUTE = 6
-"""So many wrong tokens of one address are heard in a minute."""
+"""So many wrong tokens of one address are heard in a minute, by all boards together."""
 
 _log = get_logger(Component.BOARD)
 
@@ -45,7 +45,6 @@ class LoginPages:
         self._writer = writer
         self._logins = logins
         self._settings = settings
-        self._wrong = RefusalRates(lambda: WRONG_PER_MINUTE)
 
     def routes(self) -> Sequence[Route]:
         """Return the routes of these pages."""
@@ -70,22 +69,25 @@ class LoginPages:
         if not self._logins.by_token:
             raise FormRefusedError(404, "Nobody logs in here.")
         address = caller_of(request.client.host if request.client else "")
-        if wait_s := self._wrong.wait_s(address):
-            raise FormRefusedError(429, "These were too many wrong tokens.", f"Wait {wait_s:.0f} seconds.")
         form = await read_form(request, needs_session=False)
         target, person = local_path(form.get("next", "/")), person_name(form.get("person", ""))
-        is_token, tenant = self._logins.find_token(form.get("token", "").strip())
-        if not is_token:
-            self._wrong.note(address)
+        token = form.get("token", "").strip()
+        is_token, tenant = self._logins.find_token(token)
+        judged = await run_in_threadpool(
+            self._sessions.judge_login, address, lambda: is_token, per_minute=WRONG_PER_MINUTE
+        )
+        if judged.wait_s:
+            raise FormRefusedError(429, "These were too many wrong tokens.", f"Wait {judged.wait_s:.0f} seconds.")
+        if not judged.is_right:
             _log.warning("a wrong token was given to the board", address=address)
             return self._form(request, target, "This is not the token.", status=403)
         if not person:
             return self._form(request, target, "Say who you are: the records have your name.", status=422)
-        token, _ = self._sessions.begin(person, tenant)
-        return RedirectResponse(target, status_code=303, headers={"Set-Cookie": cookie(token, self._settings())})
+        new_token, _ = await run_in_threadpool(self._sessions.begin, person, tenant, login_token=token)
+        return RedirectResponse(target, status_code=303, headers={"Set-Cookie": cookie(new_token, self._settings())})
 
     async def log_out(self, request: Request) -> Response:
-        """End a session. Raises FormRefusedError."""
+        """End a session, on all boards. Raises FormRefusedError."""
         await read_form(request)
-        self._sessions.end(session_token(request))
+        await run_in_threadpool(self._sessions.end, session_token(request))
         return RedirectResponse("/login", status_code=303, headers={"Set-Cookie": cookie("", self._settings())})

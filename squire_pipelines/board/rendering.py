@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse
 
 from squire_pipelines import __version__
 from squire_pipelines.board.guard import session_of
+from squire_pipelines.board.sessions import SessionStore
 from squire_pipelines.domain.alert_texts import duration_text
 from squire_pipelines.domain.terminal_text import one_line, plain
 from squire_pipelines.secrets.redact import process_redactor
@@ -91,17 +92,42 @@ def make_environment() -> Environment:
 
 
 class PageWriter:
-    """Writes pages by their templates."""
+    """Writes pages by their templates.
 
-    def __init__(self) -> None:
+    Args:
+        sessions: Have what the next page says of actions that were done.
+    """
+
+    def __init__(self, sessions: SessionStore) -> None:
         self._environment = make_environment()
+        self._sessions = sessions
 
-    def write(self, request: Request, template: str, values: Mapping[str, Any], *, status: int = 200) -> HTMLResponse:
-        """Return a page, with the messages of the session that were not shown yet."""
+    def write(
+        self,
+        request: Request,
+        template: str,
+        values: Mapping[str, Any],
+        *,
+        status: int = 200,
+        with_messages: bool = True,
+    ) -> HTMLResponse:
+        """Return a page, with the messages of the session that were not shown yet.
+
+        Args:
+            request: What it answers.
+            template: Its template's name.
+            values: What the template names.
+            status: Of the answer.
+            with_messages: Whether the messages are shown here, for which the ledger is asked: not in an event loop, and
+                not on a page about an error.
+
+        Raises:
+            LedgerError: The messages cannot be read.
+        """
         session = session_of(request)
         common = {
             "session": session,
-            "messages": session.take_messages() if session is not None else (),
+            "messages": self._sessions.take_messages(session) if session is not None and with_messages else (),
             "path": request.url.path,
             "version": __version__,
         }

@@ -3,6 +3,7 @@
 import hmac
 from collections.abc import Callable, Mapping
 
+from squire_pipelines.board.sessions import BoardSession
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.secret_names import BOARD_TOKEN, tenant_secret
 from squire_pipelines.secrets.lookup import find_secret, require_secret
@@ -21,18 +22,19 @@ class BoardLogins:
     """Says whose work a person sees: an operator's all of it, a tenant's people theirs alone.
 
     Args:
-        tokens: What people give to log in, by tenant; None is the operators'. Empty where they log in by other means.
+        tokens: Gives what people give to log in, by tenant; None is the operators'. Empty where they log in by other
+            means.
         settings: Gives the settings.
     """
 
-    def __init__(self, tokens: Mapping[str | None, Secret], settings: Callable[[], Settings]) -> None:
+    def __init__(self, tokens: Callable[[], Mapping[str | None, Secret]], settings: Callable[[], Settings]) -> None:
         self._tokens = tokens
         self._settings = settings
 
     @property
     def by_token(self) -> bool:
         """Whether people log in with a token."""
-        return bool(self._tokens)
+        return bool(self._tokens())
 
     def find_token(self, token: str) -> tuple[bool, str | None]:
         """Return whether a token is one, and whose: None for the operators'.
@@ -41,7 +43,7 @@ class BoardLogins:
         """
         owners = [
             tenant
-            for tenant, secret in self._tokens.items()
+            for tenant, secret in self._tokens().items()
             if hmac.compare_digest(token.encode(), secret.reveal().encode())
         ]
         return bool(owners), owners[0] if owners else None
@@ -60,15 +62,22 @@ class BoardLogins:
                 return name
         raise NoTenantError
 
-    def is_still(self, person: str, tenant: str | None) -> bool:
-        """Return whether a session that began for a tenant, or for all, is still that."""
-        settings = self._settings()
+    def is_still(self, session: BoardSession) -> bool:
+        """Return whether a session is still what it began as: for a tenant or for all, with a token that is one still.
+
+        A board that has not read a new token yet takes none that began with it.
+        """
+        settings, tenant = self._settings(), session.tenant
         if settings.board.login == "proxy":
             try:
-                return self.tenant_of_person(person) == tenant
+                return self.tenant_of_person(session.person) == tenant
             except NoTenantError:
                 return False
-        return tenant is None or (settings.board.login == "token" and tenant in settings.tenants)
+        if settings.board.login == "none":
+            return tenant is None
+        token = self._tokens().get(tenant)
+        is_known = tenant is None or tenant in settings.tenants
+        return is_known and token is not None and session.is_of_login(token.reveal())
 
 
 def login_tokens(settings: Settings) -> dict[str | None, Secret]:

@@ -19,6 +19,7 @@ from squire_pipelines.ledger.announcement_tables import announcements, heard_rem
 from squire_pipelines.ledger.audit_tables import audit, audit_batches, settings_seen
 from squire_pipelines.ledger.base_merge_tables import base_merges
 from squire_pipelines.ledger.base_watch_tables import base_watches
+from squire_pipelines.ledger.board_tables import board_sessions, login_failures
 from squire_pipelines.ledger.collection_tables import collaborators, collections
 from squire_pipelines.ledger.columns import CleanText, UtcDateTime, metadata
 from squire_pipelines.ledger.dashboard_tables import dashboard_ticks, dashboards
@@ -30,6 +31,7 @@ from squire_pipelines.ledger.report_tables import head_reports
 from squire_pipelines.ledger.repository_file_tables import onboardings, repository_files
 from squire_pipelines.ledger.role_tables import role_leases
 from squire_pipelines.ledger.schedule_tables import schedule_runs, schedules
+from squire_pipelines.ledger.server_tables import server_processes
 from squire_pipelines.ledger.signal_tables import check_reruns, signal_episodes, signal_events, signals, task_signals
 from squire_pipelines.ledger.task_tables import attempts, dispatch_holds, task_dependencies, task_events, tasks
 from squire_pipelines.ledger.tenant_tables import repository_tenants, tenant_credits
@@ -49,6 +51,7 @@ __all__ = [
     "audit_batches",
     "base_merges",
     "base_watches",
+    "board_sessions",
     "budgets",
     "check_reruns",
     "collaborators",
@@ -63,6 +66,7 @@ __all__ = [
     "github_limits",
     "head_reports",
     "heard_remarks",
+    "login_failures",
     "merges",
     "metadata",
     "model_calls",
@@ -78,6 +82,7 @@ __all__ = [
     "role_leases",
     "schedule_runs",
     "schedules",
+    "server_processes",
     "settings_seen",
     "signal_episodes",
     "signal_events",

@@ -43,7 +43,7 @@ def open_board(
     tokens: dict[str | None, Secret] = dict(of_tenants)
     if token is not None:
         tokens[None] = token
-    app = create_board(BoardReadings(settings_in_force(), ledger), tokens=tokens, local_user="ada")
+    app = create_board(BoardReadings(settings_in_force(), ledger), tokens=lambda: tokens, local_user="ada")
     with TestClient(app, base_url=ADDRESS, client=(client, 50_000), follow_redirects=False) as browser:
         yield browser
 
