@@ -5,11 +5,13 @@ from collections.abc import Callable
 from squire_pipelines.board.app import create_board
 from squire_pipelines.board.live_tokens import LiveTokens
 from squire_pipelines.board.readings import BoardReadings
+from squire_pipelines.domain.server_processes import ServerKind
 from squire_pipelines.http_server import AnnouncingServer, listen, print_ready
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tenants import record_tenants
 from squire_pipelines.observability.logging import Component
 from squire_pipelines.observability.secret_uses import record_secret_uses
+from squire_pipelines.observability.server_presence import ServerFacts, ServerPresence
 from squire_pipelines.process_setup import user_name
 from squire_pipelines.reloading.in_force import InForce, SettingsInForce
 from squire_pipelines.reloading.process_status import StatusFile, status_of
@@ -52,7 +54,11 @@ def serve(in_force: SettingsInForce, *, port: int | None = None, announce: Calla
             record_secret_uses(ledger, actor="board")
             listener = listen(settings.board.host, settings.board.port if port is None else port, section="board")
             follow(in_force.state)
-            with listener, SettingsWatch(in_force, after_look=follow):
+            with (
+                listener,
+                SettingsWatch(in_force, after_look=follow),
+                ServerPresence(ledger, in_force.home, ServerKind.BOARD, lambda: ServerFacts(problem=tokens.problem)),
+            ):
                 app = create_board(BoardReadings(in_force, ledger), tokens=tokens.tokens, local_user=user_name())
                 server = AnnouncingServer(app, listener, announce=announce, component=Component.BOARD, limits=_LIMITS)
                 server.serve_until_stopped()

@@ -15,7 +15,7 @@ from squire_pipelines.cli.context import (
     with_home_to_read,
 )
 from squire_pipelines.cli.lazy import LazyGroup
-from squire_pipelines.cli.parameters import DATE, SPAN
+from squire_pipelines.cli.parameters import DATE, SPAN, tenant_option
 from squire_pipelines.cli.person import actor
 from squire_pipelines.cli.text import age, counted, instant
 from squire_pipelines.domain.alert_rules import AlertRule
@@ -37,16 +37,25 @@ alerts = LazyGroup(name="alerts", help="Show what is wrong, test who is told, an
 
 @alerts.command("list", examples=("squire alerts list", "squire alerts list --ended", "squire alerts list --json"))
 @click.option("--ended", "with_ended", is_flag=True, help=f"Also list the newest {_MAX_ENDED} that are over.")
+@tenant_option
 @json_option
 @with_home_to_read
-def list_alerts(context: CliContext, *, with_ended: bool, as_json: bool) -> None:
-    """List the alerts that are firing, what is silenced, and how the messages to each target stand."""
+def list_alerts(context: CliContext, tenant: str | None, *, with_ended: bool, as_json: bool) -> None:
+    """List the alerts that are firing, what is silenced, and how the messages to each target stand.
+
+    With --tenant they are those of its repositories and its budget, without silences and targets of others.
+    """
     with context.ledger.read() as tx:
         states = alert_rows.open_alerts(tx)
         ended = alert_rows.ended_alerts(tx, limit=_MAX_ENDED) if with_ended else ()
         silences = alert_rows.silences(tx)
         queues = alert_rows.target_queues(tx)
         now = tx.now
+        if tenant is not None:
+            states, ended = (alert_rows.of_one_tenant(tx, some, tenant) for some in (states, ended))
+            keys = {state.key for state in (*states, *ended)}
+            silences = tuple(one for one in silences if one.match in keys)
+            queues = tuple(one for one in queues if one.target.startswith(f"{tenant}."))
     looked_at, is_watched = last_look(current_conditions(context.home), utc_now())
     if as_json:
         documents = [_document(state, silences, now) for state in (*states, *ended)]
@@ -68,7 +77,7 @@ def list_alerts(context: CliContext, *, with_ended: bool, as_json: bool) -> None
         write_line(f"{queue.target}: {queue.sent} sent{sent}; {queue.waiting} wait; {queue.dropped} dropped")
         if queue.error:
             write_line(f"  the newest try failed: {queue.error}")
-    if not context.settings.alerts.target_names:
+    if tenant is None and not context.settings.alerts.target_names:
         write_line("Nobody is told: set alerts.webhook_url or alerts.apprise, see docs/guide/alerts.md.")
 
 

@@ -21,6 +21,7 @@ from squire_pipelines.cli.parameters import (
     SCHEDULE_ID,
     CompletedText,
     repository_option,
+    tenant_option,
 )
 from squire_pipelines.cli.person import actor
 from squire_pipelines.cli.schedule_rows import as_json as schedule_as_json
@@ -42,14 +43,22 @@ schedules = LazyGroup(
 
 @schedules.command("list", examples=("squire schedules list", "squire schedules list --repository owner/name --all"))
 @repository_option
+@tenant_option
 @click.option("--all", "with_ended", is_flag=True, help="Also list those that are done or removed.")
 @page_options(str)
 def list_schedules(
-    context: CliContext, repository: str | None, limit: int, after: str | None, *, with_ended: bool, as_json: bool
+    context: CliContext, /, limit: int, after: str | None, *, with_ended: bool, as_json: bool, **whose: str | None
 ) -> None:
     """List schedules, newest first. `squire tasks new --every` and `--at` make them."""
     with context.ledger.read() as tx:
-        page = schedule_rows.page(tx, repository=repository, with_ended=with_ended, after=after, limit=limit)
+        page = schedule_rows.page(
+            tx,
+            repository=whose["repository"],
+            tenant=whose["tenant"],
+            with_ended=with_ended,
+            after=after,
+            limit=limit,
+        )
     columns: Columns = {
         "id": "id",
         "repository": "repository",

@@ -140,6 +140,7 @@ def json_document(facts: "StatusFacts") -> dict[str, Any]:
         "attempts": None if work is None else {"total": work.attempts_total, "first": work.attempts},
         "waiting": None if work is None else {"tasks_read": facts.waits_read, "groups": facts.waits},
         "oldest_proposal": None if work is None else work.oldest_proposal,
+        "machines": facts.machines,
         "pull_requests": None if work is None else {"total": work.pulls_total, "first": work.pulls},
     }
 

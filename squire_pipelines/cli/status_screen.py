@@ -13,6 +13,7 @@ from squire_pipelines.domain.alert_rules import Severity
 from squire_pipelines.domain.conditions import Condition, HealthLevel
 from squire_pipelines.domain.terminal_text import one_line
 from squire_pipelines.ledger.overview import ListedPullRequest, OpenAttempt
+from squire_pipelines.runtime.machine_facts import MachineProcess
 from squire_pipelines.runtime.status_facts import StatusFacts, WaitGroup
 
 MIN_HEIGHT = 24
@@ -125,6 +126,9 @@ def _sections(facts: StatusFacts) -> Iterator[_ScreenSection]:
     yield _ScreenSection("Proposed", proposed, work.counts["proposed"], "")
     pulls = [_pull_line(one, now) for one in work.pulls]
     yield _ScreenSection("Open pull requests", pulls, work.pulls_total, "squire tasks list --status succeeded")
+    if facts.machines:  # what is wrong first: the last ones may have no room
+        machines = [_machine_line(one, now) for one in sorted(facts.machines, key=lambda one: not one.is_wrong)]
+        yield _ScreenSection("Machines", machines, len(machines), "squire status --json")
 
 
 def _section_lines(section: _ScreenSection, most: int) -> Iterator[ScreenLine]:
@@ -153,6 +157,13 @@ def _pull_line(pull: ListedPullRequest, now: datetime) -> ScreenLine:
     reason = f" ({pull.reason})" if pull.reason else ""
     text = f"{pull.repository}#{pull.number} waits for {pull.waits_for}{reason}"
     return ScreenLine(text, "yellow" if pull.needs_a_person else None, indent=f"{age(pull.since, now):>8} ")
+
+
+def _machine_line(process: MachineProcess, now: datetime) -> ScreenLine:
+    seen = f", last seen {age(process.seen_at, now)} ago" if process.is_wrong else ""
+    about = f": {process.about}" if process.about else ""
+    text = f"{process.name} is {process.state}{seen}, version {process.version}{about}"
+    return ScreenLine(text, "yellow" if process.is_wrong else None, indent=f"{process.kind:>8} ")
 
 
 def _problems(facts: StatusFacts, width: int, most: int) -> Iterator[ScreenLine]:

@@ -18,6 +18,9 @@ webhooks = LazyGroup(
     lazy={
         "serve": Lazy(f"{_CLI}.webhooks_serve:serve", "Receive deliveries until Ctrl-C."),
         "senders": Lazy(f"{_CLI}.webhooks_senders:senders", "List the senders beside GitHub, and how each stands."),
+        "receivers": Lazy(
+            f"{_CLI}.webhooks_receivers:receivers", "List the receivers of all machines, and how each stands."
+        ),
         "show": Lazy(f"{_CLI}.webhooks_show:show", "Show a delivery with its state, effects, trace and signature."),
         "tail": Lazy(f"{_CLI}.webhooks_tail:tail", "Follow deliveries as they come."),
         "replay": Lazy(

@@ -22,6 +22,7 @@ from squire_pipelines.execution.delivery_hooks import HookSurvey, hook_client, s
 from squire_pipelines.execution.secret_rotation import HookChange
 from squire_pipelines.files import lock
 from squire_pipelines.github.connection import GitHub
+from squire_pipelines.machine_name import machine_name
 from squire_pipelines.observability.logging import bound_context
 from squire_pipelines.secret_names import SecretName
 from squire_pipelines.secrets.lookup import locate_secret, require_secret
@@ -218,6 +219,12 @@ def _rotate(call: _RotateCall, names: tuple[str, ...], keep_old: timedelta) -> d
             f"a running receiver does not take the new secret: {problem}; nothing was changed at GitHub",
             hint="correct that, and run the command again: the rotation goes on",
         )
+    if late := secret_rotation.wait_for_receivers(context.ledger, sources, SecretName.WEBHOOK_SECRET):
+        raise ConfigError(
+            f"the receiver on {', on '.join(late)} does not take the new secret yet; nothing was changed at GitHub",
+            hint="there `squire secrets set webhook-secret-old` with the present secret, then `squire secrets set "
+            f"webhook-secret` with what {_REVEAL} shows here; run the command again: the rotation goes on",
+        )
     say("The running receiver takes both." if receivers else "No receiver runs here: its next start reads both.")
     has_receiver = bool(receivers)
 
@@ -321,4 +328,13 @@ def _finish(call: _RotateCall, keep_old: timedelta | None, *, is_dry_run: bool) 
     if problem:
         write_labelled("warning", f"a running receiver still takes it: {problem}", color="yellow")
         write_line("  start the receiver again", err=True)
-    return document | {"removed_from": list(places), "problem": problem or None}
+    others = [place for place in secret_rotation.receivers_with_old(context.ledger) if place != _place(context)]
+    if others:
+        write_labelled("warning", f"the receiver on {', on '.join(others)} still takes it", color="yellow")
+        write_line("  there: `squire secrets rm webhook-secret-old`", err=True)
+    return document | {"removed_from": list(places), "problem": problem or None, "still_taken_by": others}
+
+
+def _place(context: CliContext) -> str:
+    """Return where a receiver of this home is, as other machines know it."""
+    return f"{machine_name()}:{context.home.state}"

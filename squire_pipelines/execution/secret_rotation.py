@@ -14,12 +14,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from squire_pipelines.domain.delivery_gaps import APP_HOOK_NAME
+from squire_pipelines.domain.server_processes import OLD_SUFFIX, ServerKind
 from squire_pipelines.errors import ConfigError, GitHubError, GitHubNotFoundError, GitHubPermissionError
 from squire_pipelines.execution.delivery_hooks import HookSurvey, OwnHook
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.hook_deliveries import APP_HOOK, HookAddress, ping_hook, set_secret
 from squire_pipelines.github.protocol import verify_signature
 from squire_pipelines.home import Home
+from squire_pipelines.ledger import server_processes
 from squire_pipelines.ledger.audit import audit_page, record_audit
 from squire_pipelines.ledger.signed_deliveries import SignedDelivery, newest_signed
 from squire_pipelines.ledger.store import Ledger, Transaction
@@ -148,6 +150,51 @@ def have_receivers_read(home: Home, *, wait_s: float = RELOAD_WAIT_S) -> tuple[i
         if time.monotonic() >= deadline:
             return len(receivers), f"the receiver (process {late[0].pid}) has not read them within {wait_s:g} s"
         time.sleep(_POLL_S)
+
+
+def receivers_without(ledger: Ledger, sources: SecretSources, name: SecretName) -> tuple[str, ...]:
+    """Return where receivers live, on any machine, that would refuse what is signed with the secret that this home has.
+
+    None are known of a ledger on SQLite, which one machine has for itself.
+
+    Raises:
+        SecretMissingError: This home has no such secret.
+        LedgerError: The ledger does not answer.
+    """
+    secret = require_secret(name, sources)
+    with ledger.write() as tx:
+        processes, salt = server_processes.read_all(tx), server_processes.shared_salt(tx)
+    if salt is None:
+        return ()
+    mark = server_processes.mark_of_secret(name, secret.reveal().encode(), salt)
+    own = (name, f"{name}{OLD_SUFFIX}")
+    receivers = (one for one in processes if one.kind is ServerKind.RECEIVER and not one.is_gone)
+    return tuple(one.place for one in receivers if mark not in {one.secret_marks.get(known) for known in own})
+
+
+def receivers_with_old(ledger: Ledger) -> tuple[str, ...]:
+    """Return where receivers live, on any machine, that take the old secret too."""
+    with ledger.read() as tx:
+        processes = server_processes.read_all(tx)
+    receivers = (one for one in processes if one.kind is ServerKind.RECEIVER and not one.is_gone)
+    return tuple(one.place for one in receivers if SecretName.WEBHOOK_SECRET_OLD in one.secret_marks)
+
+
+def wait_for_receivers(
+    ledger: Ledger, sources: SecretSources, name: SecretName, *, wait_s: float = RELOAD_WAIT_S
+) -> tuple[str, ...]:
+    """Wait until all receivers of the ledger say that they have this home's secret; return where one still has not.
+
+    Raises:
+        SecretMissingError: This home has no such secret.
+        LedgerError: The ledger does not answer.
+    """
+    deadline = time.monotonic() + wait_s
+    while late := receivers_without(ledger, sources, name):
+        if time.monotonic() >= deadline:
+            return late
+        time.sleep(_POLL_S)
+    return ()
 
 
 async def set_at_github(

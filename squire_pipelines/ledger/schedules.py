@@ -259,7 +259,9 @@ def _audit(tx: Transaction, schedule: Schedule, action: str, *, actor: str, trac
         "time_zone": schedule.time_zone,
         "next_at": schedule.next_at.isoformat() if schedule.next_at is not None else None,
     }
-    record_audit(tx, actor=actor, action=action, subject=schedule.id, detail=detail, trace_id=trace_id)
+    # With the repository, by which the row is known to be a tenant's, also when the schedule is forgotten.
+    subject = f"{schedule.repository} {schedule.id}"
+    record_audit(tx, actor=actor, action=action, subject=subject, detail=detail, trace_id=trace_id)
 
 
 def _schedule(row: Row[*tuple[Any, ...]]) -> Schedule:

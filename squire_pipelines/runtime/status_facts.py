@@ -24,6 +24,7 @@ from squire_pipelines.ledger.task_rows import TaskRow, read_page, with_waits
 from squire_pipelines.ledger.waiting import FOR_ITS_START, WaitKind
 from squire_pipelines.observability.debugging import read_windows
 from squire_pipelines.runtime.daemon_probe import daemon_process_probe
+from squire_pipelines.runtime.machine_facts import MachineProcess, read_machines
 
 if TYPE_CHECKING:
     from squire_pipelines.execution.repository_settings import RepositorySettings
@@ -70,6 +71,7 @@ class StatusFacts:
         problem: Why the work is not known; empty where it is, or where there is none yet.
         debugging: What is debugged, and until when.
         alerts: Those that fire about the work itself; the others are about conditions, which are shown anyway.
+        machines: The processes of all machines, where several share the ledger.
         is_of_tenant: Whether it is what one tenant may see: nothing of the machine.
     """
 
@@ -82,6 +84,7 @@ class StatusFacts:
     problem: str = ""
     debugging: tuple[DebugWindow, ...] = ()
     alerts: tuple[AlertState, ...] = ()
+    machines: tuple[MachineProcess, ...] = ()
     is_of_tenant: bool = False
 
     @property
@@ -191,13 +194,15 @@ def _with_work(facts: StatusFacts, settings: "Settings") -> StatusFacts:
             query = TaskQuery(statuses=("ready",), tenant=tenant, order=SortOrder.PRIORITY, limit=MAX_WAITING)
             rows = read_page(tx.query_runner(), query, now=tx.now).rows
             starting = {row.id: row.repository for row in rows if row.waits_for_start}
+            has_several = tenant is None and not ledger.is_sqlite
+            machines = read_machines(tx, lost_after_s=settings.workers.lost_after_s) if has_several else ()
             waits = read_waits(tx, starting, own.queue_rules_of, own.of_all.budgets_for)
             rows = with_waits(rows, waits | waits_for_tenants_budgets(settings, starting))
         starts = _StartWaits(ledger, own, work, facts.conditions)
         groups = group_waits(rows, starts.wait_of)
     finally:
         ledger.close()
-    return replace(facts, work=work, waits=groups, waits_read=len(rows), alerts=alerts)
+    return replace(facts, work=work, waits=groups, waits_read=len(rows), alerts=alerts, machines=machines)
 
 
 def group_waits(rows: Sequence[TaskRow], start_wait: Callable[[str], str]) -> tuple[WaitGroup, ...]:

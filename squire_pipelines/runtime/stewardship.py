@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
 from squire_pipelines import __version__
+from squire_pipelines.domain.server_processes import ServerKind, ServerRole
 from squire_pipelines.errors import LedgerError
 from squire_pipelines.home import Home
 from squire_pipelines.ledger import role_leases
 from squire_pipelines.ledger.role_leases import STEWARD, RoleLease
 from squire_pipelines.ledger.store import Ledger, open_ledger
 from squire_pipelines.observability.logging import Component, get_logger
+from squire_pipelines.observability.server_presence import ServerFacts, ServerPresence
 from squire_pipelines.repeating_thread import RepeatingThread
 from squire_pipelines.settings.model import load_settings
 
@@ -147,10 +149,14 @@ def as_steward() -> Iterator[None]:
     """
     settings = load_settings()
     with closing(open_ledger(settings.resolved_ledger_url)) as ledger:
-        lease = wait_for_role(ledger, holder_name(settings.home))
-        _log.info("this daemon is the steward", token=lease.token)
-        with StewardLease(ledger, lease, on_loss=_end_process):
-            yield
+        role = [ServerRole.WAITING]
+        with ServerPresence(ledger, settings.home, ServerKind.STEWARD, lambda: ServerFacts(role[-1])) as presence:
+            lease = wait_for_role(ledger, holder_name(settings.home))
+            _log.info("this daemon is the steward", token=lease.token)
+            role.append(ServerRole.ACTIVE)
+            presence.repeat()  # not at the next beat: whoever looks is to see it
+            with StewardLease(ledger, lease, on_loss=_end_process):
+                yield
 
 
 def _end_process() -> None:

@@ -7,9 +7,11 @@ from collections.abc import Callable, Collection, Mapping
 
 from squire_pipelines.errors import SquireError
 from squire_pipelines.observability.logging import Component, get_logger
+from squire_pipelines.observability.server_presence import ServerFacts
 from squire_pipelines.reloading.file_state import FileMark, mark_of
 from squire_pipelines.reloading.in_force import InForce, SettingsInForce
 from squire_pipelines.reloading.process_status import StatusFile, status_of
+from squire_pipelines.secrets.lookup import find_secret
 from squire_pipelines.secrets.sources import files_of
 from squire_pipelines.settings.restarts import Part
 from squire_pipelines.webhooks.filtering import PresentJudge
@@ -38,6 +40,7 @@ class LiveReceiver:
         self._problem = ""
         self._verifies_nothing = verifies_nothing
         self._secret_state = self._state_of_secrets(in_force.state)
+        self._by_name: Mapping[str, bytes] = {}
         self._secrets = self._read_secrets(in_force.state)
         self._hooks = LiveHooks(in_force.state)
         self.on_secret_read: Callable[[], object] = lambda: None
@@ -49,6 +52,10 @@ class LiveReceiver:
     def secrets(self) -> SigningSecrets:
         """Return the secrets that deliveries are signed with."""
         return self._secrets
+
+    def facts(self) -> ServerFacts:
+        """Return what this receiver says of itself to other machines: what is wrong, and which secrets it has."""
+        return ServerFacts(problem=self._all_problems, secrets=self._by_name)
 
     def hooks(self) -> Mapping[str, LiveHook]:
         """Return the senders beside GitHub, by name."""
@@ -84,14 +91,21 @@ class LiveReceiver:
             self._secret_state = secret_state
         if were_read:
             self.on_secret_read()
-        problem = "; ".join(filter(None, (self._problem, self._hooks.problem)))
-        self._status.write(status_of(self._in_force, Part.RECEIVER, problem=problem))
+        self._status.write(status_of(self._in_force, Part.RECEIVER, problem=self._all_problems))
+
+    @property
+    def _all_problems(self) -> str:
+        return "; ".join(filter(None, (self._problem, self._hooks.problem)))
 
     def _read_secrets(self, state: InForce) -> SigningSecrets:
         if self._verifies_nothing:
             return SigningSecrets(verifies_nothing=True)
-        settings = state.settings
-        return read_signing_secrets(settings.webhooks, settings.secret_sources, settings.recorded_tenants)
+        settings, tenants = state.settings, state.settings.recorded_tenants
+        secrets = read_signing_secrets(settings.webhooks, settings.secret_sources, tenants)
+        names = names_of_signing_secrets(settings.webhooks, tenants)
+        read = {name: find_secret(name, settings.secret_sources) for name in names}
+        self._by_name = {str(name): one.reveal().encode() for name, one in read.items() if one is not None}
+        return secrets
 
     def _state_of_secrets(self, state: InForce) -> tuple[object, ...]:
         """Return what changes when a secret may have: files, names, where they are looked for, or somebody's asking."""

@@ -10,12 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from squire_pipelines.domain.server_processes import ServerKind
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.http_server import AnnouncingServer, listen, print_ready
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.observability.process_counts import count_process
 from squire_pipelines.observability.secret_uses import record_secret_uses
+from squire_pipelines.observability.server_presence import ServerPresence
 from squire_pipelines.reloading.in_force import SettingsInForce
 from squire_pipelines.reloading.process_status import StatusFile
 from squire_pipelines.reloading.server_main import run_server
@@ -99,6 +101,7 @@ def serve(in_force: SettingsInForce, options: ServeOptions, *, announce: Callabl
             with (
                 listen(host, port, section="webhooks") as listener,
                 SettingsWatch(in_force, after_look=live.follow),
+                ServerPresence(ledger, in_force.home, ServerKind.RECEIVER, live.facts),
             ):
                 collect_less_often()
                 server = AnnouncingServer(

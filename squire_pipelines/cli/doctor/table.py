@@ -11,6 +11,7 @@ from squire_pipelines.cli.doctor.machine import check_git, check_python
 from squire_pipelines.cli.doctor.needed_secrets import check_secrets
 from squire_pipelines.cli.doctor.plaintext import check_plaintext
 from squire_pipelines.cli.doctor.ports import check_ports
+from squire_pipelines.cli.doctor.receivers import check_receivers
 from squire_pipelines.cli.doctor.run import DoctorCheck
 from squire_pipelines.cli.doctor.stores import check_backups, check_ledger, check_settings, check_warehouse
 from squire_pipelines.cli.doctor.workers import check_workers
@@ -218,6 +219,13 @@ CHECKS: tuple[DoctorCheck, ...] = (
         "refuses work for its version, and each agent has a worker with its labels.",
         "the line names the broker's trouble, the worker, or the labels to start one with",
         check_workers,
+    ),
+    DoctorCheck(
+        "receivers",
+        "With a ledger on Postgres: the [receivers of all machines](../guide/many-machines.md#several-receivers) have "
+        "the same secrets. Digests of them are compared, which each receiver writes to the ledger.",
+        "the line names the receiver that still has an old secret alone, and how it gets the new one",
+        check_receivers,
     ),
     DoctorCheck(
         "backup",
