@@ -114,8 +114,8 @@ def secret_differences(processes: Iterable[ServerProcess]) -> Iterator[SecretDif
     living = [one for one in processes if one.kind is ServerKind.RECEIVER and not one.is_gone]
     names = sorted({name for one in living for name in one.secret_marks if not name.endswith(OLD_SUFFIX)})
     for name in names:
-        replaced = {mark for one in living if (mark := one.secret_marks.get(name + OLD_SUFFIX)) is not None}
-        present = {mark for one in living if (mark := one.secret_marks.get(name)) is not None}
+        replaced = {digest for one in living if (digest := one.secret_marks.get(name + OLD_SUFFIX)) is not None}
+        present = {digest for one in living if (digest := one.secret_marks.get(name)) is not None}
         newest = present - replaced or present
         for one in living:
             own = {one.secret_marks.get(name), one.secret_marks.get(name + OLD_SUFFIX)} - {None}

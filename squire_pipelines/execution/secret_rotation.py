@@ -166,10 +166,10 @@ def receivers_without(ledger: Ledger, sources: SecretSources, name: SecretName) 
         processes, salt = server_processes.read_all(tx), server_processes.shared_salt(tx)
     if salt is None:
         return ()
-    mark = server_processes.mark_of_secret(name, secret.reveal().encode(), salt)
+    digest = server_processes.mark_of_secret(name, secret.reveal().encode(), salt)
     own = (name, f"{name}{OLD_SUFFIX}")
     receivers = (one for one in processes if one.kind is ServerKind.RECEIVER and not one.is_gone)
-    return tuple(one.place for one in receivers if mark not in {one.secret_marks.get(known) for known in own})
+    return tuple(one.place for one in receivers if digest not in {one.secret_marks.get(known) for known in own})
 
 
 def receivers_with_old(ledger: Ledger) -> tuple[str, ...]:

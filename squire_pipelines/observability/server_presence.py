@@ -93,7 +93,7 @@ class ServerPresence(RepeatingThread):
             if value
         }
         self._salt, self._marks = salt, marks
-        state = ServerState(facts.role, facts.problem, {name: mark for (name, _), mark in marks.items()})
+        state = ServerState(facts.role, facts.problem, {name: digest for (name, _), digest in marks.items()})
         with self._ledger.write() as tx:
             if server_processes.shared_salt(tx) not in {None, salt}:
                 return  # another process came first, with a salt of its own: the next beat takes that
