@@ -31,7 +31,11 @@ def test_a_request_with_a_cron_text_is_a_schedule_and_no_task_yet(squire: Squire
     assert (first.minute, first.second) == (0, 0)
     assert first - datetime.now(UTC) < timedelta(days=7, hours=1)
     (entry,) = samples.read(audit_page, limit=10, action="schedules.*")
-    assert (entry.action, entry.subject, entry.detail["cron"]) == ("schedules.new", made["id"], "0 3 * * 1")
+    assert (entry.action, entry.subject, entry.detail["cron"]) == (
+        "schedules.new",
+        f"acme/shop {made['id']}",
+        "0 3 * * 1",
+    )
     shown = squire.ok("schedules", "show", made["id"])
     assert "by the clocks of Europe/Berlin" in shown
     assert "None has come yet." in shown

@@ -112,6 +112,7 @@ def test_a_secret_is_rotated_while_deliveries_come_and_none_is_refused(
         "old_was_in": "encrypted file",
         "removed_from": ["encrypted file"],
         "problem": None,
+        "still_taken_by": [],
     }
     assert "no rotation is under way" in squire.ok("webhooks", "rotate", "--finish")
     api.post(f"/repos/{OTHER}/issues", json={"title": "Broken"}).raise_for_status()
