@@ -1,6 +1,7 @@
 """`squire worker`: takes runs from the queue on this machine."""
 
 import os
+from contextlib import AbstractContextManager, nullcontext
 
 import click
 
@@ -74,9 +75,11 @@ def worker(context: CliContext, queues: tuple[str, ...], labels: tuple[str, ...]
     """
     from squire_pipelines.cli.run import hand_on_config  # noqa: PLC0415 - other commands take no runs
     from squire_pipelines.cli.unlock import unlock_store  # noqa: PLC0415 - likewise
+    from squire_pipelines.endpoint.worker_metrics import worker_metrics  # noqa: PLC0415 - likewise
     from squire_pipelines.ledger.store import Ledger  # noqa: PLC0415 - likewise
     from squire_pipelines.observability.logging import Component  # noqa: PLC0415 - likewise
     from squire_pipelines.process_setup import outlive_hang_ups, set_up_process  # noqa: PLC0415 - likewise
+    from squire_pipelines.reloading.in_force import settings_in_force  # noqa: PLC0415 - likewise
     from squire_pipelines.runtime.queue_worker import WorkerChoices, serve  # noqa: PLC0415 - likewise
     from squire_pipelines.work_queue.broker import broker_app  # noqa: PLC0415 - likewise
 
@@ -92,7 +95,12 @@ def worker(context: CliContext, queues: tuple[str, ...], labels: tuple[str, ...]
     ledger = Ledger(settings.resolved_ledger_url)
     if ledger.revision() is None:  # the first of all that start makes it
         ledger.ensure_schema()
+    # The worker of the steward's own runs is in the home of an endpoint, which shows what it counts.
+    metrics: AbstractContextManager[None] = nullcontext()
+    if WorkKind.KEEP not in kinds:
+        metrics = worker_metrics(settings_in_force(), announce=lambda url: write_line(f"metrics at {url}/metrics"))
     try:
-        serve(settings, ledger, WorkerChoices(name, kinds, labels, slots), say=write_line)
+        with metrics:
+            serve(settings, ledger, WorkerChoices(name, kinds, labels, slots), say=write_line)
     finally:
         ledger.close()

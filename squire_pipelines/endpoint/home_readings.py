@@ -50,10 +50,19 @@ class HomeReadings:
             ("tasks", ledger_gauges.read_tasks),
         )
         return (
-            MetricsReading("machine", lambda: ReadValues(read_machine(self._in_force.settings))),
-            MetricsReading("processes", self._read_processes),
+            *self.of_machine(),
             *(MetricsReading(name, self._ledger_reading(read)) for name, read in gauges),
             MetricsReading("changes", self._read_changes),
+        )
+
+    def of_machine(self) -> tuple[MetricsReading, ...]:
+        """Return those of this machine alone: its home's files, and what the processes of the home have counted.
+
+        What the ledger says is served once, by the steward's endpoint: else it would be counted once for each machine.
+        """
+        return (
+            MetricsReading("machine", lambda: ReadValues(read_machine(self._in_force.settings))),
+            MetricsReading("processes", self._read_processes),
         )
 
     def close(self) -> None:
