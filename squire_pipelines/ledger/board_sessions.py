@@ -50,7 +50,7 @@ def begin(
     """Begin a session; those that are over are deleted, and of more than `most` the ones that were used longest ago."""
     tx.exclusive("board sessions")
     tx.execute(delete(board_sessions).where(board_sessions.c.ends_at <= tx.now))
-    values = {"person": person, "tenant": tenant, "login_proof": login_proof, "messages": []}
+    values: dict[str, object] = {"person": person, "tenant": tenant, "login_proof": login_proof, "messages": []}
     times = {"begun_at": tx.now, "used_at": tx.now, "ends_at": tx.now + timedelta(seconds=lasts_s)}
     tx.execute(insert(board_sessions).values(token_hash=token_hash, **values, **times))
     count = tx.execute(select(func.count()).select_from(board_sessions)).scalar_one()
