@@ -71,7 +71,8 @@ def shared_salt(tx: Transaction) -> str | None:
 def beat(tx: Transaction, record: ServerRecord, state: ServerState, *, salt: str) -> None:
     """Say that a process lives; a row that was forgotten meanwhile is written anew.
 
-    Others are forgotten that vanished longer ago than `REMEMBERED`, or from the same home.
+    Others are forgotten that vanished longer ago than `REMEMBERED`, or from the same home. A home has one steward at a
+    time, so that an earlier one of it is gone, whenever it was seen.
     """
     row = server_processes.c
     values = {
@@ -84,7 +85,8 @@ def beat(tx: Transaction, record: ServerRecord, state: ServerState, *, salt: str
     if done.rowcount:
         return
     own_home = and_(row.kind == record.kind, row.machine == record.machine, row.home == record.home)
-    vanished = and_(own_home, row.seen_at < tx.now - timedelta(seconds=GONE_AFTER_S))
+    is_late = row.seen_at < tx.now - timedelta(seconds=GONE_AFTER_S)
+    vanished = own_home if record.kind is ServerKind.STEWARD else and_(own_home, is_late)
     tx.execute(delete(server_processes).where(or_(vanished, row.seen_at < tx.now - REMEMBERED)))
     own = {name: getattr(record, name) for name in ServerRecord.__slots__}
     tx.execute(insert(server_processes).values(**own, **values, salt=salt, started_at=tx.now))

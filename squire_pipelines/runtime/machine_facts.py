@@ -1,6 +1,7 @@
 """Which processes of Squire there are on which machines, for `squire status`, the board and doctor."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from squire_pipelines.domain.server_processes import (
@@ -55,7 +56,7 @@ def read_machines(tx: Transaction, *, lost_after_s: float) -> tuple[MachineProce
         tx: Of the ledger.
         lost_after_s: After how many seconds a worker counts as lost.
     """
-    known = server_processes.read_all(tx)
+    known = only_newest_active(server_processes.read_all(tx))
     differences: dict[str, list[str]] = {}
     for one in secret_differences(known):
         differences.setdefault(one.process.id, []).append(one.text)
@@ -68,6 +69,13 @@ def read_machines(tx: Transaction, *, lost_after_s: float) -> tuple[MachineProce
         *servers[ServerKind.RECEIVER],
         *servers[ServerKind.BOARD],
     )
+
+
+def only_newest_active(processes: Sequence[ServerProcess]) -> tuple[ServerProcess, ...]:
+    """Return processes of which one steward at most is active: another was so before, and was killed or cut off."""
+    active = [one for one in processes if one.role is ServerRole.ACTIVE]
+    newest = max(active, key=lambda one: one.seen_at, default=None)
+    return tuple(replace(one, is_gone=True) if one in active and one is not newest else one for one in processes)
 
 
 def _is_shown(worker: Worker, now: datetime) -> bool:

@@ -4,6 +4,7 @@ from squire_pipelines.domain.server_processes import GONE_AFTER_S, REMEMBERED, S
 from squire_pipelines.ledger import server_processes
 from squire_pipelines.ledger.server_processes import ServerRecord, ServerState, mark_of_secret
 from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.runtime.machine_facts import read_machines
 from tests.support.ledgers import Clock
 
 
@@ -62,3 +63,25 @@ def test_marks_tell_the_same_secret_under_the_name_of_the_present_and_the_old_on
     assert marks[0] == marks[1] != marks[2]
     assert mark_of_secret("webhook-secret", b"one", "another") != marks[0]
     assert len(marks[0]) == 8
+
+
+def test_one_steward_is_shown_as_active_as_soon_as_another_has_taken_over(ledger: Ledger, clock: Clock) -> None:
+    def steward(process_id: str, role: ServerRole) -> None:
+        record = ServerRecord(
+            id=process_id, kind=ServerKind.STEWARD, machine=process_id[0], home="/home", pid=1, version="1.0"
+        )
+        with ledger.write() as tx:
+            server_processes.beat(tx, record, ServerState(role), salt="5a17")
+
+    def shown() -> list[tuple[str, str]]:
+        with ledger.read() as tx:
+            return [(one.name[0], one.state) for one in read_machines(tx, lost_after_s=30)]
+
+    steward("a1", ServerRole.ACTIVE)
+    steward("b1", ServerRole.WAITING)
+    assert shown() == [("a", "active"), ("b", "waiting")]
+    clock.forward(20)
+    steward("b1", ServerRole.ACTIVE)
+    assert shown() == [("a", "gone"), ("b", "active")]
+    steward("a2", ServerRole.WAITING)
+    assert shown() == [("a", "waiting"), ("b", "active")]
