@@ -11,7 +11,7 @@ DEMO_HOME ?= build/demo
 PYTEST_ARGS ?=
 REPOSITORIES ?= 1000
 
-.PHONY: help setup engine images sbom scan demo compose-demo dev test test-agents test-engine test-github simulate test-fast lint format bench soak docs pictures lock clean
+.PHONY: help setup engine images sbom scan demo compose-demo upgrade-demo dev test test-agents test-engine test-github simulate test-fast lint format bench soak docs pictures lock clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-zA-Z_-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,10 @@ demo: setup ## The whole pipeline against the forge; EXECUTOR=docker runs our ow
 compose-demo: setup ## The demo on three workers in containers, one of which is killed; ARGS=--keep leaves them running
 	@scripts/images-if-engine.sh all
 	@$(BIN)/python scripts/compose_demo.py $(ARGS)
+
+upgrade-demo: setup ## An upgrade of several machines under load and back, and a restore into an empty cluster
+	@$(BIN)/python -m pytest tests/soak/test_rolling_upgrade.py -m soak -s $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest tests/integration/execution/test_restored_cluster.py $(PYTEST_ARGS)
 
 dev: setup ## Dagster's UI and daemon and the webhook receiver, until Ctrl-C
 	@$(BIN)/squire dev

@@ -14,6 +14,7 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "errors.md"
 ELSEWHERE = (
     "agents.kubernetes.refusals",
     "ledger.move_note",
+    "ledger.sessions",
     "backups.file_format",
     "file_store.errors",
     "ledger.task_query",

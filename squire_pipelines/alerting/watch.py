@@ -18,7 +18,7 @@ from squire_pipelines.domain.tenant_alerts import tenant_of_alert
 from squire_pipelines.domain.work_alerts import LONG_UNREAD, assess_work
 from squire_pipelines.errors import LedgerError
 from squire_pipelines.execution.repository_settings import repository_settings
-from squire_pipelines.ledger import HEAD_REVISION, alert_facts
+from squire_pipelines.ledger import alert_facts
 from squire_pipelines.ledger import alerts as alert_rows
 from squire_pipelines.ledger.alerts import QueueBounds
 from squire_pipelines.ledger.store import Ledger, Transaction, utc_now
@@ -247,7 +247,7 @@ def is_usable(ledger: Ledger) -> bool:
     """Return whether the ledger is there with this version's tables. Raises LedgerError where it does not answer."""
     if ledger.is_sqlite and not ledger.path.exists():
         return False
-    return ledger.revision() == HEAD_REVISION
+    return ledger.is_usable()
 
 
 def _redacted_assessment(assessment: Assessment) -> Assessment:

@@ -28,9 +28,15 @@ def kept_backups(folder: Path) -> tuple[KeptBackup, ...]:
     """Return the backups in a folder, newest first; other files there do not count."""
     if not folder.is_dir():
         return ()
-    names = ((path, _NAME.fullmatch(path.name)) for path in folder.iterdir())
-    kept = (KeptBackup(path, datetime.strptime(match[1], _FORM).replace(tzinfo=UTC)) for path, match in names if match)
+    moments = ((path, made_at_by_name(path.name)) for path in folder.iterdir())
+    kept = (KeptBackup(path, moment) for path, moment in moments if moment is not None)
     return tuple(sorted(kept, key=lambda backup: backup.made_at, reverse=True))
+
+
+def made_at_by_name(name: str) -> datetime | None:
+    """Return when a backup of this name was made; None for a name that is no backup's."""
+    match = _NAME.fullmatch(name)
+    return datetime.strptime(match[1], _FORM).replace(tzinfo=UTC) if match else None
 
 
 def backup_name(moment: datetime) -> str:

@@ -27,6 +27,7 @@ from squire_pipelines.terminal.output import write_line
 
 if TYPE_CHECKING:
     from squire_pipelines.backups.manifest import BackupManifest
+    from squire_pipelines.file_store.store import FileStore
 
 _MAKE = "make"
 
@@ -131,19 +132,83 @@ def verify(_context: CliContext, file: Path, *, as_json: bool) -> None:
         write_line(f"ok: {_summary(file, manifest)}; made by Squire {manifest.squire}, {instant(manifest.made_at)}")
 
 
-@backup.command("list", examples=("squire backup list",))
+@backup.command("list", examples=("squire backup list", "squire backup list --store"))
+@click.option("--store", "in_store", is_flag=True, help="List those in the store of files (files.url).")
 @json_option
 @with_home_to_read
-def list_backups(context: CliContext, *, as_json: bool) -> None:
-    """List the backups in the folder of the settings, the newest first."""
-    from squire_pipelines.backups import kept  # noqa: PLC0415 - the settings, which the help needs not
+def list_backups(context: CliContext, *, in_store: bool, as_json: bool) -> None:
+    """List the backups in the folder of the settings, or in the store of files, the newest first."""
+    from squire_pipelines.backups import kept, stored  # noqa: PLC0415 - the settings, which the help needs not
 
+    if in_store:
+        store = _store(context)
+        known = [{"file": one.name, "made_at": one.made_at, "bytes": one.bytes} for one in stored.stored_backups(store)]
+        context.write_list(known, _KEPT, as_json=as_json, empty=f"There is no backup in the store {store.place}.")
+        return
     place = kept.backup_folder(context.settings)
     rows = [
         {"file": one.path, "made_at": one.made_at, "bytes": one.path.stat().st_size} for one in kept.kept_backups(place)
     ]
-    columns: Columns = {"file": "file", "made at": "made_at", "size": lambda row: size(row["bytes"])}
-    context.write_list(rows, columns, as_json=as_json, empty=f"There is no backup in {place}.")
+    context.write_list(rows, _KEPT, as_json=as_json, empty=f"There is no backup in {place}.")
+
+
+_KEPT: Columns = {"file": "file", "made at": "made_at", "size": lambda row: size(row["bytes"])}
+
+
+def _store(context: CliContext) -> "FileStore":
+    from squire_pipelines.file_store.opening import store_of  # noqa: PLC0415 - its libraries, which the help needs not
+
+    store = store_of(context.settings)
+    if store is None:
+        raise ConfigError("there is no store of files", hint="name it in files.url, or in SQUIRE_FILES__URL")
+    return store
+
+
+@backup.command(
+    "fetch",
+    examples=("squire backup fetch /mnt/restore/", "squire backup fetch /tmp/ --name squire-20260301T031700Z.tar.gz"),
+)
+@click.argument("destination", type=click.Path(path_type=Path))
+@click.option(
+    "--name", metavar="NAME", help="Of the backup, as `squire backup list --store` shows it; else the newest."
+)
+@json_option
+@with_home_to_read
+def fetch(context: CliContext, destination: Path, name: str | None, *, as_json: bool) -> None:
+    """Copy a backup from the store of files to DESTINATION, a new file or a folder, to restore it.
+
+    Where no home is left, variables name the store: SQUIRE_FILES__URL, and what its credentials come from.
+    """
+    from squire_pipelines.backups.stored import fetch_backup  # noqa: PLC0415 - as above
+
+    file = fetch_backup(_store(context), destination, name)
+    if as_json:
+        emit_json({"file": file, "bytes": file.stat().st_size})
+        return
+    write_line(f"ok: {file}, {size(file.stat().st_size)}")
+    write_line(f"Next: `squire restore {file} --home PATH`.")
+
+
+@backup.command("catch-up", examples=("squire backup catch-up",))
+@json_option
+@with_home
+def catch_up(context: CliContext, *, as_json: bool) -> None:
+    """After a restore, take from the store of files the tasks whose work was pushed after the backup.
+
+    Run it before Squire starts: it would make these tasks a second time. Their pull requests are found again.
+    """
+    from squire_pipelines.execution.pushed_heads import take_over_pushed  # noqa: PLC0415 - as above
+
+    attempts = context.settings.dispatch.max_attempts
+    report = take_over_pushed(context.ledger, _store(context), max_attempts=attempts)
+    count = sum(report.taken.values())
+    if as_json:
+        reasons = [{"where": one.where, "reason": one.reason} for one in report.reasons]
+        emit_json({"tasks": count, "known": report.known, "skipped": report.skipped, "reasons": reasons})
+        return
+    write_line(f"ok: {counted(count, 'task')} of after the backup taken over, {report.known} known before")
+    for skipped in report.reasons:
+        write_line(f"not taken: {one_line(f'{skipped.where}: {skipped.reason}')}")
 
 
 @command(
@@ -199,4 +264,5 @@ def restore(context: CliContext, file: Path, folder: Path | None, *, dry_run: bo
     for text in manifest.not_included:
         write_line(f"not in it: {one_line(text)}")
     if not dry_run:
-        write_line("Next: `squire doctor`, and start it here only after the old one is stopped for good.")
+        write_line("Next: `squire doctor`, `squire backup catch-up` where a store of files is set, and start it here")
+        write_line("only after the old one is stopped for good.")

@@ -195,7 +195,7 @@ class CliContext:
         if uses is not None and uses.has_uses():
             from squire_pipelines.cli.used_secrets import record_used_secrets  # noqa: PLC0415 - few commands use any
 
-            record_used_secrets(lambda: self.ledger if self.has_ledger else None)
+            record_used_secrets(lambda: self.settings.resolved_ledger_url if self.has_ledger else None)
         if "ledger" in self.__dict__:
             self.ledger.close()
             del self.__dict__["ledger"]

@@ -21,8 +21,11 @@ from squire_pipelines.terminal.output import write_line
 
 ledger = LazyGroup(
     name="ledger",
-    help="Check, back up, restore and move the system of record.",
-    lazy={"move": Lazy("squire_pipelines.cli.ledger_move:move", "Move the ledger into an empty database.")},
+    help="Check, upgrade, back up, restore and move the system of record.",
+    lazy={
+        "move": Lazy("squire_pipelines.cli.ledger_move:move", "Move the ledger into an empty database."),
+        "upgrade": Lazy("squire_pipelines.cli.ledger_upgrade:upgrade", "Bring the ledger's schema to this Squire's."),
+    },
 )
 
 

@@ -4,9 +4,10 @@ Services, here and elsewhere, are in `service_rules`. Times are in seconds, size
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from squire_pipelines.domain.conditions import ConditionState, worst_state
+from squire_pipelines.domain.schema_rules import LedgerSchema
 
 MIN_FREE_BYTES = 2**30
 """Below it a disk is nearly full."""
@@ -43,7 +44,7 @@ class LedgerFacts:
         problem: Why it does not answer; empty where it does.
         hint: What to do about the problem.
         lock_wait_s: How long a transaction that writes waited for its turn.
-        revision: Of its schema, None where it has none.
+        schema: Of the ledger.
         known_revision: The newest that this Squire knows.
         is_starting: Whether a Squire was started moments ago, which makes or upgrades it.
     """
@@ -54,7 +55,7 @@ class LedgerFacts:
     problem: str = ""
     hint: str = ""
     lock_wait_s: float = 0.0
-    revision: str | None = None
+    schema: LedgerSchema = field(default_factory=LedgerSchema)
     known_revision: str = ""
     is_starting: bool = False
 
@@ -78,10 +79,12 @@ def schema_state(facts: LedgerFacts) -> ConditionState | None:
     """Return how the ledger's schema fits this version; None where there is no ledger that answers."""
     if facts.problem or not facts.exists:
         return None
-    revision, known = facts.revision or "", facts.known_revision
+    revision, known = facts.schema.revision, facts.known_revision
     if revision == known:
         return ConditionState.ok(f"revision {revision}")
-    if revision > known:
+    if facts.schema.fits(known):
+        return ConditionState.ok(f"revision {revision}, with which this Squire, which knows {known}, can go on")
+    if facts.schema.is_newer(known):
         reason = f"the ledger has schema {revision}, this Squire knows {known}"
         return ConditionState.down(reason, "install the newer Squire again")
     if facts.is_starting:

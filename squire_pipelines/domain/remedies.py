@@ -198,6 +198,8 @@ REMEDIES: Mapping[str, str] = {
     "repository": "Name a folder that is a git repository with a commit, on a branch.",
     "ledger_moved": "Name the ledger's new place in `ledger_url` or SQUIRE_LEDGER_URL; a move that has not ended is "
     "ended by the same `squire ledger move`.",
+    "schema_in_use": "Stop the older processes that the message names, then start again: see "
+    "[Upgrading](../guide/upgrading.md#many-machines).",
     "schema_version": "Install the newer Squire again: the ledger was upgraded by it.",
     "secret_missing": "Set it: `squire secrets set NAME`. `squire secrets list` says where each is looked for.",
     "secret_store": (

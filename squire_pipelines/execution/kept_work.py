@@ -23,6 +23,7 @@ from squire_pipelines.files import write_atomically
 from squire_pipelines.home import make_folder
 from squire_pipelines.ledger import attempts, outcomes
 from squire_pipelines.ledger.attempts import Attempt, AttemptFacts
+from squire_pipelines.ledger.stored_json import read_json
 from squire_pipelines.ledger.unpublished_work import with_unpublished_work
 from squire_pipelines.publishing.git import run_git
 from squire_pipelines.publishing.mirror import Mirror
@@ -115,7 +116,8 @@ def origin_of(keep: Path) -> WorkOrigin | None:
         text = (keep / ORIGIN_FILE).read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
-    return WorkOrigin(**json.loads(text))
+    stored = json.loads(text)
+    return WorkOrigin(stored["attempt_id"], stored["branch"])  # a newer version may say more
 
 
 def bundle_branch_of(leased: LeasedAttempt) -> str:
@@ -134,9 +136,10 @@ def doer_of(leased: LeasedAttempt) -> Attempt:
 def evidence_of_work(leased: LeasedAttempt) -> Evidence:
     """Return what was seen of the run of the agent that did the work; nothing where that is not known any more."""
     try:
-        return Evidence.model_validate_json((folder_of(leased).keep / EVIDENCE_FILE).read_bytes())
+        stored = json.loads((folder_of(leased).keep / EVIDENCE_FILE).read_bytes())
     except FileNotFoundError:
         return Evidence()
+    return read_json(Evidence, stored) or Evidence()  # another version may have written it, on another machine
 
 
 def _why_not(leased: LeasedAttempt, previous: Attempt, bundle: Path, mirror: Mirror) -> str:

@@ -20,6 +20,7 @@ from squire_pipelines.execution.kept_work import bundle_branch_of, doer_of, evid
 from squire_pipelines.execution.lease import LeasedAttempt
 from squire_pipelines.execution.planned_checks import spec_for_agent
 from squire_pipelines.execution.pull_request_story import last_words, resolved_issues
+from squire_pipelines.execution.pushed_heads import pushed_heads, record_pushed
 from squire_pipelines.execution.stored_work import mark_pushing
 from squire_pipelines.execution.usage_recorder import web_search_note
 from squire_pipelines.execution.workspace import folder_of
@@ -90,12 +91,18 @@ async def _publish_change(leased: LeasedAttempt, client: GitHubClient, token: Se
     task, settings = leased.task, leased.settings
     info = await repository_info(client, task.repository)
 
+    decision = ""
+
     def on_step(step: PublicationStep, detail: str) -> None:
+        nonlocal decision
+        if step is PublicationStep.JUDGED:
+            decision = detail
         # Recorded before the push: whatever happens then, a later attempt knows that this head is ours.
         if step is PublicationStep.PUSHING:
             write_atomically(folder_of(leased).root / PUSHING, b"", mode=0o600)
             mark_pushing(settings, leased.attempt.id, folder_of(leased).root / PUSHING)
             leased.note(AttemptFacts(head_sha=detail))
+            record_pushed(leased, detail, decision)
 
     mirror = Mirror(mirror_path(settings.home, task.repository), task.repository)
     request = _request(leased, info.clone_url, commit_author(settings.github, info.viewer))
@@ -139,12 +146,14 @@ async def resume_published(leased: LeasedAttempt, client: GitHubClient, present_
     with leased.ledger.read() as tx:
         earlier = attempts.of_task(tx, leased.task.id)
         branch = _follow_up(tx, leased) or leased.task.branch
-    heads = {attempt.head_sha for attempt in earlier} - {None}
+    stored = await asyncio.to_thread(pushed_heads, leased)
+    heads = {attempt.head_sha for attempt in earlier} - {None} | stored.keys()
     pull = await find_pull_request(client, present_name, branch) if heads else None
     if pull is None or pull.state == "closed" or pull.head_sha not in heads:
         return None
     verdict = next((attempt.verdict for attempt in reversed(earlier) if attempt.head_sha == pull.head_sha), None)
-    needs_approval = verdict is not None and verdict.decision is Decision.NEEDS_APPROVAL
+    decision = stored.get(pull.head_sha) if verdict is None else verdict.decision
+    needs_approval = decision is Decision.NEEDS_APPROVAL
     if needs_approval and pull.state == "open":
         # The earlier attempt may have died before it added the label.
         await add_labels(client, present_name, pull.number, [leased.settings.publishing.label])
@@ -170,7 +179,7 @@ def _request(leased: LeasedAttempt, clone_url: str, author: CommitAuthor) -> Pub
         closes = resolved_issues(tx, task.id, signals) if texts.close_issues else ()
         planner = plans.get(tx, task.plan_id).plan.planner if task.plan_id else "rules"
         heads = (earlier.head_sha for earlier in attempts.of_task(tx, task.id))
-        earlier_heads = frozenset(head for head in heads if head)
+        earlier_heads = frozenset(head for head in heads if head) | pushed_heads(leased).keys()
         first = next((event for event in tasks.events(tx, task.id) if event.subject == EventSubject.TASK), None)
         requester = requester_of(first.actor) if first is not None else None
         used = usage_of_attempt(tx, attempt.id)

@@ -73,14 +73,14 @@ def look_at_ledger(
 def _ledger_facts(ledger: Ledger, monotonic: Callable[[], float]) -> tuple[LedgerFacts, float | None]:
     place = ledger.describe()
     try:
-        revision = ledger.revision()
+        schema = ledger.schema()
         began = monotonic()
         with ledger.write() as tx:  # takes the lock and gives it back: nothing is written
             waited_s = monotonic() - began
             offset_s = None if ledger.is_sqlite else (utc_now() - tx.now).total_seconds()
     except LedgerError as error:
         return LedgerFacts(place, problem=error.message, hint=error.hint), None
-    facts = LedgerFacts(place, lock_wait_s=waited_s, revision=revision, known_revision=HEAD_REVISION)
+    facts = LedgerFacts(place, lock_wait_s=waited_s, schema=schema, known_revision=HEAD_REVISION)
     return facts, offset_s
 
 

@@ -52,6 +52,7 @@ def prepare(
     from squire_pipelines.execution.free_branch import with_free_branch
     from squire_pipelines.execution.kept_work import take_kept_work
     from squire_pipelines.execution.present_base import follow_base, with_named_base
+    from squire_pipelines.execution.pushed_heads import set_aside_earlier
     from squire_pipelines.ledger.attempts import AttemptFacts
     from squire_pipelines.publishing.mirror import fetch_mirror
 
@@ -76,6 +77,7 @@ def prepare(
         if leased.attempt.status is AttemptStatus.PUBLISHING:
             context.log.info("another machine has done the work, which is published from here")
             return
+        set_aside_earlier(leased)
         branched = with_free_branch(leased, mirror)
         kept = take_kept_work(branched, mirror, branch=leased.task.branch)
         if kept is not None:

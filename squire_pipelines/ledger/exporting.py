@@ -43,6 +43,11 @@ def export_tasks(tx: Transaction, query: TaskQuery) -> Iterator[dict[str, Any]]:
         page = replace(page, after=after)
 
 
+def export_task(tx: Transaction, task_id: str) -> dict[str, Any]:
+    """Return one task as `export_tasks` yields it. Raises KeyError where it is not there."""
+    return next(_lines(tx, (task_id,)))
+
+
 def _lines(tx: Transaction, ids: Sequence[str]) -> Iterator[dict[str, Any]]:
     parts: dict[str, dict[str, list[dict[str, Any]]]] = {part: {} for part in PARTS}
     for part, table in PARTS.items():

@@ -22,6 +22,7 @@ from squire_pipelines.ledger.base_merges import BaseMerge, foreign_head
 from squire_pipelines.ledger.bulk import bulk_update, retry
 from squire_pipelines.ledger.outcomes import Outcome, outcome_of
 from squire_pipelines.ledger.store import Transaction
+from squire_pipelines.ledger.stored_json import read_json
 from squire_pipelines.ledger.tables import attempts, outcomes, tasks
 from squire_pipelines.ledger.telling_tries import next_try
 from squire_pipelines.ledger.transitions import EventContext, record_event
@@ -245,7 +246,7 @@ def _work_on(tx: Transaction, branches: set[tuple[str, str]]) -> Mapping[tuple[s
         ).where(tasks.c.repository == repository, tasks.c.base_branch.in_(names))
         for row in tx.execute(query.order_by(tasks.c.id)):
             stored = row.spec.get("follow_up")
-            follow_up = FollowUp.model_validate(stored) if stored else None
+            follow_up = read_json(FollowUp, stored)
             by_branch[repository, row.base_branch].append(
                 OwnWork(
                     row.id,

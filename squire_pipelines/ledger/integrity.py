@@ -56,15 +56,16 @@ def check_integrity(url: str, *, quick: bool = False) -> IntegrityReport:
 
 
 def _check_all(store: Ledger, *, quick: bool) -> IntegrityReport:
-    revision = store.revision()
-    if revision is not None and revision > HEAD_REVISION:
+    schema = store.schema()
+    revision, is_usable = schema.revision, schema.fits(HEAD_REVISION)
+    if schema.is_newer(HEAD_REVISION) and not is_usable:
         raise SchemaVersionError(
             f"the ledger {store.describe()} has schema {revision}, this Squire knows {HEAD_REVISION}",
             hint="install the newer Squire again",
         )
     with store.read() as tx:
         problems = list(_file_problems(tx, quick=quick)) if store.is_sqlite else []
-        if revision != HEAD_REVISION:
+        if not is_usable:
             problems.append(f"the schema is {revision or 'missing'}, not {HEAD_REVISION}; the next start upgrades it")
             return IntegrityReport(store.describe(), revision, tuple(problems), {})
         if not quick:

@@ -21,6 +21,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, Integr
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from squire_pipelines.domain.schema_rules import LedgerSchema
 from squire_pipelines.errors import ConfigError, LedgerError, SchemaVersionError
 from squire_pipelines.home import close_to_others, make_file, make_folder, restore_mark, why_not_writable
 from squire_pipelines.ledger import HEAD_REVISION, sessions, sqlite
@@ -236,24 +237,42 @@ class Ledger:
 
     def revision(self) -> str | None:
         """Return the schema's revision, None when there is no schema yet. Raises LedgerError, LedgerMovedError."""
+        return self.schema().revision
+
+    def is_usable(self) -> bool:
+        """Return whether this program may read and write the ledger as it is. Raises LedgerError."""
+        return self.schema().fits(HEAD_REVISION)
+
+    def schema(self) -> LedgerSchema:
+        """Return the schema, and which programs it is for. Raises LedgerError, LedgerMovedError."""
         with self.read() as transaction:
             connection = transaction.connection
             names = connection.dialect.get_table_names(connection)
             if not names:
-                return None
+                return LedgerSchema(None)
             if NOTE_TABLE in names:
                 refuse_moved(connection, self.describe())
             if may_be_ours(names) or set(names) == {_ALEMBIC}:
-                revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
-                if revision is None or may_be_ours(names):  # a ledger that was downgraded to nothing has no revision
-                    return revision
+                # All columns: earlier schemas have one alone.
+                row = connection.execute(text("SELECT * FROM alembic_version")).mappings().one_or_none()
+                if row is None or may_be_ours(names):  # a ledger that was downgraded to nothing has no revision
+                    return _schema_of(row or {})
             raise SchemaVersionError(
                 f"{self.describe()} holds tables that are not Squire's: {', '.join(sorted(names)[:5])}",
                 hint="name another database in ledger_url",
             )
 
-    def ensure_schema(self) -> None:
-        """Create or upgrade the schema where needed. Raises SchemaVersionError when it is newer than this code."""
+    def ensure_schema(self, *, ends_older: bool = False) -> None:
+        """Create or upgrade the schema where needed.
+
+        Args:
+            ends_older: Whether to upgrade it also where older programs have it open that could not go on.
+
+        Raises:
+            SchemaVersionError: It is newer than this code, which could not go on with it.
+            SchemaInUseError: Such programs have it open.
+            LedgerError: It does not answer, or others use it all the time.
+        """
         if self.is_sqlite:
             if restore_mark(self.path.parent).exists():
                 raise LedgerError(
@@ -270,18 +289,18 @@ class Ledger:
                 raise LedgerError(
                     f"the ledger {self.path} cannot be made: {error.strerror}", hint=_HINT_FOLDER
                 ) from error
-        revision = self.revision()
-        if revision == HEAD_REVISION:
+        schema = self.schema()
+        if schema.fits(HEAD_REVISION):
             return
-        if revision is not None and (revision > HEAD_REVISION or not revision.isdecimal()):
+        if schema.is_newer(HEAD_REVISION):
             raise SchemaVersionError(
-                f"the ledger {self.describe()} has schema {revision}, this Squire knows {HEAD_REVISION}",
+                f"the ledger {self.describe()} has schema {schema.revision}, this Squire knows {HEAD_REVISION}",
                 hint="install the newer Squire again, or restore an older backup",
             )
         from squire_pipelines.ledger.migrate import upgrade  # noqa: PLC0415 - Alembic is slow to import and rarely needed
 
         with self.rebuild() as transaction:  # a second starter waits, and finds it done
-            upgrade(transaction.connection)
+            upgrade(transaction.connection, ends_older=ends_older)
 
 
 def open_ledger(url: str) -> Ledger:
@@ -293,6 +312,13 @@ def open_ledger(url: str) -> Ledger:
         ledger.close()
         raise
     return ledger
+
+
+def _schema_of(row: Mapping[Any, Any]) -> LedgerSchema:
+    """Return what a row of `alembic_version` says; what it says of another revision's programs holds no more."""
+    revision = row.get("version_num")
+    is_current = row.get("oldest_program_of") == revision
+    return LedgerSchema(revision, row.get("oldest_program") if is_current else None)
 
 
 def _parse(url: str) -> URL:

@@ -14,7 +14,7 @@ from squire_pipelines.execution.repository_settings import RepositorySettings, r
 from squire_pipelines.github import comments
 from squire_pipelines.github.connection import GitHub
 from squire_pipelines.github.tenant_access import access_to_all
-from squire_pipelines.ledger import HEAD_REVISION, deliveries, outcomes
+from squire_pipelines.ledger import deliveries, outcomes
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.repeating_thread import RepeatingThread
@@ -83,7 +83,7 @@ class DeliveryWatch(RepeatingThread):
             ledger.close()
 
     def _apply(self, ledger: Ledger, settings: Settings) -> Applied:
-        if (ledger.is_sqlite and not ledger.path.exists()) or ledger.revision() != HEAD_REVISION:
+        if (ledger.is_sqlite and not ledger.path.exists()) or not ledger.is_usable():
             return Applied()
         if self._looks % _WHOLE_EVERY == 0:
             self._place = InboxPlace()

@@ -1,7 +1,7 @@
 """The steward's role among several machines: one daemon is active, and the others wait until it has gone.
 
 The daemon's own process has the lease, so that whoever kills or stops it ends the lease too. It ends itself when it
-cannot prolong the lease, before another may take it.
+cannot prolong the lease, before another may take it, and when the ledger was upgraded to what it cannot go on with.
 """
 
 import os
@@ -16,7 +16,7 @@ from squire_pipelines import __version__
 from squire_pipelines.domain.server_processes import ServerKind, ServerRole
 from squire_pipelines.errors import LedgerError
 from squire_pipelines.home import Home
-from squire_pipelines.ledger import role_leases
+from squire_pipelines.ledger import HEAD_REVISION, role_leases
 from squire_pipelines.ledger.role_leases import STEWARD, RoleLease
 from squire_pipelines.ledger.store import Ledger, open_ledger
 from squire_pipelines.observability.logging import Component, get_logger
@@ -94,16 +94,19 @@ class StewardLease(RepeatingThread):
     def repeat(self) -> float:
         """Beat once."""
         try:
+            unfit = self._ledger.schema().why_unfit(HEAD_REVISION, __version__)
             with self._ledger.write() as tx:
                 is_ours = role_leases.prolong(tx, self._lease, lease_s=LEASE_S)
         except LedgerError as error:
             _log.warning("the steward's lease was not prolonged", reason=str(error))
             return LOOK_S
-        if is_ours:
+        if not is_ours:
+            self._lose("another daemon has become the steward")
+        elif unfit is not None:
+            self._lose(unfit)
+        else:
             self._watchdog.cancel()
             self._watchdog = self._new_watchdog()
-        else:
-            self._lose("another daemon has become the steward")
         return BEAT_S
 
     def __exit__(self, *error: object) -> None:

@@ -13,7 +13,6 @@ from squire_pipelines.domain.service_rules import STARTS_WITHIN_S
 from squire_pipelines.errors import LedgerError
 from squire_pipelines.health.probe import Probe, States
 from squire_pipelines.health.process_records import process_facts
-from squire_pipelines.ledger import HEAD_REVISION
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.runtime.dagster_home import open_instance, storage_mark
 from squire_pipelines.settings.model import Settings
@@ -66,7 +65,7 @@ def _beyond(settings: Settings, now: Callable[[], float]) -> tuple[tuple[str, st
     ledger = Ledger(settings.resolved_ledger_url, busy_timeout_s=_BUSY_TIMEOUT_S)
     try:
         is_there = not ledger.is_sqlite or ledger.path.exists()
-        usable = ledger if is_there and ledger.revision() == HEAD_REVISION else None
+        usable = ledger if is_there and ledger.is_usable() else None
         sizes = tuple(measure_growth(settings, usable, now=now))
     except LedgerError:
         sizes = tuple(measure_growth(settings, None, now=now))  # the ledger's own condition says why

@@ -14,7 +14,6 @@ from starlette.routing import Route
 
 from squire_pipelines.domain.deliveries import DeliverySource
 from squire_pipelines.errors import SecretMissingError
-from squire_pipelines.ledger import HEAD_REVISION
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.webhooks.endpoints import DeliveryEndpoint, ReceiverParts
 from squire_pipelines.webhooks.filtering import NO_RULES, DeliveryJudge
@@ -83,7 +82,7 @@ class _Receiver:
 
     def _why_not_ready(self) -> str:
         """Return why no delivery can be stored, empty where one can. Raises LedgerError."""
-        if self._ledger.revision() != HEAD_REVISION:
+        if not self._ledger.is_usable():
             return "the ledger has another schema"
         return "" if self._writes.can_write() else "the ledger cannot be written: the log says why"
 

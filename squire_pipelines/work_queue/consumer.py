@@ -35,7 +35,8 @@ class RunConsumer:
         self._queues = [f"{PREFIX}{queue}" for queue in queues]
 
         @app.task(name=TASK, bind=True)  # type: ignore[untyped-decorator] # the library has no types
-        def run(task: Task, run_id: str) -> None:
+        def run(task: Task, run_id: str, *_later: object, **_later_named: object) -> None:
+            # What a newer Squire may put into its messages beside the run's id says nothing that is needed here.
             queue = str((task.request.delivery_info or {}).get("routing_key", "")).removeprefix(PREFIX)
             if not work(run_id, queue):
                 time.sleep(_PAUSE_S)  # it may come back to this very worker, at once

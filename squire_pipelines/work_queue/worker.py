@@ -184,10 +184,7 @@ class QueueWorker:
             self.is_draining = True
 
     def _find_refusal(self) -> str | None:
-        revision = self._ledger.revision()
-        if revision == HEAD_REVISION:
-            return None
-        return f"the ledger's schema is {revision}, and Squire {self._record.version} knows {HEAD_REVISION}"
+        return self._ledger.schema().why_unfit(HEAD_REVISION, self._record.version)
 
     def _start_anew(self, reason: str) -> None:
         """End all runs and register again: others count on it that nothing of the lost session goes on."""

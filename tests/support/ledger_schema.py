@@ -5,7 +5,7 @@ from typing import Any
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Index, MetaData
+from sqlalchemy import Index, MetaData, text
 
 from squire_pipelines.ledger.migrate import config_for
 from squire_pipelines.ledger.store import Ledger, Transaction
@@ -55,6 +55,12 @@ def differences(tx: Transaction) -> list[Any]:
 
     options = {"compare_type": True, "include_object": is_declared}
     return list(compare_metadata(MigrationContext.configure(tx.connection, opts=options), full_metadata()))
+
+
+def set_schema(tx: Transaction, revision: str, *, oldest_program: str) -> None:
+    """Say which schema this is and which programs go on with it, as a newer version's migrations do."""
+    statement = "UPDATE alembic_version SET version_num = :next, oldest_program_of = :next, oldest_program = :oldest"
+    tx.execute(text(statement), {"next": revision, "oldest": oldest_program})
 
 
 def tables_of(ledger: Ledger) -> set[str]:

@@ -17,11 +17,13 @@ from squire_pipelines.runtime.processes import interruptible
 from squire_pipelines.runtime.services import Services
 from squire_pipelines.settings.model import load_settings
 from tests.support.brokers import PASSWORD, RedisServer
+from tests.support.deliveries import SECRET
 from tests.support.figures import ROOT
 from tests.support.leak_search import processes_with
 
 LOST_AFTER_S = 4.0
 _GRACE_S = 60.0
+_STEWARD = "tests.support.worker_machines"
 
 
 @dataclass
@@ -90,24 +92,44 @@ command = [{words}]
             )
         return home
 
-    def start(self, name: str, *words: str) -> None:
+    def start(self, name: str, *words: str, code: Path = ROOT) -> None:
         """Start a machine's process: a worker's with the words of its command, the steward's without any."""
+        self._start(name, ["squire_pipelines.cli", "worker", "--name", name, *words] if words else [_STEWARD], code)
+
+    def start_receiver(self, name: str, port: int, *, code: Path = ROOT) -> None:
+        """Start a receiver of deliveries."""
+        self._start(name, ["squire_pipelines.cli", "webhooks", "serve", "--port", str(port)], code)
+
+    def run(self, name: str, *words: str, code: Path = ROOT) -> str:
+        """Run a command of Squire's on a machine; return what it wrote."""
+        command = [sys.executable, "-m", "squire_pipelines.cli", *words]
+        variables = self._variables(name, code)
+        done = subprocess.run(
+            command, cwd=code, env=variables, capture_output=True, text=True, timeout=300, check=False
+        )
+        if done.returncode:
+            raise AssertionError(f"`squire {' '.join(words)}` ended with {done.returncode}: {done.stderr}")
+        return done.stdout
+
+    def _start(self, name: str, module: Sequence[str], code: Path) -> None:
         if name in self.processes:
             self.processes[name].wait(_GRACE_S)  # it was killed
-        command = ["-m", "squire_pipelines.cli", "worker", "--name", name, *words]
-        if not words:
-            command = ["-m", "tests.support.worker_machines"]
-        environment = {
+        command, variables = [sys.executable, "-m", *module], self._variables(name, code)
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                command, cwd=code, env=variables, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def _variables(self, name: str, code: Path) -> dict[str, str]:
+        return {
             **os.environ,
+            "PYTHONPATH": str(code),
             "SQUIRE_HOME": str(self.home(name)),
             "SQUIRE_MACHINE": name,
             "SQUIRE_BROKER_KEY": PASSWORD,
             "SQUIRE_GITHUB_TOKEN": self.token,
+            "SQUIRE_WEBHOOK_SECRET": SECRET.decode(),
         }
-        with (self.folder / f"{name}.log").open("ab") as log:
-            self.processes[name] = subprocess.Popen(
-                [sys.executable, *command], cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
-            )
 
     def signal(self, name: str, number: int) -> None:
         """Send a signal to a machine's first process alone."""

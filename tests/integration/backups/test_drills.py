@@ -12,6 +12,7 @@ from squire_pipelines.backups.restoring import RestoredHome, restore_home
 from squire_pipelines.ledger import HEAD_REVISION, bulk
 from squire_pipelines.ledger.audit_sealing import seal
 from squire_pipelines.ledger.integrity import history_problems
+from squire_pipelines.ledger.migrations import versions
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import metadata, task_events
 from tests.support import ledger_0001, ledger_0002
@@ -21,7 +22,7 @@ from tests.support.ledger_schema import differences, upgrade
 from tests.support.ledgers import PostgresServer, decide
 
 Open = Callable[..., Ledger]
-REVISIONS = tuple(f"{number:04}" for number in range(1, int(HEAD_REVISION) + 1))
+REVISIONS = tuple(sorted(path.name[1:5] for path in Path(versions.__file__).parent.glob("r[0-9]*.py")))
 Rows = dict[str, list[tuple[Any, ...]]]
 Restore = Callable[..., tuple[RestoredHome, Ledger]]
 

@@ -90,3 +90,25 @@ def test_the_doctor_names_an_unfinished_restore_late_backups_and_a_file_that_is_
     (squire.home / "restore-incomplete.json").write_text("[]")
     ((status, message),) = lines("backup")
     assert (status, "is incomplete" in message) == ("fail", True)
+
+
+def test_a_backup_is_fetched_from_the_store_by_variables_alone_where_no_home_is_left(
+    squire: Squire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "there is no store of files" in squire.fails(3, "backup", "fetch", str(tmp_path))
+    store = tmp_path / "store"
+    (store / "backups").mkdir(parents=True)
+    monkeypatch.setenv("SQUIRE_FILES__URL", f"file://{store}")
+    assert "has no backup" in squire.fails(1, "backup", "fetch", str(tmp_path))
+    assert squire.ok("backup", "list", "--store").startswith("There is no backup in the store ")
+    names = ("squire-20260301T031700Z.tar.gz", "squire-20260302T031700Z.tar.gz")
+    for name in (*names, "notes.txt"):
+        (store / "backups" / name).write_text(name)
+    assert [row["file"] for row in squire.json("backup", "list", "--store")] == list(reversed(names))
+    assert Path(squire.json("backup", "fetch", str(tmp_path))["file"]).read_text() == names[1]
+    assert "is there already" in squire.fails(5, "backup", "fetch", str(tmp_path))
+    older = tmp_path / "older.tar.gz"
+    assert f"squire restore {older}" in squire.ok("backup", "fetch", str(older), "--name", names[0])
+    assert older.read_text() == names[0]
+    assert "has no backup other" in squire.fails(1, "backup", "fetch", str(tmp_path / "x"), "--name", "other")
+    assert not (squire.home / "ledger.sqlite").exists()

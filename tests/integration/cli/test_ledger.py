@@ -1,13 +1,17 @@
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
 from squire_pipelines.domain.endings import Cause
+from squire_pipelines.ledger import HEAD_REVISION
+from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.secrets.secret import Secret
 from tests.support.audit_trail import unguarded
 from tests.support.cli import SampleData, Squire
+from tests.support.ledger_schema import set_schema, upgrade
 from tests.support.secret_store_faults import cheap_store, passphrase
 
 
@@ -165,3 +169,28 @@ def test_all_that_match_are_changed_in_one_go(squire: Squire, samples: SampleDat
     assert "--all" in squire.fails(2, "tasks", "cancel")
     assert "--all" in squire.fails(2, "tasks", "cancel", ids[0], "--all")
     assert "--all" in squire.fails(2, "tasks", "cancel", ids[0], "--kind", "manual")
+
+
+def test_an_upgrade_is_a_step_of_its_own_and_says_who_goes_on(squire: Squire) -> None:
+    path = squire.home / "ledger.sqlite"
+    assert "would be brought from schema none" in squire.ok("ledger", "upgrade", "--dry-run")
+    assert not path.exists()
+    squire.home.mkdir()
+    with closing(Ledger(f"sqlite:///{path}")) as ledger:
+        upgrade(ledger, "0044")
+    assert "would be brought from schema 0044" in squire.ok("ledger", "upgrade", "--dry-run")
+    done = squire.json("ledger", "upgrade")
+    assert (done["from"], done["to"], done["changed"]) == ("0044", HEAD_REVISION, True)
+    assert squire.ok("ledger", "upgrade").startswith("ok: ")
+    assert squire.json("ledger", "upgrade")["changed"] is False
+
+
+def test_an_upgrade_of_a_ledger_that_was_upgraded_by_a_newer_squire_changes_nothing(
+    squire: Squire, samples: SampleData
+) -> None:
+    with samples.ledger.write() as tx:
+        set_schema(tx, "9999", oldest_program=HEAD_REVISION)
+    assert f"Processes of schema {HEAD_REVISION} and newer go on" in squire.ok("ledger", "upgrade")
+    with samples.ledger.write() as tx:
+        set_schema(tx, "9999", oldest_program="9999")
+    assert "install the newer Squire here" in squire.fails(3, "ledger", "upgrade")

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from squire_pipelines.ledger import role_leases
+from squire_pipelines.ledger import HEAD_REVISION, role_leases
 from squire_pipelines.ledger.role_leases import STEWARD, RoleLease
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.runtime.stewardship import BEAT_S, LEASE_S, StewardLease, other_steward, wait_for_role
+from tests.support import ledger_schema
 from tests.support.children import PATIENCE_S
 from tests.support.ledgers import Clock
 
@@ -107,3 +108,17 @@ def test_the_process_of_a_daemon_that_lost_its_role_is_ended(ledger_url: str, op
             assert daemon.wait(PATIENCE_S) != 0
         finally:
             daemon.kill()
+
+
+def test_a_daemon_ends_itself_when_the_ledger_was_upgraded_to_what_it_cannot_go_on_with(
+    ledger_url: str, open_at: Callable[..., Ledger]
+) -> None:
+    ledger = open_at(ledger_url)
+    ledger.ensure_schema()
+    lost: list[bool] = []
+    with StewardLease(ledger, take(ledger, "one"), on_loss=lambda: lost.append(True)) as beats:
+        for oldest, ends in ((HEAD_REVISION, []), ("9999", [True])):
+            with ledger.write() as tx:
+                ledger_schema.set_schema(tx, "9999", oldest_program=oldest)
+            beats.repeat()
+            assert lost == ends

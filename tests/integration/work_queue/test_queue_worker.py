@@ -164,7 +164,9 @@ def test_a_worker_of_another_version_refuses_work_and_says_why(bench: Bench) -> 
         bench.worker.beat()
         assert not bench.worker.take("run", "agent")
         assert bench.state()[0] is WorkerState.REFUSED
-        assert bench.worker.refusal == f"the ledger's schema is 9999, and Squire 1 knows {revision}"
+        assert bench.worker.refusal == (
+            f"the ledger's schema is 9999, and Squire 1 knows {revision}: install the newer Squire here"
+        )
     finally:
         set_revision(revision)
     bench.worker.beat()

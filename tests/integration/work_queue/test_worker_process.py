@@ -22,7 +22,7 @@ from squire_pipelines.resources.stores import opened_ledger
 from squire_pipelines.runtime.dagster_home import instance_environment, open_instance
 from squire_pipelines.runtime.recovery import make_storage
 from squire_pipelines.settings.model import Settings, load_settings
-from squire_pipelines.work_queue.broker import broker_app, send_run
+from squire_pipelines.work_queue.broker import PREFIX, TASK, broker_app, send_run
 from tests.support.brokers import PASSWORD, RedisServer
 from tests.support.ledgers import PostgresServer
 
@@ -94,7 +94,9 @@ def test_a_run_goes_through_the_queue_once_and_a_drained_worker_ends(
         for one in (cancelled, run):
             launcher.launch_run(LaunchRunContext(dagster_run=one, workspace=None))
         send_run(broker_app(settings), run.run_id, queue="keep", priority=1)  # the broker may deliver twice
-        send_run(broker_app(settings), unknown, queue="keep", priority=1)
+        # A message of a newer version may say more.
+        more: dict[str, object] = {"later": 1}
+        broker_app(settings).send_task(TASK, args=[unknown, "later"], kwargs=more, queue=f"{PREFIX}keep")
         wait_until(lambda: (taken := read(run.run_id)) is not None and taken.ended_at is not None)
 
         def fresh(run: dg.DagsterRun) -> dg.DagsterRun:

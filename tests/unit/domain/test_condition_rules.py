@@ -26,6 +26,7 @@ from squire_pipelines.domain.condition_rules import (
     warehouse_state,
 )
 from squire_pipelines.domain.conditions import HealthLevel
+from squire_pipelines.domain.schema_rules import LedgerSchema
 
 OK, DEGRADED, DOWN = HealthLevel.OK, HealthLevel.DEGRADED, HealthLevel.DOWN
 MIB, GIB = 2**20, 2**30
@@ -104,10 +105,12 @@ def test_a_ledger_that_is_gone_is_down() -> None:
 
 def test_a_schema_is_upgraded_by_a_squire_that_starts_and_not_from_a_newer_one() -> None:
     for revision in (None, "0031"):
-        state = schema_state(LedgerFacts("ledger", revision=revision, known_revision="0032", is_starting=True))
+        state = schema_state(
+            LedgerFacts("ledger", schema=LedgerSchema(revision), known_revision="0032", is_starting=True)
+        )
         assert state is not None
         assert (state.level, state.is_starting) == (OK, True)
-    newer = schema_state(LedgerFacts("ledger", revision="0033", known_revision="0032", is_starting=True))
+    newer = schema_state(LedgerFacts("ledger", schema=LedgerSchema("0033"), known_revision="0032", is_starting=True))
     assert newer is not None
     assert newer.level is DOWN
 
@@ -117,10 +120,17 @@ def test_a_schema_is_upgraded_by_a_squire_that_starts_and_not_from_a_newer_one()
     [("0032", OK, ""), ("0031", DOWN, "upgrades"), (None, DOWN, ""), ("0033", DOWN, "newer")],
 )
 def test_a_schema_of_another_version_is_down(revision: str | None, level: HealthLevel, step: str) -> None:
-    state = schema_state(LedgerFacts("ledger", revision=revision, known_revision="0032"))
+    state = schema_state(LedgerFacts("ledger", schema=LedgerSchema(revision), known_revision="0032"))
     assert state is not None
     assert state.level is level
     assert step in state.hint
+
+
+def test_a_newer_schema_with_which_this_version_can_go_on_is_well() -> None:
+    for oldest, level in (("0031", OK), ("0032", OK), ("0033", DOWN)):
+        state = schema_state(LedgerFacts("ledger", schema=LedgerSchema("0034", oldest), known_revision="0032"))
+        assert state is not None
+        assert state.level is level
 
 
 def test_a_long_wait_for_the_ledgers_lock_is_degraded() -> None:
