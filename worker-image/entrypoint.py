@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # Beside this file may be a checkout or an installed package: leave nothing there.
 sys.dont_write_bytecode = True
@@ -22,6 +23,9 @@ from squire_worker.contract import EXIT_CODES, Attempt, FailedError, Paths, Resu
 from squire_worker.processes import TerminatedError, Termination
 from squire_worker.repository import Repository
 from squire_worker.waiting import ignore_early_hand_out, wait_for_order, wait_until_taken
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
 
 
 def run_attempt(paths: Paths, result: Result, termination: Termination) -> int:
@@ -36,7 +40,7 @@ def run_attempt(paths: Paths, result: Result, termination: Termination) -> int:
 
     gateway, port = os.environ.get("SQUIRE_GATEWAY_SOCKET"), int(os.environ.get("SQUIRE_GATEWAY_PORT", "8787"))
     agent = Agent(paths, attempt, port)
-    with relay(Path(gateway or os.devnull), port):
+    with gateway_relay(gateway, port):
         result.agent_version = agent.ask_version()
         result.stamp("agent_start")
         stopped, code = None, EXIT_CODES["terminated"]
@@ -68,25 +72,66 @@ def run_attempt(paths: Paths, result: Result, termination: Termination) -> int:
     return code
 
 
+def gateway_relay(gateway: str | None, port: int) -> AbstractContextManager[None]:
+    """Return what relays the agent's port to the gateway while a block lasts: by the door where there is one."""
+    if not has_door():
+        return relay(Path(gateway or os.devnull), port)
+    from squire_worker.door import door_relay  # noqa: PLC0415 - most containers have none
+
+    return door_relay(port)
+
+
+def has_door() -> bool:
+    """Return whether inputs, gateway and result go through a door, since nothing of the host is mounted."""
+    return bool(os.environ.get("SQUIRE_DOOR"))
+
+
+def hand_out(out: Path) -> bool:
+    """Have the result taken; return False when nobody took it, which the host has to see at the exit code."""
+    if not has_door():
+        wait_until_taken()
+        return True
+    from squire_worker.door import hand_out_result  # noqa: PLC0415 - likewise
+
+    note("the result is ready")
+    return hand_out_result(out)
+
+
+def serve_door(mode: str) -> int:
+    """Do what a process beside the agent does: bring the inputs (`fetch`), or be the relay (`relay`)."""
+    from squire_worker.door import run_fetch, run_relay  # noqa: PLC0415 - likewise
+
+    if mode == "relay":
+        return run_relay(int(os.environ.get("SQUIRE_GATEWAY_PORT", "8787")))
+    if mode == "fetch":
+        os.umask(0o022)
+        signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(EXIT_CODES["terminated"]))
+        return run_fetch(Path(os.environ.get("SQUIRE_IN", "/in")).resolve())
+    note(f"input_invalid: {mode[:100]!r} is neither fetch nor relay")
+    return EXIT_CODES["input_invalid"]
+
+
 def main() -> int:
     """Run one attempt, once there is an order; write result.json whatever happens."""
+    if len(sys.argv) > 1:
+        return serve_door(sys.argv[1])
     os.umask(0o022)
     ignore_early_hand_out()
     wait_for_order()
     inbox, out, work = (os.environ.get(f"SQUIRE_{name}", f"/{name.lower()}") for name in ("IN", "OUT", "WORK"))
     paths, result = Paths(Path(inbox).resolve(), Path(out).resolve(), Path(work).resolve()), Result()
     result.fail("internal", "the entrypoint stopped unexpectedly; its traceback is on stderr")
-    termination = Termination()
+    termination, is_taken = Termination(), True
     try:
-        return run_attempt(paths, result, termination)
+        code = run_attempt(paths, result, termination)
     except FailedError as error:
         note(f"{error.code}: {error.message}")
         result.fail(error.code, error.message)
-        return EXIT_CODES[error.code]
+        code = EXIT_CODES[error.code]
     except TerminatedError:
         note("terminated")
         result.fail("terminated", "a signal arrived before the attempt was over")
-        return EXIT_CODES["terminated"]
+        code = EXIT_CODES["terminated"]
     finally:
         # From here on no signal may interrupt.
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -99,7 +144,8 @@ def main() -> int:
             full = True
         if full:
             raise SystemExit(EXIT_CODES["output_full"])
-        wait_until_taken()
+        is_taken = hand_out(paths.out)
+    return code if is_taken or code else EXIT_CODES["door_away"]
 
 
 if __name__ == "__main__":

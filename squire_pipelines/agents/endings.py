@@ -14,6 +14,7 @@ from squire_pipelines.domain.terminal_text import one_line
 EXIT_INPUT = 120
 EXIT_GIT = 121
 EXIT_OUT_FULL = 122
+EXIT_DOOR_AWAY = 123
 EXIT_NOT_EXECUTABLE = 126
 EXIT_NOT_FOUND = 127
 EXIT_KILLED = 137
@@ -151,6 +152,8 @@ def _failed_at_start(run: RunFacts) -> tuple[Cause, str, str | None] | None:
         return Cause.AGENT_NOT_FOUND, f"the agent's command {problem}{detail}{step}", code
     if run.exit_code == EXIT_OUT_FULL and (run.result is None or code == "output_full"):
         return Cause.DISK_FULL, f"the worker could not write its result, since /out is full{detail}", "output_full"
+    if run.exit_code == EXIT_DOOR_AWAY and run.result is None:
+        return Cause.ENGINE_LOST, "the container could not hand its result out: it reached no worker", "door_away"
     # An agent may end with these numbers too; only the entrypoint's own failure leaves no exit code of the agent.
     never_ran = run.result is not None and run.result.agent_exit_code is None
     if run.exit_code in {EXIT_INPUT, EXIT_GIT} and never_ran:

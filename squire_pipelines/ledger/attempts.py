@@ -18,7 +18,7 @@ from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
 from squire_pipelines.domain.timings import Timings
 from squire_pipelines.domain.verification import VerificationReport
 from squire_pipelines.errors import LeaseLostError, NotFoundError, StateConflictError
-from squire_pipelines.ledger import budgets, tries
+from squire_pipelines.ledger import attempt_doors, budgets, tries
 from squire_pipelines.ledger import tasks as task_rows
 from squire_pipelines.ledger.model_calls import TokenUsage, usage_of_attempt
 from squire_pipelines.ledger.store import Transaction
@@ -340,6 +340,7 @@ def end(
         **asdict(usage_of_attempt(tx, attempt.id)),
     )
     budgets.settle_attempt(tx, attempt.id)
+    attempt_doors.remove_of_attempt(tx, attempt.id)
     task = task_rows.get(tx, attempt.task_id)
     if ending.cause is Cause.OUT_OF_MEMORY and retry.more_memory:
         again = tries.count_ended(tx, attempt.task_id, Cause.OUT_OF_MEMORY) == 1

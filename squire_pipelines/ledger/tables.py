@@ -24,6 +24,7 @@ from squire_pipelines.ledger.collection_tables import collaborators, collections
 from squire_pipelines.ledger.columns import CleanText, UtcDateTime, metadata
 from squire_pipelines.ledger.dashboard_tables import dashboard_ticks, dashboards
 from squire_pipelines.ledger.delivery_tables import deliveries, delivery_checks, delivery_effects, delivery_refusals
+from squire_pipelines.ledger.door_tables import attempt_doors
 from squire_pipelines.ledger.merge_tables import merges
 from squire_pipelines.ledger.outcome_tables import outcomes
 from squire_pipelines.ledger.plan_tables import plan_answers, plan_cache, plan_inputs, plans
@@ -46,6 +47,7 @@ __all__ = [
     "announcements",
     "archived_tasks",
     "archives",
+    "attempt_doors",
     "attempts",
     "audit",
     "audit_batches",

@@ -12,6 +12,7 @@ from types import FrameType
 from squire_pipelines import __version__
 from squire_pipelines.domain.worker_rules import WORKER_VARIABLE, WorkKind, served_queues
 from squire_pipelines.errors import StateConflictError
+from squire_pipelines.execution.door_registry import door_router
 from squire_pipelines.execution.worker_upkeep import EngineUpkeep
 from squire_pipelines.files import lock
 from squire_pipelines.home import make_folder
@@ -85,6 +86,7 @@ def serve(settings: Settings, ledger: Ledger, choices: WorkerChoices, *, say: Ca
         ConfigError: No broker is set, or what machines share cannot be shared.
         StateConflictError: A worker of this name lives.
         LedgerError: The ledger does not answer.
+        PortInUseError: Another program listens at `kubernetes.door_port`.
         RefusedError: Another machine serves this home.
     """
     settings.check_shared()
@@ -118,10 +120,13 @@ def serve(settings: Settings, ledger: Ledger, choices: WorkerChoices, *, say: Ca
         stack.callback(worker.kill_all)
         consumer = RunConsumer(app, choices.name, record_of(choices, settings).queues, choices.slots, worker.take)
         stack.enter_context(upkeep or nullcontext())
+        router = stack.enter_context(door_router(ledger, settings))
         with _Beats(worker, settings.workers.heartbeat_s), _end_signals() as signals:
             consumer.start()
             stack.callback(consumer.stop)
             say(f"worker {choices.name} takes runs of {', '.join(choices.kinds)}, {choices.slots} at once")
+            if router is not None:
+                say(f"containers of other machines are heard at port {router.port}")
             _wait(worker, consumer, signals, settings.workers.drain_s, say)
 
 

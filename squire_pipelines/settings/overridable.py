@@ -129,7 +129,7 @@ class OverridableSections(BaseSettings):
 
     @model_validator(mode="after")
     def _ports_differ(self) -> Self:
-        check_ports_differ(self.webhooks, self.pipeline, self.observability, self.board)
+        check_ports_differ(self.webhooks, self.pipeline, self.observability, self.board, self.kubernetes)
         return self
 
     def filters_for(self, repository: str) -> FilterSettings:

@@ -29,6 +29,7 @@ EXIT_CODES = {
     "relay_failed": 120,
     "git_failed": 121,
     "output_full": 122,
+    "door_away": 123,
     "agent_not_executable": 126,
     "agent_not_found": 127,
     "terminated": 143,

@@ -34,6 +34,8 @@ TABLE = {
     "finished though the engine was away": (replace(CHANGED, engine_lost=True), Cause.COMPLETED),
     "the engine stays away": (RunFacts(engine_error="gone"), Cause.ENGINE_LOST),
     "no exit code": (RunFacts(), Cause.ENGINE_LOST),
+    "nobody took its result": (RunFacts(exit_code=123), Cause.ENGINE_LOST),
+    "its program's own exit code": (RunFacts(exit_code=123, result=result("changed")), Cause.AGENT_ERROR),
     "timed out": (RunFacts(exit_code=143, stop=Cause.TIMEOUT), Cause.TIMEOUT),
     "timed out and killed": (RunFacts(exit_code=137, stop=Cause.TIMEOUT), Cause.TIMEOUT),
     "stayed after its last word": (replace(CHANGED, exit_code=143, stop=Cause.COMPLETED), Cause.COMPLETED),

@@ -29,6 +29,7 @@ def test_every_table_of_the_ledger_is_published() -> None:
         "alert_messages",
         "alert_silences",
         "announcements",
+        "attempt_doors",
         "audit_batches",
         "base_merges",
         "board_sessions",

@@ -104,7 +104,7 @@ def test_no_text_makes_it_fail_in_another_way(text: str) -> None:
 
 
 def test_every_failure_has_an_exit_code_that_no_agent_is_likely_to_use() -> None:
-    assert set(EXIT_CODES.values()) == {120, 121, 122, 126, 127, 143}
+    assert set(EXIT_CODES.values()) == {120, 121, 122, 123, 126, 127, 143}
 
 
 def test_inputs_are_bounded_and_utf_8(tmp_path: Path) -> None:
