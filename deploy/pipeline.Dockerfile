@@ -27,7 +27,11 @@ RUN /opt/build/bin/pip --python /opt/python/bin/python install -q --require-hash
     && cd "$(echo /opt/python/lib/python3*/site-packages/botocore/data)" \
     && find . -mindepth 1 -maxdepth 1 -type d ! -name s3 ! -name sts ! -name sso ! -name sso-oidc ! -name signin -exec rm -r {} + \
     # The tests of these libraries take 20 MB, and nothing imports them.
-    && cd ../.. && find numpy matplotlib google/genai -type d -name tests -prune -exec rm -r {} +
+    && cd ../.. && find numpy matplotlib google/genai -type d -name tests -prune -exec rm -r {} + \
+    # lightkube finds a cluster and its credentials here: the objects of these API groups are never loaded.
+    && for group in admissionregistration apps batch certificates discovery flowcontrol networking rbac resource scheduling storage; do \
+        rm -f lightkube/models/"$group"_v* lightkube/models/__pycache__/"$group"_v* lightkube/resources/"$group"_v* lightkube/resources/__pycache__/"$group"_v*; \
+    done
 COPY pyproject.toml dagster.yaml /src/
 COPY worker-image /src/worker-image
 COPY squire_pipelines /src/squire_pipelines

@@ -71,6 +71,7 @@ class DockerRunner:
         ConfigError: The installation lacks the seccomp profile.
     """
 
+    name = "docker"
     is_sandbox = True
 
     def __init__(

@@ -50,6 +50,7 @@ class LocalRunner:
         ConfigError: The installation lacks the entrypoint.
     """
 
+    name = "local"
     is_sandbox = False
 
     def __init__(

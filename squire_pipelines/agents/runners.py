@@ -8,10 +8,11 @@ from typing import Protocol
 from squire_pipelines.agents import engine, worker_files
 from squire_pipelines.agents.adapters.protocol import GatewaySeen
 from squire_pipelines.agents.docker_runner import DockerRunner, EngineOptions
+from squire_pipelines.agents.kubernetes.options import ClusterOptions
 from squire_pipelines.agents.local_runner import LocalRunner
 from squire_pipelines.agents.logs import OutputOptions
 from squire_pipelines.agents.model import AttemptInputs, GatewaySocket, RunResult
-from squire_pipelines.errors import EngineError
+from squire_pipelines.errors import ConfigError, EngineError
 from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.sections.agents import AgentSettings
 
@@ -21,6 +22,9 @@ _DAY_S = 86400.0
 
 class AgentRunner(Protocol):
     """Runs one attempt's agent over a folder that `workspace.write_inputs` has written."""
+
+    name: str
+    """By which the settings and the ledger call it."""
 
     is_sandbox: bool
     """Whether the agent is kept from the rest of the machine."""
@@ -64,6 +68,7 @@ def choose_runner(
     timeout_s: float = 30.0,
     warm: Path | None = None,
     keep_until: datetime | None = None,
+    cluster: ClusterOptions | None = None,
 ) -> AgentRunner:
     """Return the runner that the settings ask for; the caller closes it.
 
@@ -75,17 +80,21 @@ def choose_runner(
         timeout_s: Of each request to the engine.
         warm: The folder of the pool of warm containers, used where the settings ask for one.
         keep_until: Until when containers are kept, while the repository is debugged.
+        cluster: How Jobs of a cluster are made, for the runner `kubernetes`.
 
     `auto` is Docker where an engine answers. Without one it is the local runner for a command of the user's own, but
     never for OpenCode: what a model writes runs unconfined only where the settings say `local`.
 
     Raises:
         EngineError: No engine answers, and the local runner is not what was asked for.
-        ConfigError: The installation lacks the worker's files, or the seccomp profile is none.
+        ConfigError: The installation lacks the worker's files, the seccomp profile is none, or there is no way to the
+            cluster.
     """
     output = OutputOptions(redact, echo, agent.log_overflow == "truncate", agent.slow_start_s, agent.linger_s)
     if agent.runner == "local":
         return LocalRunner(output=output)
+    if agent.runner == "kubernetes":
+        return _cluster_runner(cluster, output)
     options = EngineOptions(
         seccomp=worker_files.seccomp_profile(agent.seccomp),
         runtime=agent.runtime,
@@ -108,3 +117,19 @@ def choose_runner(
         _log.warning("agent.no_sandbox", reason=error.message)
         return LocalRunner(output=output)
     return DockerRunner(client, output=output, options=options)
+
+
+def _cluster_runner(cluster: ClusterOptions | None, output: OutputOptions) -> AgentRunner:
+    if cluster is None:
+        raise ConfigError('agent.runner = "kubernetes" is for runs of workers', hint="set workers.broker_url")
+    # Only where the settings ask for it: the library comes with an extra.
+    try:
+        from squire_pipelines.agents.kubernetes.api import connect  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f'agent.runner = "kubernetes" needs {error.name}, which is not installed',
+            hint="install Squire with its extra: pip install 'squire-pipelines[kubernetes]'",
+        ) from error
+    from squire_pipelines.agents.kubernetes.runner import KubernetesRunner  # noqa: PLC0415
+
+    return KubernetesRunner(connect(cluster.settings), cluster, output=output)

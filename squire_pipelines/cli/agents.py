@@ -73,8 +73,8 @@ class AgentPlace:
 
 def choose_runner(agent: AgentSettings, *, engine: bool) -> str:
     """Return the runner that these settings get, by the runner's own rule; empty when there is none."""
-    if agent.runner == "local":
-        return "local"
+    if agent.runner in {"local", "kubernetes"}:
+        return agent.runner
     if engine:
         return "docker"
     return "local" if agent.runner == "auto" and agent.kind == "command" else ""
@@ -87,6 +87,8 @@ def find_place(agent: AgentSettings) -> AgentPlace:
     from squire_pipelines.agents.endings import image_hint  # noqa: PLC0415 - likewise
 
     place = AgentPlace(agent.kind, agent.model, image=agent.worker_image)
+    if agent.runner == "kubernetes":
+        return replace(place, runner=agent.runner, sandboxed=True)
     try:
         with closing(engines.connect(TIMEOUT_S, image=agent.worker_image)) as client:
             info = engines.describe(client)
@@ -144,10 +146,12 @@ def list_agents(context: CliContext, *, as_json: bool) -> None:
         emit_json({**asdict(place), "agents": kinds, "assigned": assigned, "history": uses})
         return
     sandbox = "in a container" if place.sandboxed else "on this machine, which is no sandbox"
+    in_cluster = place.runner == "kubernetes"
+    shown_size = size(place.image_bytes or 0) if place.image_id else "not there"
     rows = [
         ("agent", f"{place.agent}{f', model {place.model}' if place.model else ''}"),
-        ("engine", f"{place.engine} at {place.engine_host}" if place.engine else "none"),
-        ("image", f"{place.image}, {size(place.image_bytes or 0) if place.image_id else 'not there'}"),
+        ("engine", f"{place.engine} at {place.engine_host}" if place.engine else "" if in_cluster else "none"),
+        ("image", place.image if in_cluster else f"{place.image}, {shown_size}"),
         ("runner", f"{place.runner}: {sandbox}" if place.runner else "none: the agent cannot run"),
         ("image is old", place.outdated),
         ("problem", place.problem),

@@ -71,8 +71,9 @@ def _check_program(settings: Settings, repository: str, choice: AgentChoice) -> 
 
     agent = settings.agent_for(repository, choice)
     protocol = protocol_of(agent, settings.agent_provider(repository, choice))
-    if agent.runner == "local":
-        return AgentCheck(choice.agent, agent.kind, ok=True, answer="runs on this machine: not asked")
+    if agent.runner in {"local", "kubernetes"}:
+        place = "on this machine" if agent.runner == "local" else "as a Job of a cluster"
+        return AgentCheck(choice.agent, agent.kind, ok=True, answer=f"runs {place}: not asked")
     try:
         with closing(engine.connect(_TIMEOUT_S, image=agent.worker_image)) as client:
             program = check_program(client, agent, protocol=protocol)

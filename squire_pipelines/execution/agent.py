@@ -1,12 +1,28 @@
-"""Running an attempt's agent with its gateway beside it."""
+"""Running an attempt's agent with its gateway beside it, and where its Job is made when a cluster runs it."""
 
 from dataclasses import replace
 
+from squire_pipelines.agents.kubernetes.options import ClusterOptions
 from squire_pipelines.agents.model import AttemptInputs, RunResult
 from squire_pipelines.agents.runners import AgentRunner
+from squire_pipelines.execution.door_registry import LedgerDoorRegistry, worker_address
 from squire_pipelines.execution.gateway_session import open_gateway
 from squire_pipelines.execution.lease import LeasedAttempt
 from squire_pipelines.execution.stored_work import shared_log
+
+
+def cluster_options(leased: LeasedAttempt) -> ClusterOptions | None:
+    """Return how the attempt's Job is made in a cluster; None where its agent runs elsewhere."""
+    if leased.agent.runner != "kubernetes":
+        return None
+    settings = leased.settings
+    return ClusterOptions(
+        settings.kubernetes,
+        LedgerDoorRegistry(leased),
+        address=worker_address(settings),
+        tenant=settings.tenant_of(leased.task.repository),
+        patience_s=leased.agent.engine_patience_s,
+    )
 
 
 def run_with_gateway(leased: LeasedAttempt, inputs: AttemptInputs, runner: AgentRunner) -> RunResult:

@@ -55,7 +55,7 @@ def check_settings(settings: Settings) -> Path:
             hint='set DOCKER_HOST to unix:///PATH, or pipeline.executor = "in_process"',
         )
     for agent in _agents(settings):
-        _refuse_local(agent)
+        _refuse_runner(agent)
     return socket
 
 
@@ -74,15 +74,20 @@ def agent_beside_step(agent: AgentSettings) -> AgentSettings:
     What `auto` becomes without an engine, a process of the step, would have the socket of the engine.
 
     Raises:
-        ConfigError: This is a step's container, and the settings ask for the local runner.
+        ConfigError: This is a step's container, and the settings ask for a runner that it cannot have.
     """
     if not os.environ.get(IN_STEP):
         return agent
-    _refuse_local(agent)
+    _refuse_runner(agent)
     return agent.model_copy(update={"runner": "docker"})
 
 
-def _refuse_local(agent: AgentSettings) -> None:
+def _refuse_runner(agent: AgentSettings) -> None:
+    if agent.runner == "kubernetes":
+        raise ConfigError(
+            "agent.runner = \"kubernetes\" has the run beside its agent's door, and not in a step's container",
+            hint='set pipeline.executor = "in_process"',
+        )
     if agent.runner == "local":
         raise ConfigError(
             "agent.runner = \"local\" would run the agent in a step's container, which has the engine's socket",

@@ -53,13 +53,25 @@ class EngineUpkeep(RepeatingThread):
                 with self._ledger.read() as tx:
                     own = adoption.open_ids(tx, worker=self._worker)
                 started = (name for name, container in containers.items() if container.started_at is not None)
-                self.running = own.intersection(started)
+                self.running = own.intersection({*started, *self._jobs()})
                 recovery.remove_leftovers(self._ledger, self._settings, clients, self._log)
             self._count_calls()
             self._tend_folders()
         except (SquireError, OSError) as error:
             self._log.warning("the engine's leftovers are looked for again: %s", error)
         return EVERY_S
+
+    def _jobs(self) -> frozenset[str]:
+        """Return the attempts whose Jobs run in the cluster, once those of nobody are removed."""
+        if not self._settings.uses_cluster:
+            return frozenset()
+        from squire_pipelines.execution.cluster_upkeep import tend_jobs  # noqa: PLC0415 - only where it is used
+
+        try:
+            return tend_jobs(self._ledger, self._settings)
+        except SquireError as error:
+            self._log.warning("the cluster's Jobs could not be looked at: %s", error)
+            return frozenset()
 
     def _tend_folders(self) -> None:
         """Put attempts into the store that could not be put there when they ended, and remove old folders."""

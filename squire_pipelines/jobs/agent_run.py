@@ -156,7 +156,7 @@ def run_agent(context: dg.OpExecutionContext, settings: SettingsParam, ledger: L
         runner = _runner(settings, leased)
         try:
             facts = AttemptFacts(
-                runner="docker" if runner.is_sandbox else "local",
+                runner=runner.name,
                 sandboxed=runner.is_sandbox,
                 limits=AppliedLimits.model_validate(inputs.limits.model_dump()),
             )
@@ -176,6 +176,7 @@ def run_agent(context: dg.OpExecutionContext, settings: SettingsParam, ledger: L
 
 def _runner(settings: Settings, leased: "LeasedAttempt") -> "AgentRunner":
     from squire_pipelines.agents.runners import choose_runner
+    from squire_pipelines.execution.agent import cluster_options
     from squire_pipelines.execution.step_executor import agent_beside_step
     from squire_pipelines.observability.debugging import debugged_until
     from squire_pipelines.secrets.lookup import all_secrets
@@ -187,6 +188,7 @@ def _runner(settings: Settings, leased: "LeasedAttempt") -> "AgentRunner":
         echo=_echo,
         warm=settings.home.warm,
         keep_until=debugged_until(settings.home, leased.task.repository),
+        cluster=cluster_options(leased),
     )
 
 

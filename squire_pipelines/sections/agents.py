@@ -175,7 +175,7 @@ class AgentSettings(SettingsSection):
     caches: dict[Literal["npm", "pnpm", "pip", "uv"], CacheSource] = Field(
         default_factory=dict, description="by package manager: a folder or volume, read-only"
     )
-    runner: Literal["auto", "docker", "local"] = "auto"
+    runner: Literal["auto", "docker", "local", "kubernetes"] = "auto"
     image: Image | None = Field(
         default=None, description="else the program's own of `squire agents build`, or squire-worker:latest"
     )
@@ -198,6 +198,20 @@ class AgentSettings(SettingsSection):
     def worker_image(self) -> str:
         """The image that its containers are made of."""
         return self.image or image_of(self.kind)
+
+    @model_validator(mode="after")
+    def _fit_a_pod(self) -> Self:
+        wishes = {
+            "runtime": (self.runtime is not None, "set kubernetes.runtime_class"),
+            "seccomp": (self.seccomp is not None, "nodes use their runtime's default profile"),
+            "caches": (bool(self.caches), "a pod has no folder of a machine"),
+            "warm_pool.size": (self.warm_pool.size > 0, "pods are made when they are needed"),
+            "keep_failed_containers": (self.keep_failed_containers, "pods are removed with their Jobs"),
+        }
+        for name, (is_set, reason) in wishes.items():
+            if self.runner == "kubernetes" and is_set:
+                raise ValueError(f'runner = "kubernetes" has no {name}: {reason}')
+        return self
 
     @model_validator(mode="after")
     def _more_memory(self) -> Self:

@@ -324,6 +324,23 @@ class Settings(OverridableSections):
                 hint="set files.url to a folder that all workers have, such as file:///srv/squire, or to a bucket",
                 context=setting_context("[files]", "url"),
             )
+        if self.uses_cluster and not self.is_shared:
+            raise ConfigError(
+                'agent.runner = "kubernetes" needs workers, at whose door pods get their inputs',
+                hint="set workers.broker_url, or another runner",
+                context=setting_context("[agent]", "runner"),
+            )
+        if self.uses_cluster and self.kubernetes.door is None:
+            raise ConfigError(
+                'agent.runner = "kubernetes" needs kubernetes.door, at which pods reach the workers',
+                hint="set it to the workers' Service, like squire-door.squire.svc:8788",
+                context=setting_context("[kubernetes]", "door"),
+            )
+
+    @property
+    def uses_cluster(self) -> bool:
+        """Whether the agent of some repository runs as a Job of a cluster."""
+        return any(self.agent_for(name).runner == "kubernetes" for name in ("", *self.repositories))
 
     @property
     def ledger_file(self) -> Path | None:

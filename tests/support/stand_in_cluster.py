@@ -59,7 +59,7 @@ class StandInCluster:
     """
 
     def __init__(self, plan: Callable[["StandInCluster", str], None] | None = None) -> None:
-        self.lock = threading.Condition()
+        self.lock = threading.Condition(threading.RLock())
         self.objects: dict[tuple[str, str], dict[str, Any]] = {}
         self.logs: dict[str, PodLogFile] = {}
         self.requests: list[tuple[str, str]] = []
@@ -417,10 +417,10 @@ def _missing(kind: str, name: str) -> tuple[int, dict[str, Any]]:
 
 def _fits(item: dict[str, Any], query: dict[str, str]) -> bool:
     labels = item["metadata"].get("labels", {})
-    wanted = [pair.split("=", 1) for pair in query.get("labelSelector", "").split(",") if pair]
+    pairs = [pair.split("=", 1) for pair in query.get("labelSelector", "").split(",") if pair]
     fields = [pair.split("=", 1) for pair in query.get("fieldSelector", "").split(",") if pair]
     about = item.get("involvedObject", {})
-    return all(labels.get(name) == value for name, value in wanted) and all(
+    return all(labels.get(name) == value for name, value in pairs) and all(
         about.get(name.removeprefix("involvedObject.")) == value for name, value in fields
     )
 

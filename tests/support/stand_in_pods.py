@@ -27,6 +27,18 @@ def terminated(exit_code: int, reason: str) -> dict[str, Any]:
     return {"exitCode": exit_code, "reason": reason, "startedAt": now(), "finishedAt": now()}
 
 
+def wait_for_secret(cluster: StandInCluster, name: str) -> bool:
+    """Wait for the Secret that a pod mounts, as its node does; return False when the pod is deleted before."""
+    pod = cluster.get("pods", name)
+    volumes = pod["spec"]["volumes"] if pod is not None else []
+    secrets = [volume["secret"]["secretName"] for volume in volumes if "secret" in volume]
+
+    def is_settled() -> bool:
+        return cluster.is_deleted(name) or all(cluster.get("secrets", secret) for secret in secrets)
+
+    return cluster.wait_for(is_settled) and not cluster.is_deleted(name)
+
+
 @dataclass
 class PodPlan:
     """A pod that fetches its inputs, runs, writes lines, and ends when a test says so or at once.
@@ -64,6 +76,9 @@ class PodPlan:
                 if cluster.is_deleted(name):
                     cluster.remove_pod(name)
                     return
+        if not wait_for_secret(cluster, name):
+            cluster.remove_pod(name)
+            return
         cluster.set_pod(name, phase="Pending", initContainerStatuses=init_state(None))
         cluster.set_pod(name, initContainerStatuses=init_state(self.fetch_code))
         if self.fetch_code:

@@ -157,11 +157,9 @@ class ClusterApi:
                 return None
             raise
 
-    def list(self, kind: str, *, labels: str = "", fields: str = "", all_namespaces: bool = False) -> Listing:
+    def list(self, kind: str, *, labels: str = "", fields: str = "") -> Listing:
         """Return the objects of a kind that a label selector and a field selector fit, 10,000 at most."""
         path = self._path(kind)
-        if all_namespaces:
-            path = path.replace(f"/namespaces/{self.namespace}", "")
         items: list[dict[str, Any]] = []
         parameters = {"limit": str(_PAGE), "labelSelector": labels, "fieldSelector": fields}
         version = ""
@@ -197,14 +195,13 @@ class ClusterApi:
             raise
         return True
 
-    def may(self, verb: str, group: str, resource: str, subresource: str = "", *, name: str = "") -> bool:
+    def may(self, verb: str, group: str, resource: str, subresource: str = "") -> bool:
         """Return whether whoever asks here may do something in the namespace, by a SelfSubjectAccessReview.
 
         https://kubernetes.io/docs/reference/access-authn-authz/authorization/#checking-api-access
         """
         wish = {"verb": verb, "group": group, "resource": resource, "namespace": self.namespace}
         wish |= {"subresource": subresource} if subresource else {}
-        wish |= {"name": name} if name else {}
         body = {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",

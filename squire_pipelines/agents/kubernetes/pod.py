@@ -65,6 +65,23 @@ class Pod:
         return container_of(pod) if pod is not None else None
 
     @property
+    def losses(self) -> int:
+        """How often the API server was away."""
+        return self._watch.losses
+
+    def why_there_is_none(self) -> PlatformVerdict | None:
+        """Return why the Job has no pod and gets none; None where it has one, or may get it."""
+        if self._watch.pod is not None or not self._watch.is_listed:
+            return None
+        try:
+            item = self._api.read("jobs", self._name)
+        except SquireError as error:  # asked again soon
+            _log.debug("cluster.no_job", reason=error.message)
+            return None
+        job = read_job(item) if item is not None else None
+        return removed(job) if job is None or job.has_ended or job.is_ending else None
+
+    @property
     def has_begun(self) -> bool:
         """Whether the agent's container runs or has ended."""
         return (agent := self.agent) is not None and (agent.running or agent.ended)
@@ -138,7 +155,8 @@ class Pod:
 
     @property
     def _is_over_or_gone(self) -> bool:
-        return self._watch.is_gone or ((pod := self._watch.pod) is not None and pod.is_over)
+        is_over = (pod := self._watch.pod) is not None and pod.is_over
+        return is_over or self._watch.is_gone or self._watch.has_second_pod
 
     @property
     def exit_code(self) -> int | None:
@@ -165,9 +183,9 @@ class Pod:
             return None
         job = self._job()
         by_cluster = verdict(pod, job) or (fetch_failure(pod) if not self.has_begun else None)
-        if by_cluster is not None or self.exit_code is not None:
-            return by_cluster
-        return removed(job) if self._watch.is_gone else None
+        if by_cluster is None and (pod.is_ending or (self._watch.is_gone and self.exit_code is None)):
+            return removed(job)
+        return by_cluster
 
     def _job(self) -> JobStatus | None:
         try:

@@ -114,13 +114,10 @@ def removed(job: JobStatus | None) -> PlatformVerdict:
     if job is not None and job.failed_reason == "DeadlineExceeded":
         cause, trouble, message = _REASONS[job.failed_reason]
         return _verdict(cause, trouble, message, job.failed_message)
-    if job is None or job.is_ending:
-        return PlatformVerdict(Cause.KILLED, "the agent's Job was deleted, and not by us", Trouble.REMOVED.value)
-    detail = f": {job.failed_message}" if job.failed_message else ""
+    whose = "Job" if job is None or job.is_ending else "pod"
+    detail = f" ({job.failed_message})" if job is not None and job.failed_message else ""
     return PlatformVerdict(
-        Cause.ENGINE_LOST,
-        f"the agent's pod is gone: it was deleted, or lost with its node{detail}",
-        Trouble.REMOVED.value,
+        Cause.KILLED, f"the agent's {whose} was deleted, and not by us{detail}", Trouble.REMOVED.value
     )
 
 

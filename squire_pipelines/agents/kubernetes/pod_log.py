@@ -84,8 +84,7 @@ class PodLog:
         self._container = container
         self._lines = ResumableLines()
         self._ended = threading.Event()
-        self.cuts = 0
-        """How often the connection broke."""
+        self._is_abandoned = False
         self._thread = threading.Thread(target=with_context(self._follow), name="squire-pod-log", daemon=True)
         self._thread.start()
 
@@ -94,13 +93,17 @@ class PodLog:
         self._ended.set()
         self._thread.join(_FINISH_S)
 
+    def abandon(self) -> None:
+        """Read no more, and wait for nothing: the container lives on, and somebody else reads its log."""
+        self._is_abandoned = True
+        self._ended.set()
+
     def _follow(self) -> None:
-        while True:
+        while not self._is_abandoned:
             was_ended = self._ended.is_set()
             try:
                 self._read(follow=not was_ended)
             except (EngineError, GoneError) as error:
-                self.cuts += 1
                 _log.debug("agent.log_cut", pod=self._pod, reason=str(error)[:200])
                 if was_ended:
                     self._give_up(str(error))
@@ -118,6 +121,8 @@ class PodLog:
     def _read(self, *, follow: bool) -> None:
         self._lines.begin_again()
         for line in self._api.log(self._pod, self._container, follow=follow, since=self._lines.since):
+            if self._is_abandoned:
+                return
             text = self._lines.take(line)
             if text is not None:
                 self._sink.feed(text + b"\n")

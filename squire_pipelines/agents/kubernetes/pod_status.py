@@ -16,7 +16,7 @@ _MAX_LISTED = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
+class PodCondition:
     """A condition that is true or false, with its reason."""
 
     kind: str
@@ -29,7 +29,7 @@ class Condition:
 class ContainerState:
     """A container: why it waits, or since when it runs, or how it ended.
 
-    `exit_code` is None while it has not ended. `signal` is 0 where none ended it or the runtime does not say.
+    `exit_code` is None while it has not ended.
     """
 
     name: str
@@ -37,9 +37,7 @@ class ContainerState:
     waiting_message: str = ""
     started_at: datetime | None = None
     exit_code: int | None = None
-    signal: int = 0
     ended_reason: str = ""
-    ended_message: str = ""
     image_id: str = ""
     image: str = ""
 
@@ -67,9 +65,8 @@ class PodStatus:
     node: str = ""
     created_at: datetime | None = None
     is_ending: bool = False
-    attempt_id: str = ""
     unit: str = ""
-    conditions: tuple[Condition, ...] = ()
+    conditions: tuple[PodCondition, ...] = ()
     containers: tuple[ContainerState, ...] = ()
     init_containers: tuple[ContainerState, ...] = ()
 
@@ -82,7 +79,7 @@ class PodStatus:
         """Return a container by its name, of those of the pod and of those before them."""
         return next((one for one in (*self.containers, *self.init_containers) if one.name == name), None)
 
-    def condition(self, kind: str) -> Condition | None:
+    def condition(self, kind: str) -> PodCondition | None:
         """Return a condition; None where the pod has none of the kind."""
         return next((one for one in self.conditions if one.kind == kind), None)
 
@@ -95,7 +92,6 @@ class JobStatus:
     uid: str
     attempt_id: str = ""
     is_ending: bool = False
-    created_at: datetime | None = None
     failed_reason: str = ""
     failed_message: str = ""
     has_ended: bool = False
@@ -107,8 +103,6 @@ class ClusterEvent:
 
     reason: str
     message: str
-    kind: str = ""
-    name: str = ""
 
 
 def parse_time(value: object) -> datetime | None:
@@ -134,7 +128,6 @@ def read_pod(item: Mapping[str, Any]) -> PodStatus:
         node=_text(_table(item, "spec"), "nodeName"),
         created_at=parse_time(metadata.get("creationTimestamp")),
         is_ending=metadata.get("deletionTimestamp") is not None,
-        attempt_id=names.attempt_of(metadata),
         unit=_text(_table(metadata, "labels"), names.UNIT),
         conditions=_conditions(status),
         containers=tuple(_container(one) for one in _tables(status, "containerStatuses")),
@@ -151,7 +144,6 @@ def read_job(item: Mapping[str, Any]) -> JobStatus:
         uid=_text(metadata, "uid"),
         attempt_id=names.attempt_of(metadata),
         is_ending=metadata.get("deletionTimestamp") is not None,
-        created_at=parse_time(metadata.get("creationTimestamp")),
         failed_reason=failed.reason or "Failed" if failed is not None else "",
         failed_message=failed.message if failed is not None else "",
         has_ended=any(one.kind in {"Failed", "Complete"} and one.is_true for one in conditions),
@@ -160,15 +152,12 @@ def read_job(item: Mapping[str, Any]) -> JobStatus:
 
 def read_event(item: Mapping[str, Any]) -> ClusterEvent:
     """Return an event of the API's answer."""
-    about = _table(item, "involvedObject")
-    return ClusterEvent(
-        _text(item, "reason"), _text(item, "message"), kind=_text(about, "kind"), name=_text(about, "name")
-    )
+    return ClusterEvent(_text(item, "reason"), _text(item, "message"))
 
 
-def _conditions(status: Mapping[str, Any]) -> tuple[Condition, ...]:
+def _conditions(status: Mapping[str, Any]) -> tuple[PodCondition, ...]:
     return tuple(
-        Condition(_text(one, "type"), one.get("status") == "True", _text(one, "reason"), _text(one, "message"))
+        PodCondition(_text(one, "type"), one.get("status") == "True", _text(one, "reason"), _text(one, "message"))
         for one in _tables(status, "conditions")
     )
 
@@ -176,16 +165,14 @@ def _conditions(status: Mapping[str, Any]) -> tuple[Condition, ...]:
 def _container(item: Mapping[str, Any]) -> ContainerState:
     state = _table(item, "state")
     waiting, running, ended = _table(state, "waiting"), _table(state, "running"), _table(state, "terminated")
-    code, signal = ended.get("exitCode"), ended.get("signal")
+    code = ended.get("exitCode")
     return ContainerState(
         name=_text(item, "name"),
         waiting_reason=_text(waiting, "reason"),
         waiting_message=_text(waiting, "message"),
         started_at=parse_time(running.get("startedAt") or ended.get("startedAt")),
         exit_code=int(code) if isinstance(code, int) else None,
-        signal=int(signal) if isinstance(signal, int) else 0,
         ended_reason=_text(ended, "reason"),
-        ended_message=_text(ended, "message"),
         image_id=_text(item, "imageID"),
         image=_text(item, "image"),
     )

@@ -13,7 +13,7 @@ from squire_pipelines.observability.logging import Component, get_logger, with_c
 
 _log = get_logger(Component.AGENT)
 _FIRST_PAUSE_S, _MAX_PAUSE_S = 0.5, 5.0
-_JOIN_S = 2.0
+_JOIN_S = 0.2
 
 
 class PodWatch:

@@ -23,7 +23,9 @@ def check_engine(context: CliContext) -> Iterator[Diagnosis]:
         check_agents(context.settings)
     except ConfigError as error:
         yield Diagnosis.of_error("agent", error)
-    if place.engine:
+    if place.runner == "kubernetes":
+        yield Diagnosis("runner", "ok", "agents run as Jobs of a cluster")
+    elif place.engine:
         yield Diagnosis("engine", "ok", f"{place.engine} at {place.engine_host}")
         yield _check_runtime(place)
         yield _check_image(place)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from squire_pipelines.cli.context import CliContext
 from squire_pipelines.cli.diagnosis import Diagnosis
+from squire_pipelines.cli.doctor.cluster import check_cluster
 from squire_pipelines.cli.doctor.disk import check_disk
 from squire_pipelines.cli.doctor.engine import check_engine, check_executor
 from squire_pipelines.cli.doctor.machine import check_git, check_python
@@ -240,6 +241,14 @@ CHECKS: tuple[DoctorCheck, ...] = (
         "start the engine, or build the image: the line has the command",
         check_engine,
         timeout_s=60.0,
+    ),
+    DoctorCheck(
+        "kubernetes",
+        "Where agents run as [Jobs of a cluster](kubernetes.md): the API server answers, Squire's account has the "
+        "rights that it needs and no others that matter, the namespace enforces the Pod Security level `restricted`, "
+        "and the name of the door is known.",
+        "the line names the right, the label or the name; `kubectl auth can-i` asks for one right",
+        check_cluster,
     ),
     DoctorCheck(
         "executor",

@@ -106,12 +106,12 @@ def test_a_job_beyond_its_deadline_is_a_timeout() -> None:
     assert outcome.cause is Cause.TIMEOUT
 
 
-def test_a_pod_that_went_without_a_word_is_lost_or_killed_by_who_deleted_its_job() -> None:
-    assert removed(None).cause is Cause.KILLED
-    assert removed(JobStatus("j", "u", is_ending=True)).cause is Cause.KILLED
+def test_a_pod_that_went_without_a_word_was_deleted_alone_or_with_its_job() -> None:
+    assert "the agent's Job was deleted" in removed(None).message
+    assert "the agent's Job was deleted" in removed(JobStatus("j", "u", is_ending=True)).message
     lost = removed(JobStatus("j", "u", failed_reason="PodFailurePolicy", failed_message="Pod p failed"))
-    assert lost.cause is Cause.ENGINE_LOST
-    assert "Pod p failed" in lost.message
+    assert lost.cause is Cause.KILLED
+    assert lost.message == "the agent's pod was deleted, and not by us (Pod p failed)"
 
 
 @pytest.mark.parametrize("reason", ["ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"])
