@@ -12,12 +12,10 @@ from squire_pipelines.sections.agents import AgentSettings
 from squire_pipelines.settings.keys import leaf_paths
 from squire_pipelines.settings.model import Settings, load_settings
 from squire_pipelines.settings.variables import variable_of
-from tests.support.house import ROOT
 from tests.support.manifest_rules import workloads
 from tests.support.manifests import Object, containers_of, key_of
 
 OWN_VARIABLES = {"SQUIRE_CONFIG", "SQUIRE_HOME"}
-_HAS_UPGRADE = (ROOT / "squire_pipelines" / "cli" / "ledger_upgrade.py").exists()
 OTHERS = {"HOME", "PGPASSFILE", "PGDATA", "POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD_FILE"}
 
 
@@ -59,8 +57,6 @@ def wrong_commands(objects: list[Object]) -> Iterator[str]:
             if container["image"].rpartition("/")[2].startswith("squire-pipeline:") and "command" not in container:
                 if words[:1] != ["squire"]:
                     yield f"{key_of(item)[2]} runs {words}"
-                elif words[1:] == ["ledger", "upgrade"] and not _HAS_UPGRADE:
-                    continue
                 elif reason := why_not_taken(words[1:]):
                     yield f"{key_of(item)[2]} runs {words}: {reason}"
 
