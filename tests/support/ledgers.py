@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -171,17 +172,23 @@ class PostgresServer:
     @classmethod
     def _launch(cls, binaries: Path, folder: Path, who: dict[str, Any], shared_buffers: str) -> Self:
         port = _free_port()
+        return cls(folder, port, cls._spawn(binaries, folder, who, shared_buffers, port))
+
+    @staticmethod
+    def _spawn(
+        binaries: Path, folder: Path, who: dict[str, Any], shared_buffers: str, port: int
+    ) -> "subprocess.Popen[bytes]":
         settings = {
             "listen_addresses": "127.0.0.1",
             "port": str(port),
             "unix_socket_directories": "",
             "fsync": "off",
-            "max_connections": "60",
+            "max_connections": "150",
             "shared_buffers": shared_buffers,
         }
         arguments = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(
+        with (folder / "log").open("ab") as log:
+            return subprocess.Popen(
                 [binaries / "postgres", "-D", folder / "data", *arguments],
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
@@ -189,7 +196,18 @@ class PostgresServer:
                 stderr=log,
                 **who,
             )
-        return cls(folder, port, process)
+
+    def crash(self) -> None:
+        """End the server at once, as `pg_ctl stop -m immediate` does: what was not committed is lost."""
+        self.process.send_signal(signal.SIGQUIT)
+        self.process.wait(timeout=30)
+
+    def start_again(self) -> None:
+        """Start a server that has crashed, on its port; it recovers what was committed."""
+        binaries, who = self.find_binaries(), _unprivileged(self.folder)
+        self.process = self._spawn(binaries, self.folder, who, "32MB", self.port)
+        if not self._wait_until_ready():
+            raise _did_not_start((self.folder / "log").read_text(errors="replace"))
 
     def _wait_until_ready(self) -> bool:
         import psycopg  # noqa: PLC0415 - an extra: tests on SQLite do without

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,7 @@ from tests.support.leak_search import processes_with
 LOST_AFTER_S = 4.0
 _GRACE_S = 60.0
 _STEWARD = "tests.support.worker_machines"
+_FORKED = "multiprocessing.forkserver"
 
 
 @dataclass
@@ -38,6 +39,7 @@ class Machines:
         token: For it.
         repositories: That are worked on.
         command: The agent's.
+        runners: Which machines' agents run in another way than as a process of the machine.
     """
 
     folder: Path
@@ -47,6 +49,7 @@ class Machines:
     token: str
     repositories: Sequence[str]
     command: Sequence[str]
+    runners: Mapping[str, str] = field(default_factory=dict)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def home(self, name: str) -> Path:
@@ -85,7 +88,7 @@ max_attempts = 10
 claim_deadline_s = 30
 [agent]
 kind = "command"
-runner = "local"
+runner = "{self.runners.get(name, "local")}"
 command = [{words}]
 """,
                 encoding="utf-8",
@@ -139,13 +142,22 @@ command = [{words}]
     def signal_all(self, name: str, number: int) -> None:
         """Send a signal to all processes of a machine, as its end or its suspension does."""
         for _ in range(20):
-            living = processes_with([str(self.folder / name)])
+            living = self.processes_of(name)
             for pid in living:
                 with suppress(ProcessLookupError):
                     os.kill(pid, number)
             if number != signal.SIGKILL or not living:
                 return
             time.sleep(0.05)
+
+    def processes_of(self, name: str) -> dict[int, str]:
+        """The command lines of a machine's processes, by id."""
+        return processes_with([str(self.folder / name)])
+
+    def runs_of(self, name: str) -> tuple[int, ...]:
+        """The processes of a worker's runs, which begin sessions of their own and are forked from its fork server."""
+        living = self.processes_of(name)
+        return tuple(pid for pid, command in living.items() if _FORKED in command and _leads_session(pid))
 
     def stop(self) -> None:
         """Have all of them end; what has not within a minute is killed."""
@@ -167,6 +179,13 @@ command = [{words}]
         """The end of what each wrote."""
         logs = [*self.folder.glob("*.log"), *self.folder.glob("*/run/*.log")]
         return "\n".join(f"── {log}\n{log.read_text('utf-8', errors='replace')[-2500:]}" for log in sorted(logs))
+
+
+def _leads_session(pid: int) -> bool:
+    try:
+        return os.getsid(pid) == pid
+    except ProcessLookupError:
+        return False
 
 
 def main() -> None:
