@@ -1,11 +1,23 @@
 """Tasks that resolve a conflict of our own pull request with its base: where they begin, and when they are over."""
 
+import json
+from pathlib import Path
+
 from squire_pipelines.domain.tasks import FollowUpKind, TaskSpec
+from squire_pipelines.errors import GitError
 from squire_pipelines.execution.lease import LeasedAttempt
+from squire_pipelines.files import write_atomically
 from squire_pipelines.ledger import outcomes, tasks
-from squire_pipelines.publishing.conflict_start import ConflictStart, begun_merge, conflict_start
+from squire_pipelines.observability.logging import Component, get_logger
+from squire_pipelines.publishing.conflict_start import ConflictStart, begun_merge, conflict_start, remake_start
+from squire_pipelines.publishing.git import run_git
 from squire_pipelines.publishing.git_merges import AutomaticMerge, parents_of
 from squire_pipelines.publishing.mirror import Mirror
+
+_log = get_logger(Component.PIPELINE)
+
+START_FILE = "start.json"
+"""Of what is kept of the agent's work: the two sides of the merge that it began with."""
 
 
 def resolves_conflict(spec: TaskSpec) -> bool:
@@ -50,3 +62,35 @@ def merge_of(leased: LeasedAttempt, mirror: Mirror, base_sha: str) -> AutomaticM
 def branch_head_of(leased: LeasedAttempt, mirror: Mirror, base_sha: str) -> str:
     """Return the head of the task's base branch that work at `base_sha` builds on. Raises GitError."""
     return parents_of(mirror.path, base_sha)[0] if resolves_conflict(leased.task.spec) else base_sha
+
+
+def keep_start(start: ConflictStart, keep: Path) -> None:
+    """Write down what another machine needs to make the commit that the work begins at."""
+    sides = {"branch_head": start.merge.branch_head, "base_head": start.merge.base_head, "message": start.message}
+    write_atomically(keep / START_FILE, json.dumps(sides).encode(), mode=0o600)
+
+
+def has_commit(mirror: Mirror, sha: str) -> bool:
+    """Return whether a mirror has a commit."""
+    try:
+        run_git(["cat-file", "-e", f"{sha}^{{commit}}"], git_dir=mirror.path)
+    except GitError:
+        return False
+    return True
+
+
+def bring_start(mirror: Mirror, base_sha: str, keep: Path) -> None:
+    """Make the commit that work of another machine begins at, where this machine's mirror lacks it and can make it.
+
+    Whoever needs the commit finds out whether it is there: the branches may have been rewritten since.
+    """
+    try:
+        sides = json.loads((keep / START_FILE).read_bytes())
+    except FileNotFoundError:
+        return
+    if has_commit(mirror, base_sha):
+        return
+    try:
+        remake_start(mirror, **sides)
+    except GitError as error:
+        _log.warning("conflict.start_not_made", base_sha=base_sha, reason=str(error))

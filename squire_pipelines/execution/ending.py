@@ -12,6 +12,7 @@ from squire_pipelines.errors import (
     GitError,
     GitHubError,
     ImageMissingError,
+    LedgerError,
     ProviderBudgetError,
     RefusedError,
     RepositoryError,
@@ -52,6 +53,8 @@ def ending_of(error: Exception) -> Ending:
         return _ending(Cause.GITHUB_UNAVAILABLE, error)
     if isinstance(error, GitHubError):
         return _ending(Cause.PUBLISH_REFUSED, error)
+    if type(error) is LedgerError:  # it does not answer; what it answered has a class of its own
+        return _ending(Cause.LOST, error)
     for kind, cause in _CAUSES:
         if isinstance(error, kind):
             return _ending(cause, error)

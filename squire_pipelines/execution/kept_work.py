@@ -12,8 +12,8 @@ from pathlib import Path
 from squire_pipelines.agents.adapters.session import FILE as TRANSCRIPT
 from squire_pipelines.agents.attempt_files import BUNDLE_FILE, NOTES_FILE, link_or_copy
 from squire_pipelines.domain.endings import Evidence
-from squire_pipelines.errors import GitError, WorkspaceError
-from squire_pipelines.execution.conflicts import branch_head_of
+from squire_pipelines.errors import WorkspaceError
+from squire_pipelines.execution.conflicts import START_FILE, branch_head_of, bring_start, has_commit
 from squire_pipelines.execution.lease import LeasedAttempt
 from squire_pipelines.execution.stored_work import record_in_history, store_finished_work
 from squire_pipelines.execution.workspace import EVIDENCE_FILE, folder_of
@@ -25,7 +25,6 @@ from squire_pipelines.ledger import attempts, outcomes
 from squire_pipelines.ledger.attempts import Attempt, AttemptFacts
 from squire_pipelines.ledger.stored_json import read_json
 from squire_pipelines.ledger.unpublished_work import with_unpublished_work
-from squire_pipelines.publishing.git import run_git
 from squire_pipelines.publishing.mirror import Mirror
 
 ORIGIN_FILE = "work-of.json"
@@ -63,6 +62,7 @@ def take_kept_work(leased: LeasedAttempt, mirror: Mirror, *, branch: str) -> Att
     if previous is None or previous.base_sha is None or previous.head_sha is None:
         return None
     source = AttemptCopy(leased.settings, previous.id).keep()
+    bring_start(mirror, previous.base_sha, source)
     if why_not := _why_not(leased, previous, source / BUNDLE_FILE, mirror):
         record_in_history(leased, f"the agent runs again: {why_not}")
         return None
@@ -147,9 +147,7 @@ def _why_not(leased: LeasedAttempt, previous: Attempt, bundle: Path, mirror: Mir
         days = leased.settings.agent.log_retention_days
         return f"the work of attempt {previous.id} is gone (such files are kept for {days:g} days)"
     base_sha = previous.base_sha or ""
-    try:
-        run_git(["cat-file", "-e", f"{base_sha}^{{commit}}"], git_dir=mirror.path)
-    except GitError:
+    if not has_commit(mirror, base_sha):
         return f"the work of attempt {previous.id} builds on {base_sha[:12]}, which the repository has no more"
     with leased.ledger.read() as tx:
         is_follow_up = outcomes.of_own_branch(tx, leased.task.repository, leased.task.base_branch) is not None
@@ -163,7 +161,7 @@ def _copy(source: Path, target: Path, origin: WorkOrigin) -> None:
     try:
         make_folder(target.parent).chmod(0o700)
         target.mkdir(exist_ok=True, mode=0o700)
-        for name in (TRANSCRIPT, NOTES_FILE, EVIDENCE_FILE):
+        for name in (TRANSCRIPT, NOTES_FILE, EVIDENCE_FILE, START_FILE):
             if (source / name).is_file():
                 shutil.copyfile(source / name, target / name)
         write_atomically(target / ORIGIN_FILE, json.dumps(asdict(origin)).encode())

@@ -23,7 +23,7 @@ from squire_pipelines.domain.leftovers import leftover_patterns
 from squire_pipelines.domain.tasks import TaskSpec
 from squire_pipelines.domain.timings import Timings
 from squire_pipelines.errors import WorkspaceError
-from squire_pipelines.execution.conflicts import base_of_conflict, resolves_conflict, start_of_conflict
+from squire_pipelines.execution.conflicts import base_of_conflict, keep_start, resolves_conflict, start_of_conflict
 from squire_pipelines.execution.gateway_session import egress_environment
 from squire_pipelines.execution.lease import LeasedAttempt
 from squire_pipelines.execution.planned_checks import spec_for_agent
@@ -96,10 +96,12 @@ def prepare_workspace(leased: LeasedAttempt, mirror: Mirror, *, run_id: str) -> 
         inputs = replace(inputs, prompt=prompt, takes_empty=start is not None)
         write_inputs(inputs, bundle, notes=notes, evidence=evidence)
     try:
+        if start is not None:
+            keep_start(start, inputs.folder.keep)
         write_skills(inputs.folder.inbox, skills)
     except OSError as error:
         raise WorkspaceError(
-            f"the skills of attempt {inputs.attempt_id} cannot be written: {error}",
+            f"the workspace of attempt {inputs.attempt_id} cannot be written: {error}",
             hint="check the free space and the owner of the attempts folder",
         ) from error
     leased.note(AttemptFacts(prompt_version=PROMPT_VERSION, model=agent.model))

@@ -48,7 +48,7 @@ def prepare(
 ) -> None:
     """Write the attempt's folder (bundle, task, prompt) from a fresh mirror, or resume what is published already."""
     from squire_pipelines.execution import ending, workspace
-    from squire_pipelines.execution.conflicts import why_over
+    from squire_pipelines.execution.conflicts import bring_start, why_over
     from squire_pipelines.execution.free_branch import with_free_branch
     from squire_pipelines.execution.kept_work import take_kept_work
     from squire_pipelines.execution.present_base import follow_base, with_named_base
@@ -76,6 +76,7 @@ def prepare(
         mirror = fetch_mirror(leased.settings.home, leased.task.repository, info.clone_url, token)
         if leased.attempt.status is AttemptStatus.PUBLISHING:
             context.log.info("another machine has done the work, which is published from here")
+            bring_start(mirror, leased.attempt.base_sha or "", workspace.folder_of(leased).keep)
             return
         set_aside_earlier(leased)
         branched = with_free_branch(leased, mirror)
@@ -115,13 +116,16 @@ def _is_prepared(leased: "LeasedAttempt") -> bool:
         FileStoreError, WorkspaceError: It cannot be brought.
     """
     from squire_pipelines.execution import workspace
+    from squire_pipelines.execution.conflicts import has_commit
     from squire_pipelines.execution.kept_work import bring_own_work
-    from squire_pipelines.publishing.mirror import mirror_path
+    from squire_pipelines.publishing.mirror import Mirror, mirror_path
 
     if leased.attempt.status is not AttemptStatus.PUBLISHING:
         return workspace.is_prepared(leased)
     bring_own_work(leased)
-    return mirror_path(leased.settings.home, leased.task.repository).exists()
+    path = mirror_path(leased.settings.home, leased.task.repository)
+    # A mirror of this machine may be older than what the work of another one builds on.
+    return path.exists() and has_commit(Mirror(path, leased.task.repository), leased.attempt.base_sha or "")
 
 
 async def _find_existing(

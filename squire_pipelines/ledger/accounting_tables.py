@@ -4,7 +4,7 @@ from sqlalchemy import JSON, BigInteger, Boolean, Column, Float, Index, Integer,
 
 from squire_pipelines.domain.looks import RepositoryState
 from squire_pipelines.domain.rate_limits import LimitKind
-from squire_pipelines.ledger.columns import CleanText, UtcDateTime, metadata, one_of
+from squire_pipelines.ledger.columns import CleanText, RowId, UtcDateTime, metadata, one_of
 
 budgets = Table(
     "budgets",
@@ -38,7 +38,7 @@ budgets = Table(
 model_calls = Table(
     "model_calls",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", RowId, primary_key=True),
     Column("purpose", CleanText, nullable=False),
     Column("repository", String(140)),
     Column("task_id", String(32)),

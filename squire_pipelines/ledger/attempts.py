@@ -2,12 +2,12 @@
 
 import random
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import BaseModel
-from sqlalchemy import Row, and_, insert, or_, select, update
+from sqlalchemy import Row, and_, bindparam, or_, select, update
 
 from squire_pipelines.domain.agent_choice import AgentChoice, ChoiceRules, has_next_agent
 from squire_pipelines.domain.change import VerdictRecord
@@ -130,15 +130,10 @@ class Settled:
 
 def get(tx: Transaction, attempt_id: str) -> Attempt:
     """Return one attempt. Raises NotFoundError."""
-    row = tx.execute(select(attempts).where(attempts.c.id == attempt_id)).one_or_none()
+    row = tx.execute(_SELECT, {"id": attempt_id}).one_or_none()
     if row is None:
         raise NotFoundError(f"there is no attempt {attempt_id!r}")
     return _attempt(row)
-
-
-def create(tx: Transaction, **values: Any) -> Attempt:
-    """Add an attempt with these columns, and return it."""
-    return _attempt(tx.execute(_INSERT, values).one())
 
 
 def lock(tx: Transaction, attempt_id: str) -> Attempt:
@@ -178,7 +173,8 @@ def claim(tx: Transaction, attempt_id: str, *, run_id: str, lease_s: float, work
         before, after = AttemptStatus.QUEUED, AttemptStatus.RUNNING
         columns = {"run_id": run_id, "claimed_at": tx.now, "worker": worker, **_columns(lease)}
         change_attempt(tx, attempt, before, after, actor=f"run:{run_id}", reason="claimed", **columns)
-    elif attempt.run_id != run_id or not _write(tx, attempt_id, attempt.lease_token, lease):
+        return replace(attempt, status=after, **columns)
+    if attempt.run_id != run_id or not _write(tx, attempt_id, attempt.lease_token, lease):
         raise StateConflictError(
             f"attempt {attempt_id} is {attempt.status}"
             + (f" in run {attempt.run_id}" if attempt.run_id and attempt.run_id != run_id else ""),
@@ -386,7 +382,7 @@ def _attempt(row: Row[*tuple[Any, ...]]) -> Attempt:
     return Attempt(**values)
 
 
-_INSERT = insert(attempts).returning(*attempts.c)
+_SELECT = select(attempts).where(attempts.c.id == bindparam("id"))
 _JSON_COLUMNS: dict[str, type[BaseModel]] = {
     "staged_ending": Ending,
     "evidence": Evidence,

@@ -5,19 +5,19 @@ Triggers keep rows and batches from being changed.
 
 from sqlalchemy import JSON, Column, Index, Integer, String, Table, UniqueConstraint
 
-from squire_pipelines.ledger.columns import CleanText, UtcDateTime, metadata
+from squire_pipelines.ledger.columns import CleanText, RowId, UtcDateTime, metadata
 
 audit = Table(
     "audit",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", RowId, primary_key=True),
     Column("at", UtcDateTime, nullable=False),
     Column("actor", CleanText, nullable=False),
     Column("action", CleanText, nullable=False),
     Column("subject", CleanText, nullable=False),
     Column("detail", JSON, nullable=False),
     Column("trace_id", String(32)),
-    Column("batch", Integer),
+    Column("batch", RowId),
     Index(None, "at"),
     Index(None, "batch", "id"),
     sqlite_autoincrement=True,
@@ -26,9 +26,9 @@ audit = Table(
 audit_batches = Table(
     "audit_batches",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=False),
-    Column("first_id", Integer, nullable=False),
-    Column("last_id", Integer, nullable=False),
+    Column("id", RowId, primary_key=True, autoincrement=False),
+    Column("first_id", RowId, nullable=False),
+    Column("last_id", RowId, nullable=False),
     Column("rows", Integer, nullable=False),
     Column("members", JSON, nullable=False),
     Column("previous", String(64), nullable=False),

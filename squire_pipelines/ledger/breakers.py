@@ -4,13 +4,14 @@ Tasks on one branch are of one pull request, and those made for one issue, with 
 An attempt that ended before a run took it up does not count: it did nothing.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, func, or_, select
 
-from squire_pipelines.domain.breakers import AttemptCounts, TrippedBreaker, tripped
+from squire_pipelines.domain.breakers import AttemptCounts, Breaker, TrippedBreaker, tripped
 from squire_pipelines.domain.budgets import day_of
 from squire_pipelines.domain.queue_rules import QueueRules
 from squire_pipelines.domain.signals import SignalKind
@@ -36,18 +37,70 @@ def read_tripped(
         task_ids: The tasks.
     """
     ids = [task_id for task_id in task_ids if rules[task_id].breaker is not None][:_MAX_TASKS]
-    if not ids:
-        return {}
-    day = attempts_today(tx)
-    of_task, of_issue = _by_task(tx, ids), _by_issue(tx, ids)
     tripped_tasks = {}
-    for task_id in ids:
+    for task_id, counts in read_counts(tx, ids).items():
         breaker = rules[task_id].breaker
-        counts = AttemptCounts(of_task.get(task_id, 0), of_issue.get(task_id, 0), day)
         trip = None if breaker is None else tripped(breaker, counts, day_of(tx.now) + timedelta(days=1))
         if trip is not None:
             tripped_tasks[task_id] = trip
     return tripped_tasks
+
+
+def read_counts(tx: Transaction, task_ids: Sequence[str]) -> dict[str, AttemptCounts]:
+    """Return the attempts that count for each of these tasks."""
+    if not task_ids:
+        return {}
+    day = attempts_today(tx)
+    of_task, of_issue = _by_task(tx, task_ids), _by_issue(tx, task_ids)
+    return {task_id: AttemptCounts(of_task.get(task_id, 0), of_issue.get(task_id, 0), day) for task_id in task_ids}
+
+
+class CountedAttempts:
+    """The attempts that count for tasks, read for many at once while one dispatch starts some of them.
+
+    Args:
+        tx: The dispatch's transaction.
+        write: Writes what was started and is not in the ledger yet.
+    """
+
+    def __init__(self, tx: Transaction, write: Callable[[], None]) -> None:
+        self._tx, self._write = tx, write
+        self._started: Counter[str] = Counter()
+        self._before: dict[str, AttemptCounts] = {}
+
+    def add(self, repository: str) -> None:
+        """Count an attempt that starts."""
+        self._started[repository] += 1
+
+    def trip(
+        self, task: Row[*tuple[Any, ...]], breaker: Breaker, following: Sequence[Row[*tuple[Any, ...]]]
+    ) -> TrippedBreaker | None:
+        """Return the breaker that holds a task.
+
+        Args:
+            task: Its row.
+            breaker: Of its repository.
+            following: Those of tasks that are likely to be asked about next.
+        """
+        tomorrow = day_of(self._tx.now) + timedelta(days=1)
+        before = self._before.get(task.id)
+        if before is not None and tripped(breaker, self._most(before, task.repository), tomorrow) is None:
+            return None
+        # Beyond what may have been started for the same issue only the ledger knows.
+        self._write()
+        repositories = {row.id: row.repository for row in (task, *following[: _CHUNK - 1])}
+        read = read_counts(self._tx, list(repositories))
+        self._before |= {task_id: self._less(counts, repositories[task_id]) for task_id, counts in read.items()}
+        return tripped(breaker, read[task.id], tomorrow)
+
+    def _most(self, before: AttemptCounts, repository: str) -> AttemptCounts:
+        started = self._started[repository]
+        return AttemptCounts(before.task, before.issue + started, before.day + self._started.total())
+
+    def _less(self, counts: AttemptCounts, repository: str) -> AttemptCounts:
+        """Return what `_most` makes counts of again; what starts later adds to it."""
+        started = self._started[repository]
+        return AttemptCounts(counts.task, counts.issue - started, counts.day - self._started.total())
 
 
 def attempts_today(tx: Transaction) -> int:

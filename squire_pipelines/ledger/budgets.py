@@ -31,6 +31,19 @@ _MAX_BLOCKED_TASKS = 10_000
 
 _SELECT_ID = select(budgets.c.id).where(budgets.c.id == bindparam("reservation"))
 _INSERT = insert(budgets)
+RESERVATION_COLUMNS = (
+    "id",
+    "purpose",
+    "repository",
+    "task_id",
+    "attempt_id",
+    "reserved_usd",
+    "reserved_tokens",
+    "state",
+    "opened_at",
+    "trace_id",
+    "updated_at",
+)
 
 LimitsOf = Callable[[str], BudgetLimits]
 
@@ -71,8 +84,34 @@ def reserve(
         shortage = limits.shortage(purpose, used(tx, limits, repository=repository, task_id=task_id))
         if shortage is not None:
             return shortage
+    row = reservation_row(
+        tx,
+        reservation_id,
+        purpose,
+        limits,
+        repository=repository,
+        trace_id=trace_id,
+        task_id=task_id,
+        attempt_id=attempt_id,
+    )
+    tx.execute(_INSERT, row)
+    return None
+
+
+def reservation_row(
+    tx: Transaction,
+    reservation_id: str,
+    purpose: Purpose,
+    limits: BudgetLimits,
+    *,
+    repository: str,
+    trace_id: str,
+    task_id: str | None,
+    attempt_id: str | None,
+) -> dict[str, Any]:
+    """Return the columns of a new reservation, `RESERVATION_COLUMNS`."""
     reserved = limits.reservation(purpose)
-    row = {
+    return {
         "id": reservation_id,
         "purpose": purpose.value,
         "repository": repository,
@@ -85,8 +124,6 @@ def reserve(
         "trace_id": trace_id,
         "updated_at": tx.now,
     }
-    tx.execute(_INSERT, row)
-    return None
 
 
 def release(tx: Transaction, reservation_id: str) -> None:

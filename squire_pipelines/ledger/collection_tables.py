@@ -3,12 +3,12 @@
 from sqlalchemy import Boolean, Column, Index, Integer, String, Table
 
 from squire_pipelines.domain.signals import CollectionStatus
-from squire_pipelines.ledger.columns import CleanText, UtcDateTime, metadata, one_of
+from squire_pipelines.ledger.columns import CleanText, RowId, UtcDateTime, metadata, one_of
 
 collections = Table(
     "collections",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", RowId, primary_key=True),
     Column("repository", String(140), nullable=False),
     Column("source", String(40), nullable=False),
     Column("status", String(20), nullable=False),

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, DateTime, Dialect, MetaData, String, Text
+from sqlalchemy import BigInteger, CheckConstraint, DateTime, Dialect, Integer, MetaData, String, Text
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from squire_pipelines.domain.moments import moment_text
@@ -58,6 +58,10 @@ class CleanText(TypeDecorator[str]):
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - the library's signature
         """Replace what cannot be stored."""
         return None if value is None else clean_text(value)
+
+
+RowId = BigInteger().with_variant(Integer(), "sqlite")
+"""The number of a row that is given out by the table: 64 bits. SQLite's are, and only of an INTEGER it makes them."""
 
 
 def names_in_sql(values: Iterable[str]) -> str:

@@ -2,12 +2,12 @@
 
 from sqlalchemy import Column, ForeignKey, Index, Integer, LargeBinary, String, Table, UniqueConstraint
 
-from squire_pipelines.ledger.columns import CleanText, UtcDateTime, metadata
+from squire_pipelines.ledger.columns import CleanText, RowId, UtcDateTime, metadata
 
 deliveries = Table(
     "deliveries",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", RowId, primary_key=True),
     Column("source", CleanText, nullable=False),
     Column("delivery_id", CleanText, nullable=False),
     Column("body_sha256", String(64), nullable=False),
@@ -52,8 +52,8 @@ closed at once.
 delivery_effects = Table(
     "delivery_effects",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("delivery", Integer, ForeignKey("deliveries.id"), nullable=False),
+    Column("id", RowId, primary_key=True),
+    Column("delivery", RowId, ForeignKey("deliveries.id"), nullable=False),
     Column("effect", String(40), nullable=False),
     Column("subject", CleanText, nullable=False),
     Column("detail", CleanText),
@@ -68,7 +68,7 @@ delivery_effects = Table(
 delivery_refusals = Table(
     "delivery_refusals",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", RowId, primary_key=True),
     Column("minute", UtcDateTime, nullable=False),
     Column("source", CleanText, nullable=False),
     Column("status", Integer, nullable=False),
@@ -84,7 +84,7 @@ delivery_refusals = Table(
 delivery_checks = Table(
     "delivery_checks",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", RowId, primary_key=True),
     Column("hook", CleanText, nullable=False),
     Column("since", UtcDateTime, nullable=False),
     Column("listed", Integer, nullable=False),

@@ -3,7 +3,7 @@
 from sqlalchemy import JSON, Boolean, Column, Float, Index, Integer, String, Table, false
 
 from squire_pipelines.domain.plan_making import CacheState
-from squire_pipelines.ledger.columns import CleanText, UtcDateTime, metadata, one_of
+from squire_pipelines.ledger.columns import CleanText, RowId, UtcDateTime, metadata, one_of
 
 plans = Table(
     "plans",
@@ -47,7 +47,7 @@ plans = Table(
 plan_answers = Table(
     "plan_answers",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", RowId, primary_key=True),
     Column("plan_id", String(32), nullable=False),
     Column("provider", String(40), nullable=False),
     Column("model", CleanText, nullable=False),

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
 from typing import Any
 
-from sqlalchemy import Connection, Delete, Insert, Update
+from sqlalchemy import Connection, Delete, Insert, Table, Update, bindparam, insert
 
 MAX_ROWS = 500
 """The most rows of one statement: SQLite takes 32,766 parameters, and a table of ours has less than fifty columns."""
@@ -72,3 +73,43 @@ class PreparedWrite:
             (name, types[name].dialect_impl(dialect).bind_processor(dialect)) for name in compiled.positiontup
         )
         self._sql = str(compiled)
+
+
+class NewRows:
+    """Rows of a table with values for the same columns, added at once.
+
+    On Postgres they are copied (https://www.postgresql.org/docs/current/sql-copy.html), which checks what an INSERT
+    checks: the server and the driver need a fifth of the time for each row, and none waits for the answer to the one
+    before. On SQLite they are one statement for each `MAX_ROWS`.
+    """
+
+    def __init__(self, table: Table, names: Sequence[str]) -> None:
+        self._columns = tuple(table.c[name] for name in names)
+        self._table = table
+        self._insert = PreparedWrite(insert(table).values({name: bindparam(name) for name in names}).inline())
+        self._processors: tuple[tuple[str, _Processor | None], ...] = ()
+
+    def add(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Add the rows, in their order."""
+        if connection.dialect.name == "sqlite":
+            self._insert.run_all(connection, rows)
+            return
+        if not rows:
+            return
+        dialect = connection.dialect
+        if not self._processors:
+            self._processors = tuple(
+                (column.name, column.type.dialect_impl(dialect).bind_processor(dialect)) for column in self._columns
+            )
+        quote = dialect.identifier_preparer.quote
+        names = ", ".join(quote(column.name) for column in self._columns)
+        driver: Any = connection.connection.dbapi_connection
+        with driver.cursor() as cursor, cursor.copy(f"COPY {quote(self._table.name)} ({names}) FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row([_plain(row[name], to) for name, to in self._processors])
+
+
+def _plain(value: Any, process: _Processor | None) -> Any:
+    """Return a value as the driver takes it."""
+    stored = value if process is None else process(value)
+    return stored.value if isinstance(stored, Enum) else stored

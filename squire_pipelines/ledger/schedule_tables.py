@@ -3,7 +3,7 @@
 from sqlalchemy import JSON, Boolean, CheckConstraint, Column, ForeignKey, Index, Integer, String, Table
 
 from squire_pipelines.domain.schedules import ScheduleState
-from squire_pipelines.ledger.columns import CleanText, UtcDateTime, metadata, one_of
+from squire_pipelines.ledger.columns import CleanText, RowId, UtcDateTime, metadata, one_of
 
 schedules = Table(
     "schedules",
@@ -32,7 +32,7 @@ schedules = Table(
 schedule_runs = Table(
     "schedule_runs",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", RowId, primary_key=True),
     Column("schedule_id", String(32), ForeignKey("schedules.id"), nullable=False),
     Column("due_at", UtcDateTime, nullable=False),
     Column("last_due_at", UtcDateTime, nullable=False),

@@ -15,12 +15,12 @@ from sqlalchemy import (
 
 from squire_pipelines.domain.episodes import EpisodeChange
 from squire_pipelines.domain.reruns import RerunState
-from squire_pipelines.ledger.columns import CleanText, UtcDateTime, metadata, one_of
+from squire_pipelines.ledger.columns import CleanText, RowId, UtcDateTime, metadata, one_of
 
 signals = Table(
     "signals",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", RowId, primary_key=True),
     Column("repository", String(140), nullable=False),
     Column("kind", String(40), nullable=False),
     Column("key", CleanText, nullable=False),
@@ -45,7 +45,7 @@ signals = Table(
 signal_episodes = Table(
     "signal_episodes",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", RowId, primary_key=True),
     Column("repository", String(140), nullable=False),
     Column("kind", String(40), nullable=False),
     Column("key", CleanText, nullable=False),
@@ -70,8 +70,8 @@ signal_episodes = Table(
 signal_events = Table(
     "signal_events",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("episode_id", Integer, ForeignKey("signal_episodes.id"), nullable=False),
+    Column("id", RowId, primary_key=True),
+    Column("episode_id", RowId, ForeignKey("signal_episodes.id"), nullable=False),
     Column("change", String(10), nullable=False),
     Column("version", CleanText, nullable=False),
     Column("waits_for", CleanText),
@@ -98,7 +98,7 @@ task_signals = Table(
 check_reruns = Table(
     "check_reruns",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", RowId, primary_key=True),
     Column("repository", String(140), nullable=False),
     Column("head_sha", String(64), nullable=False),
     Column("workflow_run", BigInteger, nullable=False),

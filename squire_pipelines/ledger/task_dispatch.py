@@ -1,9 +1,8 @@
 """Dispatch: which ready tasks are started, and the attempts that start with them, all in one transaction."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
@@ -16,12 +15,12 @@ from squire_pipelines.domain.fair_shares import SlotSharing, TenantShare
 from squire_pipelines.domain.identity import attempt_id as id_of_attempt
 from squire_pipelines.domain.provider_limits import DayLimits, limited, no_room, share_of_day
 from squire_pipelines.domain.queue_rules import QueueRules
-from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
-from squire_pipelines.errors import StateConflictError
+from squire_pipelines.domain.tasks import AttemptStatus
 from squire_pipelines.ledger import budgets
-from squire_pipelines.ledger.attempts import Attempt, create
-from squire_pipelines.ledger.breakers import read_tripped, record_tripped
+from squire_pipelines.ledger.attempts import Attempt
+from squire_pipelines.ledger.breakers import CountedAttempts, record_tripped
 from squire_pipelines.ledger.dependencies import cancel_dependents
+from squire_pipelines.ledger.dispatch_batch import DispatchBatch
 from squire_pipelines.ledger.dispatch_holds import ALL_SLOTS, DispatchHolds, slots_of, subjects_of
 from squire_pipelines.ledger.due_tasks import DueRules, count_due, read_due
 from squire_pipelines.ledger.launches import count_unclaimed
@@ -31,8 +30,8 @@ from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import attempts
 from squire_pipelines.ledger.task_traits import ChooseAgent, traits_of
 from squire_pipelines.ledger.tenants import read_credits, store_credits
-from squire_pipelines.ledger.transitions import change_task, record_attempt_event
 
+_FOLLOWING = 400
 _LOOK_AHEAD = (1, 8, 64)
 """How far beyond the tasks whose turn it is others are looked for, while those wait for an agent or its providers."""
 
@@ -117,12 +116,17 @@ def dispatch(
         merging=frozenset(name for name, rules in queue_rules.items() if rules.wait_for_merge),
         moments=ageing_moments(tx.now, priority_step_s),
     )
-    starting = _Starting(tx, holds, claim_deadline_s, limits_of, choose, day_limits_of, queue_rules)
+    batch = DispatchBatch(tx)
+    counted = CountedAttempts(tx, batch.write)
+    starting = _Starting(tx, holds, batch, counted, claim_deadline_s, limits_of, choose, day_limits_of, queue_rules)
     capped: tuple[str, ...] = ()
     if sharing is None:
         started = tuple(_start_due(starting, due, free, blocked.tasks))
     else:
         started, capped = _start_by_tenant(starting, due, free, blocked.tasks, sharing)
+    batch.write()
+    # The place of a task that somebody has cancelled at this very moment is filled at the next look.
+    started = batch.without_cancelled(started)
     held_tasks = (*blocked.tasks, *starting.waiting)
     waiting_repositories = (*on_hold, *blocked.repositories, *capped)
     subjects = subjects_of(waiting_repositories, full=free.without_room, task_ids=held_tasks)
@@ -173,10 +177,13 @@ def _start_due(
     for times in _LOOK_AHEAD:
         waiting = len(starting.waiting)
         most = {"per_repository": free.max_per_repository * times, "limit": free.max_concurrent * times}
-        for task in read_due(starting.tx, due, **most, without_tasks=(*blocked_tasks, *starting.waiting)):
+        without = (*blocked_tasks, *starting.waiting, *starting.batch.task_ids)
+        rows = read_due(starting.tx, due, **most, without_tasks=without)
+        for place, task in enumerate(rows, start=1):
             if not free.has_any:
                 return
-            if free.has_one_for(task) and (attempt := starting.start(task)) is not None:
+            following = rows[place : place + _FOLLOWING]
+            if free.has_one_for(task) and (attempt := starting.start(task, following)) is not None:
                 free.take(task)
                 yield attempt
         if len(starting.waiting) == waiting:
@@ -253,6 +260,8 @@ class _Starting:
 
     tx: Transaction
     holds: DispatchHolds
+    batch: DispatchBatch
+    counted: CountedAttempts
     claim_deadline_s: float
     limits_of: budgets.LimitsOf | None
     choose: ChooseAgent | None
@@ -261,10 +270,13 @@ class _Starting:
     waiting: set[str] = field(default_factory=set)
     without_room: set[_DayShare] = field(default_factory=set)
 
-    def start(self, task: Row[*tuple[Any, ...]]) -> Attempt | None:
-        """Return a task's new attempt; None when it has to wait, or somebody has just cancelled it."""
+    def start(self, task: Row[*tuple[Any, ...]], following: Sequence[Row[*tuple[Any, ...]]]) -> Attempt | None:
+        """Return a task's new attempt, which the batch writes; None when it has to wait.
+
+        `following` are the tasks that come next, of which what decides is read with what decides about this one.
+        """
         choice = None
-        if self._is_held(task):
+        if self._is_held(task, following):
             self.waiting.add(task.id)
             return None
         if self.choose is not None:
@@ -274,23 +286,20 @@ class _Starting:
                 return None
         if not self._reserve(task, choice):
             return None
-        try:
-            free_since = self.holds.free_since(task, waits_for_merge=self._waits_for_merge(task.repository))
-            return _start(self.tx, task, free_since, self.claim_deadline_s, choice)
-        except StateConflictError:
-            # Cancelled at this very moment, by a transaction that ended before ours.
-            budgets.release(self.tx, id_of_attempt(task.id, task.attempts + 1))
-            return None
+        free_since = self.holds.free_since(task, waits_for_merge=self._waits_for_merge(task.repository))
+        self.counted.add(task.repository)
+        return self.batch.start(task, free_since=free_since, claim_deadline_s=self.claim_deadline_s, choice=choice)
 
     def _waits_for_merge(self, repository: str) -> bool:
         rules = self.rules.get(repository)
         return rules is not None and rules.wait_for_merge
 
-    def _is_held(self, task: Row[*tuple[Any, ...]]) -> bool:
+    def _is_held(self, task: Row[*tuple[Any, ...]], following: Sequence[Row[*tuple[Any, ...]]]) -> bool:
         """Return whether a breaker holds a task, which its history then says."""
-        if (rules := self.rules.get(task.repository)) is None:
+        rules = self.rules.get(task.repository)
+        if rules is None or rules.breaker is None:
             return False
-        trip = read_tripped(self.tx, {task.id: rules}, (task.id,)).get(task.id)
+        trip = self.counted.trip(task, rules.breaker, following)
         if trip is not None:
             record_tripped(self.tx, task, trip)
         return trip is not None
@@ -303,23 +312,13 @@ class _Starting:
         if share in self.without_room:
             self.waiting.add(task.id)
             return False
-        shortage = budgets.reserve(
-            self.tx,
-            attempt,
-            Purpose.ATTEMPT,
-            limits,
-            repository=task.repository,
-            task_id=task.id,
-            attempt_id=attempt,
-            trace_id=task.trace_id,
-        )
-        if shortage is not None:
+        if self.batch.reserve(task, limits) is not None:
             return False
         if share is None or self._reserve_at_providers(attempt, share):
             return True
         self.without_room.add(share)
         self.waiting.add(task.id)
-        budgets.release(self.tx, attempt)
+        self.batch.release(attempt)
         return False
 
     def _share(
@@ -332,35 +331,5 @@ class _Starting:
 
     def _reserve_at_providers(self, attempt: str, share: _DayShare) -> bool:
         day = dict(share.limits)
+        self.batch.write_reservations()
         return not no_room(day, reserve_at_providers(self.tx, attempt, limited(day), share.usd).values())
-
-
-def _start(
-    tx: Transaction,
-    task: Row[*tuple[Any, ...]],
-    free_since: datetime,
-    claim_deadline_s: float,
-    choice: AgentChoice | None,
-) -> Attempt:
-    number = task.attempts + 1
-    attempt = id_of_attempt(task.id, number)
-    before, after = TaskStatus.READY, TaskStatus.RUNNING
-    change_task(tx, task, before, after, actor="dispatch", reason=f"attempt {number}", attempts=number)
-    started = create(
-        tx,
-        id=attempt,
-        task_id=task.id,
-        number=number,
-        repository=task.repository,
-        status=AttemptStatus.QUEUED,
-        trace_id=task.trace_id,
-        claim_until=tx.now + timedelta(seconds=claim_deadline_s),
-        queued_at=tx.now,
-        startable_at=free_since,
-        not_before=task.not_before,
-        previous_id=id_of_attempt(task.id, number - 1) if number > 1 else None,
-        updated_at=tx.now,
-        **({} if choice is None else {"choice": choice.model_dump(mode="json")}),
-    )
-    record_attempt_event(tx, started, None, started.status, actor="dispatch", reason="dispatched")
-    return started

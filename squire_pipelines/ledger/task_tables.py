@@ -19,7 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.engine.default import DefaultExecutionContext
 
 from squire_pipelines.domain.tasks import AttemptStatus, TaskKind, TaskStatus
-from squire_pipelines.ledger.columns import CleanText, UtcDateTime, metadata, names_in_sql, one_of
+from squire_pipelines.ledger.columns import CleanText, RowId, UtcDateTime, metadata, names_in_sql, one_of
 from squire_pipelines.ledger.words import words_of
 
 
@@ -159,7 +159,7 @@ dispatch_holds = Table(
 task_events = Table(
     "task_events",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", RowId, primary_key=True),
     Column("task_id", String(32), ForeignKey("tasks.id"), nullable=False),
     Column("attempt_id", String(40)),
     Column("subject", String(10), nullable=False),

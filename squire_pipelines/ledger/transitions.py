@@ -1,5 +1,6 @@
 """The only place where the state of a task or an attempt is written: compare-and-set, with a row of history."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
@@ -9,14 +10,20 @@ from sqlalchemy import Table, bindparam, insert, update
 from squire_pipelines.domain.states import EventSubject, attempt_change_allowed, task_change_allowed
 from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
 from squire_pipelines.errors import StateConflictError
-from squire_pipelines.ledger.prepared_write import PreparedWrite
+from squire_pipelines.ledger.prepared_write import MAX_ROWS, NewRows, PreparedWrite
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import attempts, task_events, tasks
 
+_EVENT_COLUMNS = tuple(column.name for column in task_events.c if column.name != "id")
 _INSERT_EVENT = PreparedWrite(
-    insert(task_events)
-    .values({column.name: bindparam(column.name) for column in task_events.c if column.name != "id"})
-    .inline()  # nobody asks for the new id
+    insert(task_events).values({name: bindparam(name) for name in _EVENT_COLUMNS}).inline()  # nobody asks for the id
+)
+_NEW_EVENTS = NewRows(task_events, _EVENT_COLUMNS)
+_START_TASKS = (
+    update(tasks)
+    .where(tasks.c.id.in_(bindparam("ids", expanding=True)), tasks.c.status == TaskStatus.READY)
+    .values(status=TaskStatus.RUNNING, attempts=tasks.c.attempts + 1, updated_at=bindparam("now"))
+    .returning(tasks.c.id)
 )
 
 
@@ -35,6 +42,13 @@ class _Attempt(_Task, Protocol):
 
     @property
     def task_id(self) -> str: ...
+
+
+class _NewAttempt(_Attempt, Protocol):
+    """An `Attempt`."""
+
+    @property
+    def number(self) -> int: ...
 
 
 @lru_cache(maxsize=64)
@@ -68,7 +82,13 @@ class EventContext:
 
 def record_event(tx: Transaction, subject: EventSubject, before: str | None, after: str, context: EventContext) -> None:
     """Write one row of a task's history."""
-    event = {
+    _INSERT_EVENT.run(tx.connection, _event(tx, subject, before, after, context))
+
+
+def _event(
+    tx: Transaction, subject: EventSubject, before: str | None, after: str, context: EventContext
+) -> dict[str, Any]:
+    return {
         "task_id": context.task_id,
         "attempt_id": context.attempt_id,
         "subject": subject,
@@ -79,7 +99,37 @@ def record_event(tx: Transaction, subject: EventSubject, before: str | None, aft
         "trace_id": context.trace_id,
         "at": tx.now,
     }
-    _INSERT_EVENT.run(tx.connection, event)
+
+
+def start_tasks(tx: Transaction, task_ids: Sequence[str]) -> frozenset[str]:
+    """Take ready tasks to running, each with one attempt more, and return those that were ready.
+
+    Their history follows with `record_starts`. Used in dispatch's transaction, under its lock.
+    """
+    started: set[str] = set()
+    for first in range(0, len(task_ids), MAX_ROWS):
+        part = list(task_ids[first : first + MAX_ROWS])
+        started.update(tx.execute(_START_TASKS, {"ids": part, "now": tx.now}).scalars())
+    return frozenset(started)
+
+
+def record_starts(tx: Transaction, started: Iterable["_NewAttempt"]) -> None:
+    """Write into the histories of tasks that `start_tasks` has started: the task's row, then its attempt's."""
+    rows = []
+    for attempt in started:
+        of_task = EventContext(
+            task_id=attempt.task_id, actor="dispatch", reason=f"attempt {attempt.number}", trace_id=attempt.trace_id
+        )
+        of_attempt = EventContext(
+            task_id=attempt.task_id,
+            actor="dispatch",
+            reason="dispatched",
+            trace_id=attempt.trace_id,
+            attempt_id=attempt.id,
+        )
+        rows.append(_event(tx, EventSubject.TASK, TaskStatus.READY, TaskStatus.RUNNING, of_task))
+        rows.append(_event(tx, EventSubject.ATTEMPT, None, AttemptStatus.QUEUED, of_attempt))
+    _NEW_EVENTS.add(tx.connection, rows)
 
 
 def change_task(

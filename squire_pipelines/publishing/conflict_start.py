@@ -1,7 +1,8 @@
 """What an agent begins with that resolves a conflict: git's own merge of the two sides, with its marks, as a commit.
 
 So all that the merge takes from the base is there before the agent begins: its change is what differs from that commit.
-The commit never leaves this machine; what is published has the two sides as parents.
+The commit never leaves this machine; what is published has the two sides as parents. Another machine that publishes the
+work makes the same commit from the two sides.
 """
 
 import tempfile
@@ -23,6 +24,7 @@ class ConflictStart:
 
     sha: str
     merge: AutomaticMerge
+    message: str = ""
 
     def describe(self, branch: str, base: str) -> str:
         """Return what git says of the conflicts, as the text of a file for the agent."""
@@ -47,7 +49,16 @@ def conflict_start(mirror: Mirror, *, branch: str, base: str) -> ConflictStart |
     if not merge.conflicts:
         return None
     message = f"Merge {base} into {branch} as git does, with the conflicts that it leaves\n"
-    return ConflictStart(commit_merge(mirror.path, merge, message=message, author=_AUTHOR), merge)
+    return ConflictStart(commit_merge(mirror.path, merge, message=message, author=_AUTHOR), merge, message)
+
+
+def remake_start(mirror: Mirror, *, branch_head: str, base_head: str, message: str) -> str:
+    """Make the commit that an agent on another machine began at, and return its id.
+
+    Raises GitError where the mirror has not both sides.
+    """
+    merge = automatic_merge(mirror.path, branch_head, base_head)
+    return commit_merge(mirror.path, merge, message=message, author=_AUTHOR)
 
 
 def begun_merge(mirror: Mirror, start_sha: str) -> AutomaticMerge:

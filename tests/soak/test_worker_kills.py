@@ -130,19 +130,24 @@ def test_kills_of_all_that_machines_share_and_run_lose_nothing_and_repeat_nothin
         load.stop()
         machines.kill()
         print(faults.done, ask(ledger, LATE), f"{added} tasks, {len(load.acknowledged)} deliveries")  # noqa: T201
+    check_tasks(ledger, forge, added, f"{faults.done}\n{machines.tail()}")
+    delivered = {str(name): count for name, count in ask(ledger, DELIVERED)}
+    assert load.acknowledged <= delivered.keys()
+    assert set(delivered.values()) == {1}
+    ledger.close()
+
+
+def check_tasks(ledger: Ledger, forge: ForgeProcess, added: int, context: str) -> None:
+    """Look at what became of each task: done once, and nothing of it is open."""
     rows, tries = ask(ledger, TASK_ROWS), ask(ledger, ATTEMPT_ROWS)
-    assert [status for _, status, _ in rows] == ["succeeded"] * added, (faults.done, tries, machines.tail())
+    assert [status for _, status, _ in rows] == ["succeeded"] * added, (tries, context)
     assert {status for _, status, _ in tries} == {"ended"}
     completed = [task_id for task_id, _, cause in tries if cause == "completed"]
     assert len(completed) == len(set(completed)) == added
     branches = sorted(str(branch) for _, _, branch in rows)
     heads = [pull["head"] for repository in forge.state()["repositories"] for pull in repository["pull_requests"]]
     assert sorted(head for head in heads if head in branches) == branches
-    delivered = {str(name): count for name, count in ask(ledger, DELIVERED)}
-    assert load.acknowledged <= delivered.keys()
-    assert set(delivered.values()) == {1}
     with ledger.read() as tx:
         assert list(history_problems(tx)) == []
     assert rows_as_told_by_events(ledger) == rows_as_stored(ledger)
     assert ask(ledger, UNDER_WAY) == [(0,)]
-    ledger.close()

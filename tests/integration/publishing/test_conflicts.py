@@ -7,6 +7,9 @@ import pytest
 
 from squire_pipelines.domain.change import Decision
 from squire_pipelines.domain.policy import Policy, judge
+from squire_pipelines.errors import GitError
+from squire_pipelines.execution.conflicts import START_FILE, bring_start, has_commit, keep_start
+from squire_pipelines.home import Home
 from squire_pipelines.publishing.conflict_marks import leftover_marks
 from squire_pipelines.publishing.conflict_start import (
     ConflictStart,
@@ -15,6 +18,7 @@ from squire_pipelines.publishing.conflict_start import (
     write_start_bundle,
 )
 from squire_pipelines.publishing.git import GitLimits
+from squire_pipelines.publishing.mirror import fetch_mirror
 from squire_pipelines.publishing.publish_change import Published, Rejected, policy_from, publish_change
 from squire_pipelines.sections.tasks import PolicySettings
 from tests.support.fake_pulls import FakePulls
@@ -160,3 +164,26 @@ def test_a_commit_without_a_change_resolves_no_marks(workshop: Workshop, begun: 
     result = publish(workshop, begun)
     assert isinstance(result, Rejected)
     assert [finding.rule for finding in result.verdict.findings] == ["conflict_marks"]
+
+
+def test_another_machine_makes_the_same_start_from_its_two_sides(
+    workshop: Workshop, begun: ConflictStart, tmp_path: Path
+) -> None:
+    other = fetch_mirror(
+        Home(**dict.fromkeys(("config", "data", "cache", "state"), tmp_path / "other")),
+        workshop.mirror.repository,
+        str(workshop.upstream),
+        None,
+    )
+    with pytest.raises(GitError):
+        begun_merge(other, begun.sha)
+    keep = tmp_path / "keep"
+    keep.mkdir()
+    bring_start(other, begun.sha, keep)  # nothing is known of where the work began
+    assert not has_commit(other, begun.sha)
+    keep_start(begun, keep)
+    bring_start(other, begun.sha, keep)
+    assert begun_merge(other, begun.sha) == begun.merge
+    (keep / START_FILE).write_text('{"branch_head": "aa", "base_head": "bb", "message": "m"}', "utf-8")
+    bring_start(other, "0" * 40, keep)  # the branches were rewritten: whoever needs the commit finds that out
+    assert not has_commit(other, "0" * 40)

@@ -44,7 +44,7 @@ from squire_pipelines.execution.ending import ending_of
         (ConfigError("x"), Cause.INTERNAL_ERROR),
         (SecretMissingError("x"), Cause.CONFIGURATION),
         (CredentialSourceError("x"), Cause.PROVIDER_ERROR),
-        (LedgerError("x"), Cause.INTERNAL_ERROR),
+        (LedgerError("x"), Cause.LOST),
         (ValueError("x"), Cause.INTERNAL_ERROR),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
