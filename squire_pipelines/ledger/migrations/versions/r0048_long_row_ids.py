@@ -9,10 +9,13 @@ docs/guide/many-machines.md says for how long, and how much room it takes.
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0047"
-down_revision = "0046"
+revision = "0048"
+down_revision = "0047"
 branch_labels = None
 depends_on = None
+
+# Statements that a process has prepared before have results of another type then, which Postgres refuses.
+OLDEST_PROGRAM = "0048"
 
 _COLUMNS = {
     "audit": ("id", "batch"),
@@ -32,7 +35,6 @@ _COLUMNS = {
     "task_events": ("id",),
 }
 _NUMBERED_BY_SQUIRE = "audit_batches"
-_WAIT_FOR_LOCK = "60s"
 _TRIGGERS = sa.text(
     "SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger "
     "WHERE tgrelid = CAST(:name AS regclass) AND NOT tgisinternal ORDER BY tgname"
@@ -53,9 +55,6 @@ def _set_type(kind: str) -> None:
     connection = op.get_bind()
     if connection.dialect.name == "sqlite":
         return
-    # It takes as long as the tables are large, and the connection's limit on a statement would end it at each start.
-    op.execute("SET LOCAL statement_timeout = 0")
-    op.execute(f"SET LOCAL lock_timeout = '{_WAIT_FOR_LOCK}'")
     for table, columns in _COLUMNS.items():
         # One statement, so that the table is written once.
         changes = ", ".join(f"ALTER COLUMN {column} TYPE {kind}" for column in columns)
