@@ -33,12 +33,16 @@ from tests.support.secret_store_faults import passphrase
 GITHUB = "asks GitHub: "
 ENGINE = "asks a container engine: "
 SERVES = "goes on until Ctrl-C: "
+STORE = "needs a store of files: "
 NOT_TYPED: Mapping[str, str] = {
     "agents build": ENGINE + "tests/integration/cli/test_agents_build.py",
     "agents check": ENGINE + "tests/integration/cli/test_agents.py",
     "agents probe": ENGINE + "tests/integration/cli/test_agents.py",
     "agents sbom": ENGINE + "tests/docker",
     "alerts test": "sends messages: tests/integration/cli/test_alerts.py",
+    "backup catch-up": STORE + "tests/integration/execution/test_restored_cluster.py",
+    "backup fetch": STORE + "tests/integration/cli/test_backup.py",
+    "backup list --store": STORE + "tests/integration/cli/test_backup.py",
     "board": SERVES + "tests/integration/board",
     "config validate --repository": GITHUB + "tests/integration/cli/test_config.py",
     "config edit": "opens an editor: tests/unit/cli/test_editor.py",
