@@ -9,6 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -89,10 +90,13 @@ class Cluster:
             self.machines.processes[name].wait(180)
             self.start(name, code)
             if name in WORKERS:
-                self.wait_until(f"{name} of {version}", lambda name=name: (name, version) in self.ask(LIVE), of=name)
+                self.wait_until(f"{name} of {version}", partial(self._is_live, name, version), of=name)
             elif name not in RECEIVERS:
                 self.wait_until(f"steward of {version}", lambda: self.ask(STEWARD) == [(version,)], of=name)
             self.go_on()
+
+    def _is_live(self, name: str, version: str) -> bool:
+        return (name, version) in self.ask(LIVE)
 
     def go_on(self) -> None:
         """Wait until one more task is done, or all are."""
@@ -143,7 +147,7 @@ def test_an_upgrade_and_the_way_back_lose_nothing_and_repeat_nothing(
     tries = check_effects(cluster, forge, stream.accepted)
     assert ledger.revision() == REVISION  # which the older programs have used
     # Both versions have worked, and what one wrote the other has read.
-    runs = dict(cluster.ask("SELECT later, count(*) FROM worker_runs GROUP BY later"))
+    runs = {row[0]: row[1] for row in cluster.ask("SELECT later, count(*) FROM worker_runs GROUP BY later")}
     assert set(runs) == {None, LATER}
     others = ", ".join(cause for cause in tries if cause != "completed") or "none"
     print(  # noqa: T201 - the figures of the drill
