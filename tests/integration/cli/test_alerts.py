@@ -25,6 +25,7 @@ from squire_pipelines.ledger.audit import audit_page
 from squire_pipelines.ledger.store import Transaction
 from tests.support.cli import SampleData, Squire
 from tests.support.provider import plain, serve_upstream
+from tests.support.tenants import WORDS, fill
 
 KEY = "engine_lost:engine on host"
 
@@ -196,3 +197,15 @@ def test_the_doctor_says_whether_anybody_is_told(squire: Squire, samples: Sample
         assert claimed is not None
         alerts.record_failure(tx, claimed.id, "no answer")
     assert doctor_lines(squire, hook) == [("warn", "messages to webhook wait: no answer")]
+
+
+def test_a_tenants_alerts_are_listed_alone(squire: Squire, samples: SampleData) -> None:
+    made = fill(samples.ledger)
+    with samples.ledger.write() as tx:
+        for whose in ("acme", "beta"):
+            until = tx.now + timedelta(days=1)
+            alerts.add_silence(tx, made[whose].alert, until=until, reason=WORDS[whose], actor="a", trace_id=None)
+    listed = str(squire.json("alerts", "list", "--ended", "--tenant", "beta"))
+    assert WORDS["beta"] in listed
+    assert WORDS["acme"] not in listed
+    assert WORDS["default"] not in listed

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from squire_pipelines.ledger.audit import audit_page
+from squire_pipelines.ledger.tenants import record_tenants
 from tests.support.cli import REPOSITORY, SampleData, Squire
 
 SETTINGS = f'repositories = ["{REPOSITORY}"]\n'
@@ -40,6 +41,17 @@ def test_a_request_with_a_cron_text_is_a_schedule_and_no_task_yet(squire: Squire
     assert "by the clocks of Europe/Berlin" in shown
     assert "None has come yet." in shown
     assert made["id"] in squire.ok("schedules", "list")
+
+
+def test_a_schedule_and_what_was_done_to_it_are_its_repositorys_tenants(squire: Squire, samples: SampleData) -> None:
+    squire.config(SETTINGS)
+    record_tenants(samples.ledger, {"acme/shop": "acme"})
+    made = scheduled(squire, *WEEKLY)
+    squire.ok("schedules", "remove", made["id"])
+    for tenant, count in (("acme", 1), ("beta", 0)):
+        assert len(squire.json("schedules", "list", "--all", "--tenant", tenant)) == count
+        done = squire.json("audit", "list", "--action", "schedules.*", "--tenant", tenant)
+        assert [row["action"] for row in done] == ["schedules.remove", "schedules.new"][: 2 * count]
 
 
 def test_a_request_can_be_put_off_to_a_time(squire: Squire, samples: SampleData) -> None:  # noqa: ARG001 - a ledger
