@@ -127,7 +127,7 @@ class DoorListener:
         self._pause_s = pause_s
         self._open = 0
         self._events: Counter[str] = Counter()
-        self._loop = asyncio.new_event_loop()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._end: asyncio.Event | None = None
         self._sockets: list[socket.socket] = []
         self._started = threading.Event()
@@ -142,11 +142,8 @@ class DoorListener:
         raise NotImplementedError
 
     def __enter__(self) -> Self:
-        try:
-            self._sockets = [self.bind()]
-        except OSError:
-            self._loop.close()
-            raise
+        self._sockets = [self.bind()]
+        self._loop = asyncio.new_event_loop()
         self._thread.start()
         if not self._started.wait(_START_S):
             raise NotReachableError("the server of the agents' connections did not start in time")
@@ -163,13 +160,15 @@ class DoorListener:
 
     def _call(self, act: Callable[[], object]) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended by itself
-            self._loop.call_soon_threadsafe(act)
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(act)
 
     def _run(self) -> None:
-        with contextlib.closing(self._loop):
-            self._loop.run_until_complete(self._main())
+        if self._loop is not None:
+            with contextlib.closing(self._loop) as loop:
+                loop.run_until_complete(self._main(loop))
 
-    async def _main(self) -> None:
+    async def _main(self, loop: asyncio.AbstractEventLoop) -> None:
         self._end = asyncio.Event()
         connections: set[asyncio.Task[None]] = set()
 
@@ -187,7 +186,7 @@ class DoorListener:
         await asyncio.gather(*connections, return_exceptions=True)
         for _ in range(_CLOSING_TURNS):  # in which the loop closes what was closed or aborted
             await asyncio.sleep(0)
-        await self._loop.shutdown_default_executor()
+        await loop.shutdown_default_executor()
 
     async def _accepted(self, stream: Stream) -> None:
         self._open += 1

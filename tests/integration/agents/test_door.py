@@ -401,12 +401,13 @@ def test_two_routers_of_one_machine_share_the_port_and_another_program_is_named(
         pass
 
 
-def test_no_line_of_the_log_has_a_token(
+def test_no_line_of_the_log_has_a_token(  # noqa: PLR0917 - fixtures
     prepared: AttemptInputs,
     token: DoorToken,
     registered: Registered,
     router: DoorRouter,
     capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     wrong = new_token()
     with open_door(prepared, token) as door:
@@ -416,7 +417,7 @@ def test_no_line_of_the_log_has_a_token(
             assert read_all(call(port, b"GET / HTTP/1.1\r\n" + token.text.encode() + b"\r\n")) == b"no preface\n"
             assert read_all(call(port, line("t9-9", token, Verb.INPUTS))) == b"no away\n"
             assert read_all(call(port, line(prepared.unit, token, Verb.INPUTS))).startswith(b"ok ")
-    written = "".join(capfd.readouterr())
+    written = "".join(capfd.readouterr()) + caplog.text + str([record.__dict__ for record in caplog.records])
     assert "door.token_wrong" in written
     for secret in (token, wrong):
         assert secret.text not in written
