@@ -27,6 +27,8 @@ _log = get_logger(Component.AGENT)
 HINT = "look whether the cluster is up, and at [kubernetes] in the settings"
 WATCH_S = 45.0
 """How long a watch lasts on the server's side; a connection that died unseen is noticed a little later."""
+SILENCE_S = 120.0
+"""How long a followed log may be silent before it is read anew."""
 _PAGE, _MAX_PAGES = 200, 50
 _MAX_ANSWER_BYTES = 32 * 2**20
 _MAX_LINE_BYTES = 2**20
@@ -246,6 +248,8 @@ class ClusterApi:
     ) -> Iterator[bytes]:
         """Yield the lines of a container's log, without their ends; with `follow` until the container ends.
 
+        Raises EngineError after `SILENCE_S` without a line: go on from the last line's second.
+
         Args:
             pod: Its name.
             container: In the pod.
@@ -256,8 +260,8 @@ class ClusterApi:
         parameters = {"container": container, "follow": str(follow).lower(), "timestamps": str(timestamps).lower()}
         if since:
             parameters["sinceTime"] = since
-        # A program may be silent for as long as it runs: whoever reads closes the stream after the pod's end.
-        with self._stream(f"{self._path('pods', pod)}/log", parameters, read_s=None if follow else -1) as lines:
+        # A program may be silent for as long as it runs, and so is a connection that has died unseen: begin again.
+        with self._stream(f"{self._path('pods', pod)}/log", parameters, read_s=SILENCE_S if follow else None) as lines:
             yield from lines
 
     def _path(self, kind: str, name: str = "") -> str:
@@ -295,9 +299,9 @@ class ClusterApi:
 
     @contextlib.contextmanager
     def _stream(self, path: str, parameters: Mapping[str, str], *, read_s: float | None) -> Iterator[Iterator[bytes]]:
-        """Yield the lines of an answer; `read_s` is the longest silence, -1 for the usual."""
+        """Yield the lines of an answer; `read_s` is the longest silence, None for the usual."""
         timeout = httpx2.Timeout(self._left_s())
-        if read_s != -1:
+        if read_s is not None:
             timeout = httpx2.Timeout(self._left_s(), read=read_s)
         try:
             with self._http.stream("GET", path, params=dict(parameters), timeout=timeout) as response:

@@ -18,6 +18,7 @@ from squire_pipelines.domain.debugging import DebugWindow
 from squire_pipelines.ledger.overview import ListedPullRequest, OpenAttempt, WorkOverview
 from squire_pipelines.ledger.stuck_work import SETTLED_WITHIN, STARTED_WITHIN
 from squire_pipelines.runtime.health import all_probes
+from squire_pipelines.runtime.machine_facts import MachineProcess
 from squire_pipelines.runtime.status_facts import StatusFacts, WaitGroup
 from squire_pipelines.settings.model import Settings
 from tests.support.house import ROOT
@@ -126,6 +127,7 @@ def test_the_page_has_the_keys_of_the_status_as_json(capsys: pytest.CaptureFixtu
         3,
         debugging=(DebugWindow("acme/shop", NOW, NOW, "ann"),),
         alerts=(alert,),
+        machines=(MachineProcess("worker", "w1", "live", "", "0.1.0", NOW, is_wrong=False),),
     )
     emit_json(json_document(facts))
     written = json.loads(capsys.readouterr().out)

@@ -172,3 +172,21 @@ def test_a_log_is_whole_over_cuts(cluster: StandInCluster, api: ClusterApi, tmp_
     log.finish()
     sink.close()
     assert (tmp_path / "agent.log").read_text(encoding="utf-8").splitlines() == expected
+
+
+def test_a_log_that_is_silent_for_long_is_begun_again(
+    cluster: StandInCluster, api: ClusterApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("squire_pipelines.agents.kubernetes.api.SILENCE_S", 0.2)
+    api.create("jobs", job_manifest())
+    name = cluster.names("pods")[0]
+    cluster.write_log(name, "first")
+    with pytest.raises(EngineError):
+        list(api.log(name, "agent", follow=True))
+    sink = LogSink(tmp_path / "agent.log", limit_bytes=10**6)
+    log = PodLog(api, name, sink)
+    cluster.write_log(name, "second")
+    cluster.logs[name].is_over = True
+    log.finish()
+    sink.close()
+    assert (tmp_path / "agent.log").read_text(encoding="utf-8").splitlines() == ["first", "second"]
