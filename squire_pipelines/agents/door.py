@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import socket
 import threading
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -141,6 +141,11 @@ class DoorServer(DoorListener):
             family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
             return socket.create_server((self._host, 0), family=family)
         return all_addresses(0)
+
+    def __exit__(self, *error: object) -> None:
+        """Close it, and log what passed."""
+        super().__exit__(*error)
+        _log.info("door.closed", attempt=self._inputs.attempt_id, unit=self._inputs.unit, **asdict(self.counts))
 
     async def connection(self, stream: Stream) -> None:
         """See `DoorListener.connection`."""

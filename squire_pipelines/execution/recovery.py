@@ -117,7 +117,7 @@ def find_abandoned(
     abandoned = [
         AbandonedAttempt(
             attempt,
-            _RUN_DIED,
+            _RUN_DIED if attempt.worker is None else f"{_RUN_DIED} on the worker {attempt.worker}",
             can_be_adopted=_may_be_adopted(attempt, adoptions[attempt.id], now - timedelta(seconds=deadline_s))
             and (attempt.id in elsewhere or _is_work_there(attempt, containers, settings)),
             worker=elsewhere.get(attempt.id),

@@ -137,13 +137,6 @@ class StewardLease(RepeatingThread):
             self._on_loss()
 
 
-def other_steward(ledger: Ledger, holder: str) -> str | None:
-    """Return who is the steward beside this holder; None when nobody is, or nobody was seen for a lease."""
-    with ledger.read() as tx:
-        lease = role_leases.read(tx, STEWARD)
-        return None if lease is None or lease.holder == holder or lease.is_over(tx.now) else lease.holder
-
-
 @contextmanager
 def as_steward() -> Iterator[None]:
     """Wait until this process is the steward by the settings' ledger, and be it for the block.

@@ -43,10 +43,10 @@ def promises(text: str) -> list[str]:
 
 
 def tested(text: str, heading: str) -> dict[str, tuple[str, ...]]:
-    """Return the rows of a section of docs/reference/claims.md: the beginning of a claim, and what the row names."""
+    """Return the rows of a section's table by their first cell, such as a claim's beginning: what the last names."""
     section = text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
     rows = [_cells(line) for line in section.splitlines() if line.startswith("|")][2:]
-    return {claim: tuple(re.findall(r"`([^`]+\.py::\w+)`", names)) or (names,) for claim, names in rows}
+    return {first: tuple(re.findall(r"`([^`]+\.py::\w+)`", names)) or (names,) for first, *_, names in rows}
 
 
 @cache

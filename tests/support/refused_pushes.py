@@ -1,6 +1,12 @@
-"""Answers of a server that takes a push and refuses its branch, as faults of the forge."""
+"""A server that takes a push and refuses its branch, as faults of the forge, and what becomes of the work."""
 
 from typing import Any
+
+from squire_forge.process import ForgeProcess
+from squire_pipelines.ledger import bulk, tasks
+from squire_pipelines.ledger.attempts import Attempt
+from tests.support.ledgers import decide
+from tests.support.pipeline import Pipeline
 
 
 def refused_push(branch: str, status: str | None, words: str) -> dict[str, Any]:
@@ -15,3 +21,24 @@ def refused_push(branch: str, status: str | None, words: str) -> dict[str, Any]:
 
 def _packet(text: str) -> str:
     return f"{len(text) + 4:04x}{text}"
+
+
+def refuse_pushes(pipeline: Pipeline, forge: ForgeProcess, attempt: Attempt) -> None:
+    """Have a rule of the repository refuse pushes of the task's branch, until the faults are cleared."""
+    branch = pipeline.read_task(attempt.task_id).branch
+    words = f"error: GH013: Repository rule violations found for refs/heads/{branch}."
+    fault = refused_push(branch, "push declined due to repository rule violations", words)
+    forge.add_fault("git-receive-pack", times=1000, **fault)
+
+
+def retried(pipeline: Pipeline, attempt: Attempt) -> Attempt:
+    """Have a person try the attempt's task again, and return the next attempt."""
+    with pipeline.ledger.write() as tx:
+        decide(tx, attempt.task_id, bulk.retry(1))
+    return pipeline.next_attempt(attempt)
+
+
+def history(pipeline: Pipeline, attempt: Attempt) -> list[str]:
+    """Return the reasons in the task's history."""
+    with pipeline.ledger.read() as tx:
+        return [event.reason for event in tasks.events(tx, attempt.task_id)]

@@ -15,12 +15,12 @@ from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.outcomes import ReviewState
 from squire_pipelines.domain.plans import ApprovalRule
 from squire_pipelines.domain.tasks import Risk, TaskStatus
-from squire_pipelines.ledger import bulk, outcomes, tasks
+from squire_pipelines.ledger import bulk, outcomes
 from squire_pipelines.ledger.attempts import Attempt
 from tests.support.git_repository import git
 from tests.support.ledgers import add_task, decide, dispatch
 from tests.support.pipeline import LEDGERLIB, Pipeline
-from tests.support.refused_pushes import refused_push
+from tests.support.refused_pushes import history, refuse_pushes, retried
 
 BY_HAND = ApprovalRule(automatic=False, min_confidence=0, max_risk=Risk.HIGH)
 
@@ -108,25 +108,6 @@ def test_a_refused_pull_request_is_named_and_the_work_is_kept(
 
 FAST = "[publishing]\ntries = 2\nretry_base_s = 0.001\n[dispatch]\nretry_base_s = 0.001\nretry_cap_s = 0.001\n"
 COUNTED = "echo run >> {marks}; echo one >> NOTES.md"
-
-
-def refuse_pushes(pipeline: Pipeline, forge: ForgeProcess, attempt: Attempt) -> None:
-    """Have a rule of the repository refuse pushes of the task's branch, until the faults are cleared."""
-    branch = pipeline.read_task(attempt.task_id).branch
-    words = f"error: GH013: Repository rule violations found for refs/heads/{branch}."
-    fault = refused_push(branch, "push declined due to repository rule violations", words)
-    forge.add_fault("git-receive-pack", times=1000, **fault)
-
-
-def retried(pipeline: Pipeline, attempt: Attempt) -> Attempt:
-    with pipeline.ledger.write() as tx:
-        decide(tx, attempt.task_id, bulk.retry(1))
-    return pipeline.next_attempt(attempt)
-
-
-def history(pipeline: Pipeline, attempt: Attempt) -> list[str]:
-    with pipeline.ledger.read() as tx:
-        return [event.reason for event in tasks.events(tx, attempt.task_id)]
 
 
 def refused_once(pipeline: Pipeline, forge: ForgeProcess, tmp_path: Path) -> tuple[Attempt, Path]:

@@ -16,14 +16,12 @@ from squire_pipelines.domain.tasks import AttemptStatus
 from squire_pipelines.execution import recovery, stored_work
 from squire_pipelines.file_store.attempt_copies import AttemptCopy
 from squire_pipelines.file_store.opening import store_of
-from squire_pipelines.ledger import bulk, tasks
 from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.sections.files import FileSettings
 from squire_pipelines.settings.model import Settings
 from tests.support.cli import Squire
-from tests.support.ledgers import decide
 from tests.support.pipeline import LEDGERLIB, Pipeline
-from tests.support.refused_pushes import refused_push
+from tests.support.refused_pushes import history, refuse_pushes, retried
 
 FAST = "[publishing]\ntries = 2\nretry_base_s = 0.001\n[dispatch]\nretry_base_s = 0.001\nretry_cap_s = 0.001\n"
 
@@ -60,30 +58,12 @@ def move_on(pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     return move
 
 
-def refuse_pushes(pipeline: Pipeline, forge: ForgeProcess, attempt: Attempt) -> None:
-    branch = pipeline.read_task(attempt.task_id).branch
-    words = f"error: GH013: Repository rule violations found for refs/heads/{branch}."
-    fault = refused_push(branch, "push declined due to repository rule violations", words)
-    forge.add_fault("git-receive-pack", times=1000, **fault)
-
-
 def refused_once(pipeline: Pipeline, forge: ForgeProcess) -> Attempt:
     attempt = pipeline.attempt()
     refuse_pushes(pipeline, forge, attempt)
     pipeline.agent_run(attempt, fails=True)
     forge.clear_faults()
     return attempt
-
-
-def retried(pipeline: Pipeline, attempt: Attempt) -> Attempt:
-    with pipeline.ledger.write() as tx:
-        decide(tx, attempt.task_id, bulk.retry(1))
-    return pipeline.next_attempt(attempt)
-
-
-def history(pipeline: Pipeline, attempt: Attempt) -> list[str]:
-    with pipeline.ledger.read() as tx:
-        return [event.reason for event in tasks.events(tx, attempt.task_id)]
 
 
 def our_pulls(forge: ForgeProcess) -> list[dict[str, Any]]:

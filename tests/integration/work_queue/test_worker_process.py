@@ -117,3 +117,16 @@ def test_a_run_goes_through_the_queue_once_and_a_drained_worker_ends(
         (known,) = workers.read_all(tx, lost_after_s=60)
     assert known.ended_at is not None
     ledger.close()
+
+
+def test_a_message_of_the_broker_has_the_id_of_a_run_and_nothing_else(settings: Settings) -> None:
+    run_id, app = str(uuid4()), broker_app(settings)
+    send_run(app, run_id, queue="keep", priority=1)
+    with app.connection_for_read() as connection, connection.SimpleQueue(f"{PREFIX}keep") as queue:
+        message = queue.get(timeout=10)
+        message.ack()
+    words, named, options = message.payload
+    assert (words, named) == ([run_id], {})
+    assert not any(options.values())
+    for private in (PASSWORD, settings.resolved_ledger_url, str(settings.home.run)):
+        assert private not in f"{message.body!r} {message.headers} {message.properties}"

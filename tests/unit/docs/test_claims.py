@@ -13,6 +13,7 @@ from tests.support.spellings import binary_spellings, rotated, text_spellings, u
 
 SECURITY = (claims.ROOT / "docs/security.md").read_text(encoding="utf-8")
 ARCHITECTURE = (claims.ROOT / "docs/reference/architecture.md").read_text(encoding="utf-8")
+MANY = (claims.ROOT / "docs/guide/many-machines.md").read_text(encoding="utf-8")
 PAGE = (claims.ROOT / "docs/reference/claims.md").read_text(encoding="utf-8")
 CLAIMS = claims.tested(PAGE, "Claims")
 PROMISES = claims.tested(PAGE, "Promises")
@@ -37,6 +38,14 @@ def test_each_row_belongs_to_a_sentence_that_is_there() -> None:
 def test_each_promise_has_a_row_and_each_row_a_promise() -> None:
     promises = claims.promises(ARCHITECTURE)
     assert len(promises) == len(PROMISES) == len([text for text in promises if text.startswith(tuple(PROMISES))])
+
+
+def test_each_promise_says_how_it_holds_with_many_machines_and_which_test_shows_it() -> None:
+    rows = claims.tested(MANY, "What the promises rest on here")
+    promises = [text.removeprefix("**") for text in claims.promises(ARCHITECTURE)]
+    assert len(rows) == len(promises)
+    assert [text for text in promises if not text.startswith(tuple(rows))] == []
+    assert [name for names in rows.values() for name in names if not claims.is_test(name)] == []
 
 
 def test_each_test_that_is_named_is_there() -> None:
