@@ -148,6 +148,21 @@ def test_a_pod_that_somebody_deleted_is_named(tmp_path: Path) -> None:
     assert "the agent's pod was deleted" in ending.message
 
 
+def test_a_job_that_the_cluster_ended_at_its_deadline_is_told_apart(tmp_path: Path) -> None:
+    bench = bench_of(tmp_path)
+
+    def beat() -> bool:
+        if bench.inputs.folder.started.exists():
+            bench.cluster.fail_job(bench.job, "DeadlineExceeded", "Job was active longer than specified deadline")
+            for pod in bench.cluster.names("pods"):
+                bench.cluster.remove_pod(pod)
+        return True
+
+    with bench.cluster:
+        ending = bench.run(heartbeat=beat).ending
+    assert (ending.cause, ending.evidence.error_code) == (Cause.TIMEOUT, "job_deadline")
+
+
 def test_a_cancelled_agent_gets_sigterm_and_its_job_no_other_pod(tmp_path: Path) -> None:
     bench = bench_of(tmp_path)
     began = threading.Event()
