@@ -145,7 +145,9 @@ def main() -> int:
         if full:
             raise SystemExit(EXIT_CODES["output_full"])
         is_taken = hand_out(paths.out)
-    return code if is_taken or code else EXIT_CODES["door_away"]
+    # The agent's own exit code says more than that nobody took its result; a failure before it says nothing of it.
+    is_own = result.agent_exit_code is not None and code
+    return code if is_taken or is_own else EXIT_CODES["door_away"]
 
 
 if __name__ == "__main__":

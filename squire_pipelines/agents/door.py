@@ -7,6 +7,7 @@ stranger's, also with the right token, which the agent can read: it opens this a
 
 import asyncio
 import contextlib
+import ipaddress
 import socket
 import threading
 from dataclasses import asdict, dataclass
@@ -137,8 +138,9 @@ class DoorServer(DoorListener):
 
     def bind(self) -> socket.socket:
         """See `DoorListener.bind`."""
-        with contextlib.suppress(OSError):  # a name, or an address in front of this machine
-            family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        # A name may stand for loopback here, and for another address elsewhere.
+        with contextlib.suppress(ValueError, OSError):  # a name, or an address in front of this machine
+            family = socket.AF_INET6 if ipaddress.ip_address(self._host).version == 6 else socket.AF_INET  # noqa: PLR2004
             return socket.create_server((self._host, 0), family=family)
         return all_addresses(0)
 

@@ -2,12 +2,13 @@
 
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
 
 from squire_pipelines.domain.terminal_text import one_line
 
 MAX_NAME = 40
+_MAX_PROXIES = 10
 _NO_NAME = re.compile(r"[^\w.@+-]+")
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::\d{1,5})?")
 
@@ -60,6 +61,23 @@ def is_believed(address: str, proxies: Iterable[str]) -> bool:
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
         ip = ip.ipv4_mapped
     return any(ip in ipaddress.ip_network(network) for network in proxies)
+
+
+def address_behind(address: str, forwarded: str, proxies: Sequence[str]) -> str:
+    """Return whose request it is: the address itself, or the one that the proxies before it saw, if they are believed.
+
+    Args:
+        address: From which the request came.
+        forwarded: The header `X-Forwarded-For`: each proxy adds from whom it got the request at the end.
+        proxies: Addresses and networks of those that are believed.
+    """
+    seen_by_proxies = [part.strip() for part in forwarded.split(",")][-_MAX_PROXIES:]
+    while seen_by_proxies and is_believed(address, proxies):
+        try:
+            address = str(ipaddress.ip_address(seen_by_proxies.pop()))
+        except ValueError:  # not what a proxy writes: it says nothing
+            break
+    return address
 
 
 def person_name(text: str) -> str:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from squire_pipelines.board.access import is_believed, is_own_host, is_own_origin, person_name
+from squire_pipelines.board.access import address_behind, is_believed, is_own_host, is_own_origin, person_name
 from squire_pipelines.board.sessions import BoardSession, SessionStore
 from squire_pipelines.board.tenant_logins import BoardLogins, NoTenantError
 from squire_pipelines.errors import LedgerError
@@ -120,7 +120,7 @@ class BoardGuard:
         if headers.get("sec-fetch-site") in _OTHER_SITES and headers.get("sec-fetch-dest", "document") != "document":
             return RefusedVisit(403, "Another site's page has asked for this.", "Open the board itself.")
         is_change = request.method not in {"GET", "HEAD"}
-        caller = self._proxied_person(request) or caller_of(request.client.host if request.client else "")
+        caller = self._proxied_person(request) or visitor_of(request, settings)
         for rates in (self._all_rates, *((self._change_rates,) if is_change else ())):
             if wait_s := rates.wait_s(caller):
                 hint = f"Wait {wait_s:.0f} seconds; board.requests_per_minute is the limit."
@@ -201,6 +201,13 @@ def cookie(token: str, settings: BoardSettings) -> str:
     lasts_s = int(settings.session_s) if token else 0
     secure = "; Secure" if (settings.public_url or "").startswith("https:") else ""
     return f"{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict; Max-Age={lasts_s}{secure}"
+
+
+def visitor_of(request: Request, settings: BoardSettings) -> str:
+    """Return by what a visitor's requests are counted: an address or network, which a believed proxy may name."""
+    address = request.client.host if request.client else ""
+    forwarded = ",".join(request.headers.getlist("x-forwarded-for"))
+    return caller_of(address_behind(address, forwarded, settings.proxies))
 
 
 def session_token(request: Request) -> str:

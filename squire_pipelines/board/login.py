@@ -9,13 +9,12 @@ from starlette.routing import Route
 
 from squire_pipelines.board.access import local_path, person_name
 from squire_pipelines.board.forms import FormRefusedError, read_form
-from squire_pipelines.board.guard import cookie, session_of, session_token
+from squire_pipelines.board.guard import cookie, session_of, session_token, visitor_of
 from squire_pipelines.board.rendering import PageWriter
 from squire_pipelines.board.sessions import SessionStore
 from squire_pipelines.board.tenant_logins import BoardLogins
 from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.sections.board import BoardSettings
-from squire_pipelines.server_connections import caller_of
 
 WRONG_PER_MINUTE = 6
 """So many wrong tokens of one address are heard in a minute, by all boards together."""
@@ -68,7 +67,7 @@ class LoginPages:
         """Begin a session for who gives the token. Raises FormRefusedError."""
         if not self._logins.by_token:
             raise FormRefusedError(404, "Nobody logs in here.")
-        address = caller_of(request.client.host if request.client else "")
+        address = visitor_of(request, self._settings())
         form = await read_form(request, needs_session=False)
         target, person = local_path(form.get("next", "/")), person_name(form.get("person", ""))
         token = form.get("token", "").strip()

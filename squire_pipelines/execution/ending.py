@@ -25,7 +25,7 @@ from squire_pipelines.execution.startable import why_not_startable
 from squire_pipelines.file_store.errors import FileStoreError, StoredFileTakenError
 from squire_pipelines.ledger import adoption, attempts
 from squire_pipelines.ledger.attempts import Attempt, RetryRule, Settled
-from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.ledger.store import IS_AWAY, Ledger
 from squire_pipelines.settings.model import Settings
 
 # The first row that fits counts, so that a subclass stands before its base.
@@ -53,7 +53,7 @@ def ending_of(error: Exception) -> Ending:
         return _ending(Cause.GITHUB_UNAVAILABLE, error)
     if isinstance(error, GitHubError):
         return _ending(Cause.PUBLISH_REFUSED, error)
-    if type(error) is LedgerError:  # it does not answer; what it answered has a class of its own
+    if isinstance(error, LedgerError) and error.context.get(IS_AWAY):
         return _ending(Cause.LOST, error)
     for kind, cause in _CAUSES:
         if isinstance(error, kind):

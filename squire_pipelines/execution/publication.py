@@ -174,12 +174,13 @@ def _follow_up(tx: Transaction, leased: LeasedAttempt) -> str | None:
 def _request(leased: LeasedAttempt, clone_url: str, author: CommitAuthor) -> PublishRequest:
     task, attempt = leased.task, doer_of(leased)
     folder, texts = folder_of(leased), leased.settings.publishing
+    in_store = pushed_heads(leased).keys()  # before the transaction, which waits for no store
     with leased.ledger.read() as tx:
         signals = [s for s in collections.active_signals(tx, task.repository) if s.ref in task.spec.signals]
         closes = resolved_issues(tx, task.id, signals) if texts.close_issues else ()
         planner = plans.get(tx, task.plan_id).plan.planner if task.plan_id else "rules"
         heads = (earlier.head_sha for earlier in attempts.of_task(tx, task.id))
-        earlier_heads = frozenset(head for head in heads if head) | pushed_heads(leased).keys()
+        earlier_heads = frozenset(head for head in heads if head) | in_store
         first = next((event for event in tasks.events(tx, task.id) if event.subject == EventSubject.TASK), None)
         requester = requester_of(first.actor) if first is not None else None
         used = usage_of_attempt(tx, attempt.id)

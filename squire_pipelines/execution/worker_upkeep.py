@@ -41,6 +41,7 @@ class EngineUpkeep(RepeatingThread):
         self._worker = worker
         self._log = log
         self._counted: set[str] = set()
+        self._in_cluster: frozenset[str] = frozenset()
         self._folders_at = float("-inf")
         self.running: frozenset[str] = frozenset()
         """The worker's open attempts whose container runs here, as the last look saw them."""
@@ -62,16 +63,19 @@ class EngineUpkeep(RepeatingThread):
         return EVERY_S
 
     def _jobs(self) -> frozenset[str]:
-        """Return the attempts whose Jobs run in the cluster, once those of nobody are removed."""
+        """Return the attempts whose Jobs run in the cluster, once those of nobody are removed.
+
+        While the cluster does not answer they are those of the last look: nothing says that they have ended.
+        """
         if not self._settings.uses_cluster:
             return frozenset()
         from squire_pipelines.execution.cluster_upkeep import tend_jobs  # noqa: PLC0415 - only where it is used
 
         try:
-            return tend_jobs(self._ledger, self._settings)
+            self._in_cluster = tend_jobs(self._ledger, self._settings)
         except SquireError as error:
             self._log.warning("the cluster's Jobs could not be looked at: %s", error)
-            return frozenset()
+        return self._in_cluster
 
     def _tend_folders(self) -> None:
         """Put attempts into the store that could not be put there when they ended, and remove old folders."""

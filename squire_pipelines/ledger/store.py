@@ -30,6 +30,7 @@ from squire_pipelines.ledger.task_query import QueryRunner
 
 _PARAMETER = re.compile(r":(\w+)")
 _ALEMBIC = "alembic_version"
+IS_AWAY = "is_away"  # in the context of an error: the ledger did not answer, and a later try may go well
 _OURS = frozenset({_ALEMBIC, "tasks", "task_events", "attempts"})  # no other application has all of these
 
 
@@ -213,14 +214,14 @@ class Ledger:
             cause = why_not_writable(self.path.parent)
             if cause is not None:
                 return LedgerError(f"the ledger {self.path} cannot be written: {cause}", hint=_HINT_FOLDER)
-        for words, message, hint in _REASONS:
-            if any(word in reason for word in words):
-                return LedgerError(message.format(ledger=self.describe(), reason=reason), hint=hint)
-        if isinstance(error, OperationalError | sqlite3.OperationalError):
-            return LedgerError(
-                f"the ledger {self.describe()} does not answer: {reason}", hint="is the database server running?"
-            )
-        return LedgerError(f"the ledger {self.describe()} refuses a statement: {reason}")
+        is_cut = isinstance(error, DBAPIError) and error.connection_invalidated
+        by_kind = (_REFUSES, "")
+        if is_cut or isinstance(error, OperationalError | sqlite3.OperationalError):
+            by_kind = (_NO_ANSWER, "is the database server running?")
+        by_words = ((known, hint) for words, known, hint in _REASONS if any(word in reason for word in words))
+        message, hint = next(by_words, by_kind)
+        context = {IS_AWAY: True} if message is _NO_ANSWER else {}
+        return LedgerError(message.format(ledger=self.describe(), reason=reason), hint=hint, context=context)
 
     def _now(self, connection: Connection) -> datetime:
         if self._clock is not None:
@@ -339,6 +340,7 @@ def _parse(url: str) -> URL:
 
 _HINT_FOLDER = "check that the folder exists and that you may write to it, or set SQUIRE_HOME to another"
 _NOT_WRITABLE = ("readonly", "unable to open")
+_REFUSES = "the ledger {ledger} refuses a statement: {reason}"
 _NO_ANSWER = "the ledger {ledger} does not answer: {reason}"
 _DAMAGED = "the ledger {ledger} is damaged: {reason}"
 _INCOMPLETE = "the ledger {ledger} lacks something: {reason}"

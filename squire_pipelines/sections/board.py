@@ -42,7 +42,7 @@ class BoardSettings(SettingsSection):
         description='"token": people give the secret board-token; "proxy": a proxy has signed them in and names them',
     )
     proxies: tuple[Network, ...] = Field(
-        default=(), max_length=20, description="addresses of the proxies that are believed; others are refused"
+        default=(), max_length=20, description="addresses of those that are believed: who a person is, and from where"
     )
     proxy_header: str = Field(
         default="X-Forwarded-User", pattern=_HEADER, description="in which a proxy names the person"

@@ -35,6 +35,8 @@ MAX_CONNECTIONS = 64
 MAX_ENTRIES, MAX_DEPTH = 10_000, 16
 CHUNK_BYTES = 64 * 1024
 CONNECT_S, ANSWER_S, IDLE_S = 5.0, 20.0, 90.0
+# Linux asks after two hours by itself. A minute without an answer is the end.
+KEPT_ALIVE = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
 PATIENCE_S = "240"
 RELAY_START_S = 10.0
@@ -94,6 +96,9 @@ class Door:
             raise DoorAwayError(f"nobody answers at {self.host}:{self.port}: {error}") from error
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in KEPT_ALIVE:
+            if hasattr(socket, option):
+                connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
         return connection
 
     def _ask(self, verb: str) -> tuple[socket.socket, str]:

@@ -31,7 +31,8 @@ SILENCE_S = 120.0
 """How long a followed log may be silent before it is read anew."""
 _PAGE, _MAX_PAGES = 200, 50
 _MAX_ANSWER_BYTES = 32 * 2**20
-_MAX_LINE_BYTES = 2**20
+MAX_LINE_BYTES = 2**20
+"""Longer lines come in pieces of so many bytes."""
 _MAX_MESSAGE = 500
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _NOT_FOUND = 404
@@ -315,16 +316,21 @@ class ClusterApi:
 
 
 def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield whole lines; a rest without an end is yielded too, and a line beyond the bound in pieces."""
+    """Yield whole lines; a rest without an end is yielded too, and a line beyond the bound in pieces of that size."""
     rest = b""
     for chunk in chunks:
         *lines, rest = (rest + chunk).split(b"\n")
-        yield from lines
-        if len(rest) > _MAX_LINE_BYTES:
-            yield rest
-            rest = b""
+        for line in lines:
+            yield from _pieces(line)
+        *pieces, rest = _pieces(rest)
+        yield from pieces
     if rest:
         yield rest
+
+
+def _pieces(line: bytes) -> list[bytes]:
+    """Return a line in pieces of the bound's size, of which the last one is shorter; one piece where it is short."""
+    return [line[at : at + MAX_LINE_BYTES] for at in range(0, len(line) + 1, MAX_LINE_BYTES)]
 
 
 def _lost(error: Exception) -> EngineError:

@@ -78,6 +78,8 @@ _REASONS: Mapping[str, tuple[Cause, Trouble, str]] = MappingProxyType(
 )
 # "OutOfcpu", "OutOfmemory", "OutOfpods", "OutOfephemeral-storage": the node had no room left when the pod came to it.
 _OUT_OF = re.compile(r"OutOf[A-Za-z.-]{1,100}")
+# A policy's answer, and not the trouble of asking it.
+_REFUSED = re.compile(r"is forbidden|denied the request|violates PodSecurity|is invalid")
 _OWN_STORAGE = re.compile(
     r"(?i)usage of emptydir volume|ephemeral local storage usage exceeds|exceeded its local ephemeral storage limit"
 )
@@ -232,6 +234,10 @@ def _without_pod(events: tuple[ClusterEvent, ...]) -> StartProblem | None:
         return None
     if "exceeded quota" in failed:
         return StartProblem(Trouble.QUOTA, Cause.ENGINE_LOST, f"the namespace's quota has no room: {failed}")
+    if _REFUSED.search(failed) is None:  # such as a policy's webhook that is being started: it is tried again
+        return StartProblem(
+            Trouble.CONTAINER_CONFIG, Cause.ENGINE_LOST, f"the cluster cannot make the agent's pod now: {failed}"
+        )
     return StartProblem(
         Trouble.CONTAINER_CONFIG, Cause.NOT_STARTABLE, f"the cluster refuses the agent's pod: {failed}", is_final=True
     )

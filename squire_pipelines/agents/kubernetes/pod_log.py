@@ -5,7 +5,7 @@ import threading
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
-from squire_pipelines.agents.kubernetes.api import ClusterApi, GoneError
+from squire_pipelines.agents.kubernetes.api import MAX_LINE_BYTES, ClusterApi, GoneError
 from squire_pipelines.agents.kubernetes.job import CONTAINER
 from squire_pipelines.agents.kubernetes.refusals import ClusterRefusalError
 from squire_pipelines.agents.logs import LogSink
@@ -34,6 +34,7 @@ class ResumableLines:
         self._from: datetime | None = None
         self._taken: dict[datetime, Counter[bytes]] = {}
         self._repeated: Counter[bytes] = Counter()
+        self._goes_on = False
 
     @property
     def since(self) -> str:
@@ -42,14 +43,18 @@ class ResumableLines:
 
     def begin_again(self) -> None:
         """Expect the lines from `since` on once more."""
+        self._goes_on = False
         self._repeated = sum(self._taken.values(), Counter())
 
     def take(self, line: bytes) -> bytes | None:
-        """Return the line without its time; None where it was taken before, or is no line of the container's."""
+        """Return the line without its time, or what follows of a long one; None where it was taken, or is none."""
         stamp = _STAMPED.match(line)
         if stamp is None:
-            return None
-        if self._repeated[line] > 0:
+            return line if self._goes_on and line else None
+        is_repeated = self._repeated[line] > 0
+        # What follows of a line that came in pieces has no time of its own.
+        self._goes_on = not is_repeated and len(line) == MAX_LINE_BYTES
+        if is_repeated:
             self._repeated[line] -= 1
             return None
         self._note(line, stamp)

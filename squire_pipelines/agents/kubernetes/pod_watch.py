@@ -88,7 +88,7 @@ class PodWatch:
 
         Raises:
             EngineError: The API server was away for longer than the patience.
-            ClusterRefusalError: It refuses to say anything about pods.
+            ClusterRefusalError: It refuses to say anything about pods: from the beginning, or for that long.
         """
         end = self._clock() + timeout_s
         with self._changed:
@@ -101,9 +101,11 @@ class PodWatch:
             return True
 
     def _check(self) -> None:
-        if isinstance(self._error, ClusterRefusalError):
+        is_over = self._lost_since is not None and self._clock() - self._lost_since >= self._patience_s
+        # A server that was started again may refuse for a moment what it has allowed before.
+        if isinstance(self._error, ClusterRefusalError) and (is_over or not self._is_listed):
             raise self._error
-        if self._lost_since is not None and self._clock() - self._lost_since >= self._patience_s:
+        if is_over:
             raise EngineError(
                 f"the cluster's API server did not answer for {self._patience_s:.0f} s: "
                 f"{self._error.message if self._error is not None else 'no reason'}"
@@ -119,14 +121,11 @@ class PodWatch:
                 pause_s = _FIRST_PAUSE_S
             except GoneError:
                 version = ""
-            except EngineError as error:
+            except (EngineError, ClusterRefusalError) as error:
                 version = ""
                 self._note_loss(error)
                 self._closed.wait(pause_s)
                 pause_s = min(2 * pause_s, _MAX_PAUSE_S)
-            except ClusterRefusalError as error:
-                self._note_loss(error)
-                return
             except ValueError as error:  # no JSON: something else answers, or the line was cut off
                 version = ""
                 self._note_loss(EngineError(f"the API server's watch cannot be read: {str(error)[:200]}"))

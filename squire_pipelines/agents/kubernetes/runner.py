@@ -104,7 +104,9 @@ class KubernetesRunner:
         """Return how to begin: a Job whose pod has its token is gone on with, and any other is removed."""
         name = names.job_name(inputs.unit)
         item = self._api.read("jobs", name)
+        known = self._options.doors.token_sha256(inputs.unit)
         if item is None:
+            _refuse_second_agent(inputs, known)
             return _new_start()
         existing = read_job(item)
         if existing.attempt_id != inputs.attempt_id:
@@ -112,14 +114,15 @@ class KubernetesRunner:
                 f"the name {name} is taken by a Job that is not this attempt's",
                 hint=f"look at it with `kubectl -n {self._api.namespace} describe job {name}` and remove it",
             )
-        known = self._options.doors.token_sha256(inputs.unit)
         pods = [read_pod(one) for one in self._api.list("pods", labels=f"{names.UNIT}={name}").items]
         pod = next((one for one in pods if _has_token(one)), None)
         if known is not None and pod is not None and not existing.is_ending:
             return _Start(known, None, pod)
-        # A supervisor died before the pod had its token, or the token is void: nothing has begun that costs anything.
         remove_job(self._api, name, inputs.attempt_id)
+        _refuse_second_agent(inputs, known)
+        # A supervisor died before the pod had its token, or the token is void: nothing has begun that costs anything.
         wait_until_gone(self._api, name)
+        self._api.delete("secrets", name)  # it goes with its Job, but maybe later
         return _new_start()
 
     def _recorder(self, inputs: AttemptInputs, start: _Start) -> RunRecorder:
@@ -267,6 +270,15 @@ class KubernetesRunner:
                 platform=platform,
             )
         )
+
+
+def _refuse_second_agent(inputs: AttemptInputs, token_sha256: str | None) -> None:
+    """Refuse to begin again where an earlier supervisor's agent had begun: another try is another attempt.
+
+    Raises EngineError.
+    """
+    if token_sha256 is not None and inputs.folder.started.exists():
+        raise EngineError("the agent's pod ended, or was being removed, while nobody watched it")
 
 
 def _new_start() -> _Start:

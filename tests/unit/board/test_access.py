@@ -2,7 +2,14 @@
 
 import pytest
 
-from squire_pipelines.board.access import is_believed, is_own_host, is_own_origin, local_path, person_name
+from squire_pipelines.board.access import (
+    address_behind,
+    is_believed,
+    is_own_host,
+    is_own_origin,
+    local_path,
+    person_name,
+)
 
 
 @pytest.mark.parametrize(
@@ -44,6 +51,21 @@ def test_a_proxy_is_believed_by_its_address_or_network() -> None:
     assert is_believed("::ffff:10.0.0.7", ["10.0.0.7"])
     assert not is_believed("10.0.1.7", ["10.0.0.0/24"])
     assert not is_believed("testclient", ["10.0.0.0/24"])
+
+
+@pytest.mark.parametrize(
+    ("address", "forwarded", "visitor"),
+    [
+        ("10.0.0.7", "203.0.113.9", "203.0.113.9"),
+        ("10.0.0.7", "1.1.1.1, 203.0.113.9", "203.0.113.9"),
+        ("10.0.0.7", "203.0.113.9, 10.0.0.8", "203.0.113.9"),
+        ("10.0.0.7", "1.1.1.1, x, 10.0.0.8", "10.0.0.8"),
+        ("10.0.0.7", "", "10.0.0.7"),
+        ("203.0.113.1", "203.0.113.9", "203.0.113.1"),
+    ],
+)
+def test_an_address_is_that_which_the_last_believed_proxy_saw(address: str, forwarded: str, visitor: str) -> None:
+    assert address_behind(address, forwarded, ["10.0.0.0/24"]) == visitor
 
 
 @pytest.mark.parametrize(

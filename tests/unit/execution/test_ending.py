@@ -22,6 +22,7 @@ from squire_pipelines.errors import (
     WorkspaceError,
 )
 from squire_pipelines.execution.ending import ending_of
+from squire_pipelines.ledger.store import IS_AWAY
 
 
 @pytest.mark.parametrize(
@@ -44,7 +45,8 @@ from squire_pipelines.execution.ending import ending_of
         (ConfigError("x"), Cause.INTERNAL_ERROR),
         (SecretMissingError("x"), Cause.CONFIGURATION),
         (CredentialSourceError("x"), Cause.PROVIDER_ERROR),
-        (LedgerError("x"), Cause.LOST),
+        (LedgerError("x", context={IS_AWAY: True}), Cause.LOST),
+        (LedgerError("x"), Cause.INTERNAL_ERROR),
         (ValueError("x"), Cause.INTERNAL_ERROR),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),

@@ -156,6 +156,18 @@ def test_a_missing_right_ends_the_following_at_once(cluster: StandInCluster, api
         watch.wait_for(lambda: False, 20)
 
 
+def test_a_right_that_is_missing_for_a_while_is_waited_for(cluster: StandInCluster, api: ClusterApi) -> None:
+    api.create("jobs", job_manifest())
+    with PodWatch(api, UNIT, patience_s=60) as watch:
+        assert watch.wait_for(lambda: watch.is_listed, 20)
+        cluster.refusals["GET", "pods"] = (403, "pods is forbidden")
+        cluster.cut_streams()
+        assert watch.wait_for(lambda: watch.losses > 1, 20)
+        del cluster.refusals["GET", "pods"]
+        cluster.remove_pod(cluster.names("pods")[0])
+        assert watch.wait_for(lambda: watch.is_gone, 20)
+
+
 def test_a_log_is_whole_over_cuts(cluster: StandInCluster, api: ClusterApi, tmp_path: Path) -> None:
     api.create("jobs", job_manifest())
     name = cluster.names("pods")[0]

@@ -210,6 +210,25 @@ def test_an_attempt_that_is_anothers_leaves_its_job_to_that_one(tmp_path: Path) 
     assert made == ["jobs", "secrets"]
 
 
+def test_an_agent_that_ended_while_nobody_watched_is_not_begun_again(tmp_path: Path) -> None:
+    bench = bench_of(tmp_path)
+
+    def lose() -> bool:
+        if bench.inputs.folder.started.exists():
+            raise LeaseLostError("another has it")
+        return True
+
+    with bench.cluster as cluster:
+        with pytest.raises(LeaseLostError):
+            bench.run(heartbeat=lose)
+        cluster.remove_pod(cluster.names("pods")[0])
+        ending = bench.run().ending
+        made = [path.rsplit("/", 1)[-1] for method, path in cluster.requests if method == "POST"]
+        assert cluster.names("jobs") == []
+    assert (ending.cause, made) == (Cause.ENGINE_LOST, ["jobs", "secrets"])
+    assert "nobody watched" in ending.message
+
+
 def test_a_job_whose_token_is_void_is_made_anew(tmp_path: Path) -> None:
     bench = bench_of(tmp_path)
     began = threading.Event()

@@ -151,6 +151,9 @@ def event(reason: str, message: str) -> Any:
 def test_a_quota_is_waited_for_and_a_policy_is_not() -> None:
     forbidden = 'Error creating: pods "j-x" is forbidden: '
     quota = start_problem(None, [event("FailedCreate", f"{forbidden}exceeded quota: agents, requested: pods=1")])
+    away = start_problem(None, [event("FailedCreate", "Internal error occurred: failed calling webhook")])
+    assert away is not None
+    assert (away.cause, away.is_final) == (Cause.ENGINE_LOST, False)
     policy = start_problem(None, [event("FailedCreate", f'{forbidden}violates PodSecurity "restricted:latest"')])
     assert quota is not None
     assert policy is not None

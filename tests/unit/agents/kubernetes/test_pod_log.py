@@ -1,9 +1,20 @@
 """A pod's log that is read again after a cut: no line is lost, and none comes twice."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from squire_pipelines.agents.kubernetes.pod_log import ResumableLines
+
+
+def test_what_follows_of_a_line_that_came_in_pieces_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("squire_pipelines.agents.kubernetes.pod_log.MAX_LINE_BYTES", 30)
+    lines, first = ResumableLines(), b"2026-03-01T12:00:00Z 123456789"
+    assert len(first) == 30
+    pieces = [first, b"middle", b"2026-03-01T12:00:01Z next", b"no line"]
+    assert [lines.take(piece) for piece in pieces] == [b"123456789", b"middle", b"next", None]
+    lines.begin_again()
+    assert [lines.take(piece) for piece in pieces[:2]] == [None, None]
 
 
 def kept_since(lines: list[bytes], since: str) -> list[bytes]:
