@@ -103,6 +103,7 @@ CHECKED: Mapping[str, Callable[[str], object] | None] = {
     "json": json.loads,
     "markdown": None,
     "nginx": None,
+    "postgresql": None,
     "python": ast.parse,
     "sh": None,
     "sql": None,
