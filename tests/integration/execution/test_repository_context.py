@@ -118,7 +118,7 @@ def test_code_that_cannot_be_read_is_said_and_the_past_is_told_all_the_same(
 def test_a_fetch_that_takes_too_long_is_given_up_and_removes_no_mirror(ledger: Ledger, person: Checkout) -> None:
     context_of(ledger, person)
     url = person.git("remote", "get-url", "origin")
-    context = asyncio.run(reader(ledger, url, context_timeout_s=0.001).context())
+    context = asyncio.run(reader(ledger, url, context_timeout_s=1e-9).context())
     assert context.code is None
     assert "did not answer in time" in context.why_no_code
     assert context_of(ledger, person).code is not None
