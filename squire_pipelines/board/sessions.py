@@ -132,7 +132,7 @@ class SessionStore:
             _log.warning("the next page does not say what was done", reason=error.message)
 
     def take_messages(self, session: BoardSession) -> tuple[str, ...]:
-        """Return what is to be said, once."""
+        """Return the notice, once."""
         if not session.has_messages:
             return ()
         with self._ledger.write() as tx:

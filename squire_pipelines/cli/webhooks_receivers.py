@@ -27,5 +27,5 @@ def receivers(context: CliContext, *, as_json: bool) -> None:
         with context.ledger.read() as tx:
             known = read_machines(tx, lost_after_s=context.settings.workers.lost_after_s)
         rows = [one for one in known if one.kind == "receiver"]
-    empty = "No receiver has said in the ledger that it runs: those of a ledger on Postgres do."
+    empty = "The ledger lists no receiver: only on Postgres do receivers register there."
     context.write_list(rows, COLUMNS, as_json=as_json, empty=empty, spare=("version", "seen"), wrap=("wrong",))

@@ -170,7 +170,7 @@ def _verdict(cause: Cause, trouble: Trouble, message: str, detail: str) -> Platf
 
 @dataclass(frozen=True, slots=True)
 class StartProblem:
-    """Why a pod does not begin: what people are told, and how the attempt ends where it stays so.
+    """Why a pod does not begin: what people read of it, and how the attempt ends where it stays so.
 
     `is_final` says that waiting changes nothing.
     """
